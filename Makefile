@@ -1,0 +1,54 @@
+# `make demo` and `make test` need python3 (3.11 or newer) and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types layers lock clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
+
+demo: $(VENV)/.local  ## the main job on the local stack: 30 dummy tables and real data, exported by 10 tasks
+	@$(BIN)/bqdump demo
+
+test: $(VENV)/.dev  ## every test
+	@$(BIN)/pytest -n auto --dist worksteal
+
+check: lint types layers test  ## lint, format, strict types, import layers, tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+lock:            ## write the hashed requirements files anew
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra local -c requirements/dev.txt pyproject.toml -o requirements/local.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
+
+$(VENV)/.tools: requirements/tools.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "bqdump needs Python 3.11 or newer: set PYTHON=python3.x"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.local: requirements/local.txt pyproject.toml $(VENV)/.tools
+	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
+	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.tools
+	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
+	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.local
+
+clean:           ## remove what make and the demo have made
+	rm -rf $(VENV) bqdump-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
