@@ -1,0 +1,165 @@
+"""The Warehouse on BigQuery, by Google's own client. BIGQUERY_EMULATOR_HOST leads it to a local stand-in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+
+from bqdump.adapters.google_errors import translated
+from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
+from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.core.errors import UnavailableError
+from bqdump.core.formats import FORMATS
+from bqdump.ports import ExtractRequest, Job, JobError
+
+PAGE = 1000
+VIEWER = "It takes roles/bigquery.dataViewer on the dataset."
+STATES: dict[str, Literal["pending", "running", "done"]] = {"PENDING": "pending", "RUNNING": "running", "DONE": "done"}
+USER = "It takes roles/bigquery.jobUser on the project that runs the jobs."
+
+
+class BigQueryWarehouse:
+    """Tables of any project, jobs in `job_project`. Does not retry by itself: see adapters.retry."""
+
+    def __init__(self, job_project: str) -> None:
+        granted = credentials("BIGQUERY_EMULATOR_HOST")
+        options = {"api_endpoint": host} if (host := os.environ.get("BIGQUERY_EMULATOR_HOST")) else None
+        self._client = bigquery.Client(
+            project=job_project, credentials=granted, _http=session(granted), client_options=options
+        )
+        self._project = job_project
+        self._threads = Threads("bigquery")
+
+    async def dataset(self, project: str, name: str) -> Dataset:
+        """See Warehouse."""
+
+        def get() -> Dataset:
+            reference = bigquery.DatasetReference(project, name)
+            with translated("find", f"dataset {project}.{name}", f"Check project and dataset. {VIEWER}"):
+                found = self._client.get_dataset(reference, retry=None, timeout=TIMEOUT)
+            return Dataset(project, name, found.location)
+
+        return await self._threads.call(get)
+
+    async def now(self, location: str) -> int:
+        """See Warehouse. A query that reads nothing: 0 bytes billed."""
+
+        def ask() -> int:
+            with translated("ask BigQuery's clock in", f"project {self._project}", USER):
+                rows = self._client.query_and_wait(
+                    "SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())", location=location, project=self._project, retry=None,
+                    job_retry=None, api_timeout=TIMEOUT[1],
+                )  # fmt: skip
+                for row in rows:
+                    return int(row[0])
+            raise UnavailableError("ask BigQuery's clock in", f"project {self._project}", "the query gave no row")
+
+        return await self._threads.call(ask)
+
+    async def tables(self, dataset: Dataset) -> list[Listed]:
+        """See Warehouse."""
+
+        def every() -> list[Listed]:
+            reference = bigquery.DatasetReference(dataset.project, dataset.name)
+            with translated("list the tables of", f"{dataset.project}.{dataset.name}", VIEWER):
+                items = self._client.list_tables(reference, page_size=PAGE, retry=None, timeout=TIMEOUT)
+                listed = [Listed(item.table_id, item.table_type, _ms(item.created)) for item in items]
+            return sorted(listed, key=lambda item: item.name)
+
+        return await self._threads.call(every)
+
+    async def table(self, dataset: Dataset, name: str) -> Table | None:
+        """See Warehouse."""
+
+        def get() -> Table | None:
+            reference = bigquery.DatasetReference(dataset.project, dataset.name).table(name)
+            with translated("read the definition of", f"table {name}", VIEWER):
+                try:
+                    found = self._client.get_table(reference, retry=None, timeout=TIMEOUT)
+                except NotFound:
+                    return None
+            definition = msgspec.Raw(msgspec.json.encode(found.to_api_repr()))
+            return Table(name, found.table_type, found.num_rows or 0, found.num_bytes or 0, definition)
+
+        return await self._threads.call(get)
+
+    async def extract(self, request: ExtractRequest) -> Job:
+        """See Warehouse."""
+        return await self._threads.call(lambda: self._extract(request))
+
+    async def job(self, job_id: str, location: str) -> Job:
+        """See Warehouse."""
+
+        def get() -> Job:
+            with translated("look at", f"job {job_id}", USER):
+                found = self._client.get_job(
+                    job_id, project=self._project, location=location, retry=None, timeout=TIMEOUT
+                )
+            return _job(found)
+
+        return await self._threads.call(get)
+
+    async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
+        """See Warehouse."""
+        pages = iter(
+            self._client.list_jobs(
+                project=self._project, min_creation_time=datetime.fromtimestamp(since / 1000, UTC), page_size=PAGE,
+                retry=None, timeout=TIMEOUT,
+            ).pages
+        )  # fmt: skip
+
+        def following() -> list[Job] | None:
+            with translated("list the jobs of", f"project {self._project}", USER):
+                page = next(pages, None)
+                return None if page is None else [_job(job) for job in page]
+
+        while (page := await self._threads.call(following)) is not None:
+            yield page
+
+    async def close(self) -> None:
+        """See Warehouse."""
+        self._threads.close()
+        self._client.close()
+
+    def _extract(self, request: ExtractRequest) -> Job:
+        format_ = FORMATS[request.format]
+        config = bigquery.ExtractJobConfig(destination_format=format_.api, labels=request.labels)
+        config.compression = request.codec.upper()
+        if request.format == "csv":
+            config.print_header = request.header
+            config.field_delimiter = request.delimiter
+        if request.format == "avro":
+            config.use_avro_logical_types = True
+        source = bigquery.DatasetReference(request.dataset.project, request.dataset.name).table(
+            f"{request.table}@{request.snapshot}"
+        )
+        with translated("start the extract job of", f"table {request.table}", USER):
+            started = self._client.extract_table(
+                source, request.uri, job_id=request.job_id, location=request.dataset.location,
+                project=self._project, job_config=config, retry=None, timeout=TIMEOUT,
+            )  # fmt: skip
+        return _job(started)
+
+
+def _job(job: Any) -> Job:
+    error = job.error_result
+    counts = getattr(job, "destination_uri_file_counts", None) or ()
+    return Job(
+        id=job.job_id,
+        state=STATES.get(job.state, "pending"),
+        error=JobError(error.get("reason", "unknown"), error.get("message", "no message")) if error else None,
+        files=sum(map(int, counts)),
+        created=_ms(job.created),
+        started=_ms(job.started),
+        ended=_ms(job.ended),
+    )
+
+
+def _ms(moment: datetime | None) -> int:
+    return int(moment.timestamp() * 1000) if moment else 0

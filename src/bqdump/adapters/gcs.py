@@ -1,0 +1,210 @@
+"""The ObjectStore on Cloud Storage, by Google's own client. STORAGE_EMULATOR_HOST leads it to a local stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from google.api_core.exceptions import NotFound, from_http_response
+from google.cloud import storage
+
+from bqdump.adapters.google_errors import translate, translated
+from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
+from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
+from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+
+PAGE = 1000
+# https://cloud.google.com/storage/docs/batch
+BATCH = 100
+BATCHES_AT_ONCE = 4
+ADMIN = "It takes roles/storage.objectAdmin on the bucket."
+NOTE = "bqdump-note"
+ORIGIN = "bqdump-origin"
+LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
+
+
+class CloudStore:
+    """One bucket. Does not retry by itself: see adapters.retry."""
+
+    def __init__(self, bucket: str, project: str) -> None:
+        granted = credentials("STORAGE_EMULATOR_HOST")
+        options = {"api_endpoint": host} if (host := os.environ.get("STORAGE_EMULATOR_HOST")) else None
+        self._client = storage.Client(
+            project=project, credentials=granted, _http=session(granted), client_options=options
+        )
+        self._bucket = self._client.bucket(bucket)
+        self._threads = Threads("storage")
+        self.url = f"gs://{bucket}"
+
+    async def describe(self) -> BucketInfo:
+        """See ObjectStore."""
+
+        def get() -> BucketInfo:
+            with translated("look at", self.url, f"Check the bucket's name. {ADMIN}"):
+                found = self._client.get_bucket(self._bucket.name, retry=None, timeout=TIMEOUT)
+            soft = found.soft_delete_policy.retention_duration_seconds or 0
+            return BucketInfo(found.location, found.retention_period or 0, int(soft))
+
+        return await self._threads.call(get)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+
+        def get() -> ObjectInfo | None:
+            with translated("look at", f"{self.url}/{name}", ADMIN):
+                found = self._bucket.get_blob(name, retry=None, timeout=TIMEOUT)
+            return _info(found) if found else None
+
+        return await self._threads.call(get)
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore."""
+        if length == 0:
+            return Stored(b"", 0)
+        part = {} if start == 0 and length is None else {"start": start, "end": start + length - 1 if length else None}
+
+        def get() -> Stored:
+            blob = self._bucket.blob(name)
+            with translated("read", f"{self.url}/{name}", ADMIN):
+                try:
+                    data = blob.download_as_bytes(raw_download=True, retry=None, timeout=TIMEOUT, **part)
+                except NotFound as error:
+                    raise NotFoundError("read", f"{self.url}/{name}", "there is no such object or bucket") from error
+            return Stored(data, int(blob.generation))
+
+        return await self._threads.call(get)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return await self._threads.call(lambda: self._upload(name, data, expect, None))
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore. The note is the object's content and, for listings, its metadata too."""
+        if len(data) > NOTE_BYTES:
+            raise ValueError(f"a note of {len(data)} bytes")
+        return await self._threads.call(lambda: self._upload(name, data, expect, {NOTE: data.decode()}))
+
+    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+        """See ObjectStore."""
+        async for page in self._pages(prefix):
+            yield [
+                Note(blob.name, note.encode(), int(blob.generation))
+                for blob in page
+                if (note := (blob.metadata or {}).get(NOTE)) is not None
+            ]
+
+    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+        """See ObjectStore."""
+        async for page in self._pages(prefix):
+            yield [_info(blob) for blob in page]
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """See ObjectStore. In batches: the source is marked with the origin, and the copy inherits the mark."""
+        results: list[ObjectInfo | BqdumpError] = []
+        for part in await self._in_batches(copies, lambda chunk: self._copy_batch(chunk, origin)):
+            results += part
+        return results
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+        results: list[bool | BqdumpError] = []
+        for part in await self._in_batches(objects, self._delete_batch):
+            results += part
+        return results
+
+    async def close(self) -> None:
+        """See ObjectStore."""
+        self._threads.close()
+        self._client.close()
+
+    async def _pages(self, prefix: str) -> AsyncIterator[list[Any]]:
+        pages: Iterator[Any] = iter(
+            self._client.list_blobs(
+                self._bucket, prefix=prefix, page_size=PAGE, fields=LISTED, retry=None, timeout=TIMEOUT
+            ).pages
+        )
+
+        def following() -> list[Any] | None:
+            with translated("list", f"{self.url}/{prefix}", ADMIN):
+                page = next(pages, None)
+                return None if page is None else list(page)
+
+        while (page := await self._threads.call(following)) is not None:
+            yield page
+
+    def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
+        blob = self._bucket.blob(name)
+        blob.metadata = metadata
+        kind = "application/x-ndjson" if name.endswith(".jsonl") else "application/json"
+        with translated("write", f"{self.url}/{name}", ADMIN):
+            blob.upload_from_string(
+                data, content_type="text/html" if name.endswith(".html") else kind, if_generation_match=expect,
+                retry=None, timeout=TIMEOUT, checksum="crc32c",
+            )  # fmt: skip
+        return int(blob.generation)
+
+    async def _in_batches(self, items: Sequence[Any], send: Callable[[Sequence[Any]], list[Any]]) -> list[list[Any]]:
+        slots = asyncio.Semaphore(BATCHES_AT_ONCE)
+
+        async def one(chunk: Sequence[Any]) -> list[Any]:
+            async with slots:
+                return await self._threads.call(lambda: send(chunk))
+
+        chunks = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+        return list(await asyncio.gather(*map(one, chunks)))
+
+    def _copy_batch(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        marking = self._client.batch(raise_exception=False)
+        with translated("mark files in", self.url, ADMIN), marking:
+            for wish in copies:
+                source = self._bucket.blob(wish.source, generation=wish.source_generation)
+                source.metadata = {ORIGIN: origin}
+                source.patch(retry=None, timeout=TIMEOUT)
+        copying = self._client.batch(raise_exception=False)
+        with translated("copy files in", self.url, ADMIN), copying:
+            made = [self._copy(wish) for wish in copies]
+        results: list[ObjectInfo | BqdumpError] = []
+        for wish, blob, marked, copied in zip(copies, made, _responses(marking), _responses(copying), strict=True):
+            failure = _failure(marked, "mark", f"{self.url}/{wish.source}") or _failure(
+                copied, "copy", f"{self.url}/{wish.source} to {wish.target}"
+            )
+            results.append(failure or _info(blob))
+        return results
+
+    def _copy(self, wish: Copy) -> Any:
+        return self._bucket.copy_blob(
+            self._bucket.blob(wish.source), self._bucket, wish.target, source_generation=wish.source_generation,
+            if_generation_match=wish.expect, retry=None, timeout=TIMEOUT,
+        )  # fmt: skip
+
+    def _delete_batch(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        deleting = self._client.batch(raise_exception=False)
+        with translated("delete files in", self.url, ADMIN), deleting:
+            for name, generation in objects:
+                self._bucket.blob(name).delete(if_generation_match=generation, retry=None, timeout=TIMEOUT)
+        results: list[bool | BqdumpError] = []
+        for (name, _), response in zip(objects, _responses(deleting), strict=True):
+            gone = response.status_code in (404, 412)
+            failure = None if gone else _failure(response, "delete", f"{self.url}/{name}")
+            results.append(failure or not gone)
+        return results
+
+
+def _responses(batch: Any) -> list[Any]:
+    """The answers of a batch that has been sent, one for each request in it."""
+    return list(batch._responses)
+
+
+def _failure(response: Any, operation: str, subject: str) -> BqdumpError | None:
+    if 200 <= response.status_code < 300:
+        return None
+    return translate(from_http_response(response), operation, subject, ADMIN)
+
+
+def _info(blob: Any) -> ObjectInfo:
+    if blob.generation is None:
+        raise UnavailableError("look at", blob.name, "the answer names no generation")
+    origin = (blob.metadata or {}).get(ORIGIN, "")
+    return ObjectInfo(blob.name, int(blob.size), blob.crc32c, int(blob.generation), origin)

@@ -1,0 +1,63 @@
+"""Google's exceptions as bqdump's: what a caller can do about them decides the class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from google.api_core import exceptions as api
+from google.auth import exceptions as auth
+
+from bqdump.core.errors import (
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    QuotaError,
+    UnavailableError,
+)
+
+COME_BACK = "Quotas are replenished through the day: resume the run in an hour."
+# https://cloud.google.com/bigquery/docs/error-messages
+SLOW_DOWN = ("rateLimitExceeded", "userRateLimitExceeded", "jobRateLimitExceeded")
+OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
+
+
+@contextmanager
+def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
+    """Raise what the Google client raises inside as the fitting BqdumpError."""
+    try:
+        yield
+    except (api.GoogleAPIError, auth.GoogleAuthError, requests.exceptions.RequestException, ConnectionError) as error:
+        raise translate(error, operation, subject, hint) from error
+
+
+def translate(error: Exception, operation: str, subject: str, hint: str = "") -> BqdumpError:
+    """The BqdumpError for an exception of a Google client or of the connection below it."""
+    if isinstance(error, auth.TransportError):
+        return UnavailableError(operation, subject, str(error))
+    if isinstance(error, auth.GoogleAuthError):
+        return DeniedError(operation, subject, str(error), "Run: gcloud auth application-default login")
+    if not isinstance(error, api.GoogleAPICallError):
+        return UnavailableError(operation, subject, f"the connection broke ({type(error).__name__})")
+    reason, message = _reason(error), error.message or str(error)
+    if reason in OUT_OF_QUOTA:
+        return QuotaError(operation, subject, message, COME_BACK)
+    if reason in SLOW_DOWN or isinstance(error, api.TooManyRequests) or (error.code or 0) >= 500:
+        return UnavailableError(operation, subject, message)
+    if isinstance(error, api.NotFound):
+        return NotFoundError(operation, subject, message, hint)
+    if isinstance(error, (api.Forbidden, api.Unauthorized)):
+        return DeniedError(operation, subject, message, hint)
+    if isinstance(error, (api.Conflict, api.PreconditionFailed)):
+        return ConflictError(operation, subject, message)
+    return JobFailedError(operation, subject, message, hint)
+
+
+def _reason(error: api.GoogleAPICallError) -> str:
+    for item in error.errors or ():
+        if isinstance(item, dict) and item.get("reason"):
+            return str(item["reason"])
+    return ""

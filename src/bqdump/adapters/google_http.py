@@ -1,0 +1,61 @@
+"""Connections to Google's JSON APIs, shared by both clients: credentials, a pool of the right size, threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import google.auth
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.transport.requests import AuthorizedSession
+from requests.adapters import HTTPAdapter
+
+from bqdump.core.errors import DeniedError
+
+Result = TypeVar("Result")
+
+# Requests under way at once, per API: 100 a second at 200 ms each.
+THREADS = 24
+CONNECT_SECONDS, READ_SECONDS = 10.0, 120.0
+TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
+
+
+def credentials(emulator_variable: str) -> Credentials:
+    """Anonymous credentials for an emulator, else the application default ones. Raises DeniedError without any."""
+    if os.environ.get(emulator_variable):
+        return AnonymousCredentials()
+    try:
+        found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    except google.auth.exceptions.DefaultCredentialsError:
+        raise DeniedError(
+            "find credentials for", "Google Cloud", "there are none in this environment",
+            "Run: gcloud auth application-default login",
+        ) from None  # fmt: skip
+    return found
+
+
+def session(granted: Credentials) -> AuthorizedSession:
+    """A session whose pool fits the threads."""
+    made = AuthorizedSession(granted)
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=THREADS)
+    made.mount("https://", adapter)
+    made.mount("http://", adapter)
+    return made
+
+
+class Threads:
+    """Runs a client's blocking calls beside the event loop. Threads start as they are needed."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+
+    async def call(self, function: Callable[[], Result]) -> Result:
+        """The function's result; its exceptions pass through."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def close(self) -> None:
+        """Start nothing more, and wait for nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

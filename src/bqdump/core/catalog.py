@@ -1,0 +1,85 @@
+"""What a dataset holds, as far as an export must know: tables, their kinds, sizes and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import msgspec
+
+EXTRACTABLE = ("TABLE", "SNAPSHOT")
+KIND_WORDS = {
+    "VIEW": "a view",
+    "MATERIALIZED_VIEW": "a materialized view",
+    "EXTERNAL": "an external table",
+}
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """A dataset and where it lies, such as "EU"."""
+
+    project: str
+    name: str
+    location: str
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One line of a dataset's listing. `created` is in milliseconds since 1970 UTC."""
+
+    name: str
+    kind: str
+    created: int
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table's full definition as BigQuery returned it, with its size; JSON null for a table that is gone by now."""
+
+    name: str
+    kind: str
+    rows: int
+    bytes: int
+    definition: msgspec.Raw
+
+
+class _Field(msgspec.Struct):
+    name: str
+    type: str
+    mode: str = "NULLABLE"
+
+
+class _Schema(msgspec.Struct):
+    fields: list[_Field] = []
+
+
+class _Definition(msgspec.Struct, rename="camel"):
+    schema: _Schema = msgspec.field(default_factory=_Schema, name="schema")
+    biglake_configuration: msgspec.Raw = msgspec.Raw(b"")
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+
+
+def nested_columns(definition: msgspec.Raw) -> list[str]:
+    """The top-level columns that CSV cannot hold: records and repeated ones."""
+    decoded = _DEFINITION.decode(definition)
+    fields = decoded.schema.fields if decoded else []
+    return [field.name for field in fields if field.mode == "REPEATED" or field.type in ("RECORD", "STRUCT")]
+
+
+def no_route(kind: str, definition: msgspec.Raw | None = None) -> str:
+    """Why no route can export an object of this kind; "" when one can."""
+    if kind in KIND_WORDS:
+        return f"{KIND_WORDS[kind]}: extract jobs read tables only"
+    if kind not in EXTRACTABLE:
+        return f"of the unknown kind {kind}"
+    decoded = _DEFINITION.decode(definition) if definition is not None else None
+    if decoded and bytes(decoded.biglake_configuration):
+        return "an Iceberg table: extract jobs cannot read it"
+    return ""
+
+
+def select(names: Iterator[str] | list[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[bool]:
+    """For each name whether the patterns choose it. Case matters, as in BigQuery."""
+    for name in names:
+        wanted = not include or any(fnmatchcase(name, pattern) for pattern in include)
+        yield wanted and not any(fnmatchcase(name, pattern) for pattern in exclude)

@@ -1,0 +1,45 @@
+"""Documents to bytes and back. A document that cannot be read names itself and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from bqdump.core.documents import FORMAT_VERSION
+from bqdump.core.errors import DocumentError
+
+Document = TypeVar("Document")
+
+
+class _Versioned(msgspec.Struct):
+    format_version: int = FORMAT_VERSION
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """The document as one line of JSON."""
+    return _ENCODER.encode(document)
+
+
+def encode_indented(document: msgspec.Struct) -> bytes:
+    """The document as JSON that a person can read; for documents whose size does not grow with the tables."""
+    return msgspec.json.format(_ENCODER.encode(document), indent=2) + b"\n"
+
+
+def decode(data: bytes, type_: type[Document], name: str) -> Document:
+    """The document in `data`. Raises DocumentError for anything that is not such a document of this version."""
+    try:
+        version = msgspec.json.decode(data, type=_Versioned).format_version
+        if version == FORMAT_VERSION:
+            return msgspec.json.decode(data, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DocumentError("read", name, f"it is not a valid {type_.__name__} ({error})") from None
+    raise DocumentError(
+        "read",
+        name,
+        f"it has format version {version}, this bqdump reads {FORMAT_VERSION}",
+        "Use the matching release.",
+    )

@@ -1,0 +1,242 @@
+"""The documents of a run, frozen: each is stored in the bucket, and the next step needs nothing else.
+
+Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC unless they are text (RFC 3339).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+FORMAT_VERSION = 1
+
+
+class Share(msgspec.Struct, frozen=True, array_like=True):
+    """Where one task's part of the units lies in the units object, and how much it is."""
+
+    offset: int
+    length: int
+    units: int
+    bytes: int
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """An object of the dataset that is not exported, and why."""
+
+    table: str
+    kind: str
+    reason: str
+
+
+class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is exported at once: a table. `rows` and `bytes` are what BigQuery said while planning.
+
+    `pattern` is the final object name with one `*`, below the bucket.
+    """
+
+    id: str
+    table: str
+    kind: str
+    route: str
+    rows: int
+    bytes: int
+    pattern: str
+    definition: msgspec.Raw
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The frozen list of units of a run; the units themselves lie in the object `units`, one JSON line each."""
+
+    format_version: int = FORMAT_VERSION
+    run: str
+    tool: str
+    nonce: str
+    project: str
+    dataset: str
+    location: str
+    snapshot: int
+    mode: Literal["replace", "keep"]
+    settings: dict[str, Any]
+    digest: str
+    units: str
+    shares: tuple[Share, ...]
+    tables: int
+    rows: int
+    bytes: int
+    skipped: tuple[Skipped, ...]
+    excluded: int
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """One task of one execution; a restarted task is the same owner."""
+
+    execution: str
+    task: int
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Who works on a unit."""
+
+    owner: Owner
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them."""
+
+    unit: str
+    table: str
+    job: str
+    attempt: int
+    files: int
+    created: int
+    started: int
+    ended: int
+    task: int
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an attempt at a unit failed for good, in one sentence; binding within its execution."""
+
+    unit: str
+    table: str
+    job: str
+    attempt: int
+    reason: str
+    message: str
+    owner: Owner
+
+
+class File(msgspec.Struct, frozen=True):
+    """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation."""
+
+    name: str
+    size: int
+    crc32c: str
+    generation: int
+
+
+class TableFiles(msgspec.Struct, frozen=True):
+    """The part of a manifest's table that a later publication needs."""
+
+    table: str
+    files: tuple[File, ...]
+
+
+class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning."""
+
+    table: str
+    kind: str
+    route: str
+    unit: str
+    jobs: tuple[str, ...]
+    planned_rows: int
+    planned_bytes: int
+    created: int
+    started: int
+    ended: int
+    task: int
+    files: tuple[File, ...]
+    definition: msgspec.Raw
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Sums over a manifest's tables; `bytes` is the size of the files."""
+
+    tables: int
+    files: int
+    bytes: int
+    planned_rows: int
+    planned_bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of a run that is whole (or, where the user allowed it, partial).
+
+    left: files of an earlier export that stay for tables that failed in this one. found: files that an export
+    without a manifest had left under these tables' names before the first publication.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: str
+    tool: str
+    status: Literal["complete", "partial"]
+    project: str
+    dataset: str
+    location: str
+    snapshot_time: str
+    snapshot: int
+    mode: Literal["replace", "keep"]
+    settings: dict[str, Any]
+    digest: str
+    totals: Totals
+    tables: tuple[TableEntry, ...]
+    skipped: tuple[Skipped, ...]
+    failed: tuple[Failure, ...]
+    left: tuple[TableFiles, ...]
+    found: tuple[File, ...]
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class ManifestFiles(msgspec.Struct, frozen=True):
+    """The part of a manifest that a later publication needs: which objects are its own."""
+
+    run: str
+    status: Literal["complete", "partial"]
+    totals: Totals
+    tables: tuple[TableFiles, ...]
+    left: tuple[TableFiles, ...]
+    found: tuple[File, ...]
+    format_version: int = FORMAT_VERSION
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """A run as `latest.json` and `publishing.json` name it."""
+
+    run: str
+    snapshot: int
+    manifest: str
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Latest(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that readers should follow. `uncleared` are earlier runs whose stale files may still lie about."""
+
+    format_version: int = FORMAT_VERSION
+    run: str
+    dataset: str
+    project: str
+    snapshot_time: str
+    snapshot: int
+    status: Literal["complete", "partial"]
+    mode: Literal["replace", "keep"]
+    manifest: str
+    manifest_generation: int
+    uncleared: tuple[Pointer, ...] = ()
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """The final object names that a run is about to write."""
+
+    run: str
+    names: tuple[str, ...]
+    format_version: int = FORMAT_VERSION

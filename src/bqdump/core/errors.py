@@ -1,0 +1,70 @@
+"""Every error that bqdump raises on purpose: one root, and one class for each thing a caller can do about it."""
+
+from __future__ import annotations
+
+
+class BqdumpError(Exception):
+    """Something went wrong, told in one sentence.
+
+    operation: what was being done ("read the bucket"); subject: to what ("gs://b"); cause: why it failed;
+    hint: how to mend it. `retryable` says that the very same request may succeed later.
+    """
+
+    retryable = False
+
+    def __init__(self, operation: str, subject: str, cause: str, hint: str = "") -> None:
+        self.operation, self.subject, self.cause, self.hint = operation, subject, cause, hint
+        super().__init__(operation, subject, cause, hint)
+
+    def __str__(self) -> str:
+        sentence = f"cannot {self.operation}"
+        if self.subject:
+            sentence += f" {self.subject}"
+        sentence += f": {self.cause.rstrip('.')}."
+        return f"{sentence} {self.hint}".rstrip()
+
+
+class UsageError(BqdumpError):
+    """A setting, an argument or a combination of them is wrong; nothing was touched."""
+
+    def __str__(self) -> str:
+        where = f"{self.subject}: " if self.subject else ""
+        return f"{where}{self.cause.rstrip('.')}. {self.hint}".rstrip()
+
+
+class NotFoundError(BqdumpError):
+    """A dataset, table, bucket, object or run does not exist (or may not be seen)."""
+
+
+class DeniedError(BqdumpError):
+    """The caller lacks a permission."""
+
+
+class QuotaError(BqdumpError):
+    """A quota is used up for now; the run can be resumed later."""
+
+
+class ConflictError(BqdumpError):
+    """A precondition did not hold: somebody else wrote the object, or the job id exists already."""
+
+
+class UnavailableError(BqdumpError):
+    """The service did not answer or asked to come back; the same request may be repeated."""
+
+    retryable = True
+
+
+class JobFailedError(BqdumpError):
+    """A BigQuery job, or the request for it, failed for good."""
+
+
+class DocumentError(BqdumpError):
+    """A stored document cannot be read: not JSON, another version, or values that cannot be."""
+
+
+class UnitsFailedError(BqdumpError):
+    """Some units failed for good; nothing was published."""
+
+
+class VerificationError(BqdumpError):
+    """What is stored differs from what the manifest says."""

@@ -1,0 +1,122 @@
+"""Where bqdump keeps its documents: every object name below `[prefix/]_bqdump/` is made here.
+
+A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix finds the units of one share.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+STATE = "_bqdump"
+UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
+
+
+def unit_id(share: int, number: int) -> str:
+    """The id of the unit with this number (from 0) in this share (from 0)."""
+    return f"{share:05d}-{number:05d}"
+
+
+class Layout(NamedTuple):
+    """Object names for one target; `prefix` is "" or ends with a slash."""
+
+    prefix: str
+
+    @property
+    def state(self) -> str:
+        """The folder of all of bqdump's own documents."""
+        return f"{self.prefix}{STATE}/"
+
+    @property
+    def latest(self) -> str:
+        """The pointer to the manifest that readers should follow."""
+        return f"{self.state}latest.json"
+
+    @property
+    def publishing(self) -> str:
+        """Which run may write final names now (replace mode)."""
+        return f"{self.state}publishing.json"
+
+    @property
+    def runs(self) -> str:
+        """The folder of all runs."""
+        return f"{self.state}runs/"
+
+    def run(self, run: str) -> RunLayout:
+        """The names of one run."""
+        return RunLayout(f"{self.runs}{run}/")
+
+
+class RunLayout(NamedTuple):
+    """Object names for one run; `root` ends with a slash."""
+
+    root: str
+
+    @property
+    def plan(self) -> str:
+        """The frozen plan."""
+        return f"{self.root}plan.json"
+
+    def units(self, nonce: str) -> str:
+        """The units of the plan, one JSON line each, share after share."""
+        return f"{self.root}units-{nonce}.jsonl"
+
+    @property
+    def planner(self) -> str:
+        """Says who is planning, so that the other tasks wait instead of planning as well."""
+        return f"{self.root}planner.json"
+
+    @property
+    def claims(self) -> str:
+        """The folder of claims."""
+        return f"{self.root}claims/"
+
+    def claim(self, unit: str) -> str:
+        """Which task works on the unit."""
+        return f"{self.claims}{unit}.json"
+
+    @property
+    def receipts(self) -> str:
+        """The folder of receipts."""
+        return f"{self.root}receipts/"
+
+    def receipt(self, unit: str) -> str:
+        """The proof that the unit is done."""
+        return f"{self.receipts}{unit}.json"
+
+    @property
+    def failures(self) -> str:
+        """The folder of failures."""
+        return f"{self.root}failures/"
+
+    def failure(self, unit: str, attempt: str) -> str:
+        """Why an attempt at a unit failed."""
+        return f"{self.failures}{unit}/{attempt}.json"
+
+    @property
+    def staging(self) -> str:
+        """The folder of files that are not published yet (replace mode)."""
+        return f"{self.root}data/"
+
+    def staged(self, unit: str, attempt: int, pattern: str) -> str:
+        """The pattern of the files that this attempt at a unit writes."""
+        return f"{self.staging}{unit}.{attempt}/{pattern.rsplit('/', 1)[-1]}"
+
+    @property
+    def intent(self) -> str:
+        """The final names that the run is about to write (replace mode)."""
+        return f"{self.root}intent.json"
+
+    @property
+    def manifest(self) -> str:
+        """The record of the complete run."""
+        return f"{self.root}manifest.json"
+
+
+def unit_of(name: str) -> str:
+    """The unit of a claim's, receipt's, failure's or staged file's object name, "" when there is none."""
+    for part in reversed(name.split("/")):
+        head = part.split(".", 1)[0]
+        if UNIT_ID.fullmatch(head):
+            return head
+    return ""

@@ -1,0 +1,188 @@
+"""Planning, pure: from the tables of a dataset to units in balanced shares."""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from bqdump import __version__
+from bqdump.core.catalog import Dataset, Listed, Table, nested_columns, no_route, select
+from bqdump.core.documents import Plan, Share, Skipped, Unit
+from bqdump.core.errors import UsageError
+from bqdump.core.formats import FORMATS, extension, formats_for_nested
+from bqdump.core.layout import Layout, unit_id
+from bqdump.core.settings import Settings, moment_text
+from bqdump.core.template import MAX_OBJECT_NAME_BYTES, shard_name
+
+# What a job costs beside its bytes, as bytes: it keeps shares of many small tables equal in number.
+JOB_WEIGHT = 64 << 20
+PLAN = "plan the export"
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What of a listing is exported, what is skipped and why, and how many tables the user's patterns left out."""
+
+    chosen: tuple[Listed, ...]
+    skipped: tuple[Skipped, ...]
+    excluded: int
+
+
+def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Selection:
+    """Sort a listing into what is exported and what is not.
+
+    Raises UsageError when an include names a table that is not there.
+    """
+    names = [item.name for item in listing]
+    for pattern in settings.include:
+        if not any(select(names, (pattern,), ())):
+            close = difflib.get_close_matches(pattern, names, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else "bqdump plan without --include shows all tables."
+            raise UsageError(PLAN, f"include {pattern!r}", f"no table of {settings.dataset} matches", hint)
+    chosen, skipped, excluded = [], [], 0
+    for item, wanted in zip(listing, select(names, settings.include, settings.exclude), strict=True):
+        if not wanted:
+            excluded += 1
+        elif item.created > snapshot:
+            reason = f"created after the snapshot time {moment_text(snapshot)}"
+            skipped.append(Skipped(item.name, item.kind, reason))
+        elif reason := no_route(item.kind):
+            skipped.append(Skipped(item.name, item.kind, reason))
+        else:
+            chosen.append(item)
+    return Selection(tuple(chosen), tuple(skipped), excluded)
+
+
+def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
+    """Indices of `weights`, dealt into shares: largest first, each to the share that has least (LPT).
+
+    No share weighs more than 4/3 of the best possible. Equal input gives equal output.
+    """
+    dealt: list[list[int]] = [[] for _ in range(shares)]
+    heap = [(0, 0, share) for share in range(shares)]
+    for index in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
+        weight, count, share = heap[0]
+        dealt[share].append(index)
+        heapq.heapreplace(heap, (weight + weights[index], count + 1, share))
+    return dealt
+
+
+def name_problem(table: str) -> str:
+    """Why this table name cannot become an object name; "" when it can."""
+    if table in ("", ".", "..") or re.search(r"[/*\x00-\x1f\x7f]", table):
+        return "its name cannot be part of an object name"
+    return ""
+
+
+def patterns(settings: Settings, run: str, snapshot: int, names: Iterable[str]) -> list[str]:
+    """The final object name pattern of each table.
+
+    Raises UsageError for a table whose name cannot be part of an object name or makes it too long.
+    """
+    template = settings.template
+    fixed = {
+        "ext": extension(settings.format, settings.compression),
+        "run": run,
+        "project": settings.project,
+        "dataset": settings.dataset,
+        "date": moment_text(snapshot)[:10],
+    }
+    # A staged name replaces the folders by these characters and can be longer than the final one.
+    staging = len(f"{settings.layout.state}runs/{run}/data/00000-00000.000/")
+    made = []
+    for name in names:
+        if problem := name_problem(name):
+            raise UsageError(PLAN, f"table {name!r}", problem, "Leave it out with --exclude.")
+        pattern = settings.prefix + template.pattern(table=name, **fixed)
+        final = shard_name(pattern, 0)
+        longest = max(len(final.encode()), staging + len(final.rsplit("/", 1)[-1].encode()))
+        if longest > MAX_OBJECT_NAME_BYTES:
+            cause = f"its files would have names of {longest} bytes, {MAX_OBJECT_NAME_BYTES} are possible"
+            raise UsageError(PLAN, f"table {name!r}", cause, "Use a shorter --path such as {table}_*.{ext}.")
+        made.append(pattern)
+    return made
+
+
+def refuse_nested(settings: Settings, tables: Sequence[Table]) -> None:
+    """Raise UsageError when a table has columns that the chosen format cannot hold, naming them all."""
+    if FORMATS[settings.format].nested:
+        return
+    found = [(table.name, columns) for table in tables if (columns := nested_columns(table.definition))]
+    if found:
+        named = "; ".join(f"{name}: {', '.join(columns[:5])}" for name, columns in found[:5])
+        more = f" and {len(found) - 5} more tables" if len(found) > 5 else ""
+        raise UsageError(
+            PLAN, f"format {settings.format}", f"nested or repeated columns do not fit into it ({named}{more})",
+            f"Use --format {formats_for_nested()}, or leave the tables out with --exclude.",
+        )  # fmt: skip
+
+
+def make_plan(
+    settings: Settings,
+    run: str,
+    nonce: str,
+    dataset: Dataset,
+    snapshot: int,
+    selection: Selection,
+    tables: Sequence[Table],
+    tasks: int,
+) -> tuple[Plan, bytes]:
+    """The plan of a run and its units, one JSON line each, share after share.
+
+    tasks: for how many tasks shares are made (never more shares than units).
+    Raises UsageError for tables that cannot be exported as asked.
+    """
+    skipped = list(selection.skipped)
+    exported = []
+    for table in tables:
+        if reason := no_route(table.kind, table.definition):
+            skipped.append(Skipped(table.name, table.kind, reason))
+        else:
+            exported.append(table)
+    refuse_nested(settings, exported)
+    names = patterns(settings, run, snapshot, (table.name for table in exported))
+    shares, lines, offset = [], [], 0
+    weights = [table.bytes + JOB_WEIGHT for table in exported]
+    for share, indices in enumerate(share_out(weights, min(tasks, len(exported)))):
+        start = offset
+        for number, index in enumerate(indices):
+            table = exported[index]
+            line = msgspec.json.encode(
+                Unit(unit_id(share, number), table.name, table.kind, "extract", table.rows, table.bytes, names[index],
+                     table.definition)
+            ) + b"\n"  # fmt: skip
+            lines.append(line)
+            offset += len(line)
+        shares.append(Share(start, offset - start, len(indices), sum(exported[index].bytes for index in indices)))
+    plan = Plan(
+        run=run,
+        tool=__version__,
+        nonce=nonce,
+        project=dataset.project,
+        dataset=dataset.name,
+        location=dataset.location,
+        snapshot=snapshot,
+        mode="keep" if settings.template.keeps else "replace",
+        settings=settings.frozen(),
+        digest=settings.digest(),
+        units=Layout(settings.prefix).run(run).units(nonce),
+        shares=tuple(shares),
+        tables=len(exported),
+        rows=sum(table.rows for table in exported),
+        bytes=sum(table.bytes for table in exported),
+        skipped=tuple(skipped),
+        excluded=selection.excluded,
+    )
+    return plan, b"".join(lines)
+
+
+_UNITS = msgspec.json.Decoder(Unit)
+
+
+def read_units(lines: bytes) -> list[Unit]:
+    """The units of one or more shares, in their order."""
+    units: list[Unit] = _UNITS.decode_lines(lines)
+    return units

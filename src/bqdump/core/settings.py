@@ -1,0 +1,301 @@
+"""The settings of an export: one table of them, read from flags, environment and bqdump.toml, in that order."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.errors import UsageError
+from bqdump.core.formats import ALIASES, FORMATS
+from bqdump.core.layout import Layout
+from bqdump.core.template import DEFAULT, Template, parse_template
+
+READ = "read the settings"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of one export, checked. See SETTINGS for what each one means."""
+
+    project: str
+    dataset: str
+    bucket: str
+    prefix: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    format: str = "csv"
+    compression: str = "none"
+    header: bool = True
+    delimiter: str = ","
+    path: str = DEFAULT
+    job_project: str = ""
+    location: str = ""
+    concurrency: int = 500
+    labels: dict[str, str] = {}
+    run_id: str = ""
+    snapshot_time: str = ""
+    allow_partial: bool = False
+
+    @property
+    def jobs_in(self) -> str:
+        """The project in which jobs run and are billed."""
+        return self.job_project or self.project
+
+    @property
+    def layout(self) -> Layout:
+        """The object names below this target."""
+        return Layout(self.prefix)
+
+    @property
+    def template(self) -> Template:
+        """The path template, parsed."""
+        return parse_template(self.path)
+
+    @property
+    def snapshot_ms(self) -> int | None:
+        """The wanted snapshot time in milliseconds since 1970 UTC, None for "now"."""
+        return parse_moment(self.snapshot_time) if self.snapshot_time else None
+
+    def frozen(self) -> dict[str, Any]:
+        """The settings that shape the plan: two tasks of one run must agree on all of these."""
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        for name in ("concurrency", "run_id", "snapshot_time", "allow_partial", "location"):
+            del values[name]
+        return values
+
+    def digest(self) -> str:
+        """A short fingerprint of the settings that shape the plan."""
+        return hashlib.sha256(msgspec.json.encode(self.frozen(), order="deterministic")).hexdigest()[:16]
+
+
+class Setting(NamedTuple):
+    """One row of the table of settings."""
+
+    name: str
+    env: str
+    parse: Callable[[Any], Any]
+    metavar: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The flag of the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text is wanted")
+    return value.strip()
+
+
+def _raw_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text is wanted")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("true or false is wanted")
+
+
+def _count(value: Any) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise ValueError("a whole number is wanted") from None
+    if not 1 <= number <= 1000:
+        raise ValueError("a whole number from 1 to 1000 is wanted")
+    return number
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, Iterable) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of patterns is wanted")
+    return tuple(item.strip() for item in value if item.strip())
+
+
+LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
+LABEL_VALUE = re.compile(r"[\w-]{0,63}")
+
+
+def _labels(value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if isinstance(value, Sequence):
+        pairs = [item.partition("=") for item in value if item.strip()]
+        if wrong := [key for key, equals, _ in pairs if not equals]:
+            raise ValueError(f"key=value is wanted, not {wrong[0]!r}")
+        value = {key.strip(): content.strip() for key, _, content in pairs}
+    if not isinstance(value, Mapping):
+        raise ValueError("key=value pairs are wanted")
+    for key, content in value.items():
+        if not LABEL_KEY.fullmatch(key) or key != key.lower():
+            raise ValueError(f"the label key {key!r} must start with a lowercase letter, then letters, digits, _ and -")
+        if not isinstance(content, str) or not LABEL_VALUE.fullmatch(content) or content != content.lower():
+            raise ValueError(
+                f"the label value {content!r} may hold lowercase letters, digits, _ and - only, 63 at most"
+            )
+    return dict(value)
+
+
+def _format(value: Any) -> str:
+    word = _text(value).lower()
+    word = ALIASES.get(word, word)
+    if word not in FORMATS:
+        raise ValueError(f"unknown format; known are {', '.join(FORMATS)}")
+    return word
+
+
+def _delimiter(value: Any) -> str:
+    text = {"tab": "\t", "\\t": "\t"}.get(_raw_text(value), value)
+    if len(text) != 1 or text in '\r\n"' or ord(text) > 255:
+        raise ValueError("one character is wanted (tab for a tabulator), no quote and no line break")
+    return str(text)
+
+
+def _prefix(value: Any) -> str:
+    parts = _text(value).strip("/").split("/")
+    if parts == [""]:
+        return ""
+    if any(part in ("", ".", "..") for part in parts) or re.search(r"[\x00-\x1f\x7f*#?\[\]{}]", "".join(parts)):
+        raise ValueError("folder names parted by single slashes are wanted, without . .. * # ? [ ] { }")
+    return "/".join(parts) + "/"
+
+
+def _run_id(value: Any) -> str:
+    text = _text(value)
+    if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", text):
+        raise ValueError("up to 100 letters, digits, - and _ are wanted, the first a letter or digit")
+    return text
+
+
+def _name(pattern: str, wanted: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        text = _text(value)
+        if text and not re.fullmatch(pattern, text):
+            raise ValueError(wanted)
+        return text
+
+    return parse
+
+
+def _bucket(value: Any) -> str:
+    text = _text(value)
+    if text and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", text):
+        raise ValueError("the name of a bucket is wanted, without gs:// and without a folder (that is --prefix)")
+    return text
+
+
+def parse_moment(text: str) -> int:
+    """Milliseconds since 1970 UTC of a moment written as RFC 3339 or as such a number. Raises ValueError."""
+    if re.fullmatch(r"[0-9]{13}", text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("a time with its zone is wanted, such as 2026-01-31T03:00:00Z")
+    return int(moment.timestamp() * 1000)
+
+
+def moment_text(milliseconds: int) -> str:
+    """A moment as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(value: Any) -> str:
+    text = value.isoformat() if isinstance(value, datetime) else _text(value)
+    if text:
+        parse_moment(text)
+    return text
+
+
+_PROJECT = _name(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,100}", "a project id is wanted")
+_DATASET = _name(r"\w{1,1024}", "the id of a dataset is wanted, letters, digits and _, without the project")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("project", "PROJECT_ID", _PROJECT, "ID", "Project that holds the dataset (required)."),
+    Setting("dataset", "SOURCE_DATASET", _DATASET, "NAME", "Dataset to export (required)."),
+    Setting("bucket", "DESTINATION_BUCKET", _bucket, "NAME", "Bucket to export to, without gs:// (required)."),
+    Setting("prefix", "BQDUMP_PREFIX", _prefix, "FOLDER", "Folder in the bucket; an export needs one of its own."),
+    Setting("include", "BQDUMP_INCLUDE", _patterns, "PATTERN,…", "Only tables whose names match (* and ? allowed)."),
+    Setting("exclude", "BQDUMP_EXCLUDE", _patterns, "PATTERN,…", "No tables whose names match."),
+    Setting("format", "BQDUMP_FORMAT", _format, "NAME", "csv, json (newline-delimited), avro or parquet."),
+    Setting("compression", "BQDUMP_COMPRESSION", lambda v: _text(v).lower(), "CODEC",
+            "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet), zstd (parquet)."),
+    Setting("header", "BQDUMP_HEADER", _flag, "BOOL", "Column names in the first line of each CSV file."),
+    Setting("delimiter", "BQDUMP_DELIMITER", _delimiter, "CHAR",
+            "Between the values of a CSV line; tab for a tabulator."),
+    Setting("path", "BQDUMP_PATH", _text, "TEMPLATE",
+            "Names of the files, with one *. With {run} each run keeps its files; without, it replaces the last."),
+    Setting("job_project", "BQDUMP_JOB_PROJECT", _PROJECT, "ID", "Project that runs the jobs (default: project)."),
+    Setting("location", "BQDUMP_LOCATION", _name(r"[A-Za-z0-9-]+", "a location such as EU is wanted"), "NAME",
+            "Where the dataset must lie (default: wherever it lies)."),
+    Setting("concurrency", "BQDUMP_CONCURRENCY", _count, "N", "Jobs in flight per task, 1 to 1000."),
+    Setting("labels", "BQDUMP_LABELS", _labels, "KEY=VALUE,…", "Labels of every job."),
+    Setting("run_id", "BQDUMP_RUN_ID", _run_id, "ID",
+            "Name of the run (default: CLOUD_RUN_EXECUTION, else the UTC time). Naming an unfinished run resumes it."),
+    Setting("snapshot_time", "BQDUMP_SNAPSHOT_TIME", _moment, "TIME",
+            "Read every table as it was then (default: now, by BigQuery's clock)."),
+    Setting("allow_partial", "BQDUMP_ALLOW_PARTIAL", _flag, "BOOL",
+            "Publish what is whole although some tables failed."),
+)  # fmt: skip
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+REQUIRED = ("project", "dataset", "bucket")
+
+
+def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], toml: Mapping[str, Any], toml_name: str) -> Settings:
+    """The settings of one export. A flag wins over the environment, the environment over the file.
+
+    Raises UsageError, naming the setting and the place it came from.
+    """
+    if unknown := [key for key in toml if key not in BY_NAME]:
+        close = difflib.get_close_matches(unknown[0], BY_NAME, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
+        raise UsageError(READ, toml_name, f"unknown setting {unknown[0]!r}", hint)
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        sources = ((setting.flag, flags.get(setting.name)), (setting.env, environ.get(setting.env)),
+                   (f"{toml_name}: {setting.name}", toml.get(setting.name)))  # fmt: skip
+        for place, value in sources:
+            if value is None:
+                continue
+            if value == "" and setting.name in REQUIRED:
+                raise UsageError(READ, place, "it is empty", setting.help)
+            try:
+                values[setting.name] = setting.parse(value)
+            except ValueError as error:
+                raise UsageError(READ, place, f"{value!r} cannot be used: {error}") from None
+            break
+    if missing := [name for name in REQUIRED if not values.get(name)]:
+        which = " and ".join(f"{BY_NAME[name].env} ({BY_NAME[name].flag})" for name in missing)
+        raise UsageError(READ, "", f"missing: {which}", "Set it in the environment, by flag, or in bqdump.toml.")
+    return check(Settings(**values))
+
+
+def check(settings: Settings) -> Settings:
+    """The same settings, after the checks that look at several of them. Raises UsageError."""
+    codecs = FORMATS[settings.format].codecs
+    if settings.compression not in codecs:
+        raise UsageError(
+            READ, "compression", f"{settings.compression!r} is not a codec of {settings.format}",
+            f"{settings.format} takes {', '.join(codecs)}.",
+        )  # fmt: skip
+    parse_template(settings.path)
+    return settings

@@ -1,0 +1,175 @@
+"""Planning a run: one task makes the plan, all others read it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+
+from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.core.codec import decode, encode, encode_indented
+from bqdump.core.documents import Latest, Owner, Plan
+from bqdump.core.errors import ConflictError, DeniedError, NotFoundError, UsageError
+from bqdump.core.plan import choose, make_plan
+from bqdump.core.settings import Settings, moment_text
+from bqdump.flow.task import Task
+from bqdump.ports import ObjectStore, Warehouse
+
+log = logging.getLogger(__name__)
+
+DESCRIBE_AT_ONCE = 32
+PULSE_SECONDS = 10.0
+# A planner whose pulse has stood still for so long, by the waiting task's own clock, is taken for dead.
+PATIENCE_SECONDS = 60.0
+PLAN = "plan the export"
+
+
+async def obtain_plan(task: Task) -> Plan:
+    """The plan of this run: read when there is one, else made by this task or by the one that was first.
+
+    Raises UsageError when the run was planned with other settings, or the dataset cannot be exported as asked.
+    """
+    plan = await read_plan(task) or await _make_or_await(task)
+    if plan.digest != task.settings.digest():
+        wanted = task.settings.frozen()
+        names = sorted(name for name in wanted if wanted[name] != plan.settings.get(name))
+        cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
+        raise UsageError(PLAN, f"run {task.run}", cause, "Use the same settings, or another run id.")
+    return plan
+
+
+async def read_plan(task: Task) -> Plan | None:
+    """The plan as it is stored, None when there is none yet."""
+    try:
+        stored = await task.store.read(task.layout.plan)
+    except NotFoundError:
+        return None
+    return decode(stored.data, Plan, task.layout.plan)
+
+
+async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, int]:
+    """The pointer that readers follow and its generation; (None, 0) when nothing was ever published here."""
+    name = settings.layout.latest
+    try:
+        stored = await store.read(name)
+    except NotFoundError:
+        return None, 0
+    return decode(stored.data, Latest, name), stored.generation
+
+
+async def check_target(store: ObjectStore, settings: Settings) -> None:
+    """Refuse a target that cannot be written as promised, before anything is written.
+
+    Raises UsageError for a bucket with a retention policy, or a prefix that holds another dataset's export.
+    """
+    try:
+        bucket = await store.describe()
+    except DeniedError:
+        log.warning("%s: no right to see the bucket's settings (storage.buckets.get): not checked", store.url)
+    else:
+        if bucket.retention_seconds:
+            raise UsageError(
+                PLAN, store.url, f"its retention policy keeps objects for {bucket.retention_seconds} seconds, "
+                "and an export must replace its files", "Use a bucket without a retention policy.",
+            )  # fmt: skip
+        if bucket.soft_delete_seconds:
+            log.warning("%s keeps deleted objects for %d days (soft delete): they are billed", store.url,
+                        bucket.soft_delete_seconds // 86400)  # fmt: skip
+    latest, _ = await read_latest(store, settings)
+    if latest and (latest.project, latest.dataset) != (settings.project, settings.dataset):
+        raise UsageError(
+            PLAN, f"{store.url}/{settings.prefix}", f"it holds the export of {latest.project}.{latest.dataset}",
+            "Give each dataset a --prefix of its own.",
+        )  # fmt: skip
+
+
+async def draft_plan(warehouse: Warehouse, settings: Settings, run: str, tasks: int) -> tuple[Plan, bytes]:
+    """Look at the dataset and plan its export, without storing anything. Returns the plan and its units."""
+    dataset = await warehouse.dataset(settings.project, settings.dataset)
+    if settings.location and settings.location.lower() != dataset.location.lower():
+        cause = f"{settings.project}.{settings.dataset} lies in {dataset.location}"
+        raise UsageError(PLAN, f"location {settings.location}", cause, "Leave the setting out to follow the dataset.")
+    now = await warehouse.now(dataset.location)
+    snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
+    if snapshot > now:
+        raise UsageError(PLAN, f"snapshot_time {settings.snapshot_time}", "it lies in the future")
+    selection = choose(await warehouse.tables(dataset), settings, snapshot)
+    tables = await describe(warehouse, dataset, selection.chosen)
+    return make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, tables, tasks)
+
+
+async def describe(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> list[Table]:
+    """The definitions of these tables, in their order; a table that has gone meanwhile keeps its place."""
+    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
+
+    async def one(item: Listed) -> Table:
+        async with slots:
+            found = await warehouse.table(dataset, item.name)
+        # A table that is gone by now stays in the plan: its export fails by name, or BigQuery still knows it.
+        return found or Table(item.name, item.kind, 0, 0, msgspec.Raw(b"null"))
+
+    return list(await asyncio.gather(*map(one, listed)))
+
+
+async def _make_or_await(task: Task) -> Plan:
+    if not await _become_planner(task):
+        return await _await_plan(task)
+    await check_target(task.store, task.settings)
+    async with _pulse(task):
+        plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks)
+        generation = await task.store.write(plan.units, units, 0)
+    try:
+        await task.store.write(task.layout.plan, encode_indented(plan), 0)
+    except ConflictError:
+        await task.store.delete([(plan.units, generation)])
+        return await read_plan(task) or plan
+    log.info("planned %d tables at %s in %d shares", plan.tables, moment_text(plan.snapshot), len(plan.shares))
+    return plan
+
+
+async def _become_planner(task: Task) -> bool:
+    try:
+        await task.store.write(task.layout.planner, encode(task.owner), 0)
+    except ConflictError:
+        stored = await task.store.read(task.layout.planner)
+        return decode(stored.data, Owner, task.layout.planner) == task.owner
+    return True
+
+
+@asynccontextmanager
+async def _pulse(task: Task) -> AsyncIterator[None]:
+    """Rewrite the planner's note now and then, so that the tasks that wait see that planning goes on."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            await task.store.write(task.layout.planner, encode(task.owner), None)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
+
+
+async def _await_plan(task: Task) -> Plan:
+    clock = asyncio.get_running_loop().time
+    seen, since, pause = 0, clock(), 0.1
+    while True:
+        if plan := await read_plan(task):
+            return plan
+        stored = await task.store.read(task.layout.planner)
+        if stored.generation != seen:
+            seen, since = stored.generation, clock()
+        elif clock() - since > PATIENCE_SECONDS:
+            with suppress(ConflictError):
+                await task.store.write(task.layout.planner, encode(task.owner), seen)
+                return await _make_or_await(task)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 5.0)

@@ -1,0 +1,239 @@
+"""Publishing: making a run the one that readers see. Every step may be repeated by any task, any number of times.
+
+files in place → manifest (create-only) → latest.json (only forward in time) → stale files away.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal, NamedTuple
+
+from bqdump import __version__
+from bqdump.core.codec import decode, encode, encode_indented
+from bqdump.core.documents import (
+    File,
+    Latest,
+    Manifest,
+    ManifestFiles,
+    Plan,
+    Pointer,
+    Receipt,
+    TableEntry,
+    TableFiles,
+    Totals,
+    Unit,
+)
+from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.settings import moment_text
+from bqdump.core.template import shard_name, split_shard
+from bqdump.flow.clear import clear, clear_staging
+from bqdump.flow.collect import Collected, all_units, collect
+from bqdump.flow.ledger import Ledger
+from bqdump.flow.planning import read_latest
+from bqdump.flow.replace import announce, place, withdraw
+from bqdump.flow.task import Task
+from bqdump.ports import ObjectInfo
+
+log = logging.getLogger(__name__)
+
+
+class Published(NamedTuple):
+    """How publishing ended. `superseded`: a run of a later moment is what readers see."""
+
+    result: Literal["published", "superseded", "elsewhere"]
+    manifest: ManifestFiles | None
+
+
+async def publish(task: Task, plan: Plan, ledger: Ledger) -> Published:
+    """Publish what the ledger has. Raises VerificationError when files are missing; nothing is published then."""
+    made = await read_manifest_files(task) or await _make_manifest(task, plan, ledger)
+    if isinstance(made, Published):
+        return made
+    manifest, generation = made
+    if not await _point(task, plan, manifest.status, generation):
+        if plan.mode == "replace":
+            await withdraw(task, plan, [file.name for table in manifest.tables for file in table.files])
+            await clear_staging(task)
+        return Published("superseded", manifest)
+    await clear(task, plan, manifest)
+    return Published("published", manifest)
+
+
+async def read_manifest_files(task: Task) -> tuple[ManifestFiles, int] | None:
+    """Which objects this run's manifest names, and the manifest's generation; None when there is none yet."""
+    try:
+        stored = await task.store.read(task.layout.manifest)
+    except NotFoundError:
+        return None
+    return decode(stored.data, ManifestFiles, task.layout.manifest), stored.generation
+
+
+async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[ManifestFiles, int] | Published:
+    units = await all_units(task, plan)
+    collected = await collect(task, plan, units, ledger)
+    left: tuple[TableFiles, ...] = ()
+    found: tuple[File, ...] = ()
+    if plan.mode == "keep":
+        files = {unit: [_file(info) for info in infos] for unit, infos in collected.written.items()}
+        await task.store.delete([(info.name, info.generation) for info in collected.surplus])
+    else:
+        latest, _ = await read_latest(task.store, task.settings)
+        before = await _before(task, latest)
+        failed = {failure.table for failure in ledger.failed()}
+        left = tuple(table for table in before if table.table in failed)
+        if latest is None or latest.mode == "keep":
+            found = await _naive_shards(task, units)
+        known = {file.name: file.generation for table in before for file in table.files}
+        known |= {file.name: file.generation for file in found}
+        placed = await _replace(task, plan, units, collected, latest, known)
+        if isinstance(placed, Published):
+            return placed if placed.result == "superseded" else await read_manifest_files(task) or placed
+        files = placed
+    manifest = _manifest(plan, ledger, units, files, left, found)
+    data = encode(manifest)
+    try:
+        generation = await task.store.write(task.layout.manifest, data, 0)
+    except ConflictError:
+        return await read_manifest_files(task) or Published("elsewhere", None)
+    return decode(data, ManifestFiles, task.layout.manifest), generation
+
+
+async def _replace(
+    task: Task, plan: Plan, units: list[Unit], collected: Collected, latest: Latest | None, known: dict[str, int]
+) -> dict[str, list[File]] | Published:
+    """Files at their final names, by unit; or how it ended instead."""
+    staged = {
+        shard_name(unit.pattern, number): info
+        for unit in units
+        for number, info in enumerate(collected.written.get(unit.id, ()))
+    }
+    superseded = latest is not None and latest.age > plan.age
+    if superseded or not await announce(task, plan, staged):
+        await withdraw(task, plan, staged)
+        await clear_staging(task)
+        return Published("superseded", None)
+    placed = await place(task, plan, staged, known)
+    if placed is None:
+        if await read_manifest_files(task):
+            return Published("elsewhere", None)
+        await withdraw(task, plan, staged)
+        await clear_staging(task)
+        return Published("superseded", None)
+    return {
+        unit.id: [placed[shard_name(unit.pattern, number)] for number in range(len(collected.written[unit.id]))]
+        for unit in units
+        if unit.id in collected.written
+    }
+
+
+async def _before(task: Task, latest: Latest | None) -> list[TableFiles]:
+    """What earlier replacing exports have at final names, as far as the latest manifest knows."""
+    if latest is None or latest.mode == "keep":
+        return []
+    try:
+        stored = await task.store.read(latest.manifest)
+    except NotFoundError:
+        return []
+    manifest = decode(stored.data, ManifestFiles, latest.manifest)
+    return [*manifest.tables, *manifest.left]
+
+
+async def _naive_shards(task: Task, units: list[Unit]) -> tuple[File, ...]:
+    """Before the first publication: files that an export by BigQuery's own naming has left at these tables' names."""
+    patterns = {unit.pattern for unit in units}
+    found: list[File] = []
+    async for page in task.store.objects(task.settings.prefix):
+        ours = (info for info in page if not info.name.startswith(task.settings.layout.state))
+        found.extend(_file(info) for info in ours if split_shard(info.name, patterns))
+    return tuple(found)
+
+
+def _manifest(
+    plan: Plan,
+    ledger: Ledger,
+    units: list[Unit],
+    files: dict[str, list[File]],
+    left: tuple[TableFiles, ...],
+    found: tuple[File, ...],
+) -> Manifest:
+    tables = tuple(_entry(unit, ledger.receipts[unit.id], files[unit.id]) for unit in units if unit.id in files)
+    failed = tuple(ledger.failed())
+    totals = Totals(
+        tables=len(tables),
+        files=sum(len(table.files) for table in tables),
+        bytes=sum(file.size for table in tables for file in table.files),
+        planned_rows=sum(table.planned_rows for table in tables),
+        planned_bytes=sum(table.planned_bytes for table in tables),
+    )
+    return Manifest(
+        run=plan.run,
+        tool=__version__,
+        status="partial" if failed else "complete",
+        project=plan.project,
+        dataset=plan.dataset,
+        location=plan.location,
+        snapshot_time=moment_text(plan.snapshot),
+        snapshot=plan.snapshot,
+        mode=plan.mode,
+        settings=plan.settings,
+        digest=plan.digest,
+        totals=totals,
+        tables=tables,
+        skipped=plan.skipped,
+        failed=failed,
+        left=left,
+        found=found,
+    )
+
+
+def _entry(unit: Unit, receipt: Receipt, files: list[File]) -> TableEntry:
+    return TableEntry(
+        table=unit.table,
+        kind=unit.kind,
+        route=unit.route,
+        unit=unit.id,
+        jobs=(receipt.job,),
+        planned_rows=unit.rows,
+        planned_bytes=unit.bytes,
+        created=receipt.created,
+        started=receipt.started,
+        ended=receipt.ended,
+        task=receipt.task,
+        files=tuple(files),
+        definition=unit.definition,
+    )
+
+
+def _file(info: ObjectInfo) -> File:
+    return File(info.name, info.size, info.crc32c, info.generation)
+
+
+async def _point(task: Task, plan: Plan, status: Literal["complete", "partial"], generation: int) -> bool:
+    """Move latest.json to this run; False when it names a later moment."""
+    while True:
+        latest, seen = await read_latest(task.store, task.settings)
+        if latest and latest.run == plan.run:
+            return True
+        if latest and latest.age > plan.age:
+            return False
+        uncleared = latest.uncleared if latest else ()
+        if latest and latest.mode == "replace":
+            uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
+        new = Latest(
+            run=plan.run,
+            project=plan.project,
+            dataset=plan.dataset,
+            snapshot_time=moment_text(plan.snapshot),
+            snapshot=plan.snapshot,
+            status=status,
+            mode=plan.mode,
+            manifest=task.layout.manifest,
+            manifest_generation=generation,
+            uncleared=uncleared,
+        )
+        try:
+            await task.store.write(task.settings.layout.latest, encode_indented(new), seen)
+        except ConflictError:
+            continue
+        log.info("published run %s, the dataset as of %s", plan.run, new.snapshot_time)
+        return True

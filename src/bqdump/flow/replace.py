@@ -1,0 +1,112 @@
+"""Replacing the files that readers see: server-side copies, each only over the generation that it knows.
+
+Two runs may come here at once. `publishing.json` says which of them may write final names, and only ever moves
+to a later moment. A run copies only over generations that it saw before it last found its own name there; so
+once a later run has announced itself, no copy of an earlier run can land on top of the later run's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+
+from bqdump.core.codec import decode, encode, encode_indented
+from bqdump.core.documents import File, Intent, Plan, Pointer
+from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.flow.task import Task
+from bqdump.ports import Copy, ObjectInfo
+
+log = logging.getLogger(__name__)
+
+
+def origin(plan: Plan) -> str:
+    """What a copy made by this run carries."""
+    return f"{plan.run}/{plan.nonce}"
+
+
+async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
+    """Say that this run is about to write these names; False when a later run has said so already."""
+    try:
+        await task.store.write(task.layout.intent, encode(Intent(plan.run, tuple(names))), 0)
+    except ConflictError:
+        log.debug("the intent of run %s is stored already", plan.run)
+    mine = Pointer(plan.run, plan.snapshot, task.layout.intent)
+    while True:
+        current, generation = await publishing(task)
+        if current and current.run == plan.run:
+            return True
+        if current and current.age > plan.age:
+            return False
+        try:
+            await task.store.write(task.settings.layout.publishing, encode_indented(mine), generation)
+        except ConflictError:
+            continue
+        return True
+
+
+async def publishing(task: Task) -> tuple[Pointer | None, int]:
+    """Which run may write final names, and the generation of that word; (None, 0) before the first."""
+    name = task.settings.layout.publishing
+    try:
+        stored = await task.store.read(name)
+    except NotFoundError:
+        return None, 0
+    return decode(stored.data, Pointer, name), stored.generation
+
+
+async def place(
+    task: Task, plan: Plan, staged: Mapping[str, ObjectInfo], known: Mapping[str, int]
+) -> dict[str, File] | None:
+    """Copy every staged file over its final name (the keys of `staged`).
+
+    known: generations of objects at final names, seen before this run announced itself.
+    Returns the placed files by name, None when a later run has taken over, or another task has finished this run.
+    """
+    mark = origin(plan)
+    placed: dict[str, File] = {}
+    waiting = {name: known.get(name, 0) for name in staged}
+    while waiting:
+        wishes = [Copy(staged[name].name, staged[name].generation, name, expect) for name, expect in waiting.items()]
+        conflicts: list[str] = []
+        for wish, result in zip(wishes, await task.store.copy(wishes, mark), strict=True):
+            if isinstance(result, ObjectInfo):
+                placed[wish.target] = _placed(result)
+            elif isinstance(result, ConflictError):
+                conflicts.append(wish.target)
+            elif isinstance(result, NotFoundError):
+                return None
+            else:
+                raise result
+        waiting = {}
+        present = dict(zip(conflicts, await asyncio.gather(*map(task.store.stat, conflicts)), strict=True))
+        if conflicts and not await _still_mine(task, plan):
+            return None
+        for name, info in present.items():
+            if info and info.origin == mark:
+                placed[name] = _placed(info)
+            else:
+                waiting[name] = info.generation if info else 0
+    return placed if await _still_mine(task, plan) else None
+
+
+async def withdraw(task: Task, plan: Plan, names: Iterable[str]) -> None:
+    """Take back what this run has placed and the run that took over will not replace."""
+    names = list(names)
+    placed = await asyncio.gather(*map(task.store.stat, names))
+    current, _ = await publishing(task)
+    if current is None or current.run == plan.run:
+        return
+    stored = await task.store.read(current.manifest)
+    theirs = set(decode(stored.data, Intent, current.manifest).names)
+    mine = [info for info in placed if info and info.origin == origin(plan) and info.name not in theirs]
+    await task.store.delete([(info.name, info.generation) for info in mine])
+
+
+async def _still_mine(task: Task, plan: Plan) -> bool:
+    current, _ = await publishing(task)
+    return current is not None and current.run == plan.run
+
+
+def _placed(info: ObjectInfo) -> File:
+    return File(info.name, info.size, info.crc32c, info.generation)

@@ -1,0 +1,61 @@
+"""One task of an export, from the settings to the published manifest."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal, NamedTuple
+
+from bqdump.core.documents import Failure, Plan, Totals
+from bqdump.core.errors import UnitsFailedError
+from bqdump.flow.ledger import Ledger, read_ledger
+from bqdump.flow.planning import obtain_plan
+from bqdump.flow.publish import publish
+from bqdump.flow.task import Task
+from bqdump.flow.work import work
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """How a task ended. `unfinished`: other tasks are still at work, the last of them will publish."""
+
+    result: Literal["published", "superseded", "elsewhere", "unfinished"]
+    plan: Plan
+    totals: Totals | None
+    failed: tuple[Failure, ...]
+
+
+async def run(task: Task) -> Outcome:
+    """Do this task's part of the run, and publish when everything is done.
+
+    Raises UnitsFailedError when units have failed and a partial export is not allowed, and what the steps raise.
+    """
+    plan = await obtain_plan(task)
+    await work(task, plan)
+    ledger = await read_ledger(task.store, task.layout)
+    if not ledger.settled(plan, task.owner.execution):
+        return _leave_to_others(task, plan, ledger)
+    failed = ledger.failed(task.owner.execution)
+    if failed and not task.settings.allow_partial:
+        raise _refusal(plan, failed)
+    published = await publish(task, plan, ledger)
+    totals = published.manifest.totals if published.manifest else None
+    return Outcome(published.result, plan, totals, tuple(failed))
+
+
+def _leave_to_others(task: Task, plan: Plan, ledger: Ledger) -> Outcome:
+    mine = [failure for failure in ledger.failed(task.owner.execution) if failure.owner == task.owner]
+    if mine and not task.settings.allow_partial:
+        raise _refusal(plan, mine)
+    log.info("nothing left to do here; other tasks are still at work on %d tables",
+             plan.tables - len(ledger.receipts) - len(ledger.failures))  # fmt: skip
+    return Outcome("unfinished", plan, None, tuple(mine))
+
+
+def _refusal(plan: Plan, failed: list[Failure]) -> UnitsFailedError:
+    named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
+    more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+    return UnitsFailedError(
+        "publish", f"run {plan.run}", f"{len(failed)} of {plan.tables} tables failed, nothing was published "
+        f"({named}{more})", f"Mend the cause, then: bqdump run --run-id {plan.run}",
+    )  # fmt: skip

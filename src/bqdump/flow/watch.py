@@ -1,0 +1,89 @@
+"""Watching many server-side jobs with one listing: a bulk poll for all that are in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from bqdump.core.errors import BqdumpError
+from bqdump.ports import Job, Warehouse
+
+log = logging.getLogger(__name__)
+
+SHORTEST, LONGEST = 0.2, 10.0
+# After so many listings without it, a job is asked for by its id.
+UNSEEN_POLLS = 3
+
+
+class Watch:
+    """Futures for jobs in flight. `run` polls until it is cancelled; one Watch serves a whole task.
+
+    All tasks of a run share BigQuery's limit of 100 requests a second for each method, so the shortest
+    interval between polls grows with the number of tasks.
+    """
+
+    def __init__(self, warehouse: Warehouse, location: str, tasks: int) -> None:
+        self._warehouse, self._location = warehouse, location
+        self._shortest = max(SHORTEST, tasks / 50)
+        self._waiting: dict[str, _Waiting] = {}
+        self._wake = asyncio.Event()
+
+    async def wait(self, job: Job) -> Job:
+        """The job once it is done."""
+        if job.state == "done":
+            return job
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting[job.id] = _Waiting(loop.create_future(), job.created, loop.time())
+        self._wake.set()
+        try:
+            return await waiting.future
+        finally:
+            del self._waiting[job.id]
+
+    async def run(self) -> None:
+        """Poll while there is something to wait for. An error of the service reaches every waiter."""
+        while True:
+            self._wake.clear()
+            if not self._waiting:
+                await self._wake.wait()
+            await asyncio.sleep(self._interval())
+            try:
+                await self._poll()
+            except BqdumpError as error:
+                for waiting in self._waiting.values():
+                    if not waiting.future.done():
+                        waiting.future.set_exception(error)
+
+    def _interval(self) -> float:
+        """Short for young jobs, longer as the youngest grows old."""
+        now = asyncio.get_running_loop().time()
+        youngest = min((now - waiting.since for waiting in self._waiting.values()), default=0.0)
+        return min(max(self._shortest, 0.15 * youngest), max(LONGEST, self._shortest))
+
+    async def _poll(self) -> None:
+        open_ = {job_id: waiting for job_id, waiting in self._waiting.items() if not waiting.future.done()}
+        if not open_:
+            return
+        unseen = set(open_)
+        async for page in self._warehouse.jobs(min(waiting.created for waiting in open_.values())):
+            for job in page:
+                if job.id in unseen:
+                    unseen.discard(job.id)
+                    _settle(open_[job.id], job)
+            if not unseen:
+                break
+        for job_id in unseen:
+            waiting = open_[job_id]
+            waiting.unseen += 1
+            if waiting.unseen >= UNSEEN_POLLS:
+                _settle(waiting, await self._warehouse.job(job_id, self._location))
+
+
+class _Waiting:
+    def __init__(self, future: asyncio.Future[Job], created: int, since: float) -> None:
+        self.future, self.created, self.since, self.unseen = future, created, since, 0
+
+
+def _settle(waiting: _Waiting, job: Job) -> None:
+    if job.state == "done" and not waiting.future.done():
+        waiting.future.set_result(job)

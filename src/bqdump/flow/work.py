@@ -1,0 +1,193 @@
+"""Working: a task takes the units of its own share, then helps with whatever nobody has claimed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from bqdump.core.codec import encode
+from bqdump.core.documents import Claim, Failure, Plan, Receipt, Unit
+from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
+from bqdump.core.layout import unit_id
+from bqdump.core.plan import read_units
+from bqdump.flow.extract import extract_unit
+from bqdump.flow.ledger import Held, Ledger, read_claims, read_ledger
+from bqdump.flow.task import Task
+from bqdump.flow.watch import Watch
+
+log = logging.getLogger(__name__)
+
+# So many claims lost in a row mean that the picture of what is free has grown old.
+STALE_AFTER = 8
+
+
+class Todo(NamedTuple):
+    """A unit to work on: the generation of the claim to replace (0 for none, None when it is ours already)."""
+
+    unit: Unit
+    replaces: int | None
+    first_attempt: int
+
+
+class Free(NamedTuple):
+    """A unit that may be taken: see Todo.replaces."""
+
+    replaces: int | None
+
+
+class Picture(NamedTuple):
+    """What is done and who works on what, as one look around has shown it."""
+
+    ledger: Ledger
+    claims: dict[str, Held]
+
+
+UNTOUCHED = Picture(Ledger({}, {}), {})
+
+
+async def work(task: Task, plan: Plan) -> None:
+    """Work until nothing is left that this task may do. Receipts and failures are stored as they come.
+
+    Raises QuotaError, after the jobs in flight have ended, when a quota says later.
+    """
+    if not plan.shares:
+        return
+    watch = Watch(task.warehouse, plan.location, task.tasks)
+    slots = asyncio.Semaphore(task.concurrency)
+    stop: list[QuotaError] = []
+
+    async def do(todo: Todo) -> None:
+        try:
+            await _finish_unit(task, plan, watch, todo)
+        except QuotaError as error:
+            stop.append(error)
+        finally:
+            slots.release()
+
+    polling = asyncio.create_task(watch.run())
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for todo in _claimed(task, plan, slots):
+                if stop:
+                    slots.release()
+                    break
+                group.create_task(do(todo))
+    except* BqdumpError as group:
+        raise _first(group) from None
+    finally:
+        polling.cancel()
+    if stop:
+        raise stop[0]
+
+
+def _first(group: BaseExceptionGroup[BqdumpError]) -> BqdumpError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, BqdumpError)  # noqa: S101 (the group was split by this type)
+    return error
+
+
+async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo) -> None:
+    outcome = await extract_unit(task, plan, watch, todo.unit, todo.first_attempt)
+    labels = {"table": outcome.table}
+    if isinstance(outcome, Receipt):
+        name = task.layout.receipt(outcome.unit)
+        log.info("%s: exported in %d files", outcome.table, outcome.files, extra=labels)
+    else:
+        name = task.layout.failure(outcome.unit, str(outcome.attempt))
+        log.error("%s: failed for good: %s: %s", outcome.table, outcome.reason, outcome.message, extra=labels)
+    try:
+        await task.store.write_note(name, encode(_bounded(outcome)), 0)
+    except ConflictError:
+        # Somebody else finished the same job first.
+        log.debug("%s: its receipt was there already", outcome.table, extra=labels)
+
+
+def _bounded(outcome: Receipt | Failure) -> Receipt | Failure:
+    if isinstance(outcome, Failure) and len(outcome.message) > 1000:
+        return Failure(outcome.unit, outcome.table, outcome.job, outcome.attempt, outcome.reason,
+                       outcome.message[:1000] + "…", outcome.owner)  # fmt: skip
+    return outcome
+
+
+async def _claimed(task: Task, plan: Plan, slots: asyncio.Semaphore) -> AsyncIterator[Todo]:
+    """Units that this task has claimed, one for each free slot: own share first, then what others left."""
+    claim = encode(Claim(task.owner))
+    own = [share for share in range(len(plan.shares)) if share % task.tasks == task.owner.task]
+    mine = set(own)
+    others = [share for share in range(len(plan.shares)) if share not in mine]
+    start = task.owner.task % max(1, len(others))
+    # A first attempt finds its own share untouched: it looks around only once a claim turns out to be taken.
+    picture: Picture | None = UNTOUCHED
+    for shares, helping in ((own, False), (others[start:] + others[:start], True)):
+        again = bool(shares)
+        while again:
+            if picture is None or helping:
+                picture = await _look(task)
+            again, lost = False, 0
+            async for todo in _open(task, plan, picture, shares, helping):
+                await slots.acquire()
+                if todo.replaces is not None and not await _claim(task, claim, todo):
+                    slots.release()
+                    lost += 1
+                    if picture is UNTOUCHED or lost >= STALE_AFTER:
+                        again, picture = True, None
+                        break
+                    continue
+                lost = 0
+                yield todo
+
+
+async def _claim(task: Task, claim: bytes, todo: Todo) -> bool:
+    try:
+        await task.store.write_note(task.layout.claim(todo.unit.id), claim, todo.replaces)
+    except ConflictError:
+        return False
+    return True
+
+
+async def _look(task: Task) -> Picture:
+    claims = await read_claims(task.store, task.layout)
+    return Picture(await read_ledger(task.store, task.layout), claims)
+
+
+async def _open(task: Task, plan: Plan, picture: Picture, shares: list[int], helping: bool) -> AsyncIterator[Todo]:
+    """What this task may work on by this picture, share after share; reads only shares with something open.
+
+    Own shares are taken from their largest unit on, the others from their smallest, where their owner comes last.
+    """
+    for share in shares:
+        ids = (unit_id(share, number) for number in range(plan.shares[share].units))
+        wanted = {unit: free for unit in ids if (free := _free(task, picture, unit))}
+        if not wanted:
+            continue
+        units = await read_share(task, plan, share)
+        for unit in reversed(units) if helping else units:
+            if unit.id in wanted:
+                failure = picture.ledger.failures.get(unit.id)
+                yield Todo(unit, wanted[unit.id].replaces, failure.attempt + 1 if failure else 0)
+
+
+def _free(task: Task, picture: Picture, unit: str) -> Free | None:
+    """How this task may take the unit; None when it is done, failed, or somebody works on it."""
+    failure = picture.ledger.failures.get(unit)
+    if unit in picture.ledger.receipts or (failure and failure.owner.execution == task.owner.execution):
+        return None
+    held = picture.claims.get(unit)
+    if held is None:
+        return Free(0)
+    if held.owner == task.owner:
+        return Free(None)
+    # A claim binds the tasks of its execution. Another execution of the same run may take it over: its job
+    # has the same id, so at worst two tasks wait for one job.
+    return None if held.owner.execution == task.owner.execution else Free(held.generation)
+
+
+async def read_share(task: Task, plan: Plan, share: int) -> list[Unit]:
+    """The units of one share: a read of its part of the units object only."""
+    where = plan.shares[share]
+    stored = await task.store.read(plan.units, where.offset, where.length)
+    return read_units(stored.data)

@@ -1,0 +1,186 @@
+"""The two things bqdump works with: a warehouse that exports tables, a store that keeps objects.
+
+One contract suite for each (tests/contract) runs over every adapter; what a docstring promises here is tested there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.core.errors import BqdumpError
+
+
+class Stored(NamedTuple):
+    """What `read` returns: the bytes and the generation they belong to."""
+
+    data: bytes
+    generation: int
+
+
+class ObjectInfo(NamedTuple):
+    """An object as a listing shows it: size in bytes, CRC32C in base64, generation, and who copied it there."""
+
+    name: str
+    size: int
+    crc32c: str
+    generation: int
+    origin: str = ""
+
+
+class Note(NamedTuple):
+    """A small document that a listing brings along."""
+
+    name: str
+    data: bytes
+    generation: int
+
+
+class Copy(NamedTuple):
+    """A wish to copy one object (at exactly this generation) over another (of generation `expect`, 0 for none)."""
+
+    source: str
+    source_generation: int
+    target: str
+    expect: int
+
+
+class BucketInfo(NamedTuple):
+    """What a bucket says about itself: location, and for how many seconds it keeps objects against deletion."""
+
+    location: str
+    retention_seconds: int
+    soft_delete_seconds: int
+
+
+NOTE_BYTES = 4096
+
+
+class ObjectStore(Protocol):
+    """A bucket or a folder. Names are full object names. Every error is a BqdumpError.
+
+    NotFoundError: no such bucket or object. DeniedError: a permission is missing. ConflictError: a generation
+    is not as expected. UnavailableError: may be repeated; whether the request was carried out is unknown.
+    """
+
+    @property
+    def url(self) -> str:
+        """How a person finds it: gs://bucket or a folder."""
+        ...
+
+    async def describe(self) -> BucketInfo:
+        """What the bucket says about itself."""
+        ...
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """The object as it is now, None when there is none."""
+        ...
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """The object's bytes, or a part of them; a part beyond the end is empty."""
+        ...
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """Store the object whole, and return its generation.
+
+        expect: the generation it replaces, 0 for "must not exist", None for "whatever there is".
+        """
+        ...
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """Store a JSON document of at most NOTE_BYTES that `notes` brings along."""
+        ...
+
+    def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+        """All notes below the prefix, page by page, by name. One request a page, not one a note."""
+        ...
+
+    def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+        """All objects whose names start with the prefix, page by page, by name."""
+        ...
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """Copy inside the store; one result for each wish, in order. Each copy is atomic for its readers.
+
+        Every copy carries `origin`, so that whoever finds it knows who has put it there.
+        """
+        ...
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """Delete each name at exactly this generation; False where that generation is no longer there."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
+
+
+class ExtractRequest(NamedTuple):
+    """An extract job: the table `table` of `dataset` as it was at `snapshot` (ms), to gs:// `uri` with one `*`."""
+
+    job_id: str
+    dataset: Dataset
+    table: str
+    snapshot: int
+    uri: str
+    format: str
+    codec: str
+    header: bool
+    delimiter: str
+    labels: dict[str, str]
+
+
+class JobError(NamedTuple):
+    """Why a job failed: BigQuery's reason (such as backendError) and message."""
+
+    reason: str
+    message: str
+
+
+class Job(NamedTuple):
+    """A job's state; counts and times are known once it is done. `created` … `ended`: ms since 1970 UTC."""
+
+    id: str
+    state: Literal["pending", "running", "done"]
+    error: JobError | None
+    files: int
+    created: int
+    started: int
+    ended: int
+
+
+class Warehouse(Protocol):
+    """BigQuery, as far as an export needs it. Every error is a BqdumpError."""
+
+    async def dataset(self, project: str, name: str) -> Dataset:
+        """The dataset and its location. NotFoundError when there is none."""
+        ...
+
+    async def now(self, location: str) -> int:
+        """The warehouse's own clock, in milliseconds since 1970 UTC, rounded down."""
+        ...
+
+    async def tables(self, dataset: Dataset) -> list[Listed]:
+        """Everything in the dataset, every page of it, by name."""
+        ...
+
+    async def table(self, dataset: Dataset, name: str) -> Table | None:
+        """The full definition of a table, None when it is gone by now. One request."""
+        ...
+
+    async def extract(self, request: ExtractRequest) -> Job:
+        """Start a job. ConflictError when the id is taken: then `job` tells of the one that has it."""
+        ...
+
+    async def job(self, job_id: str, location: str) -> Job:
+        """The state of one job."""
+        ...
+
+    def jobs(self, since: int) -> AsyncIterator[list[Job]]:
+        """The caller's jobs created at or after `since` (ms), newest first, page by page."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
