@@ -100,6 +100,10 @@ class ObjectStore(Protocol):
         """All objects whose names start with the prefix, page by page, by name."""
         ...
 
+    async def folders(self, prefix: str) -> list[str]:
+        """The names of the folders right below the prefix, which ends with a slash; by name."""
+        ...
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """Copy inside the store; one result for each wish, in order. Each copy is atomic for its readers.
 

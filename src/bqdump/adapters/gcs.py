@@ -100,6 +100,21 @@ class CloudStore:
         async for page in self._pages(prefix):
             yield [_info(blob) for blob in page]
 
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+
+        def every() -> list[str]:
+            with translated("list", f"{self.url}/{prefix}", ADMIN):
+                listing = self._client.list_blobs(
+                    self._bucket, prefix=prefix, delimiter="/", page_size=PAGE, fields="prefixes,nextPageToken",
+                    retry=None, timeout=TIMEOUT,
+                )  # fmt: skip
+                for _ in listing.pages:
+                    pass
+            return sorted(folder[len(prefix) : -1] for folder in listing.prefixes)
+
+        return await self._threads.call(every)
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore. In batches: the source is marked with the origin, and the copy inherits the mark."""
         results: list[ObjectInfo | BqdumpError] = []

@@ -6,25 +6,18 @@ Both are honest about generations, snapshot times, shards and job ids; time is t
 from __future__ import annotations
 
 import asyncio
-import base64
-import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
-import google_crc32c
 import msgspec
 
+from bqdump.adapters.checksums import crc32c
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.template import shard_name
 from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, ExtractRequest, Job, JobError, Note, ObjectInfo, Stored
 
 PAGE = 1000
-
-
-def crc32c(data: bytes) -> str:
-    """The CRC32C of the bytes as Cloud Storage writes it: big-endian, base64."""
-    return base64.b64encode(struct.pack(">I", google_crc32c.value(data))).decode()
 
 
 class _Object(NamedTuple):
@@ -79,6 +72,11 @@ class MemoryStore:
         """See ObjectStore."""
         async for page in self._pages(prefix):
             yield [o.info for o in page]
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+        return sorted({name[len(prefix) :].partition("/")[0] for name in self._objects
+                       if name.startswith(prefix) and "/" in name[len(prefix) :]})  # fmt: skip
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore."""

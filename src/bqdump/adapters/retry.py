@@ -92,6 +92,10 @@ class RetryingStore:
         async for page in _whole(self._patience, lambda: self._store.objects(prefix)):
             yield page
 
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+        return await insist(self._patience, lambda: self._store.folders(prefix))
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore. A copy that happened although its answer was lost comes back as a ConflictError."""
         return await self._each(copies, lambda some: self._store.copy(some, origin))

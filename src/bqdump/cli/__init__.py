@@ -1,1 +1,1 @@
-"""."""
+"""The command line: commands, exit codes, and what is wired to what."""

@@ -1,0 +1,21 @@
+"""The entry point. `--version` answers before anything is imported that it does not need."""
+
+from __future__ import annotations
+
+import sys
+
+from bqdump import __version__
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"bqdump {__version__}\n")
+        return
+    from bqdump.cli.main import start
+
+    sys.exit(start(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

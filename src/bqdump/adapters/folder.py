@@ -1,0 +1,240 @@
+"""The ObjectStore in a local folder: objects are files, to open with any tool.
+
+Generations and origins, which a file system does not have, are kept in a small SQLite index beside the files. A file
+that something else has written or changed is an object of a new generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from bqdump.adapters.checksums import crc32c, crc32c_of_file
+from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
+from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+
+Result = TypeVar("Result")
+INDEX = ".bqdump-index.sqlite"
+PAGE = 1000
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+  name TEXT PRIMARY KEY, size INTEGER, changed INTEGER, crc32c TEXT, generation INTEGER, origin TEXT, note INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS generations (last INTEGER);
+INSERT INTO generations SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generations);
+"""
+
+
+class _Row(NamedTuple):
+    name: str
+    size: int
+    changed: int
+    crc32c: str
+    generation: int
+    origin: str
+    note: int
+
+
+class FolderStore:
+    """A folder, made when it is first written to. Several processes may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self.url = str(self._root)
+
+    async def describe(self) -> BucketInfo:
+        """See ObjectStore."""
+        return BucketInfo("", 0, 0)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+        return await self._locked("look at", name, lambda index: _info(self._row(index, name)))
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore."""
+
+        def read(index: sqlite3.Connection) -> Stored:
+            row = self._row(index, name)
+            if row is None:
+                raise NotFoundError("read", f"{self.url}/{name}", "there is no such file")
+            with self._path(name).open("rb") as file:
+                file.seek(start)
+                return Stored(file.read(-1 if length is None else length), row.generation)
+
+        return await self._locked("read", name, read)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return (await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 0))).generation
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        if len(data) > NOTE_BYTES:
+            raise ValueError(f"a note of {len(data)} bytes")
+        return (await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 1))).generation
+
+    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+        """See ObjectStore."""
+
+        def read(index: sqlite3.Connection) -> list[Note]:
+            rows = [row for row in self._rows(index, prefix) if row.note]
+            return [Note(row.name, self._path(row.name).read_bytes(), row.generation) for row in rows]
+
+        found = await self._locked("list", prefix, read)
+        for start in range(0, len(found), PAGE):
+            yield found[start : start + PAGE]
+
+    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+        """See ObjectStore."""
+        found = await self._locked("list", prefix, lambda index: self._rows(index, prefix))
+        for start in range(0, len(found), PAGE):
+            yield [info for row in found[start : start + PAGE] if (info := _info(row))]
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+
+        def names() -> list[str]:
+            folder = self._path(prefix) if prefix else self._root
+            return sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
+
+        return await asyncio.to_thread(names)
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """See ObjectStore."""
+
+        def each(index: sqlite3.Connection) -> list[ObjectInfo | BqdumpError]:
+            return [self._copy(index, wish, origin) for wish in copies]
+
+        return await self._locked("copy files in", "", each)
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+
+        def each(index: sqlite3.Connection) -> list[bool | BqdumpError]:
+            return [self._delete(index, name, generation) for name, generation in objects]
+
+        return await self._locked("delete files in", "", each)
+
+    async def close(self) -> None:
+        """See ObjectStore."""
+
+    async def _locked(self, operation: str, name: str, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What `work` gives, done in a thread while no other process is at work in the folder."""
+
+        def locked() -> Result:
+            with _told(operation, f"{self.url}/{name}"):
+                self._root.mkdir(parents=True, exist_ok=True)
+                with closing(sqlite3.connect(self._root / INDEX, timeout=60, isolation_level=None)) as index:
+                    index.executescript(SCHEMA)
+                    index.execute("BEGIN IMMEDIATE")
+                    result = work(index)
+                    index.execute("COMMIT")
+                    return result
+
+        return await asyncio.to_thread(locked)
+
+    def _path(self, name: str) -> Path:
+        parts = name.rstrip("/").split("/")
+        if name.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in name:
+            raise UsageError("write", f"file {name!r}", "this name would leave the folder")
+        return self._root.joinpath(*parts)
+
+    def _row(self, index: sqlite3.Connection, name: str) -> _Row | None:
+        """What the index knows of the file, brought up to date with the file itself."""
+        path = self._path(name)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            index.execute("DELETE FROM objects WHERE name = ?", (name,))
+            return None
+        found = index.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
+        if found and (found[1], found[2]) == (status.st_size, status.st_mtime_ns):
+            return _Row(*found)
+        return self._enter(index, name, crc32c_of_file(path), "", 0)
+
+    def _rows(self, index: sqlite3.Connection, prefix: str) -> list[_Row]:
+        names = sorted(name for name in self._names() if name.startswith(prefix))
+        return [row for name in names if (row := self._row(index, name))]
+
+    def _names(self) -> Iterator[str]:
+        for folder, _, files in os.walk(self._root):
+            for file in files:
+                path = Path(folder, file)
+                if not file.startswith(".bqdump-"):
+                    yield path.relative_to(self._root).as_posix()
+
+    def _put(
+        self, index: sqlite3.Connection, name: str, data: bytes, expect: int | None, origin: str, note: int
+    ) -> _Row:
+        row = self._row(index, name)
+        current = row.generation if row else 0
+        if expect is not None and expect != current:
+            raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._root, prefix=".bqdump-", delete=False) as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        return self._enter(index, name, crc32c(data), origin, note)
+
+    def _enter(self, index: sqlite3.Connection, name: str, checksum: str, origin: str, note: int) -> _Row:
+        (generation,) = index.execute("UPDATE generations SET last = last + 1 RETURNING last").fetchone()
+        status = self._path(name).stat()
+        row = _Row(name, status.st_size, status.st_mtime_ns, checksum, generation, origin, note)
+        index.execute("REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        return row
+
+    def _copy(self, index: sqlite3.Connection, wish: Copy, origin: str) -> ObjectInfo | BqdumpError:
+        source = self._row(index, wish.source)
+        if source is None or source.generation != wish.source_generation:
+            return NotFoundError("copy", f"{self.url}/{wish.source}", "there is no such file of this generation")
+        try:
+            data = self._path(wish.source).read_bytes()
+            return _known(self._put(index, wish.target, data, wish.expect, origin, 0))
+        except ConflictError as error:
+            return error
+
+    def _delete(self, index: sqlite3.Connection, name: str, generation: int) -> bool:
+        row = self._row(index, name)
+        if row is None or row.generation != generation:
+            return False
+        path = self._path(name)
+        path.unlink()
+        index.execute("DELETE FROM objects WHERE name = ?", (name,))
+        for folder in path.parents:
+            if folder == self._root or any(folder.iterdir()):
+                break
+            folder.rmdir()
+        return True
+
+
+def _info(row: _Row | None) -> ObjectInfo | None:
+    return _known(row) if row else None
+
+
+def _known(row: _Row) -> ObjectInfo:
+    return ObjectInfo(row.name, row.size, row.crc32c, row.generation, row.origin)
+
+
+@contextmanager
+def _told(operation: str, subject: str) -> Iterator[None]:
+    """Raise what the file system refuses as a BqdumpError."""
+    try:
+        yield
+    except PermissionError as error:
+        raise DeniedError(operation, subject, error.strerror or str(error)) from error
+    except (OSError, sqlite3.Error) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise BqdumpError(operation, subject, cause, "Check the disk and the folder.") from error

@@ -1,0 +1,32 @@
+"""Which exit code an error means: the one place that knows."""
+
+from __future__ import annotations
+
+from bqdump.core.errors import (
+    BqdumpError,
+    DeniedError,
+    DocumentError,
+    NotFoundError,
+    QuotaError,
+    UnitsFailedError,
+    UsageError,
+    VerificationError,
+)
+
+DONE, UNEXPECTED, USAGE, UNITS_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA = range(7)
+INTERRUPTED, TERMINATED = 130, 143
+
+CODES: dict[type[BqdumpError], int] = {
+    UsageError: USAGE,
+    UnitsFailedError: UNITS_FAILED,
+    VerificationError: DIFFERENCE,
+    DocumentError: DIFFERENCE,
+    DeniedError: DENIED_OR_NOT_FOUND,
+    NotFoundError: DENIED_OR_NOT_FOUND,
+    QuotaError: QUOTA,
+}
+
+
+def exit_code(error: BqdumpError) -> int:
+    """The exit code of an error that was raised on purpose."""
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), UNEXPECTED)

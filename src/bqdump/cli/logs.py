@@ -1,0 +1,65 @@
+"""Log lines: JSON as Cloud Logging reads it, or readable ones on a terminal.
+
+Source: https://cloud.google.com/logging/docs/structured-logging,
+https://cloud.google.com/error-reporting/docs/formatting-error-messages
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TextIO
+
+LABELS = "logging.googleapis.com/labels"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line. `labels` are on every line; a record's `table` is added to them."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        super().__init__()
+        self._labels = dict(labels)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        labels = self._labels
+        if table := getattr(record, "table", None):
+            labels = labels | {"table": str(table)}
+        line = {
+            "severity": record.levelname,
+            "message": record.getMessage(),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            LABELS: labels,
+        }
+        if record.exc_info:
+            line["stack_trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class PlainLines(logging.Formatter):
+    """Time and message; the severity where it matters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a readable line."""
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        line = f"{time} {level}{record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def set_up(labels: Mapping[str, str], stream: TextIO, *, level: int = logging.INFO) -> None:
+    """Send bqdump's log lines to the stream."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(PlainLines() if stream.isatty() else JsonLines(labels))
+    logger = logging.getLogger("bqdump")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def tell(message: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    sys.stderr.write(message + "\n")

@@ -1,0 +1,99 @@
+"""The command line. Commands are imported when they are called for, and errors become exit codes here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from bqdump import __version__
+from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
+from bqdump.cli.logs import tell
+from bqdump.core.errors import BqdumpError
+
+log = logging.getLogger("bqdump")
+
+COMMANDS = {
+    "run": "Export the dataset: one task, or this task of many.",
+    "plan": "Show what a run would do, without changing anything.",
+    "status": "Show how far a run is, from the bucket alone.",
+    "local": "A local stack: BigQuery and Cloud Storage stand-ins, and a runner of tasks.",
+    "demo": "The whole job on a local stack, with data to look at.",
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's module only when the command is used, and guesses what was meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"bqdump.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 (each module defines it)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command that the arguments name; a misspelt one gets a guess."""
+        if args and args[0] not in COMMANDS and (close := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bqdump", message="%(prog)s %(version)s")
+def bqdump() -> None:
+    """Export every table of a BigQuery dataset to Cloud Storage: one moment, in parallel, published when whole.
+
+    \b
+    Three settings are enough:
+      PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports bqdump run
+    Try it without a cloud:
+      bqdump demo
+    """
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code. Every error has been told by then, in one sentence."""
+    try:
+        result = bqdump.main(list(arguments), prog_name="bqdump", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.Abort:
+        return INTERRUPTED
+    except BqdumpError as error:
+        _report(error)
+        return exit_code(error)
+    except BrokenPipeError:
+        # Whoever read our output has had enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNEXPECTED
+    except Exception:
+        if not log.handlers:
+            raise
+        log.critical("bqdump has a bug, or met something it does not know", exc_info=True)
+        return UNEXPECTED
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: BqdumpError) -> None:
+    if log.handlers:
+        log.error("%s", error)
+    else:
+        tell(f"bqdump: {error}")

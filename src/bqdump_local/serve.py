@@ -1,0 +1,67 @@
+"""One stand-in as a process: `python -m bqdump_local.serve storage|bigquery …`.
+
+It prints its address as its first line, and ends when its standard input does: nothing outlives who started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from bqdump_local.control import Control, bigquery_operation, storage_operation
+
+
+def main() -> None:
+    """Serve until standard input ends or a signal comes."""
+    parser = argparse.ArgumentParser(prog="bqdump_local.serve")
+    parser.add_argument("service", choices=("storage", "bigquery"))
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--root", type=Path, help="storage: folder of the buckets (default: a temporary one)")
+    parser.add_argument("--persist", action="store_true", help="storage: keep metadata beside the files")
+    parser.add_argument("--storage", help="bigquery: address of the storage server")
+    parser.add_argument("--data-dir", type=Path, help="bigquery: keep tables here (default: in memory)")
+    parser.add_argument("--detached", action="store_true", help="live on when standard input ends")
+    arguments = parser.parse_args()
+    listener = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
+    config = uvicorn.Config(
+        _app(arguments), log_level="warning", access_log=False, loop="auto", http="httptools", ws="none",
+        timeout_graceful_shutdown=2, timeout_keep_alive=120,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    if not arguments.detached:
+        threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
+    sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+        server.run(sockets=[listener])
+
+
+def _app(arguments: argparse.Namespace) -> ASGIApp:
+    if arguments.service == "storage":
+        from bqdump_local.storage.app import create_app as storage_app
+
+        app = storage_app(arguments.root, persist=arguments.persist)
+        return Control(app, service="storage", name=storage_operation)
+    from bqdump_local.bigquery.app import create_app as bigquery_app
+
+    app = bigquery_app(storage=arguments.storage, data_dir=arguments.data_dir)
+    return Control(app, service="bigquery", name=bigquery_operation)
+
+
+def _end_with_input(server: uvicorn.Server) -> None:
+    while os.read(0, 4096):
+        pass
+    server.should_exit = True
+
+
+if __name__ == "__main__":
+    main()

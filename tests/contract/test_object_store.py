@@ -1,0 +1,222 @@
+"""What every ObjectStore promises, held against each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.retry import RetryingStore
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.ports import NOTE_BYTES, Copy, ObjectInfo, ObjectStore
+from local.storage_server import Http, storage_server
+
+Result = TypeVar("Result")
+HOSTILE = [
+    "plain",
+    "two words",
+    "100%",
+    "a%2Fb",
+    "ünï/çødé 🦆",
+    "a?b#c&d=e",
+    "x" * 200,
+    "a..b/..c",
+    "'quote\"",
+    "+plus+",
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with storage_server() as address, Http(address) as http:
+        http.bucket("bucket")
+        yield address
+
+
+@pytest.fixture(params=["memory", "folder", "cloud", "retrying"])
+def make(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], ObjectStore]]:
+    if request.param == "cloud":
+        server = request.getfixturevalue("server")
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+        with Http(server) as http:
+            for item in http.call("GET", "b/bucket/o").json().get("items", []):
+                http.call("DELETE", f"b/bucket/o/{item['name'].replace('%', '%25').replace('/', '%2F')}")
+    yield {
+        "memory": lambda: MemoryStore(page=3),
+        "retrying": lambda: RetryingStore(MemoryStore(page=3)),
+        "folder": lambda: FolderStore(tmp_path / "target"),
+        "cloud": lambda: CloudStore("bucket", "test"),
+    }[request.param]
+
+
+def on(make: Callable[[], ObjectStore], test: Callable[[ObjectStore], Awaitable[Result]]) -> Result:
+    async def run() -> Result:
+        store = make()
+        try:
+            return await test(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+async def everything(pages: AsyncIterator[list[Result]]) -> list[Result]:
+    return [item async for page in pages for item in page]
+
+
+def test_reads_what_was_written_at_its_generation(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        generation = await store.write("a/b.json", b'{"x": 1}', 0)
+        assert await store.read("a/b.json") == (b'{"x": 1}', generation)
+        info = await store.stat("a/b.json")
+        assert info == ObjectInfo("a/b.json", 8, crc32c(b'{"x": 1}'), generation)
+
+    on(make, check)
+
+
+def test_reads_a_part(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        await store.write("digits", b"0123456789", 0)
+        assert (await store.read("digits", 3, 4)).data == b"3456"
+        assert (await store.read("digits", 8)).data == b"89"
+        assert (await store.read("digits", 8, 10)).data == b"89"
+        assert (await store.read("digits", 4, 0)).data == b""
+
+    on(make, check)
+
+
+def test_what_is_not_there_is_not_found(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        assert await store.stat("nothing") is None
+        with pytest.raises(NotFoundError, match="nothing"):
+            await store.read("nothing")
+
+    on(make, check)
+
+
+def test_writes_only_over_the_expected_generation(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.write("x", b"1", 0)
+        with pytest.raises(ConflictError):
+            await store.write("x", b"2", 0)
+        second = await store.write("x", b"3", first)
+        assert second > first
+        with pytest.raises(ConflictError):
+            await store.write("x", b"4", first)
+        third = await store.write("x", b"5", None)
+        assert await store.read("x") == (b"5", third)
+
+    on(make, check)
+
+
+def test_one_of_many_creators_wins(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        tries = (store.write("race", str(number).encode(), 0) for number in range(20))
+        results = await asyncio.gather(*tries, return_exceptions=True)
+        assert sum(isinstance(result, int) for result in results) == 1
+        assert sum(isinstance(result, ConflictError) for result in results) == 19
+
+    on(make, check)
+
+
+def test_lists_by_name_below_a_prefix(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        names = [f"p/{number:02}" for number in range(7)]
+        for name in [*reversed(names), "other", "p2/x"]:
+            await store.write(name, name.encode(), 0)
+        listed = await everything(store.objects("p/"))
+        assert [info.name for info in listed] == names
+        assert listed[0] == await store.stat("p/00")
+        assert await everything(store.objects("nothing/")) == []
+        assert await store.folders("") == ["p", "p2"]
+
+    on(make, check)
+
+
+def test_a_listing_brings_notes_along(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        await store.write("n/document", b"{}", 0)
+        data = '{"table":"ünï 🦆","q":"\\""}'.encode()
+        generation = await store.write_note("n/note", data, 0)
+        assert await everything(store.notes("n/")) == [("n/note", data, generation)]
+        assert (await store.read("n/note")).data == data
+        with pytest.raises(ConflictError):
+            await store.write_note("n/note", b"{}", 0)
+        await store.write_note("n/note", b"{}", generation)
+        with pytest.raises(ValueError, match="bytes"):
+            await store.write_note("n/long", b"x" * (NOTE_BYTES + 1), 0)
+
+    on(make, check)
+
+
+def test_copies_carry_content_and_origin(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        source = await store.write("s", b"new", 0)
+        target = await store.write("t", b"old", 0)
+        stale = await store.write("u", b"old", 0)
+        await store.write("u", b"changed", stale)
+        results = await store.copy(
+            [Copy("s", source, "t", target), Copy("s", source, "u", stale), Copy("gone", 7, "v", 0),
+             Copy("s", source, "w", 0), Copy("s", source + 1, "x", 0)], "run/1",
+        )  # fmt: skip
+        copied, conflict, missing, created, other_generation = results
+        assert isinstance(copied, ObjectInfo)
+        assert copied[:3] == ("t", 3, crc32c(b"new"))
+        assert copied.origin == "run/1"
+        assert isinstance(conflict, ConflictError)
+        assert isinstance(missing, NotFoundError)
+        assert isinstance(created, ObjectInfo)
+        assert isinstance(other_generation, NotFoundError)
+        assert (await store.read("t")).data == b"new"
+        assert (await store.read("u")).data == b"changed"
+        assert await store.stat("t") == copied
+
+    on(make, check)
+
+
+def test_deletes_only_the_named_generation(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.write("x", b"1", 0)
+        second = await store.write("x", b"2", first)
+        assert await store.delete([("x", first), ("nothing", 1)]) == [False, False]
+        assert (await store.read("x")).data == b"2"
+        assert await store.delete([("x", second)]) == [True]
+        assert await store.stat("x") is None
+
+    on(make, check)
+
+
+def test_copies_and_deletes_more_than_a_batch_holds(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        source = await store.write("s", b"new", 0)
+        copied = await store.copy([Copy("s", source, f"many/{n:03}", 0) for n in range(230)], "o")
+        infos = [info for info in copied if isinstance(info, ObjectInfo)]
+        assert [info.name for info in infos] == [f"many/{n:03}" for n in range(230)]
+        assert await store.delete([(info.name, info.generation) for info in infos]) == [True] * 230
+        assert await everything(store.objects("many/")) == []
+
+    on(make, check)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_works(make: Callable[[], ObjectStore], name: str) -> None:
+    async def check(store: ObjectStore) -> None:
+        full = f"names/{name}"
+        source = await store.write(full, b"x", 0)
+        assert [info.name for info in await everything(store.objects("names/"))] == [full]
+        copied = (await store.copy([Copy(full, source, f"copies/{name}", 0)], "o"))[0]
+        assert not isinstance(copied, BqdumpError)
+        assert copied.name == f"copies/{name}"
+        assert (await store.read(copied.name)).data == b"x"
+        assert await store.delete([(full, source), (copied.name, copied.generation)]) == [True, True]
+
+    on(make, check)
