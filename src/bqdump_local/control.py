@@ -191,12 +191,12 @@ async def _swallow(_message: Message) -> None:
 
 
 async def _drain(receive: Receive) -> bytes:
-    body, more = b"", True
+    pieces, more = [], True
     while more:
         message = await receive()
-        body += message.get("body", b"")
+        pieces.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return body
+    return b"".join(pieces)
 
 
 async def _reset(receive: Receive, send: Send) -> None:

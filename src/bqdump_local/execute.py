@@ -220,7 +220,10 @@ class _Runner:
         inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
         started = time.monotonic()
         transport, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Child(lambda stream, text: self._emit(TaskLine(index, number, stream, text))),
+            lambda: _Child(
+                started=lambda pid: self.processes._started(index, pid),
+                emit=lambda stream, text: self._emit(TaskLine(index, number, stream, text)),
+            ),
             *self.command,
             stdin=asyncio.subprocess.DEVNULL,
             env={**inherited, **self.env, **variables},
@@ -228,7 +231,6 @@ class _Runner:
             process_group=0,
         )
         pid = transport.get_pid()
-        self.processes._started(index, pid)
         timed_out = False
         try:
             async with asyncio.timeout(self.timeout):
@@ -272,11 +274,17 @@ class _Runner:
 class _Child(asyncio.SubprocessProtocol):
     """Cuts a process's output into lines of any length, and tells its exit from the end of its output."""
 
-    def __init__(self, emit: Callable[[Stream, str], None]) -> None:
+    def __init__(self, started: Callable[[int], None], emit: Callable[[Stream, str], None]) -> None:
         self.exited = asyncio.Event()
         self.closed = asyncio.Event()
+        self._started = started
         self._emit = emit
         self._rest = {1: b"", 2: b""}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the process before any line of it is handed on."""
+        if isinstance(transport, asyncio.SubprocessTransport):
+            self._started(transport.get_pid())
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Hand on what has become whole lines."""

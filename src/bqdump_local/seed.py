@@ -87,8 +87,9 @@ def special() -> Iterator[Source]:
          "time_partitioning": bigquery.TimePartitioning(field="day")},
     )  # fmt: skip
     readings = (
-        (number, f"2026-01-01 {number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}", f"sensor-{number % 97}",
-         f"{dice.random():.6f}") for number in range(120_000)
+        (number, str((start + timedelta(seconds=number)).replace(tzinfo=None)), f"sensor-{number % 97}",
+         f"{dice.random():.6f}")
+        for number in range(120_000)
     )  # fmt: skip
     yield Source(
         "readings", _csv(("id", "at", "sensor", "value"), readings),

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,10 +85,8 @@ def start(arguments: Sequence[str]) -> int:
         # Whoever read our output has had enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNEXPECTED
-    except Exception:
-        if not log.handlers:
-            raise
-        log.critical("bqdump has a bug, or met something it does not know", exc_info=True)
+    except Exception as error:
+        _report_unexpected(error)
         return UNEXPECTED
     return result if isinstance(result, int) else 0
 
@@ -97,3 +96,14 @@ def _report(error: BqdumpError) -> None:
         log.error("%s", error)
     else:
         tell(f"bqdump: {error}")
+
+
+def _report_unexpected(error: Exception) -> None:
+    """Tell of an error that nobody expected: with its stack trace in logs, in one sentence on a terminal."""
+    what = f"unexpected {type(error).__name__}: {error}"
+    if log.handlers and not sys.stdout.isatty():
+        log.critical("%s", what, exc_info=error)
+    elif os.environ.get("BQDUMP_DEBUG"):
+        traceback.print_exception(error)
+    else:
+        tell(f"bqdump: {what}. This is a bug: please report it with what BQDUMP_DEBUG=1 shows.")

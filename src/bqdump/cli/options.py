@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from bqdump.core.errors import UsageError
-from bqdump.core.settings import SETTINGS, Settings, resolve
+from bqdump.core.settings import REQUIRED, SETTINGS, Settings, resolve
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CONFIG = "bqdump.toml"
@@ -37,15 +37,17 @@ def settings_options(command: Command) -> Command:
     )(command)
 
 
-def load_settings(options: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of this invocation. Raises UsageError."""
+def load_settings(
+    options: Mapping[str, Any], required: Sequence[str] = REQUIRED, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings of this invocation; `required` are those that the command needs. Raises UsageError."""
     flags = {
         name: ",".join(value) if name in LISTS and value is not None else value
         for name, value in options.items()
         if value not in (None, ())
     }
     file = flags.pop("config", None) or environ.get("BQDUMP_CONFIG")
-    return resolve(flags, environ, read_config(file), file or CONFIG)
+    return resolve(flags, environ, read_config(file), file or CONFIG, required)
 
 
 def read_config(file: str | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.wiring import open_services, owner, run_id
 from bqdump.core.identity import identify
 from bqdump.core.settings import Settings, moment_text
-from bqdump.core.sizes import size_text
+from bqdump.core.sizes import counted, size_text
 from bqdump.flow.run import Outcome
 from bqdump.flow.run import run as run_task
 from bqdump.flow.task import Task
@@ -36,6 +36,7 @@ def run(**options: Any) -> int:
       bqdump run --format parquet --compression zstd --prefix nightly
       bqdump run --run-id 20260131T030000Z       # finish what a run has left
     """
+    set_up({}, sys.stdout)
     settings = load_settings(options)
     identity = identify(os.environ)
     name = run_id(settings, identity)
@@ -61,8 +62,8 @@ def _tell(settings: Settings, outcome: Outcome) -> None:
         log.warning("run %s was not published: a later export is what readers see in %s", outcome.plan.run, target)
     elif outcome.result == "published" and outcome.totals:
         totals = outcome.totals
-        log.info("done: %d tables in %d files, %s, the dataset as of %s, in %s", totals.tables, totals.files,
-                 size_text(totals.bytes), moment, target)  # fmt: skip
+        log.info("done: %s in %s, %s, the dataset as of %s, in %s", counted(totals.tables, "table"),
+                 counted(totals.files, "file"), size_text(totals.bytes), moment, target)  # fmt: skip
     for failure in outcome.failed:
         log.warning("%s is not part of this export: %s", failure.table, failure.message)
 

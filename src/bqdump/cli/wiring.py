@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -71,7 +69,7 @@ def run_id(settings: Settings, identity: Identity) -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def owner(identity: Identity, run: str, environ: Mapping[str, str] = os.environ) -> Owner:
+def owner(identity: Identity, run: str) -> Owner:
     """Who this process is to the other tasks. Without an engine each process is an execution of its own."""
     alone = f"{run}-{secrets.token_hex(4)}"
     execution = identity.execution or (run if identity.engine else alone)

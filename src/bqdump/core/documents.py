@@ -73,6 +73,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return (self.snapshot, self.run)
 
 
+class Newest(msgspec.Struct, frozen=True):
+    """The run that was planned last."""
+
+    run: str
+    format_version: int = FORMAT_VERSION
+
+
 class Owner(msgspec.Struct, frozen=True):
     """One task of one execution; a restarted task is the same owner."""
 

@@ -38,6 +38,11 @@ class Layout(NamedTuple):
         return f"{self.state}publishing.json"
 
     @property
+    def newest(self) -> str:
+        """The run that was planned last, for who asks without knowing its name."""
+        return f"{self.state}newest.json"
+
+    @property
     def runs(self) -> str:
         """The folder of all runs."""
         return f"{self.state}runs/"

@@ -186,3 +186,8 @@ def read_units(lines: bytes) -> list[Unit]:
     """The units of one or more shares, in their order."""
     units: list[Unit] = _UNITS.decode_lines(lines)
     return units
+
+
+def recommended_tasks(tables: int) -> int:
+    """How many tasks are worth having: extract jobs run on BigQuery's side, and one task watches hundreds of them."""
+    return max(1, min(20, -(-tables // 500)))

@@ -260,8 +260,16 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 REQUIRED = ("project", "dataset", "bucket")
 
 
-def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], toml: Mapping[str, Any], toml_name: str) -> Settings:
+def resolve(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    toml: Mapping[str, Any],
+    toml_name: str,
+    required: Sequence[str] = REQUIRED,
+) -> Settings:
     """The settings of one export. A flag wins over the environment, the environment over the file.
+
+    required: what the command at hand cannot do without.
 
     Raises UsageError, naming the setting and the place it came from.
     """
@@ -283,10 +291,10 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], toml: Mapping[
             except ValueError as error:
                 raise UsageError(READ, place, f"{value!r} cannot be used: {error}") from None
             break
-    if missing := [name for name in REQUIRED if not values.get(name)]:
+    if missing := [name for name in required if not values.get(name)]:
         which = " and ".join(f"{BY_NAME[name].env} ({BY_NAME[name].flag})" for name in missing)
         raise UsageError(READ, "", f"missing: {which}", "Set it in the environment, by flag, or in bqdump.toml.")
-    return check(Settings(**values))
+    return check(Settings(**({"project": "", "dataset": "", "bucket": ""} | values)))
 
 
 def check(settings: Settings) -> Settings:

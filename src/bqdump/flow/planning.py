@@ -12,10 +12,11 @@ import msgspec
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
-from bqdump.core.documents import Latest, Owner, Plan
+from bqdump.core.documents import Latest, Newest, Owner, Plan
 from bqdump.core.errors import ConflictError, DeniedError, NotFoundError, UsageError
 from bqdump.core.plan import choose, make_plan
 from bqdump.core.settings import Settings, moment_text
+from bqdump.core.sizes import counted
 from bqdump.flow.task import Task
 from bqdump.ports import ObjectStore, Warehouse
 
@@ -77,7 +78,7 @@ async def check_target(store: ObjectStore, settings: Settings) -> None:
                 "and an export must replace its files", "Use a bucket without a retention policy.",
             )  # fmt: skip
         if bucket.soft_delete_seconds:
-            log.warning("%s keeps deleted objects for %d days (soft delete): they are billed", store.url,
+            log.info("%s keeps deleted objects for %d days (soft delete): they are billed", store.url,
                         bucket.soft_delete_seconds // 86400)  # fmt: skip
     latest, _ = await read_latest(store, settings)
     if latest and (latest.project, latest.dataset) != (settings.project, settings.dataset):
@@ -127,7 +128,9 @@ async def _make_or_await(task: Task) -> Plan:
     except ConflictError:
         await task.store.delete([(plan.units, generation)])
         return await read_plan(task) or plan
-    log.info("planned %d tables at %s in %d shares", plan.tables, moment_text(plan.snapshot), len(plan.shares))
+    log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot),
+             counted(task.tasks, "task"))  # fmt: skip
+    await task.store.write(task.settings.layout.newest, encode_indented(Newest(plan.run)), None)
     return plan
 
 

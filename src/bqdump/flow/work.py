@@ -12,6 +12,7 @@ from bqdump.core.documents import Claim, Failure, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
 from bqdump.core.layout import unit_id
 from bqdump.core.plan import read_units
+from bqdump.core.sizes import counted
 from bqdump.flow.extract import extract_unit
 from bqdump.flow.ledger import Held, Ledger, read_claims, read_ledger
 from bqdump.flow.task import Task
@@ -95,7 +96,7 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo) -> None
     labels = {"table": outcome.table}
     if isinstance(outcome, Receipt):
         name = task.layout.receipt(outcome.unit)
-        log.info("%s: exported in %d files", outcome.table, outcome.files, extra=labels)
+        log.info("%s: exported in %s", outcome.table, counted(outcome.files, "file"), extra=labels)
     else:
         name = task.layout.failure(outcome.unit, str(outcome.attempt))
         log.error("%s: failed for good: %s: %s", outcome.table, outcome.reason, outcome.message, extra=labels)

@@ -1,0 +1,91 @@
+resource "google_monitoring_alert_policy" "execution_failed" {
+  project               = var.project
+  display_name          = "${var.name}: an export failed"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = var.notification_channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "An execution of ${var.name} failed"
+
+    condition_threshold {
+      filter = join(" AND ", [
+        "resource.type = \"cloud_run_job\"",
+        "resource.labels.job_name = \"${google_cloud_run_v2_job.export.name}\"",
+        "metric.type = \"run.googleapis.com/job/completed_execution_count\"",
+        "metric.labels.result = \"failed\"",
+      ])
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+
+      trigger {
+        count = 1
+      }
+    }
+  }
+
+  documentation {
+    subject   = "${var.name}: an export failed"
+    mime_type = "text/markdown"
+    content   = "Readers still see the last whole export. What to do: docs/operate.md, \"An execution failed\"."
+  }
+
+  depends_on = [google_project_service.used]
+}
+
+# Counts publications, by the one line that a run logs when readers see it.
+resource "google_logging_metric" "published" {
+  project     = var.project
+  name        = "${var.name}-published"
+  description = "Exports published by the Cloud Run job ${var.name}"
+  filter = join(" AND ", [
+    "resource.type=\"cloud_run_job\"",
+    "resource.labels.job_name=\"${google_cloud_run_v2_job.export.name}\"",
+    "jsonPayload.message:\"published run\"",
+  ])
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+  }
+}
+
+resource "google_monitoring_alert_policy" "no_export" {
+  count = var.hours_without_export > 0 ? 1 : 0
+
+  project               = var.project
+  display_name          = "${var.name}: nothing published for ${var.hours_without_export} hours"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = var.notification_channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "Nothing published for ${var.hours_without_export} hours"
+
+    # "or vector(0)" makes silence count as nothing, also before the first export. A log-based metric has no zeros.
+    condition_prometheus_query_language {
+      query = join("", [
+        "(sum(increase({\"logging.googleapis.com/user/${google_logging_metric.published.name}\", ",
+        "monitored_resource=\"cloud_run_job\"}[${var.hours_without_export}h])) or vector(0)) < 0.5",
+      ])
+      duration            = "600s"
+      evaluation_interval = "300s"
+    }
+  }
+
+  documentation {
+    subject   = "${var.name}: nothing published for ${var.hours_without_export} hours"
+    mime_type = "text/markdown"
+    content   = "Readers see an old export. What to do: docs/operate.md, \"Nothing was published\"."
+  }
+}

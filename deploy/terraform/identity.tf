@@ -1,0 +1,130 @@
+# Who may do what, and why. The same table is in SECURITY.md.
+
+resource "google_service_account" "job" {
+  project      = var.project
+  account_id   = var.name
+  display_name = "bqdump: exports ${var.dataset} to ${var.bucket}"
+}
+
+# Lists the tables and exports them.
+resource "google_bigquery_dataset_iam_member" "read_dataset" {
+  project    = local.source_project
+  dataset_id = var.dataset
+  role       = "roles/bigquery.dataViewer"
+  member     = google_service_account.job.member
+}
+
+# Starts jobs, in the project that pays. BigQuery knows this right for whole projects only.
+resource "google_project_iam_member" "run_jobs" {
+  project = var.project
+  role    = "roles/bigquery.jobUser"
+  member  = google_service_account.job.member
+}
+
+# Opens read sessions: only for the read route.
+resource "google_project_iam_member" "read_sessions" {
+  count = var.read_route ? 1 : 0
+
+  project = var.project
+  role    = "roles/bigquery.readSessionUser"
+  member  = google_service_account.job.member
+}
+
+# Sees that a table has row access policies, which would hide rows from the export. No smaller role has this right.
+resource "google_project_iam_custom_role" "row_policies" {
+  count = var.detect_row_policies ? 1 : 0
+
+  project     = local.source_project
+  role_id     = "${replace(var.name, "-", "_")}_row_policies"
+  title       = "bqdump: see row access policies"
+  description = "Lists row access policies, so that an export can tell that it would lack rows."
+  permissions = ["bigquery.rowAccessPolicies.list"]
+}
+
+resource "google_bigquery_dataset_iam_member" "see_row_policies" {
+  count = var.detect_row_policies ? 1 : 0
+
+  project    = local.source_project
+  dataset_id = var.dataset
+  role       = google_project_iam_custom_role.row_policies[0].id
+  member     = google_service_account.job.member
+}
+
+# Creates, reads, lists and deletes objects of this bucket; cannot change who may read them.
+resource "google_storage_bucket_iam_member" "write_objects" {
+  bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
+  role   = "roles/storage.objectUser"
+  member = google_service_account.job.member
+}
+
+# Sees the bucket's location, retention policy and soft delete (storage.buckets.get).
+resource "google_storage_bucket_iam_member" "see_bucket" {
+  bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
+  role   = "roles/storage.legacyBucketReader"
+  member = google_service_account.job.member
+}
+
+resource "google_service_account" "scheduler" {
+  count = var.schedule == "" && var.workflow_schedule == "" ? 0 : 1
+
+  project      = var.project
+  account_id   = "${var.name}-scheduler"
+  display_name = "bqdump: starts exports on schedule"
+}
+
+# Starts this one job as it is, without overrides.
+resource "google_cloud_run_v2_job_iam_member" "scheduler_runs_job" {
+  count = var.schedule == "" ? 0 : 1
+
+  project  = var.project
+  location = var.region
+  name     = google_cloud_run_v2_job.export.name
+  role     = "roles/run.invoker"
+  member   = google_service_account.scheduler[0].member
+}
+
+# Starts the workflow. Workflows knows this right for whole projects only.
+resource "google_project_iam_member" "scheduler_starts_workflow" {
+  count = var.workflow && var.workflow_schedule != "" ? 1 : 0
+
+  project = var.project
+  role    = "roles/workflows.invoker"
+  member  = google_service_account.scheduler[0].member
+}
+
+resource "google_service_account" "workflow" {
+  count = var.workflow ? 1 : 0
+
+  project      = var.project
+  account_id   = "${var.name}-workflow"
+  display_name = "bqdump: runs the job for a list of datasets"
+}
+
+# Starts this one job with other settings and another number of tasks.
+resource "google_cloud_run_v2_job_iam_member" "workflow_runs_job" {
+  count = var.workflow ? 1 : 0
+
+  project  = var.project
+  location = var.region
+  name     = google_cloud_run_v2_job.export.name
+  role     = "roles/run.jobsExecutorWithOverrides"
+  member   = google_service_account.workflow[0].member
+}
+
+# Waits for the execution: the operations that it polls belong to the project, not to the job.
+resource "google_project_iam_member" "workflow_waits" {
+  count = var.workflow ? 1 : 0
+
+  project = var.project
+  role    = "roles/run.viewer"
+  member  = google_service_account.workflow[0].member
+}
+
+# Writes the workflow's own log lines.
+resource "google_project_iam_member" "workflow_logs" {
+  count = var.workflow ? 1 : 0
+
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.workflow[0].member
+}

@@ -1,0 +1,147 @@
+locals {
+  source_project = var.source_project == "" ? var.project : var.source_project
+  repository     = "${var.region}-docker.pkg.dev/${var.project}/${var.name}"
+  image          = var.image == "" ? "${local.repository}/bqdump:latest" : var.image
+  labels         = merge({ app = "bqdump" }, var.labels)
+
+  environment = merge(var.settings, {
+    PROJECT_ID         = local.source_project
+    SOURCE_DATASET     = var.dataset
+    DESTINATION_BUCKET = var.bucket
+    BQDUMP_JOB_PROJECT = var.project
+  })
+
+  services = [
+    "artifactregistry.googleapis.com",
+    "bigquery.googleapis.com",
+    "cloudscheduler.googleapis.com",
+    "iam.googleapis.com",
+    "monitoring.googleapis.com",
+    "run.googleapis.com",
+    "storage.googleapis.com",
+    "workflowexecutions.googleapis.com",
+    "workflows.googleapis.com",
+  ]
+}
+
+resource "google_project_service" "used" {
+  for_each = toset(local.services)
+
+  project            = var.project
+  service            = each.value
+  disable_on_destroy = false
+}
+
+resource "google_artifact_registry_repository" "images" {
+  project       = var.project
+  location      = var.region
+  repository_id = var.name
+  format        = "DOCKER"
+  description   = "Images of bqdump"
+  labels        = local.labels
+
+  cleanup_policies {
+    id     = "keep-ten"
+    action = "KEEP"
+
+    most_recent_versions {
+      keep_count = 10
+    }
+  }
+
+  cleanup_policies {
+    id     = "drop-old"
+    action = "DELETE"
+
+    condition {
+      older_than = "7776000s"
+    }
+  }
+
+  depends_on = [google_project_service.used]
+}
+
+resource "google_storage_bucket" "exports" {
+  count = var.create_bucket ? 1 : 0
+
+  project                     = var.project
+  name                        = var.bucket
+  location                    = var.bucket_location
+  force_destroy               = var.bucket_force_destroy
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  labels                      = local.labels
+
+  # An export replaces its files: versions and soft-deleted objects would be billed for nothing.
+  soft_delete_policy {
+    retention_duration_seconds = var.bucket_soft_delete_seconds
+  }
+
+  dynamic "encryption" {
+    for_each = var.kms_key == "" ? [] : [var.kms_key]
+
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
+  lifecycle_rule {
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+
+    condition {
+      age = 7
+    }
+  }
+}
+
+resource "google_cloud_run_v2_job" "export" {
+  project             = var.project
+  name                = var.name
+  location            = var.region
+  deletion_protection = var.deletion_protection
+  labels              = local.labels
+
+  template {
+    task_count = var.tasks
+    labels     = local.labels
+
+    # No parallelism: Cloud Run starts as many tasks at once as it can, and a lower task count by override is allowed.
+    template {
+      service_account = google_service_account.job.email
+      max_retries     = var.max_retries
+      timeout         = var.timeout
+      encryption_key  = var.job_kms_key == "" ? null : var.job_kms_key
+
+      containers {
+        image = local.image
+        args  = ["run"]
+
+        dynamic "env" {
+          for_each = local.environment
+
+          content {
+            name  = env.key
+            value = env.value
+          }
+        }
+
+        resources {
+          limits = {
+            cpu    = var.cpu
+            memory = var.memory
+          }
+        }
+      }
+    }
+  }
+
+  depends_on = [
+    google_project_service.used,
+    google_bigquery_dataset_iam_member.read_dataset,
+    google_project_iam_member.run_jobs,
+    google_storage_bucket_iam_member.write_objects,
+    google_storage_bucket_iam_member.see_bucket,
+  ]
+}

@@ -1,0 +1,82 @@
+resource "google_cloud_scheduler_job" "export" {
+  count = var.schedule == "" ? 0 : 1
+
+  project          = var.project
+  region           = var.region
+  name             = var.name
+  description      = "Runs the Cloud Run job ${var.name}"
+  schedule         = var.schedule
+  time_zone        = var.time_zone
+  attempt_deadline = "180s"
+
+  # A trigger that is delivered twice starts two executions: both are whole, and the later moment is published.
+  retry_config {
+    retry_count          = 3
+    min_backoff_duration = "30s"
+  }
+
+  http_target {
+    uri         = "https://run.googleapis.com/v2/projects/${var.project}/locations/${var.region}/jobs/${google_cloud_run_v2_job.export.name}:run"
+    http_method = "POST"
+    body        = base64encode("{}")
+    headers     = { "Content-Type" = "application/json" }
+
+    oauth_token {
+      service_account_email = google_service_account.scheduler[0].email
+      scope                 = "https://www.googleapis.com/auth/cloud-platform"
+    }
+  }
+
+  depends_on = [google_project_service.used, google_cloud_run_v2_job_iam_member.scheduler_runs_job]
+}
+
+resource "google_workflows_workflow" "exports" {
+  count = var.workflow ? 1 : 0
+
+  project             = var.project
+  region              = var.region
+  name                = var.name
+  description         = "Exports a list of datasets with the Cloud Run job ${var.name}"
+  service_account     = google_service_account.workflow[0].email
+  source_contents     = file("${path.module}/../workflow.yaml")
+  call_log_level      = "LOG_ERRORS_ONLY"
+  deletion_protection = var.deletion_protection
+  labels              = local.labels
+
+  user_env_vars = {
+    BQDUMP_JOB = google_cloud_run_v2_job.export.name
+  }
+
+  depends_on = [google_project_service.used]
+}
+
+resource "google_cloud_scheduler_job" "workflow" {
+  count = var.workflow && var.workflow_schedule != "" ? 1 : 0
+
+  project          = var.project
+  region           = var.region
+  name             = "${var.name}-workflow"
+  description      = "Starts the workflow ${var.name}"
+  schedule         = var.workflow_schedule
+  time_zone        = var.time_zone
+  attempt_deadline = "180s"
+
+  retry_config {
+    retry_count          = 3
+    min_backoff_duration = "30s"
+  }
+
+  http_target {
+    uri         = "https://workflowexecutions.googleapis.com/v1/${google_workflows_workflow.exports[0].id}/executions"
+    http_method = "POST"
+    body        = base64encode(jsonencode({ argument = jsonencode({ exports = var.exports }) }))
+    headers     = { "Content-Type" = "application/json" }
+
+    oauth_token {
+      service_account_email = google_service_account.scheduler[0].email
+      scope                 = "https://www.googleapis.com/auth/cloud-platform"
+    }
+  }
+
+  depends_on = [google_project_service.used, google_project_iam_member.scheduler_starts_workflow]
+}

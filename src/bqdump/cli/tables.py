@@ -1,0 +1,33 @@
+"""Tables on the terminal; plain columns when the output goes elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print rows under a header. `right`: the columns that are numbers."""
+    if sys.stdout.isatty():
+        _print_rich(header, rows, right)
+        return
+    widths = [max(len(line[column]) for line in (header, *rows)) for column in range(len(header))]
+    for line in (header, *rows):
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _print_rich(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for column, name in enumerate(header):
+        table.add_column(name, justify="right" if column in right else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)

@@ -1,0 +1,51 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bqdump_local.bigquery.catalog import Catalog
+from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.http import to_json, to_route
+from bqdump_local.bigquery.job_routes import JobRoutes
+from bqdump_local.bigquery.objects import ObjectStore
+from bqdump_local.bigquery.service import Service
+from bqdump_local.bigquery.settings import JobSettings
+from bqdump_local.bigquery.table_routes import TableRoutes
+from bqdump_local.bigquery.upload_routes import UploadRoutes
+from bqdump_local.bigquery.warehouse import Warehouse
+
+
+def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSettings | None = None) -> Starlette:
+    """A BigQuery server.
+
+    `storage` is the base URL of the Cloud Storage server that jobs write to and read from. Without
+    `data_dir` everything lives in memory; with it, datasets and tables outlive the process.
+    """
+    settings = settings or JobSettings()
+    warehouse = Warehouse(data_dir)
+    service = Service(Catalog(warehouse, settings), ObjectStore(storage), settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        warehouse.close()
+
+    endpoints = [
+        *TableRoutes(service).endpoints(),
+        *JobRoutes(service).endpoints(),
+        *UploadRoutes(service).endpoints(),
+    ]
+    handlers = {404: _unknown, 405: _unknown}
+    return Starlette(routes=[to_route(e) for e in endpoints], lifespan=lifespan, exception_handlers=handlers)
+
+
+async def _unknown(request: Request, _: Exception) -> Response:
+    error = BigQueryError("notFound", f"Not found: {request.method} {request.url.path}")
+    return to_json(error.body(), 404)

@@ -1,0 +1,287 @@
+"""Datasets and tables: what exists, and every change to it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version
+from bqdump_local.bigquery.types import Field, columns, duckdb_type, parse_fields, quote
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from bqdump_local.bigquery.settings import JobSettings
+    from bqdump_local.bigquery.warehouse import Warehouse
+
+DATASET_ID = re.compile(r"\w{1,1024}", re.ASCII)
+Build = Callable[["duckdb.DuckDBPyConnection", str], None]
+
+
+@dataclass
+class Dataset:
+    """A dataset with the properties that a request set."""
+
+    project: str
+    dataset_id: str
+    location: str
+    properties: dict[str, Any]
+    created_ms: int
+    modified_ms: int
+
+    @property
+    def name(self) -> str:
+        """`project:dataset`, as messages write it."""
+        return f"{self.project}:{self.dataset_id}"
+
+
+class Catalog:
+    """All datasets and tables of the server."""
+
+    def __init__(self, warehouse: Warehouse, settings: JobSettings) -> None:
+        self.warehouse = warehouse
+        self.settings = settings
+        self._lock = threading.RLock()
+        self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._tables: dict[tuple[str, str], dict[str, Table]] = {}
+        for key, document in warehouse.kept():
+            if key.startswith("dataset:"):
+                dataset = Dataset(**document)
+                self._datasets[dataset.project, dataset.dataset_id] = dataset
+                self._tables[dataset.project, dataset.dataset_id] = {}
+            else:
+                table = Table.from_document(document)
+                self._tables[table.project, table.dataset][table.table_id] = table
+
+    # -- datasets
+
+    def create_dataset(self, project: str, dataset_id: str, properties: dict[str, Any]) -> Dataset:
+        """A new dataset; its location is kept, by default US."""
+        if not DATASET_ID.fullmatch(dataset_id):
+            raise invalid(f'Invalid dataset ID "{dataset_id}". Dataset IDs must be alphanumeric (plus underscores).')
+        now = self.settings.now_ms()
+        dataset = Dataset(project, dataset_id, properties.get("location") or "US", properties, now, now)
+        with self._lock:
+            if (project, dataset_id) in self._datasets:
+                raise duplicate("Dataset", dataset.name)
+            self._datasets[project, dataset_id] = dataset
+            self._tables[project, dataset_id] = {}
+            self._keep_dataset(dataset)
+        return dataset
+
+    def dataset(self, project: str, dataset_id: str) -> Dataset:
+        """The dataset, or notFound."""
+        found = self._datasets.get((project, dataset_id))
+        if found is None:
+            raise not_found("Dataset", f"{project}:{dataset_id}")
+        return found
+
+    def datasets(self, project: str) -> list[Dataset]:
+        """The datasets of a project in the order of their ids."""
+        with self._lock:
+            return sorted((d for d in self._datasets.values() if d.project == project), key=lambda d: d.dataset_id)
+
+    def all_datasets(self) -> list[Dataset]:
+        """The datasets of all projects."""
+        with self._lock:
+            return list(self._datasets.values())
+
+    def change_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
+        """Set the given properties."""
+        dataset.properties = {**dataset.properties, **properties}
+        dataset.modified_ms = self.settings.now_ms()
+        self._keep_dataset(dataset)
+
+    def delete_dataset(self, project: str, dataset_id: str, *, contents: bool) -> None:
+        """Delete a dataset, which must be empty unless `contents`."""
+        dataset = self.dataset(project, dataset_id)
+        with self._lock:
+            tables = list(self._tables[project, dataset_id].values())
+            if tables and not contents:
+                raise BigQueryError("resourceInUse", f"Dataset {dataset.name} is still in use")
+            for table in tables:
+                self.delete_table(table)
+            del self._datasets[project, dataset_id], self._tables[project, dataset_id]
+            self.warehouse.keep(f"dataset:{dataset.name}", None)
+
+    def _keep_dataset(self, dataset: Dataset) -> None:
+        self.warehouse.keep(f"dataset:{dataset.name}", vars(dataset))
+
+    # -- tables
+
+    def table(self, project: str, dataset_id: str, table_id: str) -> Table:
+        """The table, or notFound."""
+        self.dataset(project, dataset_id)
+        found = self._tables[project, dataset_id].get(table_id)
+        if found is None:
+            raise not_found("Table", f"{project}:{dataset_id}.{table_id}")
+        return found
+
+    def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
+        """The table or None; the dataset must exist."""
+        self.dataset(project, dataset_id)
+        return self._tables[project, dataset_id].get(table_id)
+
+    def tables(self, project: str, dataset_id: str) -> list[Table]:
+        """The tables of a dataset in the order of their ids."""
+        self.dataset(project, dataset_id)
+        with self._lock:
+            return sorted(self._tables[project, dataset_id].values(), key=lambda table: table.table_id)
+
+    def create_table(
+        self, project: str, dataset_id: str, table_id: str, properties: dict[str, Any], build: Build | None = None
+    ) -> Table:
+        """A new table; `build` creates its first stored version, by default an empty one."""
+        dataset = self.dataset(project, dataset_id)
+        if not table_id or re.search(r"[`$@.:/\\]", table_id):
+            raise invalid(f'Invalid table ID "{table_id}".')
+        settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
+        now = self.settings.now_ms()
+        table = Table(project, dataset_id, table_id, dataset.location, settable, now, now)
+        fields = table.fields
+        if fields:
+            settable["schema"] = {"fields": [field.to_json() for field in fields]}
+        _check_partitioning(settable, fields)
+        if self.find_table(project, dataset_id, table_id):
+            raise duplicate("Table", table.name)
+        if table.kind == "TABLE":
+            name = self._build(build or empty_build(table, fields))
+            table.versions.append(Version(now, name, fields))
+        with self._lock:
+            if self.find_table(project, dataset_id, table_id):
+                self.warehouse.drop([version.name for version in table.versions])
+                raise duplicate("Table", table.name)
+            self._tables[project, dataset_id][table_id] = table
+            self.keep_table(table)
+        return table
+
+    def delete_table(self, table: Table) -> None:
+        """Delete a table and its past."""
+        with self._lock:
+            self._tables[table.project, table.dataset].pop(table.table_id, None)
+            self.warehouse.keep(f"table:{table.name}", None)
+        stored = [version.name for version in table.versions]
+        self.warehouse.drop([*stored, *([table.buffer.name] if table.buffer else [])])
+
+    def change_table(self, table: Table, properties: dict[str, Any]) -> None:
+        """Set properties; None removes one; the schema may only gain columns."""
+        with table.lock:
+            changed = {k: v for k, v in {**table.properties, **properties}.items() if k in SETTABLE and v is not None}
+            fields = parse_fields((changed.get("schema") or {}).get("fields") or ())
+            if table.kind == "TABLE" and fields != table.fields:
+                self._change_schema(table, fields)
+            if fields:
+                changed["schema"] = {"fields": [field.to_json() for field in fields]}
+            table.properties = changed
+            table.modified_ms = self.settings.now_ms()
+            self.keep_table(table)
+
+    def _change_schema(self, table: Table, fields: tuple[Field, ...]) -> None:
+        old = {field.name.lower(): field for field in table.fields}
+        new = {field.name.lower() for field in fields}
+        if missing := [field.name for key, field in old.items() if key not in new]:
+            raise invalid(
+                f"Provided Schema does not match Table {table.name}. Field {missing[0]} is missing in new schema"
+            )
+        added = [field for field in fields if field.name.lower() not in old]
+        if any(field.mode == "REQUIRED" for field in added):
+            raise invalid(f"Provided Schema does not match Table {table.name}. Cannot add required fields")
+
+        def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+            source = table.current.name
+            selected = [
+                quote(f.name) if f.name.lower() in old else f"NULL::{duckdb_type(f)} AS {quote(f.name)}" for f in fields
+            ]
+            hidden = [PARTITION_TIME] if table.ingestion_time else []
+            cursor.execute(f"CREATE TABLE {name} AS SELECT {', '.join(selected + hidden)} FROM {source}")
+
+        self.new_version(table, build, fields)
+
+    def new_version(self, table: Table, build: Build, fields: tuple[Field, ...] | None = None) -> Version:
+        """Replace the rows (and columns) of a table; the state before stays readable in time travel."""
+        table.require_plain()
+        with table.lock:
+            name = self._build(build)
+            now = self.settings.now_ms()
+            kept = table.fields if fields is None else fields
+            version = Version(now, name, kept)
+            table.versions.append(version)
+            table.modified_ms = now
+            table.properties["schema"] = {"fields": [field.to_json() for field in kept]}
+            gone = table.outdated(now)
+            self.keep_table(table)
+        self.warehouse.drop([old.name for old in gone])
+        return version
+
+    def stream(self, table: Table, insert: Callable[[duckdb.DuckDBPyConnection, str], int], size: int) -> None:
+        """Add rows to the streaming buffer; `insert` fills it and returns their number."""
+        table.require_plain()
+        with table.lock, self.warehouse.cursor() as cursor:
+            if table.buffer is None:
+                name = self.warehouse.fresh_name()
+                cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, table.fields)})")
+                table.buffer = Buffer(name, self.settings.now_ms())
+            table.buffer.rows += insert(cursor, table.buffer.name)
+            table.buffer.bytes += size
+            self.keep_table(table)
+
+    def flush(self, table: Table) -> int:
+        """Move the streamed rows into the table; returns their number."""
+        with table.lock:
+            buffer, table.buffer = table.buffer, None
+            if buffer is None:
+                return 0
+            arrived = f", to_timestamp({buffer.since_ms} // 3600000 * 3600)" if table.ingestion_time else ""
+            source = f"SELECT * EXCLUDE ({PARTITION_TIME}){arrived}" if arrived else "SELECT *"
+
+            def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+                cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
+                cursor.execute(f"INSERT INTO {name} {source} FROM {buffer.name}")
+
+            self.new_version(table, build)
+        self.warehouse.drop([buffer.name])
+        return buffer.rows
+
+    def keep_table(self, table: Table) -> None:
+        """Remember the table across restarts."""
+        self.warehouse.keep(f"table:{table.name}", table.to_document())
+
+    def _build(self, build: Build) -> str:
+        name = self.warehouse.fresh_name()
+        with self.warehouse.cursor() as cursor:
+            try:
+                build(cursor, name)
+            except Exception:
+                cursor.execute(f"DROP TABLE IF EXISTS {name}")
+                raise
+        return name
+
+
+def stored_columns(table: Table, fields: tuple[Field, ...]) -> str:
+    """The columns in DuckDB, the hidden arrival time among them."""
+    hidden = [f"{PARTITION_TIME} TIMESTAMPTZ"] if table.ingestion_time else []
+    return ", ".join([*([columns(fields)] if fields else []), *hidden]) or '"_empty" BOOLEAN'
+
+
+def empty_build(table: Table, fields: tuple[Field, ...]) -> Build:
+    """Builds a table without rows."""
+
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, fields)})")
+
+    return build
+
+
+def _check_partitioning(properties: dict[str, Any], fields: tuple[Field, ...]) -> None:
+    time, ranges = properties.get("timePartitioning"), properties.get("rangePartitioning")
+    if time and not time.get("type"):
+        raise invalid("Required parameter is missing: timePartitioning.type")
+    names = {field.name.lower() for field in fields}
+    for partitioning in (time, ranges):
+        column = (partitioning or {}).get("field")
+        if column and column.lower() not in names:
+            raise invalid(f"The field specified for partitioning cannot be found in the schema: {column}.")

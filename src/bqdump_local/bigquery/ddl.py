@@ -1,0 +1,239 @@
+"""CREATE, ALTER, DROP and row access policies."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.results import cast_types, describe, field_from_definition, name_columns, stored_select
+from bqdump_local.bigquery.sql import Translation, invalid_query, parse
+from bqdump_local.bigquery.tables import Table
+from bqdump_local.bigquery.types import Field
+
+if TYPE_CHECKING:
+    import duckdb
+
+CREATE_POLICY = re.compile(
+    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?ROW\s+ACCESS\s+POLICY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>\w+)\s+ON\s+"
+    r"(?P<table>\S+)\s+(?:GRANT\s+TO\s*\((?P<grantees>[^)]*)\)\s+)?FILTER\s+USING\s*\((?P<filter>.*)\)\s*;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+DROP_POLICY = re.compile(
+    r"\s*DROP\s+(?:ALL\s+ROW\s+ACCESS\s+POLICIES|ROW\s+ACCESS\s+POLICY\s+(?:IF\s+EXISTS\s+)?(?P<name>\w+))\s+ON\s+"
+    r"(?P<table>[^\s;]+)\s*;?\s*",
+    re.IGNORECASE,
+)
+
+
+def row_access_policy(text: str, translation: Translation) -> str | None:
+    """Do a statement on row access policies; returns its type, or None if it is another statement."""
+    created, dropped = CREATE_POLICY.fullmatch(text), DROP_POLICY.fullmatch(text)
+    match = created or dropped
+    if match is None:
+        return None
+    table = translation.find(_target(parse(f"SELECT 1 FROM {match['table']}")[0]))
+    if created:
+        grantees = re.findall(r"['\"]([^'\"]+)['\"]", created["grantees"] or "")
+        add_policy(table, created["name"], created["filter"].strip(), grantees, translation.now_ms)
+        kind = "CREATE_ROW_ACCESS_POLICY"
+    else:
+        name = match["name"]
+        table.policies = [
+            policy for policy in table.policies if name and policy["rowAccessPolicyReference"]["policyId"] != name
+        ]
+        kind = "DROP_ROW_ACCESS_POLICY" if name else "DROP_ALL_ROW_ACCESS_POLICIES"
+    translation.catalog.keep_table(table)
+    return kind
+
+
+def add_policy(table: Table, name: str, predicate: str, grantees: list[str], now_ms: int) -> None:
+    """Record a policy; it is listed but filters nothing."""
+    reference = {
+        "projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id, "policyId": name,
+    }  # fmt: skip
+    others = [p for p in table.policies if p["rowAccessPolicyReference"]["policyId"] != name]
+    policy = {"rowAccessPolicyReference": reference, "filterPredicate": predicate, "grantees": grantees}
+    table.policies = [*others, {**policy, "creationTime": str(now_ms), "lastModifiedTime": str(now_ms)}]
+
+
+def create(statement: exp.Create, translation: Translation) -> str:
+    """CREATE TABLE, VIEW, MATERIALIZED VIEW or SCHEMA; returns the statement's type."""
+    properties = _options(statement)
+    node = _target(statement)
+    if statement.kind == "SCHEMA":
+        return _create_schema(statement, node, translation, properties)
+    project, dataset, name = translation.reference(node)
+    existing = translation.catalog.find_table(project, dataset, name)
+    if existing is not None and statement.args.get("exists"):
+        return "CREATE_TABLE"
+    select = statement.expression
+    if existing is not None and not statement.args.get("replace"):
+        raise BigQueryError("duplicate", f"Already Exists: Table {existing.name}")
+    if statement.kind == "VIEW":
+        materialized = statement.find(exp.MaterializedProperty) is not None
+        return _create_view(select, translation, properties, (project, dataset, name), existing, materialized)
+    fields = _defined(statement)
+    stored: str | None = None
+    if select is not None:
+        stored, fields = materialize(select, translation, fields)
+
+    def build(cursor: duckdb.DuckDBPyConnection, target: str) -> None:
+        cursor.execute(f"CREATE TABLE {target} AS FROM {stored}")
+        cursor.execute(f"DROP TABLE {stored}")
+
+    if fields:
+        properties["schema"] = {"fields": [field.to_json() for field in fields]}
+    if existing is not None:
+        translation.catalog.delete_table(existing)
+    translation.catalog.create_table(project, dataset, name, properties, build if stored else None)
+    return "CREATE_TABLE_AS_SELECT" if stored else "CREATE_TABLE"
+
+
+def materialize(
+    select: exp.Expression, translation: Translation, defined: tuple[Field, ...] = ()
+) -> tuple[str, tuple[Field, ...]]:
+    """Run a query into a stored table; returns its name and columns."""
+    casts = cast_types(select)
+    name_columns(select)
+    sql = translation.to_duckdb(select)
+    name = translation.catalog.warehouse.fresh_name()
+    with translation.catalog.warehouse.cursor() as cursor:
+        fields = describe(cursor, sql, translation.source_fields, casts)
+        if defined:
+            fields = defined
+        cursor.execute(f"CREATE TABLE {name} AS {stored_select(fields, sql)}")
+    return name, fields
+
+
+def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:
+    """The columns of a view, which is not run."""
+    select = parse(query)[0]
+    casts = cast_types(select)
+    name_columns(select)
+    sql = translation.to_duckdb(select)
+    with translation.catalog.warehouse.cursor() as cursor:
+        return describe(cursor, sql, translation.source_fields, casts)
+
+
+def _create_view(
+    select: exp.Expression,
+    translation: Translation,
+    properties: dict[str, Any],
+    reference: tuple[str, str, str],
+    existing: Table | None,
+    materialized: bool,
+) -> str:
+    query = select.sql(dialect="bigquery")
+    fields = view_fields(query, translation)
+    key = "materializedView" if materialized else "view"
+    definition = {"query": query} if materialized else {"query": query, "useLegacySql": False}
+    properties |= {key: definition, "schema": {"fields": [field.to_json() for field in fields]}}
+    if existing is not None:
+        translation.catalog.delete_table(existing)
+    translation.catalog.create_table(*reference, properties)
+    return "CREATE_MATERIALIZED_VIEW" if materialized else "CREATE_VIEW"
+
+
+def _create_schema(statement: exp.Create, node: exp.Table, translation: Translation, properties: dict[str, Any]) -> str:
+    dataset = _schema_name(node)
+    known = {d.dataset_id for d in translation.catalog.datasets(translation.project)}
+    if not (dataset in known and statement.args.get("exists")):
+        location = properties.get("location") or translation.location
+        translation.catalog.create_dataset(translation.project, dataset, {**properties, "location": location})
+    return "CREATE_SCHEMA"
+
+
+def _target(statement: exp.Expression) -> exp.Table:
+    node = statement.find(exp.Table)
+    if node is None:
+        raise invalid_query("The statement names no table.")
+    return node
+
+
+def _schema_name(node: exp.Table) -> str:
+    return str(node.db or node.name).rpartition(".")[2]
+
+
+def drop(statement: exp.Drop, translation: Translation) -> str:
+    """DROP TABLE, VIEW, MATERIALIZED VIEW or SCHEMA; returns the statement's type."""
+    node = _target(statement)
+    if str(statement.args.get("kind")) == "SCHEMA":
+        contents = bool(statement.args.get("cascade"))
+        translation.catalog.delete_dataset(translation.project, _schema_name(node), contents=contents)
+        return "DROP_SCHEMA"
+    project, dataset, name = translation.reference(node)
+    table = translation.catalog.find_table(project, dataset, name)
+    if table is None and not statement.args.get("exists"):
+        translation.find(node)
+    if table is not None:
+        translation.catalog.delete_table(table)
+    return f"DROP_{str(statement.args.get('kind') or 'TABLE').replace(' ', '_')}"
+
+
+def alter(statement: exp.Alter, translation: Translation) -> str:
+    """ALTER TABLE ADD COLUMN; returns the statement's type."""
+    table = translation.find(_target(statement))
+    actions = statement.args.get("actions") or []
+    if not actions or not all(isinstance(action, exp.ColumnDef) for action in actions):
+        raise invalid_query("Of ALTER statements, only ADD COLUMN is known here.")
+    known = {field.name.lower() for field in table.fields}
+    added = [field_from_definition(a.name, a.args["kind"]) for a in actions if a.name.lower() not in known]
+    fields = [*table.fields, *added]
+    translation.catalog.change_table(table, {"schema": {"fields": [field.to_json() for field in fields]}})
+    return "ALTER_TABLE"
+
+
+def _defined(statement: exp.Create) -> tuple[Field, ...]:
+    schema = statement.this
+    if not isinstance(schema, exp.Schema):
+        return ()
+    fields = []
+    for column in schema.expressions:
+        if isinstance(column, exp.ColumnDef):
+            required = column.find(exp.NotNullColumnConstraint) is not None
+            fields.append(
+                field_from_definition(column.name, column.args["kind"], "REQUIRED" if required else "NULLABLE")
+            )
+    return tuple(fields)
+
+
+def _options(statement: exp.Create) -> dict[str, Any]:
+    """Partitioning, clustering and OPTIONS as the properties of a resource."""
+    found: dict[str, Any] = {}
+    properties = statement.args.get("properties")
+    for item in properties.expressions if properties else ():
+        if isinstance(item, exp.PartitionedByProperty):
+            found |= _partitioning(item.this)
+        elif isinstance(item, exp.ClusterProperty):
+            found["clustering"] = {"fields": [column.name for column in item.expressions]}
+        elif isinstance(item, exp.LocationProperty):
+            found["location"] = item.this.name
+        elif isinstance(item, exp.Property) and item.name in {"description", "friendly_name"}:
+            key = "friendlyName" if item.name == "friendly_name" else "description"
+            found[key] = item.args["value"].name
+        elif isinstance(item, exp.Property) and item.name == "labels":
+            pairs = item.args["value"].expressions
+            found["labels"] = {pair.expressions[0].name: pair.expressions[1].name for pair in pairs}
+    if statement.find(exp.ExternalProperty):
+        raise invalid_query("CREATE EXTERNAL TABLE is not known here; create it through the API.")
+    return found
+
+
+def _partitioning(by: exp.Expression) -> dict[str, Any]:
+    if isinstance(by, exp.RangeBucket):
+        start, end, step = (by.expression.args.get(key) for key in ("start", "end", "step"))
+        bounds = {"start": _number(start), "end": _number(end), "interval": _number(step)}
+        return {"rangePartitioning": {"field": by.this.name, "range": bounds}}
+    unit = by.args.get("unit")
+    column = by.name if isinstance(by, exp.Identifier) else by.this.name
+    kind = unit.name.upper() if unit is not None else "DAY"
+    if column.upper() in {"_PARTITIONDATE", "_PARTITIONTIME"}:
+        return {"timePartitioning": {"type": kind}}
+    return {"timePartitioning": {"type": kind, "field": column}}
+
+
+def _number(node: exp.Expression | None) -> str:
+    return "1" if node is None else node.sql()

@@ -1,0 +1,72 @@
+"""Errors in the form in which BigQuery reports them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HTTP_STATUS = {
+    "accessDenied": 403,
+    "backendError": 503,
+    "billingNotEnabled": 403,
+    "duplicate": 409,
+    "internalError": 500,
+    "invalid": 400,
+    "invalidQuery": 400,
+    "notFound": 404,
+    "notImplemented": 501,
+    "quotaExceeded": 403,
+    "rateLimitExceeded": 403,
+    "resourceInUse": 400,
+    "responseTooLarge": 403,
+}
+
+STATUS_NAME = {
+    400: "INVALID_ARGUMENT",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+}
+
+
+class BigQueryError(Exception):
+    """A refusal with BigQuery's reason: an HTTP error at the request, or the end of a job."""
+
+    def __init__(self, reason: str, message: str, *, location: str | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.location = location
+        self.status = status or HTTP_STATUS.get(reason, 400)
+
+    def proto(self) -> dict[str, Any]:
+        """The `ErrorProto` of a failed job."""
+        proto = {"reason": self.reason, "message": self.message}
+        return proto if self.location is None else {**proto, "location": self.location}
+
+    def body(self) -> dict[str, Any]:
+        """The body of an HTTP error answer."""
+        error: dict[str, Any] = {
+            "code": self.status,
+            "message": self.message,
+            "errors": [{"domain": "global", **self.proto()}],
+            "status": STATUS_NAME.get(self.status, "UNKNOWN"),
+        }
+        return {"error": error}
+
+
+def not_found(what: str, name: str) -> BigQueryError:
+    """The 404 for a dataset, table or job; `name` in the form `project:dataset.table`."""
+    return BigQueryError("notFound", f"Not found: {what} {name}")
+
+
+def duplicate(what: str, name: str) -> BigQueryError:
+    """The 409 for something that exists already."""
+    return BigQueryError("duplicate", f"Already Exists: {what} {name}")
+
+
+def invalid(message: str) -> BigQueryError:
+    """The 400 for a request that can never succeed."""
+    return BigQueryError("invalid", message)

@@ -1,0 +1,189 @@
+"""How BigQuery writes values: SQL expressions for CSV, JSON, Parquet, Avro and the REST API.
+
+Documented: INT64 is a string in JSON, NULL keys are left out of JSON, and `<`, `>` and `&` are
+escaped there. Assumed, for want of documentation: NUMERIC is a string in JSON, a JSON column is
+embedded as it is, infinities are written `Infinity`, and fractions of seconds lose trailing zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal, quote, shape
+
+FIXED_BYTES = {"NUMERIC": 16, "BIGNUMERIC": 32, "INTERVAL": 16, "BOOLEAN": 1, "RANGE": 16}
+
+
+def _plain_decimal(ref: str) -> str:
+    return f"rtrim(rtrim({ref}::VARCHAR, '0'), '.')"
+
+
+def _float(ref: str) -> str:
+    return (
+        f"CASE WHEN isfinite({ref}) THEN {ref}::VARCHAR WHEN isnan({ref}) THEN 'NaN' "
+        f"WHEN {ref} > 0 THEN 'Infinity' WHEN {ref} < 0 THEN '-Infinity' END"
+    )
+
+
+def _text(field: Field, ref: str) -> str:
+    """The text form that CSV and JSON share."""
+    match field.type:
+        case "BYTES":
+            return f"base64({ref})"
+        case "TIMESTAMP":
+            return f"(({ref})::TIMESTAMP::VARCHAR || ' UTC')"
+        case "DATETIME":
+            return f"replace(({ref})::VARCHAR, ' ', 'T')"
+        case "NUMERIC":
+            return _plain_decimal(ref)
+        case "BIGNUMERIC":
+            return f"CASE WHEN contains({ref}, '.') THEN {_plain_decimal(ref)} ELSE {ref} END"
+        case "FLOAT":
+            return _float(ref)
+        case _:
+            return f"({ref})::VARCHAR"
+
+
+def csv_columns(fields: Sequence[Field]) -> str:
+    """The select list of a CSV file, for DuckDB's own CSV writer."""
+
+    def expression(field: Field) -> str:
+        ref = quote(field.name)
+        if field.type in {"INTEGER", "BOOLEAN", "DATE", "TIME"}:
+            return ref
+        if field.type == "STRING":
+            # Without a null marker NULL and "" look alike; DuckDB would quote the latter.
+            return f"nullif({ref}, '')"
+        return _text(field, ref)
+
+    return ", ".join(f"{expression(field)} AS {quote(field.name)}" for field in fields)
+
+
+def _escaped(json: str) -> str:
+    for character, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        json = f"replace({json}, '{character}', '{code}')"
+    return json
+
+
+def _json_scalar(field: Field, ref: str) -> str:
+    match field.type:
+        case "BOOLEAN":
+            return f"({ref})::VARCHAR"
+        case "FLOAT":
+            return f"CASE WHEN isfinite({ref}) THEN {ref}::VARCHAR ELSE '\"' || {_float(ref)} || '\"' END"
+        case "JSON":
+            return _escaped(f"({ref})::VARCHAR")
+        case "STRING" | "GEOGRAPHY":
+            return _escaped(f"to_json({ref})::VARCHAR")
+        case _:
+            return f"'\"' || ({_text(field, ref)}) || '\"'"
+
+
+def _json_value(field: Field, ref: str, depth: int) -> str:
+    if field.mode == "REPEATED":
+        item = f"item{depth}"
+        inner = _json_value(field.element, item, depth + 1)
+        return f"'[' || array_to_string(list_transform(coalesce({ref}, []), lambda {item}: {inner}), ',') || ']'"
+    if field.type == "RECORD":
+        refs = [f"({ref})[{literal(member.name)}]" for member in field.fields]
+        return f"CASE WHEN {ref} IS NULL THEN NULL ELSE {_json_object(field.fields, refs, depth)} END"
+    return _json_scalar(field, ref)
+
+
+def _json_object(fields: Sequence[Field], refs: Sequence[str], depth: int) -> str:
+    # concat() passes over NULL, and so does the key of a NULL value.
+    keys = [_escaped(f"to_json({literal(field.name)})::VARCHAR") for field in fields]
+    members = ", ".join(
+        f"',' || {key} || ':' || ({_json_value(field, ref, depth)})"
+        for key, field, ref in zip(keys, fields, refs, strict=True)
+    )
+    return f"'{{' || substr(concat({members}), 2) || '}}'"
+
+
+def json_row(fields: Sequence[Field]) -> str:
+    """One expression: the row as a line of newline-delimited JSON."""
+    return _json_object(fields, [quote(field.name) for field in fields], 0)
+
+
+def _parquet_type(field: Field) -> str:
+    if field.type == "NUMERIC":
+        return f"DECIMAL({field.precision},{field.scale or 0})" if field.precision else "DECIMAL(38,9)"
+    # BigQuery's files say isAdjustedToUTC=false, which is DuckDB's plain TIMESTAMP.
+    return {"TIMESTAMP": "TIMESTAMP", "JSON": "VARCHAR"}.get(field.type, STORED[field.type])
+
+
+def parquet_columns(fields: Sequence[Field]) -> str:
+    """The select list of a Parquet file."""
+    return ", ".join(
+        f"{quote(field.name)}::{duckdb_type(field, _parquet_type)} AS {quote(field.name)}" for field in fields
+    )
+
+
+def avro_columns(fields: Sequence[Field], *, logical_types: bool) -> str:
+    """The select list whose values fit the schema that `avro.schema_of` gives."""
+
+    def leaf(field: Field, ref: str) -> str:
+        match field.type:
+            case "TIMESTAMP":
+                return f"epoch_us({ref})"
+            case "DATE" if logical_types:
+                return f"({ref} - DATE '1970-01-01')::INTEGER"
+            case "TIME" if logical_types:
+                return f"epoch_us({ref})"
+            case "DATE" | "TIME" | "DATETIME" | "JSON":
+                return _text(field, ref)
+            case _:
+                return ref
+
+    return _select(fields, leaf)
+
+
+def rest_columns(fields: Sequence[Field]) -> str:
+    """The select list that gives every scalar as the text of a REST answer."""
+
+    def leaf(field: Field, ref: str) -> str:
+        if field.type == "TIMESTAMP":
+            # The form of formatOptions.useInt64Timestamp, which Google's clients ask for.
+            return f"epoch_us({ref})::VARCHAR"
+        return _text(field, ref)
+
+    return _select(fields, leaf)
+
+
+def _select(fields: Sequence[Field], leaf: Callable[[Field, str], str]) -> str:
+    parts = []
+    for field in fields:
+        ref = quote(field.name)
+        whole = f"coalesce({ref}, [])" if field.mode == "REPEATED" else ref
+        parts.append(f"{shape(field, whole, leaf)} AS {ref}")
+    return ", ".join(parts)
+
+
+def _bytes_of(field: Field, ref: str, depth: int = 0) -> str:
+    if field.mode == "REPEATED":
+        item = f"item{depth}"
+        inner = _bytes_of(field.element, item, depth + 1)
+        return f"coalesce(list_sum(list_transform({ref}, lambda {item}: {inner})), 0)"
+    match field.type:
+        case "RECORD":
+            members = (_bytes_of(member, f"({ref})[{literal(member.name)}]", depth) for member in field.fields)
+            return f"({' + '.join(members)})"
+        case "STRING" | "JSON" | "GEOGRAPHY":
+            size = f"2 + strlen({ref}::VARCHAR)"
+        case "BYTES":
+            size = f"2 + octet_length({ref})"
+        case _:
+            size = str(FIXED_BYTES.get(field.type, 8))
+    return f"CASE WHEN {ref} IS NULL THEN 0 ELSE {size} END"
+
+
+def logical_bytes(fields: Sequence[Field]) -> str:
+    """An aggregate: the logical size of all rows, as BigQuery counts it."""
+    parts = []
+    for field in fields:
+        ref = quote(field.name)
+        if field.nested or field.type in {"STRING", "JSON", "GEOGRAPHY", "BYTES"}:
+            parts.append(f"coalesce(sum({_bytes_of(field, ref)}), 0)")
+        else:
+            parts.append(f"{FIXED_BYTES.get(field.type, 8)} * count({ref})")
+    return f"({' + '.join(parts)})::BIGINT" if parts else "0::BIGINT"

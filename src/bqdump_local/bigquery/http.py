@@ -1,0 +1,121 @@
+"""From HTTP requests to calls of plain functions, and back."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import traceback
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bqdump_local.bigquery.errors import BigQueryError, invalid
+
+DEFAULT_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, decoded."""
+
+    path: dict[str, str]
+    query: QueryParams
+    headers: Headers
+    raw: bytes
+    url: str
+
+    @property
+    def project(self) -> str:
+        """The project in the path."""
+        return self.path["project"]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON body; an empty one if there is none."""
+        try:
+            body = json.loads(self.raw or b"{}")
+        except ValueError as error:
+            raise BigQueryError("parseError", "Parse Error: the body is not valid JSON", status=400) from error
+        if not isinstance(body, dict):
+            raise invalid("The body must be a JSON object.")
+        return body
+
+    def number(self, name: str) -> int | None:
+        """An integer parameter."""
+        text = self.query.get(name)
+        if text is None or text == "":
+            return None
+        try:
+            return int(text)
+        except ValueError as error:
+            raise invalid(f"Invalid value for {name}: {text}") from error
+
+    def page(self, items: list[Any]) -> tuple[list[Any], str | None]:
+        """The part of a list that `maxResults` and `pageToken` ask for, and the next token."""
+        start = self.number("pageToken") or 0
+        asked = self.number("maxResults")
+        size = min(DEFAULT_PAGE if asked is None else asked, 1000)
+        after = start + size
+        return items[start:after], str(after) if size and after < len(items) else None
+
+
+Answer = dict[str, Any] | Response | None
+Handler = Callable[[Call], Answer] | Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method and path with the function that serves it.
+
+    A plain function runs in a thread, unless it is `quick`: it touches nothing but memory.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    quick: bool = False
+
+
+def to_route(endpoint: Endpoint) -> Route:
+    """The Starlette route of an endpoint."""
+
+    async def serve(request: Request) -> Response:
+        try:
+            call = await _decode(request)
+            if inspect.iscoroutinefunction(endpoint.handler):
+                answer = await endpoint.handler(call)
+            elif endpoint.quick:
+                answer = endpoint.handler(call)
+            else:
+                answer = await run_in_threadpool(endpoint.handler, call)
+        except BigQueryError as error:
+            return to_json(error.body(), error.status)
+        except Exception:
+            # The client must see what broke here, and must not wait for a retry to help.
+            return to_json(BigQueryError("notImplemented", traceback.format_exc()).body(), 501)
+        if isinstance(answer, Response):
+            return answer
+        return Response(status_code=204) if answer is None else to_json(answer)
+
+    return Route(endpoint.path, serve, methods=[endpoint.method])
+
+
+def to_json(body: dict[str, Any], status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(json.dumps(body), status, media_type="application/json; charset=UTF-8")
+
+
+async def _decode(request: Request) -> Call:
+    raw = await request.body()
+    if request.headers.get("content-encoding") == "gzip":
+        raw = zlib.decompress(raw, wbits=31)
+    path = {key: str(value) for key, value in request.path_params.items()}
+    base = f"{request.url.scheme}://{request.url.netloc}{request.url.path}"
+    return Call(path, request.query_params, request.headers, raw, base)

@@ -1,0 +1,189 @@
+"""Jobs: their states, their threads, and how they are found again."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.bigquery.query import Outcome
+from bqdump_local.bigquery.settings import JobSettings
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
+USER = "local@bqdump-local.iam.gserviceaccount.com"
+# Without a location jobs.get looks only here.
+MULTI_REGIONS = ("us", "eu")
+
+
+@dataclass
+class Job:
+    """An asynchronous job."""
+
+    project: str
+    job_id: str
+    location: str
+    kind: str
+    configuration: dict[str, Any]
+    created_ms: int
+    sequence: int
+    upload: Path | None = None
+    state: str = "PENDING"
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    error: BigQueryError | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
+    accepted: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.state == "DONE"
+
+    @property
+    def name(self) -> str:
+        """`project:location.id`, as messages write it."""
+        return f"{self.project}:{self.location}.{self.job_id}"
+
+    @property
+    def subject(self) -> str:
+        """What faults select on: the table, or the text of a query."""
+        return subject(self.configuration)
+
+    def resource(self) -> dict[str, Any]:
+        """The `Job` of the API."""
+        status: dict[str, Any] = {"state": self.state}
+        if self.error is not None and self.done:
+            status |= {"errorResult": self.error.proto(), "errors": [self.error.proto()]}
+        times = {"creationTime": self.created_ms, "startTime": self.started_ms, "endTime": self.ended_ms}
+        statistics: dict[str, Any] = {key: str(ms) for key, ms in times.items() if ms is not None}
+        if self.done:
+            details = self.outcome.statistics
+            if self.kind == "QUERY":
+                statistics |= {"query": details, "totalBytesProcessed": details.get("totalBytesProcessed", "0")}
+            else:
+                statistics |= details
+        return {
+            "kind": "bigquery#job",
+            "etag": secrets.token_urlsafe(12),
+            "id": self.name,
+            "selfLink": f"/bigquery/v2/projects/{self.project}/jobs/{self.job_id}?location={self.location}",
+            "user_email": USER,
+            "jobReference": {"projectId": self.project, "jobId": self.job_id, "location": self.location},
+            "configuration": {**self.configuration, "jobType": self.kind},
+            "statistics": statistics,
+            "status": status,
+        }
+
+
+def subject(configuration: dict[str, Any]) -> str:
+    """The table (or query text) that a configuration is about."""
+    if extract := configuration.get("extract"):
+        return str((extract.get("sourceTable") or {}).get("tableId", ""))
+    if load := configuration.get("load"):
+        return str((load.get("destinationTable") or {}).get("tableId", ""))
+    if copy := configuration.get("copy"):
+        return str((copy.get("destinationTable") or {}).get("tableId", ""))
+    return str((configuration.get("query") or {}).get("query", ""))
+
+
+class JobBoard:
+    """All jobs, and the threads that run them."""
+
+    def __init__(self, settings: JobSettings, execute: Callable[[Job], Outcome]) -> None:
+        self._settings = settings
+        self._execute = execute
+        self._lock = threading.Lock()
+        self._jobs: dict[tuple[str, str, str], Job] = {}
+        self._waiting: deque[Job] = deque()
+        self._running = 0
+        self._numbers = itertools.count()
+
+    def insert(
+        self, project: str, reference: dict[str, Any], location: str, kind: str, configuration: dict[str, Any],
+        upload: Path | None = None,
+    ) -> Job:  # fmt: skip
+        """Accept a job under its id, which can be used only once."""
+        job_id = reference.get("jobId")
+        if job_id is None:
+            job_id = f"job_{secrets.token_urlsafe(20)}"
+        if not JOB_ID.fullmatch(job_id):
+            raise invalid(
+                f'Invalid job ID "{job_id}". Job IDs must be alphanumeric (plus underscores and dashes) '
+                "and must be at most 1024 characters long."
+            )
+        key = (project, location.casefold(), job_id)
+        with self._lock:
+            if key in self._jobs:
+                raise duplicate("Job", self._jobs[key].name)
+            now = self._settings.now_ms()
+            job = Job(project, job_id, location, kind, configuration, now, next(self._numbers), upload)
+            self._jobs[key] = job
+            self._waiting.append(job)
+            start = self._running < self._settings.max_running
+            self._running += start
+        if start:
+            threading.Thread(target=self._work, name="job", daemon=True).start()
+        return job
+
+    def get(self, project: str, job_id: str, location: str | None) -> Job:
+        """The job; without a location only those in the US and EU multi-regions are found."""
+        for place in (location.casefold(),) if location else MULTI_REGIONS:
+            if found := self._jobs.get((project, place, job_id)):
+                return found
+        raise not_found("Job", f"{project}:{f'{location}.' if location else ''}{job_id}")
+
+    def delete(self, job: Job) -> None:
+        """Forget the job."""
+        with self._lock:
+            self._jobs.pop((job.project, job.location.casefold(), job.job_id), None)
+
+    def newest_first(self, project: str) -> list[Job]:
+        """All jobs of a project."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if job.project == project]
+        return sorted(jobs, key=lambda job: job.sequence, reverse=True)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting or self._running > self._settings.max_running:
+                    self._running -= 1
+                    return
+                job = self._waiting.popleft()
+            self._run(job)
+
+    def _run(self, job: Job) -> None:
+        job.cancelled.wait(max(0.0, job.accepted + self._settings.pending_seconds - time.monotonic()))
+        job.started_ms = self._settings.now_ms()
+        job.state = "RUNNING"
+        try:
+            job.error = self._perform(job)
+        except BigQueryError as error:
+            job.error = error
+        except Exception as error:
+            job.error = BigQueryError("internalError", f"{type(error).__name__}: {error}")
+        if job.upload is not None:
+            job.upload.unlink(missing_ok=True)
+        job.ended_ms = self._settings.now_ms()
+        job.state = "DONE"
+
+    def _perform(self, job: Job) -> BigQueryError | None:
+        """Do the work; returns the error to end with, if it did not come from the work itself."""
+        fault = self._settings.take("run", job.subject)
+        job.cancelled.wait(self._settings.run_seconds + (fault.delay if fault else 0.0))
+        if not job.cancelled.is_set():
+            if fault and fault.reason:
+                return BigQueryError(fault.reason, fault.message)
+            job.outcome = self._execute(job)
+        if job.cancelled.is_set():
+            return BigQueryError("stopped", "Job execution was cancelled: User requested cancellation")
+        return None

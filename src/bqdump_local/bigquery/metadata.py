@@ -1,0 +1,133 @@
+"""Tables that BigQuery computes: `__TABLES__` and INFORMATION_SCHEMA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bqdump_local.bigquery.decorators import partition_id_sql
+from bqdump_local.bigquery.formats import logical_bytes
+from bqdump_local.bigquery.tables import Table
+from bqdump_local.bigquery.types import Field, literal
+
+if TYPE_CHECKING:
+    from bqdump_local.bigquery.catalog import Catalog
+
+TYPE_CODE = {"TABLE": 1, "VIEW": 2, "EXTERNAL": 3, "MATERIALIZED_VIEW": 4}
+SCHEMA_TYPE = {"TABLE": "BASE TABLE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
+STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+
+
+def standard_type(field: Field) -> str:
+    """The type in GoogleSQL."""
+    if field.mode == "REPEATED":
+        return f"ARRAY<{standard_type(field.element)}>"
+    if field.type == "RECORD":
+        return f"STRUCT<{', '.join(f'{member.name} {standard_type(member)}' for member in field.fields)}>"
+    if field.type == "RANGE":
+        return f"RANGE<{field.range_of or 'DATE'}>"
+    if field.precision:
+        return f"{field.type}({field.precision}{f', {field.scale}' if field.scale else ''})"
+    return STANDARD.get(field.type, field.type)
+
+
+def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> str | None:
+    """DuckDB SQL for a computed table; None if the name is not one."""
+    makers = {
+        "__TABLES__": _tables_meta,
+        "INFORMATION_SCHEMA.TABLES": _tables,
+        "INFORMATION_SCHEMA.COLUMNS": _columns,
+        "INFORMATION_SCHEMA.PARTITIONS": _partitions,
+    }
+    maker = makers.get(name.upper())
+    return None if maker is None else maker(catalog, catalog.tables(project, dataset))
+
+
+def _values(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]]) -> str:
+    """A query whose rows are constants."""
+
+    def constant(value: object) -> str:
+        return "NULL" if value is None else str(value) if isinstance(value, int) else literal(value)
+
+    names = ", ".join(name for name, _ in columns)
+    typed = ", ".join(f"{name}::{kind} AS {name}" for name, kind in columns)
+    lines = [f"({', '.join(constant(value) for value in row)})" for row in rows]
+    if lines:
+        return f"SELECT {typed} FROM (VALUES {', '.join(lines)}) AS constants({names})"
+    return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in columns)} WHERE false"
+
+
+def measured(catalog: Catalog, table: Table) -> tuple[int, int]:
+    """Rows and logical bytes of a table as of now, without its streaming buffer."""
+    if table.kind != "TABLE":
+        return 0, 0
+    with catalog.warehouse.cursor() as cursor:
+        return table.current.measure(cursor)
+
+
+def _tables_meta(catalog: Catalog, tables: list[Table]) -> str:
+    columns = [
+        ("project_id", "VARCHAR"), ("dataset_id", "VARCHAR"), ("table_id", "VARCHAR"), ("creation_time", "BIGINT"),
+        ("last_modified_time", "BIGINT"), ("row_count", "BIGINT"), ("size_bytes", "BIGINT"), ("type", "BIGINT"),
+    ]  # fmt: skip
+    rows = [
+        [t.project, t.dataset, t.table_id, t.created_ms, t.modified_ms, *measured(catalog, t), TYPE_CODE[t.kind]]
+        for t in tables
+    ]
+    return _values(columns, rows)
+
+
+def _tables(_: Catalog, tables: list[Table]) -> str:
+    columns = [
+        ("table_catalog", "VARCHAR"), ("table_schema", "VARCHAR"), ("table_name", "VARCHAR"),
+        ("table_type", "VARCHAR"), ("creation_time_ms", "BIGINT"), ("ddl", "VARCHAR"),
+    ]  # fmt: skip
+    rows = [[t.project, t.dataset, t.table_id, SCHEMA_TYPE.get(t.kind, t.kind), t.created_ms, ddl(t)] for t in tables]
+    created = "make_timestamptz(creation_time_ms * 1000) AS creation_time"
+    shown = f"table_catalog, table_schema, table_name, table_type, {created}, ddl"
+    return f"SELECT {shown} FROM ({_values(columns, rows)})"
+
+
+def _columns(_: Catalog, tables: list[Table]) -> str:
+    columns = [
+        ("table_catalog", "VARCHAR"), ("table_schema", "VARCHAR"), ("table_name", "VARCHAR"),
+        ("column_name", "VARCHAR"), ("ordinal_position", "BIGINT"), ("is_nullable", "VARCHAR"),
+        ("data_type", "VARCHAR"),
+    ]  # fmt: skip
+    rows = [
+        [t.project, t.dataset, t.table_id, f.name, at, "NO" if f.mode == "REQUIRED" else "YES", standard_type(f)]
+        for t in tables
+        for at, f in enumerate(t.fields, 1)
+    ]
+    return _values(columns, rows)
+
+
+def _partitions(catalog: Catalog, tables: list[Table]) -> str:
+    columns = [
+        ("table_catalog", "VARCHAR"), ("table_schema", "VARCHAR"), ("table_name", "VARCHAR"),
+        ("partition_id", "VARCHAR"), ("total_rows", "BIGINT"), ("total_logical_bytes", "BIGINT"),
+        ("modified_ms", "BIGINT"),
+    ]  # fmt: skip
+    rows: list[list[object]] = []
+    for table in (t for t in tables if t.kind == "TABLE"):
+        key = partition_id_sql(table) or "NULL"
+        sums = f"SELECT {key} AS id, count(*), {logical_bytes(table.fields)} FROM {table.current.name} GROUP BY id"
+        with catalog.warehouse.cursor() as cursor:
+            counted = cursor.execute(f"{sums} ORDER BY id").fetchall()
+        rows += [[table.project, table.dataset, table.table_id, *line, table.modified_ms] for line in counted]
+    shown = "table_catalog, table_schema, table_name, partition_id, total_rows, total_logical_bytes"
+    modified = "make_timestamptz(modified_ms * 1000) AS last_modified_time"
+    return f"SELECT {shown}, {modified} FROM ({_values(columns, rows)})"
+
+
+def ddl(table: Table) -> str:
+    """A CREATE statement for the table, as INFORMATION_SCHEMA.TABLES shows it."""
+    name = f"`{table.project}.{table.dataset}.{table.table_id}`"
+    if table.view_query is not None:
+        return f"CREATE {table.kind.replace('_', ' ')} {name} AS {table.view_query};"
+    lines = [
+        f"  {field.name} {standard_type(field)}{' NOT NULL' if field.mode == 'REQUIRED' else ''}"
+        for field in table.fields
+    ]
+    kind = "EXTERNAL TABLE" if table.kind == "EXTERNAL" else "TABLE"
+    return f"CREATE {kind} {name}\n(\n" + ",\n".join(lines) + "\n);"

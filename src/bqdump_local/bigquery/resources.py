@@ -1,0 +1,109 @@
+"""Datasets and tables in the form of the REST API."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from bqdump_local.bigquery.catalog import Catalog, Dataset
+from bqdump_local.bigquery.metadata import measured
+from bqdump_local.bigquery.tables import SETTABLE, Table
+
+# What tables.list tells of a table besides its name, type and creation time.
+LISTED = (
+    "timePartitioning",
+    "rangePartitioning",
+    "clustering",
+    "labels",
+    "friendlyName",
+    "expirationTime",
+    "requirePartitionFilter",
+)
+
+
+def dataset_reference(dataset: Dataset) -> dict[str, str]:
+    """A `DatasetReference`."""
+    return {"projectId": dataset.project, "datasetId": dataset.dataset_id}
+
+
+def dataset_resource(dataset: Dataset) -> dict[str, Any]:
+    """A `Dataset`."""
+    server_set = {
+        "kind": "bigquery#dataset",
+        "etag": secrets.token_urlsafe(12),
+        "id": dataset.name,
+        "selfLink": f"/bigquery/v2/projects/{dataset.project}/datasets/{dataset.dataset_id}",
+        "datasetReference": dataset_reference(dataset),
+        "creationTime": str(dataset.created_ms),
+        "lastModifiedTime": str(dataset.modified_ms),
+        "location": dataset.location,
+        "type": "DEFAULT",
+    }
+    return {"maxTimeTravelHours": "168", **dataset.properties, **server_set}
+
+
+def dataset_item(dataset: Dataset) -> dict[str, Any]:
+    """An element of datasets.list."""
+    item = {
+        "kind": "bigquery#dataset",
+        "id": dataset.name,
+        "datasetReference": dataset_reference(dataset),
+        "location": dataset.location,
+    }
+    chosen = {key: dataset.properties[key] for key in ("labels", "friendlyName") if dataset.properties.get(key)}
+    return {**item, **chosen}
+
+
+def table_reference(table: Table) -> dict[str, str]:
+    """A `TableReference`."""
+    return {"projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id}
+
+
+def table_item(table: Table) -> dict[str, Any]:
+    """An element of tables.list: no rows, bytes, modification time or etag."""
+    item: dict[str, Any] = {
+        "kind": "bigquery#table",
+        "id": table.name,
+        "tableReference": table_reference(table),
+        "type": table.kind,
+        "creationTime": str(table.created_ms),
+    }
+    item |= {key: table.properties[key] for key in LISTED if key in table.properties}
+    if table.kind == "VIEW":
+        item["view"] = {"useLegacySql": bool(table.properties["view"].get("useLegacySql", False))}
+    return item
+
+
+def table_resource(catalog: Catalog, table: Table, view: str | None = None) -> dict[str, Any]:
+    """A `Table`; `view=BASIC` leaves out what must be counted."""
+    resource: dict[str, Any] = {
+        "kind": "bigquery#table",
+        # It differs with every call, so that nobody takes it for a proof of change.
+        "etag": secrets.token_urlsafe(12),
+        "id": table.name,
+        "selfLink": f"/bigquery/v2/projects/{table.project}/datasets/{table.dataset}/tables/{table.table_id}",
+        "tableReference": table_reference(table),
+        "type": table.kind,
+        "creationTime": str(table.created_ms),
+        "location": table.location,
+    }
+    resource |= {key: table.properties[key] for key in SETTABLE if key in table.properties}
+    if view == "BASIC":
+        return resource
+    resource["lastModifiedTime"] = str(table.modified_ms)
+    rows, size = measured(catalog, table)
+    resource |= {
+        "numRows": str(rows),
+        "numBytes": str(size),
+        "numLongTermBytes": "0",
+        "numTotalLogicalBytes": str(size),
+        "numActiveLogicalBytes": str(size),
+        "numLongTermLogicalBytes": "0",
+    }
+    if table.buffer is not None:
+        resource["streamingBuffer"] = {
+            "estimatedRows": str(table.buffer.rows),
+            "estimatedBytes": str(table.buffer.bytes),
+            "oldestEntryTime": str(table.buffer.since_ms),
+        }
+    return resource

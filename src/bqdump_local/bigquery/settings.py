@@ -1,0 +1,74 @@
+"""How the jobs behave: delays, limits and faults, changeable while the server runs."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from bqdump_local.bigquery.errors import invalid
+
+
+@dataclass
+class Fault:
+    """An error to be injected.
+
+    `at` is `insert` (the request is refused and no job exists), `accepted` (the job exists, but the
+    answer is an error) or `run` (the job ends with the error). `table` is a regular expression that
+    is searched in the name of the table. An empty `reason` only delays. `times` counts down.
+    """
+
+    at: str = "run"
+    table: str = ""
+    reason: str = "backendError"
+    message: str = "An injected error."
+    times: int = 1
+    delay: float = 0.0
+
+
+@dataclass
+class JobSettings:
+    """Settings of the job machinery; the defaults behave like a fast BigQuery."""
+
+    pending_seconds: float = 0.0
+    run_seconds: float = 0.0
+    max_running: int = 50
+    shard_bytes: int = 1_000_000_000
+    empty_table_files: int = 1
+    clock_offset_seconds: float = 0.0
+    faults: list[Fault] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def now_ms(self) -> int:
+        """The clock of the server in milliseconds since the epoch."""
+        return int((time.time() + self.clock_offset_seconds) * 1000)
+
+    def take(self, at: str, table: str) -> Fault | None:
+        """The next fault for this moment and table, if any; counts it."""
+        with self._lock:
+            for fault in self.faults:
+                if fault.at == at and fault.times > 0 and re.search(fault.table, table):
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as the control route shows them."""
+        with self._lock:
+            plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.startswith("_")}
+            return {**plain, "faults": [asdict(fault) for fault in self.faults]}
+
+    def update(self, changes: dict[str, Any]) -> None:
+        """Apply the named settings and leave the others as they are."""
+        known = {f.name for f in fields(self) if not f.name.startswith("_")}
+        if unknown := set(changes) - known:
+            raise invalid(f"Unknown setting: {', '.join(sorted(unknown))}")
+        try:
+            faults = [Fault(**fault) for fault in changes.get("faults", [])]
+        except TypeError as error:
+            raise invalid(f"Unknown key in a fault: {error}") from error
+        with self._lock:
+            for name, value in changes.items():
+                setattr(self, name, faults if name == "faults" else value)

@@ -1,0 +1,209 @@
+"""From BigQuery's SQL to DuckDB's: names of tables, moments in time, parameters, types."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlglot
+from sqlglot import exp
+
+from bqdump_local.bigquery import metadata
+from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.tables import PARTITION_TIME, Table
+from bqdump_local.bigquery.types import Field, literal, quote
+
+if TYPE_CHECKING:
+    from bqdump_local.bigquery.catalog import Catalog
+
+# sqlglot tells of every BigQuery option that DuckDB lacks; those are handled here.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+TEXT_TYPES = {exp.DataType.Type.BIGDECIMAL, exp.DataType.Type.GEOGRAPHY, exp.DataType.Type.RANGE}
+PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
+
+
+def invalid_query(message: str) -> BigQueryError:
+    """A query that is wrong."""
+    return BigQueryError("invalidQuery", message, location="query")
+
+
+def parse(text: str) -> list[exp.Expression]:
+    """The statements of a script."""
+    try:
+        statements = [statement for statement in sqlglot.parse(text, read="bigquery") if statement is not None]
+    except sqlglot.errors.SqlglotError as error:
+        first = str(error).splitlines()[0]
+        raise invalid_query(f"Syntax error: {first}") from error
+    if not statements:
+        raise invalid_query("Syntax error: Unexpected end of statement")
+    return statements
+
+
+@dataclass
+class Translation:
+    """The context in which statements of one job are translated."""
+
+    catalog: Catalog
+    project: str
+    default_dataset: tuple[str, str] | None
+    location: str
+    now_ms: int
+    parameters: list[dict[str, Any]] = field(default_factory=list)
+    read_external: Callable[[Table], str] | None = None
+    referenced: list[Table] = field(default_factory=list)
+    source_fields: list[Field] = field(default_factory=list)
+    _positional: int = 0
+
+    def reference(self, node: exp.Table) -> tuple[str, str, str]:
+        """Project, dataset and table of a name in a statement."""
+        if node.db:
+            return node.catalog or self.project, node.db, node.name
+        if self.default_dataset is None:
+            raise invalid_query(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table).')
+        return (*self.default_dataset, node.name)
+
+    def find(self, node: exp.Table) -> Table:
+        """The table that a name means, in this job's location."""
+        project, dataset, name = self.reference(node)
+        suffix = f" was not found in location {self.location}"
+        try:
+            table = self.catalog.table(project, dataset, name)
+        except BigQueryError as error:
+            raise BigQueryError(error.reason, error.message + suffix) from error
+        if table.location.casefold() != self.location.casefold():
+            raise BigQueryError("notFound", f"Not found: Dataset {project}:{dataset}{suffix}")
+        return table
+
+    def to_duckdb(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> str:
+        """The statement for DuckDB; `target`, if any, becomes the stored table of that name."""
+        pseudo = any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
+        known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
+        for node in list(statement.find_all(exp.Table)):
+            if target is not None and node is target:
+                node.replace(_plain_table(stored, node.alias or node.name))
+            elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
+                node.replace(self._relation(node, pseudo=pseudo))
+        statement = statement.transform(self._rewrite)
+        if pseudo:
+            for star in statement.find_all(exp.Star):
+                if isinstance(star.parent, exp.Select):
+                    excluded = [*(star.args.get("except_") or []), exp.column(PARTITION_TIME)]
+                    star.set("except_", excluded)
+        return str(statement.sql(dialect="duckdb"))
+
+    def _relation(self, node: exp.Table, *, pseudo: bool) -> exp.Expression:
+        project, dataset, name = self.reference(node)
+        alias = node.alias or name
+        if virtual := metadata.virtual_table(self.catalog, project, dataset, name):
+            return _subquery(virtual, alias.rpartition(".")[2])
+        table = self.find(node)
+        self.referenced.append(table)
+        joins = node.args.get("joins")
+        relation = self._table_relation(table, node, alias, pseudo=pseudo)
+        if joins:
+            relation.set("joins", joins)
+        return relation
+
+    def _table_relation(self, table: Table, node: exp.Table, alias: str, *, pseudo: bool) -> exp.Expression:
+        if table.view_query is not None:
+            inner = Translation(
+                self.catalog, table.project, None, self.location, self.now_ms,
+                read_external=self.read_external, referenced=self.referenced, source_fields=self.source_fields,
+            )  # fmt: skip
+            return _subquery(inner.to_duckdb(parse(table.view_query)[0]), alias)
+        if table.kind == "EXTERNAL":
+            if self.read_external is None:
+                raise invalid_query(f"Table {table.name} is external and cannot be read here.")
+            return _subquery(f"SELECT * FROM {self.read_external(table)}", alias)
+        moment = node.args.get("version")
+        version = table.current if moment is None else table.version_at(self._milliseconds(moment), self.now_ms)
+        self.source_fields.extend(version.fields)
+        buffer = table.buffer if moment is None else None
+        if buffer is None and not table.ingestion_time:
+            return _plain_table(version.name, alias)
+        selected = [quote(item.name) for item in version.fields]
+        if table.ingestion_time and pseudo:
+            selected += [PARTITION_TIME]
+        columns = ", ".join(selected) or "*"
+        both = [version.name, *([buffer.name] if buffer else [])]
+        return _subquery(" UNION ALL ".join(f"SELECT {columns} FROM {source}" for source in both), alias)
+
+    def _milliseconds(self, moment: exp.Expression) -> int:
+        value = moment.expression.transform(self._rewrite).sql(dialect="duckdb")
+        with self.catalog.warehouse.cursor() as cursor:
+            return int(cursor.execute(f"SELECT epoch_ms(({value})::TIMESTAMPTZ)").fetchall()[0][0])
+
+    def _rewrite(self, node: exp.Expression) -> exp.Expression:
+        """One node in DuckDB's terms, where sqlglot's own translation is not BigQuery's meaning."""
+        if isinstance(node, exp.DataType):
+            return _data_type(node)
+        if isinstance(node, (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentDatetime)):
+            kind = {exp.CurrentTimestamp: "TIMESTAMPTZ", exp.CurrentDate: "DATE"}.get(type(node), "TIMESTAMP")
+            now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
+            text = now.strftime("%Y-%m-%d %H:%M:%S.%f") + ("+00" if kind == "TIMESTAMPTZ" else "")
+            return _duckdb(f"{literal(text)}::TIMESTAMP::DATE" if kind == "DATE" else f"{literal(text)}::{kind}")
+        if isinstance(node, exp.UnixToTime) and node.args.get("scale") is not None:
+            factor = 10 ** (6 - int(node.args["scale"].name))
+            return exp.Anonymous(this="make_timestamptz", expressions=[exp.Mul(
+                this=exp.Paren(this=node.this.copy()), expression=exp.Literal.number(factor))])  # fmt: skip
+        if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
+            return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
+        if isinstance(node, (exp.Parameter, exp.Placeholder)):
+            return self._parameter(node)
+        if isinstance(node, exp.Column) and node.name.upper() == "_PARTITIONDATE":
+            return exp.cast(exp.column(PARTITION_TIME, table=node.table or None), "DATE")
+        return node
+
+    def _parameter(self, node: exp.Expression) -> exp.Expression:
+        name = node.name
+        if name not in {"", "?"}:
+            found = next((p for p in self.parameters if p.get("name", "").lower() == name.lower()), None)
+        else:
+            found = self.parameters[self._positional] if self._positional < len(self.parameters) else None
+            self._positional += 1
+        if found is None:
+            raise invalid_query(f"Query parameter '{name or self._positional}' not found")
+        return _parameter_value(found["parameterType"], found.get("parameterValue") or {})
+
+
+def _parameter_value(kind: dict[str, Any], value: dict[str, Any]) -> exp.Expression:
+    if kind["type"].upper() == "ARRAY":
+        items = [_parameter_value(kind["arrayType"], item) for item in value.get("arrayValues") or ()]
+        return exp.Array(expressions=items)
+    text = value.get("value")
+    plain = exp.Null() if text is None else exp.Literal.string(str(text))
+    return _data_cast(plain, kind["type"].upper())
+
+
+def _data_cast(value: exp.Expression, bigquery_type: str) -> exp.Expression:
+    kind = sqlglot.exp.DataType.build(bigquery_type, dialect="bigquery")
+    return exp.Cast(this=value, to=_data_type(kind))
+
+
+def _data_type(node: exp.DataType) -> exp.DataType:
+    if node.this in TEXT_TYPES:
+        return exp.DataType.build("TEXT")
+    if node.this == exp.DataType.Type.DECIMAL:
+        return exp.DataType.build("DECIMAL(38, 9)")
+    return node
+
+
+def _duckdb(text: str) -> exp.Expression:
+    return sqlglot.parse_one(text, read="duckdb")
+
+
+def _subquery(text: str, alias: str) -> exp.Expression:
+    return exp.Subquery(this=_duckdb(text), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+
+
+def _plain_table(stored: str, alias: str) -> exp.Table:
+    schema, _, name = stored.partition(".")
+    return exp.Table(
+        this=exp.to_identifier(name),
+        db=exp.to_identifier(schema),
+        alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
+    )

@@ -1,0 +1,233 @@
+"""Routes for datasets, tables, their rows and their row access policies."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bqdump_local.bigquery import ddl, resources
+from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.http import Call, Endpoint
+from bqdump_local.bigquery.readers import reader
+from bqdump_local.bigquery.results import fetch
+from bqdump_local.bigquery.service import Service
+from bqdump_local.bigquery.sql import Translation
+from bqdump_local.bigquery.tables import Table
+from bqdump_local.bigquery.types import quote
+
+if TYPE_CHECKING:
+    import duckdb
+
+BASE = "/bigquery/v2/projects/{project}"
+DATASET = BASE + "/datasets/{dataset}"
+TABLE = DATASET + "/tables/{table}"
+
+
+class TableRoutes:
+    """What the API offers on datasets and tables."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._catalog = service.catalog
+
+    def endpoints(self) -> list[Endpoint]:
+        """All of them."""
+        return [
+            Endpoint("POST", BASE + "/datasets", self.insert_dataset),
+            Endpoint("GET", BASE + "/datasets", self.list_datasets, quick=True),
+            Endpoint("GET", DATASET, self.get_dataset, quick=True),
+            Endpoint("PATCH", DATASET, self.patch_dataset),
+            Endpoint("PUT", DATASET, self.patch_dataset),
+            Endpoint("DELETE", DATASET, self.delete_dataset),
+            Endpoint("POST", DATASET + "/tables", self.insert_table),
+            Endpoint("GET", DATASET + "/tables", self.list_tables, quick=True),
+            Endpoint("GET", TABLE, self.get_table),
+            Endpoint("PATCH", TABLE, self.patch_table),
+            Endpoint("PUT", TABLE, self.update_table),
+            Endpoint("DELETE", TABLE, self.delete_table),
+            Endpoint("GET", TABLE + "/data", self.list_rows),
+            Endpoint("POST", TABLE + "/insertAll", self.insert_all),
+            Endpoint("GET", TABLE + "/rowAccessPolicies", self.list_policies, quick=True),
+            Endpoint("GET", "/_local/policies", self.all_policies, quick=True),
+            Endpoint("POST", "/_local/policies", self.add_policy),
+            Endpoint("POST", "/_local/streaming/flush", self.flush),
+        ]
+
+    def _table(self, call: Call) -> Table:
+        return self._catalog.table(call.project, call.path["dataset"], call.path["table"])
+
+    # -- datasets
+
+    def insert_dataset(self, call: Call) -> dict[str, Any]:
+        """datasets.insert."""
+        body = call.body
+        dataset_id = (body.get("datasetReference") or {}).get("datasetId")
+        if not dataset_id:
+            raise invalid("Required parameter is missing: datasetReference.datasetId")
+        return resources.dataset_resource(self._catalog.create_dataset(call.project, dataset_id, body))
+
+    def list_datasets(self, call: Call) -> dict[str, Any]:
+        """datasets.list."""
+        page, token = call.page(self._catalog.datasets(call.project))
+        answer: dict[str, Any] = {"kind": "bigquery#datasetList", "etag": ""}
+        if page:
+            answer["datasets"] = [resources.dataset_item(dataset) for dataset in page]
+        return answer if token is None else {**answer, "nextPageToken": token}
+
+    def get_dataset(self, call: Call) -> dict[str, Any]:
+        """datasets.get."""
+        return resources.dataset_resource(self._catalog.dataset(call.project, call.path["dataset"]))
+
+    def patch_dataset(self, call: Call) -> dict[str, Any]:
+        """datasets.patch and datasets.update."""
+        dataset = self._catalog.dataset(call.project, call.path["dataset"])
+        self._catalog.change_dataset(dataset, call.body)
+        return resources.dataset_resource(dataset)
+
+    def delete_dataset(self, call: Call) -> None:
+        """datasets.delete."""
+        contents = call.query.get("deleteContents", "").lower() == "true"
+        self._catalog.delete_dataset(call.project, call.path["dataset"], contents=contents)
+
+    # -- tables
+
+    def insert_table(self, call: Call) -> dict[str, Any]:
+        """tables.insert; the columns of a view come from its query."""
+        body = call.body
+        dataset = self._catalog.dataset(call.project, call.path["dataset"])
+        table_id = (body.get("tableReference") or {}).get("tableId")
+        if not table_id:
+            raise invalid("Required parameter is missing: tableReference.tableId")
+        definition = body.get("view") or body.get("materializedView")
+        external = body.get("externalDataConfiguration")
+        if definition:
+            translation = Translation(
+                self._catalog, call.project, None, dataset.location, self._service.settings.now_ms()
+            )
+            fields = ddl.view_fields(definition.get("query", ""), translation)
+            body["schema"] = {"fields": [field.to_json() for field in fields]}
+        elif external and not body.get("schema"):
+            body["schema"] = external.get("schema")
+        table = self._catalog.create_table(call.project, dataset.dataset_id, table_id, body)
+        return resources.table_resource(self._catalog, table)
+
+    def list_tables(self, call: Call) -> dict[str, Any]:
+        """tables.list: pages of 50 unless told otherwise."""
+        tables = self._catalog.tables(call.project, call.path["dataset"])
+        page, token = call.page(tables)
+        answer: dict[str, Any] = {"kind": "bigquery#tableList", "etag": "", "totalItems": len(tables)}
+        if page:
+            answer["tables"] = [resources.table_item(table) for table in page]
+        return answer if token is None else {**answer, "nextPageToken": token}
+
+    def get_table(self, call: Call) -> dict[str, Any]:
+        """tables.get."""
+        return resources.table_resource(self._catalog, self._table(call), call.query.get("view"))
+
+    def patch_table(self, call: Call) -> dict[str, Any]:
+        """tables.patch."""
+        table = self._table(call)
+        self._catalog.change_table(table, call.body)
+        return resources.table_resource(self._catalog, table)
+
+    def update_table(self, call: Call) -> dict[str, Any]:
+        """tables.update: properties that the body leaves out are removed, but not the columns."""
+        table, body = self._table(call), call.body
+        removed = {key: None for key in table.properties if key not in body and key != "schema"}
+        self._catalog.change_table(table, {**removed, **body})
+        return resources.table_resource(self._catalog, table)
+
+    def delete_table(self, call: Call) -> None:
+        """tables.delete."""
+        self._catalog.delete_table(self._table(call))
+
+    # -- rows
+
+    def list_rows(self, call: Call) -> dict[str, Any]:
+        """tabledata.list: the rows of a table, streamed ones included."""
+        table = self._table(call)
+        table.require_plain()
+        asked = (call.query.get("selectedFields") or "").lower().split(",")
+        chosen = tuple(field for field in table.fields if asked == [""] or field.name.lower() in asked)
+        names = ", ".join(quote(field.name) for field in chosen) or "NULL"
+        stored = [table.current.name, *([table.buffer.name] if table.buffer else [])]
+        rows = " UNION ALL ".join(f"SELECT {names} FROM {name}" for name in stored)
+        start = call.number("pageToken") or call.number("startIndex") or 0
+        asked_size = call.number("maxResults")
+        size = 10_000 if asked_size is None else asked_size
+        with self._catalog.warehouse.cursor() as cursor:
+            total = cursor.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0]
+            found = fetch(cursor, chosen, f"({rows} LIMIT {size} OFFSET {start})")
+        answer = {"kind": "bigquery#tableDataList", "etag": "", "totalRows": str(total), "rows": found}
+        after = start + len(found)
+        return {**answer, "pageToken": str(after)} if found and after < total else answer
+
+    def insert_all(self, call: Call) -> dict[str, Any]:
+        """tabledata.insertAll: the rows go into the streaming buffer."""
+        table, rows = self._table(call), call.body.get("rows") or []
+        if not rows:
+            raise invalid("No rows present in the request.")
+        known = {field.name.lower() for field in table.fields}
+        for number, row in enumerate(rows):
+            if unknown := [name for name in row.get("json") or {} if name.lower() not in known]:
+                message = {"reason": "invalid", "location": unknown[0], "message": f"no such field: {unknown[0]}."}
+                return {
+                    "kind": "bigquery#tableDataInsertAllResponse",
+                    "insertErrors": [{"index": number, "errors": [message]}],
+                }
+        text = "".join(json.dumps(row.get("json") or {}) + "\n" for row in rows)
+        with tempfile.TemporaryDirectory(prefix="stream-") as folder:
+            path = Path(folder) / "rows.json"
+            path.write_text(text, encoding="utf-8")
+
+            def insert(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
+                fields, select = reader(cursor, [path], {"sourceFormat": "NEWLINE_DELIMITED_JSON"}, table.fields)
+                names = ", ".join(quote(field.name) for field in fields)
+                cursor.execute(f"INSERT INTO {name} ({names}) {select}")
+                return len(rows)
+
+            self._catalog.stream(table, insert, len(text))
+        return {"kind": "bigquery#tableDataInsertAllResponse"}
+
+    def flush(self, call: Call) -> dict[str, Any]:
+        """Control: move streamed rows into their tables, all or those that the body selects."""
+        only = call.body.get("table")
+        flushed = 0
+        for dataset in self._catalog.all_datasets():
+            for table in self._catalog.tables(dataset.project, dataset.dataset_id):
+                if only in {None, table.table_id}:
+                    flushed += self._catalog.flush(table)
+        return {"rows": flushed}
+
+    # -- row access policies
+
+    def list_policies(self, call: Call) -> dict[str, Any]:
+        """rowAccessPolicies.list."""
+        page, token = call.page(self._table(call).policies)
+        shown = [{key: value for key, value in policy.items() if key != "grantees"} for policy in page]
+        answer: dict[str, Any] = {"rowAccessPolicies": shown} if shown else {}
+        return answer if token is None else {**answer, "nextPageToken": token}
+
+    def all_policies(self, _: Call) -> dict[str, Any]:
+        """Control: every policy there is."""
+        policies = [
+            policy
+            for dataset in self._catalog.all_datasets()
+            for table in self._catalog.tables(dataset.project, dataset.dataset_id)
+            for policy in table.policies
+        ]
+        return {"policies": policies}
+
+    def add_policy(self, call: Call) -> dict[str, Any]:
+        """Control: `{project, dataset, table, name, filter, grantees}`."""
+        body = call.body
+        try:
+            table = self._catalog.table(body["project"], body["dataset"], body["table"])
+            now = self._service.settings.now_ms()
+            ddl.add_policy(table, body["name"], body.get("filter", "TRUE"), body.get("grantees", []), now)
+        except KeyError as error:
+            raise BigQueryError("invalid", f"Required key is missing: {error}") from error
+        self._catalog.keep_table(table)
+        return {"policies": table.policies}

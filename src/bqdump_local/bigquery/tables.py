@@ -1,0 +1,164 @@
+"""A table: its properties, its versions in time, and its streaming buffer."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.formats import logical_bytes
+from bqdump_local.bigquery.types import Field, parse_fields
+
+if TYPE_CHECKING:
+    import duckdb
+
+WEEK_MS = 7 * 24 * 3600 * 1000
+PARTITION_TIME = "_PARTITIONTIME"
+# What a request may set; everything else in a resource is the server's.
+SETTABLE = (
+    "schema",
+    "timePartitioning",
+    "rangePartitioning",
+    "clustering",
+    "labels",
+    "description",
+    "friendlyName",
+    "view",
+    "materializedView",
+    "externalDataConfiguration",
+    "expirationTime",
+    "requirePartitionFilter",
+    "encryptionConfiguration",
+    "tableConstraints",
+    "defaultCollation",
+)
+
+
+@dataclass
+class Version:
+    """The rows of a table from a moment on, until the next version."""
+
+    at_ms: int
+    name: str
+    fields: tuple[Field, ...]
+    rows: int | None = None
+    bytes: int | None = None
+
+    def measure(self, cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+        """Number of rows and logical bytes; counted once."""
+        if self.rows is None or self.bytes is None:
+            counted = cursor.execute(f"SELECT count(*), {logical_bytes(self.fields)} FROM {self.name}").fetchall()[0]
+            self.rows, self.bytes = int(counted[0]), int(counted[1])
+        return self.rows, self.bytes
+
+
+@dataclass
+class Buffer:
+    """Streamed rows that are not in the table proper yet."""
+
+    name: str
+    since_ms: int
+    rows: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Table:
+    """A table, view, materialized view or external table of a dataset."""
+
+    project: str
+    dataset: str
+    table_id: str
+    location: str
+    properties: dict[str, Any]
+    created_ms: int
+    modified_ms: int
+    versions: list[Version] = field(default_factory=list)
+    buffer: Buffer | None = None
+    policies: list[dict[str, Any]] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """`project:dataset.table`, as messages write it."""
+        return f"{self.project}:{self.dataset}.{self.table_id}"
+
+    @property
+    def kind(self) -> str:
+        """TABLE, VIEW, MATERIALIZED_VIEW or EXTERNAL."""
+        if "view" in self.properties:
+            return "VIEW"
+        if "materializedView" in self.properties:
+            return "MATERIALIZED_VIEW"
+        return "EXTERNAL" if "externalDataConfiguration" in self.properties else "TABLE"
+
+    @property
+    def view_query(self) -> str | None:
+        """The SQL of a view or materialized view."""
+        view = self.properties.get("view") or self.properties.get("materializedView")
+        return None if view is None else str(view.get("query", ""))
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The columns as of now."""
+        return parse_fields((self.properties.get("schema") or {}).get("fields") or ())
+
+    @property
+    def ingestion_time(self) -> bool:
+        """Whether it is partitioned by the time of arrival."""
+        partitioning = self.properties.get("timePartitioning")
+        return partitioning is not None and not partitioning.get("field")
+
+    @property
+    def current(self) -> Version:
+        """The newest version."""
+        return self.versions[-1]
+
+    def version_at(self, ms: int, now_ms: int) -> Version:
+        """The version at a moment within the time-travel window."""
+        oldest = max(self.created_ms, now_ms - WEEK_MS)
+        if ms < oldest:
+            raise invalid(f"Invalid snapshot time {ms} for table {self.name}@{ms}. Cannot read before {oldest}.")
+        if ms > now_ms:
+            raise invalid(f"Invalid snapshot time {ms} for table {self.name}@{ms}. It is in the future.")
+        return next((v for v in reversed(self.versions) if v.at_ms <= ms), self.versions[0])
+
+    def outdated(self, now_ms: int) -> list[Version]:
+        """Take away the versions that no time travel can reach."""
+        cut = 0
+        while cut + 1 < len(self.versions) and self.versions[cut + 1].at_ms < now_ms - WEEK_MS:
+            cut += 1
+        gone, self.versions = self.versions[:cut], self.versions[cut:]
+        return gone
+
+    def require_plain(self) -> None:
+        """Refuse to change the rows of what has none."""
+        if self.kind != "TABLE":
+            raise BigQueryError(
+                "invalid", f"{self.name} is not allowed for this operation because it is currently a {self.kind}."
+            )
+
+    def to_document(self) -> dict[str, Any]:
+        """Everything, in JSON."""
+        return {
+            "project": self.project,
+            "dataset": self.dataset,
+            "table_id": self.table_id,
+            "location": self.location,
+            "properties": self.properties,
+            "created_ms": self.created_ms,
+            "modified_ms": self.modified_ms,
+            "versions": [
+                {"at_ms": v.at_ms, "name": v.name, "fields": [f.to_json() for f in v.fields]} for v in self.versions
+            ],
+            "buffer": None if self.buffer is None else vars(self.buffer),
+            "policies": self.policies,
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Table:
+        """The reverse of `to_document`."""
+        versions = [Version(v["at_ms"], v["name"], parse_fields(v["fields"])) for v in document["versions"]]
+        buffer = Buffer(**document["buffer"]) if document["buffer"] else None
+        return cls(**{**document, "versions": versions, "buffer": buffer})

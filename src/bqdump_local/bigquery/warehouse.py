@@ -1,0 +1,72 @@
+"""The DuckDB database beneath: cursors, names for stored tables, and kept documents."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+
+class Warehouse:
+    """One DuckDB database; every thread asks for cursors of its own."""
+
+    def __init__(self, data_dir: Path | None = None) -> None:
+        if data_dir is not None:
+            data_dir.mkdir(parents=True, exist_ok=True)
+        self._persistent = data_dir is not None
+        self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
+        self._lock = threading.Lock()
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # sqlglot writes lambdas with an arrow.
+        self._connection.execute("SET GLOBAL lambda_syntax = 'ENABLE_SINGLE_ARROW'")
+        self._connection.execute("CREATE SCHEMA IF NOT EXISTS data")
+        self._connection.execute("CREATE TABLE IF NOT EXISTS kept (key VARCHAR PRIMARY KEY, document VARCHAR)")
+        taken = self._connection.execute(
+            "SELECT coalesce(max(substr(table_name, 3)::BIGINT), 0) FROM duckdb_tables() WHERE schema_name = 'data'"
+        ).fetchall()[0][0]
+        self._numbers = itertools.count(taken + 1)
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own to the same database."""
+        cursor = self._connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    def fresh_name(self) -> str:
+        """A name for a new stored table, never given twice."""
+        return f"data.v_{next(self._numbers)}"
+
+    def drop(self, names: list[str]) -> None:
+        """Remove stored tables; readers in a transaction keep them."""
+        with self.cursor() as cursor:
+            for name in names:
+                cursor.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def keep(self, key: str, document: dict[str, Any] | None) -> None:
+        """Remember a document, or forget it with None; does nothing in memory."""
+        if not self._persistent:
+            return
+        with self._lock, self.cursor() as cursor:
+            if document is None:
+                cursor.execute("DELETE FROM kept WHERE key = ?", [key])
+            else:
+                cursor.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", [key, json.dumps(document)])
+
+    def kept(self) -> list[tuple[str, dict[str, Any]]]:
+        """All remembered documents in the order of their keys."""
+        with self.cursor() as cursor:
+            rows = cursor.execute("SELECT key, document FROM kept ORDER BY key").fetchall()
+        return [(key, json.loads(document)) for key, document in rows]
+
+    def close(self) -> None:
+        """Write everything and let go of the file."""
+        self._connection.close()

@@ -1,0 +1,121 @@
+"""The demonstration: stack, data, ten tasks, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bqdump.core.codec import decode
+from bqdump.core.documents import Latest, Manifest
+from bqdump.core.errors import UsageError
+from bqdump.core.layout import Layout
+from bqdump.core.sizes import counted, size_text
+from bqdump_local import stack as local_stack
+from bqdump_local.execute import Execution, TaskLine, execute
+
+PROJECT, DATASET, SOURCE, TARGET = "demo-project", "TEST_DATA", "demo-source", "demo-export"
+# Small files, so that a table of a few megabytes shows what a table of many gigabytes looks like.
+FILE_BYTES = 4_000_000
+MARK = ".bqdump-demo"
+
+
+def run_demo(tasks: int, folder: Path) -> int:
+    """Run the demonstration; returns its exit code. Everything it starts has ended when it returns."""
+    console = Console(highlight=False, soft_wrap=True)
+    started = time.monotonic()
+    _make_room(folder)
+    console.print(f"Starting a local BigQuery and a local Cloud Storage; buckets are folders in [b]{folder}/[/b]")
+    with local_stack.running(root=folder) as stack:
+        from bqdump_local.seed import seed
+
+        stack.jobs(shard_bytes=FILE_BYTES)
+        tables = seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET)
+        console.print(
+            f"Uploaded {counted(len(tables) - 1, 'CSV file')} to gs://{SOURCE} and loaded them into {DATASET}: "
+            f"{counted(len(tables), 'table')}"
+        )
+        settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
+        console.print(f"Exporting with {counted(tasks, 'task')}, as Cloud Run would: [b]bqdump run[/b]")
+        with _progress(console, len(tables)) as advance:
+            execution = asyncio.run(
+                execute([sys.executable, "-m", "bqdump", "run"], tasks=tasks, env=settings | stack.variables(),
+                        on_output=lambda line: _watch(line, advance, console))
+            )  # fmt: skip
+    if not execution.ok:
+        console.print(f"[red]{counted(execution.failed, 'task')} failed[/red]")
+        return 1
+    _summarise(console, folder, execution, time.monotonic() - started)
+    return 0
+
+
+def _make_room(folder: Path) -> None:
+    """Remove what an earlier demonstration has left; nothing else is ever removed. Raises UsageError."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise UsageError("run the demo in", str(folder), "it holds files that no demo has made",
+                             "Move them away, or use --folder.")  # fmt: skip
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text("Made by bqdump demo, which may remove this folder.\n")
+
+
+class _progress:  # noqa: N801 (reads as a function)
+    """A bar of tables on a terminal, nothing elsewhere."""
+
+    def __init__(self, console: Console, tables: int) -> None:
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar.add_task("tables", total=tables)
+
+    def __enter__(self) -> Callable[[], None]:
+        self._bar.start()
+        return lambda: self._bar.advance(self._bar.task_ids[0])
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _watch(line: TaskLine, advance: Callable[[], None], console: Console) -> None:
+    """Follow the log lines of the tasks."""
+    try:
+        entry: dict[str, Any] = json.loads(line.text)
+    except json.JSONDecodeError:
+        console.print(f"  task {line.task}: {line.text}", markup=False)
+        return
+    if entry.get("message", "").startswith("planned "):
+        console.print(f"  task {line.task}: {entry['message']}", markup=False)
+    elif ": exported in " in entry["message"]:
+        advance()
+    elif entry["severity"] not in ("DEBUG", "INFO"):
+        console.print(f"  task {line.task}: {entry['message']}", markup=False)
+
+
+def _summarise(console: Console, folder: Path, execution: Execution, seconds: float) -> None:
+    target = folder / TARGET
+    latest_file = target / Layout("").latest
+    latest = decode(latest_file.read_bytes(), Latest, str(latest_file))
+    manifest_file = target / latest.manifest
+    manifest = decode(manifest_file.read_bytes(), Manifest, str(manifest_file))
+    totals = manifest.totals
+    by_task = {table.task for table in manifest.tables}
+    console.print(
+        f"\n[green b]Published.[/green b] {counted(totals.tables, 'table')}, {counted(totals.planned_rows, 'row')}, "
+        f"{counted(totals.files, 'file')}, {size_text(totals.bytes)}, the dataset as of {manifest.snapshot_time}"
+    )
+    console.print(
+        f"{counted(len(by_task), 'task')} of {len(execution.tasks)} found work; "
+        f"the execution took {execution.seconds:.1f} s, the whole demo {seconds:.1f} s"
+    )
+    example = next(table for table in manifest.tables if table.table == "flights" or len(manifest.tables) < 36)
+    console.print(f"Look at:  {target}/dummy_01/dummy_01_000000000000.csv", markup=False)
+    console.print(f"          {target}/{example.files[0].name}  and {len(example.files) - 1} more", markup=False)
+    console.print(f"          {manifest_file}", markup=False)

@@ -1,0 +1,171 @@
+"""The server: routes, errors, lifetime."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+
+from bqdump_local.storage.batch import PART, run_batch
+from bqdump_local.storage.buckets import BucketMethods
+from bqdump_local.storage.copies import CopyMethods
+from bqdump_local.storage.errors import ApiError, invalid
+from bqdump_local.storage.fields import select
+from bqdump_local.storage.names import decode_segment
+from bqdump_local.storage.objects import ObjectMethods
+from bqdump_local.storage.store import Store
+from bqdump_local.storage.uploads import UploadMethods
+from bqdump_local.storage.wire import DisconnectedError, Reply, Request, error_reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from starlette.types import Receive, Scope, Send
+
+    Handler = Callable[..., Awaitable[Reply]]
+
+
+def create_app(root: Path | None = None, *, persist: bool = False) -> Starlette:
+    """A Cloud Storage server whose objects are files at `<root>/<bucket>/<object name>`.
+
+    Without a root they lie in a temporary folder that is removed at shutdown. Metadata is in memory; with `persist`
+    also on disk, so that the next server on the same root knows every object again.
+    """
+    folder = (root or Path(tempfile.mkdtemp(prefix="bqdump-storage-"))).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    endpoint = Endpoint(Store(folder, persist=persist))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        clean_up()
+
+    app = Starlette(lifespan=lifespan)
+    # A server that never runs its lifespan is cleaned up with the app or at exit.
+    clean_up = weakref.finalize(app, _clean_up, endpoint, None if root else folder)
+    # The router's own matching works on decoded paths, which cannot tell `a%2Fb` from `a/b`.
+    app.router.default = endpoint
+    app.state.root = folder
+    return app
+
+
+class Endpoint:
+    """The application proper: finds the method that a path names, and turns errors into answers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._uploads = UploadMethods(store)
+        self._routes = _routes(store, self._uploads)
+        self._local: dict[str, Handler] = {"GET": self._show_denied, "PUT": self._deny, "DELETE": self._allow}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        media = False
+        try:
+            request = Request(scope, receive)
+            media = request.query.get("alt") == "media" and not scope.get(PART)
+            reply = await self._answer(request)
+            if reply.resource is not None and "fields" in request.query:
+                reply.resource = select(reply.resource, request.query["fields"])
+        except ApiError as error:
+            reply = error_reply(error, media=media)
+        except DisconnectedError:
+            return
+        await reply.send(send)
+
+    def close(self) -> None:
+        """Drop uploads in progress and close the store."""
+        self._uploads.close()
+        self._store.close()
+
+    async def _answer(self, request: Request) -> Reply:
+        segments = tuple(request.path.strip("/").split("/"))
+        if segments[0] == "batch":
+            _refuse_in_batch(request)
+            return await run_batch(request, self)
+        if segments == ("_local", "denied"):
+            return await _pick(self._local, request)(request)
+        if segments[0] in {"upload", "download"}:
+            _refuse_in_batch(request)
+        if segments[0] == "download":
+            segments = segments[1:]
+        if request.query.get("alt") == "media":
+            _refuse_in_batch(request)
+        for route in self._routes.get(len(segments), ()):
+            if route.matches(segments):
+                names = [decode_segment(segments[position]) for position in route.names]
+                return await _pick(route.methods, request)(request, *names)
+        raise ApiError(404, "Not Found")
+
+    async def _show_denied(self, _request: Request) -> Reply:
+        return Reply(self._store.access.resource())
+
+    async def _deny(self, request: Request) -> Reply:
+        self._store.access.deny(await request.resource())
+        return Reply(self._store.access.resource())
+
+    async def _allow(self, _request: Request) -> Reply:
+        self._store.access.deny({})
+        return Reply(self._store.access.resource())
+
+
+class Route:
+    """A path with names in it, and its methods."""
+
+    def __init__(self, pattern: str, methods: Mapping[str, Handler]) -> None:
+        segments = pattern.split("/")
+        self.length = len(segments)
+        self.names = [position for position, word in enumerate(segments) if word == "*"]
+        self.methods = methods
+        self._words = [(position, word) for position, word in enumerate(segments) if word != "*"]
+
+    def matches(self, segments: Sequence[str]) -> bool:
+        """Whether a path of the same length is one of this route."""
+        return all(segments[position] == word for position, word in self._words)
+
+
+def _routes(store: Store, uploads: UploadMethods) -> dict[int, list[Route]]:
+    """All routes, by the length of their paths."""
+    buckets, objects, copies = BucketMethods(store), ObjectMethods(store), CopyMethods(store)
+    bucket = {"GET": buckets.get, "PATCH": buckets.patch, "PUT": buckets.update, "DELETE": buckets.delete}
+    item = {"GET": objects.get, "PATCH": objects.patch, "PUT": objects.update, "DELETE": objects.delete}
+    upload = {"POST": uploads.insert, "PUT": uploads.resume, "DELETE": uploads.resume}
+    routes = [
+        Route("storage/v1/b", {"GET": buckets.list, "POST": buckets.insert}),
+        Route("storage/v1/b/*", bucket),
+        Route("storage/v1/b/*/iam/testPermissions", {"GET": buckets.test_permissions}),
+        Route("storage/v1/b/*/o", {"GET": objects.list}),
+        Route("storage/v1/b/*/o/*", item),
+        Route("storage/v1/b/*/o/*/compose", {"POST": copies.compose}),
+        Route("storage/v1/b/*/o/*/moveTo/o/*", {"POST": copies.move}),
+        Route("storage/v1/b/*/o/*/copyTo/b/*/o/*", {"POST": copies.copy}),
+        Route("storage/v1/b/*/o/*/rewriteTo/b/*/o/*", {"POST": copies.rewrite}),
+        Route("upload/storage/v1/b/*/o", upload),
+    ]
+    lengths: dict[int, list[Route]] = {}
+    for route in routes:
+        lengths.setdefault(route.length, []).append(route)
+    return lengths
+
+
+def _clean_up(endpoint: Endpoint, temporary: Path | None) -> None:
+    endpoint.close()
+    if temporary:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _pick(methods: Mapping[str, Handler], request: Request) -> Handler:
+    try:
+        return methods[request.method]
+    except KeyError:
+        raise ApiError(405, "Method Not Allowed") from None
+
+
+def _refuse_in_batch(request: Request) -> None:
+    if request.scope.get(PART):
+        raise invalid("Uploads, downloads and batches are not possible inside a batch.")

@@ -1,0 +1,115 @@
+"""The methods of buckets."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bqdump_local.storage.errors import ApiError, invalid
+from bqdump_local.storage.listing import page_size
+from bqdump_local.storage.names import check_bucket_name
+from bqdump_local.storage.preconditions import Conditions
+from bqdump_local.storage.records import BucketRecord, microseconds
+from bqdump_local.storage.resources import (
+    bucket_resource,
+    changed_bucket_settings,
+    new_bucket_settings,
+    storage_class,
+)
+from bqdump_local.storage.wire import Reply, Request
+
+if TYPE_CHECKING:
+    from bqdump_local.storage.store import Store
+
+
+class BucketMethods:
+    """`storage.buckets.*`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def insert(self, request: Request) -> Reply:
+        """Create a bucket; 409 if there is one of that name."""
+        resource = await request.resource()
+        name = resource.get("name", "")
+        if not isinstance(name, str) or not name:
+            raise invalid("Required parameter: name", reason="required")
+        check_bucket_name(name)
+        self._store.access.require(name, "storage.buckets.create")
+        if name in self._store.buckets:
+            raise ApiError(409, "Your previous request to create the named bucket succeeded and you already own it.")
+        now = microseconds()
+        record = BucketRecord(
+            name=name,
+            created=now,
+            updated=now,
+            metageneration=1,
+            location=str(resource.get("location") or "US").upper(),
+            storage_class=storage_class(resource) or "STANDARD",
+            settings=new_bucket_settings(resource),
+        )
+        self._store.save_bucket(record)
+        return Reply(bucket_resource(record, request.base_url))
+
+    async def get(self, request: Request, bucket: str) -> Reply:
+        """Read a bucket."""
+        record = self._store.bucket(bucket).record
+        self._store.access.require(bucket, "storage.buckets.get")
+        Conditions.of(request.query).check_bucket(record.metageneration)
+        return Reply(bucket_resource(record, request.base_url))
+
+    async def list(self, request: Request) -> Reply:
+        """List buckets in order of their names; every project sees them all."""
+        prefix, token = request.query.get("prefix", ""), request.query.get("pageToken", "")
+        names = sorted(name for name in self._store.buckets if name.startswith(prefix))
+        start = bisect_right(names, token) if token else 0
+        size = page_size(request.query)
+        page = names[start : start + size]
+        resource: dict[str, Any] = {"kind": "storage#buckets"}
+        if start + size < len(names):
+            resource["nextPageToken"] = page[-1]
+        if page:
+            resource["items"] = [bucket_resource(self._store.buckets[name].record, request.base_url) for name in page]
+        return Reply(resource)
+
+    async def delete(self, request: Request, bucket: str) -> Reply:
+        """Delete an empty bucket."""
+        record = self._store.bucket(bucket).record
+        self._store.access.require(bucket, "storage.buckets.delete")
+        Conditions.of(request.query).check_bucket(record.metageneration)
+        self._store.delete_bucket(bucket)
+        return Reply(status=204)
+
+    async def patch(self, request: Request, bucket: str) -> Reply:
+        """Change the fields that the body names."""
+        return await self._change(request, bucket, keep=True)
+
+    async def update(self, request: Request, bucket: str) -> Reply:
+        """Replace the writable fields by those of the body."""
+        return await self._change(request, bucket, keep=False)
+
+    async def test_permissions(self, request: Request, bucket: str) -> Reply:
+        """Which of the permissions asked for the caller has."""
+        self._store.bucket(bucket)
+        asked = [value for key, value in request.pairs if key == "permissions"]
+        resource: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
+        if granted := self._store.access.granted(bucket, asked):
+            resource["permissions"] = granted
+        return Reply(resource)
+
+    async def _change(self, request: Request, bucket: str, *, keep: bool) -> Reply:
+        resource = await request.resource()
+        record = self._store.bucket(bucket).record
+        self._store.access.require(bucket, "storage.buckets.update")
+        Conditions.of(request.query).check_bucket(record.metageneration)
+        changed = msgspec.structs.replace(
+            record,
+            settings=changed_bucket_settings(record.settings if keep else {}, resource),
+            storage_class=storage_class(resource) or record.storage_class,
+            metageneration=record.metageneration + 1,
+            updated=microseconds(),
+        )
+        self._store.save_bucket(changed)
+        return Reply(bucket_resource(changed, request.base_url))

@@ -1,0 +1,60 @@
+"""The metadata on disk, for a server that is to remember it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bqdump_local.storage.records import BucketRecord, ObjectRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TABLES = """
+    create table if not exists buckets (name text primary key, record blob not null) without rowid;
+    create table if not exists objects (bucket text, name text, record blob not null, primary key (bucket, name))
+        without rowid;
+"""
+
+
+class Catalog:
+    """Keeps the latest record of every bucket and object."""
+
+    def __init__(self, path: Path) -> None:
+        # The server runs in one thread, though perhaps not in the one that made it.
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        # A local stand-in need not survive a power cut, so no write waits for the disk.
+        self._database.executescript(f"pragma journal_mode = wal; pragma synchronous = off; {_TABLES}")
+
+    def buckets(self) -> list[BucketRecord]:
+        """Every bucket."""
+        rows = self._database.execute("select record from buckets").fetchall()
+        return [msgspec.json.decode(row[0], type=BucketRecord) for row in rows]
+
+    def objects(self) -> list[ObjectRecord]:
+        """Every object."""
+        rows = self._database.execute("select record from objects").fetchall()
+        return [msgspec.json.decode(row[0], type=ObjectRecord) for row in rows]
+
+    def save_bucket(self, record: BucketRecord) -> None:
+        """Insert or replace."""
+        self._database.execute("replace into buckets values (?, ?)", (record.name, msgspec.json.encode(record)))
+
+    def save_object(self, record: ObjectRecord) -> None:
+        """Insert or replace."""
+        row = (record.bucket, record.name, msgspec.json.encode(record))
+        self._database.execute("replace into objects values (?, ?, ?)", row)
+
+    def delete_bucket(self, name: str) -> None:
+        """Forget."""
+        self._database.execute("delete from buckets where name = ?", (name,))
+
+    def delete_object(self, bucket: str, name: str) -> None:
+        """Forget."""
+        self._database.execute("delete from objects where bucket = ? and name = ?", (bucket, name))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()

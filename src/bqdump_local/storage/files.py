@@ -1,0 +1,188 @@
+"""Where the bytes of objects lie on disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import google_crc32c
+
+if TYPE_CHECKING:
+    from io import FileIO
+
+HIDDEN: Final = ".bqdump-local"
+# Characters that a Windows path gives a meaning of its own.
+_RESERVED: Final = frozenset('\\:*?"<>|\0' if os.name == "nt" else "\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that are complete and checksummed, in a temporary file that no name shows yet."""
+
+    path: str
+    size: int
+    crc32c: str
+    md5: str | None
+
+    def discard(self) -> None:
+        """Forget the bytes, unless they have been given a name already."""
+        Path(self.path).unlink(missing_ok=True)
+
+
+class Spool:
+    """Takes in bytes and checksums them on the way to a temporary file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        # Closed by finish() or discard().
+        self._file: FileIO = Path(path).open("wb", buffering=0)  # noqa: SIM115
+        self._crc32c = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        self._crc32c = google_crc32c.extend(self._crc32c, data)
+        self._md5.update(data)
+        self.size += len(data)
+
+    def finish(self, *, with_md5: bool = True) -> Content:
+        """Close the file and hand over what it holds."""
+        self._file.close()
+        md5 = base64.b64encode(self._md5.digest()).decode() if with_md5 else None
+        crc32c = base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
+        return Content(self._path, self.size, crc32c, md5)
+
+    def discard(self) -> None:
+        """Drop everything; harmless after `finish` has handed the file over and it was placed."""
+        self._file.close()
+        Path(self._path).unlink(missing_ok=True)
+
+
+class Files:
+    """Objects as files at `<root>/<bucket>/<name>`.
+
+    Names that the file system cannot hold, that would leave the root, or whose path is taken by another object
+    (`a` beside `a/b`) go to the hidden folder, under a digest of the name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.hidden = root / HIDDEN
+        self._objects = self.hidden / "objects"
+        self._temporary = self.hidden / "tmp"
+        self._numbers = count()
+        # What an earlier server left half written belongs to nobody.
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(parents=True)
+        self._objects.mkdir(exist_ok=True)
+        self._taken: dict[str, str] | None = {} if self._ignores_case() else None
+
+    def spool(self) -> Spool:
+        """A new temporary file to write to."""
+        return Spool(self._new_path())
+
+    def duplicate(self, place: str, size: int, crc32c: str, md5: str | None) -> Content:
+        """The bytes of an object once more: a second link to the same file where that is possible."""
+        path, source = self._new_path(), self.root / place
+        try:
+            os.link(source, path)
+        except OSError:
+            shutil.copyfile(source, path)
+        return Content(path, size, crc32c, md5)
+
+    def open(self, place: str) -> FileIO:
+        """An object's bytes; stays readable when the object is replaced or deleted meanwhile."""
+        return (self.root / place).open("rb", buffering=0)
+
+    def place(self, content: Content, bucket: str, name: str) -> str:
+        """Move finished bytes under their name, in one step; answers with the place to keep."""
+        place = f"{bucket}/{name}"
+        if self._may_show(name) and self._claim(place):
+            try:
+                self._move(content.path, self.root / place)
+            except OSError:
+                self._release(place)
+            else:
+                return place
+        digest = hashlib.sha256(place.encode()).hexdigest()
+        place = f"{HIDDEN}/objects/{digest}"
+        self._move(content.path, self.root / place)
+        return place
+
+    def adopt(self, place: str, size: int) -> bool:
+        """Take over a file of an earlier server; False if it is no longer there in that size."""
+        try:
+            status = (self.root / place).stat()
+        except OSError:
+            return False
+        return status.st_size == size and self._claim(place)
+
+    def remove(self, place: str) -> None:
+        """Delete a file, and the folders that it leaves empty."""
+        path = self.root / place
+        path.unlink(missing_ok=True)
+        self._release(place)
+        for folder in list(path.relative_to(self.root).parents)[:-2]:
+            try:
+                (self.root / folder).rmdir()
+            except OSError:
+                return
+
+    def add_bucket(self, bucket: str) -> None:
+        """Make the folder of a bucket."""
+        (self.root / bucket).mkdir(exist_ok=True)
+
+    def remove_bucket(self, bucket: str) -> None:
+        """Remove the folder of a bucket, unless somebody keeps files of his own in it."""
+        try:
+            (self.root / bucket).rmdir()
+        except OSError:
+            return
+
+    def _new_path(self) -> str:
+        return f"{self._temporary}/{next(self._numbers)}"
+
+    @staticmethod
+    def _move(path: str, target: Path) -> None:
+        try:
+            Path(path).replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(path).replace(target)
+        # Renaming a link onto another link of the same file does nothing and leaves the first one.
+        Path(path).unlink(missing_ok=True)
+
+    @staticmethod
+    def _may_show(name: str) -> bool:
+        return _RESERVED.isdisjoint(name) and not any(part in {"", ".", ".."} for part in name.split("/"))
+
+    def _ignores_case(self) -> bool:
+        probe = self._temporary / "probe"
+        probe.touch()
+        try:
+            return (self._temporary / "PROBE").exists()
+        finally:
+            probe.unlink()
+
+    def _claim(self, place: str) -> bool:
+        """Whether the path is free for this object on a file system that takes `A` and `a` for the same."""
+        return self._taken is None or self._taken.setdefault(_folded(place), place) == place
+
+    def _release(self, place: str) -> None:
+        if self._taken is not None and self._taken.get(_folded(place)) == place:
+            del self._taken[_folded(place)]
+
+
+def _folded(place: str) -> str:
+    return unicodedata.normalize("NFC", place).casefold()

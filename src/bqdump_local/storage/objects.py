@@ -1,0 +1,79 @@
+"""The methods of objects that move no bytes: get, list, patch, update, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bqdump_local.storage.downloads import download
+from bqdump_local.storage.listing import list_page
+from bqdump_local.storage.preconditions import Conditions
+from bqdump_local.storage.resources import changed_object_settings, object_resource, object_settings, storage_class
+from bqdump_local.storage.wire import Reply, Request
+
+if TYPE_CHECKING:
+    from bqdump_local.storage.store import Store
+
+
+class ObjectMethods:
+    """`storage.objects.*`, but for uploads and copies."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, request: Request, bucket: str, name: str) -> Reply:
+        """Read an object's metadata, or its bytes with `alt=media`."""
+        self._store.bucket(bucket)
+        self._store.access.require(bucket, "storage.objects.get")
+        record = self._store.find(bucket, name, request.number("generation"))
+        Conditions.of(request.query).check(record)
+        if request.query.get("alt") == "media":
+            return download(self._store.files, record, request.headers)
+        return Reply(self._store.resource(record, request.base_url))
+
+    async def list(self, request: Request, bucket: str) -> Reply:
+        """List live objects; there are no other versions, and nothing is soft-deleted."""
+        holder = self._store.bucket(bucket)
+        self._store.access.require(bucket, "storage.objects.list")
+        resource: dict[str, Any] = {"kind": "storage#objects"}
+        if request.query.get("softDeleted") == "true":
+            return Reply(resource)
+        page = list_page(holder.names, request.query)
+        seconds = holder.record.retention_seconds
+        if page.token:
+            resource["nextPageToken"] = page.token
+        if page.prefixes:
+            resource["prefixes"] = page.prefixes
+        if page.names:
+            resource["items"] = [
+                object_resource(holder.objects[name], request.base_url, seconds) for name in page.names
+            ]
+        return Reply(resource)
+
+    async def patch(self, request: Request, bucket: str, name: str) -> Reply:
+        """Change the metadata that the body names."""
+        return await self._change(request, bucket, name, keep=True)
+
+    async def update(self, request: Request, bucket: str, name: str) -> Reply:
+        """Replace the writable metadata by that of the body."""
+        return await self._change(request, bucket, name, keep=False)
+
+    async def delete(self, request: Request, bucket: str, name: str) -> Reply:
+        """Delete the live object."""
+        self._store.bucket(bucket)
+        self._store.access.require(bucket, "storage.objects.delete")
+        record = self._store.find(bucket, name, request.number("generation"))
+        Conditions.of(request.query).check(record)
+        self._store.delete(record)
+        return Reply(status=204)
+
+    async def _change(self, request: Request, bucket: str, name: str, *, keep: bool) -> Reply:
+        resource = await request.resource()
+        self._store.bucket(bucket)
+        self._store.access.require(bucket, "storage.objects.update")
+        record = self._store.find(bucket, name, request.number("generation"))
+        Conditions.of(request.query).check(record)
+        settings = changed_object_settings(record.settings, resource) if keep else object_settings(resource)
+        # The class of an object changes by a rewrite only.
+        storage_class(resource)
+        changed = self._store.change(record, settings)
+        return Reply(self._store.resource(changed, request.base_url))

@@ -1,0 +1,67 @@
+"""Preconditions on generations and metagenerations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bqdump_local.storage.errors import condition_not_met, invalid, not_modified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bqdump_local.storage.records import ObjectRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must hold for the object that a request names, at the instant the request takes effect."""
+
+    generation: int | None = None
+    not_generation: int | None = None
+    metageneration: int | None = None
+    not_metageneration: int | None = None
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], *, source: bool = False) -> Conditions:
+        """The conditions on a request's target, or on the source of a copy."""
+        prefix = "ifSource" if source else "if"
+        values = [
+            _integer(query, prefix + name)
+            for name in ("GenerationMatch", "GenerationNotMatch", "MetagenerationMatch", "MetagenerationNotMatch")
+        ]
+        return NONE if values == [None, None, None, None] else cls(*values)
+
+    def check(self, record: ObjectRecord | None) -> None:
+        """Pass, or raise 412 or 304. `record` is the live object, None where a write would create it."""
+        if self is NONE:
+            return
+        generation = record.generation if record else 0
+        if self.generation is not None and self.generation != generation:
+            raise condition_not_met()
+        if self.metageneration is not None and (record is None or self.metageneration != record.metageneration):
+            raise condition_not_met()
+        if self.not_generation is not None and (record is None or self.not_generation == generation):
+            raise not_modified()
+        if self.not_metageneration is not None and (record is None or self.not_metageneration == record.metageneration):
+            raise not_modified()
+
+    def check_bucket(self, metageneration: int) -> None:
+        """The same for a bucket, which has a metageneration only."""
+        if self.metageneration is not None and self.metageneration != metageneration:
+            raise condition_not_met()
+        if self.not_metageneration is not None and self.not_metageneration == metageneration:
+            raise not_modified()
+
+
+NONE = Conditions()
+
+
+def _integer(query: Mapping[str, str], key: str) -> int | None:
+    text = query.get(key)
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise invalid(f"Invalid value for {key}: {text}") from error

@@ -1,0 +1,79 @@
+"""What the server knows of a bucket and of an object: immutable records."""
+
+from __future__ import annotations
+
+import base64
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+
+class BucketRecord(msgspec.Struct, frozen=True):
+    """One bucket; `settings` holds the fields that clients may write, as they wrote them."""
+
+    name: str
+    created: int
+    updated: int
+    metageneration: int
+    location: str
+    storage_class: str
+    settings: dict[str, Any]
+
+    @property
+    def retention_seconds(self) -> int:
+        """For how long objects may be neither deleted nor overwritten; 0 without a policy."""
+        policy = self.settings.get("retentionPolicy") or {}
+        return int(policy.get("retentionPeriod", 0))
+
+
+class ObjectRecord(msgspec.Struct, frozen=True):
+    """One live object; times are microseconds since 1970, `place` is its file below the root."""
+
+    bucket: str
+    name: str
+    generation: int
+    metageneration: int
+    size: int
+    crc32c: str
+    md5: str | None
+    created: int
+    updated: int
+    storage_class: str
+    place: str
+    settings: dict[str, Any]
+    components: int | None = None
+    kms_key: str | None = None
+
+    @property
+    def etag(self) -> str:
+        """Changes with generation and metageneration."""
+        data = b"\x08" + _varint(self.generation) + b"\x10" + _varint(self.metageneration)
+        return base64.b64encode(data).decode()
+
+    @property
+    def content_encoding(self) -> str | None:
+        """How the stored bytes are compressed, as the writer declared it."""
+        encoding: str | None = self.settings.get("contentEncoding")
+        return encoding
+
+
+def microseconds() -> int:
+    """Now."""
+    return time.time_ns() // 1000
+
+
+def rfc3339(moment: int) -> str:
+    """A moment as the service writes it."""
+    text = datetime.fromtimestamp(moment / 1_000_000, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

@@ -1,0 +1,137 @@
+"""Reads a Dockerfile, and follows the steps of one of its stages in a folder of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """One instruction, its lines joined."""
+
+    word: str
+    rest: str
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments, flags left out."""
+        return [word for word in self.rest.split() if not word.startswith("--")]
+
+    @property
+    def stage(self) -> str:
+        """The stage that a COPY takes from; "" for the build context."""
+        found = re.search(r"--from=(\S+)", self.rest)
+        return found.group(1) if found else ""
+
+    @property
+    def sources(self) -> list[str]:
+        """What a COPY takes."""
+        return self.words[:-1]
+
+
+class Stage(NamedTuple):
+    """A FROM and what follows it."""
+
+    name: str
+    steps: list[Step]
+
+    def last(self, word: str) -> str:
+        """The argument of the last such instruction."""
+        return next(step.rest for step in reversed(self.steps) if step.word == word)
+
+
+def read(text: str) -> list[Stage]:
+    """The stages of a Dockerfile."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    stages: list[Stage] = []
+    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+        word, _, rest = line.strip().partition(" ")
+        step = Step(word.upper(), " ".join(rest.split()))
+        if step.word == "FROM":
+            name = re.search(r" AS (\S+)$", step.rest, re.IGNORECASE)
+            stages.append(Stage(name.group(1) if name else "", []))
+        if stages:
+            stages[-1].steps.append(step)
+    return stages
+
+
+def exec_form(text: str) -> list[str]:
+    """The words of an ENTRYPOINT or CMD."""
+    words = json.loads(text)
+    assert isinstance(words, list)
+    return [str(word) for word in words]
+
+
+def sent(ignore: str, path: str) -> bool:
+    """Whether the rules of a .dockerignore let a path into the build: the last rule that matches it decides."""
+    inside = True
+    for line in ignore.splitlines():
+        rule = line.strip()
+        if not rule or rule.startswith("#"):
+            continue
+        pattern = rule.lstrip("!").removesuffix("/")
+        parts = Path(path).parts
+        above = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+        anywhere = pattern.removeprefix("**/")
+        if any(fnmatch(name, pattern) if pattern == anywhere else fnmatch(Path(name).name, anywhere) for name in above):
+            inside = rule.startswith("!")
+    return inside
+
+
+def follow(stage: Stage, context: Path, ignore: str, home: Path) -> Path:
+    """Run the stage's COPY and RUN steps below `home`, its absolute paths moved there. Returns the root of the stage."""
+    root = home / "root"
+    root.mkdir(parents=True)
+    python = home / "python"
+    venv.create(python, with_pip=True, symlinks=True)
+    kept = {
+        name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV" and not name.startswith("PYTHON")
+    }
+    environ = kept | {"PATH": f"{python / 'bin'}:{os.environ['PATH']}"}
+    folder = root
+    for step in stage.steps:
+        if step.word == "WORKDIR":
+            folder = root / step.rest.lstrip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+        elif step.word == "ENV":
+            environ |= dict(pair.split("=", 1) for pair in step.rest.split())
+        elif step.word == "COPY":
+            for source in step.sources:
+                _copy(context, source, ignore, folder / step.words[-1])
+        elif step.word == "RUN":
+            command = re.sub(r"(?<=\s)/(?=app\b)", f"{root}/", step.rest)
+            done = subprocess.run(["sh", "-euc", command], cwd=folder, env=environ, capture_output=True, text=True)
+            assert done.returncode == 0, f"RUN {command}\n{done.stdout}{done.stderr}"
+        else:
+            assert step.word == "FROM", f"cannot follow {step.word}"
+    return root
+
+
+def _copy(context: Path, source: str, ignore: str, target: Path) -> None:
+    start = context / source
+    files = [start] if start.is_file() else [path for path in sorted(start.rglob("*")) if path.is_file()]
+    for file in files:
+        if sent(ignore, file.relative_to(context).as_posix()):
+            place = target / (file.name if file == start else file.relative_to(start))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)
+
+
+def importable(python: Path, modules: list[str]) -> list[str]:
+    """Those of the modules that an interpreter finds."""
+    code = "import importlib.util, sys; print(*[m for m in sys.argv[1:] if importlib.util.find_spec(m)])"
+    found = subprocess.run([python, "-I", "-c", code, *modules], capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+def python_version() -> str:
+    """The minor version of this interpreter, as a tag of the base image names it."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,0 +1,102 @@
+"""Makes google_provider_schema.json: which attributes and blocks the resources in deploy/terraform may have.
+
+The schema of HashiCorp's google provider comes from the last of its prebuilt Python bindings, which carries a
+description of every resource as a `.jsii` file. To make it anew (about 50 MB are downloaded and thrown away):
+
+    uv pip install --no-deps --target bindings cdktf-cdktf-provider-google==16.12.1
+    python tests/deploy/extract_schema.py bindings
+
+Of each argument the result keeps the name, its type ("string", "number", "bool", "any", "list(…)", "map(…)", or the
+number of a block), and whether it is required. Texts are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TARGET = Path(__file__).with_name("google_provider_schema.json")
+PACKAGE = "@cdktf/provider-google"
+
+
+def used_resources(folder: Path) -> list[str]:
+    """The google resources and data sources ("data.…") that the Terraform files of a folder name."""
+    text = "\n".join(path.read_text() for path in sorted(folder.rglob("*.tf")))
+    found = re.findall(r'^(resource|data) "(google_\w+)"', text, re.MULTILINE)
+    return sorted({("data." if kind == "data" else "") + name for kind, name in found})
+
+
+def extract(bindings: dict[str, Any], resources: list[str]) -> dict[str, Any]:
+    """The schema of these resources from the description of the bindings."""
+    types: dict[str, Any] = bindings["types"]
+    schema: dict[str, Any] = {"provider": _provider(types), "resources": {}, "blocks": {}}
+    for resource in resources:
+        words = resource.removeprefix("data.").split("_")[1:]
+        name = "".join(word[:1].upper() + word[1:] for word in words)
+        if resource.startswith("data."):
+            name = f"DataGoogle{name}"
+        space = name[0].lower() + name[1:]
+        config = types[f"{PACKAGE}.{space}.{name}Config"]
+        schema["resources"][resource] = _arguments(config, types, schema["blocks"])
+    return schema
+
+
+def _provider(types: dict[str, Any]) -> str:
+    docs = json.dumps(types[f"{PACKAGE}.cloudRunV2Job.CloudRunV2JobConfig"])
+    found = re.search(r"hashicorp/google/([\d.]+)/", docs)
+    return f"hashicorp/google {found.group(1) if found else ''}"
+
+
+def _arguments(kind: dict[str, Any], types: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any]:
+    arguments = {}
+    for item in kind.get("properties", []):
+        text = _type(item["type"], types, blocks)
+        if text:
+            arguments[_snake(item["name"])] = text if item.get("optional") else f"{text}!"
+    return dict(sorted(arguments.items()))
+
+
+def _type(kind: dict[str, Any], types: dict[str, Any], blocks: dict[str, Any]) -> str:
+    if "primitive" in kind:
+        return {"boolean": "bool"}.get(kind["primitive"], str(kind["primitive"]))
+    if "collection" in kind:
+        inner = _type(kind["collection"]["elementtype"], types, blocks)
+        return f"{'map' if kind['collection']['kind'] == 'map' else 'list'}({inner})" if inner else ""
+    if "union" in kind:
+        inner_types = [_type(one, types, blocks) for one in kind["union"]["types"]]
+        return next((one for one in inner_types if one.startswith(("list(", "map(")) or one == "bool"), inner_types[0])
+    fqn = kind["fqn"]
+    if fqn == "cdktf.IResolvable":
+        return "any"
+    if not fqn.startswith(PACKAGE):
+        return ""
+    name = fqn.rsplit(".", 1)[1]
+    if name not in blocks:
+        blocks[name] = {}
+        blocks[name] = _arguments(types[fqn], types, blocks)
+    return f"block {name}"
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def main() -> None:
+    """Write the schema from the folder of bindings that the command line names."""
+    archive = next(Path(sys.argv[1]).glob("cdktf_cdktf_provider_google/_jsii/*.tgz"))
+    with tarfile.open(archive) as tar:
+        member = tar.extractfile("package/.jsii")
+        assert member is not None
+        bindings = json.load(member)
+    schema = extract(bindings, used_resources(ROOT / "deploy/terraform"))
+    TARGET.write_text(json.dumps(schema, indent=1) + "\n")
+    sys.stdout.write(f"{TARGET.name}: {', '.join(schema['resources'])}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Both stand-ins for tests: real applications under uvicorn in threads, and official clients on them."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import requests
+from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, storage
+
+from bqdump_local.bigquery import create_app
+from bqdump_local.storage.app import create_app as storage_app
+from local.storage_server import serving, storage_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROJECT = "proj"
+
+
+@dataclass
+class World:
+    """A BigQuery and a Cloud Storage server with a client on each."""
+
+    address: str
+    client: bigquery.Client
+    storage: storage.Client
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def dataset(self, location: str = "US") -> str:
+        """The name of a new dataset."""
+        name = f"set_{next(self._numbers)}"
+        dataset = bigquery.Dataset(f"{PROJECT}.{name}")
+        dataset.location = location
+        self.client.create_dataset(dataset)
+        return name
+
+    def bucket(self) -> str:
+        """The name of a new bucket."""
+        name = f"bucket-{next(self._numbers)}"
+        self.storage.create_bucket(name)
+        return name
+
+    def sql(self, text: str, **options: Any) -> list[tuple[Any, ...]]:
+        """Run a statement; returns its rows."""
+        return [tuple(row.values()) for row in self.client.query_and_wait(text, **options)]
+
+    def extract(self, table: str, *uris: str, wait: bool = True, **options: Any) -> Any:
+        """Start an extract job, by default waiting for its end; `table` may carry decorators."""
+        job = self.client.extract_table(
+            f"{PROJECT}.{table}",
+            list(uris),
+            job_id=options.pop("job_id", None),
+            location=options.pop("location", None),
+            job_config=bigquery.ExtractJobConfig(**options),
+        )
+        return finish(job) if wait else job
+
+    def exported(self, table: str, **options: Any) -> bytes:
+        """The bytes of the only file that an extract job writes."""
+        bucket = self.bucket()
+        self.extract(table, f"gs://{bucket}/file", **options)
+        return self.read(bucket, "file")
+
+    def read(self, bucket: str, name: str) -> bytes:
+        """The bytes of an object."""
+        data: bytes = self.storage.bucket(bucket).blob(name).download_as_bytes(raw_download=True)
+        return data
+
+    def names(self, bucket: str) -> list[str]:
+        """The objects of a bucket."""
+        return [blob.name for blob in self.storage.list_blobs(bucket)]
+
+    def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call a control route."""
+        response = requests.request(method, f"{self.address}/_local/{path}", json=body, timeout=10)
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    @contextmanager
+    def settings(self, **changes: Any) -> Iterator[None]:
+        """Change the settings of the jobs for a while."""
+        before = self.control("GET", "jobs")
+        self.control("PUT", "jobs", changes)
+        try:
+            yield
+        finally:
+            self.control("PUT", "jobs", before)
+
+
+def finish(job: Any) -> Any:
+    """Wait for a job, asking more often than clients do; raises what the job failed with."""
+    job._polling = Retry(initial=0.005, maximum=0.05, predicate=job._polling._predicate)
+    job.result()
+    return job
+
+
+@contextmanager
+def serve_world(data_dir: Path | None = None) -> Iterator[World]:
+    """Start both servers on free ports; they stop with the context."""
+    with serving(storage_app()) as objects, serving(create_app(storage=objects, data_dir=data_dir)) as address:
+        anonymous: Any = AnonymousCredentials
+        client = bigquery.Client(
+            project=PROJECT, credentials=anonymous(), client_options=ClientOptions(api_endpoint=address)
+        )
+        world = World(address, client, storage_client(objects))
+        try:
+            yield world
+        finally:
+            client.close()
+            world.storage.close()

@@ -1,0 +1,381 @@
+"""Extract jobs: names, shards, formats, decorators, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import fastavro
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from google.api_core.exceptions import BadRequest, NotFound
+
+from local.bigquery_server import PROJECT, World, serve_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JSON, CSV, AVRO, PARQUET = "NEWLINE_DELIMITED_JSON", "CSV", "AVRO", "PARQUET"
+
+FLAT = """
+    id INT64 NOT NULL, s STRING, f FLOAT64, b BOOL, raw BYTES, n NUMERIC, big BIGNUMERIC, d DATE, tm TIME,
+    dt DATETIME, ts TIMESTAMP, j JSON, g GEOGRAPHY
+"""
+ROW = """
+    1, 'a,"b" <&>', 1.5, TRUE, b'abc', NUMERIC '12.50', CAST('0.12345678901234567890' AS BIGNUMERIC),
+    DATE '2024-02-29', TIME '10:00:00.5', DATETIME '2024-02-29 10:00:00', TIMESTAMP '2024-02-29 10:00:00.250 UTC',
+    JSON '{"k": "<v>"}', 'POINT(1 2)'
+"""
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with serve_world() as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def flat(world: World) -> str:
+    """A table with every scalar type, one full row and one of NULLs."""
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.flat ({FLAT})")
+    world.sql(f"INSERT INTO {name}.flat VALUES ({ROW})")
+    world.sql(f"INSERT INTO {name}.flat (id) VALUES (2)")
+    return f"{name}.flat"
+
+
+@pytest.fixture(scope="module")
+def nested(world: World) -> str:
+    """A table with a record and lists."""
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.nested (id INT64, r STRUCT<a INT64, b ARRAY<STRING>>, ts ARRAY<TIMESTAMP>)")
+    world.sql(f"INSERT INTO {name}.nested VALUES (1, STRUCT(2 AS a, ['x', 'y'] AS b), [TIMESTAMP '2024-01-01'])")
+    world.sql(f"INSERT INTO {name}.nested (id) VALUES (2)")
+    return f"{name}.nested"
+
+
+@pytest.fixture(scope="module")
+def thousand(world: World) -> str:
+    """A table of 1,000 rows of 8 bytes."""
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.thousand AS SELECT i FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS i")
+    return f"{name}.thousand"
+
+
+def test_csv_has_the_text_forms_of_the_service(world: World, flat: str) -> None:
+    header, full, nulls = world.exported(flat).decode().splitlines()
+    assert header == "id,s,f,b,raw,n,big,d,tm,dt,ts,j,g"
+    assert full == (
+        '1,"a,""b"" <&>",1.5,true,YWJj,12.5,0.1234567890123456789,2024-02-29,10:00:00.5,2024-02-29T10:00:00,'
+        '2024-02-29 10:00:00.25 UTC,"{""k"":""<v>""}",POINT(1 2)'
+    )
+    assert nulls == "2" + "," * 12
+
+
+def test_csv_cannot_tell_null_from_empty(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, '' AS s UNION ALL SELECT 2, CAST(NULL AS STRING)")
+    assert world.exported(f"{name}.t") == b"a,s\n1,\n2,\n"
+
+
+def test_csv_takes_a_delimiter_and_leaves_the_header_out(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS b")
+    assert world.exported(f"{name}.t", field_delimiter="\t", print_header=False) == b"1\tx\n"
+    assert world.exported(f"{name}.t", field_delimiter="tab") == b"a\tb\n1\tx\n"
+    assert world.exported(f"{name}.t", field_delimiter="|") == b"a|b\n1|x\n"
+
+
+def test_json_quotes_integers_leaves_nulls_out_and_escapes(world: World, flat: str) -> None:
+    full, nulls = world.exported(flat, destination_format=JSON).decode().splitlines()
+    assert json.loads(nulls) == {"id": "2"}
+    assert json.loads(full) == {
+        "id": "1", "s": 'a,"b" <&>', "f": 1.5, "b": True, "raw": "YWJj", "n": "12.5", "big": "0.1234567890123456789",
+        "d": "2024-02-29", "tm": "10:00:00.5", "dt": "2024-02-29T10:00:00", "ts": "2024-02-29 10:00:00.25 UTC",
+        "j": {"k": "<v>"}, "g": "POINT(1 2)",
+    }  # fmt: skip
+    assert r"\u003c\u0026\u003e" in full
+    assert not set("<>&") & set(full)
+
+
+def test_json_has_nested_values(world: World, nested: str) -> None:
+    full, nulls = map(json.loads, world.exported(nested, destination_format=JSON).splitlines())
+    assert full == {"id": "1", "r": {"a": "2", "b": ["x", "y"]}, "ts": ["2024-01-01 00:00:00 UTC"]}
+    assert nulls == {"id": "2", "ts": []}
+
+
+def test_floats_that_are_no_numbers_are_words(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT CAST(x AS FLOAT64) AS f FROM UNNEST(['inf', '-inf', 'nan', '1']) AS x")
+    assert world.exported(f"{name}.t") == b"f\nInfinity\n-Infinity\nNaN\n1.0\n"
+    lines = world.exported(f"{name}.t", destination_format=JSON).splitlines()
+    assert lines == [b'{"f":"Infinity"}', b'{"f":"-Infinity"}', b'{"f":"NaN"}', b'{"f":1.0}']
+
+
+def test_avro_has_the_types_of_the_service(world: World, flat: str) -> None:
+    reader = fastavro.reader(io.BytesIO(world.exported(flat, destination_format=AVRO)))
+    full, nulls = list(reader)
+    assert (full["n"], full["big"], full["raw"]) == (Decimal("12.5"), Decimal("0.12345678901234567890"), b"abc")
+    assert (full["d"], full["tm"], full["dt"]) == ("2024-02-29", "10:00:00.5", "2024-02-29T10:00:00")
+    assert full["ts"].isoformat() == "2024-02-29T10:00:00.250000+00:00"
+    assert {key for key, value in nulls.items() if value is not None} == {"id"}
+    schema: Any = reader.writer_schema
+    assert schema["name"] == "Root"
+    assert schema["fields"][0] == {"name": "id", "type": "long"}
+
+
+def test_avro_has_logical_types_if_asked(world: World, flat: str) -> None:
+    data = world.exported(flat, destination_format=AVRO, use_avro_logical_types=True)
+    full, _ = list(fastavro.reader(io.BytesIO(data)))
+    assert (str(full["d"]), str(full["tm"]), full["dt"]) == ("2024-02-29", "10:00:00.500000", "2024-02-29T10:00:00")
+
+
+def test_avro_has_nested_values(world: World, nested: str) -> None:
+    full, nulls = list(fastavro.reader(io.BytesIO(world.exported(nested, destination_format=AVRO))))
+    assert full["r"] == {"a": 2, "b": ["x", "y"]}
+    assert nulls == {"id": 2, "r": None, "ts": []}
+
+
+def test_parquet_has_the_types_of_the_service(world: World, flat: str) -> None:
+    data = world.exported(flat, destination_format=PARQUET)
+    frame = pl.read_parquet(io.BytesIO(data))
+    assert frame.schema["n"] == pl.Decimal(38, 9)
+    assert frame.schema["ts"] == pl.Datetime("us")
+    assert frame.schema["d"] == pl.Date
+    row = frame.row(0, named=True)
+    assert (row["id"], row["n"], row["raw"], row["j"]) == (1, Decimal("12.5"), b"abc", '{"k":"<v>"}')
+
+
+def test_parquet_has_nested_values(world: World, nested: str) -> None:
+    frame = pl.read_parquet(io.BytesIO(world.exported(nested, destination_format=PARQUET)))
+    assert frame.row(0, named=True)["r"] == {"a": 2, "b": ["x", "y"]}
+
+
+@pytest.mark.parametrize("codec", ["NONE", "SNAPPY", "GZIP", "ZSTD"])
+def test_parquet_codecs(world: World, thousand: str, codec: str) -> None:
+    data = world.exported(thousand, destination_format=PARQUET, compression=codec)
+    used = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).compression
+    assert used == {"NONE": "UNCOMPRESSED"}.get(codec, codec)
+    assert pl.read_parquet(io.BytesIO(data)).height == 1000
+
+
+@pytest.mark.parametrize("codec", ["NONE", "DEFLATE", "SNAPPY"])
+def test_avro_codecs(world: World, thousand: str, codec: str) -> None:
+    if codec == "SNAPPY":
+        pytest.importorskip("cramjam")
+    reader = fastavro.reader(io.BytesIO(world.exported(thousand, destination_format=AVRO, compression=codec)))
+    assert reader.metadata["avro.codec"] == {"NONE": "null"}.get(codec, codec.lower())
+    assert len(list(reader)) == 1000
+
+
+@pytest.mark.parametrize("format_", [CSV, JSON])
+def test_text_formats_can_be_gzipped(world: World, thousand: str, format_: str) -> None:
+    data = world.exported(thousand, destination_format=format_, compression="GZIP")
+    assert gzip.decompress(data) == world.exported(thousand, destination_format=format_)
+
+
+@pytest.mark.parametrize(
+    ("format_", "codec"),
+    [(CSV, "SNAPPY"), (JSON, "ZSTD"), (AVRO, "GZIP"), (PARQUET, "DEFLATE"), ("ORC", "NONE")],
+)
+def test_other_codecs_and_formats_are_refused_at_once(world: World, thousand: str, format_: str, codec: str) -> None:
+    with pytest.raises(BadRequest):
+        world.extract(thousand, "gs://b/o", wait=False, destination_format=format_, compression=codec)
+
+
+@pytest.mark.parametrize("uri", ["gs://b/*/x-*", "gs://b/*/x", "s3://b/o", "gs://b", "gs://*/x"])
+def test_bad_uris_are_refused_at_once(world: World, thousand: str, uri: str) -> None:
+    with pytest.raises(BadRequest):
+        world.extract(thousand, uri, wait=False)
+
+
+def test_shards_are_numbered_with_twelve_digits_and_each_has_a_header(world: World, thousand: str) -> None:
+    bucket = world.bucket()
+    with world.settings(shard_bytes=2000):
+        job = world.extract(thousand, f"gs://{bucket}/a/t-*.csv")
+    assert world.names(bucket) == [f"a/t-{number:012d}.csv" for number in range(4)]
+    assert job.destination_uri_file_counts == [4]
+    assert int(job._properties["statistics"]["extract"]["inputBytes"]) == 8000
+    parts = [world.read(bucket, name).decode().splitlines() for name in world.names(bucket)]
+    assert [part[0] for part in parts] == ["i"] * 4
+    assert sorted(int(line) for part in parts for line in part[1:]) == list(range(1, 1001))
+
+
+@pytest.mark.parametrize("format_", [JSON, AVRO, PARQUET])
+def test_shards_of_any_format_hold_every_row_once(world: World, thousand: str, format_: str) -> None:
+    bucket = world.bucket()
+    with world.settings(shard_bytes=3000):
+        world.extract(thousand, f"gs://{bucket}/*", destination_format=format_)
+    found: list[int] = []
+    for name in world.names(bucket):
+        data = world.read(bucket, name)
+        match format_:
+            case "AVRO":
+                found += [record["i"] for record in fastavro.reader(io.BytesIO(data))]
+            case "PARQUET":
+                found += pl.read_parquet(io.BytesIO(data))["i"].to_list()
+            case _:
+                found += [int(json.loads(line)["i"]) for line in data.splitlines()]
+    assert len(world.names(bucket)) == 3
+    assert sorted(found) == list(range(1, 1001))
+
+
+def test_several_uris_each_get_files(world: World, thousand: str) -> None:
+    bucket = world.bucket()
+    with world.settings(shard_bytes=1600):
+        job = world.extract(thousand, f"gs://{bucket}/a-*", f"gs://{bucket}/b-*")
+    assert job.destination_uri_file_counts == [3, 2]
+    assert len(world.names(bucket)) == 5
+
+
+def test_one_file_cannot_hold_too_much(world: World, thousand: str) -> None:
+    bucket = world.bucket()
+    with world.settings(shard_bytes=7999), pytest.raises(BadRequest, match="too large to be exported to a single file"):
+        world.extract(thousand, f"gs://{bucket}/x")
+    with world.settings(shard_bytes=8000):
+        world.extract(thousand, f"gs://{bucket}/x")
+
+
+def test_an_empty_table_gives_one_file_or_none(world: World) -> None:
+    name, bucket = world.dataset(), world.bucket()
+    world.sql(f"CREATE TABLE {name}.t (a INT64)")
+    job = world.extract(f"{name}.t", f"gs://{bucket}/*.csv")
+    assert job.destination_uri_file_counts == [1]
+    assert world.read(bucket, "000000000000.csv") == b"a\n"
+    for format_ in (JSON, AVRO, PARQUET):
+        world.exported(f"{name}.t", destination_format=format_)
+    with world.settings(empty_table_files=0):
+        job = world.extract(f"{name}.t", f"gs://{world.bucket()}/*.csv")
+    assert job.destination_uri_file_counts == [0]
+
+
+def test_objects_are_overwritten_and_old_shards_stay(world: World, thousand: str) -> None:
+    bucket = world.bucket()
+    with world.settings(shard_bytes=4000):
+        world.extract(thousand, f"gs://{bucket}/*")
+    before = len(world.read(bucket, "000000000000"))
+    world.extract(thousand, f"gs://{bucket}/*")
+    assert world.names(bucket) == ["000000000000", "000000000001"]
+    assert len(world.read(bucket, "000000000000")) > before
+
+
+def test_slashes_in_a_row_become_one(world: World, thousand: str) -> None:
+    bucket = world.bucket()
+    world.extract(thousand, f"gs://{bucket}/a//b///c.csv")
+    assert world.names(bucket) == ["a/b/c.csv"]
+
+
+def test_a_missing_bucket_fails_the_job(world: World, thousand: str) -> None:
+    with pytest.raises(NotFound, match="Not found: URI gs://no-such-bucket"):
+        world.extract(thousand, "gs://no-such-bucket/x")
+
+
+def test_nested_columns_are_refused_for_csv(world: World, nested: str) -> None:
+    with pytest.raises(BadRequest, match=r"Operation cannot be performed on a nested schema\. Field: r"):
+        world.exported(nested)
+
+
+def test_views_and_the_like_are_refused(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    world.sql(f"CREATE VIEW {name}.v AS SELECT a FROM {name}.t")
+    world.sql(f"CREATE MATERIALIZED VIEW {name}.m AS SELECT a FROM {name}.t")
+    for table, kind in (("v", "VIEW"), ("m", "MATERIALIZED_VIEW")):
+        job = world.extract(f"{name}.{table}", "gs://b/o", wait=False)
+        with pytest.raises(BadRequest, match=f"currently a {kind}"):
+            job.result()
+        assert job.error_result["reason"] == "invalid"
+
+
+def test_a_partition_decorator_takes_one_partition(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (d DATE, a INT64) PARTITION BY d")
+    world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01', 1), (DATE '2024-01-02', 2), (NULL, 3)")
+    found = {key: world.exported(f"{name}.t${key}") for key in ("20240101", "20240102", "20240103", "__NULL__")}
+    assert found == {
+        "20240101": b"d,a\n2024-01-01,1\n",
+        "20240102": b"d,a\n2024-01-02,2\n",
+        "20240103": b"d,a\n",
+        "__NULL__": b"d,a\n,3\n",
+    }
+    for wrong in ("2024", "x"):
+        with pytest.raises(BadRequest, match="Invalid partition key"):
+            world.exported(f"{name}.t${wrong}")
+
+
+@pytest.mark.parametrize(("unit", "key"), [("HOUR", "2024010110"), ("MONTH", "202401"), ("YEAR", "2024")])
+def test_partitions_may_be_of_any_length(world: World, unit: str, key: str) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64, ts TIMESTAMP) PARTITION BY TIMESTAMP_TRUNC(ts, {unit})")
+    world.sql(f"INSERT INTO {name}.t VALUES (1, TIMESTAMP '2024-01-01 10:00:00'), (2, TIMESTAMP '2023-02-02 11:00:00')")
+    assert world.exported(f"{name}.t${key}", print_header=False).startswith(b"1,")
+
+
+def test_integer_ranges_are_partitions(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY RANGE_BUCKET(a, GENERATE_ARRAY(0, 100, 10))")
+    world.sql(f"INSERT INTO {name}.t VALUES (5), (15), (500), (NULL)")
+    keys = ("0", "10", "__UNPARTITIONED__", "__NULL__")
+    found = [world.exported(f"{name}.t${key}", print_header=False) for key in keys]
+    assert found == [b"5\n", b"15\n", b"500\n", b"\n"]
+
+
+def test_a_table_without_partitions_has_no_partition_to_take(world: World, thousand: str) -> None:
+    with pytest.raises(BadRequest, match="not partitioned"):
+        world.exported(f"{thousand}$20240101")
+
+
+def test_a_time_decorator_gives_the_rows_of_that_moment(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
+    with world.settings(clock_offset_seconds=60):
+        world.sql(f"INSERT INTO {name}.t VALUES (2)")
+        world.sql(f"ALTER TABLE {name}.t ADD COLUMN b STRING")
+        assert world.exported(f"{name}.t@{moment}") == b"a\n1\n"
+        assert world.exported(f"{name}.t@-30000") == b"a\n1\n"
+        assert world.exported(f"{name}.t@0") == b"a\n1\n"
+        [(later,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
+        assert world.exported(f"{name}.t@{later}") == b"a,b\n1,\n2,\n"
+
+
+def test_both_decorators_work_together(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (d DATE) PARTITION BY d")
+    world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01'), (DATE '2024-01-02')")
+    [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
+    with world.settings(clock_offset_seconds=60):
+        world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01')")
+        assert world.exported(f"{name}.t$20240101@{moment}") == b"d\n2024-01-01\n"
+        assert world.exported(f"{name}.t$20240101") == b"d\n2024-01-01\n2024-01-01\n"
+
+
+def test_a_moment_outside_of_time_travel_is_refused(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    created = round(world.client.get_table(f"{name}.t").created.timestamp() * 1000)
+    with pytest.raises(BadRequest, match="Cannot read before"):
+        world.exported(f"{name}.t@{created - 1}")
+    with pytest.raises(BadRequest, match="in the future"):
+        world.exported(f"{name}.t@{created + 3_600_000}")
+    with world.settings(clock_offset_seconds=8 * 24 * 3600), pytest.raises(BadRequest, match="Cannot read before"):
+        world.exported(f"{name}.t@{created + 1}")
+
+
+def test_versions_older_than_a_week_are_forgotten_but_the_last_of_them(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    with world.settings(clock_offset_seconds=8 * 24 * 3600):
+        world.sql(f"INSERT INTO {name}.t VALUES (2)")
+        assert world.exported(f"{name}.t@-3600000") == b"a\n1\n"
+
+
+def test_the_project_of_the_table_is_part_of_its_name(world: World, thousand: str) -> None:
+    dataset, _, _ = thousand.partition(".")
+    message = f"Not found: Table {PROJECT}:{dataset}.nope was not found in location US"
+    with pytest.raises(NotFound, match=message):
+        world.exported(f"{dataset}.nope")

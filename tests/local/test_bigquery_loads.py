@@ -1,0 +1,174 @@
+"""Load jobs: from objects and from files that the request brings along."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.api_core.exceptions import BadRequest, Conflict, NotFound
+from google.cloud import bigquery
+
+from local.bigquery_server import PROJECT, World, finish, serve_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with serve_world() as world:
+        yield world
+
+
+@pytest.fixture
+def table(world: World) -> str:
+    return f"{PROJECT}.{world.dataset()}.t"
+
+
+def fields(*pairs: str) -> list[bigquery.SchemaField]:
+    return [bigquery.SchemaField(*pair.split()) for pair in pairs]
+
+
+def load(world: World, table: str, data: bytes, **options: Any) -> Any:
+    config = bigquery.LoadJobConfig(**options)
+    return finish(world.client.load_table_from_file(io.BytesIO(data), table, size=len(data), job_config=config))
+
+
+def rows(world: World, table: str) -> list[tuple[Any, ...]]:
+    return world.sql(f"SELECT * FROM `{table}` ORDER BY 1")
+
+
+def test_csv_is_loaded_by_its_schema(world: World, table: str) -> None:
+    data = b'a,s,ts,raw\n1,"x\ny",2024-01-01 00:00:00 UTC,YWJj\n2,"",,\n3,,,\n'
+    job = load(
+        world, table, data, skip_leading_rows=1, allow_quoted_newlines=True,
+        schema=fields("a INT64", "s STRING", "ts TIMESTAMP", "raw BYTES"),
+    )  # fmt: skip
+    assert (job.output_rows, job.input_files, job.input_file_bytes) == (3, 1, len(data))
+    found = world.sql(f"SELECT a, s, UNIX_SECONDS(ts), raw FROM `{table}` ORDER BY a")
+    assert found == [(1, "x\ny", 1704067200, b"abc"), (2, "", None, None), (3, None, None, None)]
+
+
+def test_a_null_marker_stands_for_null(world: World, table: str) -> None:
+    schema = fields("a INT64", "s STRING")
+    load(world, table, b"1;NA\nNA;x\n", null_marker="NA", field_delimiter=";", schema=schema)
+    assert sorted(rows(world, table), key=str) == [(1, None), (None, "x")]
+
+
+def test_a_schema_can_be_detected(world: World, table: str) -> None:
+    load(
+        world,
+        table,
+        b"a,b,t\n1,x,2013-01-01T10:00:00Z\nNA,y,\n",
+        autodetect=True,
+        skip_leading_rows=1,
+        null_marker="NA",
+    )
+    assert [field.name for field in world.client.get_table(table).schema] == ["a", "b", "t"]
+    assert world.client.get_table(table).num_rows == 2
+
+
+def test_json_is_loaded_with_nested_values(world: World, table: str) -> None:
+    schema = [
+        *fields("id INT64", "n NUMERIC", "tags STRING REPEATED"),
+        bigquery.SchemaField("r", "STRUCT", fields=fields("x INT64", "when TIMESTAMP")),
+    ]
+    data = b'{"id": "1", "n": 1.5, "tags": ["a"], "r": {"x": "2", "when": "2024-01-01 00:00:00 UTC"}}\n{"id": 2}\n'
+    load(world, table, data, source_format="NEWLINE_DELIMITED_JSON", schema=schema)
+    first, second = rows(world, table)
+    assert first[:3] == (1, Decimal("1.5"), ["a"])
+    assert (first[3]["x"], first[3]["when"].year) == (2, 2024)
+    assert second == (2, None, [], None)
+
+
+@pytest.mark.parametrize("format_", ["CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"])
+def test_what_was_extracted_can_be_loaded_again(world: World, table: str, format_: str) -> None:
+    world.sql(f"""
+        CREATE TABLE `{table}` AS SELECT 1 AS i, 'ä"<' AS s, 1.5 AS f, TRUE AS b, b'abc' AS raw, NUMERIC '1.25' AS n,
+        DATE '2024-01-01' AS d, TIME '01:02:03' AS tm, DATETIME '2024-01-01 01:02:03.5' AS dt,
+        TIMESTAMP '2024-01-01 01:02:03.25 UTC' AS ts, JSON '{{"a":1}}' AS j, CAST('1.5' AS BIGNUMERIC) AS big
+    """)
+    bucket, copy = world.bucket(), f"{table}_copy"
+    name = table.partition(".")[2]
+    world.extract(name, f"gs://{bucket}/*", destination_format=format_)
+    config = bigquery.LoadJobConfig(source_format=format_, schema=world.client.get_table(table).schema)
+    if format_ == "CSV":
+        config.skip_leading_rows = 1
+    finish(world.client.load_table_from_uri(f"gs://{bucket}/*", copy, job_config=config))
+    assert rows(world, copy) == rows(world, table)
+    assert world.client.get_table(copy).num_bytes == world.client.get_table(table).num_bytes
+
+
+@pytest.mark.parametrize("format_", ["AVRO", "PARQUET"])
+def test_files_that_know_their_schema_need_none(world: World, table: str, format_: str) -> None:
+    world.sql(f"CREATE TABLE `{table}` AS SELECT 1 AS a, [1, 2] AS l, STRUCT('x' AS y) AS r, CURRENT_TIMESTAMP() AS t")
+    bucket = world.bucket()
+    world.extract(table.partition(".")[2], f"gs://{bucket}/x", destination_format=format_)
+    config = bigquery.LoadJobConfig(source_format=format_)
+    finish(world.client.load_table_from_uri(f"gs://{bucket}/x", f"{table}_copy", job_config=config))
+    assert rows(world, f"{table}_copy") == rows(world, table)
+
+
+def test_dispositions_decide_what_becomes_of_the_old_rows(world: World, table: str) -> None:
+    schema = fields("a INT64")
+    load(world, table, b"1\n", schema=schema)
+    load(world, table, b"2\n")
+    assert rows(world, table) == [(1,), (2,)]
+    with pytest.raises(Conflict, match="Already Exists"):
+        load(world, table, b"3\n", write_disposition="WRITE_EMPTY")
+    created = world.client.get_table(table).created
+    load(world, table, b"x\n", schema=fields("s STRING"), write_disposition="WRITE_TRUNCATE")
+    assert rows(world, table) == [("x",)]
+    assert world.client.get_table(table).created == created
+    with pytest.raises(NotFound):
+        load(world, f"{table}_new", b"1\n", schema=schema, create_disposition="CREATE_NEVER")
+
+
+def test_a_partition_can_be_replaced(world: World, table: str) -> None:
+    schema = fields("d DATE", "a INT64")
+    partitioning = bigquery.TimePartitioning(field="d")
+    load(world, table, b"2024-01-01,1\n2024-01-02,2\n", schema=schema, time_partitioning=partitioning)
+    load(world, f"{table}$20240101", b"2024-01-01,9\n", write_disposition="WRITE_TRUNCATE")
+    assert [row[1] for row in rows(world, table)] == [9, 2]
+
+
+def test_arrival_partitions_can_be_chosen(world: World, table: str) -> None:
+    schema = fields("a INT64")
+    load(world, f"{table}$20240101", b"1\n", schema=schema, time_partitioning=bigquery.TimePartitioning())
+    assert world.exported(f"{table.partition('.')[2]}$20240101", print_header=False) == b"1\n"
+    assert world.exported(f"{table.partition('.')[2]}$20240102", print_header=False) == b""
+
+
+def test_gzipped_files_are_loaded_as_they_are(world: World, table: str) -> None:
+    load(world, table, gzip.compress(b"1\n2\n"), schema=fields("a INT64"))
+    assert rows(world, table) == [(1,), (2,)]
+
+
+def test_large_files_come_in_parts(world: World, table: str) -> None:
+    data = b"".join(b"%d,%s\n" % (number, b"x" * 100) for number in range(20_000))
+    config = bigquery.LoadJobConfig(schema=fields("a INT64", "s STRING"))
+    file = io.BytesIO(data)
+    finish(world.client.load_table_from_file(file, table, job_config=config))
+    assert world.sql(f"SELECT count(*), max(a) FROM `{table}`") == [(20_000, 19_999)]
+
+
+def test_a_wrong_value_fails_the_job(world: World, table: str) -> None:
+    with pytest.raises(BadRequest, match="Error while reading data"):
+        load(world, table, b"x\n", schema=fields("a INT64"))
+    with pytest.raises(NotFound):
+        world.client.get_table(table)
+
+
+def test_a_required_column_takes_no_null(world: World, table: str) -> None:
+    with pytest.raises(BadRequest, match="Required field a cannot be null"):
+        load(world, table, b",x\n", schema=fields("a INT64 REQUIRED", "s STRING"))
+
+
+def test_a_missing_object_fails_the_job(world: World, table: str) -> None:
+    config = bigquery.LoadJobConfig(schema=fields("a INT64"))
+    for uri in (f"gs://{world.bucket()}/none-*", "gs://no-such-bucket/x"):
+        with pytest.raises(NotFound, match="Not found: URI"):
+            finish(world.client.load_table_from_uri(uri, table, job_config=config))

@@ -1,0 +1,255 @@
+"""Queries: statements, types, parameters, time travel, dry runs and EXPORT DATA."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.api_core.exceptions import BadRequest, NotFound
+from google.cloud import bigquery
+
+from local.bigquery_server import PROJECT, World, finish, serve_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with serve_world() as world:
+        yield world
+
+
+@pytest.fixture
+def table(world: World) -> str:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS s UNION ALL SELECT 2, 'y'")
+    return f"{name}.t"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1", 1),
+        ("1.5", 1.5),
+        ("7 / 2", 3.5),
+        ("'x'", "x"),
+        ("b'x'", b"x"),
+        ("TRUE", True),
+        ("NULL", None),
+        ("NUMERIC '1.10'", Decimal("1.1")),
+        ("CAST('1.5' AS BIGNUMERIC)", Decimal("1.5")),
+        ("DATE '2024-01-31'", date(2024, 1, 31)),
+        ("TIMESTAMP '2024-01-01 00:00:00+01:00'", datetime(2023, 12, 31, 23, tzinfo=UTC)),
+        ("TIMESTAMP_MILLIS(1500)", datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)),
+        ("[1, 2]", [1, 2]),
+        ("STRUCT(1 AS a, 'x' AS b)", {"a": 1, "b": "x"}),
+        ("JSON '[1]'", [1]),
+    ],
+)
+def test_values_arrive_in_their_types(world: World, expression: str, value: Any) -> None:
+    assert world.sql(f"SELECT {expression} AS v") == [(value,)]
+
+
+def test_nameless_columns_are_numbered(world: World) -> None:
+    rows = world.client.query_and_wait("SELECT 1, 2 AS b, 3")
+    assert [field.name for field in rows.schema] == ["f0_", "b", "f1_"]
+
+
+def test_the_clock_is_that_of_the_server(world: World) -> None:
+    with world.settings(clock_offset_seconds=-3600):
+        [(now,)] = world.sql("SELECT CURRENT_TIMESTAMP()")
+    assert 3500 < (datetime.now(UTC) - now).total_seconds() < 3700
+
+
+def test_names_may_be_quoted_whole_or_in_parts(world: World, table: str) -> None:
+    dataset, _, name = table.partition(".")
+    for text in (f"`{PROJECT}.{dataset}.{name}`", f"`{PROJECT}`.{dataset}.{name}", f"{PROJECT}.{dataset}.`{name}`"):
+        assert world.sql(f"SELECT count(*) FROM {text}") == [(2,)]
+    config = bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{dataset}")
+    assert world.sql(f"SELECT {name}.a FROM {name} ORDER BY 1", job_config=config) == [(1,), (2,)]
+    assert world.sql(f"WITH t AS (SELECT a FROM {table} AS inside) SELECT sum(a) FROM t") == [(3,)]
+
+
+def test_parameters_are_named_or_positional(world: World, table: str) -> None:
+    named = bigquery.QueryJobConfig(
+        query_parameters=[
+            bigquery.ScalarQueryParameter("s", "STRING", "y"),
+            bigquery.ArrayQueryParameter("all", "INT64", [1, 2]),
+        ]
+    )
+    assert world.sql(f"SELECT a FROM {table} WHERE s = @s AND a IN UNNEST(@all)", job_config=named) == [(2,)]
+    positional = bigquery.QueryJobConfig(query_parameters=[bigquery.ScalarQueryParameter(None, "INT64", 1)])
+    assert world.sql(f"SELECT s FROM {table} WHERE a = ?", job_config=positional) == [("x",)]
+
+
+def test_rows_are_changed_by_dml(world: World, table: str) -> None:
+    job = world.client.query(f"INSERT INTO {table} (a, s) VALUES (3, 'z')")
+    job.result()
+    assert (job.num_dml_affected_rows, job.statement_type) == (1, "INSERT")
+    world.sql(f"UPDATE {table} SET s = 'new' WHERE a = 1")
+    world.sql(f"DELETE FROM {table} WHERE a = 2")
+    assert world.sql(f"SELECT a, s FROM {table} ORDER BY a") == [(1, "new"), (3, "z")]
+    merge = "WHEN MATCHED THEN UPDATE SET s = n.s WHEN NOT MATCHED THEN INSERT (a, s) VALUES (n.a, n.s)"
+    world.sql(f"MERGE {table} o USING (SELECT 3 AS a, 'm' AS s UNION ALL SELECT 4, 'n') n ON o.a = n.a {merge}")
+    assert world.sql(f"SELECT a, s FROM {table} ORDER BY a") == [(1, "new"), (3, "m"), (4, "n")]
+    world.sql(f"TRUNCATE TABLE {table}")
+    assert world.sql(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_a_failed_change_changes_nothing(world: World, table: str) -> None:
+    with pytest.raises(BadRequest):
+        world.sql(f"INSERT INTO {table} (a) SELECT CAST(s AS INT64) FROM {table}")
+    assert world.client.get_table(table).num_rows == 2
+
+
+def test_tables_are_created_and_dropped(world: World, table: str) -> None:
+    copy = f"{table}_copy"
+    world.sql(f"CREATE TABLE {copy} PARTITION BY d CLUSTER BY a AS SELECT a, DATE '2024-01-01' AS d FROM {table}")
+    found = world.client.get_table(copy)
+    assert (found.num_rows, found.time_partitioning.field, found.clustering_fields) == (2, "d", ["a"])
+    world.sql(f"CREATE TABLE IF NOT EXISTS {copy} (b INT64)")
+    world.sql(f"CREATE OR REPLACE TABLE {copy} AS SELECT 'only' AS one")
+    assert world.sql(f"SELECT * FROM {copy}") == [("only",)]
+    world.sql(f"DROP TABLE {copy}")
+    with pytest.raises(NotFound):
+        world.sql(f"SELECT * FROM {copy}")
+    world.sql(f"DROP TABLE IF EXISTS {copy}")
+
+
+def test_a_dataset_can_be_created_by_sql(world: World) -> None:
+    world.sql("CREATE SCHEMA by_sql OPTIONS (location = 'EU')")
+    assert world.client.get_dataset("by_sql").location == "EU"
+    world.sql("DROP SCHEMA by_sql", location="EU")
+
+
+def test_a_view_is_read_as_its_query(world: World, table: str) -> None:
+    world.sql(f"CREATE VIEW {table}_view AS SELECT a + 1 AS b FROM {table}")
+    assert world.sql(f"SELECT sum(b) FROM {table}_view") == [(5,)]
+    world.sql(f"INSERT INTO {table} VALUES (3, 'z')")
+    assert world.sql(f"SELECT sum(b) FROM {table}_view") == [(9,)]
+
+
+def test_time_travel_reads_an_earlier_state(world: World, table: str) -> None:
+    [(moment,)] = world.sql("SELECT CURRENT_TIMESTAMP()")
+    with world.settings(clock_offset_seconds=60):
+        world.sql(f"DELETE FROM {table} WHERE TRUE")
+        clause = f"FOR SYSTEM_TIME AS OF TIMESTAMP '{moment.isoformat(sep=' ')}'"
+        assert world.sql(f"SELECT count(*) FROM {table} {clause}") == [(2,)]
+        assert world.sql(f"SELECT count(*) FROM {table} AS o {clause} JOIN {table} AS n ON o.a = n.a") == [(0,)]
+        earlier = "FOR SYSTEM_TIME AS OF TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 30 SECOND)"
+        assert world.sql(f"SELECT count(*) FROM {table} {earlier}") == [(2,)]
+
+
+def test_arrival_time_is_a_hidden_column(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY _PARTITIONDATE")
+    world.sql(f"INSERT INTO {name}.t (a) VALUES (1)")
+    assert world.sql(f"SELECT * FROM {name}.t") == [(1,)]
+    [(a, day)] = world.sql(f"SELECT *, _PARTITIONDATE AS day FROM {name}.t WHERE _PARTITIONTIME IS NOT NULL")
+    assert (a, day) == (1, datetime.now(UTC).date())
+    assert world.exported(f"{name}.t${day:%Y%m%d}") == b"a\n1\n"
+
+
+def test_bytes_are_told_and_billed(world: World, table: str) -> None:
+    job = world.client.query(f"SELECT a FROM {table}")
+    job.result()
+    assert (job.total_bytes_processed, job.total_bytes_billed) == (2 * 8 + 2 * 3, 10 << 20)
+
+
+def test_a_dry_run_tells_bytes_and_leaves_no_job(world: World, table: str) -> None:
+    before = len(list(world.client.list_jobs()))
+    config = bigquery.QueryJobConfig(dry_run=True)
+    job = world.client.query(f"SELECT a FROM {table}", job_config=config)
+    assert (job.total_bytes_processed, job.state) == (22, "DONE")
+    assert [field.name for field in job.schema] == ["a"]
+    world.client.query(f"DROP TABLE {table}", job_config=config)
+    assert world.client.get_table(table).num_rows == 2
+    assert len(list(world.client.list_jobs())) == before
+    with pytest.raises(BadRequest, match="Unrecognized name"):
+        world.client.query(f"SELECT nope FROM {table}", job_config=config)
+
+
+def test_results_come_in_pages(world: World) -> None:
+    text = "SELECT i FROM UNNEST(GENERATE_ARRAY(1, 25)) AS i ORDER BY i"
+    rows = world.client.query(text).result(page_size=10)
+    assert [len(list(page)) for page in rows.pages] == [10, 10, 5]
+    assert [row.i for row in world.client.query_and_wait(text, page_size=10)] == list(range(1, 26))
+
+
+def test_a_result_can_go_into_a_table(world: World, table: str) -> None:
+    target = f"{PROJECT}.{table}_result"
+    config = bigquery.QueryJobConfig(destination=target, write_disposition="WRITE_TRUNCATE")
+    for _ in range(2):
+        world.client.query(f"SELECT a FROM {table}", job_config=config).result()
+    assert world.client.get_table(target).num_rows == 2
+
+
+def test_a_script_does_its_statements_in_turn(world: World, table: str) -> None:
+    assert world.sql(f"INSERT INTO {table} VALUES (3, 'z'); SELECT count(*) FROM {table}") == [(3,)]
+
+
+def test_a_syntax_error_is_an_invalid_query(world: World) -> None:
+    with pytest.raises(BadRequest, match="Syntax error") as caught:
+        world.client.query("SELEC 1").result()
+    assert caught.value.errors[0]["reason"] == "invalidQuery"
+
+
+def export(world: World, table: str, options: str) -> Any:
+    return finish(world.client.query(f"EXPORT DATA OPTIONS ({options}) AS SELECT * FROM {table} ORDER BY a"))
+
+
+def test_export_data_writes_a_query_without_a_header(world: World, table: str) -> None:
+    bucket = world.bucket()
+    job = export(world, table, f"uri='gs://{bucket}/x-*.csv', format='CSV'")
+    assert job._properties["statistics"]["query"]["exportDataStatistics"] == {"fileCount": "1", "rowCount": "2"}
+    assert job.statement_type == "EXPORT_DATA"
+    assert world.read(bucket, "x-000000000000.csv") == b"1,x\n2,y\n"
+
+
+def test_export_data_reads_views_and_earlier_moments(world: World, table: str) -> None:
+    bucket = world.bucket()
+    world.sql(f"CREATE VIEW {table}_v AS SELECT a FROM {table}")
+    export(world, f"{table}_v", f"uri='gs://{bucket}/*', format='JSON'")
+    assert world.read(bucket, "000000000000") == b'{"a":"1"}\n{"a":"2"}\n'
+
+
+def test_export_data_overwrites_only_if_asked(world: World, table: str) -> None:
+    bucket = world.bucket()
+    options = f"uri='gs://{bucket}/*', format='CSV', header=true, field_delimiter=';'"
+    export(world, table, options)
+    with pytest.raises(BadRequest, match="not empty"):
+        export(world, table, options)
+    export(world, table, f"{options}, overwrite=true")
+    assert world.read(bucket, "000000000000") == b"a;s\n1;x\n2;y\n"
+
+
+def test_export_data_shards_by_size(world: World, table: str) -> None:
+    bucket = world.bucket()
+    with world.settings(shard_bytes=11):
+        job = export(world, table, f"uri='gs://{bucket}/*', format='PARQUET', compression='ZSTD'")
+    statistics = job._properties["statistics"]["query"]["exportDataStatistics"]
+    assert statistics == {"fileCount": "2", "rowCount": "2"}
+    assert len(world.names(bucket)) == 2
+
+
+def test_export_data_needs_a_wildcard(world: World, table: str) -> None:
+    with pytest.raises(BadRequest, match="wild card"):
+        export(world, table, "uri='gs://b/x', format='CSV'")
+
+
+def test_an_external_table_is_read_from_its_files(world: World) -> None:
+    name, bucket = world.dataset(), world.bucket()
+    world.storage.bucket(bucket).blob("in/1.csv").upload_from_string("a,s\n1,x\n2,y\n")
+    table = bigquery.Table(f"{PROJECT}.{name}.x")
+    table.schema = [bigquery.SchemaField("a", "INT64"), bigquery.SchemaField("s", "STRING")]
+    config = bigquery.ExternalConfig("CSV")
+    config.source_uris = [f"gs://{bucket}/in/*.csv"]
+    config.csv_options.skip_leading_rows = 1
+    table.external_data_configuration = config
+    world.client.create_table(table)
+    assert world.sql(f"SELECT sum(a) FROM {name}.x") == [(3,)]
+    export(world, f"{name}.x", f"uri='gs://{bucket}/out/*', format='CSV'")
+    assert world.read(bucket, "out/000000000000") == b"1,x\n2,y\n"

@@ -1,0 +1,235 @@
+"""Counting, faults and latency around a stand-in."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import googleapiclient
+import pytest
+import requests
+from google.api_core.exceptions import ServiceUnavailable, TooManyRequests
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from bqdump_local.control import bigquery_operation, storage_operation
+from local.storage_server import Http, path_of, storage_client, storage_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUCKET = "controlled"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with storage_server() as address, Http(address) as http:
+        http.bucket(BUCKET)
+        yield address
+
+
+@pytest.fixture
+def http(address: str) -> Iterator[Http]:
+    with Http(address) as http:
+        http.put(BUCKET, "present")
+        http.call("DELETE", "/_local/requests").raise_for_status()
+        yield http
+        http.call("DELETE", "/_local/faults").raise_for_status()
+
+
+@pytest.fixture
+def bucket(address: str) -> Iterator[Any]:
+    client = storage_client(address)
+    yield client.bucket(BUCKET)
+    client.close()
+
+
+def faults(http: Http, *rules: dict[str, Any], seed: int = 0) -> None:
+    http.call("PUT", "/_local/faults", json={"rules": rules, "seed": seed}).raise_for_status()
+
+
+def counts(http: Http) -> dict[str, Any]:
+    resource: dict[str, Any] = http.call("GET", "/_local/requests").json()
+    return resource
+
+
+def test_a_server_tells_that_it_is_up(http: Http) -> None:
+    assert http.call("GET", "/_local/health").json() == {"service": "storage", "status": "ok"}
+
+
+def test_requests_are_counted_by_operation(http: Http, bucket: Any) -> None:
+    blob = bucket.blob("counted")
+    blob.upload_from_string(b"x")
+    blob.reload()
+    blob.download_as_bytes()
+    blob.delete()
+    list(bucket.list_blobs())
+    expected = {
+        "storage.objects.insert": 1,
+        "storage.objects.get": 2,
+        "storage.objects.delete": 1,
+        "storage.objects.list": 1,
+    }
+    assert counts(http) == {"service": "storage", "requests": expected, "batched": {}, "injected": {}}
+    assert http.call("DELETE", "/_local/requests").json()["requests"] == expected
+    assert counts(http)["requests"] == {}
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_fault_answers_in_the_form_of_the_api_and_does_nothing(http: Http, status: int) -> None:
+    faults(http, {"operation": r"^storage\.objects\.insert$", "status": status})
+    response = http.upload(BUCKET, "never")
+    assert response.status_code == response.json()["error"]["code"] == status
+    assert "retry-after" not in response.headers
+    assert http.call("GET", path_of(BUCKET, "never")).status_code == 404
+
+
+def test_official_clients_raise_what_the_fault_means(http: Http, bucket: Any) -> None:
+    faults(http, {"status": 503, "times": 1}, {"status": 429, "times": 1})
+    with pytest.raises(ServiceUnavailable):
+        bucket.blob("present").reload(retry=None)
+    with pytest.raises(TooManyRequests):
+        bucket.blob("present").reload(retry=None)
+    bucket.blob("present").reload(retry=None)
+
+
+def test_official_clients_retry_through_faults(http: Http, bucket: Any) -> None:
+    faults(http, {"status": 503, "times": 1}, {"status": "reset", "times": 1})
+    bucket.blob("present").reload(retry=DEFAULT_RETRY.with_delay(initial=0.01))
+    assert counts(http)["requests"] == {"storage.objects.get": 3}
+
+
+def test_accepted_but_answered_503(http: Http) -> None:
+    faults(http, {"operation": "insert", "status": 503, "times": 1, "after": True})
+    assert http.upload(BUCKET, "accepted", b"stored", ifGenerationMatch=0).status_code == 503
+    assert http.call("GET", path_of(BUCKET, "accepted"), params={"alt": "media"}).content == b"stored"
+    # What a client meets that simply tries again.
+    assert http.upload(BUCKET, "accepted", b"stored", ifGenerationMatch=0).status_code == 412
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_reset_closes_the_connection_without_an_answer(http: Http, after: bool) -> None:
+    name = f"reset-{after}"
+    faults(http, {"operation": "insert", "status": "reset", "times": 1, "after": after})
+    with pytest.raises(requests.exceptions.ConnectionError):
+        http.upload(BUCKET, name)
+    assert http.call("GET", path_of(BUCKET, name)).status_code == (200 if after else 404)
+    assert http.upload(BUCKET, name).status_code == 200
+
+
+def test_a_fault_takes_in_a_large_body_before_it_answers(http: Http) -> None:
+    faults(http, {"operation": "insert", "status": 503, "times": 1})
+    assert http.upload(BUCKET, "large", b"x" * 20_000_000).status_code == 503
+
+
+def test_a_rule_may_choose_by_decoded_path_and_query(http: Http) -> None:
+    faults(http, {"path": "/o/sp ace/é.*generation=7", "status": 500})
+    path = path_of(BUCKET, "sp ace/é")
+    assert http.call("GET", path, params={"generation": 7}).status_code == 500
+    assert http.call("GET", path, params={"generation": 8}).status_code == 404
+
+
+def test_times_limits_how_often_a_rule_hits(http: Http) -> None:
+    faults(http, {"operation": "get", "status": 503, "times": 2})
+    statuses = [http.call("GET", path_of(BUCKET, "present")).status_code for _ in range(4)]
+    assert statuses == [503, 503, 200, 200]
+    assert counts(http)["injected"] == {"storage.objects.get": 2}
+    assert http.call("GET", "/_local/faults").json()["rules"][0]["times"] == 0
+
+
+def test_probability_follows_the_seed(http: Http) -> None:
+    def run(seed: int) -> list[int]:
+        faults(http, {"status": 503, "probability": 0.5}, seed=seed)
+        return [http.call("GET", path_of(BUCKET, "present")).status_code for _ in range(40)]
+
+    first = run(1)
+    assert set(first) == {200, 503}
+    assert run(1) == first
+    assert run(2) != first
+
+
+def test_latency_alone_delays_and_lets_the_request_pass(http: Http) -> None:
+    faults(http, {"operation": "get", "seconds": 0.05})
+    started = time.monotonic()
+    assert http.call("GET", path_of(BUCKET, "present")).status_code == 200
+    assert time.monotonic() - started >= 0.05
+    assert counts(http)["injected"] == {}
+
+
+def test_faults_can_be_read_and_removed(http: Http) -> None:
+    faults(http, {"operation": "get", "status": 503}, seed=4)
+    rule = {
+        "operation": "get",
+        "path": "",
+        "status": 503,
+        "probability": 1.0,
+        "times": None,
+        "seconds": 0.0,
+        "after": False,
+    }
+    assert http.call("GET", "/_local/faults").json() == {"rules": [rule], "seed": 4}
+    assert http.call("DELETE", "/_local/faults").json() == {"rules": [], "seed": 0}
+    assert http.call("GET", path_of(BUCKET, "present")).ok
+
+
+@pytest.mark.parametrize(
+    "rule", [{"operation": "("}, {"status": "explode"}, {"status": 200}, {"statsu": 503}, {"times": "many"}], ids=str
+)
+def test_rules_that_cannot_work_are_refused(http: Http, rule: dict[str, Any]) -> None:
+    assert http.call("PUT", "/_local/faults", json={"rules": [rule]}).status_code == 400
+    assert http.call("GET", "/_local/faults").json()["rules"] == []
+
+
+def methods(document: str) -> Iterator[tuple[str, str, str]]:
+    """Every method of an API's discovery document: its id, HTTP verb, and a path with names filled in."""
+    folder = Path(googleapiclient.__file__).parent / "discovery_cache/documents"
+    api = json.loads((folder / f"{document}.json").read_text())
+    for resource in api["resources"].values():
+        for method in resource.get("methods", {}).values():
+            path = method.get("flatPath", method["path"])
+            parts = ["x" if part.startswith("{") and "}:" not in part else part for part in path.split("/")]
+            parts = ["x:" + part.partition("}:")[2] if "}:" in part else part for part in parts]
+            yield method["id"], method["httpMethod"], f"/{api['servicePath']}{'/'.join(parts)}"
+
+
+OWN = {"storage.buckets", "storage.objects"}
+OTHER = ("relocate", "restore", "Restore", "lock", "Layout", "IamP", "Context", "watch", "objects.testIam")
+
+
+@pytest.mark.parametrize(("identifier", "verb", "path"), list(methods("bigquery.v2")))
+def test_bigquery_requests_have_the_names_of_the_api(identifier: str, verb: str, path: str) -> None:
+    assert bigquery_operation(verb, path + "?alt=json") == identifier
+
+
+@pytest.mark.parametrize(
+    ("identifier", "verb", "path"),
+    [
+        method
+        for method in methods("storage.v1")
+        if method[0].rpartition(".")[0] in OWN and not any(word in method[0] for word in OTHER)
+    ],
+)
+def test_storage_requests_have_the_names_of_the_api(identifier: str, verb: str, path: str) -> None:
+    assert storage_operation(verb, path + "?alt=json") == identifier
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "operation"),
+    [
+        ("POST", "/upload/storage/v1/b/x/o?uploadType=multipart", "storage.objects.insert"),
+        ("PUT", "/upload/storage/v1/b/x/o?upload_id=1", "storage.objects.insert"),
+        ("GET", "/download/storage/v1/b/x/o/a%2Fb?alt=media", "storage.objects.get"),
+        ("POST", "/batch/storage/v1", "storage.batch"),
+        ("GET", "/favicon.ico", "storage.other"),
+    ],
+)
+def test_storage_media_and_batches_have_names(verb: str, path: str, operation: str) -> None:
+    assert storage_operation(verb, path) == operation
+
+
+def test_bigquery_uploads_are_job_inserts() -> None:
+    assert bigquery_operation("POST", "/upload/bigquery/v2/projects/p/jobs?uploadType=multipart") == (
+        "bigquery.jobs.insert"
+    )
+    assert bigquery_operation("GET", "/") == "bigquery.other"

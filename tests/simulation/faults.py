@@ -1,0 +1,250 @@
+"""The two ports as one process sees them: over a network that is slow and loses things.
+
+A request travels, is carried out at one instant (a batch: one item after the other), and its answer travels back.
+On the way it may be lost, delivered late, answered to nobody, or be the last thing that its process does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
+from bqdump.ports import BucketInfo, Copy, ExtractRequest, Job, Note, ObjectInfo, Stored
+from simulation.laws import Laws
+from simulation.process import Outside, Process
+from simulation.trace import Trace
+from simulation.weather import Dice, Fate
+
+Result = TypeVar("Result")
+
+
+class Network(NamedTuple):
+    """One process's way to the services."""
+
+    process: Process
+    dice: Dice
+    trace: Trace
+
+    async def call(
+        self, operation: str, subject: str, carry_out: Callable[[], Awaitable[Result]], *, changes: bool = False
+    ) -> Result:
+        """The answer to one request, if it and its answer arrive."""
+        await self.travel(carry_out if changes else None)
+        fate = self.dice.fate()
+        self.trace.add(self.process.name, operation, subject, "" if fate is Fate.ANSWERED else fate.name)
+        if fate is Fate.LATE and changes:
+            self._deliver_later(carry_out)
+        if fate in (Fate.LOST, Fate.LATE):
+            raise UnavailableError(operation, subject, "it did not arrive")
+        if fate is Fate.CRASH_BEFORE:
+            self.crash()
+        try:
+            result = await carry_out()
+        except BqdumpError as error:
+            self.trace.add(self.process.name, operation, subject, type(error).__name__)
+            raise
+        if fate is Fate.CRASH_AFTER:
+            self.crash()
+        await self.travel(None)
+        if fate is Fate.UNANSWERED:
+            raise UnavailableError(operation, subject, "its answer was lost")
+        return result
+
+    async def travel(self, cargo: Callable[[], Awaitable[object]] | None) -> None:
+        """Take some time. Where the caller goes away meanwhile, `cargo` may be carried out all the same."""
+        if self.process.dead:
+            raise asyncio.CancelledError
+        try:
+            if seconds := self.dice.latency():
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if cargo and self.dice.delivered():
+                self._deliver_later(cargo)
+            raise
+        if self.process.dead:
+            raise asyncio.CancelledError
+
+    def crash(self) -> None:
+        """End the process here and now."""
+        self.process.kill()
+        raise asyncio.CancelledError
+
+    def _deliver_later(self, carry_out: Callable[[], Awaitable[object]]) -> None:
+        async def deliver() -> None:
+            await asyncio.sleep(self.dice.latency())
+            self.trace.add(self.process.name, "(late)", "", "")
+            await carry_out()
+
+        with Outside():
+            asyncio.get_running_loop().create_task(deliver())
+
+
+class FaultyStore:
+    """An ObjectStore over such a network; every change is shown to the laws at the instant it happens."""
+
+    def __init__(self, store: MemoryStore, network: Network, laws: Laws) -> None:
+        self._store, self._network, self._laws = store, network, laws
+        self.url = store.url
+
+    async def describe(self) -> BucketInfo:
+        """See ObjectStore."""
+        return await self._network.call("describe", "", self._store.describe)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+        return await self._network.call("stat", name, lambda: self._store.stat(name))
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore."""
+        return await self._network.call("read", name, lambda: self._store.read(name, start, length))
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return await self._write(name, lambda: self._store.write(name, data, expect))
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return await self._write(name, lambda: self._store.write_note(name, data, expect))
+
+    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+        """See ObjectStore."""
+        async for page in self._listed("notes", prefix, self._store.notes(prefix)):
+            yield page
+
+    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+        """See ObjectStore."""
+        async for page in self._listed("objects", prefix, self._store.objects(prefix)):
+            yield page
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """See ObjectStore."""
+
+        async def one(wish: Copy) -> ObjectInfo | BqdumpError:
+            before = self._store.peek(wish.target)
+            [result] = await self._store.copy([wish], origin)
+            if isinstance(result, ObjectInfo):
+                self._laws.copied(self._network.process.run, wish, before, result)
+            return result
+
+        return await self._batch("copy", [(wish.target, wish) for wish in copies], one)
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+
+        async def one(wish: tuple[str, int]) -> bool | BqdumpError:
+            before = self._store.peek(wish[0])
+            [result] = await self._store.delete([wish])
+            if result is True and before is not None:
+                self._laws.deleted(self._network.process.run, before[1])
+            return result
+
+        return await self._batch("delete", [(wish[0], wish) for wish in objects], one)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def _write(self, name: str, carry_out: Callable[[], Awaitable[int]]) -> int:
+        async def write() -> int:
+            before = self._store.peek(name)
+            generation = await carry_out()
+            self._laws.written(self._network.process.run, name, before)
+            return generation
+
+        return await self._network.call("write", name, write, changes=True)
+
+    async def _listed(
+        self, operation: str, prefix: str, listing: AsyncIterator[list[Result]]
+    ) -> AsyncIterator[list[Result]]:
+        while (page := await self._network.call(operation, prefix, lambda: _next(listing))) is not None:
+            yield page
+
+    async def _batch(
+        self,
+        operation: str,
+        wishes: list[tuple[str, Result]],
+        one: Callable[[Result], Awaitable[Answer | BqdumpError]],
+    ) -> list[Answer | BqdumpError]:
+        """Carry out one item after the other, in any order; each item may fail by itself."""
+        if not wishes:
+            return []
+        network, dice = self._network, self._network.dice
+        answers: dict[int, Answer | BqdumpError] = {}
+
+        async def carry_out() -> None:
+            for index in dice.rng.sample(range(len(wishes)), len(wishes)):
+                await network.travel(None)
+                name, wish = wishes[index]
+                fate = dice.fate()
+                if fate is Fate.CRASH_BEFORE:
+                    network.crash()
+                lost = UnavailableError(operation, name, "this one failed")
+                if fate in (Fate.LOST, Fate.LATE):
+                    answers[index] = lost
+                    continue
+                answer = await one(wish)
+                network.trace.add(network.process.name, operation, name, fate.name)
+                answers[index] = lost if fate is Fate.UNANSWERED else answer
+                if fate is Fate.CRASH_AFTER:
+                    network.crash()
+
+        await network.call(operation, f"{len(wishes)} objects", carry_out)
+        return [answers[index] for index in range(len(wishes))]
+
+
+Answer = TypeVar("Answer")
+
+
+async def _next(listing: AsyncIterator[Result]) -> Result | None:
+    return await anext(listing, None)
+
+
+class FaultyWarehouse:
+    """A Warehouse over such a network."""
+
+    def __init__(self, warehouse: MemoryWarehouse, network: Network) -> None:
+        self._warehouse, self._network = warehouse, network
+
+    async def dataset(self, project: str, name: str) -> Dataset:
+        """See Warehouse."""
+        return await self._network.call("dataset", name, lambda: self._warehouse.dataset(project, name))
+
+    async def now(self, location: str) -> int:
+        """See Warehouse."""
+        return await self._network.call("now", "", lambda: self._warehouse.now(location))
+
+    async def tables(self, dataset: Dataset) -> list[Listed]:
+        """See Warehouse."""
+        return await self._network.call("tables", "", lambda: self._warehouse.tables(dataset))
+
+    async def table(self, dataset: Dataset, name: str) -> Table | None:
+        """See Warehouse."""
+        return await self._network.call("table", name, lambda: self._warehouse.table(dataset, name))
+
+    async def extract(self, request: ExtractRequest) -> Job:
+        """See Warehouse. The request for a table that is gone is refused, or becomes a job that fails."""
+
+        async def start() -> Job:
+            gone = await self._warehouse.table(request.dataset, request.table) is None
+            if gone and self._network.dice.rng.random() < 0.5:
+                raise NotFoundError("start", f"job {request.job_id}", f"Not found: Table {request.table}")
+            with Outside():
+                return await self._warehouse.extract(request)
+
+        return await self._network.call("extract", request.job_id, start, changes=True)
+
+    async def job(self, job_id: str, location: str) -> Job:
+        """See Warehouse."""
+        return await self._network.call("job", job_id, lambda: self._warehouse.job(job_id, location))
+
+    async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
+        """See Warehouse."""
+        listing = self._warehouse.jobs(since)
+        while (page := await self._network.call("jobs", "", lambda: _next(listing))) is not None:
+            yield page
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

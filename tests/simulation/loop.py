@@ -1,0 +1,151 @@
+"""An event loop in virtual time: no clock, no threads, no sockets, and every choice made by one seeded generator.
+
+Time stands still while anything is ready, then jumps to the next timer. Ready callbacks run in a seeded order.
+The same seed and the same program give the same run, in any process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+MOST_STEPS = 400_000
+
+
+class StuckError(Exception):
+    """Nothing is ready, no timer runs, and what was waited for has not come; or it goes on without an end."""
+
+
+class StoppedError(Exception):
+    """`stop` was called before the end."""
+
+
+class VirtualTask(asyncio.Task[Any]):
+    """A task whose hash is a serial number, so that a set of tasks has the same order in every run."""
+
+    serial = 0
+
+    def __hash__(self) -> int:
+        return self.serial
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """See the module. `started` is told of every new task, from within the context that makes it."""
+
+    def __init__(self, seed: str, started: Callable[[asyncio.Task[Any]], None] = lambda task: None) -> None:
+        super().__init__()
+        self.steps = 0
+        self._random = random.Random(seed)
+        self._started = started
+        self._now = 0.0
+        self._serial = 0
+        self._queue: list[asyncio.Handle] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._stopped = self._ending = False
+        self.set_exception_handler(lambda loop, context: None)
+
+    def time(self) -> float:
+        """Virtual seconds since the start."""
+        return self._now
+
+    def stop(self) -> None:
+        """Let `complete` end at once."""
+        self._stopped = True
+
+    def complete(self, main: Coroutine[Any, Any, Result]) -> Result:
+        """Run until `main` is done; then end whatever still runs. Raises StuckError and StoppedError."""
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=self._close_generator)
+        asyncio._set_running_loop(self)
+        try:
+            task = self.create_task(main)
+            self._turn(task.done)
+            return task.result()
+        finally:
+            self._end_all()
+            asyncio._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+            self.close()
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        """See the base class."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._queue.append(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See the base class."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._serial += 1
+        heapq.heappush(self._timers, (when, self._serial, handle))
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See the base class."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def create_task(
+        self, coro: Any, *, name: object = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        """See the base class."""
+        task = VirtualTask(coro, loop=self, context=context)
+        self._serial += 1
+        task.serial = self._serial
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
+        if not self._ending:
+            self._started(task)
+        return task
+
+    def is_running(self) -> bool:
+        """See the base class."""
+        return asyncio._get_running_loop() is self
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+
+    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        if not self.is_closed():
+            self.create_task(generator.aclose())
+
+    def _turn(self, done: Callable[[], bool]) -> None:
+        queue, timers, pick = self._queue, self._timers, self._random.random
+        while not done():
+            if self._stopped:
+                raise StoppedError
+            if not queue:
+                while timers and timers[0][2].cancelled():
+                    heapq.heappop(timers)
+                if not timers:
+                    raise StuckError("nothing is ready and no timer runs")
+                self._now = max(self._now, timers[0][0])
+                while timers and timers[0][0] <= self._now:
+                    queue.append(heapq.heappop(timers)[2])
+            if (waiting := len(queue)) > 1:
+                chosen = int(pick() * waiting)
+                queue[chosen], queue[-1] = queue[-1], queue[chosen]
+            handle = queue.pop()
+            if not handle.cancelled():
+                self.steps += 1
+                handle._run()
+            if self.steps > MOST_STEPS:
+                raise StuckError(f"no end after {MOST_STEPS} steps")
+
+    def _end_all(self) -> None:
+        self._ending, self._stopped, self.steps = True, False, 0
+        while self._tasks:
+            for task in list(self._tasks):
+                task.cancel()
+            self._turn(lambda: not self._queue)
+
