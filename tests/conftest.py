@@ -14,3 +14,17 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(outside) or name in ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"):
             monkeypatch.delenv(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where skips are forbidden, name them."""
+    for report in terminalreporter.stats.get("skipped", []):
+        if os.environ.get("BQDUMP_FORBID_SKIPS"):
+            terminalreporter.write_line(f"skipped, which is forbidden here: {report.nodeid}", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where skips are forbidden, one of them fails the whole session."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("BQDUMP_FORBID_SKIPS") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

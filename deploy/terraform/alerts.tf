@@ -49,7 +49,7 @@ resource "google_logging_metric" "published" {
   filter = join(" AND ", [
     "resource.type=\"cloud_run_job\"",
     "resource.labels.job_name=\"${google_cloud_run_v2_job.export.name}\"",
-    "jsonPayload.message:\"published run\"",
+    "(jsonPayload.message:\"published run\" OR textPayload:\"published run\")",
   ])
 
   metric_descriptor {

@@ -13,11 +13,16 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound
+from starlette.responses import Response
 
+from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.objects import ObjectStore
 from local.bigquery_server import PROJECT, World, serve_world
+from local.storage_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 JSON, CSV, AVRO, PARQUET = "NEWLINE_DELIMITED_JSON", "CSV", "AVRO", "PARQUET"
 
@@ -272,6 +277,20 @@ def test_slashes_in_a_row_become_one(world: World, thousand: str) -> None:
 def test_a_missing_bucket_fails_the_job(world: World, thousand: str) -> None:
     with pytest.raises(NotFound, match="Not found: URI gs://no-such-bucket"):
         world.extract(thousand, "gs://no-such-bucket/x")
+
+
+@pytest.mark.parametrize(("status", "reason"), [(403, "accessDenied"), (503, "backendError")])
+def test_a_refusal_of_the_storage_fails_the_job(tmp_path: Path, status: int, reason: str) -> None:
+    async def refuse(_scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await Response("No.", status)(_scope, receive, send)
+
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+    with serving(refuse) as address, pytest.raises(BigQueryError) as caught:
+        ObjectStore(address).put("gs://bucket/x", path)
+    assert caught.value.reason == reason
 
 
 def test_nested_columns_are_refused_for_csv(world: World, nested: str) -> None:

@@ -125,13 +125,14 @@ def test_a_malformed_batch_is_refused(http: Http, content_type: str) -> None:
 
 def test_a_malformed_part_keeps_all_others_from_being_carried_out(http: Http) -> None:
     http.put(BUCKET, "whole")
+    path = path_of(BUCKET, "whole")
     body = (
-        f"--mark\r\nContent-Type: application/http\r\n\r\nDELETE /storage/v1/{path_of(BUCKET, 'whole')} HTTP/1.1\r\n\r\n"
+        f"--mark\r\nContent-Type: application/http\r\n\r\nDELETE /storage/v1/{path} HTTP/1.1\r\n\r\n"
         "\r\n--mark\r\nContent-Type: application/http\r\n\r\nnonsense\r\n--mark--"
     )
     headers = {"content-type": "multipart/mixed; boundary=mark"}
     assert http.call("POST", "/batch/storage/v1", data=body, headers=headers).status_code == 400
-    assert http.call("GET", path_of(BUCKET, "whole")).ok
+    assert http.call("GET", path).ok
 
 
 def test_faults_hit_single_calls_of_a_batch(http: Http) -> None:

@@ -120,6 +120,10 @@ class FaultyStore:
         async for page in self._listed("objects", prefix, self._store.objects(prefix)):
             yield page
 
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+        return await self._network.call("folders", prefix, lambda: self._store.folders(prefix))
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore."""
 

@@ -143,9 +143,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 raise StuckError(f"no end after {MOST_STEPS} steps")
 
     def _end_all(self) -> None:
-        self._ending, self._stopped, self.steps = True, False, 0
+        steps, self.steps = self.steps, 0
+        self._ending, self._stopped = True, False
         while self._tasks:
             for task in list(self._tasks):
                 task.cancel()
             self._turn(lambda: not self._queue)
+        self.steps = steps
 

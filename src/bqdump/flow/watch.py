@@ -33,12 +33,12 @@ class Watch:
         if job.state == "done":
             return job
         loop = asyncio.get_running_loop()
-        waiting = self._waiting[job.id] = _Waiting(loop.create_future(), job.created, loop.time())
+        waiting = self._waiting.setdefault(job.id, _Waiting(loop.create_future(), job.created, loop.time()))
         self._wake.set()
         try:
-            return await waiting.future
+            return await asyncio.shield(waiting.future)
         finally:
-            del self._waiting[job.id]
+            self._waiting.pop(job.id, None)
 
     async def run(self) -> None:
         """Poll while there is something to wait for. An error of the service reaches every waiter."""
@@ -49,10 +49,12 @@ class Watch:
             await asyncio.sleep(self._interval())
             try:
                 await self._poll()
-            except BqdumpError as error:
+            except Exception as error:
                 for waiting in self._waiting.values():
                     if not waiting.future.done():
                         waiting.future.set_exception(error)
+                if not isinstance(error, BqdumpError):
+                    raise
 
     def _interval(self) -> float:
         """Short for young jobs, longer as the youngest grows old."""

@@ -123,6 +123,8 @@ async def _claimed(task: Task, plan: Plan, slots: asyncio.Semaphore) -> AsyncIte
     start = task.owner.task % max(1, len(others))
     # A first attempt finds its own share untouched: it looks around only once a claim turns out to be taken.
     picture: Picture | None = UNTOUCHED
+    # What this process has in hand looks, in a new picture, like what an earlier attempt has left behind.
+    taken: set[str] = set()
     for shares, helping in ((own, False), (others[start:] + others[:start], True)):
         again = bool(shares)
         while again:
@@ -130,6 +132,8 @@ async def _claimed(task: Task, plan: Plan, slots: asyncio.Semaphore) -> AsyncIte
                 picture = await _look(task)
             again, lost = False, 0
             async for todo in _open(task, plan, picture, shares, helping):
+                if todo.unit.id in taken:
+                    continue
                 await slots.acquire()
                 if todo.replaces is not None and not await _claim(task, claim, todo):
                     slots.release()
@@ -139,6 +143,7 @@ async def _claimed(task: Task, plan: Plan, slots: asyncio.Semaphore) -> AsyncIte
                         break
                     continue
                 lost = 0
+                taken.add(todo.unit.id)
                 yield todo
 
 

@@ -23,6 +23,8 @@ class Warehouse:
         self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
         self._lock = threading.Lock()
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # A name in a query must never mean a variable of this program.
+        self._connection.execute("SET GLOBAL python_enable_replacements = false")
         # sqlglot writes lambdas with an arrow.
         self._connection.execute("SET GLOBAL lambda_syntax = 'ENABLE_SINGLE_ARROW'")
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS data")

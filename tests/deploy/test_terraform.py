@@ -1,0 +1,162 @@
+"""The Terraform module: what the provider would refuse is found here, without the provider."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bqdump.core.settings import SETTINGS
+from deploy import extract_schema
+from deploy.terraform import check_call, check_references, check_resources, load, load_module, named, resources
+
+ROOT = Path(__file__).parents[2]
+MODULE = ROOT / "deploy/terraform"
+SCHEMA = json.loads(Path(__file__).with_name("google_provider_schema.json").read_text())
+GOOD = """
+resource "google_cloud_run_v2_job" "a" {
+  name     = "a"
+  location = "b"
+  template {
+    template {
+      containers {
+        image = "i"
+        dynamic "env" {
+          for_each = {}
+          content {
+            name  = env.key
+            value = env.value
+          }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def module() -> dict[str, Any]:
+    return load_module(MODULE)
+
+
+@pytest.mark.parametrize("folder", [MODULE, MODULE / "example"], ids=["module", "example"])
+def test_every_resource_fits_the_provider(folder: Path) -> None:
+    document = load_module(folder)
+    assert list(resources(document))
+    assert check_resources(document, SCHEMA) == []
+
+
+def test_every_name_is_declared_and_every_variable_used(module: dict[str, Any]) -> None:
+    assert check_references(module) == []
+
+
+def test_every_variable_and_output_is_described(module: dict[str, Any]) -> None:
+    blocks = named(module, "variable") | named(module, "output")
+    assert [name for name, body in blocks.items() if "description" not in body] == []
+
+
+def test_the_example_calls_the_module_as_it_is(module: dict[str, Any]) -> None:
+    example = load_module(MODULE / "example")
+    assert check_call(named(example, "module")["bqdump"], module) == []
+    used = re.findall(r"module\.bqdump\.(\w+)", (MODULE / "example/main.tf").read_text().split("\nterraform {")[1])
+    assert set(used) <= set(named(module, "output"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "error"),
+    [
+        ("location =", "locaton =", "there is no argument 'locaton'"),
+        ('  location = "b"\n', "", "'location' is missing"),
+        ('image = "i"', 'imag = "i"', "template.template.containers: 'image' is missing"),
+        ("name  = env.key", "nam = env.key", "containers.env: 'name' is missing"),
+        ('name     = "a"', "name = 3", "string is wanted, not 3"),
+        ('location = "b"', 'location = "b"\n  labels {}', "a value is wanted, not a block"),
+        ('location = "b"', 'location = "b"\n  timeouts = {}', "timeouts: a block is wanted"),
+        ("google_cloud_run_v2_job", "google_cloud_run_v3_job", "the schema has no such resource"),
+    ],
+)
+def test_the_check_finds_what_the_provider_would_refuse(right: str, wrong: str, error: str) -> None:
+    assert check_resources(load(GOOD), SCHEMA) == []
+    found = check_resources(load(GOOD.replace(right, wrong, 1)), SCHEMA)
+    assert any(error in one for one in found), found
+
+
+def test_the_check_finds_names_that_are_not_declared_or_not_used() -> None:
+    text = 'variable "a" {}\nresource "google_x" "y" { name = "${var.b}-${google_x.z.id}-${local.c}" }'
+    assert set(check_references(load(text))) == {
+        "var.b is not declared", "var.a is never used", "local.c is not declared", "google_x.z is not declared",
+    }  # fmt: skip
+
+
+def test_the_check_finds_a_wrong_module_call() -> None:
+    module = load('variable "a" {}\nvariable "b" {\n  default = 1\n}')
+    call = named(load('module "m" {\n  source = "x"\n  c = 1\n}'), "module")["m"]
+    assert check_call(call, module) == ["the module has no variable 'c'", "'a' is missing"]
+
+
+def test_the_schema_holds_the_used_resources_and_is_small() -> None:
+    assert sorted(SCHEMA["resources"]) == extract_schema.used_resources(MODULE)
+    assert extract_schema.TARGET.stat().st_size <= 100_000
+
+
+def _grants(module: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (kind, body["role"].strip('"'))
+        for kind, _, body in resources(module)
+        if kind.endswith("_iam_member") and body["role"].startswith('"')
+    }
+
+
+def test_the_grants_are_the_least_that_is_needed(module: dict[str, Any]) -> None:
+    assert _grants(module) == {
+        ("google_bigquery_dataset_iam_member", "roles/bigquery.dataViewer"),
+        ("google_project_iam_member", "roles/bigquery.jobUser"),
+        ("google_project_iam_member", "roles/bigquery.readSessionUser"),
+        ("google_storage_bucket_iam_member", "roles/storage.objectUser"),
+        ("google_storage_bucket_iam_member", "roles/storage.legacyBucketReader"),
+        ("google_cloud_run_v2_job_iam_member", "roles/run.invoker"),
+        ("google_cloud_run_v2_job_iam_member", "roles/run.jobsExecutorWithOverrides"),
+        ("google_project_iam_member", "roles/run.viewer"),
+        ("google_project_iam_member", "roles/workflows.invoker"),
+        ("google_project_iam_member", "roles/logging.logWriter"),
+    }
+
+
+def test_every_role_is_explained(module: dict[str, Any]) -> None:
+    security = (ROOT / "SECURITY.md").read_text()
+    assert [role for _, role in _grants(module) if f"`{role}`" not in security] == []
+
+
+def test_read_sessions_are_granted_only_where_the_read_route_is_used(module: dict[str, Any]) -> None:
+    [body] = [body for _, name, body in resources(module) if name == "read_sessions"]
+    assert body["count"] == "${var.read_route ? 1 : 0}"
+
+
+def test_the_job_can_be_destroyed_unless_told_otherwise(module: dict[str, Any]) -> None:
+    assert named(module, "variable")["deletion_protection"]["default"] is False
+
+
+def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> None:
+    [environment] = [block["environment"] for block in module["locals"]]
+    names = set(re.findall(r"\b([A-Z_]{5,})\s*=", environment))
+    assert names == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT"}
+    assert names <= {setting.env for setting in SETTINGS}
+
+
+def test_the_alert_counts_the_line_that_a_run_logs_when_it_publishes(module: dict[str, Any]) -> None:
+    [metric] = [body for kind, _, body in resources(module) if kind == "google_logging_metric"]
+    phrase = re.search(r'jsonPayload\.message:\\"([^\\]+)\\"', metric["filter"])
+    assert phrase, metric["filter"]
+    sources = (path.read_text() for path in (ROOT / "src/bqdump/flow").glob("*.py"))
+    assert any(f'log.info("{phrase.group(1)} ' in source for source in sources)
+
+
+def test_the_workflow_file_is_where_the_module_looks_for_it(module: dict[str, Any]) -> None:
+    [workflow] = [body for kind, _, body in resources(module) if kind == "google_workflows_workflow"]
+    path = re.search(r"\$\{path\.module}/([^\"]+)\"", workflow["source_contents"])
+    assert path
+    assert (MODULE / path.group(1)).resolve().is_file()

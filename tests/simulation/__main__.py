@@ -1,0 +1,54 @@
+"""`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from simulation.world import Verdict, simulate
+
+
+def show(verdict: Verdict) -> None:
+    """Print a failure: its seed, its last steps, and what is wrong."""
+    print(f"seed {verdict.seed}:", *verdict.trace, sep="\n")
+    print(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
+    print(f"replay: python -m tests.simulation --seed {verdict.seed} --trace")
+
+
+def main() -> int:
+    """The number of schedules that broke a law, at most 1."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--schedules", type=int, default=2000, metavar="N", help="how many (default: 2000)")
+    parser.add_argument("--seed", type=int, metavar="N", help="replay this one only")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the first seed of a search (default: 0)")
+    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), metavar="N")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
+    parser.add_argument("--trace", action="store_true", help="print every step of the schedule given by --seed")
+    wanted = parser.parse_args()
+    if wanted.seed is not None:
+        verdict = simulate(wanted.seed, whole_trace=wanted.trace)
+        show(verdict)
+        return int(verdict.broken is not None)
+    began, failed, done = time.monotonic(), 0, 0
+    seeds = range(wanted.first, wanted.first + wanted.schedules)
+    with multiprocessing.Pool(wanted.processes) as pool:
+        for verdict in pool.imap_unordered(simulate, seeds, chunksize=20):
+            done += 1
+            if verdict.broken:
+                failed += 1
+                if wanted.keep_going:
+                    print(f"seed {verdict.seed}: {verdict.broken}", flush=True)
+                else:
+                    show(verdict)
+                    break
+    print(f"{done} schedules, {failed} failed, {done / (time.monotonic() - began):.0f} a second")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

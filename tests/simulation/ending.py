@@ -1,0 +1,117 @@
+"""The end of a schedule: every run is resumed until it is complete, and then everything must be in its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bqdump.core.documents import Manifest
+from bqdump.core.errors import UnitsFailedError
+from bqdump.flow.run import Outcome
+from simulation.executions import Execution
+from simulation.view import standing
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+async def finish(world: World) -> None:
+    """Resume every run, then hold everything against the laws."""
+    runs = list(world.runs)
+    world.rng.shuffle(runs)
+    complete = [run for run in runs if await _resume(world, run)]
+    _all_in_place(world, complete)
+    _exported_once(world, complete)
+    if complete and world.rng.random() < 0.5:
+        before = _published(world)
+        await _resume(world, world.rng.choice(complete))
+        world.laws.hold(4, before == _published(world), "running a finished run again has changed something")
+
+
+async def _resume(world: World, run: str) -> bool:
+    """Whether the run is complete now; it is not where one of its tables cannot be exported any more."""
+    first = world.runs[run]
+    for number in range(3):
+        world.resumed += 1
+        execution = Execution(run, f"resume{world.resumed}", world.rng.choice((1, 2)), first.settings)
+        ended = await world.engine.once(execution, 0)
+        if isinstance(ended, UnitsFailedError) and _cannot_complete(world, run):
+            return False
+        if isinstance(ended, Outcome) and ended.result != "unfinished":
+            return True
+        world.trace.add("", "resumed", run, f"{number}: {ended!r}")
+    world.laws.blame(4, f"{run} does not complete, however often it is resumed")
+    return False
+
+
+def _cannot_complete(world: World, run: str) -> bool:
+    plan = world.view.plan(run)
+    steady = world.history.steady(plan.snapshot) if plan else set()
+    return plan is not None and any(unit.table not in steady for unit in world.view.units(plan))
+
+
+def _all_in_place(world: World, complete: list[str]) -> None:
+    view, laws = world.view, world.laws
+    for name, generation in world.scenery.foreign.items():
+        info = view.info(name)
+        laws.hold(5, info is not None and info.generation == generation, f"{name}, somebody else's, was touched")
+    for run in complete:
+        staged = view.names(view.layout.run(run).staging)
+        laws.hold(4, not staged, f"{run} is complete, and its staging still holds {staged}")
+    latest = view.latest()
+    newest = max((view.age(run) for run in complete), default=None)
+    laws.hold(3, (latest.age if latest else None) == newest, f"latest.json names {latest}, the newest is {newest}")
+    if latest is None:
+        return
+    laws.hold(4, not latest.uncleared or latest.mode == "keep", f"{latest.uncleared} were never cleared")
+    manifests = [manifest for run in complete if (manifest := view.manifest(run))]
+    if latest.mode == "replace":
+        manifests = [manifest for manifest in manifests if manifest.run == latest.run]
+        _nothing_but(world, manifests[0])
+    for manifest in manifests:
+        for name, (_, file) in standing(manifest).items():
+            info = view.info(name)
+            same = info is not None and (info.generation, info.crc32c) == (file.generation, file.crc32c)
+            laws.hold(2, same, f"{name} of {manifest.run} is not what its manifest says: {info}")
+
+
+def _nothing_but(world: World, manifest: Manifest) -> None:
+    """At final names lies what the published manifest names, and what was never ours."""
+    view, laws, naive = world.view, world.laws, world.scenery.naive
+    first = view.plan(laws.first_published)
+    adopted = {unit.table for unit in view.units(first)} if first else set()
+    template = world.scenery.settings.template
+    for info in map(view.info, world.store.names_now()):
+        assert info is not None
+        if info.name.startswith(view.layout.state) or info.name in world.scenery.foreign:
+            continue
+        if naive.get(info.name) == info.generation:
+            heads = [view.layout.prefix + template.pattern(table=table, ext="csv").split("*")[0] for table in adopted]
+            stale = any(info.name.startswith(head) and len(info.name) == len(head) + 16 for head in heads)
+            laws.hold(4, not stale, f"{info.name}, of an export before the first one, is still there")
+            continue
+        laws.hold(4, info.name in standing(manifest), f"{info.name} (from {info.origin}) lies about")
+
+
+def _exported_once(world: World, complete: list[str]) -> None:
+    done: dict[str, int] = {}
+    for job_id in world.warehouse.extracted:
+        job = world.warehouse._jobs[job_id]
+        if job.error is None:
+            unit = job_id.rsplit("_", 1)[0]
+            done[unit] = done.get(unit, 0) + 1
+    more = [unit for unit, count in done.items() if count > 1]
+    world.laws.hold(4, not more, f"exported more than once: {more}")
+    for run in complete:
+        plan = world.view.plan(run)
+        assert plan is not None
+        for unit in world.view.units(plan) if not world.scenery.settings.allow_partial else ():
+            job = f"bqdump_{run}_{plan.nonce}_{unit.id}"
+            world.laws.hold(4, done.get(job) == 1, f"{job} was exported {done.get(job)} times")
+
+
+def _published(world: World) -> list[tuple[str, int]]:
+    """Everything but the notes of those who work: names and generations."""
+    state = world.view.layout.state
+    infos = [info for info in map(world.view.info, world.store.names_now()) if info]
+    kept = ("latest.json", "publishing.json", "plan.json", "manifest.json", "intent.json")
+    return [(info.name, info.generation) for info in infos if not info.name.startswith(state) or info.name.endswith(kept)]

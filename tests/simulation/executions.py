@@ -1,0 +1,87 @@
+"""Executions: how an engine such as Cloud Run starts, restarts, duplicates and forgets the tasks of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bqdump.adapters.retry import Patience, RetryingStore, RetryingWarehouse
+from bqdump.core.documents import Owner
+from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UnitsFailedError
+from bqdump.core.settings import Settings
+from bqdump.flow.run import Outcome, run
+from bqdump.flow.task import Task
+from simulation.faults import FaultyStore, FaultyWarehouse, Network
+from simulation.process import CrashedError, Process
+
+ATTEMPTS = 3
+Ended = Outcome | BqdumpError | None
+
+
+class Execution(NamedTuple):
+    """One execution of a run: so many tasks. `settings` may name a moment."""
+
+    run: str
+    name: str
+    tasks: int
+    settings: Settings
+
+
+class Engine:
+    """Starts processes. `connect` gives one its network; `expected` judges how it ended, `unexpected` is told."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        connect: Callable[[Process], tuple[Network, FaultyStore, FaultyWarehouse]],
+        failed: Callable[[str, BaseException], None],
+    ) -> None:
+        self.rng, self._connect, self._failed = rng, connect, failed
+        self._started: dict[str, int] = {}
+
+    async def execute(self, execution: Execution) -> list[Ended]:
+        """Run every task of an execution, with all that may happen to it."""
+        rng = self.rng
+        starts: list[int] = [task for task in range(execution.tasks) if task == 0 or rng.random() < 0.9]
+        starts += [task for task in starts if rng.random() < 0.1]
+        late = rng.choice((0.0, 1.0, 30.0))
+        tasks = [self._supervise(execution, task, rng.uniform(0, late)) for task in starts]
+        return list(await asyncio.gather(*tasks))
+
+    async def once(self, execution: Execution, task: int) -> Ended:
+        """One process of one task, from its start to its end; None where it died."""
+        owner = Owner(execution.name, task)
+        number = self._started[execution.name] = self._started.get(execution.name, 0) + 1
+        process = Process(f"{execution.name}/{task}#{number}", execution.run)
+        network, store, warehouse = self._connect(process)
+        if (fatal := network.dice.kill_after()) is not None:
+            asyncio.get_running_loop().call_later(fatal, process.kill)
+        patience = Patience(tries=network.dice.weather.tries)
+        flow = Task(RetryingStore(store, patience), RetryingWarehouse(warehouse, patience), execution.settings,
+                    execution.run, owner, execution.tasks)  # fmt: skip
+        try:
+            outcome = await process.execute(run(flow))
+        except CrashedError:
+            network.trace.add(process.name, "died", "", "")
+            return None
+        except (UnavailableError, QuotaError, UnitsFailedError) as error:
+            network.trace.add(process.name, "failed", "", str(error))
+            return error
+        except Exception as error:
+            network.trace.add(process.name, "failed", "", repr(error))
+            self._failed(process.name, error)
+            raise
+        network.trace.add(process.name, "ended", "", outcome.result)
+        return outcome
+
+    async def _supervise(self, execution: Execution, task: int, delay: float) -> Ended:
+        ended: Ended = None
+        for _ in range(ATTEMPTS):
+            await asyncio.sleep(delay)
+            ended = await self.once(execution, task)
+            if isinstance(ended, Outcome):
+                break
+            delay = self.rng.uniform(0.1, 10.0)
+        return ended

@@ -1,0 +1,91 @@
+"""The dataset over time, and what it held at any moment: the truth that exports are held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from bqdump.adapters.memory import MemoryWarehouse
+
+PROJECT, DATASET = "p", "d"
+EPOCH = 1_790_000_000_000
+
+
+class History:
+    """The one that changes tables. A change takes effect at the next full millisecond: a moment that BigQuery's
+    clock has shown lies before every change that follows it, as its clock is rounded down."""
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        self._time = time
+        self._versions: dict[str, list[tuple[int, tuple[str, ...] | None]]] = {}
+        self._serial = 0
+
+    def clock(self) -> int:
+        """The warehouse's clock."""
+        return EPOCH + int(self._time() * 1000)
+
+    def put(self, warehouse: MemoryWarehouse, table: str, rows: tuple[str, ...]) -> None:
+        """Give a table these rows."""
+        with _RoundedUp(warehouse, self._now()):
+            warehouse.put(PROJECT, DATASET, table, rows)
+        self._versions.setdefault(table, []).append((self._now(), rows))
+
+    def drop(self, warehouse: MemoryWarehouse, table: str) -> None:
+        """Drop a table."""
+        with _RoundedUp(warehouse, self._now()):
+            warehouse.drop(PROJECT, DATASET, table)
+        self._versions.setdefault(table, []).append((self._now(), None))
+
+    def new_rows(self, table: str, count: int) -> tuple[str, ...]:
+        """Rows that no table has ever held."""
+        self._serial += count
+        return tuple(f"{table},{self._serial - number}" for number in range(count))
+
+    def rows_at(self, table: str, moment: int) -> tuple[str, ...] | None:
+        """What the table held at a moment; None when there was none."""
+        versions = self._versions.get(table, [])
+        return next((rows for since, rows in reversed(versions) if since <= moment), None)
+
+    def content_at(self, table: str, moment: int) -> bytes | None:
+        """The same as the lines of a file."""
+        rows = self.rows_at(table, moment)
+        return None if rows is None else "".join(f"{row}\n" for row in rows).encode()
+
+    def since(self, table: str) -> int:
+        """Since when a table that is there now has been there."""
+        since = 0
+        for moment, rows in reversed(self._versions[table]):
+            if rows is None:
+                break
+            since = moment
+        return since
+
+    def steady(self, since: int) -> set[str]:
+        """The tables that were there at a moment and have not been dropped since."""
+        return {
+            table
+            for table, versions in self._versions.items()
+            if self.rows_at(table, since) is not None
+            and all(rows is not None for moment, rows in versions if moment > since)
+        }
+
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        """The tables that are there now, with their rows."""
+        return {table: rows[-1][1] or () for table, rows in self._versions.items() if rows[-1][1] is not None}
+
+    def _now(self) -> int:
+        return EPOCH + math.floor(self._time() * 1000) + 1
+
+
+class _RoundedUp:
+    """Let a warehouse date its changes at this moment."""
+
+    def __init__(self, warehouse: MemoryWarehouse, moment: int) -> None:
+        self._warehouse, self._moment = warehouse, moment
+
+    def __enter__(self) -> None:
+        self._clock = self._warehouse.clock
+        self._warehouse.clock = lambda: self._moment
+
+    def __exit__(self, *_: object) -> None:
+        self._warehouse.clock = self._clock

@@ -1,0 +1,194 @@
+"""The laws, asserted at the instant of every change in the bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bqdump.adapters.checksums import crc32c
+from bqdump.core.documents import Manifest
+from bqdump.core.template import shard_name, split_shard
+from bqdump.ports import Copy, ObjectInfo
+from simulation.history import History
+from simulation.view import View, all_files, standing
+
+Before = tuple[bytes, ObjectInfo] | None
+
+
+class Broken(NamedTuple):
+    """A law that does not hold."""
+
+    law: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"law {self.law} is broken: {self.what}"
+
+
+class Laws:
+    """Judges every change. `broken`: the first finding; `stop` is called with it."""
+
+    def __init__(
+        self, view: View, history: History, foreign: dict[str, int], naive: dict[str, int], stop: Callable[[], None]
+    ) -> None:
+        self.view, self.history, self.stop = view, history, stop
+        self.foreign, self.naive = foreign, naive
+        self.broken: Broken | None = None
+        self.first_published = ""
+        self._contents: dict[int, bytes] = {}
+        self._named: set[tuple[str, int]] = set()
+
+    def blame(self, law: int, what: str) -> None:
+        """Remember a finding, and stop the schedule."""
+        if self.broken is None:
+            self.broken = Broken(law, what)
+            self.stop()
+
+    def hold(self, law: int, true: bool, what: str) -> None:
+        """Blame unless it is true."""
+        if not true:
+            self.blame(law, what)
+
+    def written(self, run: str, name: str, before: Before) -> None:
+        """Somebody has written an object."""
+        layout = self.view.layout
+        self.hold(5, name.startswith(layout.state), f"{run} wrote {name}, which is none of its documents")
+        if name == layout.latest:
+            self._pointed(run, before)
+        elif name == layout.publishing:
+            self._announced(run, before)
+        elif name == layout.run(run).manifest:
+            self.hold(2, before is None, f"the manifest of {run} was written twice")
+            self._completed(run)
+        elif name == layout.run(run).plan:
+            self.hold(4, before is None, f"the plan of {run} was written twice")
+            self._planned(run)
+
+    def copied(self, run: str, wish: Copy, before: Before, result: ObjectInfo) -> None:
+        """Somebody has copied an object over another."""
+        view, name = self.view, wish.target
+        found = view.store.peek(name)
+        self._contents[result.generation] = found[0] if found else b""
+        self.hold(5, wish.source.startswith(view.layout.run(run).staging), f"{run} copied {wish.source}")
+        self.hold(5, name not in self.foreign, f"{run} overwrote {name}, which is somebody else's")
+        self.hold(1, name in view.intent(run), f"{run} wrote {name} without having said so")
+        self.hold(2, result.origin.split("/")[0] == run, f"{name} is marked {result.origin!r} by {run}")
+        if before is not None and (other := before[1].origin.split("/")[0]):
+            self.hold(3, view.age(other) <= view.age(run), f"{run} put {name} over the file of the later run {other}")
+        self._readers_see_whole()
+
+    def deleted(self, run: str, info: ObjectInfo) -> None:
+        """Somebody has deleted an object."""
+        self.hold(5, self._may_delete(run, info), f"{run} deleted {info.name} (generation {info.generation})")
+        if not info.name.startswith(self.view.layout.state):
+            latest = self.view.latest()
+            manifest = self.view.manifest(latest.run) if latest else None
+            if manifest and (there := standing(manifest).get(info.name)):
+                self.hold(1, there[1].generation != info.generation,
+                          f"{run} deleted {info.name}, which the manifest of {manifest.run} gives to readers")  # fmt: skip
+            self._readers_see_whole()
+
+    def _may_delete(self, run: str, info: ObjectInfo) -> bool:
+        view, layout = self.view, self.view.layout.run(run)
+        if info.name.startswith(layout.staging):
+            later = [pointer for pointer in (view.latest(), view.publishing()) if pointer]
+            return view.manifest(run) is not None or any(pointer.age > view.age(run) for pointer in later)
+        plan = view.plan(run)
+        if info.name.startswith(layout.root):
+            return plan is not None and info.name != plan.units and "/units-" in info.name
+        if info.name.startswith(view.layout.state) or info.name in self.foreign:
+            return False
+        if plan is not None and plan.mode == "keep":
+            patterns = {unit.pattern for unit in view.units(plan)}
+            return split_shard(info.name, patterns) is not None and (info.name, info.generation) not in self._named
+        mine = plan is not None and info.origin == f"{run}/{plan.nonce}"
+        return mine or (info.name, info.generation) in self._named
+
+    def _pointed(self, run: str, before: Before) -> None:
+        view = self.view
+        latest = view.latest()
+        assert latest is not None
+        self.first_published = self.first_published or run
+        if before is not None:
+            old = view.decode_latest(before[0])
+            forward = old.age < latest.age or old.run == latest.run
+            self.hold(3, forward, f"latest.json went from {old.run} {old.snapshot} to {latest.run} {latest.snapshot}")
+        manifest, info = view.manifest(latest.run), view.info(latest.manifest)
+        whole = manifest is not None and info is not None and info.generation == latest.manifest_generation
+        self.hold(1, whole, f"latest.json names {latest.run}, whose manifest is not the one that it says")
+        self._readers_see_whole()
+
+    def _announced(self, run: str, before: Before) -> None:
+        now = self.view.publishing()
+        assert now is not None
+        if before is not None:
+            old = self.view.decode_pointer(before[0])
+            self.hold(3, old.age < now.age, f"publishing.json went from {old.run} to the earlier {now.run}")
+
+    def _planned(self, run: str) -> None:
+        plan = self.view.plan(run)
+        assert plan is not None
+        named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
+        missing = self.history.steady(plan.snapshot) - named
+        self.hold(6, not missing, f"the plan of {run} does not name {sorted(missing)}")
+        appeared = set(self.history.tables()) - named
+        unnamed = {table for table in appeared if self.history.since(table) < plan.snapshot}
+        self.hold(6, not unnamed, f"the plan of {run} does not name {sorted(unnamed)}")
+
+    def _completed(self, run: str) -> None:
+        view = self.view
+        plan, manifest = view.plan(run), view.manifest(run)
+        assert plan is not None
+        assert manifest is not None
+        self._named |= {(file.name, file.generation) for file in all_files(manifest)}
+        units = {unit.table: unit for unit in view.units(plan)}
+        receipts = view.receipts(run)
+        failed = {failure.table for failure in manifest.failed}
+        there = [entry.table for entry in manifest.tables]
+        self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
+        self.hold(2, (manifest.status == "partial") == bool(failed), f"{run} is called {manifest.status}")
+        publishing = view.publishing()
+        replaced = publishing is not None and publishing.age > plan.age
+        for entry in manifest.tables:
+            receipt = receipts.get(units[entry.table].id)
+            self.hold(2, receipt is not None and receipt.files == len(entry.files), f"{run}: {entry.table} and receipt")
+            names = [shard_name(units[entry.table].pattern, number) for number in range(len(entry.files))]
+            self.hold(2, [file.name for file in entry.files] == names, f"{run}: files of {entry.table}")
+            content = b""
+            for file in entry.files:
+                found = view.store.peek(file.name)
+                if plan.mode == "keep" and found and found[1].generation == file.generation:
+                    self._contents[file.generation] = found[0]
+                same = found is not None and found[1].generation == file.generation
+                self.hold(2, same or replaced, f"{run}: {file.name} of generation {file.generation} is not there")
+                data = self._contents.get(file.generation, b"")
+                self.hold(2, (len(data), crc32c(data)) == (file.size, file.crc32c), f"{run}: {file.name} differs")
+                content += data
+            wanted = self.history.content_at(entry.table, plan.snapshot)
+            self.hold(2, content == wanted, f"{run}: {entry.table} has {content!r}, at its moment it was {wanted!r}")
+
+    def _readers_see_whole(self) -> None:
+        """What latest.json's manifest names is there, or a later run is replacing it and has said so."""
+        view = self.view
+        latest, publishing = view.latest(), view.publishing()
+        manifest = view.manifest(latest.run) if latest else None
+        if manifest is None:
+            return
+        replacing = publishing if publishing and publishing.age > manifest.age else None
+        for name, (table, file) in standing(manifest).items():
+            info = view.info(name)
+            if info is not None and info.generation == file.generation:
+                continue
+            if replacing is None:
+                self.blame(1, f"{name} of the published {manifest.run} is not there, and no later run replaces it")
+            elif info is None:
+                self._may_be_missing(manifest, replacing.run, name, table)
+            else:
+                owner = info.origin.split("/")[0]
+                self.hold(1, bool(owner) and view.age(owner) > manifest.age, f"{name} was replaced by {owner!r}")
+
+    def _may_be_missing(self, manifest: Manifest, replacing: str, name: str, table: str) -> None:
+        plan = self.view.plan(replacing)
+        there = plan is not None and any(unit.table == table for unit in self.view.units(plan))
+        gone = name not in self.view.intent(replacing) and not (there and name.endswith("0" * 12 + ".csv"))
+        self.hold(1, gone, f"{name} of {manifest.run} is missing while {replacing} replaces it")

@@ -1,0 +1,61 @@
+"""What a schedule is about: the target, the tables in it, and everything that is not ours."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.settings import Settings
+from bqdump.core.template import shard_name
+from simulation.history import DATASET, PROJECT, History
+
+PATHS = ("{table}/{table}_*.{ext}", "{table}_*.{ext}", "out/{table}/*.{ext}")
+KEEPING_PATHS = ("{run}/{table}/{table}_*.{ext}", "{table}/{run}-*.{ext}")
+NAMES = ("a", "b", "c", "orders", "orders_000000000000", "a_b")
+
+
+class Scenery(NamedTuple):
+    """The settings that all runs share, and the objects that were there before: somebody else's, and old exports."""
+
+    settings: Settings
+    foreign: dict[str, int]
+    naive: dict[str, int]
+
+
+def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, history: History) -> Scenery:
+    """Fill a bucket and a dataset."""
+    keeps = rng.random() < 0.15
+    prefix = rng.choice(("", "", "x/", "deep/er/"))
+    settings = Settings(
+        project=PROJECT,
+        dataset=DATASET,
+        bucket=store.url.removeprefix("gs://"),
+        prefix=prefix,
+        path=rng.choice(KEEPING_PATHS if keeps else PATHS),
+        concurrency=rng.choice((1, 2, 500)),
+        allow_partial=rng.random() < 0.1,
+    )
+    warehouse.datasets[PROJECT, DATASET] = {}
+    for table in rng.sample(NAMES, rng.choice((0, 1, 1, 2, 2, 3, 3, 4, 6))):
+        history.put(warehouse, table, history.new_rows(table, rng.choice((0, 1, 3, 7))))
+    foreign, naive = {}, {}
+    for name in _others(settings, prefix):
+        if rng.random() < 0.5:
+            foreign[name] = store.put_now(name, b"somebody else's").generation
+    if not keeps and rng.random() < 0.3:
+        for table in rng.sample(NAMES, 2):
+            pattern = prefix + settings.template.pattern(table=table, ext="csv")
+            for number in range(rng.randint(1, 4)):
+                name = shard_name(pattern, number)
+                naive[name] = store.put_now(name, b"an export by hand").generation
+    return Scenery(settings, foreign, naive)
+
+
+def _others(settings: Settings, prefix: str) -> list[str]:
+    """Names close to ours that no export may touch."""
+    near = (
+        "a/notes.txt", "a/a_1.csv", "a/a_0000000000000.csv", "a/a_000000000000.csv.bak", "a/a_000000000001.parquet",
+        "b/a_000000000000.csv", "z/z_000000000000.csv", "a_00000000000.csv", "_bqdumper/x", "orders_.csv",
+    )  # fmt: skip
+    return [prefix + name for name in near] + ([] if prefix == "" else ["a/a_000000000000.csv", "latest.json"])

@@ -1,0 +1,105 @@
+"""What stands in the bucket at this instant, read without a request."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents import File, Intent, Latest, Manifest, Plan, Pointer, Receipt, Unit
+from bqdump.core.layout import Layout, unit_of
+from bqdump.core.plan import read_units
+from bqdump.ports import ObjectInfo
+
+Document = TypeVar("Document", bound=msgspec.Struct)
+
+
+class View:
+    """The documents of one target, decoded once for each generation."""
+
+    def __init__(self, store: MemoryStore, layout: Layout) -> None:
+        self.store, self.layout = store, layout
+        self._decoded: dict[tuple[str, int], msgspec.Struct] = {}
+
+    def latest(self) -> Latest | None:
+        """The run that readers follow."""
+        return self._read(self.layout.latest, Latest)
+
+    def publishing(self) -> Pointer | None:
+        """The run that may write final names."""
+        return self._read(self.layout.publishing, Pointer)
+
+    def plan(self, run: str) -> Plan | None:
+        """The plan of a run."""
+        return self._read(self.layout.run(run).plan, Plan)
+
+    def manifest(self, run: str) -> Manifest | None:
+        """The manifest of a run."""
+        return self._read(self.layout.run(run).manifest, Manifest)
+
+    def intent(self, run: str) -> set[str]:
+        """The final names that a run has said it will write."""
+        intent = self._read(self.layout.run(run).intent, Intent)
+        return set(intent.names) if intent else set()
+
+    def units(self, plan: Plan) -> list[Unit]:
+        """The units of a plan."""
+        found = self.store.peek(plan.units)
+        return read_units(found[0]) if found else []
+
+    def receipts(self, run: str) -> dict[str, Receipt]:
+        """The receipts of a run by unit."""
+        names = [name for name in self.names(self.layout.run(run).receipts) if name.endswith(".json")]
+        found = {unit_of(name): self._read(name, Receipt) for name in names}
+        return {unit: receipt for unit, receipt in found.items() if receipt}
+
+    def names(self, prefix: str) -> list[str]:
+        """All object names below a prefix."""
+        return [name for name in self.store.names_now() if name.startswith(prefix)]
+
+    def info(self, name: str) -> ObjectInfo | None:
+        """An object."""
+        found = self.store.peek(name)
+        return found[1] if found else None
+
+    def runs(self) -> list[str]:
+        """The runs that have a plan."""
+        ends = (name.removeprefix(self.layout.runs).split("/") for name in self.names(self.layout.runs))
+        return [end[0] for end in ends if end[1:] == ["plan.json"]]
+
+    def age(self, run: str) -> tuple[int, str]:
+        """What orders runs."""
+        plan = self.plan(run)
+        return plan.age if plan else (0, run)
+
+    def decode_latest(self, data: bytes) -> Latest:
+        """An earlier latest.json."""
+        return msgspec.json.decode(data, type=Latest)
+
+    def decode_pointer(self, data: bytes) -> Pointer:
+        """An earlier publishing.json."""
+        return msgspec.json.decode(data, type=Pointer)
+
+    def _read(self, name: str, type_: type[Document]) -> Document | None:
+        found = self.store.peek(name)
+        if found is None:
+            return None
+        data, info = found
+        known = self._decoded.get((name, info.generation))
+        if known is None:
+            known = self._decoded[name, info.generation] = msgspec.json.decode(data, type=type_)
+        assert isinstance(known, type_)
+        return known
+
+
+def all_files(manifest: Manifest) -> list[File]:
+    """Every file that a manifest names, whatever for."""
+    tables = (*manifest.tables, *manifest.left)
+    return [*(file for table in tables for file in table.files), *manifest.found]
+
+
+def standing(manifest: Manifest) -> dict[str, tuple[str, File]]:
+    """Table and file by name, for the files that a manifest says readers have."""
+    tables = (*manifest.tables, *manifest.left)
+    return {file.name: (table.table, file) for table in tables for file in table.files}

@@ -1,0 +1,174 @@
+"""One schedule: a dataset that changes, executions that overlap, crash and repeat, readers, and the laws over all."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+from typing import NamedTuple
+from unittest import mock
+
+import msgspec
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.settings import moment_text
+from bqdump.flow import planning
+from bqdump.flow.run import Outcome
+from bqdump.ports import JobError
+from simulation import ending, scenery
+from simulation.executions import Ended, Engine, Execution
+from simulation.faults import FaultyStore, FaultyWarehouse, Network
+from simulation.history import EPOCH, History
+from simulation.laws import Broken, Laws
+from simulation.loop import StoppedError, StuckError, VirtualLoop
+from simulation.process import Process, adopt
+from simulation.readers import Reader
+from simulation.trace import Trace
+from simulation.view import View
+from simulation.weather import Dice, forecast
+
+
+class Verdict(NamedTuple):
+    """How a schedule ended: the law that it found broken, if any, its last steps, and how many there were."""
+
+    seed: int
+    broken: Broken | None
+    trace: list[str]
+    steps: int
+
+
+def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
+    """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
+    state, collecting = random.getstate(), gc.isenabled()
+    level = logging.root.manager.disable
+    random.seed(seed)
+    names = random.Random(f"{seed} names")
+    # The collector would end abandoned generators at moments that depend on what ran before.
+    gc.disable()
+    logging.disable(logging.CRITICAL)
+    try:
+        with mock.patch.object(planning.secrets, "token_hex", lambda size: names.randbytes(size).hex()):
+            return World(seed, None if whole_trace else 60).verdict()
+    finally:
+        random.setstate(state)
+        logging.disable(level)
+        if collecting:
+            gc.enable()
+
+
+class World:
+    """Everything of one schedule."""
+
+    def __init__(self, seed: int, trace: int | None) -> None:
+        self.seed = seed
+        self.rng = random.Random(f"{seed} world")
+        self.loop = VirtualLoop(f"{seed} loop", adopt)
+        self.trace = Trace(self.loop.time, trace)
+        self.dice = Dice(f"{seed} dice", forecast(self.rng))
+        self.history = History(self.loop.time)
+        self.store = MemoryStore("bucket", page=self.rng.choice((1, 2, 3, 1000)))
+        self.warehouse = MemoryWarehouse(
+            self.store, self.history.clock, seconds=self._seconds, shard_rows=2, failing=self._job_ends,
+            page=self.rng.choice((1, 3, 1000)),
+        )  # fmt: skip
+        self.scenery = scenery.build(self.rng, self.store, self.warehouse, self.history)
+        self.view = View(self.store, self.scenery.settings.layout)
+        self.laws = Laws(self.view, self.history, self.scenery.foreign, self.scenery.naive, self.loop.stop)
+        self.engine = Engine(self.rng, self._connect, self._unexpected)
+        self.runs: dict[str, Execution] = {}
+        self.started: list[Execution] = []
+        self.resumed = 0
+
+    def verdict(self) -> Verdict:
+        """Run it to its end."""
+        try:
+            self.loop.complete(self._main())
+        except StoppedError:
+            pass
+        except StuckError as error:
+            self.laws.blame(4, str(error))
+        return Verdict(self.seed, self.laws.broken, list(self.trace), self.loop.steps)
+
+    async def _main(self) -> None:
+        background = [self.loop.create_task(self._change_tables())]
+        for number in range(self.rng.randint(0, 2)):
+            reader = Reader(random.Random(f"{self.seed} reader {number}"), self.store,
+                            self.scenery.settings.layout.latest, self.history, self.laws)  # fmt: skip
+            background.append(self.loop.create_task(reader.run()))
+        await asyncio.gather(*(self._execute(execution, start) for execution, start in self._executions()))
+        self.dice.clear_up()
+        # Whatever is still under way, such as requests that arrive late and jobs, ends within this time.
+        await asyncio.sleep(1000.0)
+        background[0].cancel()
+        await ending.finish(self)
+
+    def _executions(self) -> list[tuple[Execution, float]]:
+        """Executions and when they start: of different runs, or (at times) a second one of the same run."""
+        rng, made = self.rng, []
+        for number in range(rng.choice((1, 2, 2, 2, 3))):
+            again = bool(made) and rng.random() < 0.2
+            run = rng.choice(made)[0].run if again else f"run{number}"
+            settings = self.scenery.settings
+            if again:
+                settings = self.runs[run].settings
+            elif rng.random() < 0.1:
+                settings = msgspec.structs.replace(settings, snapshot_time=moment_text(EPOCH + rng.randint(1, 900)))
+            execution = Execution(run, f"x{number}", rng.choice((1, 1, 2, 2, 3, 5)), settings)
+            self.runs.setdefault(run, execution)
+            self.started.append(execution)
+            made.append((execution, 1.0 + rng.choice((0.0, rng.uniform(0.0, 3.0), rng.uniform(0.0, 60.0)))))
+        return made
+
+    async def _execute(self, execution: Execution, start: float) -> None:
+        await asyncio.sleep(start)
+        ended = await self.engine.execute(execution)
+        self._not_in_silence(execution, ended)
+
+    def _not_in_silence(self, execution: Execution, ended: list[Ended]) -> None:
+        """An execution whose tasks all ended well by themselves has published, unless another one has part in it."""
+        outcomes = [one.result for one in ended if isinstance(one, Outcome)]
+        alone = sum(line.run == execution.run for line in self.started) == 1
+        if alone and len(outcomes) == len(ended) and set(outcomes) == {"unfinished"}:
+            self.laws.blame(4, f"every task of {execution.name} ended well, and {execution.run} is not published")
+
+    async def _change_tables(self) -> None:
+        """Append to tables, shrink, drop and create them."""
+        rng, history = random.Random(f"{self.seed} writer"), self.history
+        busy = rng.choice((0.0, 0.05, 0.5))
+        dropping = rng.choice((0.0, 0.1, 0.3))
+        while busy:
+            await asyncio.sleep(rng.expovariate(busy))
+            tables = history.tables()
+            table = rng.choice(scenery.NAMES)
+            if table not in tables:
+                if rng.random() < 0.5:
+                    history.put(self.warehouse, table, history.new_rows(table, rng.randint(0, 5)))
+            elif rng.random() < dropping:
+                history.drop(self.warehouse, table)
+            else:
+                kept = tables[table][rng.choice((0, 0, 1, 3)) :]
+                history.put(self.warehouse, table, kept + history.new_rows(table, rng.randint(0, 4)))
+            self.trace.add("writer", "changed", table, f"{len(history.tables().get(table, ()))} rows")
+
+    def _connect(self, process: Process) -> tuple[Network, FaultyStore, FaultyWarehouse]:
+        network = Network(process, self.dice, self.trace)
+        return network, FaultyStore(self.store, network, self.laws), FaultyWarehouse(self.warehouse, network)
+
+    def _unexpected(self, name: str, error: BaseException) -> None:
+        self.laws.blame(4, f"{name} failed: {error!r}")
+
+    def _seconds(self, table: str) -> float:
+        return self.dice.rng.choice((0.0, 0.1, 1.0, self.dice.rng.uniform(1.0, 30.0)))
+
+    def _job_ends(self, table: str, job_id: str) -> JobError | None:
+        """What the job fails with. A job that fails may have written files; each makes files of its own size."""
+        rng = self.dice.rng
+        self.warehouse.shard_rows = rng.choice((1, 2, 3, 100))
+        error = self.dice.job_error()
+        if error is not None and rng.random() < self.dice.weather.leftovers:
+            pattern = self.warehouse.extracted[job_id].uri.split("/", 3)[3]
+            for number in range(rng.randint(1, 5)):
+                self.store.put_now(pattern.replace("*", f"{number:012d}"), b"half a file")
+        return error
+
