@@ -1,0 +1,41 @@
+"""The pages that are made from the code are as the code makes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from bqdump.cli.reference import README, SCHEMAS, schema, with_settings
+from bqdump.core.documents import Latest, Manifest
+from bqdump.core.settings import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_has_every_setting() -> None:
+    page = (ROOT / README).read_text()
+    assert with_settings(page) == page
+    assert all(setting.env in page for setting in SETTINGS)
+
+
+@pytest.mark.parametrize("path", SCHEMAS)
+def test_the_schemas_are_the_documents(path: Path) -> None:
+    assert (ROOT / path).read_text() == schema(SCHEMAS[path])
+
+
+@pytest.mark.parametrize("document", [Manifest, Latest])
+def test_the_schemas_are_valid_and_refuse_other_documents(document: type[Manifest] | type[Latest]) -> None:
+    made = json.loads(schema(document))
+    Draft202012Validator.check_schema(made)
+    assert not Draft202012Validator(made).is_valid({"run": 7})
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for part in page.read_text().split("](")[1:]:
+        target = part.split(")")[0].split("#")[0]
+        if target and "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
