@@ -29,6 +29,8 @@ class CloudStore:
     """One bucket. Does not retry by itself: see adapters.retry."""
 
     def __init__(self, bucket: str, project: str) -> None:
+        # The client would look up every bucket once, for tracing that nobody asked for.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         granted = credentials("STORAGE_EMULATOR_HOST")
         options = {"api_endpoint": host} if (host := os.environ.get("STORAGE_EMULATOR_HOST")) else None
         self._client = storage.Client(

@@ -19,7 +19,10 @@ START, END = (
     "<!-- end of settings -->",
 )
 README = Path("README.md")
-SCHEMAS = {Path("docs/manifest.schema.json"): Manifest, Path("docs/latest.schema.json"): Latest}
+SCHEMAS: dict[Path, type[msgspec.Struct]] = {
+    Path("docs/manifest.schema.json"): Manifest,
+    Path("docs/latest.schema.json"): Latest,
+}
 
 
 def settings_table() -> str:

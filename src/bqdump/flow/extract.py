@@ -47,7 +47,8 @@ async def extract_unit(task: Task, plan: Plan, watch: Watch, unit: Unit, first: 
             continue
         tries += 1
         if reason in QUOTA:
-            raise QuotaError("export", f"table {unit.table}", message)
+            hint = f"Quotas are replenished through the day. In an hour: bqdump run --run-id {plan.run}"
+            raise QuotaError("export", f"table {unit.table}", message, hint)
         if reason not in NEW_JOB_HELPS or tries >= JOBS_PER_UNIT:
             return Failure(unit.id, unit.table, job.id, attempt, reason, message, task.owner)
         log.warning("%s: job %s failed with %s (%s): trying again", unit.table, job.id, reason, message,

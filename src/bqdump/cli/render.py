@@ -1,0 +1,115 @@
+"""bqdump render: what one deploys with, made from one's own settings. Prints, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from bqdump.cli.options import load_settings, settings_options
+from bqdump.render.deployment import Deployment, check
+from bqdump.render.iam import accounts, script
+from bqdump.render.job import job as job_document
+from bqdump.render.scheduler import scheduler_job
+from bqdump.render.terraform import module_call
+from bqdump.render.workflow import workflow as workflow_body
+from bqdump.render.workflow import workflow_input, workflow_source
+from bqdump.render.yaml import to_yaml
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
+# The options of a deployment: their names are the fields of Deployment.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "region": {"required": True, "help": "Region of the job, such as europe-west1."},
+    "name": {"help": "Name of the job, and the beginning of other names."},
+    "image": {"help": "Container image (default: bqdump:latest in the Artifact Registry repository of that name)."},
+    "service_account": {"help": "Account that the job runs as (default: made from the name)."},
+    "tasks": {"type": click.IntRange(1, 10_000), "help": "Tasks of an execution."},
+    "cpu": {"help": "CPUs of a task."},
+    "memory": {"help": "Memory of a task."},
+    "timeout_seconds": {"type": click.IntRange(1, 604_800), "help": "Longest time of one attempt of a task."},
+    "max_retries": {"type": click.IntRange(0, 10), "help": "How often a failed task is started again."},
+    "schedule": {"help": "When it runs, as cron."},
+    "time_zone": {"help": "Time zone of the schedule."},
+    "job_kms_key": {"help": "Cloud KMS key of the job's image."},
+    "read_route": {"is_flag": True, "help": "Grant what the read route needs."},
+}
+
+
+def deployment_options(command: Command) -> Command:
+    """Give a command the options of a deployment and every setting."""
+    command = settings_options(command)
+    for name, option in reversed(OPTIONS.items()):
+        default = DEFAULTS[name]
+        shown = {"default": default, "show_default": default not in ("", False)} if "required" not in option else {}
+        command = click.option(f"--{name.replace('_', '-')}", name, **shown, **option)(command)
+    return command
+
+
+def _deployment(options: dict[str, Any]) -> Deployment:
+    own = {name: options.pop(name) for name in OPTIONS}
+    return check(Deployment(settings=load_settings(options), **own))
+
+
+@click.group()
+def render() -> None:
+    """Print what one deploys with, made from one's own settings.
+
+    \b
+    Examples:
+      bqdump render job --region europe-west1 > job.yaml && gcloud run jobs replace job.yaml
+      bqdump render iam --region europe-west1 | sh
+    """
+
+
+@render.command()
+@deployment_options
+def job(**options: Any) -> None:
+    """The Cloud Run job, for `gcloud run jobs replace`."""
+    click.echo(to_yaml(job_document(_deployment(options))), nl=False)
+
+
+@render.command()
+@click.option("--target", type=click.Choice(["job", "workflow"]), default="job", help="What it starts.")
+@deployment_options
+def scheduler(target: str, **options: Any) -> None:
+    """The Cloud Scheduler job, as its API takes it."""
+    _print_json(scheduler_job(_deployment(options), target))
+
+
+@render.command()
+@click.option("--schedule-account/--no-schedule-account", default=True, help="With the account of the schedule.")
+@click.option("--workflow", is_flag=True, help="With the account of the workflow.")
+@deployment_options
+def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
+    """Service accounts and grants as a shell script, with the reason of each."""
+    deployment = _deployment(options)
+    click.echo(script(accounts(deployment, schedule=schedule_account, workflow=workflow), deployment.project), nl=False)
+
+
+@render.command()
+@click.option("--part", type=click.Choice(["source", "body", "input"]), default="source",
+              help="The workflow itself, the body that creates it by its API, or an input for it.")  # fmt: skip
+@deployment_options
+def workflow(part: str, **options: Any) -> None:
+    """The workflow that exports a list of datasets."""
+    deployment = _deployment(options)
+    if part == "source":
+        click.echo(workflow_source(), nl=False)
+    else:
+        _print_json(workflow_body(deployment) if part == "body" else workflow_input(deployment))
+
+
+@render.command()
+@click.option("--source", default="./deploy/terraform", show_default=True, help="Where the module is.")
+@deployment_options
+def terraform(source: str, **options: Any) -> None:
+    """A call of the Terraform module."""
+    click.echo(module_call(_deployment(options), source), nl=False)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,119 @@
+"""Verifying an export: what is stored, held against what its manifest says."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.codec import decode
+from bqdump.core.documents import File, Manifest
+from bqdump.core.errors import NotFoundError
+from bqdump.core.settings import Settings
+from bqdump.core.template import split_shard
+from bqdump.flow.planning import read_latest
+from bqdump.ports import ObjectInfo, ObjectStore
+
+
+class Kind(enum.StrEnum):
+    """What can be wrong with a file."""
+
+    MISSING = "missing"
+    EXTRA = "extra"
+    SIZE = "size"
+    CHECKSUM = "checksum"
+    REPLACED = "replaced"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One difference: the manifest says `expected`, the store has `found`."""
+
+    kind: Kind
+    table: str
+    file: str
+    expected: str
+    found: str
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """The result for one run. Counts are of what the manifest names."""
+
+    run: str
+    snapshot_time: str
+    tables: int
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+
+class _Named(NamedTuple):
+    table: str
+    file: File
+
+
+async def verify(store: ObjectStore, settings: Settings, run: str = "") -> Verified:
+    """Compare every file of a run (default: the one readers see) with the store, by listing.
+
+    Size, CRC32C and generation of each file; files missing; files beside them that the run's tables would claim.
+    Raises NotFoundError when there is no such run or nothing has been published, DocumentError for a broken manifest.
+    """
+    manifest = await read_manifest(store, settings, run)
+    named = {file.name: _Named(table.table, file) for table in manifest.tables for file in table.files}
+    spare = {file.name for table in manifest.left for file in table.files}
+    patterns = {_pattern(file.name): table.table for table in manifest.tables for file in table.files[:1]}
+    stored: dict[str, ObjectInfo] = {}
+    findings = []
+    async for page in store.objects(_common_prefix(sorted(named))):
+        for info in page:
+            if info.name in named:
+                stored[info.name] = info
+            elif info.name not in spare and (split := split_shard(info.name, patterns)):
+                findings.append(Finding(Kind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
+    for name, (table, file) in named.items():
+        findings += _compare(table, file, stored.get(name))
+    totals = manifest.totals
+    return Verified(manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings))
+
+
+async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
+    """The manifest of a run, or of the one that readers see. Raises NotFoundError."""
+    name = settings.layout.run(run).manifest
+    if not run:
+        latest, _ = await read_latest(store, settings)
+        if latest is None:
+            cause = "nothing has been published there yet"
+            raise NotFoundError("find", f"an export in {store.url}/{settings.prefix}", cause, "Start one: bqdump run")
+        name = latest.manifest
+    try:
+        stored = await store.read(name)
+    except NotFoundError:
+        hint = "bqdump status shows how far a run is."
+        raise NotFoundError("find", f"the manifest of run {run}", "there is none", hint) from None
+    return decode(stored.data, Manifest, name)
+
+
+def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
+    if info is None:
+        return [Finding(Kind.MISSING, table, file.name, f"{file.size} bytes", "")]
+    if info.size != file.size:
+        return [Finding(Kind.SIZE, table, file.name, f"{file.size} bytes", f"{info.size} bytes")]
+    if info.crc32c != file.crc32c:
+        return [Finding(Kind.CHECKSUM, table, file.name, file.crc32c, info.crc32c)]
+    if info.generation != file.generation:
+        return [Finding(Kind.REPLACED, table, file.name, str(file.generation), str(info.generation))]
+    return []
+
+
+def _pattern(name: str) -> str:
+    """The pattern that has made the name of a table's first file, whose number is 0."""
+    head, _, tail = name.rpartition("000000000000")
+    return f"{head}*{tail}"
+
+
+def _common_prefix(names: list[str]) -> str:
+    if not names:
+        return ""
+    first, last = names[0], names[-1]
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:same]

@@ -1,0 +1,92 @@
+"""Verification finds whatever has happened to any file of an export."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents import Owner
+from bqdump.core.errors import NotFoundError
+from bqdump.core.settings import Settings
+from bqdump.flow.run import run
+from bqdump.flow.task import Task
+from bqdump.flow.verify import Kind, Verified, verify
+
+SETTINGS = Settings(project="project", dataset="data", bucket="memory")
+FILES = ["big/big_000000000000.csv", "big/big_000000000001.csv", "empty/empty_000000000000.csv"]
+
+
+def exported(settings: Settings = SETTINGS) -> MemoryStore:
+    store = MemoryStore()
+    clock = itertools.count(1_800_000_000_000)
+    warehouse = MemoryWarehouse(store, lambda: next(clock), shard_rows=2)
+    warehouse.put("project", "data", "big", ["one", "two", "three"])
+    warehouse.put("project", "data", "empty", [])
+    store.put_now("big/notes.txt", b"beside ours")
+    asyncio.run(run(Task(store, warehouse, settings, "r1", Owner("e1", 0), 1)))
+    return store
+
+
+def kinds(store: MemoryStore, settings: Settings = SETTINGS) -> list[tuple[str, str]]:
+    verified: Verified = asyncio.run(verify(store, settings))
+    return [(finding.kind.value, finding.file) for finding in verified.findings]
+
+
+@pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}", "{table}_*.{ext}"])
+def test_a_whole_export_has_no_findings(path: str) -> None:
+    settings = Settings(project="project", dataset="data", bucket="memory", path=path)
+    assert kinds(exported(settings), settings) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_deleted_file_is_missing(file: str) -> None:
+    store = exported()
+    found = store.peek(file)
+    assert found
+    asyncio.run(store.delete([(file, found[1].generation)]))
+    assert kinds(store) == [(Kind.MISSING, file)]
+
+
+@pytest.mark.parametrize("file", FILES[:2])
+def test_any_flipped_byte_is_a_checksum(file: str) -> None:
+    whole = exported().peek(file)
+    assert whole
+    for position in range(len(whole[0])):
+        store = exported()
+        found = store.peek(file)
+        assert found
+        data = bytearray(found[0])
+        data[position] ^= 1
+        store.put_now(file, bytes(data))
+        assert kinds(store) == [(Kind.CHECKSUM, file)]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_longer_or_shorter_file_is_a_size(file: str) -> None:
+    store = exported()
+    store.put_now(file, b"x")
+    assert kinds(store) == [(Kind.SIZE, file)]
+
+
+def test_a_shard_too_many_is_extra_and_other_files_are_not() -> None:
+    store = exported()
+    store.put_now("big/big_000000000002.csv", b"four\n")
+    assert kinds(store) == [(Kind.EXTRA, "big/big_000000000002.csv")]
+
+
+def test_the_same_content_written_again_was_replaced() -> None:
+    store = exported()
+    found = store.peek(FILES[0])
+    assert found
+    store.put_now(FILES[0], found[0])
+    assert kinds(store) == [(Kind.REPLACED, FILES[0])]
+
+
+def test_nothing_published_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="nothing has been published"):
+        asyncio.run(verify(MemoryStore(), SETTINGS))
+    with pytest.raises(NotFoundError, match="r9"):
+        asyncio.run(verify(exported(), SETTINGS, "r9"))
