@@ -24,6 +24,8 @@ COMMANDS = {
     "run": "Export the dataset: one task, or this task of many.",
     "plan": "Show what a run would do, without changing anything.",
     "status": "Show how far a run is, from the bucket alone.",
+    "runs": "List the runs of a bucket over time.",
+    "diff": "Show what changed from one export to another.",
     "verify": "Compare what is stored with what the manifest says.",
     "local": "A local stack: BigQuery and Cloud Storage stand-ins, and a runner of tasks.",
     "demo": "The whole job on a local stack, with data to look at.",

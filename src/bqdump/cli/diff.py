@@ -1,0 +1,64 @@
+"""bqdump diff: what changed from one export to another."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.tables import print_table
+from bqdump.cli.wiring import open_store
+from bqdump.core.settings import Settings
+from bqdump.core.sizes import counted
+from bqdump.flow.history import TableChange, compare
+from bqdump.flow.verify import read_manifest
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@settings_options
+def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
+    """Show which tables and columns changed from run BEFORE to run AFTER (default: the one that readers see).
+
+    \b
+    Examples:
+      bqdump diff bqdump-a1b2c --bucket my-exports
+      bqdump diff bqdump-a1b2c bqdump-x7k2p --json
+    """
+    settings = load_settings(options, ("bucket",))
+    changes = asyncio.run(_diff(settings, before, after or ""))
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(changes), indent=2).decode() + "\n")
+        return
+    if changes:
+        rows = [
+            (change.table, change.change, f"{change.rows_after - change.rows_before:+,}",
+             f"{change.bytes_after - change.bytes_before:+,}", _columns(change))
+            for change in changes
+        ]  # fmt: skip
+        print_table(("table", "what", "rows", "bytes", "columns"), rows, right=(2, 3))
+    sys.stdout.write(f"{counted(len(changes), 'table')} differ.\n" if changes else "Nothing differs.\n")
+
+
+async def _diff(settings: Settings, before: str, after: str) -> list[TableChange]:
+    store = open_store(settings)
+    try:
+        old, new = await asyncio.gather(read_manifest(store, settings, before), read_manifest(store, settings, after))
+    finally:
+        await store.close()
+    return compare(old, new)
+
+
+def _columns(change: TableChange) -> str:
+    marked = (
+        *(f"+{name}" for name in change.columns_added),
+        *(f"-{name}" for name in change.columns_removed),
+        *(f"~{name}" for name in change.columns_changed),
+    )
+    return " ".join(marked)

@@ -1,0 +1,51 @@
+"""bqdump runs: the runs of a target over time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.tables import print_table
+from bqdump.cli.wiring import open_store
+from bqdump.core.settings import Settings
+from bqdump.core.sizes import size_text
+from bqdump.flow.history import RunLine, list_runs
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@settings_options
+def runs(as_json: bool, **options: Any) -> None:
+    """List the runs of a bucket, the latest moment first; * is the one that readers see.
+
+    \b
+    Examples:
+      bqdump runs --bucket my-exports
+      bqdump runs --prefix nightly --json
+    """
+    settings = load_settings(options, ("bucket",))
+    lines = asyncio.run(_runs(settings))
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(lines), indent=2).decode() + "\n")
+    elif lines:
+        rows = [
+            ("*" if line.published else "", line.run, line.state, line.snapshot_time, f"{line.tables:,}",
+             f"{line.files:,}", size_text(line.bytes))
+            for line in lines
+        ]  # fmt: skip
+        print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
+    else:
+        sys.stdout.write(f"No runs in gs://{settings.bucket}/{settings.prefix} yet. Start one: bqdump run\n")
+
+
+async def _runs(settings: Settings) -> list[RunLine]:
+    store = open_store(settings)
+    try:
+        return await list_runs(store, settings)
+    finally:
+        await store.close()

@@ -1,0 +1,65 @@
+"""Runs over time, and what changed between two of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import msgspec
+
+from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
+from bqdump.core.documents import Owner
+from bqdump.core.settings import Settings
+from bqdump.flow.history import compare, list_runs
+from bqdump.flow.run import run
+from bqdump.flow.task import Task
+from bqdump.flow.verify import read_manifest
+
+SETTINGS = Settings(project="project", dataset="data", bucket="memory")
+
+
+def columns(table: MemoryTable, *names: str) -> MemoryTable:
+    fields = [{"name": name, "type": "STRING"} for name in names]
+    return table._replace(definition=msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}})))
+
+
+def two_runs() -> MemoryStore:
+    store = MemoryStore()
+    clock = itertools.count(1_800_000_000_000)
+    warehouse = MemoryWarehouse(store, lambda: next(clock))
+    tables = warehouse.datasets.setdefault(("project", "data"), {})
+
+    def export(name: str) -> None:
+        asyncio.run(run(Task(store, warehouse, SETTINGS, name, Owner(name, 0), 1)))
+
+    for table in ("grows", "same", "goes", "widens"):
+        warehouse.put("project", "data", table, ["row"])
+    tables["widens"] = columns(tables["widens"], "line", "old")
+    export("r1")
+    warehouse.put("project", "data", "grows", ["row", "another"])
+    warehouse.put("project", "data", "comes", ["row"])
+    warehouse.drop("project", "data", "goes")
+    tables["widens"] = columns(tables["widens"], "line", "new")
+    export("r2")
+    return store
+
+
+def test_runs_are_listed_latest_first_and_the_published_one_is_marked() -> None:
+    lines = asyncio.run(list_runs(two_runs(), SETTINGS))
+    assert [(line.run, line.state, line.published, line.tables) for line in lines] == [
+        ("r2", "complete", True, 4),
+        ("r1", "complete", False, 4),
+    ]
+    assert asyncio.run(list_runs(MemoryStore(), SETTINGS)) == []
+
+
+def test_changes_of_tables_and_columns_are_told_and_nothing_else() -> None:
+    store = two_runs()
+    before, after = (asyncio.run(read_manifest(store, SETTINGS, name)) for name in ("r1", "r2"))
+    changes = {change.table: change for change in compare(before, after)}
+    assert {name: change.change for name, change in changes.items()} == {
+        "comes": "added", "goes": "removed", "grows": "changed", "widens": "changed",
+    }  # fmt: skip
+    assert (changes["grows"].rows_before, changes["grows"].rows_after) == (1, 2)
+    assert (changes["widens"].columns_added, changes["widens"].columns_removed) == (("new",), ("old",))
+    assert compare(after, after) == []
