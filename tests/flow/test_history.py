@@ -8,9 +8,10 @@ import itertools
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
+from bqdump.core.changes import compare
 from bqdump.core.documents import Owner
 from bqdump.core.settings import Settings
-from bqdump.flow.history import compare, list_runs
+from bqdump.flow.history import list_runs
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump.flow.verify import read_manifest

@@ -12,9 +12,9 @@ import msgspec
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.tables import print_table
 from bqdump.cli.wiring import open_store
+from bqdump.core.changes import TableChange, compare
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.flow.history import TableChange, compare
 from bqdump.flow.verify import read_manifest
 
 
@@ -39,7 +39,7 @@ def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
     if changes:
         rows = [
             (change.table, change.change, f"{change.rows_after - change.rows_before:+,}",
-             f"{change.bytes_after - change.bytes_before:+,}", _columns(change))
+             f"{change.bytes_after - change.bytes_before:+,}", change.columns())
             for change in changes
         ]  # fmt: skip
         print_table(("table", "what", "rows", "bytes", "columns"), rows, right=(2, 3))
@@ -53,12 +53,3 @@ async def _diff(settings: Settings, before: str, after: str) -> list[TableChange
     finally:
         await store.close()
     return compare(old, new)
-
-
-def _columns(change: TableChange) -> str:
-    marked = (
-        *(f"+{name}" for name in change.columns_added),
-        *(f"-{name}" for name in change.columns_removed),
-        *(f"~{name}" for name in change.columns_changed),
-    )
-    return " ".join(marked)

@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Show how far a run is, from the bucket alone.",
     "runs": "List the runs of a bucket over time.",
     "diff": "Show what changed from one export to another.",
+    "report": "Write a run's report, a page that needs nothing else.",
     "verify": "Compare what is stored with what the manifest says.",
     "local": "A local stack: BigQuery and Cloud Storage stand-ins, and a runner of tasks.",
     "demo": "The whole job on a local stack, with data to look at.",

@@ -117,6 +117,11 @@ class RunLayout(NamedTuple):
         """The record of the complete run."""
         return f"{self.root}manifest.json"
 
+    @property
+    def report(self) -> str:
+        """The same for people: a page."""
+        return f"{self.root}report.html"
+
 
 def unit_of(name: str) -> str:
     """The unit of a claim's, receipt's, failure's or staged file's object name, "" when there is none."""

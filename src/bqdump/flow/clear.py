@@ -6,11 +6,12 @@ Nothing is deleted but what a manifest or this run's staging names, each at exac
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 
 from bqdump.core.codec import decode, encode_indented
-from bqdump.core.documents import File, ManifestFiles, Plan
+from bqdump.core.documents import ManifestFiles, Plan, TableFiles
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.flow.planning import read_latest
 from bqdump.flow.task import Task
@@ -23,17 +24,17 @@ async def clear(task: Task, plan: Plan, manifest: ManifestFiles) -> None:
     latest, generation = await read_latest(task.store, task.settings)
     if latest and latest.run == plan.run:
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.files}
-        stale = [file for file in manifest.found if file.name not in kept]
+        past = [manifest.found]
         for pointer in latest.uncleared:
-            stale += [file for file in await _files(task, pointer.manifest) if file.name not in kept]
+            if earlier := await _read(task, pointer.manifest):
+                past += [earlier.found, *(table.files for table in (*earlier.tables, *earlier.left))]
+        stale = [file for files in past for file in files if file.name not in kept]
         await delete(task, ((file.name, file.generation) for file in stale))
         if latest.uncleared:
             cleared = msgspec.structs.replace(latest, uncleared=())
-            try:
+            # In a conflict a later run has published meanwhile, and clears these manifests' files once more.
+            with suppress(ConflictError):
                 await task.store.write(task.settings.layout.latest, encode_indented(cleared), generation)
-            except ConflictError:
-                # A later run has published meanwhile; it clears what is left.
-                return
     await clear_staging(task)
 
 
@@ -50,11 +51,15 @@ async def delete(task: Task, objects: Iterable[tuple[str, int]]) -> None:
             raise result
 
 
-async def _files(task: Task, manifest: str) -> list[File]:
-    """Every object at a final name that an earlier manifest names."""
+async def read_earlier(task: Task, manifest: str) -> list[TableFiles]:
+    """What an earlier manifest gives to readers, by table; nothing where it has gone."""
+    earlier = await _read(task, manifest)
+    return [*earlier.tables, *earlier.left] if earlier else []
+
+
+async def _read(task: Task, manifest: str) -> ManifestFiles | None:
     try:
         stored = await task.store.read(manifest)
     except NotFoundError:
-        return []
-    earlier = decode(stored.data, ManifestFiles, manifest)
-    return [file for table in (*earlier.tables, *earlier.left) for file in table.files] + list(earlier.found)
+        return None
+    return decode(stored.data, ManifestFiles, manifest)

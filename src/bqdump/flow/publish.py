@@ -23,14 +23,14 @@ from bqdump.core.documents import (
     Totals,
     Unit,
 )
-from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
 from bqdump.core.settings import moment_text
 from bqdump.core.template import shard_name, split_shard
-from bqdump.flow.clear import clear, clear_staging
+from bqdump.flow.clear import clear, clear_staging, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.planning import read_latest
-from bqdump.flow.replace import announce, place, withdraw
+from bqdump.flow.replace import announce, origin, place, publishing, withdraw
 from bqdump.flow.task import Task
 from bqdump.ports import ObjectInfo
 
@@ -52,8 +52,7 @@ async def publish(task: Task, plan: Plan, ledger: Ledger) -> Published:
     manifest, generation = made
     if not await _point(task, plan, manifest.status, generation):
         if plan.mode == "replace":
-            await withdraw(task, plan, [file.name for table in manifest.tables for file in table.files])
-            await clear_staging(task)
+            await _step_aside(task, plan)
         return Published("superseded", manifest)
     await clear(task, plan, manifest)
     return Published("published", manifest)
@@ -70,7 +69,13 @@ async def read_manifest_files(task: Task) -> tuple[ManifestFiles, int] | None:
 
 async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[ManifestFiles, int] | Published:
     units = await all_units(task, plan)
-    collected = await collect(task, plan, units, ledger)
+    try:
+        collected = await collect(task, plan, units, ledger)
+    except VerificationError:
+        # Files may be missing because the run has ended meanwhile, and whoever ended it has cleared up.
+        if ended := await _ended(task, plan):
+            return ended
+        raise
     left: tuple[TableFiles, ...] = ()
     found: tuple[File, ...] = ()
     if plan.mode == "keep":
@@ -78,16 +83,23 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
         await task.store.delete([(info.name, info.generation) for info in collected.surplus])
     else:
         latest, _ = await read_latest(task.store, task.settings)
-        before = await _before(task, latest)
+        if latest and latest.age >= plan.age and (ended := await _ended(task, plan)):
+            # What another task of this run has published must not be copied over by its like.
+            return ended
+        # What earlier replacing exports have at final names, as far as the latest manifest knows.
+        before = await read_earlier(task, latest.manifest) if latest and latest.mode == "replace" else []
         failed = {failure.table for failure in ledger.failed()}
         left = tuple(table for table in before if table.table in failed)
         if latest is None or latest.mode == "keep":
-            found = await _naive_shards(task, units)
+            found = await _naive_shards(task, plan, units)
         known = {file.name: file.generation for table in before for file in table.files}
         known |= {file.name: file.generation for file in found}
-        placed = await _replace(task, plan, units, collected, latest, known)
-        if isinstance(placed, Published):
-            return placed if placed.result == "superseded" else await read_manifest_files(task) or placed
+        placed = await _replace(task, plan, units, collected, known)
+        if placed is None:
+            if ended := await _ended(task, plan):
+                return ended
+            raise VerificationError("publish", f"run {plan.run}", "staged files have gone while they were published",
+                                    "Something has deleted them: run the export again.")  # fmt: skip
         files = placed
     manifest = _manifest(plan, ledger, units, files, left, found)
     data = encode(manifest)
@@ -99,26 +111,19 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
 
 
 async def _replace(
-    task: Task, plan: Plan, units: list[Unit], collected: Collected, latest: Latest | None, known: dict[str, int]
-) -> dict[str, list[File]] | Published:
-    """Files at their final names, by unit; or how it ended instead."""
+    task: Task, plan: Plan, units: list[Unit], collected: Collected, known: dict[str, int]
+) -> dict[str, list[File]] | None:
+    """Files at their final names, by unit; None when the run has ended meanwhile."""
     staged = {
         shard_name(unit.pattern, number): info
         for unit in units
         for number, info in enumerate(collected.written.get(unit.id, ()))
     }
-    superseded = latest is not None and latest.age > plan.age
-    if superseded or not await announce(task, plan, staged):
-        await withdraw(task, plan, staged)
-        await clear_staging(task)
-        return Published("superseded", None)
+    if not await announce(task, plan, staged):
+        return None
     placed = await place(task, plan, staged, known)
     if placed is None:
-        if await read_manifest_files(task):
-            return Published("elsewhere", None)
-        await withdraw(task, plan, staged)
-        await clear_staging(task)
-        return Published("superseded", None)
+        return None
     return {
         unit.id: [placed[shard_name(unit.pattern, number)] for number in range(len(collected.written[unit.id]))]
         for unit in units
@@ -126,25 +131,34 @@ async def _replace(
     }
 
 
-async def _before(task: Task, latest: Latest | None) -> list[TableFiles]:
-    """What earlier replacing exports have at final names, as far as the latest manifest knows."""
-    if latest is None or latest.mode == "keep":
-        return []
-    try:
-        stored = await task.store.read(latest.manifest)
-    except NotFoundError:
-        return []
-    manifest = decode(stored.data, ManifestFiles, latest.manifest)
-    return [*manifest.tables, *manifest.left]
+async def _ended(task: Task, plan: Plan) -> tuple[ManifestFiles, int] | Published | None:
+    """How the run has ended already: its manifest, or superseded by a later run; None when it has not."""
+    if made := await read_manifest_files(task):
+        return made
+    latest, _ = await read_latest(task.store, task.settings)
+    announced, _ = await publishing(task)
+    if any(pointer and pointer.age > plan.age for pointer in (latest, announced)):
+        return await _step_aside(task, plan)
+    return None
 
 
-async def _naive_shards(task: Task, units: list[Unit]) -> tuple[File, ...]:
-    """Before the first publication: files that an export by BigQuery's own naming has left at these tables' names."""
-    patterns = {unit.pattern for unit in units}
+async def _step_aside(task: Task, plan: Plan) -> Published:
+    """Leave the final names to the later run, and nothing of this one behind."""
+    await withdraw(task, plan)
+    await clear_staging(task)
+    return Published("superseded", None)
+
+
+async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> tuple[File, ...]:
+    """Before the first publication: files that an export by BigQuery's own naming has left at these tables' names.
+
+    Not those which another task of this run has just placed there.
+    """
+    patterns, mark = {unit.pattern for unit in units}, origin(plan)
     found: list[File] = []
     async for page in task.store.objects(task.settings.prefix):
         ours = (info for info in page if not info.name.startswith(task.settings.layout.state))
-        found.extend(_file(info) for info in ours if split_shard(info.name, patterns))
+        found.extend(_file(info) for info in ours if info.origin != mark and split_shard(info.name, patterns))
     return tuple(found)
 
 

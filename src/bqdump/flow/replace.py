@@ -8,16 +8,16 @@ once a later run has announced itself, no copy of an earlier run can land on top
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import File, Intent, Plan, Pointer
 from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.flow.clear import delete, read_earlier
+from bqdump.flow.planning import read_latest
 from bqdump.flow.task import Task
 from bqdump.ports import Copy, ObjectInfo
-
-log = logging.getLogger(__name__)
 
 
 def origin(plan: Plan) -> str:
@@ -27,10 +27,7 @@ def origin(plan: Plan) -> str:
 
 async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
     """Say that this run is about to write these names; False when a later run has said so already."""
-    try:
-        await task.store.write(task.layout.intent, encode(Intent(plan.run, tuple(names))), 0)
-    except ConflictError:
-        log.debug("the intent of run %s is stored already", plan.run)
+    await _intend(task, plan, names)
     mine = Pointer(plan.run, plan.snapshot, task.layout.intent)
     while True:
         current, generation = await publishing(task)
@@ -43,6 +40,18 @@ async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
         except ConflictError:
             continue
         return True
+
+
+async def _intend(task: Task, plan: Plan, names: Iterable[str]) -> None:
+    """Store the names beside those that a task of this run has stored before, for which more tables had failed."""
+    while True:
+        said, generation = await _intended(task, task.layout.intent)
+        every = tuple(dict.fromkeys((*said, *names)))
+        if generation and len(every) == len(said):
+            return
+        with suppress(ConflictError):
+            await task.store.write(task.layout.intent, encode(Intent(plan.run, every)), generation)
+            return
 
 
 async def publishing(task: Task) -> tuple[Pointer | None, int]:
@@ -90,17 +99,30 @@ async def place(
     return placed if await _still_mine(task, plan) else None
 
 
-async def withdraw(task: Task, plan: Plan, names: Iterable[str]) -> None:
+async def withdraw(task: Task, plan: Plan) -> None:
     """Take back what this run has placed and the run that took over will not replace."""
-    names = list(names)
+    names, _ = await _intended(task, task.layout.intent)
     placed = await asyncio.gather(*map(task.store.stat, names))
     current, _ = await publishing(task)
     if current is None or current.run == plan.run:
         return
-    stored = await task.store.read(current.manifest)
-    theirs = set(decode(stored.data, Intent, current.manifest).names)
+    theirs = set((await _intended(task, current.manifest))[0])
+    latest, _ = await read_latest(task.store, task.settings)
+    if latest:
+        # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
+        left = await read_earlier(task, latest.manifest)
+        theirs |= {file.name for table in left for file in table.files}
     mine = [info for info in placed if info and info.origin == origin(plan) and info.name not in theirs]
-    await task.store.delete([(info.name, info.generation) for info in mine])
+    await delete(task, ((info.name, info.generation) for info in mine))
+
+
+async def _intended(task: Task, intent: str) -> tuple[tuple[str, ...], int]:
+    """The final names that an intent speaks of, and its generation; nothing where there is none."""
+    try:
+        stored = await task.store.read(intent)
+    except NotFoundError:
+        return (), 0
+    return decode(stored.data, Intent, intent).names, stored.generation
 
 
 async def _still_mine(task: Task, plan: Plan) -> bool:

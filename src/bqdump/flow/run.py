@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 from bqdump.core.documents import Failure, Plan, Totals
 from bqdump.core.errors import UnitsFailedError
 from bqdump.flow.ledger import Ledger, read_ledger
-from bqdump.flow.planning import obtain_plan
+from bqdump.flow.planning import obtain_plan, read_latest
 from bqdump.flow.publish import publish
+from bqdump.flow.report import has_report, store_report
 from bqdump.flow.task import Task
 from bqdump.flow.work import work
 
@@ -31,6 +32,9 @@ async def run(task: Task) -> Outcome:
     Raises UnitsFailedError when units have failed and a partial export is not allowed, and what the steps raise.
     """
     plan = await obtain_plan(task)
+    if await has_report(task):
+        log.info("run %s is published already: nothing to do", plan.run)
+        return Outcome("published", plan, None, ())
     await work(task, plan)
     ledger = await read_ledger(task.store, task.layout)
     if not ledger.settled(plan, task.owner.execution):
@@ -38,7 +42,10 @@ async def run(task: Task) -> Outcome:
     failed = ledger.failed(task.owner.execution)
     if failed and not task.settings.allow_partial:
         raise _refusal(plan, failed)
+    before, _ = await read_latest(task.store, task.settings)
     published = await publish(task, plan, ledger)
+    if published.result == "published":
+        await store_report(task, before)
     totals = published.manifest.totals if published.manifest else None
     return Outcome(published.result, plan, totals, tuple(failed))
 

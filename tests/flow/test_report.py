@@ -1,0 +1,110 @@
+"""The report of a run: whole, safe to open, and written once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from html.parser import HTMLParser
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents import Owner
+from bqdump.core.report import render_report
+from bqdump.core.settings import Settings
+from bqdump.flow.run import run
+from bqdump.flow.task import Task
+from bqdump.flow.verify import read_manifest
+from bqdump.ports import JobError
+
+HOSTILE = "<script>alert(1)</script>"
+SETTINGS = Settings(project="project", dataset="data", bucket="memory", allow_partial=True)
+
+
+class Page(HTMLParser):
+    """Counts elements, and fails on markup that does not close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.links += [str(value) for name, value in attrs if name in ("src", "href")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def export(store: MemoryStore, warehouse: MemoryWarehouse, name: str) -> str:
+    asyncio.run(run(Task(store, warehouse, SETTINGS, name, Owner(name, 0), 1)))
+    found = store.peek(f"_bqdump/runs/{name}/report.html")
+    assert found
+    return found[0].decode()
+
+
+def world() -> tuple[MemoryStore, MemoryWarehouse]:
+    store = MemoryStore()
+    clock = itertools.count(1_800_000_000_000)
+    return store, MemoryWarehouse(store, lambda: next(clock))
+
+
+def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
+    store, warehouse = world()
+    warehouse.put("project", "data", "people", ["1,Aiko"])
+    warehouse.put("project", "data", "old_people", [], kind="VIEW")
+    text = export(store, warehouse, "r1")
+    page = Page(text)
+    assert page.open == []
+    assert page.links == []
+    assert "script" not in page.seen
+    assert "complete" in text
+    assert "extract jobs read tables only" in text
+
+
+def test_a_second_run_shows_what_changed() -> None:
+    store, warehouse = world()
+    warehouse.put("project", "data", "people", ["1,Aiko"])
+    assert "Changes" not in export(store, warehouse, "r1")
+    warehouse.put("project", "data", "people", ["1,Aiko", "2,Ben"])
+    assert "Changes since the export before" in export(store, warehouse, "r2")
+
+
+def test_names_and_messages_are_text_and_nothing_more() -> None:
+    store, warehouse = world()
+    warehouse.failing = lambda table, job_id: JobError("invalid", HOSTILE) if table == "bad" else None
+    warehouse.put("project", "data", "bad", ["x"])
+    warehouse.put("project", "data", "a&b <i>", ["x"])
+    text = export(store, warehouse, "r1")
+    assert HOSTILE not in text
+    assert "<i>" not in text
+    assert "partial, 1 table failed" in text
+
+
+def test_an_empty_dataset_has_a_report() -> None:
+    store, warehouse = world()
+    warehouse.datasets["project", "data"] = {}
+    assert Page(export(store, warehouse, "r1")).open == []
+
+
+def test_a_task_that_comes_after_the_end_changes_nothing() -> None:
+    store, warehouse = world()
+    warehouse.put("project", "data", "people", ["1,Aiko"])
+    export(store, warehouse, "r1")
+    before = [store.peek(name) for name in store.names_now()]
+    outcome = asyncio.run(run(Task(store, warehouse, SETTINGS, "r1", Owner("r1", 3), 4)))
+    assert outcome.result == "published"
+    assert [store.peek(name) for name in store.names_now()] == before
+
+
+def test_a_page_of_many_tables_stays_small() -> None:
+    store, warehouse = world()
+    for number in range(3000):
+        warehouse.put("project", "data", f"table_{number}", ["x"])
+    export(store, warehouse, "r1")
+    page = render_report(asyncio.run(read_manifest(store, SETTINGS)))
+    assert b"The 2,000 largest tables" in page
+    assert len(page) < 1_000_000
