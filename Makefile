@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers lock clean
+.PHONY: help demo test check lint types layers lock pictures clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -49,6 +49,10 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.tools
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
+
+pictures: demo   ## take the pictures of the README anew (needs Chromium)
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,760 \
+	  --screenshot=docs/report.png file://$$(ls $(CURDIR)/bqdump-demo/demo-export/_bqdump/runs/*/report.html | tail -1)
 
 clean:           ## remove what make and the demo have made
 	rm -rf $(VENV) bqdump-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
