@@ -87,7 +87,7 @@ def sent(ignore: str, path: str) -> bool:
 
 
 def follow(stage: Stage, context: Path, ignore: str, home: Path) -> Path:
-    """Run the stage's COPY and RUN steps below `home`, its absolute paths moved there. Returns the root of the stage."""
+    """Run a stage's COPY and RUN steps below `home`, its absolute paths moved there. Returns the stage's root."""
     root = home / "root"
     root.mkdir(parents=True)
     python = home / "python"

@@ -9,7 +9,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, storage
 
+from bqdump import __version__
+from bqdump_local import stack as local_stack
 from deploy.dockerfile import Stage, exec_form, follow, importable, read, sent
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +29,6 @@ NOT_IN_THE_IMAGE = [
 @pytest.fixture(scope="module")
 def stages() -> list[Stage]:
     return read((ROOT / "Dockerfile").read_text())
-
-
-@pytest.fixture(scope="module")
-def image(stages: list[Stage], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return follow(stages[0], ROOT, IGNORE, tmp_path_factory.mktemp("image"))
 
 
 def test_every_copied_path_exists_and_is_sent_to_the_build(stages: list[Stage]) -> None:
@@ -94,35 +94,53 @@ def test_the_buildpack_starts_what_the_container_starts(stages: list[Stage]) -> 
     assert (ROOT / "Procfile").read_text() == f"web: {' '.join(words)}\n"
 
 
-def test_the_image_tells_its_version_and_help(image: Path) -> None:
+# One test, so that the image is made once however the tests are spread over processes.
+@pytest.mark.timeout(400)
+def test_following_the_steps_gives_an_image_that_exports(stages: list[Stage], tmp_path: Path) -> None:
+    image = follow(stages[0], ROOT, IGNORE, tmp_path / "image")
+    _it_holds_the_runtime_only(image / "app/bin/python")
+    _every_module_has_bytecode(next((image / "app/lib").glob("python3*/site-packages/bqdump")))
     bqdump = image / "app/bin/bqdump"
-    version = subprocess.run([bqdump, "--version"], capture_output=True, text=True, check=True, env={})
-    usage = subprocess.run([bqdump, "--help"], capture_output=True, text=True, check=True, env={})
-    expected = next(
-        line.split('"')[1]
-        for line in (ROOT / "src/bqdump/__init__.py").read_text().splitlines()
-        if line.startswith("__version__")
-    )
-    assert expected in version.stdout
-    assert "run" in usage.stdout
+    assert __version__ in _output([bqdump, "--version"])
+    assert "run" in _output([bqdump, "--help"])
+    _it_exports([bqdump, *exec_form(stages[-1].last("CMD"))], tmp_path / "buckets")
 
 
-def test_the_image_holds_nothing_of_development(image: Path) -> None:
-    python = image / "app/bin/python"
-    assert importable(python, ["bqdump", "click", "google.cloud.bigquery"]) == [
-        "bqdump",
-        "click",
-        "google.cloud.bigquery",
-    ]
+def _output(command: list[str | Path], **environ: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _it_holds_the_runtime_only(python: Path) -> None:
+    wanted = ["bqdump", "click", "google.cloud.bigquery"]
+    assert importable(python, wanted) == wanted
     assert importable(python, NOT_IN_THE_IMAGE) == []
+    code = "from bqdump.render.workflow import workflow_source; print(workflow_source()[:1])"
+    assert _output([python, "-I", "-c", code]) == "#\n"
 
 
-def test_the_image_has_bytecode_for_every_module_of_bqdump(image: Path) -> None:
-    package = next((image / "app/lib").glob("python3*/site-packages/bqdump"))
+def _every_module_has_bytecode(package: Path) -> None:
     sources = {path.relative_to(package).with_suffix("") for path in package.rglob("*.py")}
     compiled = {(path.parent.parent / path.name.split(".")[0]).relative_to(package) for path in package.rglob("*.pyc")}
     assert sources
     assert compiled == sources
+
+
+def _it_exports(command: list[str | Path], buckets: Path) -> None:
+    buckets.mkdir()
+    with local_stack.running(root=buckets) as stack:
+        anonymous = AnonymousCredentials()
+        big = bigquery.Client("p-1", anonymous, client_options=ClientOptions(api_endpoint=stack.bigquery))
+        big.create_dataset("d")
+        big.query_and_wait("CREATE TABLE d.t AS SELECT 1 AS n")
+        big.close()
+        store = storage.Client("p-1", anonymous, client_options=ClientOptions(api_endpoint=stack.storage))
+        store.create_bucket("exports")
+        store.close()
+        settings = {"PROJECT_ID": "p-1", "SOURCE_DATASET": "d", "DESTINATION_BUCKET": "exports"}
+        _output(command, **settings, **stack.variables())
+    assert (buckets / "exports/t/t_000000000000.csv").read_text() == "n\n1\n"
 
 
 def test_the_dockerfile_has_no_lint() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 async def finish(world: World) -> None:
     """Resume every run, then hold everything against the laws."""
+    _ended_tidily(world)
     runs = list(world.runs)
     world.rng.shuffle(runs)
     complete = [run for run in runs if await _resume(world, run)]
@@ -25,6 +26,13 @@ async def finish(world: World) -> None:
         before = _published(world)
         await _resume(world, world.rng.choice(complete))
         world.laws.hold(4, before == _published(world), "running a finished run again has changed something")
+
+
+def _ended_tidily(world: World) -> None:
+    """Whoever has published, or has stepped aside, has left nothing behind."""
+    for run in world.engine.done:
+        staged = world.view.names(world.view.layout.run(run).staging)
+        world.laws.hold(4, not staged, f"a task of {run} has ended it, and its staging still holds {staged}")
 
 
 async def _resume(world: World, run: str) -> bool:
@@ -67,6 +75,8 @@ def _all_in_place(world: World, complete: list[str]) -> None:
     if latest.mode == "replace":
         manifests = [manifest for manifest in manifests if manifest.run == latest.run]
         _nothing_but(world, manifests[0])
+    else:
+        _nothing_beside(world, manifests)
     for manifest in manifests:
         for name, (_, file) in standing(manifest).items():
             info = view.info(name)
@@ -90,6 +100,16 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
             laws.hold(4, not stale, f"{info.name}, of an export before the first one, is still there")
             continue
         laws.hold(4, info.name in standing(manifest), f"{info.name} (from {info.origin}) lies about")
+
+
+def _nothing_beside(world: World, manifests: list[Manifest]) -> None:
+    """Where runs stand beside each other: below the names of a complete run lies what its manifest names."""
+    state, foreign = world.view.layout.state, world.scenery.foreign
+    named = {name for manifest in manifests for name in standing(manifest)}
+    complete = {manifest.run for manifest in manifests}
+    for name in world.store.names_now():
+        if not name.startswith(state) and name not in foreign and any(run in name for run in complete):
+            world.laws.hold(4, name in named, f"{name} lies about")
 
 
 def _exported_once(world: World, complete: list[str]) -> None:

@@ -11,7 +11,8 @@ from bqdump.adapters.retry import Patience, RetryingStore, RetryingWarehouse
 from bqdump.core.documents import Owner
 from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UnitsFailedError
 from bqdump.core.settings import Settings
-from bqdump.flow.run import Outcome, run
+from bqdump.flow import run as flow
+from bqdump.flow.run import Outcome
 from bqdump.flow.task import Task
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.process import CrashedError, Process
@@ -39,6 +40,7 @@ class Engine:
         failed: Callable[[str, BaseException], None],
     ) -> None:
         self.rng, self._connect, self._failed = rng, connect, failed
+        self.done: set[str] = set()
         self._started: dict[str, int] = {}
 
     async def execute(self, execution: Execution) -> list[Ended]:
@@ -59,10 +61,10 @@ class Engine:
         if (fatal := network.dice.kill_after()) is not None:
             asyncio.get_running_loop().call_later(fatal, process.kill)
         patience = Patience(tries=network.dice.weather.tries)
-        flow = Task(RetryingStore(store, patience), RetryingWarehouse(warehouse, patience), execution.settings,
-                    execution.run, owner, execution.tasks)  # fmt: skip
+        started = Task(RetryingStore(store, patience), RetryingWarehouse(warehouse, patience), execution.settings,
+                       execution.run, owner, execution.tasks)  # fmt: skip
         try:
-            outcome = await process.execute(run(flow))
+            outcome = await process.execute(flow.run(started))
         except CrashedError:
             network.trace.add(process.name, "died", "", "")
             return None
@@ -74,6 +76,8 @@ class Engine:
             self._failed(process.name, error)
             raise
         network.trace.add(process.name, "ended", "", outcome.result)
+        if outcome.result in ("published", "superseded"):
+            self.done.add(execution.run)
         return outcome
 
     async def _supervise(self, execution: Execution, task: int, delay: float) -> Ended:

@@ -155,7 +155,7 @@ class FaultyStore:
         async def write() -> int:
             before = self._store.peek(name)
             generation = await carry_out()
-            self._laws.written(self._network.process.run, name, before)
+            self._laws.written(self._network.process, name, before)
             return generation
 
         return await self._network.call("write", name, write, changes=True)
@@ -209,8 +209,8 @@ async def _next(listing: AsyncIterator[Result]) -> Result | None:
 class FaultyWarehouse:
     """A Warehouse over such a network."""
 
-    def __init__(self, warehouse: MemoryWarehouse, network: Network) -> None:
-        self._warehouse, self._network = warehouse, network
+    def __init__(self, warehouse: MemoryWarehouse, network: Network, laws: Laws) -> None:
+        self._warehouse, self._network, self._laws = warehouse, network, laws
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
@@ -222,7 +222,13 @@ class FaultyWarehouse:
 
     async def tables(self, dataset: Dataset) -> list[Listed]:
         """See Warehouse."""
-        return await self._network.call("tables", "", lambda: self._warehouse.tables(dataset))
+
+        async def listing() -> list[Listed]:
+            tables = await self._warehouse.tables(dataset)
+            self._laws.listed(self._network.process, [table.name for table in tables])
+            return tables
+
+        return await self._network.call("tables", "", listing)
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""

@@ -51,15 +51,6 @@ class History:
         rows = self.rows_at(table, moment)
         return None if rows is None else "".join(f"{row}\n" for row in rows).encode()
 
-    def since(self, table: str) -> int:
-        """Since when a table that is there now has been there."""
-        since = 0
-        for moment, rows in reversed(self._versions[table]):
-            if rows is None:
-                break
-            since = moment
-        return since
-
     def steady(self, since: int) -> set[str]:
         """The tables that were there at a moment and have not been dropped since."""
         return {

@@ -10,6 +10,7 @@ from bqdump.core.documents import Manifest
 from bqdump.core.template import shard_name, split_shard
 from bqdump.ports import Copy, ObjectInfo
 from simulation.history import History
+from simulation.process import Process
 from simulation.view import View, all_files, standing
 
 Before = tuple[bytes, ObjectInfo] | None
@@ -29,12 +30,12 @@ class Laws:
     """Judges every change. `broken`: the first finding; `stop` is called with it."""
 
     def __init__(
-        self, view: View, history: History, foreign: dict[str, int], naive: dict[str, int], stop: Callable[[], None]
+        self, view: View, history: History, foreign: dict[str, int], stop: Callable[[], None]
     ) -> None:
-        self.view, self.history, self.stop = view, history, stop
-        self.foreign, self.naive = foreign, naive
+        self.view, self.history, self.foreign, self.stop = view, history, foreign, stop
         self.broken: Broken | None = None
         self.first_published = ""
+        self._listed: dict[str, set[str]] = {}
         self._contents: dict[int, bytes] = {}
         self._named: set[tuple[str, int]] = set()
 
@@ -49,9 +50,13 @@ class Laws:
         if not true:
             self.blame(law, what)
 
-    def written(self, run: str, name: str, before: Before) -> None:
+    def listed(self, process: Process, tables: list[str]) -> None:
+        """Somebody has listed the dataset."""
+        self._listed[process.name] = set(tables)
+
+    def written(self, process: Process, name: str, before: Before) -> None:
         """Somebody has written an object."""
-        layout = self.view.layout
+        layout, run = self.view.layout, process.run
         self.hold(5, name.startswith(layout.state), f"{run} wrote {name}, which is none of its documents")
         if name == layout.latest:
             self._pointed(run, before)
@@ -62,7 +67,7 @@ class Laws:
             self._completed(run)
         elif name == layout.run(run).plan:
             self.hold(4, before is None, f"the plan of {run} was written twice")
-            self._planned(run)
+            self._planned(run, self._listed.get(process.name, set()))
 
     def copied(self, run: str, wish: Copy, before: Before, result: ObjectInfo) -> None:
         """Somebody has copied an object over another."""
@@ -125,15 +130,12 @@ class Laws:
             old = self.view.decode_pointer(before[0])
             self.hold(3, old.age < now.age, f"publishing.json went from {old.run} to the earlier {now.run}")
 
-    def _planned(self, run: str) -> None:
+    def _planned(self, run: str, listed: set[str]) -> None:
         plan = self.view.plan(run)
         assert plan is not None
         named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
-        missing = self.history.steady(plan.snapshot) - named
-        self.hold(6, not missing, f"the plan of {run} does not name {sorted(missing)}")
-        appeared = set(self.history.tables()) - named
-        unnamed = {table for table in appeared if self.history.since(table) < plan.snapshot}
-        self.hold(6, not unnamed, f"the plan of {run} does not name {sorted(unnamed)}")
+        wanted = listed | self.history.steady(plan.snapshot)
+        self.hold(6, named == wanted, f"the plan of {run} names {sorted(named)}, and there are {sorted(wanted)}")
 
     def _completed(self, run: str) -> None:
         view = self.view

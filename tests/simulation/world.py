@@ -74,7 +74,7 @@ class World:
         )  # fmt: skip
         self.scenery = scenery.build(self.rng, self.store, self.warehouse, self.history)
         self.view = View(self.store, self.scenery.settings.layout)
-        self.laws = Laws(self.view, self.history, self.scenery.foreign, self.scenery.naive, self.loop.stop)
+        self.laws = Laws(self.view, self.history, self.scenery.foreign, self.loop.stop)
         self.engine = Engine(self.rng, self._connect, self._unexpected)
         self.runs: dict[str, Execution] = {}
         self.started: list[Execution] = []
@@ -88,6 +88,9 @@ class World:
             pass
         except StuckError as error:
             self.laws.blame(4, str(error))
+        except Exception:
+            if self.laws.broken is None:
+                raise
         return Verdict(self.seed, self.laws.broken, list(self.trace), self.loop.steps)
 
     async def _main(self) -> None:
@@ -98,15 +101,15 @@ class World:
             background.append(self.loop.create_task(reader.run()))
         await asyncio.gather(*(self._execute(execution, start) for execution, start in self._executions()))
         self.dice.clear_up()
+        background[0].cancel()
         # Whatever is still under way, such as requests that arrive late and jobs, ends within this time.
         await asyncio.sleep(1000.0)
-        background[0].cancel()
         await ending.finish(self)
 
     def _executions(self) -> list[tuple[Execution, float]]:
         """Executions and when they start: of different runs, or (at times) a second one of the same run."""
         rng, made = self.rng, []
-        for number in range(rng.choice((1, 2, 2, 2, 3))):
+        for number in range(rng.choice((1, 2, 2, 3, 3))):
             again = bool(made) and rng.random() < 0.2
             run = rng.choice(made)[0].run if again else f"run{number}"
             settings = self.scenery.settings
@@ -135,8 +138,8 @@ class World:
     async def _change_tables(self) -> None:
         """Append to tables, shrink, drop and create them."""
         rng, history = random.Random(f"{self.seed} writer"), self.history
-        busy = rng.choice((0.0, 0.05, 0.5))
-        dropping = rng.choice((0.0, 0.1, 0.3))
+        busy = rng.choice((0.0, 0.05, 0.2, 0.5))
+        dropping = rng.choice((0.0, 0.1, 0.3, 0.6))
         while busy:
             await asyncio.sleep(rng.expovariate(busy))
             tables = history.tables()
@@ -153,7 +156,7 @@ class World:
 
     def _connect(self, process: Process) -> tuple[Network, FaultyStore, FaultyWarehouse]:
         network = Network(process, self.dice, self.trace)
-        return network, FaultyStore(self.store, network, self.laws), FaultyWarehouse(self.warehouse, network)
+        return network, FaultyStore(self.store, network, self.laws), FaultyWarehouse(self.warehouse, network, self.laws)
 
     def _unexpected(self, name: str, error: BaseException) -> None:
         self.laws.blame(4, f"{name} failed: {error!r}")

@@ -16,6 +16,7 @@ from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
 from bqdump.core.formats import FORMATS
+from bqdump.core.settings import milliseconds_of
 from bqdump.ports import ExtractRequest, Job, JobError
 
 PAGE = 1000
@@ -162,4 +163,4 @@ def _job(job: Any) -> Job:
 
 
 def _ms(moment: datetime | None) -> int:
-    return int(moment.timestamp() * 1000) if moment else 0
+    return milliseconds_of(moment) if moment else 0

@@ -84,12 +84,12 @@ class RetryingStore:
 
     async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
-        async for page in _whole(self._patience, lambda: self._store.notes(prefix)):
+        async for page in _whole(self._patience, lambda: self._store.notes(prefix), _name):
             yield page
 
     async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
-        async for page in _whole(self._patience, lambda: self._store.objects(prefix)):
+        async for page in _whole(self._patience, lambda: self._store.objects(prefix), _name):
             yield page
 
     async def folders(self, prefix: str) -> list[str]:
@@ -149,17 +149,22 @@ def _worth_another_try(answer: object) -> bool:
     return isinstance(answer, BqdumpError) and answer.retryable
 
 
-async def _whole(patience: Patience, listing: Callable[[], AsyncIterator[list[Result]]]) -> AsyncIterator[list[Result]]:
-    """The pages of a listing; after an error it starts anew, and pages that were given already are passed over."""
-    given = 0
+async def _whole(
+    patience: Patience, listing: Callable[[], AsyncIterator[list[Result]]], place: Callable[[Result], str] | None
+) -> AsyncIterator[list[Result]]:
+    """The pages of a listing; after an error it starts anew.
+
+    place: what the listing is ordered by. What was given already is then passed over, by its place and not by its
+    number: what comes before it may have been deleted meanwhile. None: it is all given once more.
+    """
+    given = ""
     for tried in range(patience.tries):
         try:
-            number = 0
             async for page in listing():
-                number += 1
-                if number > given:
-                    yield page
-                    given = number
+                fresh = [item for item in page if place(item) > given] if place and given else page
+                yield fresh
+                if place and fresh:
+                    given = place(fresh[-1])
         except BqdumpError as error:
             if not error.retryable or tried == patience.tries - 1:
                 raise
@@ -167,6 +172,10 @@ async def _whole(patience: Patience, listing: Callable[[], AsyncIterator[list[Re
         else:
             return
         await patience.pause(tried)
+
+
+def _name(item: Note | ObjectInfo) -> str:
+    return item.name
 
 
 class RetryingWarehouse:
@@ -200,8 +209,8 @@ class RetryingWarehouse:
         return await insist(self._patience, lambda: self._warehouse.job(job_id, location))
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
-        """See Warehouse."""
-        async for page in _whole(self._patience, lambda: self._warehouse.jobs(since)):
+        """See Warehouse. After an error jobs may be told of twice."""
+        async for page in _whole(self._patience, lambda: self._warehouse.jobs(since), None):
             yield page
 
     async def close(self) -> None:

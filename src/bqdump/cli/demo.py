@@ -14,7 +14,13 @@ from bqdump.cli.local import needs_local_stack
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=Path("bqdump-demo"),
               show_default=True, help="Where the files go; what an earlier demo left is removed.")  # fmt: skip
 def demo(tasks: int, folder: Path) -> int:
-    """Start a local stack, make data, export it with several task processes, and stop the stack again."""
+    """Start a local stack, make data, export it with several task processes, and stop the stack again.
+
+    \b
+    Examples:
+      bqdump demo
+      bqdump demo --tasks 3 --folder /tmp/demo
+    """
     needs_local_stack()
     from bqdump_local.demo import run_demo
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from bqdump.core.layout import Layout
 from bqdump.core.template import DEFAULT, Template, parse_template
 
 READ = "read the settings"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return parse_moment(self.snapshot_time) if self.snapshot_time else None
 
     def frozen(self) -> dict[str, Any]:
-        """The settings that shape the plan: two tasks of one run must agree on all of these."""
-        values: dict[str, Any] = msgspec.to_builtins(self)
+        """The settings that shape the plan, as JSON has them: two tasks of one run must agree on all of these."""
+        values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         for name in ("concurrency", "run_id", "snapshot_time", "allow_partial", "location"):
             del values[name]
         return values
@@ -124,7 +125,7 @@ def _count(value: Any) -> int:
 def _patterns(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
-    if not isinstance(value, Iterable) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
         raise ValueError("a list of patterns is wanted")
     return tuple(item.strip() for item in value if item.strip())
 
@@ -136,7 +137,7 @@ LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 def _labels(value: Any) -> dict[str, str]:
     if isinstance(value, str):
         value = value.split(",")
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
         pairs = [item.partition("=") for item in value if item.strip()]
         if wrong := [key for key, equals, _ in pairs if not equals]:
             raise ValueError(f"key=value is wanted, not {wrong[0]!r}")
@@ -211,7 +212,12 @@ def parse_moment(text: str) -> int:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise ValueError("a time with its zone is wanted, such as 2026-01-31T03:00:00Z")
-    return int(moment.timestamp() * 1000)
+    return milliseconds_of(moment)
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Milliseconds since 1970 UTC, rounded down; exact, as floating seconds are not."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def moment_text(milliseconds: int) -> str:

@@ -12,8 +12,8 @@ from bqdump.ports import ObjectInfo
 
 
 class Collected:
-    """What a run has written. `written`: of each unit its files in order; `surplus`: files that an
-    earlier, larger attempt at a unit has left beside them."""
+    """What a run has written. `written`: of each unit its files in order; `surplus`: files that failed attempts
+    have left at the same names, beside those or (in keep mode) of a unit that has failed for good."""
 
     def __init__(self) -> None:
         self.written: dict[str, list[ObjectInfo]] = {}
@@ -38,9 +38,14 @@ async def collect(task: Task, plan: Plan, units: list[Unit], ledger: Ledger) -> 
 
     Raises VerificationError when a file that BigQuery has reported is not there.
     """
-    done = [unit for unit in units if unit.id in ledger.receipts]
-    patterns = {written_pattern(task, plan, unit, ledger.receipts[unit.id]): unit for unit in done}
-    found: dict[str, dict[int, ObjectInfo]] = {unit.id: {} for unit in done}
+    done = {
+        written_pattern(task, plan, unit, ledger.receipts[unit.id]): unit
+        for unit in units
+        if unit.id in ledger.receipts
+    }
+    # Where failed attempts write to final names, what they have left must not look like an export.
+    patterns = done if plan.mode == "replace" else {unit.pattern: unit for unit in units}
+    found: dict[str, dict[int, ObjectInfo]] = {unit.id: {} for unit in done.values()}
     collected = Collected()
     async for page in task.store.objects(_common_prefix(task, plan, list(patterns))):
         for info in page:
@@ -48,12 +53,12 @@ async def collect(task: Task, plan: Plan, units: list[Unit], ledger: Ledger) -> 
                 # Staged by an attempt that failed, or (in keep mode) none of this run's business.
                 continue
             pattern, number = split
-            unit_id = patterns[pattern].id
-            if number < ledger.receipts[unit_id].files:
-                found[unit_id][number] = info
+            receipt = ledger.receipts.get(patterns[pattern].id)
+            if receipt and number < receipt.files:
+                found[receipt.unit][number] = info
             else:
                 collected.surplus.append(info)
-    for pattern, unit in patterns.items():
+    for pattern, unit in done.items():
         files = found[unit.id]
         expected = ledger.receipts[unit.id].files
         for number in range(expected):

@@ -13,7 +13,7 @@ import msgspec
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Latest, Newest, Owner, Plan
-from bqdump.core.errors import ConflictError, DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
 from bqdump.core.plan import choose, make_plan
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.sizes import counted
@@ -117,12 +117,17 @@ async def describe(warehouse: Warehouse, dataset: Dataset, listed: Sequence[List
 
 
 async def _make_or_await(task: Task) -> Plan:
+    # First of all, for what a bucket with a retention policy once holds cannot be taken back.
+    await check_target(task.store, task.settings)
     if not await _become_planner(task):
         return await _await_plan(task)
-    await check_target(task.store, task.settings)
-    async with _pulse(task):
-        plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks)
-        generation = await task.store.write(plan.units, units, 0)
+    try:
+        async with _pulse(task):
+            plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks)
+            generation = await task.store.write(plan.units, units, 0)
+    except (UsageError, NotFoundError, DeniedError):
+        await _step_back(task)
+        raise
     try:
         await task.store.write(task.layout.plan, encode_indented(plan), 0)
     except ConflictError:
@@ -138,9 +143,27 @@ async def _become_planner(task: Task) -> bool:
     try:
         await task.store.write(task.layout.planner, encode(task.owner), 0)
     except ConflictError:
-        stored = await task.store.read(task.layout.planner)
-        return decode(stored.data, Owner, task.layout.planner) == task.owner
+        planner, _ = await _planner(task)
+        return planner == task.owner
     return True
+
+
+async def _planner(task: Task) -> tuple[Owner | None, int]:
+    """Who is planning, and the generation of that note; (None, 0) when nobody is."""
+    try:
+        stored = await task.store.read(task.layout.planner)
+    except NotFoundError:
+        return None, 0
+    return decode(stored.data, Owner, task.layout.planner), stored.generation
+
+
+async def _step_back(task: Task) -> None:
+    """Leave nothing behind of a plan that cannot be made; the tasks that wait find out by themselves why."""
+    # The refusal is what counts, whatever hinders this.
+    with suppress(BqdumpError):
+        planner, generation = await _planner(task)
+        if planner == task.owner:
+            await task.store.delete([(task.layout.planner, generation)])
 
 
 @asynccontextmanager
@@ -167,9 +190,11 @@ async def _await_plan(task: Task) -> Plan:
     while True:
         if plan := await read_plan(task):
             return plan
-        stored = await task.store.read(task.layout.planner)
-        if stored.generation != seen:
-            seen, since = stored.generation, clock()
+        planner, generation = await _planner(task)
+        if planner is None:
+            return await _make_or_await(task)
+        if generation != seen:
+            seen, since = generation, clock()
         elif clock() - since > PATIENCE_SECONDS:
             with suppress(ConflictError):
                 await task.store.write(task.layout.planner, encode(task.owner), seen)

@@ -26,7 +26,7 @@ from bqdump.core.documents import (
 from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
 from bqdump.core.settings import moment_text
 from bqdump.core.template import shard_name, split_shard
-from bqdump.flow.clear import clear, clear_staging, read_earlier
+from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.planning import read_latest
@@ -58,6 +58,11 @@ async def publish(task: Task, plan: Plan, ledger: Ledger) -> Published:
     return Published("published", manifest)
 
 
+async def has_manifest(task: Task) -> bool:
+    """Whether this run is whole, so that it is settled what it publishes."""
+    return await task.store.stat(task.layout.manifest) is not None
+
+
 async def read_manifest_files(task: Task) -> tuple[ManifestFiles, int] | None:
     """Which objects this run's manifest names, and the manifest's generation; None when there is none yet."""
     try:
@@ -80,7 +85,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
     found: tuple[File, ...] = ()
     if plan.mode == "keep":
         files = {unit: [_file(info) for info in infos] for unit, infos in collected.written.items()}
-        await task.store.delete([(info.name, info.generation) for info in collected.surplus])
+        await delete(task, ((info.name, info.generation) for info in collected.surplus))
     else:
         latest, _ = await read_latest(task.store, task.settings)
         if latest and latest.age >= plan.age and (ended := await _ended(task, plan)):

@@ -9,7 +9,7 @@ from bqdump.core.documents import Failure, Plan, Totals
 from bqdump.core.errors import UnitsFailedError
 from bqdump.flow.ledger import Ledger, read_ledger
 from bqdump.flow.planning import obtain_plan, read_latest
-from bqdump.flow.publish import publish
+from bqdump.flow.publish import has_manifest, publish
 from bqdump.flow.report import has_report, store_report
 from bqdump.flow.task import Task
 from bqdump.flow.work import work
@@ -35,6 +35,10 @@ async def run(task: Task) -> Outcome:
     if await has_report(task):
         log.info("run %s is published already: nothing to do", plan.run)
         return Outcome("published", plan, None, ())
+    if await has_manifest(task):
+        # What the run publishes is settled, and more work would change nothing.
+        ledger = await read_ledger(task.store, task.layout)
+        return await _publish(task, plan, ledger, ledger.failed())
     await work(task, plan)
     ledger = await read_ledger(task.store, task.layout)
     if not ledger.settled(plan, task.owner.execution):
@@ -42,6 +46,10 @@ async def run(task: Task) -> Outcome:
     failed = ledger.failed(task.owner.execution)
     if failed and not task.settings.allow_partial:
         raise _refusal(plan, failed)
+    return await _publish(task, plan, ledger, failed)
+
+
+async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]) -> Outcome:
     before, _ = await read_latest(task.store, task.settings)
     published = await publish(task, plan, ledger)
     if published.result == "published":

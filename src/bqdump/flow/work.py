@@ -137,14 +137,16 @@ async def _claimed(task: Task, plan: Plan, slots: asyncio.Semaphore) -> AsyncIte
                 await slots.acquire()
                 if todo.replaces is not None and not await _claim(task, claim, todo):
                     slots.release()
-                    lost += 1
+                    lost, again = lost + 1, True
                     if picture is UNTOUCHED or lost >= STALE_AFTER:
-                        again, picture = True, None
                         break
                     continue
                 lost = 0
                 taken.add(todo.unit.id)
                 yield todo
+            if again:
+                # Another look tells whose a lost claim is: an earlier attempt's own may have arrived late.
+                picture = None
 
 
 async def _claim(task: Task, claim: bytes, todo: Todo) -> bool:

@@ -1,0 +1,85 @@
+"""1,000 tables whose jobs take 5 s, one bqdump task, in virtual time, every request taking 50 ms.
+
+The ideal starts jobs at the request rate that bqdump allows itself and ends with the longest job:
+5 s + 1,000 / 90 per second. Ratio: from the first job's start request to the last receipt, over the ideal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import pairwise
+
+from benchmarks.virtual import VirtualLoop
+
+from bqdump.adapters.limits import PER_SECOND, PacedWarehouse
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.catalog import Dataset, Table
+from bqdump.core.documents import Owner
+from bqdump.core.settings import Settings
+from bqdump.flow.ledger import read_ledger
+from bqdump.flow.planning import obtain_plan
+from bqdump.flow.publish import publish
+from bqdump.flow.task import Task
+from bqdump.flow.work import work
+from bqdump.ports import ExtractRequest, Job
+
+TABLES, JOB_SECONDS, LATENCY, TARGET = 1000, 5.0, 0.05, 1.15
+EPOCH = 1_800_000_000_000
+
+
+class Slow(MemoryWarehouse):
+    """Requests that take their time."""
+
+    async def table(self, dataset: Dataset, name: str) -> Table | None:
+        """See Warehouse."""
+        await asyncio.sleep(LATENCY)
+        return await super().table(dataset, name)
+
+    async def extract(self, request: ExtractRequest) -> Job:
+        """See Warehouse."""
+        await asyncio.sleep(LATENCY)
+        return await super().extract(request)
+
+
+async def measure() -> tuple[list[float], int]:
+    """The moments between the steps plan, work, publish; and how many files were published."""
+    loop = asyncio.get_running_loop()
+    store = MemoryStore()
+    warehouse = Slow(store, lambda: EPOCH + int(loop.time() * 1000), seconds=lambda table: JOB_SECONDS)
+    for number in range(TABLES):
+        warehouse.put("p", "d", f"table_{number:04}", [str(number)])
+    settings = Settings(project="p", dataset="d", bucket="memory")
+    task = Task(store, PacedWarehouse(warehouse, tasks=1), settings, "run", Owner("run", 0), 1)
+    moments = [loop.time()]
+    plan = await obtain_plan(task)
+    moments.append(loop.time())
+    await work(task, plan)
+    moments.append(loop.time())
+    published = await publish(task, plan, await read_ledger(store, task.layout))
+    moments.append(loop.time())
+    return moments, published.manifest.totals.files if published.manifest else 0
+
+
+def durations(moments: list[float]) -> Iterator[float]:
+    """The time between each moment and the next."""
+    return (after - before for before, after in pairwise(moments))
+
+
+def main() -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        moments, files = runner.run(measure())
+    planning, exporting, publishing = durations(moments)
+    ideal = JOB_SECONDS + TABLES / PER_SECOND
+    whole = sum(durations(moments))
+    one_by_one = TABLES * JOB_SECONDS
+    print(f"{TABLES:,} tables, {JOB_SECONDS:.0f} s each, {files:,} files; virtual seconds")
+    print(f"ideal: longest job + requests at {PER_SECOND:.0f}/s  {ideal:8.2f}  1.00")
+    print(f"bqdump, one task, exporting            {exporting:8.2f}  {exporting / ideal:.2f}  (target {TARGET})")
+    print(f"bqdump, one task, with planning        {whole:8.2f}  {whole / ideal:.2f}  "
+          f"(planning {planning:.2f}: one request a table at the same rate; publishing {publishing:.2f})")  # fmt: skip
+    print(f"one job after the other                {one_by_one:8.2f}  {one_by_one / ideal:.2f}")
+
+
+if __name__ == "__main__":
+    main()

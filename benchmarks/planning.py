@@ -1,0 +1,141 @@
+"""Planning for 100,000 tables and 10,000 tasks with Zipf sizes, and the manifest of 100,000 tables.
+
+Seconds, peak memory of a process that does nothing else, and how even the shares are: the heaviest share over the
+lower bound (the mean share or the largest table, whichever is more), against dealing tables out in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.core.codec import decode, encode, encode_indented
+from bqdump.core.documents import File, Manifest, Plan, TableEntry, Totals
+from bqdump.core.plan import JOB_WEIGHT, choose, make_plan, read_units, share_out
+from bqdump.core.settings import Settings
+
+TABLES, TASKS = 100_000, 10_000
+SECONDS, MEGABYTES = 10.0, 500.0
+SETTINGS = Settings(project="proj", dataset="data", bucket="target")
+SNAPSHOT = 1_800_000_000_000
+
+
+def definition(name: str) -> msgspec.Raw:
+    """A table's definition of about 1,000 bytes: ten columns."""
+    fields = [{"name": f"column_{number}", "type": "STRING", "mode": "NULLABLE"} for number in range(10)]
+    whole = {
+        "kind": "bigquery#table", "etag": "abcdefghijkl==", "id": f"proj:data.{name}", "location": "EU",
+        "tableReference": {"projectId": "proj", "datasetId": "data", "tableId": name}, "schema": {"fields": fields},
+    }  # fmt: skip
+    return msgspec.Raw(json.dumps(whole).encode())
+
+
+def zipf() -> list[int]:
+    """Sizes in bytes: the n-th largest table has 10 TB / n, in random order."""
+    sizes = [10**13 // rank for rank in range(1, TABLES + 1)]
+    random.Random(1).shuffle(sizes)
+    return sizes
+
+
+def tables() -> list[Table]:
+    """The dataset's tables as they have been described."""
+    names = [f"table_{number:06}" for number in range(TABLES)]
+    return [Table(name, "TABLE", size // 100, size, definition(name)) for name, size in zip(names, zipf(), strict=True)]
+
+
+def measure_plan() -> dict[str, float]:
+    """From the listing and the definitions to the bytes of plan and units."""
+    described = tables()
+    before = time.perf_counter()
+    listing = [Listed(table.name, table.kind, 0) for table in described]
+    selection = choose(listing, SETTINGS, SNAPSHOT)
+    plan, units = make_plan(
+        SETTINGS, "run", "nonce", Dataset("proj", "data", "EU"), SNAPSHOT, selection, described, TASKS
+    )
+    data = encode_indented(plan)
+    seconds = time.perf_counter() - before
+    peak = peak_megabytes()
+    before = time.perf_counter()
+    where = decode(data, Plan, "plan.json").shares[7]
+    read = read_units(units[where.offset : where.offset + where.length])
+    assert len(read) == where.units
+    return {
+        "seconds": seconds, "peak": peak, "plan MB": len(data) / 1e6, "units MB": len(units) / 1e6,
+        "share seconds": time.perf_counter() - before,
+    }  # fmt: skip
+
+
+def measure_manifest() -> dict[str, float]:
+    """From entries in memory to the bytes of the manifest."""
+    entries = tuple(
+        TableEntry(
+            table=table.name, kind=table.kind, route="extract", unit=f"00000-{number:05}", jobs=("job",),
+            planned_rows=table.rows, planned_bytes=table.bytes, created=SNAPSHOT, started=SNAPSHOT, ended=SNAPSHOT,
+            task=0, files=(File(f"{table.name}/{table.name}_000000000000.csv", 1000, "AAAAAA==", SNAPSHOT),),
+            definition=table.definition,
+        )
+        for number, table in enumerate(tables())
+    )  # fmt: skip
+    before = time.perf_counter()
+    manifest = Manifest(
+        run="run", tool="1", status="complete", project="proj", dataset="data", location="EU", snapshot_time="",
+        snapshot=SNAPSHOT, mode="replace", settings=SETTINGS.frozen(), digest=SETTINGS.digest(),
+        totals=Totals(TABLES, TABLES, 0, 0, 0), tables=entries, skipped=(), failed=(), left=(), found=(),
+    )  # fmt: skip
+    data = encode(manifest)
+    seconds = time.perf_counter() - before
+    return {"seconds": seconds, "peak": peak_megabytes(), "MB": len(data) / 1e6}
+
+
+def measure_balance() -> dict[str, float]:
+    """The heaviest share over the lower bound: largest first against in turn."""
+    weights = [size + JOB_WEIGHT for size in zipf()]
+    bound = max(sum(weights) / TASKS, *weights)
+    before = time.perf_counter()
+    dealt = share_out(weights, TASKS)
+    seconds = time.perf_counter() - before
+    best = max(sum(weights[index] for index in share) for share in dealt)
+    in_turn = max(sum(weights[start::TASKS]) for start in range(TASKS))
+    # The largest table alone outweighs a share of everything: without the largest ones the balance itself shows.
+    flat = sorted(weights)[: TABLES - TASKS // 10]
+    mean = max(sum(flat) / TASKS, flat[-1])
+    even = max(sum(flat[index] for index in share) for share in share_out(flat, TASKS))
+    return {
+        "seconds": seconds, "largest first": best / bound, "in turn": in_turn / bound,
+        "largest first, without the 1,000 largest": even / mean,
+        "in turn, without the 1,000 largest": max(sum(flat[start::TASKS]) for start in range(TASKS)) / mean,
+    }  # fmt: skip
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+PARTS = {"plan": measure_plan, "manifest": measure_manifest, "balance": measure_balance}
+
+
+def main() -> None:
+    print(f"{TABLES:,} tables, {TASKS:,} tasks; each part in a process of its own")
+    for part in PARTS:
+        command = [sys.executable, __file__, part]
+        found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        print(f"{part}: " + ", ".join(f"{name} {value:,.3f}" for name, value in found.items()))
+        if "peak" in found:
+            print(f"  of the target: {found['seconds'] / SECONDS:.2f} of {SECONDS:.0f} s, "
+                  f"{found['peak'] / MEGABYTES:.2f} of {MEGABYTES:.0f} MB")  # fmt: skip
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        print(json.dumps(PARTS[sys.argv[1]]()))
+    else:
+        main()

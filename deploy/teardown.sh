@@ -1,0 +1,105 @@
+#!/bin/sh
+# Removes what docs/deploy.md and `bqdump render` have made, and nothing else.
+#
+#   PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports REGION=europe-west1 deploy/teardown.sh
+#
+# It shows what it would remove and asks first. What does not carry bqdump's mark (the label app=bqdump, or the name
+# that only bqdump gives) is left alone. The bucket and its exports stay, unless --with-bucket is given.
+#
+#   --yes          do not ask
+#   --with-bucket  remove the bucket too, with every export in it, if docs/deploy.md has made it
+#   --name NAME    the name that was given to bqdump render (default: bqdump)
+set -eu
+
+name=bqdump yes='' with_bucket=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --yes) yes=1 ;;
+    --with-bucket) with_bucket=1 ;;
+    --name) name=$2; shift ;;
+    *) echo "teardown: unknown option $1" >&2; exit 2 ;;
+  esac
+  shift
+done
+: "${PROJECT_ID:?is not set}" "${SOURCE_DATASET:?is not set}" "${DESTINATION_BUCKET:?is not set}" "${REGION:?is not set}"
+project=${BQDUMP_JOB_PROJECT:-$PROJECT_ID}
+plan=$(mktemp)
+trap 'rm -f "$plan"' EXIT
+
+# marked WORD COMMAND…: whether the command's answer begins with the word. No answer: there is no such thing.
+marked() {
+  word=$1
+  shift
+  case $("$@" 2>/dev/null || true) in "$word"*) return 0 ;; *) return 1 ;; esac
+}
+
+# later COMMAND…: put a command on the list.
+later() {
+  printf '%s' "$1" >>"$plan"
+  shift
+  for argument; do
+    printf " '%s'" "$(printf %s "$argument" | sed "s/'/'\\\\''/g")" >>"$plan"
+  done
+  printf '\n' >>"$plan"
+}
+
+at="--project=$project"
+for schedule in "$name jobs/$name:run" "$name-workflow workflows/$name/executions"; do
+  id=${schedule%% *} target=${schedule#* }
+  uri=$(gcloud scheduler jobs describe "$id" "$at" "--location=$REGION" '--format=value(httpTarget.uri)' 2>/dev/null || true)
+  case $uri in
+    */"$target") later gcloud scheduler jobs delete "$id" "$at" "--location=$REGION" --quiet ;;
+  esac
+done
+if marked bqdump gcloud workflows describe "$name" "$at" "--location=$REGION" '--format=value(labels.app)'; then
+  later gcloud workflows delete "$name" "$at" "--location=$REGION" --quiet
+fi
+if marked bqdump gcloud run jobs describe "$name" "$at" "--region=$REGION" '--format=value(metadata.labels.app)'; then
+  later gcloud run jobs delete "$name" "$at" "--region=$REGION" --quiet
+fi
+if marked bqdump gcloud artifacts repositories describe "$name" "$at" "--location=$REGION" '--format=value(labels.app)'; then
+  later gcloud artifacts repositories delete "$name" "$at" "--location=$REGION" --quiet
+fi
+
+for account in "$name" "$name-scheduler" "$name-workflow"; do
+  email=$account@$project.iam.gserviceaccount.com
+  marked bqdump: gcloud iam service-accounts describe "$email" "$at" '--format=value(displayName)' || continue
+  member=serviceAccount:$email
+  if [ "$account" = "$name" ]; then
+    later bq "--project_id=$project" query --use_legacy_sql=false \
+      "REVOKE \`roles/bigquery.dataViewer\` ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""
+    for role in roles/storage.objectUser roles/storage.legacyBucketReader; do
+      later gcloud storage buckets remove-iam-policy-binding "gs://$DESTINATION_BUCKET" "--member=$member" "--role=$role"
+    done
+  fi
+  for role in $(gcloud projects get-iam-policy "$project" '--flatten=bindings[].members' \
+    "--filter=bindings.members=$member" '--format=value(bindings.role)'); do
+    later gcloud projects remove-iam-policy-binding "$project" "--member=$member" "--role=$role" --condition=None
+  done
+  later gcloud iam service-accounts delete "$email" "$at" --quiet
+done
+
+if [ "$with_bucket" ]; then
+  if marked bqdump gcloud storage buckets describe "gs://$DESTINATION_BUCKET" '--format=value(labels.app)'; then
+    later gcloud storage rm --recursive "gs://$DESTINATION_BUCKET"
+  else
+    echo "teardown: gs://$DESTINATION_BUCKET was not made for bqdump alone (no label app=bqdump): it stays" >&2
+  fi
+fi
+
+if [ ! -s "$plan" ]; then
+  echo "Nothing of bqdump is left in $project, $REGION."
+  exit 0
+fi
+echo "To be removed from $project:"
+sed 's/^/  /' "$plan"
+if [ ! "$yes" ]; then
+  printf 'Go on? [y/N] '
+  read -r answer || answer=
+  case $answer in y | Y | yes) ;; *) echo "Nothing was removed."; exit 1 ;; esac
+fi
+failed=0
+while IFS= read -r command; do
+  eval "$command" </dev/null || { echo "teardown: failed: $command" >&2; failed=1; }
+done <"$plan"
+exit "$failed"

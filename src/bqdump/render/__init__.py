@@ -1,0 +1,1 @@
+"""What users deploy with, made from their settings: pure functions from a Deployment to a document."""

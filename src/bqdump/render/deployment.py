@@ -1,0 +1,111 @@
+"""A deployment: the settings of an export, and where and how its job runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from bqdump.core.errors import UsageError
+from bqdump.core.settings import BY_NAME, SETTINGS, Settings
+
+# What a run is called and which moment it reads is a matter of each run, not of its deployment.
+OF_A_RUN = ("run_id", "snapshot_time")
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how the job runs. Texts that are empty have a default, which the properties tell."""
+
+    settings: Settings
+    region: str
+    name: str = "bqdump"
+    image: str = ""
+    service_account: str = ""
+    tasks: int = 10
+    cpu: str = "1"
+    memory: str = "512Mi"
+    timeout_seconds: int = 14_400
+    max_retries: int = 3
+    schedule: str = "0 3 * * *"
+    time_zone: str = "Etc/UTC"
+    job_kms_key: str = ""
+    read_route: bool = False
+
+    @property
+    def project(self) -> str:
+        """The project that holds the job, runs the BigQuery jobs, and pays."""
+        return self.settings.jobs_in
+
+    @property
+    def parent(self) -> str:
+        """The resource below which job, schedule and workflow are."""
+        return f"projects/{self.project}/locations/{self.region}"
+
+    @property
+    def job_image(self) -> str:
+        """The image that the job runs."""
+        return self.image or f"{self.region}-docker.pkg.dev/{self.project}/{self.name}/bqdump:latest"
+
+    @property
+    def job_account(self) -> str:
+        """The account that the job runs as."""
+        return self.service_account or self.account(self.name)
+
+    @property
+    def scheduler_account(self) -> str:
+        """The account that starts the job or the workflow on schedule."""
+        return self.account(f"{self.name}-scheduler")
+
+    @property
+    def workflow_account(self) -> str:
+        """The account that the workflow runs as."""
+        return self.account(f"{self.name}-workflow")
+
+    def account(self, name: str) -> str:
+        """The address of a service account of this project."""
+        # A project of a domain, example.com:name, is written name.example.com in addresses.
+        domain, _, project = self.project.rpartition(":")
+        return f"{name}@{project}{'.' if domain else ''}{domain}.iam.gserviceaccount.com"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a task these settings: the required ones, and what differs from the defaults."""
+    plain = Settings(project=settings.project, dataset=settings.dataset, bucket=settings.bucket)
+    values = {}
+    for setting in SETTINGS:
+        value = getattr(settings, setting.name)
+        wanted = value != getattr(plain, setting.name) or setting.name in ("project", "dataset", "bucket")
+        if wanted and setting.name not in OF_A_RUN:
+            values[BY_NAME[setting.name].env] = setting_text(value)
+    return values
+
+
+def setting_text(value: Any) -> str:
+    """The value of a setting as its variable holds it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, dict):
+        return ",".join(f"{key}={content}" for key, content in value.items())
+    text = str(value)
+    return "tab" if text == "\t" else text.removesuffix("/")
+
+
+def check(deployment: Deployment) -> Deployment:
+    """The same deployment, after checks that Google would make much later. Raises UsageError."""
+    rules = (
+        ("--region", deployment.region, r"[a-z]+-[a-z]+[0-9]+", "a region such as europe-west1 is wanted"),
+        ("--name", deployment.name, r"[a-z][a-z0-9-]{4,18}[a-z0-9]",
+         "6 to 20 lowercase letters, digits and - are wanted: service accounts are named after it"),
+        ("--memory", deployment.memory, r"[0-9]+(Mi|Gi)", "a size such as 512Mi is wanted"),
+        ("--cpu", deployment.cpu, r"[0-9]+|[0-9]+m", "a number of CPUs is wanted"),
+        ("--schedule", deployment.schedule, r"\S+( \S+){4}", "five fields are wanted, as in cron"),
+        ("--service-account", deployment.job_account, r"\S+@\S+", "the address of a service account is wanted"),
+    )  # fmt: skip
+    for flag, value, pattern, wanted in rules:
+        if not re.fullmatch(pattern, value):
+            raise UsageError("render", flag, f"{value!r} cannot be used: {wanted}")
+    return deployment

@@ -1,0 +1,113 @@
+"""Service accounts and grants, as commands with the reason of each. Every command may be repeated."""
+
+from __future__ import annotations
+
+import shlex
+from typing import NamedTuple
+
+from bqdump.render.deployment import Deployment
+
+
+class Grant(NamedTuple):
+    """A role, on what, for what reason, and the command that grants it."""
+
+    role: str
+    on: str
+    why: str
+    command: list[str]
+
+
+class Account(NamedTuple):
+    """A service account and what it may do."""
+
+    email: str
+    title: str
+    grants: list[Grant]
+
+
+def accounts(deployment: Deployment, *, schedule: bool = True, workflow: bool = False) -> list[Account]:
+    """Every account that a deployment needs, with the least that it needs."""
+    made = [Account(deployment.job_account, "bqdump: exports", _job_grants(deployment))]
+    if schedule:
+        grants = [_on_workflow(deployment)] if workflow else [_on_job(
+            deployment, deployment.scheduler_account, "roles/run.invoker", "starts this one job as it is")]  # fmt: skip
+        made.append(Account(deployment.scheduler_account, "bqdump: starts exports on schedule", grants))
+    if workflow:
+        email = deployment.workflow_account
+        made.append(Account(email, "bqdump: runs the job for a list of datasets", [
+            _on_job(deployment, email, "roles/run.jobsExecutorWithOverrides",
+                    "starts this one job with other settings and another number of tasks"),
+            _on_project(deployment.project, email, "roles/run.viewer",
+                        "waits: the operations that it polls belong to the project, not to the job"),
+            _on_project(deployment.project, email, "roles/logging.logWriter", "writes the workflow's log lines"),
+        ]))  # fmt: skip
+    return made
+
+
+def _job_grants(deployment: Deployment) -> list[Grant]:
+    settings, email = deployment.settings, deployment.job_account
+    grants = [
+        _on_dataset(deployment, "roles/bigquery.dataViewer", "lists the tables and exports them"),
+        _on_project(deployment.project, email, "roles/bigquery.jobUser",
+                    "starts jobs in the project that pays; there is no smaller place for this role"),
+        _on_bucket(settings.bucket, email, "roles/storage.objectUser",
+                   "creates, reads, lists and deletes objects of this bucket; cannot change who may read them"),
+        _on_bucket(settings.bucket, email, "roles/storage.legacyBucketReader",
+                   "sees the bucket's location, retention policy and soft delete"),
+    ]  # fmt: skip
+    if deployment.read_route:
+        grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser",
+                                  "opens read sessions, for the read route"))  # fmt: skip
+    return grants
+
+
+def _member(email: str) -> str:
+    return f"serviceAccount:{email}"
+
+
+def _on_dataset(deployment: Deployment, role: str, why: str) -> Grant:
+    project, dataset = deployment.settings.project, deployment.settings.dataset
+    statement = f'GRANT `{role}` ON SCHEMA `{project}`.`{dataset}` TO "{_member(deployment.job_account)}"'
+    return Grant(role, f"dataset {project}.{dataset}", why, [
+        "bq", f"--project_id={deployment.project}", "query", "--use_legacy_sql=false", statement,
+    ])  # fmt: skip
+
+
+def _on_project(project: str, email: str, role: str, why: str) -> Grant:
+    return Grant(role, f"project {project}", why, [
+        "gcloud", "projects", "add-iam-policy-binding", project, f"--member={_member(email)}", f"--role={role}",
+        "--condition=None", "--format=none",
+    ])  # fmt: skip
+
+
+def _on_bucket(bucket: str, email: str, role: str, why: str) -> Grant:
+    return Grant(role, f"bucket {bucket}", why, [
+        "gcloud", "storage", "buckets", "add-iam-policy-binding", f"gs://{bucket}", f"--member={_member(email)}",
+        f"--role={role}", "--format=none",
+    ])  # fmt: skip
+
+
+def _on_job(deployment: Deployment, email: str, role: str, why: str) -> Grant:
+    return Grant(role, f"job {deployment.name}", why, [
+        "gcloud", "run", "jobs", "add-iam-policy-binding", deployment.name, f"--project={deployment.project}",
+        f"--region={deployment.region}", f"--member={_member(email)}", f"--role={role}", "--format=none",
+    ])  # fmt: skip
+
+
+def _on_workflow(deployment: Deployment) -> Grant:
+    return _on_project(deployment.project, deployment.scheduler_account, "roles/workflows.invoker",
+                       "starts workflows; there is no smaller place for this role")  # fmt: skip
+
+
+def script(made: list[Account], project: str) -> str:
+    """The commands as a shell script."""
+    lines = ["#!/bin/sh", "# Service accounts and grants of bqdump. May be run again at any time.", "set -eu"]
+    for account in made:
+        name = account.email.partition("@")[0]
+        describe = ["gcloud", "iam", "service-accounts", "describe", account.email, f"--project={project}"]
+        create = ["gcloud", "iam", "service-accounts", "create", name, f"--project={project}",
+                  f"--display-name={account.title}"]  # fmt: skip
+        lines += ["", f"# {account.email}", f"{shlex.join(describe)} >/dev/null 2>&1 ||", f"  {shlex.join(create)}"]
+        for grant in account.grants:
+            lines += ["", f"# {grant.role} on {grant.on}:", f"# {grant.why}.", shlex.join(grant.command)]
+    return "\n".join(lines) + "\n"

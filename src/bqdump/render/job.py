@@ -1,0 +1,40 @@
+"""The Cloud Run job, as `gcloud run jobs replace` reads it: it creates the job, or updates it to exactly this.
+
+Source: https://cloud.google.com/run/docs/reference/rest/v1/namespaces.jobs
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bqdump.render.deployment import Deployment, environment
+
+
+def job(deployment: Deployment) -> dict[str, Any]:
+    """The job, in the v1 (Knative) form. Without parallelism, so that a run may ask for fewer tasks."""
+    container = {
+        "image": deployment.job_image,
+        "args": ["run"],
+        "env": [{"name": name, "value": value} for name, value in environment(deployment.settings).items()],
+        "resources": {"limits": {"cpu": deployment.cpu, "memory": deployment.memory}},
+    }
+    task = {
+        "containers": [container],
+        "maxRetries": deployment.max_retries,
+        "serviceAccountName": deployment.job_account,
+        "timeoutSeconds": str(deployment.timeout_seconds),
+    }
+    execution: dict[str, Any] = {"spec": {"taskCount": deployment.tasks, "template": {"spec": task}}}
+    if deployment.job_kms_key:
+        execution = {
+            "metadata": {"annotations": {"run.googleapis.com/encryption-key": deployment.job_kms_key}}
+        } | execution
+    return {
+        "apiVersion": "run.googleapis.com/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": deployment.name,
+            "labels": {"app": "bqdump", "cloud.googleapis.com/location": deployment.region},
+        },
+        "spec": {"template": execution},
+    }

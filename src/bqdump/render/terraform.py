@@ -1,0 +1,49 @@
+"""A call of the Terraform module in deploy/terraform."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from bqdump.render.deployment import Deployment, environment
+
+# The module has variables of its own for these.
+OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT")
+
+
+def module_call(deployment: Deployment, source: str) -> str:
+    """The call, with every value of the deployment written out."""
+    settings = deployment.settings
+    values: dict[str, Any] = {
+        "source": source,
+        "project": deployment.project,
+        "region": deployment.region,
+        "name": deployment.name,
+        "image": deployment.image,
+        "source_project": settings.project,
+        "dataset": settings.dataset,
+        "bucket": settings.bucket,
+        "tasks": deployment.tasks,
+        "cpu": deployment.cpu,
+        "memory": deployment.memory,
+        "timeout": f"{deployment.timeout_seconds}s",
+        "max_retries": deployment.max_retries,
+        "schedule": deployment.schedule,
+        "time_zone": deployment.time_zone,
+        "job_kms_key": deployment.job_kms_key,
+        "read_route": deployment.read_route,
+    }
+    others = {name: value for name, value in environment(settings).items() if name not in OWN_VARIABLES}
+    width = max(map(len, values))
+    lines = [f"  {name:<{width}} = {_value(value)}" for name, value in values.items() if value != ""]
+    if others:
+        width = max(map(len, others))
+        inner = [f"    {name:<{width}} = {_value(value)}" for name, value in others.items()]
+        lines += ["", "  settings = {", *inner, "  }"]
+    return "\n".join(['module "bqdump" {', *lines, "}"]) + "\n"
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub(r"([$%])\{", r"\1\1{", text) if isinstance(value, str) else text

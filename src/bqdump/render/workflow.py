@@ -1,0 +1,41 @@
+"""The workflow that exports a list of datasets: its source, the body that creates it, and its input."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from bqdump.core.settings import SETTINGS
+from bqdump.render.deployment import OF_A_RUN, Deployment, environment
+
+
+def workflow_source() -> str:
+    """The workflow in its own language. It finds the job by the variable BQDUMP_JOB, and the rest in its input."""
+    return resources.files("bqdump.render").joinpath("workflow.yaml").read_text(encoding="utf-8")
+
+
+def workflow(deployment: Deployment) -> dict[str, Any]:
+    """The body that creates or updates the workflow.
+
+    Source: https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows
+    """
+    return {
+        "name": f"{deployment.parent}/workflows/{deployment.name}",
+        "description": f"Exports a list of datasets with the Cloud Run job {deployment.name}",
+        "labels": {"app": "bqdump"},
+        "serviceAccount": deployment.workflow_account,
+        "sourceContents": workflow_source(),
+        "callLogLevel": "LOG_ERRORS_ONLY",
+        "userEnvVars": {"BQDUMP_JOB": deployment.name},
+    }
+
+
+def workflow_input(deployment: Deployment) -> dict[str, Any]:
+    """The input that exports what the settings say: a list of one item, to be copied and changed."""
+    values = environment(deployment.settings)
+    item = {
+        setting.name: values[setting.env]
+        for setting in SETTINGS
+        if setting.env in values and setting.name not in OF_A_RUN
+    }
+    return {"exports": [item | {"tasks": deployment.tasks}]}

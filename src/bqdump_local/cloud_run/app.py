@@ -1,0 +1,231 @@
+"""The Cloud Run Admin API as an application: jobs, their executions, and operations."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from bqdump_local.cloud_run.errors import CloudRunError, invalid, not_found
+from bqdump_local.cloud_run.executions import TYPE, Machine, Running
+from bqdump_local.cloud_run.template import override, read_request, read_template, seconds
+
+PLACE = "/v2/projects/{project}/locations/{location}"
+COMMAND = (sys.executable, "-m", "bqdump")
+PAGE = 100
+
+
+class CloudRun:
+    """Jobs and executions of one stand-in; nothing is kept when it ends.
+
+    command: what stands for every job's image and entry point. environ: variables that every task gets, such as the
+    addresses of the other stand-ins. at_once: how many processes an execution may have.
+    """
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], at_once: int) -> None:
+        self._command, self._environ, self._at_once = tuple(command), dict(environ), at_once
+        self._machine = Machine()
+        self._jobs: dict[str, dict[str, Any]] = {}
+        self._executions: dict[str, Running] = {}
+        self._operations: dict[str, dict[str, Any]] = {}
+
+    def routes(self) -> list[Route]:
+        """Every path that is served."""
+        job, executions = f"{PLACE}/jobs/{{job}}", f"{PLACE}/jobs/{{job}}/executions"
+        return [
+            Route(f"{PLACE}/jobs", self._create, methods=["POST"]),
+            Route(f"{PLACE}/jobs", self._list_jobs, methods=["GET"]),
+            Route(f"{job}:run", self._run, methods=["POST"]),
+            Route(job, self._get_job, methods=["GET"]),
+            Route(job, self._replace, methods=["PATCH"]),
+            Route(job, self._delete_job, methods=["DELETE"]),
+            Route(executions, self._list_executions, methods=["GET"]),
+            Route(f"{executions}/{{execution}}:cancel", self._cancel, methods=["POST"]),
+            Route(f"{executions}/{{execution}}", self._get_execution, methods=["GET"]),
+            Route(f"{PLACE}/operations", self._list_operations, methods=["GET"]),
+            Route(f"{PLACE}/operations/{{operation}}:wait", self._wait, methods=["POST"]),
+            Route(f"{PLACE}/operations/{{operation}}", self._get_operation, methods=["GET"]),
+            Route("/_local/logs/{execution}", self._log, methods=["GET"]),
+        ]
+
+    async def stop(self) -> None:
+        """End every process."""
+        for running in list(self._executions.values()):
+            await running.stop()
+        self._machine.stop()
+
+    async def _create(self, request: Request) -> Response:
+        name = f"{_path(request)}/{request.query_params.get('jobId', '')}"
+        if name in self._jobs:
+            raise CloudRunError(409, f"Resource '{name}' already exists.")
+        return self._keep(name, await _json(request))
+
+    async def _replace(self, request: Request) -> Response:
+        name = _path(request)
+        if name not in self._jobs and request.query_params.get("allowMissing") != "true":
+            raise not_found(name)
+        return self._keep(name, await _json(request))
+
+    def _keep(self, name: str, body: dict[str, Any]) -> Response:
+        if name.endswith("/"):
+            raise invalid("jobId: a name is wanted.")
+        read_template(body)
+        known = self._jobs.get(name, {})
+        generation = str(int(known.get("generation", "0")) + 1)
+        kept = {"name": name, "generation": generation, "uid": known.get("uid") or str(uuid.uuid4())}
+        self._jobs[name] = body | kept
+        return self._finished(name, "Job", self._jobs[name])
+
+    async def _list_jobs(self, request: Request) -> Response:
+        return _page(request, "jobs", [body for name, body in self._jobs.items() if _within(name, _path(request))])
+
+    async def _get_job(self, request: Request) -> Response:
+        return JSONResponse(self._job(_path(request)))
+
+    async def _delete_job(self, request: Request) -> Response:
+        name = _path(request)
+        body = self._job(name)
+        for execution in [one for one in self._executions.values() if _within(one.name, f"{name}/executions")]:
+            await execution.stop()
+        del self._jobs[name]
+        return self._finished(name, "Job", body)
+
+    async def _run(self, request: Request) -> Response:
+        name = _path(request).removesuffix(":run")
+        asked = read_request(await request.body())
+        template = override(read_template(self._job(name)), asked.overrides)
+        running = Running(name, template)
+        if not asked.validate_only:
+            self._executions[running.name] = running
+            running.start(self._machine, self._command, self._environ, self._at_once)
+        return JSONResponse(running.operation_body())
+
+    async def _list_executions(self, request: Request) -> Response:
+        path = _path(request)
+        self._job(path.removesuffix("/executions"))
+        found = [one.body() for one in self._executions.values() if _within(one.name, path)]
+        return _page(request, "executions", found[::-1])
+
+    async def _get_execution(self, request: Request) -> Response:
+        return JSONResponse(self._execution(_path(request)).body())
+
+    async def _cancel(self, request: Request) -> Response:
+        running = self._execution(_path(request).removesuffix(":cancel"))
+        await running.cancel()
+        return self._finished(running.name, "Execution", running.body())
+
+    async def _list_operations(self, request: Request) -> Response:
+        started = [one.operation_body() for one in self._executions.values() if _within(one.operation, _path(request))]
+        finished = [body for name, body in self._operations.items() if _within(name, _path(request))]
+        return _page(request, "operations", [*started, *finished])
+
+    async def _get_operation(self, request: Request) -> Response:
+        return JSONResponse(self._operation(_path(request)))
+
+    async def _wait(self, request: Request) -> Response:
+        name = _path(request).removesuffix(":wait")
+        limit = (await _json(request)).get("timeout")
+        running = self._started_by(name)
+        if running:
+            await running.wait(seconds(limit) if limit else None)
+        return JSONResponse(self._operation(name))
+
+    async def _log(self, request: Request) -> Response:
+        wanted = request.path_params["execution"]
+        for running in self._executions.values():
+            if running.id == wanted:
+                return PlainTextResponse("".join(f"{line.task}: {line.text}\n" for line in running.lines))
+        raise not_found(wanted)
+
+    def _job(self, name: str) -> dict[str, Any]:
+        if name not in self._jobs:
+            raise not_found(name)
+        return self._jobs[name]
+
+    def _execution(self, name: str) -> Running:
+        if name not in self._executions:
+            raise not_found(name)
+        return self._executions[name]
+
+    def _started_by(self, operation: str) -> Running | None:
+        return next((one for one in self._executions.values() if one.operation == operation), None)
+
+    def _operation(self, name: str) -> dict[str, Any]:
+        running = self._started_by(name)
+        if running:
+            return running.operation_body()
+        if name not in self._operations:
+            raise not_found(name)
+        return self._operations[name]
+
+    def _finished(self, name: str, kind: str, body: dict[str, Any]) -> Response:
+        parent = name.partition("/jobs/")[0]
+        typed = {"@type": TYPE + kind, **body}
+        operation = {"name": f"{parent}/operations/{uuid.uuid4()}", "metadata": typed, "done": True, "response": typed}
+        self._operations[str(operation["name"])] = operation
+        return JSONResponse(operation)
+
+
+def create_app(
+    *, command: Sequence[str] = COMMAND, environ: Mapping[str, str] | None = None, at_once: int = 10
+) -> Starlette:
+    """The application; see CloudRun for its arguments."""
+    service = CloudRun(command, environ or {}, at_once)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await service.stop()
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        assert isinstance(error, CloudRunError)  # noqa: S101 (registered for this class)
+        return JSONResponse(error.body(), error.status)
+
+    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {CloudRunError: refuse}
+    return Starlette(routes=service.routes(), lifespan=lifespan, exception_handlers=handlers)
+
+
+def cloud_run_operation(method: str, target: str) -> str:
+    """The name of a request, such as `run.jobs.run`."""
+    words = target.partition("?")[0].split("/")[6:]
+    verb = words[-1].partition(":")[2] if words else ""
+    kinds = [word for word in words[::2] if word]
+    if not kinds:
+        return "run.other"
+    names_one = len(words) % 2 == 0
+    action = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}.get(method, "get" if names_one else "list")
+    return f"run.{'executions' if 'executions' in kinds else kinds[0]}.{verb or action}"
+
+
+def _path(request: Request) -> str:
+    return request.url.path.removeprefix("/v2/")
+
+
+def _within(name: str, collection: str) -> bool:
+    """Whether a name is one of a collection's, of any job's for the job "-"."""
+    parts, wanted = name.split("/")[:-1], collection.split("/")
+    return len(parts) == len(wanted) and all(want in ("-", part) for part, want in zip(parts, wanted, strict=True))
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body() or b"{}")
+    except ValueError:
+        raise invalid("Invalid JSON payload received.") from None
+    if not isinstance(body, dict):
+        raise invalid("Invalid JSON payload received: an object is wanted.")
+    return body
+
+
+def _page(request: Request, key: str, items: list[dict[str, Any]]) -> Response:
+    start = int(request.query_params.get("pageToken") or 0)
+    end = start + int(request.query_params.get("pageSize") or PAGE)
+    return JSONResponse({key: items[start:end]} | ({"nextPageToken": str(end)} if end < len(items) else {}))

@@ -1,0 +1,185 @@
+"""The command line: help, guesses, versions, and the exit code of every kind of end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import pytest
+
+from bqdump import __version__
+from bqdump.cli.main import COMMANDS, bqdump, start
+from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, QuotaError, UnitsFailedError, UsageError
+from bqdump.core.settings import SETTINGS
+
+SETTINGS_COMMANDS = ("run", "plan", "status")
+COMPLETE = ["--project", "proj", "--dataset", "data", "--bucket", "target"]
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def leaves(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command, by the words that call it."""
+    context = click.Context(group)
+    found: list[tuple[str, ...]] = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        words = (*path, name)
+        found += [words, *leaves(command, words)] if isinstance(command, click.Group) else [words]
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_what_it_is_for_and_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown or "Example:" in shown
+    assert f"bqdump {command}" in shown
+
+
+@pytest.mark.parametrize("words", leaves(bqdump), ids=" ".join)
+def test_every_command_has_a_help_of_its_own(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert start([*words, "-h"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: bqdump {' '.join(words)}")
+
+
+def test_the_help_names_every_command_and_three_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {command}" in shown for command in COMMANDS)
+    assert "PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports bqdump run" in shown
+
+
+@pytest.mark.parametrize("command", SETTINGS_COMMANDS)
+def test_every_setting_is_a_flag_that_names_its_variable(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    start([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for setting in SETTINGS:
+        assert setting.flag in shown
+        assert f"[{setting.env}]" in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("rnu", "run"), ("plans", "plan"), ("stats", "status"), ("locale", "local")]
+)
+def test_a_misspelt_command_gets_a_guess(said: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start([said]) == 2
+    assert f"No such command '{said}'. Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["plan", "--projct", "x"]) == 2
+    shown = capsys.readouterr().err
+    assert "--projct" in shown
+    assert "--project" in shown.replace("--projct", "")
+
+
+def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["--version"]) == 0
+    assert capsys.readouterr().out == f"bqdump {__version__}\n"
+
+
+def test_the_version_of_a_process_needs_no_import(tmp_path: Path) -> None:
+    # A package that cannot be imported stands in the way of the real one.
+    (tmp_path / "click.py").write_text("raise RuntimeError('imported')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "bqdump", "--version"], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == (f"bqdump {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", SETTINGS_COMMANDS)
+def test_a_missing_setting_ends_with_2_and_one_sentence(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start([command]) == 2
+    shown = capsys.readouterr()
+    assert "DESTINATION_BUCKET (--bucket)" in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err
+
+
+BAD = {
+    "a template without a star": (["--path", "{table}.csv"], "it has no *"),
+    "a codec of another format": (["--compression", "zstd"], "'zstd' is not a codec of csv"),
+    "an unknown format": (["--format", "xls"], "--format: 'xls' cannot be used"),
+    "an empty setting": (["--bucket", ""], "--bucket: it is empty"),
+    "a run id with other characters": (["--run-id", "a/b"], "--run-id: 'a/b' cannot be used"),
+    "a number that is none": (["--concurrency", "many"], "--concurrency: 'many' cannot be used"),
+    "a missing file of settings": (["--config", "none.toml"], "none.toml: No such file"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_setting_ends_with_2_and_names_itself(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, said = BAD[bad]
+    assert start(["plan", *COMPLETE, *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_bad_toml_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bqdump.toml").write_text('project = "p"\nbucket = \n')
+    assert start(["plan"]) == 2
+    shown = capsys.readouterr().err
+    assert "bqdump.toml: it is not valid TOML" in shown
+    assert "line 2" in shown
+
+
+def test_an_unknown_setting_in_the_file_gets_a_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bqdump.toml").write_text('projekt = "p"\n')
+    assert start(["plan"]) == 2
+    assert "unknown setting 'projekt'. Did you mean 'project'?" in capsys.readouterr().err
+
+
+def test_tasks_that_cannot_agree_on_a_run_end_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
+    monkeypatch.setenv("JOB_COMPLETIONS", "3")
+    assert start(["run", *COMPLETE]) == 2
+    assert "BQDUMP_RUN_ID" in capsys.readouterr().out
+
+
+ENDS: list[tuple[BaseException, int]] = [
+    (UsageError("read", "--x", "wrong"), 2),
+    (UnitsFailedError("publish", "run r", "1 of 2 tables failed"), 3),
+    (DocumentError("read", "plan.json", "it is broken"), 4),
+    (DeniedError("read", "gs://b", "a right is missing"), 5),
+    (QuotaError("export", "table t", "used up"), 6),
+    (BqdumpError("do", "it", "no"), 1),
+    (RuntimeError("surprise"), 1),
+    (KeyboardInterrupt(), 130),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), ENDS, ids=lambda value: type(value).__name__)
+def test_every_kind_of_end_has_its_exit_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("bqdump.cli.plan.load_settings", fail)
+    assert start(["plan", *COMPLETE]) == code
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert str(error) in shown
+
+
+def test_an_unexpected_error_asks_for_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("bqdump.cli.plan.load_settings", fail)
+    assert start(["plan"]) == 1
+    assert "unexpected ZeroDivisionError: oops. This is a bug" in capsys.readouterr().err
+    monkeypatch.setenv("BQDUMP_DEBUG", "1")
+    assert start(["plan"]) == 1
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,468 @@
+"""What every Warehouse promises, held against each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import pytest
+
+from bqdump.adapters import bigquery as adapter
+from bqdump.adapters.bigquery import BigQueryWarehouse
+from bqdump.adapters.limits import PacedWarehouse
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.retry import Patience, RetryingWarehouse
+from bqdump.core.catalog import Dataset, Table
+from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError
+from bqdump.ports import ExtractRequest, Job, JobError, Warehouse
+from local.bigquery_server import PROJECT, World, serve_world
+
+Result = TypeVar("Result")
+PAGE = 3
+SHARD_ROWS = 2
+
+
+class Stage(NamedTuple):
+    """A warehouse to test, a dataset and bucket in it, and how to change and look at them from outside.
+
+    put: give a table of one column `line` these rows; drop: drop it; fail: let the next job of this table fail with a
+    reason; read: the files written for a prefix, by name; shards: one row more than fits into a file.
+    """
+
+    make: Callable[[], Warehouse]
+    dataset: Dataset
+    bucket: str
+    put: Callable[[str, Sequence[str]], None]
+    drop: Callable[[str], None]
+    fail: Callable[[str, str], None]
+    read: Callable[[str], dict[str, bytes]]
+    many_rows: Sequence[str]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with serve_world() as served:
+        yield served
+
+
+def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
+    store, faults = MemoryStore("target"), dict[str, str]()
+
+    def failing(table: str, job: str) -> JobError | None:
+        reason = faults.pop(table, None)
+        return JobError(reason, "An injected error.") if reason else None
+
+    warehouse = MemoryWarehouse(
+        store, lambda: time.time_ns() // 1_000_000, shard_rows=SHARD_ROWS, failing=failing, page=PAGE
+    )
+    warehouse.datasets[PROJECT, "data"] = {}
+
+    def read(prefix: str) -> dict[str, bytes]:
+        found = {name: store.peek(name) for name in store.names_now() if name.startswith(prefix)}
+        return {name: entry[0] for name, entry in found.items() if entry}
+
+    return Stage(
+        lambda: wrapped(warehouse), Dataset(PROJECT, "data", "US"), "target",
+        lambda table, rows: warehouse.put(PROJECT, "data", table, rows),
+        lambda table: warehouse.drop(PROJECT, "data", table),
+        faults.__setitem__, read, ["a", "b", "c"],
+    )  # fmt: skip
+
+
+@contextmanager
+def on_servers(
+    world: World, monkeypatch: pytest.MonkeyPatch, wrapped: Callable[[Warehouse], Warehouse]
+) -> Iterator[Stage]:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", world.address)
+    monkeypatch.setattr(adapter, "PAGE", PAGE)
+    dataset, bucket = world.dataset(), world.bucket()
+
+    def put(table: str, rows: Sequence[str]) -> None:
+        name = f"`{PROJECT}.{dataset}.{table}`"
+        if not any(item.table_id == table for item in world.client.list_tables(dataset)):
+            world.sql(f"CREATE TABLE {name} (line STRING)")
+        world.sql(f"DELETE FROM {name} WHERE TRUE")
+        if rows:
+            values = ", ".join(f"('{row}')" for row in rows)
+            world.sql(f"INSERT INTO {name} (line) VALUES {values}")
+
+    def fail(table: str, reason: str) -> None:
+        fault = {"at": "run", "table": re.escape(table), "reason": reason, "message": "An injected error."}
+        world.control("PUT", "jobs", {"faults": [fault]})
+
+    def read(prefix: str) -> dict[str, bytes]:
+        return {name: world.read(bucket, name) for name in world.names(bucket) if name.startswith(prefix)}
+
+    with world.settings(shard_bytes=10):
+        yield Stage(
+            lambda: wrapped(BigQueryWarehouse(PROJECT)), Dataset(PROJECT, dataset, "US"), bucket, put,
+            lambda table: world.client.delete_table(f"{PROJECT}.{dataset}.{table}"), fail, read, ["aaaaaaaa"] * 5,
+        )  # fmt: skip
+
+
+WRAPPERS: dict[str, Callable[[Warehouse], Warehouse]] = {
+    "": lambda warehouse: warehouse,
+    " retrying": lambda warehouse: RetryingWarehouse(PacedWarehouse(warehouse, 1)),
+}
+
+
+@pytest.fixture(params=["memory", "memory retrying", "bigquery", "bigquery retrying"])
+def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    kind, _, wrapper = request.param.partition(" ")
+    wrapped = WRAPPERS[f" {wrapper}" if wrapper else ""]
+    if kind == "memory":
+        yield in_memory(wrapped)
+        return
+    with on_servers(request.getfixturevalue("world"), monkeypatch, wrapped) as made:
+        yield made
+
+
+def on(stage: Stage, test: Callable[[Warehouse], Awaitable[Result]]) -> Result:
+    async def run() -> Result:
+        warehouse = stage.make()
+        try:
+            return await test(warehouse)
+        finally:
+            await warehouse.close()
+
+    return asyncio.run(run())
+
+
+def named(stage: Stage, job: str) -> str:
+    """A job id of this test alone: the tests share a server."""
+    return f"{stage.dataset.name}_{job}"
+
+
+def request(stage: Stage, table: str, snapshot: int, job: str) -> ExtractRequest:
+    """An extract of the table to `<job>/part_*.csv`."""
+    uri = f"gs://{stage.bucket}/{job}/part_*.csv"
+    return ExtractRequest(named(stage, job), stage.dataset, table, snapshot, uri, "csv", "none",
+                          header=False, delimiter=",", labels={"made": "here"})  # fmt: skip
+
+
+async def finished(warehouse: Warehouse, job: Job) -> tuple[Job, list[str]]:
+    """The job once it is done, and the states it went through."""
+    states: list[str] = [job.state]
+    while job.state != "done":
+        await asyncio.sleep(0)
+        job = await warehouse.job(job.id, "US")
+        states.append(job.state)
+    return job, states
+
+
+async def everything(pages: AsyncIterator[list[Result]]) -> list[Result]:
+    return [item async for page in pages for item in page]
+
+
+async def next_millisecond(warehouse: Warehouse) -> int:
+    """A moment after everything that has happened until now, and before all that comes."""
+    start = now = await warehouse.now("US")
+    while now <= start:
+        now = await warehouse.now("US")
+    return now
+
+
+def lines(files: dict[str, bytes]) -> list[str]:
+    return sorted(line for data in files.values() for line in data.decode().splitlines())
+
+
+def test_finds_a_dataset_and_where_it_lies(stage: Stage) -> None:
+    assert on(stage, lambda warehouse: warehouse.dataset(PROJECT, stage.dataset.name)) == stage.dataset
+
+
+def test_a_dataset_that_is_not_there_is_not_found(stage: Stage) -> None:
+    with pytest.raises(NotFoundError, match=r"proj\.nothing"):
+        on(stage, lambda warehouse: warehouse.dataset(PROJECT, "nothing"))
+
+
+def test_the_clock_tells_milliseconds_and_never_goes_back(stage: Stage) -> None:
+    async def check(warehouse: Warehouse) -> None:
+        told = [await warehouse.now("US") for _ in range(5)]
+        assert told == sorted(told)
+        assert 1_600_000_000_000 < told[0] < 10_000_000_000_000
+
+    on(stage, check)
+
+
+@pytest.mark.parametrize("count", [0, PAGE, 2 * PAGE + 1])
+def test_lists_every_page_of_tables_by_name(stage: Stage, count: int) -> None:
+    names = [f"t{number}" for number in range(count)]
+    for name in reversed(names):
+        stage.put(name, [])
+
+    async def check(warehouse: Warehouse) -> None:
+        listed = await warehouse.tables(stage.dataset)
+        assert [(item.name, item.kind) for item in listed] == [(name, "TABLE") for name in names]
+        now = await warehouse.now("US")
+        assert all(0 < item.created <= now for item in listed)
+
+    on(stage, check)
+
+
+def test_names_of_all_kinds_are_listed_and_described(stage: Stage) -> None:
+    names = ["ünï çødé", "with-dash", "with space", "UPPER", "upper", "1_first"]
+    for name in names:
+        stage.put(name, ["x"])
+
+    async def check(warehouse: Warehouse) -> None:
+        assert [item.name for item in await warehouse.tables(stage.dataset)] == sorted(names)
+        described = [await warehouse.table(stage.dataset, name) for name in names]
+        assert [item.name for item in described if item] == names
+
+    on(stage, check)
+
+
+def test_describes_a_table_whole(stage: Stage) -> None:
+    stage.put("orders", ["a", "b", "c"])
+
+    async def check(warehouse: Warehouse) -> None:
+        found = await warehouse.table(stage.dataset, "orders")
+        assert isinstance(found, Table)
+        assert (found.name, found.kind, found.rows) == ("orders", "TABLE", 3)
+        assert found.bytes > 0
+        definition = msgspec.json.decode(found.definition)
+        assert definition["id"] == f"{PROJECT}:{stage.dataset.name}.orders"
+        assert [field["name"] for field in definition["schema"]["fields"]] == ["line"]
+
+    on(stage, check)
+
+
+def test_a_table_that_is_gone_is_none_and_not_listed(stage: Stage) -> None:
+    stage.put("gone", ["a"])
+    stage.drop("gone")
+
+    async def check(warehouse: Warehouse) -> None:
+        assert await warehouse.table(stage.dataset, "gone") is None
+        assert await warehouse.table(stage.dataset, "never") is None
+        assert await warehouse.tables(stage.dataset) == []
+
+    on(stage, check)
+
+
+def test_a_job_goes_forward_to_done_and_tells_its_files(stage: Stage) -> None:
+    stage.put("orders", stage.many_rows)
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        started = await warehouse.extract(request(stage, "orders", snapshot, "job_1"))
+        assert started.id == named(stage, "job_1")
+        job, states = await finished(warehouse, started)
+        assert states == sorted(states, key=["pending", "running", "done"].index)
+        assert job.error is None
+        assert snapshot <= job.created <= job.started <= job.ended
+        files = stage.read("job_1/")
+        assert job.files == len(files) > 1
+        assert list(files) == [f"job_1/part_{number:012d}.csv" for number in range(job.files)]
+        assert lines(files) == sorted(stage.many_rows)
+
+    on(stage, check)
+
+
+def test_an_empty_table_makes_a_file(stage: Stage) -> None:
+    stage.put("empty", [])
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        job, _ = await finished(warehouse, await warehouse.extract(request(stage, "empty", snapshot, "job_empty")))
+        assert (job.error, job.files) == (None, 1)
+        assert lines(stage.read("job_empty/")) == []
+
+    on(stage, check)
+
+
+def test_a_job_id_is_taken_once_and_leads_to_the_job_that_has_it(stage: Stage) -> None:
+    stage.put("orders", ["a"])
+
+    async def check(warehouse: Warehouse) -> None:
+        asked = request(stage, "orders", await next_millisecond(warehouse), "job_twice")
+        first, _ = await finished(warehouse, await warehouse.extract(asked))
+        with pytest.raises(ConflictError):
+            await warehouse.extract(asked)
+        with pytest.raises(ConflictError):
+            await warehouse.extract(asked._replace(table="other"))
+        assert await warehouse.job(asked.job_id, "US") == first
+
+    on(stage, check)
+
+
+def test_one_of_many_who_start_a_job_wins(stage: Stage) -> None:
+    stage.put("orders", ["a"])
+
+    async def check(warehouse: Warehouse) -> None:
+        asked = request(stage, "orders", await next_millisecond(warehouse), "job_race")
+        results = await asyncio.gather(*(warehouse.extract(asked) for _ in range(10)), return_exceptions=True)
+        assert sum(isinstance(result, Job) for result in results) == 1
+        assert sum(isinstance(result, ConflictError) for result in results) == 9
+        await finished(warehouse, await warehouse.job(asked.job_id, "US"))
+
+    on(stage, check)
+
+
+def test_a_table_is_read_as_it_was_at_the_snapshot(stage: Stage) -> None:
+    async def check(warehouse: Warehouse) -> None:
+        stage.put("orders", ["old"])
+        before = await next_millisecond(warehouse)
+        await next_millisecond(warehouse)
+        stage.put("orders", ["new"])
+        after = await next_millisecond(warehouse)
+        for snapshot, job_id, wanted in ((before, "job_before", ["old"]), (after, "job_after", ["new"])):
+            job, _ = await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, job_id)))
+            assert job.error is None
+            assert lines(stage.read(f"{job_id}/")) == wanted
+
+    on(stage, check)
+
+
+@pytest.mark.parametrize("reason", ["backendError", "quotaExceeded", "invalid"])
+def test_a_job_that_fails_tells_its_reason(stage: Stage, reason: str) -> None:
+    stage.put("orders", ["a"])
+    stage.fail("orders", reason)
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        job, _ = await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, "job_bad")))
+        assert job.error == JobError(reason, "An injected error.")
+        again, _ = await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, "job_good")))
+        assert again.error is None
+
+    on(stage, check)
+
+
+def test_a_table_that_was_dropped_fails_by_name(stage: Stage) -> None:
+    stage.put("gone", ["a"])
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        stage.drop("gone")
+        said = ""
+        try:
+            job, _ = await finished(warehouse, await warehouse.extract(request(stage, "gone", snapshot, "job_gone")))
+            said = f"{job.error}"
+        except NotFoundError as error:
+            said = str(error)
+        assert "gone" in said
+        assert stage.read("job_gone/") == {}
+
+    on(stage, check)
+
+
+def test_a_job_that_nobody_has_started_is_not_found(stage: Stage) -> None:
+    with pytest.raises(NotFoundError, match="job_nothing"):
+        on(stage, lambda warehouse: warehouse.job("job_nothing", "US"))
+
+
+def test_lists_the_jobs_since_a_moment_newest_first(stage: Stage) -> None:
+    stage.put("orders", ["a"])
+
+    async def start(warehouse: Warehouse, job_id: str, snapshot: int) -> Job:
+        job, _ = await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, job_id)))
+        await next_millisecond(warehouse)
+        return job
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        await start(warehouse, "list_early", snapshot)
+        jobs = [await start(warehouse, f"list_{number}", snapshot) for number in range(2 * PAGE + 1)]
+        ours = named(stage, "list")
+        for first in (0, 2, len(jobs) - 1):
+            listed = await everything(warehouse.jobs(jobs[first].created))
+            assert [job for job in listed if job.id.startswith(ours)] == jobs[first:][::-1]
+
+    on(stage, check)
+
+
+def test_many_jobs_at_once_all_end(stage: Stage) -> None:
+    for number in range(4):
+        stage.put(f"t{number}", [f"row {number}"])
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        asked = [request(stage, f"t{number}", snapshot, f"many_{number}") for number in range(4)]
+        jobs = await asyncio.gather(*map(warehouse.extract, asked))
+        ended = await asyncio.gather(*(finished(warehouse, job) for job in jobs))
+        assert [job.error for job, _ in ended] == [None] * 4
+        assert [lines(stage.read(f"many_{number}/")) for number in range(4)] == [[f"row {n}"] for n in range(4)]
+
+    on(stage, check)
+
+
+class Flaky(MemoryWarehouse):
+    """Every request is carried out, but the first and the third answer are lost on the way back."""
+
+    calls = 0
+
+    def lose(self) -> None:
+        """Lose an answer, or not."""
+        self.calls += 1
+        if self.calls in (1, 3):
+            raise UnavailableError("ask", "the warehouse", "the connection broke")
+
+    async def now(self, location: str) -> int:
+        """See Warehouse."""
+        told = await super().now(location)
+        self.lose()
+        return told
+
+    async def extract(self, request: ExtractRequest) -> Job:
+        """See Warehouse."""
+        started = await super().extract(request)
+        self.lose()
+        return started
+
+    async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
+        """See Warehouse."""
+        async for page in super().jobs(since):
+            yield page
+            self.lose()
+
+
+def flaky() -> tuple[Flaky, RetryingWarehouse]:
+    inner = Flaky(MemoryStore(), lambda: 1_800_000_000_000, page=PAGE)
+    inner.put(PROJECT, "data", "orders", ["a"])
+    return inner, RetryingWarehouse(inner, Patience(tries=12, first_pause=0.0))
+
+
+def test_an_answer_that_was_lost_is_asked_for_again() -> None:
+    inner, warehouse = flaky()
+    assert asyncio.run(warehouse.now("US")) == 1_800_000_000_000
+    assert inner.calls == 2
+
+
+def test_a_job_whose_answer_was_lost_is_a_conflict_and_runs_once() -> None:
+    inner, warehouse = flaky()
+    asked = ExtractRequest("j", Dataset(PROJECT, "data", "US"), "orders", 1_800_000_000_000, "gs://memory/x_*", "csv",
+                           "none", header=True, delimiter=",", labels={})  # fmt: skip
+
+    async def check() -> None:
+        with pytest.raises(ConflictError):
+            await warehouse.extract(asked)
+        assert (await finished(warehouse, await warehouse.job("j", "US")))[0].error is None
+
+    asyncio.run(check())
+    assert list(inner.extracted) == ["j"]
+
+
+def test_a_listing_that_breaks_misses_no_job() -> None:
+    inner, warehouse = flaky()
+    asked = ExtractRequest("j", Dataset(PROJECT, "data", "US"), "orders", 1_800_000_000_000, "gs://memory/x_*", "csv",
+                           "none", header=True, delimiter=",", labels={})  # fmt: skip
+
+    async def check() -> None:
+        for number in range(2 * PAGE + 1):
+            await MemoryWarehouse.extract(inner, asked._replace(job_id=f"j{number}"))
+        listed = [job.id for job in await everything(warehouse.jobs(0))]
+        assert list(dict.fromkeys(listed)) == [f"j{number}" for number in range(6, -1, -1)]
+
+    asyncio.run(check())
+
+
+def test_patience_ends() -> None:
+    inner, _ = flaky()
+    impatient = RetryingWarehouse(inner, Patience(tries=1))
+    with pytest.raises(UnavailableError):
+        asyncio.run(impatient.now("US"))

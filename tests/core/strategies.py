@@ -1,0 +1,33 @@
+"""What hypothesis makes for the tests of the core."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import strategies as st
+
+from bqdump.core.catalog import Table
+from bqdump.core.settings import Settings
+
+# Names as BigQuery allows them, and some more: letters, marks, digits, connectors, dashes, spaces of any script.
+TABLE_NAMES = st.text(
+    st.characters(categories=("L", "M", "N", "Pc", "Pd", "Zs")) | st.sampled_from("%{}?#[]'\"\\.:"),
+    min_size=1,
+    max_size=40,
+).filter(lambda name: name not in (".", ".."))
+FULL = {
+    "path": "{date}/{run}/{table}/{table}_*.{ext}",
+    "prefix": "nightly/",
+    "labels": {"team": "data"},
+    "include": ("a*",),
+}
+
+
+def settings(**changes: object) -> Settings:
+    """Settings with the required three, and these changes."""
+    return msgspec.convert({"project": "proj", "dataset": "data", "bucket": "target", **changes}, Settings)
+
+
+def table(name: str, size: int = 1000, *columns: dict[str, str], rows: int = 10) -> Table:
+    """A table with these columns."""
+    definition = {"id": name, "schema": {"fields": list(columns) or [{"name": "id", "type": "INT64"}]}}
+    return Table(name, "TABLE", rows, size, msgspec.Raw(msgspec.json.encode(definition)))

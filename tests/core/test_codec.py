@@ -1,0 +1,161 @@
+"""Documents to bytes and back, and what a damaged one says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqdump.core import documents
+from bqdump.core.codec import decode, encode, encode_indented
+from bqdump.core.documents import (
+    Claim,
+    Failure,
+    File,
+    Intent,
+    Latest,
+    Manifest,
+    ManifestFiles,
+    Newest,
+    Owner,
+    Plan,
+    Pointer,
+    Receipt,
+    Share,
+    Skipped,
+    TableEntry,
+    TableFiles,
+    Totals,
+    Unit,
+)
+from bqdump.core.errors import DocumentError
+
+# JSON has no lone surrogates.
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+COUNT = st.integers(0, 2**63 - 1)
+RAW = st.sampled_from([msgspec.Raw(b"null"), msgspec.Raw(b'{"schema":{"fields":[{"name":"a"}]}}')])
+STATUS, MODE = st.sampled_from(["complete", "partial"]), st.sampled_from(["replace", "keep"])
+SETTINGS = st.dictionaries(TEXT, TEXT | st.booleans() | st.integers(-9, 9), max_size=3)
+
+
+def some(strategy: Any) -> Any:
+    return st.lists(strategy, max_size=3).map(tuple)
+
+
+OWNER = st.builds(Owner, TEXT, COUNT)
+SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
+FAILURE = st.builds(Failure, TEXT, TEXT, TEXT, COUNT, TEXT, TEXT, OWNER)
+FILE = st.builds(File, TEXT, COUNT, TEXT, COUNT)
+FILES = st.builds(TableFiles, TEXT, some(FILE))
+TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT)
+POINTER = st.builds(Pointer, TEXT, COUNT, TEXT)
+ENTRY = st.builds(
+    TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=TEXT, jobs=some(TEXT), planned_rows=COUNT,
+    planned_bytes=COUNT, created=COUNT, started=COUNT, ended=COUNT, task=COUNT, files=some(FILE), definition=RAW,
+)  # fmt: skip
+STRATEGIES: dict[type[msgspec.Struct], Any] = {
+    Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT),
+    Skipped: SKIPPED,
+    Unit: st.builds(Unit, TEXT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW),
+    Plan: st.builds(
+        Plan, run=TEXT, tool=TEXT, nonce=TEXT, project=TEXT, dataset=TEXT, location=TEXT, snapshot=COUNT, mode=MODE,
+        settings=SETTINGS, digest=TEXT, units=TEXT, shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)),
+        tables=COUNT, rows=COUNT, bytes=COUNT, skipped=some(SKIPPED), excluded=COUNT,
+    ),
+    Newest: st.builds(Newest, TEXT),
+    Owner: OWNER,
+    Claim: st.builds(Claim, OWNER),
+    Receipt: st.builds(Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT),
+    Failure: FAILURE,
+    File: FILE,
+    TableFiles: FILES,
+    TableEntry: ENTRY,
+    Totals: TOTALS,
+    Manifest: st.builds(
+        Manifest, run=TEXT, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
+        snapshot=COUNT, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),
+        skipped=some(SKIPPED), failed=some(FAILURE), left=some(FILES), found=some(FILE),
+    ),
+    ManifestFiles: st.builds(ManifestFiles, TEXT, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
+    Pointer: POINTER,
+    Latest: st.builds(
+        Latest, run=TEXT, dataset=TEXT, project=TEXT, snapshot_time=TEXT, snapshot=COUNT, status=STATUS, mode=MODE,
+        manifest=TEXT, manifest_generation=COUNT, uncleared=some(POINTER),
+    ),
+    Intent: st.builds(Intent, TEXT, some(TEXT)),
+}  # fmt: skip
+STORED = (Plan, Newest, Claim, Receipt, Failure, Manifest, ManifestFiles, Latest, Intent)
+ROOT = "gs://b/_bqdump/x.json"
+
+
+def test_every_document_is_tried_here() -> None:
+    defined = {
+        value for value in vars(documents).values() if isinstance(value, type) and issubclass(value, msgspec.Struct)
+    }
+    assert defined == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STRATEGIES if kind is not Share], ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_document_survives_its_bytes(kind: type[msgspec.Struct], data: st.DataObject) -> None:
+    document = data.draw(STRATEGIES[kind])
+    line = encode(document)
+    assert b"\n" not in line
+    read = decode(line, kind, ROOT)
+    # Raw values compare by their bytes.
+    assert encode(read) == line
+    assert msgspec.json.decode(encode_indented(document)) == msgspec.json.decode(line)
+    decode(encode_indented(document), kind, ROOT)
+
+
+@given(STRATEGIES[Manifest])
+def test_a_later_publication_reads_its_part_of_a_manifest(manifest: Manifest) -> None:
+    part = decode(encode(manifest), ManifestFiles, ROOT)
+    assert part.tables == tuple(TableFiles(entry.table, entry.files) for entry in manifest.tables)
+    assert (part.run, part.left, part.found) == (manifest.run, manifest.left, manifest.found)
+
+
+@given(st.binary(max_size=60))
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
+def test_garbage_names_the_object_and_what_it_should_be(kind: type[msgspec.Struct], data: bytes) -> None:
+    with pytest.raises(DocumentError, match=r"x\.json"):
+        decode(data, kind, ROOT)
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_truncated_document_names_the_object(kind: type[msgspec.Struct], data: st.DataObject) -> None:
+    whole = encode(data.draw(STRATEGIES[kind]))
+    with pytest.raises(DocumentError, match=f"it is not a valid {kind.__name__}"):
+        decode(whole[: data.draw(st.integers(0, len(whole) - 1))], kind, ROOT)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"[]", b"7", b'"x"', b"{}", b'{"run": 7}', b"\xff\xfe", b'{"run": "\xff"}', b"[" * 1_000_000,
+             b'{"a":' * 1_000_000, b'{"format_version": "1"}', b'{"format_version": 1e400}'],
+    ids=["empty", "null", "list", "number", "text", "nothing in it", "wrong type", "other encoding", "broken text",
+         "huge nesting", "huge nesting of objects", "version as text", "version beyond numbers"],
+)  # fmt: skip
+def test_what_is_no_document_is_a_document_error(data: bytes) -> None:
+    with pytest.raises(DocumentError, match=r"^cannot read gs://b/_bqdump/x\.json: "):
+        decode(data, Plan, ROOT)
+
+
+@pytest.mark.parametrize("version", [0, 2, 99])
+def test_another_version_says_which_is_wanted(version: int) -> None:
+    data = msgspec.json.encode({"format_version": version, "anything": []})
+    with pytest.raises(DocumentError, match=f"it has format version {version}, this bqdump reads 1. Use the matching"):
+        decode(data, Latest, ROOT)
+
+
+def test_unknown_fields_of_the_same_version_are_passed_over() -> None:
+    assert decode(b'{"run": "r", "more": {"a": [1]}}', Newest, ROOT) == Newest("r")
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), TEXT)))
+def test_runs_are_ordered_by_moment_then_by_name(ages: list[tuple[int, str]]) -> None:
+    pointers = [Pointer(run, snapshot, "m") for snapshot, run in ages]
+    assert [pointer.age for pointer in sorted(pointers, key=lambda pointer: pointer.age)] == sorted(ages)

@@ -1,0 +1,54 @@
+"""Errors: one sentence each, and the exit code that each class means."""
+
+from __future__ import annotations
+
+import pytest
+
+from bqdump.cli.exit_codes import CODES, exit_code
+from bqdump.core import errors
+from bqdump.core.errors import BqdumpError, UnavailableError, UsageError
+
+MEANT = {
+    "BqdumpError": 1,
+    "UsageError": 2,
+    "NotFoundError": 5,
+    "DeniedError": 5,
+    "QuotaError": 6,
+    "ConflictError": 1,
+    "UnavailableError": 1,
+    "JobFailedError": 1,
+    "DocumentError": 4,
+    "UnitsFailedError": 3,
+    "VerificationError": 4,
+}
+CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, BqdumpError)]
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_class_has_its_exit_code(kind: type[BqdumpError]) -> None:
+    assert exit_code(kind("do", "it", "no")) == MEANT[kind.__name__]
+
+
+def test_every_class_is_tried_here() -> None:
+    assert {kind.__name__ for kind in CLASSES} == set(MEANT)
+    assert set(CODES) <= set(CLASSES)
+
+
+def test_a_subclass_has_the_code_of_its_parent() -> None:
+    class OfTheDisk(errors.QuotaError):
+        pass
+
+    assert exit_code(OfTheDisk("write", "x", "full")) == 6
+
+
+def test_an_error_is_one_sentence_with_a_hint() -> None:
+    assert (
+        str(BqdumpError("read", "gs://b", "it is gone", "Look again.")) == "cannot read gs://b: it is gone. Look again."
+    )
+    assert str(BqdumpError("read", "", "it is gone.")) == "cannot read: it is gone."
+    assert str(UsageError("read", "--format", "unknown", "Use csv.")) == "--format: unknown. Use csv."
+    assert str(UsageError("read", "", "missing")) == "missing."
+
+
+def test_only_an_unavailable_service_is_worth_the_same_request_again() -> None:
+    assert [kind for kind in CLASSES if kind.retryable] == [UnavailableError]

@@ -1,0 +1,56 @@
+"""Object names below _bqdump/, and back from a name to its unit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqdump.core.layout import Layout, RunLayout, unit_id, unit_of
+from core.strategies import TABLE_NAMES
+
+NUMBERS = st.integers(0, 99_999)
+RUN = Layout("nightly/").run("run-1")
+
+
+@given(NUMBERS, NUMBERS, st.integers(0, 999), TABLE_NAMES.filter(lambda name: "/" not in name))
+def test_every_document_of_a_unit_leads_back_to_it(share: int, number: int, attempt: int, table: str) -> None:
+    unit = unit_id(share, number)
+    names = [RUN.claim(unit), RUN.receipt(unit), RUN.staged(unit, attempt, f"x/{table}_*.csv")]
+    if table.split(".", 1)[0].split("_")[0] != unit:
+        assert [unit_of(name) for name in names] == [unit] * 3
+    assert unit_of(RUN.failure(unit, str(attempt))) == unit
+
+
+@given(NUMBERS, NUMBERS)
+def test_a_unit_sorts_by_its_share(share: int, number: int) -> None:
+    assert unit_id(share, number).startswith(f"{share:05d}-")
+    assert (unit_id(share, number) < unit_id(share, 99_999)) == (number < 99_999)
+
+
+def test_more_than_five_digits_are_units_too() -> None:
+    assert unit_of(RUN.claim(unit_id(3, 123_456))) == "00003-123456"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "claims/", RUN.plan, RUN.manifest, "_bqdump/runs/r/claims/1-2.json", "a/00000-0000.json"]
+)
+def test_other_names_have_no_unit(name: str) -> None:
+    assert unit_of(name) == ""
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b/"])
+def test_everything_lies_below_the_state_folder(prefix: str) -> None:
+    layout = Layout(prefix)
+    run = layout.run("r")
+    names = [layout.latest, layout.publishing, layout.newest, layout.runs, run.root, run.plan, run.planner, run.claims,
+             run.receipts, run.failures, run.staging, run.intent, run.manifest, run.units("n")]  # fmt: skip
+    assert all(name.startswith(f"{prefix}_bqdump/") for name in names)
+    assert len(set(names)) == len(names)
+    assert run == RunLayout(f"{prefix}_bqdump/runs/r/")
+
+
+def test_files_are_staged_apart_for_each_attempt() -> None:
+    first, second = (RUN.staged("00000-00001", attempt, "deep/er/t_*.csv") for attempt in (0, 1))
+    assert first == "nightly/_bqdump/runs/run-1/data/00000-00001.0/t_*.csv"
+    assert first.rpartition("/")[0] != second.rpartition("/")[0]

@@ -1,0 +1,231 @@
+"""Planning: what is exported, who exports it, and how the plan is read back."""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from bqdump.core.catalog import Dataset, Listed, Table, nested_columns
+from bqdump.core.codec import decode, encode
+from bqdump.core.documents import Plan, Unit
+from bqdump.core.errors import UsageError
+from bqdump.core.plan import (
+    Selection,
+    choose,
+    make_plan,
+    name_problem,
+    patterns,
+    read_units,
+    recommended_tasks,
+    refuse_nested,
+    share_out,
+)
+from bqdump.core.settings import Settings
+from core.strategies import TABLE_NAMES, settings, table
+
+SNAPSHOT = 1_800_000_000_000
+DATASET = Dataset("proj", "data", "EU")
+LISTING = [
+    Listed("orders", "TABLE", 1),
+    Listed("orders_old", "SNAPSHOT", 1),
+    Listed("report", "VIEW", 1),
+    Listed("cached", "MATERIALIZED_VIEW", 1),
+    Listed("sheet", "EXTERNAL", 1),
+    Listed("brain", "MODEL", 1),
+    Listed("late", "TABLE", SNAPSHOT + 1),
+]
+
+
+def plan_of(tables: list[Table], tasks: int, chosen: Settings | None = None) -> tuple[Plan, bytes]:
+    return make_plan(chosen or settings(), "run", "nonce", DATASET, SNAPSHOT, Selection((), (), 0), tables, tasks)
+
+
+@given(st.lists(st.integers(0, 10**12), max_size=60), st.integers(1, 20))
+def test_every_index_is_dealt_exactly_once_and_always_alike(weights: list[int], shares: int) -> None:
+    dealt = share_out(weights, shares)
+    assert len(dealt) == shares
+    assert sorted(index for share in dealt for index in share) == list(range(len(weights)))
+    assert dealt == share_out(list(weights), shares)
+    assert all(weights[a] >= weights[b] for share in dealt for a, b in pairwise(share))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=7), st.integers(1, 3))
+@hypothesis_settings(deadline=None)
+def test_no_share_weighs_more_than_four_thirds_of_the_best(weights: list[int], shares: int) -> None:
+    def heaviest(choice: tuple[int, ...]) -> int:
+        return max(sum(w for w, s in zip(weights, choice, strict=True) if s == share) for share in range(shares))
+
+    best = min(map(heaviest, product(range(shares), repeat=len(weights))))
+    made = max(sum(weights[index] for index in share) for share in share_out(weights, shares))
+    assert 3 * shares * made <= (4 * shares - 1) * best
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=200), st.integers(1, 30))
+def test_no_share_is_heavier_than_the_mean_and_the_largest_together(weights: list[int], shares: int) -> None:
+    made = max(sum(weights[index] for index in share) for share in share_out(weights, shares))
+    assert made * shares <= sum(weights) + max(weights) * (shares - 1)
+
+
+def test_equal_tables_are_dealt_in_equal_numbers() -> None:
+    assert sorted(map(len, share_out([0] * 30, 10))) == [3] * 10
+    assert sorted(map(len, share_out([5] * 31, 10))) == [3] * 9 + [4]
+
+
+def test_what_cannot_be_exported_is_skipped_with_its_reason() -> None:
+    selection = choose(LISTING, settings(), SNAPSHOT)
+    assert [item.name for item in selection.chosen] == ["orders", "orders_old"]
+    reasons = {item.table: item.reason for item in selection.skipped}
+    assert reasons == {
+        "report": "a view: extract jobs read tables only",
+        "cached": "a materialized view: extract jobs read tables only",
+        "sheet": "an external table: extract jobs read tables only",
+        "brain": "of the unknown kind MODEL",
+        "late": "created after the snapshot time 2027-01-15T08:00:00.000Z",
+    }
+
+
+@given(st.lists(st.sampled_from(LISTING), unique=True), st.sampled_from([(), ("o*",)]))
+def test_everything_of_a_listing_is_chosen_skipped_or_excluded(listing: list[Listed], exclude: tuple[str, ...]) -> None:
+    selection = choose(listing, settings(exclude=exclude), SNAPSHOT)
+    assert len(selection.chosen) + len(selection.skipped) + selection.excluded == len(listing)
+
+
+def test_patterns_choose_by_case_and_exclude_wins() -> None:
+    listing = [Listed(name, "TABLE", 0) for name in ("Aa", "ab", "b", "b[1]")]
+    selection = choose(listing, settings(include=("a*", "b*"), exclude=("ab",)), SNAPSHOT)
+    assert [item.name for item in selection.chosen] == ["b", "b[1]"]
+    assert selection.excluded == 2
+
+
+def test_an_include_that_matches_nothing_gets_a_guess() -> None:
+    with pytest.raises(UsageError, match=r"^include 'ordres': no table of data matches\. Did you mean 'orders'\?$"):
+        choose(LISTING, settings(include=("orders", "ordres")), SNAPSHOT)
+    with pytest.raises(UsageError, match="shows all tables"):
+        choose([], settings(include=("x*",)), SNAPSHOT)
+
+
+@given(
+    st.dictionaries(TABLE_NAMES.filter(lambda name: not name_problem(name)), st.integers(0, 10**15), max_size=30),
+    st.integers(1, 12),
+)
+def test_each_share_reads_its_own_units_back(sizes: dict[str, int], tasks: int) -> None:
+    tables = [table(name, size) for name, size in sizes.items()]
+    plan, lines = plan_of(tables, tasks)
+    assert len(plan.shares) == min(tasks, len(tables))
+    whole: list[Unit] = []
+    for number, share in enumerate(plan.shares):
+        units = read_units(lines[share.offset : share.offset + share.length])
+        assert [unit.id for unit in units] == [f"{number:05}-{place:05}" for place in range(share.units)]
+        assert sum(unit.bytes for unit in units) == share.bytes
+        whole += units
+    assert {unit.table: unit.bytes for unit in whole} == sizes
+    assert whole == read_units(lines)
+    assert (plan.tables, plan.bytes) == (len(sizes), sum(sizes.values()))
+    assert sum(share.length for share in plan.shares) == len(lines)
+    definitions = {item.name: bytes(item.definition) for item in tables}
+    assert {unit.table: bytes(unit.definition) for unit in whole} == definitions
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=8), st.integers(1, 4))
+def test_the_same_dataset_gives_the_same_plan(sizes: list[int], tasks: int) -> None:
+    tables = [table(f"t{number}", size) for number, size in enumerate(sizes)]
+    assert plan_of(tables, tasks) == plan_of(tables, tasks)
+
+
+def test_a_plan_survives_its_document() -> None:
+    plan, _ = plan_of([table("a"), table("b")], 2, settings(labels={"a": "b"}, include=("a", "b")))
+    read = decode(encode(plan), Plan, "plan.json")
+    assert (read.shares, read.units, read.mode, read.digest) == (plan.shares, plan.units, "replace", plan.digest)
+    assert encode(read) == encode(plan)
+
+
+def test_no_tables_make_an_empty_plan() -> None:
+    plan, lines = plan_of([], 5)
+    assert (plan.shares, plan.tables, lines) == ((), 0, b"")
+
+
+def test_a_table_that_is_gone_keeps_its_place() -> None:
+    plan, lines = plan_of([Table("gone", "TABLE", 0, 0, msgspec.Raw(b"null"))], 1)
+    assert [unit.table for unit in read_units(lines)] == ["gone"]
+    assert plan.tables == 1
+
+
+def test_an_iceberg_table_is_skipped() -> None:
+    definition = msgspec.Raw(b'{"schema":{"fields":[]},"biglakeConfiguration":{"tableFormat":"ICEBERG"}}')
+    plan, _ = plan_of([Table("ice", "TABLE", 1, 1, definition), table("plain")], 3)
+    assert [(item.table, item.reason) for item in plan.skipped] == [
+        ("ice", "an Iceberg table: extract jobs cannot read it")
+    ]
+    assert plan.tables == 1
+
+
+def test_final_names_follow_the_template() -> None:
+    chosen = settings(
+        path="{date}/{run}/{project}.{dataset}/{table}_*.{ext}", prefix="p/", format="json", compression="gzip"
+    )
+    assert patterns(chosen, "r7", SNAPSHOT, ["t"]) == ["p/2027-01-15/r7/proj.data/t_*.json.gz"]
+
+
+@given(TABLE_NAMES)
+def test_a_hostile_name_is_refused_or_stays_in_its_folder(name: str) -> None:
+    try:
+        (pattern,) = patterns(settings(), "run", SNAPSHOT, [name])
+    except UsageError as error:
+        pattern = error.hint
+    if name_problem(name):
+        assert pattern == "Leave it out with --exclude."
+    elif pattern != "Use a shorter --path such as {table}_*.{ext}.":
+        assert pattern == f"{name}/{name}_*.csv"
+        assert pattern.count("/") == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a*b", "a\nb", "\x7f", "\x00"])
+def test_a_name_that_cannot_be_part_of_an_object_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="Leave it out with --exclude"):
+        patterns(settings(), "run", SNAPSHOT, ["good", name])
+
+
+def test_300_characters_fit_and_the_longest_name_of_bigquery_gets_advice() -> None:
+    assert len(patterns(settings(), "run", SNAPSHOT, ["x" * 300])[0]) > 600
+    with pytest.raises(UsageError, match=r"names of \d+ bytes, 1024 are possible\. Use a shorter --path"):
+        patterns(settings(), "run", SNAPSHOT, ["ü" * 300])
+    patterns(settings(path="{table}_*.{ext}"), "run", SNAPSHOT, ["ü" * 300])
+
+
+@given(st.integers(1, 1024))
+def test_no_pattern_makes_an_object_name_that_is_too_long(length: int) -> None:
+    chosen = settings(path="{table}_*.{ext}")
+    try:
+        (pattern,) = patterns(chosen, "run", SNAPSHOT, ["x" * length])
+    except UsageError:
+        assume(False)
+    staged = chosen.layout.run("run").staged("00000-00000", 999, pattern).replace("*", "0" * 12)
+    assert len(staged.encode()) <= 1024
+    assert len(pattern.replace("*", "0" * 12).encode()) <= 1024
+
+
+NESTED = table("nested", 1, {"name": "tags", "type": "STRING", "mode": "REPEATED"}, {"name": "who", "type": "RECORD"},
+               {"name": "plain", "type": "STRING"}, {"name": "also", "type": "STRUCT", "mode": "REQUIRED"})  # fmt: skip
+
+
+def test_nested_columns_are_named_with_the_formats_that_hold_them() -> None:
+    assert nested_columns(NESTED.definition) == ["tags", "who", "also"]
+    with pytest.raises(UsageError, match=r"nested: tags, who, also\)\. Use --format json, avro or parquet"):
+        refuse_nested(settings(), [table("flat"), NESTED])
+    with pytest.raises(UsageError, match="and 2 more tables"):
+        refuse_nested(settings(), [NESTED] * 7)
+
+
+@pytest.mark.parametrize("format_", ["json", "avro", "parquet"])
+def test_other_formats_hold_nested_columns(format_: str) -> None:
+    plan, _ = plan_of([NESTED], 1, settings(format=format_))
+    assert plan.tables == 1
+
+
+def test_few_tables_need_one_task_and_many_at_most_twenty() -> None:
+    assert [recommended_tasks(count) for count in (0, 1, 500, 501, 100_000)] == [1, 1, 1, 2, 20]

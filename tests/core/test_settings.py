@@ -1,0 +1,198 @@
+"""Settings: where they come from, which wins, and what each bad value says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqdump.core.errors import UsageError
+from bqdump.core.settings import (
+    BY_NAME,
+    SETTINGS,
+    Settings,
+    check,
+    moment_text,
+    parse_moment,
+    resolve,
+)
+from core.strategies import settings
+
+REQUIRED = {"project": "proj", "dataset": "data", "bucket": "target"}
+# One good value and what it becomes, then bad values, as texts.
+VALUES: dict[str, tuple[str, Any, list[str]]] = {
+    "project": ("my-proj", "my-proj", ["a b", "-x", "", "x/y"]),
+    "dataset": ("sales_2026", "sales_2026", ["a.b", "a-b", "x" * 1025, ""]),
+    "bucket": ("my-bucket", "my-bucket", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
+    "prefix": ("/a/b/", "a/b/", ["a//b", "../x", "a/./b", "x*", "a[b", "new\nline"]),
+    "include": ("a*, b", ("a*", "b"), []),
+    "exclude": ("tmp_*,", ("tmp_*",), []),
+    "format": ("NDJSON", "json", ["xls", ""]),
+    "compression": ("GZIP", "gzip", []),
+    "header": ("off", False, ["maybe", ""]),
+    "delimiter": ("tab", "\t", ["", "ab", '"', "\n", "€"]),
+    "path": ("{table}_*.{ext}", "{table}_*.{ext}", []),
+    "job_project": ("jobs-1", "jobs-1", ["a b"]),
+    "location": ("europe-west1", "europe-west1", ["EU!", "a b"]),
+    "concurrency": ("7", 7, ["0", "1001", "many", "1.5", ""]),
+    "labels": ("team=data, x=", {"team": "data", "x": ""}, ["team", "Team=x", "1a=x", "a=B", "a=" + "x" * 64]),
+    "run_id": ("nightly-7", "nightly-7", ["a b", "-a", "x" * 101, "a/b", "ü"]),
+    "snapshot_time": (
+        "2026-01-31T03:00:00Z",
+        "2026-01-31T03:00:00Z",
+        ["2026-01-31", "yesterday", "2026-01-31T03:00:00"],
+    ),
+    "allow_partial": ("yes", True, ["2"]),
+}
+BAD = [(name, bad) for name, (_, _, bads) in VALUES.items() for bad in bads]
+
+
+def from_flags(**flags: Any) -> Settings:
+    return resolve(REQUIRED | flags, {}, {}, "bqdump.toml")
+
+
+def test_every_setting_is_tried_here() -> None:
+    assert list(VALUES) == [setting.name for setting in SETTINGS] == list(Settings.__struct_fields__)
+
+
+@pytest.mark.parametrize("place", ["flag", "env", "toml"])
+@pytest.mark.parametrize("name", VALUES)
+def test_reads_a_setting_from_every_place(name: str, place: str) -> None:
+    text, wanted, _ = VALUES[name]
+    flags: dict[str, Any] = dict(REQUIRED)
+    flags.pop(name, None)
+    given = {"flag": ({name: text}, {}, {}), "env": ({}, {BY_NAME[name].env: text}, {}), "toml": ({}, {}, {name: text})}
+    flag, env, toml = given[place]
+    assert getattr(resolve(flags | flag, env, toml, "bqdump.toml"), name) == wanted
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file() -> None:
+    env, toml = (
+        {"BQDUMP_CONCURRENCY": "2", "BQDUMP_FORMAT": "avro"},
+        {"concurrency": 3, "format": "json", "prefix": "x"},
+    )
+    found = resolve(REQUIRED | {"concurrency": "1"}, env, toml, "bqdump.toml")
+    assert (found.concurrency, found.format, found.prefix) == (1, "avro", "x/")
+
+
+@pytest.mark.parametrize(("name", "bad"), BAD)
+@pytest.mark.parametrize("place", ["flag", "env", "toml"])
+def test_a_bad_value_names_its_place(name: str, bad: str, place: str) -> None:
+    flags: dict[str, Any] = dict(REQUIRED)
+    flags.pop(name, None)
+    setting = BY_NAME[name]
+    sources = {
+        "flag": ({name: bad}, {}, {}, setting.flag),
+        "env": ({}, {setting.env: bad}, {}, setting.env),
+        "toml": ({}, {}, {name: bad}, f"my.toml: {name}"),
+    }
+    flag, env, toml, named = sources[place]
+    with pytest.raises(UsageError) as caught:
+        resolve(flags | flag, env, toml, "my.toml")
+    assert str(caught.value).startswith(named)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("value", [1.5, [1], {"a": 1}, [[]], object()])
+def test_a_value_of_another_type_in_the_file_is_refused_in_one_sentence(name: str, value: Any) -> None:
+    toml = REQUIRED | {name: value}
+    with pytest.raises(UsageError, match=f"^bqdump.toml: {name}: "):
+        resolve({}, {}, toml, "bqdump.toml")
+
+
+def test_native_types_of_the_file_are_taken() -> None:
+    toml: dict[str, Any] = REQUIRED | {
+        "include": ["a", "b*"], "header": False, "concurrency": 12, "labels": {"team": "data"},
+        "snapshot_time": datetime(2026, 1, 31, 3, tzinfo=UTC),
+    }  # fmt: skip
+    found = resolve({}, {}, toml, "bqdump.toml")
+    assert (found.include, found.header, found.concurrency) == (("a", "b*"), False, 12)
+    assert (found.labels, found.snapshot_ms) == ({"team": "data"}, 1_769_828_400_000)
+
+
+def test_a_local_time_of_the_file_is_refused() -> None:
+    toml: dict[str, Any] = REQUIRED | {"snapshot_time": datetime(2026, 1, 31, 3)}  # noqa: DTZ001
+    with pytest.raises(UsageError, match="time with its zone"):
+        resolve({}, {}, toml, "bqdump.toml")
+
+
+def test_an_unknown_setting_of_the_file_gets_a_guess() -> None:
+    with pytest.raises(UsageError, match=r"^my\.toml: unknown setting 'compresion'\. Did you mean 'compression'\?$"):
+        resolve(REQUIRED, {}, {"compresion": "gzip"}, "my.toml")
+    with pytest.raises(UsageError, match="Known settings: project, dataset"):
+        resolve(REQUIRED, {}, {"qqqq": 1}, "my.toml")
+
+
+def test_what_is_missing_is_named_by_variable_and_flag() -> None:
+    with pytest.raises(UsageError, match=r"missing: SOURCE_DATASET \(--dataset\) and DESTINATION_BUCKET \(--bucket\)"):
+        resolve({"project": "proj"}, {}, {}, "bqdump.toml")
+    assert resolve({"bucket": "only"}, {}, {}, "bqdump.toml", ("bucket",)).bucket == "only"
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "avro", "parquet"])
+def test_a_codec_of_another_format_is_refused_with_those_that_fit(format_: str) -> None:
+    with pytest.raises(UsageError, match=rf"'lzma' is not a codec of {format_}\. {format_} takes none"):
+        from_flags(format=format_, compression="lzma")
+
+
+def test_the_same_check_holds_for_settings_from_elsewhere() -> None:
+    with pytest.raises(UsageError, match="zstd"):
+        check(settings(compression="zstd"))
+
+
+def test_an_empty_optional_setting_means_none() -> None:
+    found = from_flags(prefix="", run_id="", snapshot_time="", location="", job_project="", include="", labels="")
+    assert found == settings()
+    assert (found.jobs_in, found.snapshot_ms) == ("proj", None)
+
+
+OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
+                  "location": "EU"}  # fmt: skip
+INSIDE_DIGEST = {
+    "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
+    "format": "json", "compression": "gzip", "header": False, "delimiter": ";", "path": "{table}_*",
+    "labels": {"a": "b"},
+    "job_project": "other",
+}  # fmt: skip
+
+
+def test_the_digest_changes_with_what_shapes_the_plan_and_with_nothing_else() -> None:
+    assert {*OUTSIDE_DIGEST, *INSIDE_DIGEST} == set(Settings.__struct_fields__)
+    plain = settings().digest()
+    assert {settings(**{name: value}).digest() for name, value in OUTSIDE_DIGEST.items()} == {plain}
+    changed = {settings(**{name: value}).digest() for name, value in INSIDE_DIGEST.items()}
+    assert len(changed | {plain}) == len(INSIDE_DIGEST) + 1
+
+
+@given(st.permutations([("a", "1"), ("b", "2"), ("c", "3")]))
+def test_the_order_of_labels_does_not_change_the_digest(pairs: list[tuple[str, str]]) -> None:
+    assert settings(labels=dict(pairs)).digest() == settings(labels={"a": "1", "b": "2", "c": "3"}).digest()
+
+
+@given(st.integers(0, 4_102_444_800_000))
+def test_a_moment_survives_its_text(milliseconds: int) -> None:
+    assert parse_moment(moment_text(milliseconds)) == milliseconds
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
+    try:
+        moment = parse_moment(text)
+    except ValueError as error:
+        moment = 0 if "time with its zone" in str(error) else -1
+    assert isinstance(moment, int)
+    assert moment != -1
+
+
+@given(st.sampled_from([setting.name for setting in SETTINGS]), st.text(max_size=20))
+def test_any_text_for_any_setting_is_taken_or_refused_by_name(name: str, text: str) -> None:
+    said = f"{name} is taken"
+    try:
+        resolve(REQUIRED | {name: text}, {}, {}, "bqdump.toml")
+    except UsageError as error:
+        said = str(error)
+    assert BY_NAME[name].flag in said or name in said

@@ -1,0 +1,167 @@
+"""The pages on deploying and operating: their commands are run, and their tables are compared with the code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bqdump.cli import exit_codes
+from deploy import discovery
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = (ROOT / "docs/deploy.md").read_text()
+OPERATE = (ROOT / "docs/operate.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", DEPLOY, re.DOTALL)
+NOTE = f"""#!{sys.executable}
+import json, pathlib, sys
+here = pathlib.Path(__file__).parent
+words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]
+with (here / "log").open("a") as log:
+    log.write(json.dumps(words) + "\\n")
+sys.exit("describe" in words)
+"""
+BQDUMP = f"""#!{sys.executable}
+import sys
+if sys.argv[1] == "render":
+    sys.argv.pop(1)
+    from bqdump.cli.render import render
+    render()
+"""
+
+
+class Walk:
+    """The page, followed from its first to its last command, with tools that only note what they are asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        tools = folder / "tools"
+        tools.mkdir()
+        for tool in ("gcloud", "bq", "curl", "kubectl"):
+            (tools / tool).write_text(NOTE)
+            (tools / tool).chmod(0o755)
+        (tools / "bqdump").write_text(BQDUMP)
+        (tools / "bqdump").chmod(0o755)
+        (folder / "deploy").mkdir()
+        (folder / "deploy/teardown.sh").write_text("#!/bin/sh\n")
+        (folder / "deploy/teardown.sh").chmod(0o755)
+        environ = {"PATH": f"{tools}:{os.environ['PATH']}"}
+        script = "set -eu\n" + "\n".join(BLOCKS)
+        self.done = subprocess.run(["sh"], input=script, text=True, capture_output=True, cwd=folder, env=environ)
+        log = tools / "log"
+        self.commands: list[list[str]] = [json.loads(line) for line in log.read_text().splitlines()]
+
+    def asked(self, *words: str) -> list[list[str]]:
+        """The commands that begin so."""
+        return [command for command in self.commands if tuple(command[: len(words)]) == words]
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    return Walk(tmp_path_factory.mktemp("walk"))
+
+
+def test_every_command_of_the_page_runs(walk: Walk) -> None:
+    assert (walk.done.returncode, walk.done.stderr) == (0, "")
+
+
+def test_the_files_that_the_page_makes_are_what_google_takes(walk: Walk) -> None:
+    job = yaml.safe_load((walk.folder / "job.yaml").read_text())
+    schedule = json.loads((walk.folder / "schedule.json").read_text())
+    assert discovery.check("run.v1", "Job", job) == []
+    assert discovery.check("cloudscheduler.v1", "Job", schedule) == []
+    assert json.loads((walk.folder / "exports.json").read_text())["exports"][0]["dataset"] == "sales"
+
+
+def test_the_page_builds_the_image_that_the_job_runs(walk: Walk) -> None:
+    [build] = walk.asked("gcloud", "builds", "submit")
+    job = yaml.safe_load((walk.folder / "job.yaml").read_text())
+    [container] = job["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    assert f"--tag={container['image']}" in build
+
+
+def test_everything_that_takes_a_label_gets_the_one_that_the_teardown_looks_for(walk: Walk) -> None:
+    job = yaml.safe_load((walk.folder / "job.yaml").read_text())
+    assert job["metadata"]["labels"]["app"] == "bqdump"
+    assert "--labels=app=bqdump" in walk.asked("gcloud", "artifacts", "repositories", "create")[0]
+    assert "--labels=app=bqdump" in walk.asked("gcloud", "workflows", "deploy")[0]
+    assert "--update-labels=app=bqdump" in walk.asked("gcloud", "storage", "buckets", "update")[0]
+    for create in walk.asked("gcloud", "iam", "service-accounts", "create"):
+        assert any(word.startswith("--display-name=bqdump:") for word in create)
+
+
+def test_the_job_is_made_before_what_is_granted_on_it(walk: Walk) -> None:
+    replaced = walk.commands.index(walk.asked("gcloud", "run", "jobs", "replace")[0])
+    granted = [walk.commands.index(grant) for grant in walk.asked("gcloud", "run", "jobs", "add-iam-policy-binding")]
+    assert min(granted) > replaced
+
+
+def test_the_job_has_its_grants_before_it_first_runs(walk: Walk) -> None:
+    first = walk.commands.index(walk.asked("gcloud", "run", "jobs", "execute")[0])
+    assert any(command[0] == "bq" for command in walk.commands[:first])
+    assert any("roles/storage.objectUser" in " ".join(command) for command in walk.commands[:first])
+
+
+def test_the_workflow_is_deployed_as_it_is_rendered(walk: Walk) -> None:
+    [deploy] = walk.asked("gcloud", "workflows", "deploy")
+    body = json.loads(
+        subprocess.run(
+            [walk.folder / "tools/bqdump", "render", "workflow", "--part", "body", "--region", "europe-west1",
+             "--project", "my-project", "--dataset", "sales", "--bucket", "my-project-exports"],
+            capture_output=True, check=True, cwd=walk.folder,
+        ).stdout
+    )  # fmt: skip
+    assert f"--service-account={body['serviceAccount']}" in deploy
+    assert deploy[3] == body["name"].rpartition("/")[2]
+    assert f"--set-env-vars=BQDUMP_JOB={body['userEnvVars']['BQDUMP_JOB']}" in deploy
+
+
+def test_every_exit_code_is_explained() -> None:
+    section = OPERATE.partition("## Exit codes")[2].partition("\n## ")[0]
+    explained = set(
+        map(int, re.findall(r"\b[0-9]+\b", " ".join(re.findall(r"^\| ([0-9, ]+) \|", section, re.MULTILINE))))
+    )
+    assert explained == {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+
+
+def test_every_explained_log_line_is_one_that_is_logged() -> None:
+    section = OPERATE.partition("## Log lines")[2].partition("\n## ")[0]
+    phrases = [
+        phrase for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for phrase in re.findall("`(.*?)`", row)
+    ]
+    assert len(phrases) >= 12
+    sources = "\n".join(path.read_text() for path in (ROOT / "src/bqdump").rglob("*.py"))
+    assert [phrase for phrase in phrases if phrase not in sources] == []
+
+
+def test_alerts_name_sections_that_exist() -> None:
+    named = re.findall(r'docs/operate\.md, \\"(.*?)\\"', (ROOT / "deploy/terraform/alerts.tf").read_text())
+    assert len(named) == 2
+    assert [name for name in named if f"### {name}\n" not in OPERATE] == []
+
+
+def test_the_costs_add_up() -> None:
+    second = 0.000018 + 0.5 * 0.000002
+    assert [f"{seconds * second:.4f}" for seconds in (500, 60, 240)] == ["0.0095", "0.0011", "0.0046"]
+    assert f"{50_000 * second:.2f}" == "0.95"
+    assert f"{20 * 900 * (0.000018 + 1 * 0.000002):.4f}" == "0.3600"
+    assert [tables * 4 * 0.005 / 1000 for tables in (10, 1_000, 50_000)] == pytest.approx([0.0002, 0.02, 1.0])
+    for amount in ("$0.0095", "$0.95", "$0.0011", "$0.0046", "$0.3600", "$0.0002", "$0.02", "$1.00"):
+        assert amount in OPERATE
+
+
+@pytest.mark.parametrize("page", ["docs/deploy.md", "docs/operate.md", "SECURITY.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", path.read_text()):
+        linked = (path.parent / target).resolve() if target else path
+        assert linked.is_file(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}

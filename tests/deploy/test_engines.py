@@ -1,0 +1,102 @@
+"""Other engines than Cloud Run: the Kubernetes job, and what docs/deploy.md tells of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bqdump.cli.wiring import run_id
+from bqdump.core.identity import ENGINES, identify
+from bqdump.core.settings import resolve
+from bqdump_local.execute import Engine, TaskLine, execute
+from deploy.dockerfile import read
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def job() -> dict[str, Any]:
+    documents = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/job.yaml").read_text()))
+    [found] = [document for document in documents if document["kind"] == "Job"]
+    assert isinstance(found, dict)
+    return found
+
+
+def container(job: dict[str, Any]) -> dict[str, Any]:
+    [only] = job["spec"]["template"]["spec"]["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def pod_environment(job: dict[str, Any], index: int, uid: str) -> dict[str, str]:
+    """What Kubernetes sets in a pod of the job."""
+    values = {"JOB_COMPLETION_INDEX": str(index)}
+    for variable in container(job)["env"]:
+        if "value" in variable:
+            values[variable["name"]] = variable["value"]
+        else:
+            path = variable["valueFrom"]["fieldRef"]["fieldPath"]
+            assert path == "metadata.labels['batch.kubernetes.io/controller-uid']"
+            values[variable["name"]] = uid
+    return values
+
+
+def test_every_pod_knows_its_place_and_the_name_of_the_run(job: dict[str, Any]) -> None:
+    uid = "7c6d2f6e-0a51-4b1c-9a3e-2d6a5c0f0a11"
+    count = job["spec"]["completions"]
+    for index in range(count):
+        environ = pod_environment(job, index, uid)
+        identity = identify(environ)
+        assert (identity.engine, identity.task, identity.tasks) == ("Kubernetes", index, count)
+        assert run_id(resolve({}, environ, {}, ""), identity) == uid
+
+
+def test_the_job_gives_each_task_as_many_tries_as_cloud_run_does(job: dict[str, Any]) -> None:
+    spec = job["spec"]
+    assert spec["completionMode"] == "Indexed"
+    assert spec["backoffLimitPerIndex"] == 3
+    # One failed task does not end the others, which finish their tables.
+    assert spec["maxFailedIndexes"] == spec["completions"]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_two_jobs_never_have_the_same_name(job: dict[str, Any]) -> None:
+    assert "name" not in job["metadata"]
+    assert job["metadata"]["generateName"] == "bqdump-"
+
+
+def test_the_pod_runs_as_the_user_of_the_image(job: dict[str, Any]) -> None:
+    user, _, group = read((ROOT / "Dockerfile").read_text())[-1].last("USER").partition(":")
+    security = job["spec"]["template"]["spec"]["securityContext"]
+    assert (security["runAsUser"], security["runAsGroup"]) == (int(user), int(group))
+    assert security["runAsNonRoot"] is True
+
+
+@pytest.mark.parametrize(
+    ("engine", "extra"),
+    [("kubernetes", {"JOB_COMPLETIONS": "3"}), ("gcp-batch", {"BATCH_JOB_UID": "j-1"}),
+     ("aws-batch", {"AWS_BATCH_JOB_ID": "j-1:2"})],
+)  # fmt: skip
+def test_the_variables_of_each_engine_give_each_task_its_place(engine: Engine, extra: dict[str, str]) -> None:
+    code = (
+        "import os; from bqdump.core.identity import identify; i = identify(os.environ);"
+        "print(i.task, i.tasks, i.attempt, i.execution)"
+    )
+    lines: list[TaskLine] = []
+    asyncio.run(execute([sys.executable, "-c", code], tasks=3, env=extra, engine=engine, on_output=lines.append))
+    execution = "" if engine == "kubernetes" else "j-1"
+    assert sorted(line.text.strip() for line in lines) == [f"{index} 3 0 {execution}".strip() for index in range(3)]
+
+
+def test_the_page_names_the_variables_that_are_read() -> None:
+    page = (ROOT / "docs/deploy.md").read_text()
+    names = {name for engine in ENGINES for name in (engine.task, *engine.tasks, engine.attempt, *engine.executions)}
+    assert {name for name in names if name and f"`{name}`" not in page} == set()
+    known = set(re.findall(r"`((?:BATCH|AWS_BATCH|CLOUD_RUN|JOB_COMPLETION)\w*)`", page))
+    assert known <= names | {"CLOUD_RUN_JOB"}

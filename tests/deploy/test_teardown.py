@@ -1,0 +1,163 @@
+"""deploy/teardown.sh against a gcloud that only knows a few things and notes what it is asked to remove."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bqdump.core.settings import Settings
+from bqdump.render.deployment import Deployment
+from bqdump.render.iam import accounts
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "PROJECT_ID": "my-data", "SOURCE_DATASET": "sales", "DESTINATION_BUCKET": "my-exports", "REGION": "europe-west1",
+    "BQDUMP_JOB_PROJECT": "my-jobs",
+}  # fmt: skip
+GCLOUD = f"""#!{sys.executable}
+import json, pathlib, sys
+here = pathlib.Path(__file__).parent
+words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]
+known = json.loads((here / "known.json").read_text())
+if "describe" in words:
+    place = words.index("describe")
+    answer = known.get(" ".join(words[1:place]) + " " + words[place + 1])
+    sys.exit(print(answer) if answer is not None else 1)
+if "get-iam-policy" in words:
+    member = next(word for word in words if word.startswith("--filter=")).partition("=bindings.members=")[2]
+    sys.exit(print("\\n".join(known.get("roles " + member.split(":")[1], []))))
+with (here / "log").open("a") as log:
+    log.write(json.dumps(words) + "\\n")
+"""
+RUN = "https://run.googleapis.com/v2/projects/my-jobs/locations/europe-west1/jobs/bqdump:run"
+WORKFLOW = (
+    "https://workflowexecutions.googleapis.com/v1/projects/my-jobs/locations/europe-west1/workflows/bqdump/executions"
+)
+
+
+def email(name: str) -> str:
+    return f"{name}@my-jobs.iam.gserviceaccount.com"
+
+
+EVERYTHING: dict[str, Any] = {
+    "scheduler jobs bqdump": RUN,
+    "scheduler jobs bqdump-workflow": WORKFLOW,
+    "workflows bqdump": "bqdump",
+    "run jobs bqdump": "bqdump",
+    "artifacts repositories bqdump": "bqdump",
+    "storage buckets gs://my-exports": "bqdump",
+    f"iam service-accounts {email('bqdump')}": "bqdump: exports",
+    f"iam service-accounts {email('bqdump-scheduler')}": "bqdump: starts exports on schedule",
+    f"iam service-accounts {email('bqdump-workflow')}": "bqdump: runs the job for a list of datasets",
+    f"roles {email('bqdump')}": ["roles/bigquery.jobUser"],
+    f"roles {email('bqdump-workflow')}": ["roles/run.viewer", "roles/logging.logWriter"],
+}
+
+
+class World:
+    """A project with what `known` says is in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for tool in ("gcloud", "bq"):
+            (folder / tool).write_text(GCLOUD)
+            (folder / tool).chmod(0o755)
+
+    def run(self, known: dict[str, Any], *options: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        (self.folder / "known.json").write_text(json.dumps(known))
+        environ = ENVIRONMENT | {"PATH": f"{self.folder}:{os.environ['PATH']}"}
+        return subprocess.run(
+            [ROOT / "deploy/teardown.sh", *options], env=environ, input=answer, capture_output=True, text=True,
+        )  # fmt: skip
+
+    @property
+    def removed(self) -> list[str]:
+        log = self.folder / "log"
+        return [shlex.join(json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_everything_that_was_made_is_removed(world: World) -> None:
+    done = world.run(EVERYTHING, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    heads = [" ".join(word for word in command.split()[:5] if not word.startswith("-")) for command in world.removed]
+    for head in (
+        "gcloud scheduler jobs delete bqdump", "gcloud scheduler jobs delete bqdump-workflow",
+        "gcloud workflows delete bqdump", "gcloud run jobs delete bqdump",
+        "gcloud artifacts repositories delete bqdump", f"gcloud iam service-accounts delete {email('bqdump')}",
+    ):  # fmt: skip
+        assert head in heads
+
+
+def test_every_grant_of_the_rendered_commands_is_taken_back_or_goes_with_what_it_is_on(world: World) -> None:
+    world.run(EVERYTHING, "--yes")
+    settings = Settings(project="my-data", dataset="sales", bucket="my-exports", job_project="my-jobs")
+    deployment = Deployment(settings=settings, region="europe-west1")
+    for account in accounts(deployment, workflow=True):
+        for grant in account.grants:
+            if grant.on.startswith("job ") or grant.role == "roles/workflows.invoker":
+                continue
+            taken = [command for command in world.removed if grant.role in command and account.email in command]
+            assert taken, grant
+            assert all("remove-iam-policy-binding" in one or "REVOKE" in one for one in taken)
+
+
+def test_the_bucket_stays_unless_asked_for(world: World) -> None:
+    world.run(EVERYTHING, "--yes")
+    assert not any("storage rm" in command for command in world.removed)
+    world.run(EVERYTHING, "--yes", "--with-bucket")
+    assert "gcloud storage rm --recursive gs://my-exports" in world.removed
+
+
+def test_a_bucket_that_was_there_before_stays_even_when_asked_for(world: World) -> None:
+    done = world.run(EVERYTHING | {"storage buckets gs://my-exports": ""}, "--yes", "--with-bucket")
+    assert "it stays" in done.stderr
+    assert not any("storage rm" in command for command in world.removed)
+
+
+def test_what_others_have_made_under_the_same_name_is_left_alone(world: World) -> None:
+    others = {
+        "scheduler jobs bqdump": "https://example.com/hook",
+        "workflows bqdump": "", "run jobs bqdump": "webshop", "artifacts repositories bqdump": "",
+        f"iam service-accounts {email('bqdump')}": "Somebody else",
+    }  # fmt: skip
+    done = world.run(others, "--yes")
+    assert world.removed == []
+    assert "Nothing of bqdump is left" in done.stdout
+
+
+@pytest.mark.parametrize("answer", ["", "n\n", "no\n", "\n"])
+def test_without_a_yes_nothing_is_removed(world: World, answer: str) -> None:
+    done = world.run(EVERYTHING, answer=answer)
+    assert done.returncode == 1
+    assert "To be removed from my-jobs:" in done.stdout
+    assert world.removed == []
+
+
+def test_a_yes_is_enough(world: World) -> None:
+    assert world.run(EVERYTHING, answer="y\n").returncode == 0
+    assert world.removed
+
+
+def test_it_can_be_repeated(world: World) -> None:
+    assert world.run({}, "--yes").returncode == 0
+    assert world.removed == []
+
+
+def test_missing_settings_are_named(world: World) -> None:
+    done = subprocess.run(
+        [ROOT / "deploy/teardown.sh"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "PROJECT_ID" in done.stderr

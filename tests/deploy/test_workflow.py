@@ -1,0 +1,171 @@
+"""The workflow: really run by an emulator, against a stub of the API that knows its schema."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from bqdump.core.settings import SETTINGS
+from bqdump.render.workflow import workflow_source
+from deploy import discovery
+from deploy.workflow_engine import EXECUTION, FailedError, operation_failed, refusal, run
+
+ROOT = Path(__file__).parents[2]
+SOURCE = workflow_source()
+ITEM = {"project": "p", "dataset": "sales", "bucket": "b"}
+
+
+class Api:
+    """A stub of `jobs.run`: keeps what it was asked for, and fails as told for a dataset."""
+
+    def __init__(self, failures: dict[str, list[Exception | dict[str, Any]]] | None = None) -> None:
+        self.failures = failures or {}
+        self.urls: set[str] = set()
+        self.bodies: list[dict[str, Any]] = []
+        self.at_once = self.most_at_once = 0
+        self._lock = threading.Lock()
+        self.pause = threading.Event()
+
+    def __call__(self, method: str, url: str, body: Any) -> Any:
+        assert method == "POST"
+        assert discovery.check("run.v2", "GoogleCloudRunV2RunJobRequest", json.loads(json.dumps(body))) == []
+        with self._lock:
+            self.urls.add(url)
+            self.bodies.append(body)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        self.pause.wait(0.02)
+        with self._lock:
+            self.at_once -= 1
+        left = self.failures.get(variables(body)["SOURCE_DATASET"], [])
+        outcome = left.pop(0) if left else {"succeededCount": 1}
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def variables(body: dict[str, Any]) -> dict[str, str]:
+    [container] = body["overrides"]["containerOverrides"]
+    return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+def broken(message: str = "Task 3 failed.") -> Exception:
+    return operation_failed({"name": "o", "error": {"code": 2, "message": message}})
+
+
+def test_the_copy_for_deployment_is_the_one_that_is_rendered() -> None:
+    assert (ROOT / "deploy/workflow.yaml").read_text() == SOURCE
+
+
+def test_the_workflow_fits_the_schema_of_workflows() -> None:
+    schema = json.loads((Path(__file__).parent / "schemas/workflows.json").read_text())
+    jsonschema.validate(yaml.safe_load(SOURCE), schema)
+
+
+def test_an_item_may_have_every_setting_but_the_run_id() -> None:
+    document = yaml.safe_load(SOURCE)
+    known = document["request_of"]["steps"][0]["begin"]["assign"][0]["variables"]
+    assert known == {setting.name: setting.env for setting in SETTINGS if setting.name != "run_id"}
+
+
+def test_expressions_are_within_the_limit_of_workflows() -> None:
+    # https://cloud.google.com/workflows/quotas: 400 characters an expression.
+    assert all(len(line.strip()) <= 400 for line in SOURCE.splitlines())
+
+
+def test_each_item_runs_the_job_with_its_own_variables_tasks_and_run_id() -> None:
+    api = Api()
+    items = [ITEM | {"tasks": 20, "format": "parquet"}, ITEM | {"dataset": "hr", "bucket": "c", "timeout": "60s"}]
+    result = run(SOURCE, {"exports": items}, api)
+    assert api.urls == {"https://run.googleapis.com/v2/projects/my-project/locations/europe-west1/jobs/bqdump:run"}
+    first, second = sorted(api.bodies, key=lambda body: variables(body)["BQDUMP_RUN_ID"])
+    assert variables(first) == {
+        "BQDUMP_RUN_ID": f"{EXECUTION}-0", "PROJECT_ID": "p", "SOURCE_DATASET": "sales", "DESTINATION_BUCKET": "b",
+        "BQDUMP_FORMAT": "parquet",
+    }  # fmt: skip
+    assert first["overrides"]["taskCount"] == 20
+    assert "timeout" not in first["overrides"]
+    assert variables(second)["BQDUMP_RUN_ID"] == f"{EXECUTION}-1"
+    assert second["overrides"]["timeout"] == "60s"
+    assert "taskCount" not in second["overrides"]
+    assert sorted(result["published"]) == [f"{EXECUTION}-0", f"{EXECUTION}-1"]
+
+
+def test_values_of_any_type_become_texts_that_bqdump_reads() -> None:
+    api = Api()
+    run(SOURCE, {"exports": [ITEM | {"concurrency": 50, "allow_partial": True, "header": False}]}, api)
+    given = variables(api.bodies[0])
+    assert given["BQDUMP_CONCURRENCY"] == "50"
+    assert given["BQDUMP_ALLOW_PARTIAL"].lower() == "true"
+    assert given["BQDUMP_HEADER"].lower() == "false"
+
+
+def test_failed_items_are_named_after_all_others_are_done() -> None:
+    api = Api({"bad": [broken() for _ in range(3)]})
+    items = [ITEM, ITEM | {"dataset": "bad", "prefix": "x"}, ITEM | {"dataset": "other"}]
+    with pytest.raises(FailedError) as caught:
+        run(SOURCE, {"exports": items}, api)
+    error = caught.value.payload
+    assert error["message"] == f"1 of 3 exports failed; p.bad to gs://b/x (run {EXECUTION}-1) Task 3 failed."
+    assert sorted(error["published"]) == [f"{EXECUTION}-0", f"{EXECUTION}-2"]
+    assert [failure["run"] for failure in error["failures"]] == [f"{EXECUTION}-1"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [broken(), refusal(503, "later"), refusal(429, "slower"), {"failedCount": 1}, {"cancelledCount": 2}],
+    ids=["operation", "503", "429", "failed-tasks", "cancelled-tasks"],
+)
+def test_a_step_that_is_tried_again_resumes_its_run(error: Exception | dict[str, Any]) -> None:
+    api = Api({"sales": [error]})
+    pauses: list[float] = []
+    result = run(SOURCE, {"exports": [ITEM]}, api, pauses)
+    assert result == {"published": [f"{EXECUTION}-0"]}
+    assert [variables(body)["BQDUMP_RUN_ID"] for body in api.bodies] == [f"{EXECUTION}-0"] * 2
+    assert len(pauses) == 1
+
+
+@pytest.mark.parametrize("code", [400, 403, 404])
+def test_what_will_never_succeed_is_not_tried_again(code: int) -> None:
+    api = Api({"sales": [refusal(code, "no")]})
+    with pytest.raises(FailedError, match=r"1 of 1 exports failed; p\.sales"):
+        run(SOURCE, {"exports": [ITEM]}, api)
+    assert len(api.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({}, "The input has no exports"),
+        ({"exports": []}, "The input has no exports"),
+        ({"exports": [ITEM, {"project": "p", "dataset": "d"}]}, "-1 lacks bucket"),
+        ({"exports": [ITEM, ITEM | {"datset": "d"}]}, "-1 has an unknown key datset"),
+        ({"exports": [ITEM | {"run_id": "x"}]}, "-0 has an unknown key run_id"),
+    ],
+)
+def test_a_wrong_input_is_refused_before_anything_runs(argument: Any, message: str) -> None:
+    api = Api()
+    with pytest.raises(FailedError) as caught:
+        run(SOURCE, argument, api)
+    assert message in caught.value.payload["message"]
+    assert api.bodies == []
+
+
+def test_at_most_five_items_run_at_once() -> None:
+    api = Api()
+    result = run(SOURCE, {"exports": [ITEM | {"dataset": f"d{number}"} for number in range(12)]}, api)
+    assert 1 < api.most_at_once <= 5
+    assert Counter(result["published"]) == Counter(f"{EXECUTION}-{number}" for number in range(12))
+
+
+def test_an_earlier_execution_can_be_resumed() -> None:
+    api = Api()
+    run(SOURCE, {"exports": [ITEM], "resume": "earlier"}, api)
+    assert variables(api.bodies[0])["BQDUMP_RUN_ID"] == "earlier-0"

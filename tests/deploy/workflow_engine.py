@@ -1,0 +1,141 @@
+"""Runs a workflow in the emulator, with its calls to Google's APIs handed to a function.
+
+What the emulator does otherwise than Workflows is put right here: iterations of a parallel step have variables of
+their own and share only what the step names, the concurrency limit holds, a switch takes one branch at most,
+and keys() tells the keys of a map alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+
+emulator: Any = importlib.import_module("workflows_emulator.main")
+load_package_config: Any = cache(emulator.load_package_config)
+expressions: Any = importlib.import_module("workflows_emulator.render")
+WorkflowError: Any = emulator.WorkflowError
+
+EXECUTION = "9d4a8e8e-1111-4222-8333-444455556666"
+ENVIRONMENT = {
+    "GOOGLE_CLOUD_PROJECT_ID": "my-project",
+    "GOOGLE_CLOUD_LOCATION": "europe-west1",
+    "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": EXECUTION,
+    "BQDUMP_JOB": "bqdump",
+}
+# Method, URL and body of a call to an API; returns the body of the answer.
+Call = Callable[[str, str, Any], Any]
+
+
+class Branch(dict[str, Any]):
+    """The variables of one iteration: its own, and those that it shares with the others."""
+
+    def __init__(self, parent: dict[str, Any], shared: list[str]) -> None:
+        super().__init__(copy.deepcopy(parent))
+        self._parent, self._shared = parent, shared
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parent[key] if key in self._shared else super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self._shared:
+            self._parent[key] = value
+        else:
+            super().__setitem__(key, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return copy.deepcopy({key: self[key] for key in self}, memo)
+
+
+def _parallel(
+    step: Any,
+    task_configs: list[Any],
+    concurrency_limit: int | None = None,
+    index_var: str = "__index",
+    value_var: str = "__value",
+) -> Any:
+    """Run the iterations of a parallel step; the errors of all are raised together when all have ended."""
+    branches = []
+    for number, task in enumerate(task_configs):
+        branch = Branch(step.context, step.config["parallel"].get("shared", []))
+        branch[value_var], branch[index_var] = task["id"], number
+        branches.append((task["config"], branch))
+    with ThreadPoolExecutor(concurrency_limit) as pool:
+        running = [pool.submit(emulator.execute_step, step.step_id, config, own) for config, own in branches]
+    step.check_raise_results({number: error for number, one in enumerate(running) if (error := one.exception())})
+    return step.context
+
+
+def _switch(step: Any) -> Any:
+    """Run the first branch of a switch whose condition holds, and no other."""
+    for condition in step.config["switch"]:
+        if emulator.render_config(condition["condition"], step.context):
+            branch = {key: value for key, value in condition.items() if key != "condition"}
+            context, following, result = emulator.execute_step(step.step_id, branch, step.context)
+            return context, following or step.config.get("next"), result
+    return step.context, step.config.get("next"), None
+
+
+def refusal(code: int, message: str) -> Exception:
+    """The error that a connector raises when the API answers so."""
+    error: Exception = WorkflowError(code=code, message=message, tags=["HttpError"])
+    return error
+
+
+def operation_failed(operation: Mapping[str, Any]) -> Exception:
+    """The error that a connector raises when its operation has failed."""
+    error: Exception = WorkflowError(
+        message=operation["error"]["message"], tags=["OperationError"], operation=dict(operation)
+    )
+    return error
+
+
+@contextmanager
+def _connected(call: Call, pauses: list[float]) -> Iterator[None]:
+    def request(*, method: str, url: str, body: Any = None, **_: Any) -> dict[str, Any]:
+        return {"code": 200, "body": call(method, url, body)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(emulator, "authenticated_request", request)
+        patch.setattr(emulator.StepParallel, "execute_task_config", _parallel)
+        patch.setattr(emulator.StepSwitch, "execute", _switch)
+        patch.setitem(expressions.STANDARD_LIBRARY, "keys", lambda mapping: list(dict.keys(mapping)))
+        patch.setattr(emulator, "load_package_config", load_package_config)
+        patch.setattr(emulator, "sleep", pauses.append)
+        patch.setattr(emulator, "LOCK", threading.Lock())
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield
+
+
+def run(source: str, argument: Any, call: Call, pauses: list[float] | None = None) -> Any:
+    """The workflow's result. Raises FailedError when it fails; `pauses` receives how long it waited between tries."""
+    with _connected(call, [] if pauses is None else pauses):
+        try:
+            result = emulator.execute_workflow(yaml.safe_load(source), {"input": argument})
+        except WorkflowError as error:
+            raise FailedError(dict(error.payload)) from error
+    return plain(result)
+
+
+class FailedError(Exception):
+    """A workflow has failed, with this error."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.payload = plain(payload)
+        super().__init__(str(payload.get("message")))
+
+
+def plain(value: Any) -> Any:
+    """The emulator's values as plain dictionaries and lists."""
+    if isinstance(value, dict):
+        return {key: plain(dict.__getitem__(value, key)) for key in dict.keys(value)}
+    return [plain(one) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,56 @@
+"""The command line inside the test's own process: as good as a process of its own where it only has to refuse."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from bqdump.cli.main import start
+from bqdump.cli.wiring import UNUSED
+
+
+class Called(NamedTuple):
+    """How a command ended: its exit code, what it printed, and the errors that it told."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Every error, from log lines and from standard error."""
+        told = [line for line in self.err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
+        for line in self.out.splitlines():
+            if line.startswith('{"severity":'):
+                record = msgspec.json.decode(line)
+                told += [record["message"]] if record["severity"] in ("ERROR", "CRITICAL") else []
+        return told
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Called:
+    """Run a command; whatever it changes in this process is set back."""
+    with _as_before():
+        code = start(arguments)
+    out, err = capsys.readouterr()
+    return Called(code, out, err)
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    logger = logging.getLogger("bqdump")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    missing = [name for name in UNUSED if name not in sys.modules]
+    logger.handlers[:] = []
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
+        for name in missing:
+            sys.modules.pop(name, None)

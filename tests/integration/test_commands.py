@@ -1,0 +1,125 @@
+"""plan, status, --version, and what a task writes to its log."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from bqdump import __version__
+from integration.command import call
+from integration.stage import Stage, records
+
+LABELS = "logging.googleapis.com/labels"
+
+
+def test_plan_shows_everything_and_changes_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    for name in ("a", "b", "c"):
+        stage.table(name, 5)
+    stage.sql("CREATE VIEW v AS SELECT * FROM a")
+    stage.upload("foreign.txt")
+    before = stage.objects()
+    called = call(capsys, "plan", "--json", "--tasks", "2", "--exclude", "c")
+    assert called.code == 0, called
+    shown = json.loads(called.out)
+    assert (shown["project"], shown["dataset"], shown["mode"]) == (stage.project, stage.dataset, "replace")
+    assert [(table["table"], table["route"], table["rows"]) for table in shown["tables"]] == [
+        ("a", "extract", 5), ("b", "extract", 5)
+    ]  # fmt: skip
+    assert shown["totals"]["tables"] == 2
+    assert shown["totals"]["rows"] == 10
+    assert shown["totals"]["excluded"] == 1
+    assert [share["units"] for share in shown["shares"]] == [1, 1]
+    assert [item["table"] for item in shown["skipped"]] == ["v"]
+    readable = call(capsys, "plan")
+    assert readable.code == 0
+    assert "3 tables, 15 rows" in readable.out
+    assert stage.objects() == before
+    assert stage.extracts() == []
+
+
+def test_status_follows_a_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    nothing = call(capsys, "status")
+    assert nothing.code == 5
+    assert "bqdump run" in nothing.errors[0]
+    stage.table("a")
+    stage.table("b")
+    stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it"}])
+    assert call(capsys, "run", "--run-id", "one").code == 3
+    failed = json.loads(call(capsys, "status", "--json").out)
+    assert (failed["run"], failed["state"], failed["done"], failed["latest"]) == ("one", "failed", 1, "")
+    assert [failure["table"] for failure in failed["failed"]] == ["a"]
+    assert call(capsys, "run", "--run-id", "one").code == 0
+    done = json.loads(call(capsys, "status", "one", "--json").out)
+    assert (done["state"], done["tables"], done["done"], done["latest"]) == ("published", 2, 2, "one")
+    assert "run one: published" in call(capsys, "status").out
+
+
+def test_the_version_is_told_without_importing_anything(stage: Stage) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "bqdump", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"bqdump {__version__}\n"
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "bqdump" in imported
+    assert not imported & {"google", "click", "msgspec", "requests", "asyncio"}
+
+
+def test_a_run_imports_no_library_for_data(stage: Stage) -> None:
+    stage.table("a")
+    code = (
+        "import sys\nfrom bqdump.cli.main import start\ncode = start(['run'])\n"
+        "print([name for name in ('pandas', 'pyarrow', 'polars', 'duckdb', 'numpy') if sys.modules.get(name)])\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=stage.folder, env=stage.variables
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert len(stage.manifest().tables) == 1
+
+
+def test_logs_are_json_lines_as_cloud_logging_reads_them(stage: Stage) -> None:
+    stage.table("a")
+    ran = stage.execute(execution="nightly-1")
+    lines = list(records(ran.text))
+    assert lines
+    assert {line.stream for line in ran.lines} == {"stdout"}
+    for line in lines:
+        assert line["severity"] in ("INFO", "WARNING")
+        assert line["message"]
+        assert line[LABELS].items() >= {"run": "nightly-1", "task": "0", "dataset": stage.dataset}.items()
+        assert re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d+Z", line["time"])
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(line["time"])).total_seconds() < 60
+    assert [line[LABELS]["table"] for line in lines if "table" in line[LABELS]] == ["a"]
+    assert lines[-1]["message"].startswith("done: 1 table in 1 file")
+
+
+def test_an_error_that_nobody_expected_is_logged_with_its_stack(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(task: object) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("bqdump.cli.run.run_task", broken)
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    called = call(capsys, "run")
+    assert called.code == 1
+    record = msgspec.json.decode(called.out.splitlines()[-1])
+    assert record["severity"] == "CRITICAL"
+    assert "RuntimeError: no such thing" in record["message"]
+    assert record["stack_trace"].startswith("Traceback (most recent call last):")

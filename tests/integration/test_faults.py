@@ -1,0 +1,99 @@
+"""Jobs and requests that go wrong, and what a run makes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import requests
+
+from integration.stage import Stage, csv_rows, expected_rows, records
+
+
+def test_a_job_that_failed_for_a_while_is_repeated_under_a_new_id(stage: Stage) -> None:
+    stage.table("a")
+    stage.table("b")
+    stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "backendError", "times": 2}])
+    stage.run_tasks(1, execution="e")
+    assert stage.faults_left() == 0
+    tried = sorted(job for job in stage.extracts() if job.table == "a")
+    assert [job.error for job in tried] == ["backendError", "backendError", ""]
+    assert len({job.job for job in tried}) == 3
+    assert stage.extracted()["b"] == 1
+    manifest = stage.manifest()
+    assert [list(table.jobs) for table in manifest.tables if table.table == "a"] == [[tried[-1].job]]
+    assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 3)
+
+
+def test_a_job_that_was_accepted_but_answered_with_an_error_is_joined(stage: Stage) -> None:
+    stage.table("a")
+    stage.stack.jobs(faults=[{"at": "accepted", "table": "^a@", "reason": "backendError", "times": 1}])
+    stage.run_tasks(1)
+    assert stage.faults_left() == 0
+    assert stage.extracted() == {"a": 1}
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+def test_a_request_that_was_refused_for_a_while_is_repeated_under_the_same_id(stage: Stage) -> None:
+    stage.table("a")
+    stage.stack.jobs(faults=[{"at": "insert", "table": "^a@", "reason": "backendError", "times": 2}])
+    stage.run_tasks(1)
+    assert stage.faults_left() == 0
+    assert stage.extracted() == {"a": 1}
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, "reset"])
+def test_requests_that_fail_now_and_then_change_nothing(stage: Stage, status: int | str) -> None:
+    names = [f"t_{number}" for number in range(4)]
+    stage.empty_tables(names)
+    for service, url in (("storage", stage.stack.storage), ("bigquery", stage.stack.bigquery)):
+        requests.delete(f"{url}/_local/requests", timeout=10).raise_for_status()
+        rules = [{"operation": f"^{service}", "status": status, "probability": 0.3, "times": 3}]
+        requests.put(f"{url}/_local/faults", json={"rules": rules, "seed": 3}, timeout=10).raise_for_status()
+    try:
+        stage.run_tasks(2)
+        counts = stage.stack.requests()
+        assert all(counts[service]["injected"] for service in ("storage", "bigquery"))
+    finally:
+        for url in (stage.stack.storage, stage.stack.bigquery):
+            requests.delete(f"{url}/_local/faults", timeout=10).raise_for_status()
+    assert stage.extracted() == Counter(names)
+    assert [table.table for table in stage.manifest().tables] == names
+    assert stage.staged() == []
+
+
+@pytest.mark.parametrize("at", ["run", "insert"])
+def test_a_quota_that_is_used_up_says_when_to_come_back(stage: Stage, at: str) -> None:
+    stage.table("a")
+    stage.table("b")
+    fault = {"at": at, "table": "^a@", "reason": "quotaExceeded", "message": "Quota exceeded: export bytes per day"}
+    stage.stack.jobs(faults=[fault])
+    ran = stage.execute(execution="e")
+    assert ran.codes == [6], ran.text
+    last = list(records(ran.text))[-1]
+    assert last["severity"] == "ERROR"
+    assert "Quota exceeded: export bytes per day" in last["message"]
+    assert "in an hour" in last["message"].lower()
+    assert stage.files() == []
+    # The quota has been replenished.
+    stage.stack.jobs(faults=[])
+    ran = stage.execute("--run-id", "e")
+    assert ran.codes == [0], ran.text
+    assert stage.extracted()["b"] == 1
+    assert [table.table for table in stage.manifest().tables] == ["a", "b"]
+
+
+def test_a_job_that_fails_for_good_publishes_nothing(stage: Stage) -> None:
+    stage.table("a")
+    stage.table("b")
+    stage.stack.jobs(
+        faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it", "times": 9}]
+    )
+    ran = stage.execute(tasks=2)
+    assert 3 in ran.codes
+    assert set(ran.codes) <= {0, 3}
+    refusals = [record["message"] for record in records(ran.text) if record["severity"] == "ERROR"]
+    assert any("nothing was published (a: invalid: Cannot read it)" in message for message in refusals)
+    assert stage.extracted() == {"a": 1, "b": 1}
+    assert stage.files() == []
+    assert "_bqdump/latest.json" not in stage.objects()

@@ -1,0 +1,88 @@
+"""Tasks that are killed or stopped at any moment, and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from bqdump_local.execute import Processes
+from integration.stage import Ran, Stage, csv_rows, expected_rows, until
+
+TABLES = [f"t_{number}" for number in range(6)]
+
+
+def fill(stage: Stage) -> None:
+    for name in TABLES:
+        stage.table(name)
+
+
+async def killed_now_and_then(stage: Stage, seed: int) -> tuple[Ran, int]:
+    """An execution whose tasks are killed at random moments; also how many kills hit one."""
+    dice, processes, hits = random.Random(seed), Processes(), 0
+    running = asyncio.create_task(stage.processes(tasks=2, execution="hunted", processes=processes, max_retries=20))
+    for _ in range(5):
+        await asyncio.wait([running], timeout=dice.uniform(0.2, 1.6))
+        if processes.running:
+            hits += processes.kill(dice.choice(sorted(processes.running)))
+    return await running, hits
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_run_survives_kills_at_random_moments(stage: Stage, seed: int) -> None:
+    fill(stage)
+    stage.stack.jobs(run_seconds=1.0)
+    ran, hits = asyncio.run(killed_now_and_then(stage, seed))
+    assert hits
+    assert ran.codes == [0, 0], ran.text
+    assert any(attempt.signal == signal.SIGKILL for task in ran.execution.tasks for attempt in task.attempts)
+    assert stage.extracted() == Counter(TABLES)
+    assert [table.table for table in stage.manifest().tables] == TABLES
+    for name in TABLES:
+        assert csv_rows(stage.read(f"{name}/{name}_000000000000.csv")) == expected_rows(name, 3)
+    assert stage.staged() == []
+
+
+def test_a_task_killed_with_jobs_in_flight_attaches_to_them(stage: Stage) -> None:
+    fill(stage)
+    stage.stack.jobs(run_seconds=2.0)
+    processes = Processes()
+
+    async def killed_once() -> Ran:
+        running = asyncio.create_task(stage.processes(execution="e", processes=processes, max_retries=1))
+        await asyncio.to_thread(until, lambda: len(stage.extracts()) == len(TABLES), "every job is in flight")
+        assert processes.kill(0)
+        return await running
+
+    ran = asyncio.run(killed_once())
+    (task,) = ran.execution.tasks
+    assert [(attempt.exit_code, attempt.signal) for attempt in task.attempts] == [(None, signal.SIGKILL), (0, None)]
+    assert stage.extracted() == Counter(TABLES)
+    assert len(stage.manifest().tables) == len(TABLES)
+
+
+def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
+    fill(stage)
+    stage.stack.jobs(run_seconds=2.5)
+    processes = Processes()
+
+    async def stopped() -> tuple[Ran, float]:
+        running = asyncio.create_task(stage.processes(execution="e", processes=processes))
+        await asyncio.to_thread(until, lambda: len(stage.extracts()) == len(TABLES), "every job is in flight")
+        since = time.monotonic()
+        assert processes.kill(0, signal.SIGTERM)
+        return await running, time.monotonic() - since
+
+    ran, seconds = asyncio.run(stopped())
+    assert ran.codes == [143]
+    assert seconds < 5
+    assert "stopped by SIGTERM" in ran.text
+    until(lambda: {job.state for job in stage.extracts()} == {"DONE"}, "jobs in flight end by themselves")
+    assert stage.files() == []
+    assert stage.execute("--run-id", "e").codes == [0]
+    assert stage.extracted() == Counter(TABLES)
+    assert [table.table for table in stage.manifest().tables] == TABLES

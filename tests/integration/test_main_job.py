@@ -1,0 +1,148 @@
+"""From three settings to a published export, whatever the numbers of tables and tasks."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import msgspec
+import pytest
+
+from bqdump_local.execute import Engine
+from integration.stage import Stage, csv_rows, expected_rows, records
+
+
+def names_of(count: int) -> list[str]:
+    return [f"t_{number:04}" for number in range(count)]
+
+
+def test_three_settings_give_the_layout_of_the_naive_script(stage: Stage) -> None:
+    stage.table("orders", 4)
+    stage.table("people", 2)
+    ran = stage.execute()
+    assert ran.codes == [0], ran.text
+    assert stage.files() == ["orders/orders_000000000000.csv", "people/people_000000000000.csv"]
+    assert csv_rows(stage.read("orders/orders_000000000000.csv")) == expected_rows("orders", 4)
+    assert csv_rows(stage.read("people/people_000000000000.csv")) == expected_rows("people", 2)
+
+
+def test_the_manifest_is_whole(stage: Stage) -> None:
+    stage.table("orders", 4)
+    stage.sql("CREATE VIEW newest AS SELECT * FROM orders")
+    assert stage.execute(execution="nightly-1").codes == [0]
+    manifest = stage.manifest()
+    assert (manifest.run, manifest.status, manifest.mode) == ("nightly-1", "complete", "replace")
+    assert (manifest.project, manifest.dataset, manifest.location) == (stage.project, stage.dataset, "US")
+    (table,) = manifest.tables
+    assert (table.table, table.route, table.planned_rows) == ("orders", "extract", 4)
+    assert list(table.jobs) == [job.job for job in stage.extracts()]
+    definition = msgspec.json.decode(table.definition)
+    assert [column["name"] for column in definition["schema"]["fields"]] == ["id", "name"]
+    assert [(item.table, item.kind) for item in manifest.skipped] == [("newest", "VIEW")]
+    assert stage.latest().snapshot == manifest.snapshot == stage.plan("nightly-1").snapshot
+    assert stage.staged() == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "tasks"), [(30, 30), (10, 30), (30, 10), (30, 1), (1, 64), (0, 5)], ids=lambda value: str(value)
+)
+def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, tasks: int) -> None:
+    names = names_of(tables)
+    stage.empty_tables(names)
+    order = random.Random(tasks).sample(range(tasks), tasks)
+    outcomes = stage.run_tasks(tasks, order=order)
+    assert {outcome.result for outcome in outcomes} <= {"published", "unfinished"}
+    assert any(outcome.result == "published" for outcome in outcomes)
+    assert stage.extracted() == Counter(names)
+    assert [table.table for table in stage.manifest().tables] == names
+    assert stage.files() == [f"{name}/{name}_000000000000.csv" for name in names]
+
+
+def test_more_tables_than_any_page_of_a_listing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The stand-in has no limit of requests a second.
+    monkeypatch.setattr("bqdump.adapters.limits.PER_SECOND", 2000.0)
+    names = names_of(1200)
+    stage.empty_tables(names)
+    stage.run_tasks(7, parallelism=3)
+    assert stage.extracted() == Counter(names)
+    latest = stage.latest()
+    assert len(msgspec.json.decode(stage.read(latest.manifest))["tables"]) == 1200
+    assert len(stage.files()) == 1200
+    assert stage.staged() == []
+
+
+def test_real_processes_share_the_tables(stage: Stage) -> None:
+    names = names_of(7)
+    for name in names:
+        stage.table(name)
+    ran = stage.execute(tasks=4, order=[3, 1, 0, 2])
+    assert ran.codes == [0] * 4, ran.text
+    assert stage.extracted() == Counter(names)
+    manifest = stage.manifest()
+    assert [table.table for table in manifest.tables] == names
+    for name in names:
+        assert csv_rows(stage.read(f"{name}/{name}_000000000000.csv")) == expected_rows(name, 3)
+
+
+def test_tasks_that_start_after_the_run_has_finished_change_nothing(stage: Stage) -> None:
+    for name in ("a", "b"):
+        stage.table(name)
+    ran = stage.execute(tasks=3, parallelism=1, order=[2, 0, 1], execution="late")
+    assert ran.codes == [0, 0, 0], ran.text
+    before = stage.objects()
+    stage.table("a", 9)
+    assert stage.execute(tasks=3, parallelism=3, execution="late").codes == [0, 0, 0]
+    assert stage.objects() == before
+    assert stage.extracted() == {"a": 1, "b": 1}
+
+
+ENGINES: dict[Engine, dict[str, str]] = {
+    "kubernetes": {"BQDUMP_RUN_ID": "cron-1", "JOB_COMPLETIONS": "3"},
+    "gcp-batch": {"BATCH_JOB_UID": "j-7d1c"},
+    "aws-batch": {"AWS_BATCH_JOB_ID": "2f9c-array:1"},
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_other_engines_run_it_too(stage: Stage, engine: Engine) -> None:
+    names = names_of(4)
+    stage.empty_tables(names)
+    ran = stage.execute(tasks=3, engine=engine, env=ENGINES[engine])
+    assert ran.codes == [0] * 3, ran.text
+    assert stage.extracted() == Counter(names)
+    assert stage.latest().run == {"kubernetes": "cron-1", "gcp-batch": "j-7d1c", "aws-batch": "2f9c-array"}[engine]
+    assert {record["logging.googleapis.com/labels"].get("task") for record in records(ran.text)} >= {"0", "1", "2"}
+
+
+def test_an_engine_without_a_name_for_the_run_asks_for_one(stage: Stage) -> None:
+    ran = stage.execute(engine="kubernetes", env={"JOB_COMPLETIONS": "1"})
+    assert ran.codes == [2]
+    assert "BQDUMP_RUN_ID" in ran.text
+    assert stage.objects() == {}
+
+
+def test_a_task_without_variables_is_the_whole_job(stage: Stage) -> None:
+    stage.table("a")
+    stage.run_tasks(1, execution="laptop")
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+def test_other_formats_and_patterns(stage: Stage) -> None:
+    for name in ("sales_eu", "sales_us", "people"):
+        stage.table(name)
+    flags = (
+        "--format",
+        "json",
+        "--compression",
+        "gzip",
+        "--include",
+        "sales_*",
+        "--exclude",
+        "*_us",
+        "--prefix",
+        "x/y",
+    )
+    ran = stage.execute(*flags)
+    assert ran.codes == [0], ran.text
+    assert stage.files() == ["x/y/sales_eu/sales_eu_000000000000.json.gz"]
+    assert "x/y/_bqdump/latest.json" in stage.objects()

@@ -1,0 +1,93 @@
+"""Every table is read as it was at one moment, taken from BigQuery's clock while planning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bqdump.core.settings import moment_text
+from bqdump.flow.planning import obtain_plan
+from bqdump.flow.task import Task
+from integration.stage import Stage, csv_rows, expected_rows, records
+
+
+def planned(stage: Stage, execution: str = "run-1") -> int:
+    """Let a first task plan and get no further; returns the run's moment, which has passed on return."""
+
+    async def plan(task: Callable[[int], Task]) -> int:
+        return (await obtain_plan(task(0))).snapshot
+
+    moment: int = stage.perform(plan, execution=execution)
+    assert stage.now() > moment
+    return moment
+
+
+def test_rows_written_after_planning_are_not_exported(stage: Stage) -> None:
+    stage.table("a", 3)
+    stage.table("b", 2)
+    planned(stage)
+    stage.sql("INSERT INTO a (id, name) VALUES (99, 'late')")
+    stage.sql("DELETE FROM b WHERE id = 1")
+    ran = stage.execute(execution="run-1")
+    assert ran.codes == [0], ran.text
+    assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 3)
+    assert csv_rows(stage.read("b/b_000000000000.csv")) == expected_rows("b", 2)
+
+
+def test_a_table_created_after_the_moment_is_not_in_the_export(stage: Stage) -> None:
+    stage.table("a")
+    planned(stage)
+    stage.table("late")
+    assert stage.execute(execution="run-1").codes == [0]
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+def test_an_earlier_moment_can_be_asked_for(stage: Stage) -> None:
+    stage.table("a", 2)
+    moment = stage.now()
+    stage.now()
+    stage.sql("INSERT INTO a (id, name) VALUES (99, 'late')")
+    stage.table("late")
+    ran = stage.execute("--snapshot-time", moment_text(moment))
+    assert ran.codes == [0], ran.text
+    manifest = stage.manifest()
+    assert manifest.snapshot == moment
+    assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 2)
+    assert [item.table for item in manifest.skipped] == ["late"]
+    assert "created after" in manifest.skipped[0].reason
+
+
+def test_a_table_dropped_after_the_moment_fails_by_name_and_nothing_is_published(stage: Stage) -> None:
+    stage.table("a")
+    stage.table("gone")
+    planned(stage)
+    stage.sql("DROP TABLE gone")
+    ran = stage.execute(execution="run-1")
+    assert ran.codes == [3], ran.text
+    last = list(records(ran.text))[-1]
+    assert last["severity"] == "ERROR"
+    assert "gone: notFound" in last["message"]
+    assert "bqdump run --run-id run-1" in last["message"]
+    assert stage.files() == []
+    assert "_bqdump/latest.json" not in stage.objects()
+
+
+def test_a_partial_export_is_published_where_it_is_allowed(stage: Stage) -> None:
+    stage.table("a", 1)
+    stage.table("gone", 1)
+    assert stage.execute().codes == [0]
+    before = stage.objects()["gone/gone_000000000000.csv"]
+    stage.table("a", 5)
+    planned(stage)
+    stage.sql("DROP TABLE gone")
+    assert stage.execute(execution="run-1").codes == [3]
+    assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 1)
+    ran = stage.execute("--allow-partial", "--run-id", "run-1")
+    assert ran.codes == [0], ran.text
+    manifest = stage.manifest()
+    assert (manifest.run, manifest.status, stage.latest().status) == ("run-1", "partial", "partial")
+    assert [table.table for table in manifest.tables] == ["a"]
+    assert [(failure.table, failure.reason) for failure in manifest.failed] == [("gone", "notFound")]
+    assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 5)
+    # Readers keep what the export before had of the table that failed.
+    assert [(table.table, table.files[0].generation) for table in manifest.left] == [("gone", before)]
+    assert stage.objects()["gone/gone_000000000000.csv"] == before
