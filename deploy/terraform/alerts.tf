@@ -44,7 +44,7 @@ resource "google_monitoring_alert_policy" "execution_failed" {
 # Counts publications, by the one line that a run logs when readers see it.
 resource "google_logging_metric" "published" {
   project     = var.project
-  name        = "${var.name}-published"
+  name        = "${replace(var.name, "-", "_")}_published"
   description = "Exports published by the Cloud Run job ${var.name}"
   filter = join(" AND ", [
     "resource.type=\"cloud_run_job\"",
@@ -75,8 +75,8 @@ resource "google_monitoring_alert_policy" "no_export" {
     # "or vector(0)" makes silence count as nothing, also before the first export. A log-based metric has no zeros.
     condition_prometheus_query_language {
       query = join("", [
-        "(sum(increase({\"logging.googleapis.com/user/${google_logging_metric.published.name}\", ",
-        "monitored_resource=\"cloud_run_job\"}[${var.hours_without_export}h])) or vector(0)) < 0.5",
+        "(sum(increase(logging_googleapis_com:user_${google_logging_metric.published.name}",
+        "{monitored_resource=\"cloud_run_job\"}[${var.hours_without_export}h])) or vector(0)) < 0.5",
       ])
       duration            = "600s"
       evaluation_interval = "300s"

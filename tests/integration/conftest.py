@@ -12,9 +12,9 @@ from integration.stage import Stage
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Both stand-ins as processes."""
-    with running() as started:
+    with running(root=tmp_path_factory.mktemp("buckets")) as started:
         yield started
 
 

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from integration.command import Called, call
-from integration.stage import Stage, csv_rows, expected_rows
+from integration.stage import Stage, csv_rows, expected_rows, records
 
 
 @pytest.fixture
@@ -108,6 +108,15 @@ def test_a_settings_file_that_is_not_there(outside: Stage, capsys: pytest.Captur
 def test_an_unknown_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     refused(call(capsys, "run", "--dataset", "nowhere"), 5, f"{outside.project}.nowhere", "Check project and dataset")
     assert outside.objects() == {}
+
+
+def test_every_task_says_why_the_run_cannot_be_planned(stage: Stage) -> None:
+    ran = stage.execute("--dataset", "nowhere", tasks=3)
+    assert ran.codes == [5, 5, 5], ran.text
+    told = [record for record in records(ran.text) if record["severity"] == "ERROR"]
+    assert len(told) == 3
+    assert all(f"{stage.project}.nowhere" in record["message"] for record in told)
+    assert stage.objects() == {}
 
 
 def test_a_missing_bucket(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,11 +13,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from simulation.world import Verdict, simulate
 
 
+def say(*lines: str) -> None:
+    """Print lines at once."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
 def show(verdict: Verdict) -> None:
     """Print a failure: its seed, its last steps, and what is wrong."""
-    print(f"seed {verdict.seed}:", *verdict.trace, sep="\n")
-    print(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
-    print(f"replay: python -m tests.simulation --seed {verdict.seed} --trace")
+    say(f"seed {verdict.seed}:", *verdict.trace)
+    say(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
+    say(f"replay: python -m tests.simulation --seed {verdict.seed} --trace")
 
 
 def main() -> int:
@@ -42,11 +48,11 @@ def main() -> int:
             if verdict.broken:
                 failed += 1
                 if wanted.keep_going:
-                    print(f"seed {verdict.seed}: {verdict.broken}", flush=True)
+                    say(f"seed {verdict.seed}: {verdict.broken}")
                 else:
                     show(verdict)
                     break
-    print(f"{done} schedules, {failed} failed, {done / (time.monotonic() - began):.0f} a second")
+    say(f"{done} schedules, {failed} failed, {done / (time.monotonic() - began):.0f} a second")
     return int(bool(failed))
 
 

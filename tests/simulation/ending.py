@@ -124,9 +124,9 @@ def _exported_once(world: World, complete: list[str]) -> None:
     for run in complete:
         plan = world.view.plan(run)
         assert plan is not None
-        for unit in world.view.units(plan) if not world.scenery.settings.allow_partial else ():
-            job = f"bqdump_{run}_{plan.nonce}_{unit.id}"
-            world.laws.hold(4, done.get(job) == 1, f"{job} was exported {done.get(job)} times")
+        for planned in world.view.units(plan) if not world.scenery.settings.allow_partial else ():
+            wanted = f"bqdump_{run}_{plan.nonce}_{planned.id}"
+            world.laws.hold(4, done.get(wanted) == 1, f"{wanted} was exported {done.get(wanted)} times")
 
 
 def _published(world: World) -> list[tuple[str, int]]:
@@ -134,4 +134,6 @@ def _published(world: World) -> list[tuple[str, int]]:
     state = world.view.layout.state
     infos = [info for info in map(world.view.info, world.store.names_now()) if info]
     kept = ("latest.json", "publishing.json", "plan.json", "manifest.json", "intent.json")
-    return [(info.name, info.generation) for info in infos if not info.name.startswith(state) or info.name.endswith(kept)]
+    return [
+        (info.name, info.generation) for info in infos if not info.name.startswith(state) or info.name.endswith(kept)
+    ]

@@ -29,9 +29,7 @@ class Broken(NamedTuple):
 class Laws:
     """Judges every change. `broken`: the first finding; `stop` is called with it."""
 
-    def __init__(
-        self, view: View, history: History, foreign: dict[str, int], stop: Callable[[], None]
-    ) -> None:
+    def __init__(self, view: View, history: History, foreign: dict[str, int], stop: Callable[[], None]) -> None:
         self.view, self.history, self.foreign, self.stop = view, history, foreign, stop
         self.broken: Broken | None = None
         self.first_published = ""
@@ -88,9 +86,9 @@ class Laws:
         if not info.name.startswith(self.view.layout.state):
             latest = self.view.latest()
             manifest = self.view.manifest(latest.run) if latest else None
-            if manifest and (there := standing(manifest).get(info.name)):
-                self.hold(1, there[1].generation != info.generation,
-                          f"{run} deleted {info.name}, which the manifest of {manifest.run} gives to readers")  # fmt: skip
+            given = standing(manifest).get(info.name) if manifest else None
+            needed = given is not None and given[1].generation == info.generation
+            self.hold(1, not needed, f"{run} deleted {info.name}, which latest.json's manifest gives to readers")
             self._readers_see_whole()
 
     def _may_delete(self, run: str, info: ObjectInfo) -> bool:

@@ -12,9 +12,10 @@ import random
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 Result = TypeVar("Result")
+Args = TypeVarTuple("Args")
 MOST_STEPS = 400_000
 
 
@@ -65,23 +66,35 @@ class VirtualLoop(asyncio.BaseEventLoop):
         sys.set_asyncgen_hooks(finalizer=self._close_generator)
         asyncio._set_running_loop(self)
         try:
-            task = self.create_task(main)
+            results: list[Result] = []
+
+            async def wait() -> None:
+                results.append(await main)
+
+            task = self.create_task(wait())
             self._turn(task.done)
-            return task.result()
+            task.result()
+            return results[0]
         finally:
             self._end_all()
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
             self.close()
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[Unpack[Args]], object], *args: *Args, context: Context | None = None
+    ) -> asyncio.Handle:
         """See the base class."""
         handle = asyncio.Handle(callback, args, self, context)
         self._queue.append(handle)
         return handle
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Args]], object],
+        *args: *Args,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """See the base class."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -90,14 +103,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Args]], object],
+        *args: *Args,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """See the base class."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def create_task(
-        self, coro: Any, *, name: object = None, context: Context | None = None
-    ) -> asyncio.Task[Any]:
+    def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> asyncio.Task[Any]:
         """See the base class."""
         task = VirtualTask(coro, loop=self, context=context)
         self._serial += 1
@@ -150,4 +165,3 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 task.cancel()
             self._turn(lambda: not self._queue)
         self.steps = steps
-

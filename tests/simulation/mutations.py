@@ -4,8 +4,8 @@ A mutation is a change of the source text of one function. It fails loudly where
 """
 
 from __future__ import annotations
-
 import __future__
+
 import importlib
 import inspect
 import pkgutil
@@ -17,15 +17,15 @@ from unittest import mock
 
 from bqdump import flow
 from bqdump.adapters import retry
-from bqdump.core import layout, plan
+from bqdump.core import plan
 from bqdump.flow import clear, collect, extract, planning, publish, replace, run, work
 
 
 class Mutation(NamedTuple):
-    """A bug. `laws`: which laws it may break first; `old` becomes `new` in the function's source."""
+    """A bug that breaks a law: `old` becomes `new` in the function's source."""
 
     name: str
-    laws: tuple[int, ...]
+    law: int
     where: ModuleType | type
     function: str
     old: str
@@ -48,48 +48,48 @@ BY_NUMBER = """
                     given = number
 """
 MUTATIONS = (
-    Mutation("the old export is deleted before the new one is there", (1,), replace, "place",
+    Mutation("the old export is deleted before the new one is there", 1, replace, "place",
              "mark = origin(plan)", "mark = origin(plan); await delete(task, known.items())"),
-    Mutation("what is published is copied over by another task of its run", (1,), publish, "_make_manifest",
+    Mutation("what is published is copied over by another task of its run", 1, publish, "_make_manifest",
              "if latest and latest.age >= plan.age and", "if False and"),
-    Mutation("every copy is made over whatever is there", (1, 3), replace, "place",
+    Mutation("every copy is made over whatever is there", 1, replace, "place",
              "for name, expect in waiting.items()]",
              "for name in waiting for info in [await task.store.stat(name)] "
              "for expect in [info.generation if info else 0]]"),
-    Mutation("copies go on although a later run has announced itself", (1, 3), replace, "place",
+    Mutation("copies go on although a later run has announced itself", 3, replace, "place",
              "if conflicts and not await _still_mine(task, plan):", "if False:"),
-    Mutation("a run is published before every receipt is there", (2,), run, "run",
+    Mutation("a run is published before every receipt is there", 2, run, "run",
              "if not ledger.settled(plan, task.owner.execution):", "if not ledger.receipts:"),
-    Mutation("a table is read as it is, not as it was at the moment of the run", (2,), extract, "_request",
+    Mutation("a table is read as it is, not as it was at the moment of the run", 2, extract, "_request",
              "snapshot=plan.snapshot", "snapshot=10**15"),
-    Mutation("what a failed job has left stays in the export", (4,), collect, "collect",
+    Mutation("what a failed job has left stays in the export", 4, collect, "collect",
              "collected.surplus.append(info)", "pass"),
-    Mutation("a file that is missing is left out of the manifest", (2, 4), collect, "collect",
+    Mutation("a file that is missing is left out of the manifest", 2, collect, "collect",
              "expected = ledger.receipts[unit.id].files", "expected = len(files) - (len(files) > 1)"),
-    Mutation("latest.json is pointed at whoever comes last", (3,), publish, "_point",
+    Mutation("latest.json is pointed at whoever comes last", 3, publish, "_point",
              "if latest and latest.age > plan.age:", "if False:"),
-    Mutation("publishing.json names whoever comes last", (3,), replace, "announce",
+    Mutation("publishing.json names whoever comes last", 3, replace, "announce",
              "if current and current.age > plan.age:", "if False:"),
-    Mutation("the claims of another execution bind for ever", (4,), work, "_free",
+    Mutation("the claims of another execution bind for ever", 4, work, "_free",
              "else Free(held.generation)", "else None"),
-    Mutation("each task makes job ids of its own", (4,), extract, "job_id",
+    Mutation("each task makes job ids of its own", 4, extract, "job_id",
              "_{attempt}", "_{attempt}{random.randrange(10)}"),
-    Mutation("a second planner overwrites the plan", (4,), planning, "_make_or_await",
+    Mutation("a second planner overwrites the plan", 4, planning, "_make_or_await",
              "encode_indented(plan), 0)", "encode_indented(plan), None)"),
-    Mutation("a superseded run withdraws nothing", (4,), replace, "withdraw",
+    Mutation("a superseded run withdraws nothing", 4, replace, "withdraw",
              "if current is None or", "if True or"),
-    Mutation("the exports that a new one replaces are not cleared", (4,), publish, "_point",
+    Mutation("the exports that a new one replaces are not cleared", 4, publish, "_point",
              "if latest and latest.mode == \"replace\":", "if False:"),
-    Mutation("a listing goes on by page numbers after an error", (4,), retry, "_whole", BY_NAME, BY_NUMBER),
-    Mutation("files are deleted by name, of whatever generation", (1, 5), clear, "delete",
+    Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
+    Mutation("files are deleted by name, of whatever generation", 5, clear, "delete",
              "list(objects)", "[(i.name, i.generation) for n, _ in objects for i in [await task.store.stat(n)] if i]"),
-    Mutation("everything below the prefix is taken for an old export", (5,), publish, "_naive_shards",
+    Mutation("everything below the prefix is taken for an old export", 5, publish, "_naive_shards",
              " and split_shard(info.name, patterns)", ""),
-    Mutation("staged files are deleted before the manifest names them", (4, 5), publish, "_make_manifest",
+    Mutation("staged files are deleted before the manifest names them", 5, publish, "_make_manifest",
              "manifest = _manifest(", "await clear_staging(task); manifest = _manifest("),
-    Mutation("a table created after the moment is passed over in silence", (6,), plan, "choose",
+    Mutation("a table created after the moment is passed over in silence", 6, plan, "choose",
              'snapshot)}"\n            skipped.append(', 'snapshot)}"\n            (lambda skip: None)('),
-    Mutation("a table that goes while the run is planned is passed over in silence", (6,), planning, "describe",
+    Mutation("a table that goes while the run is planned is passed over in silence", 6, planning, "describe",
              "list(await asyncio.gather(*map(one, listed)))",
              '[t for t in await asyncio.gather(*map(one, listed)) if bytes(t.definition) != b"null"]'),
 )  # fmt: skip

@@ -17,8 +17,8 @@ from simulation.laws import Laws
 class Reader:
     """One that reads slowly, and knows a file by its generation."""
 
-    def __init__(self, rng: random.Random, store: MemoryStore, latest: str, history: History, laws: Laws) -> None:
-        self._rng, self._store, self._latest = rng, store, latest
+    def __init__(self, seed: float, store: MemoryStore, latest: str, history: History, laws: Laws) -> None:
+        self._rng, self._store, self._latest = random.Random(seed), store, latest
         self._history, self._laws = history, laws
         self._seen: tuple[int, str] = (0, "")
 

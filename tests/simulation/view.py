@@ -63,11 +63,6 @@ class View:
         found = self.store.peek(name)
         return found[1] if found else None
 
-    def runs(self) -> list[str]:
-        """The runs that have a plan."""
-        ends = (name.removeprefix(self.layout.runs).split("/") for name in self.names(self.layout.runs))
-        return [end[0] for end in ends if end[1:] == ["plan.json"]]
-
     def age(self, run: str) -> tuple[int, str]:
         """What orders runs."""
         plan = self.plan(run)
@@ -95,11 +90,11 @@ class View:
 
 def all_files(manifest: Manifest) -> list[File]:
     """Every file that a manifest names, whatever for."""
-    tables = (*manifest.tables, *manifest.left)
-    return [*(file for table in tables for file in table.files), *manifest.found]
+    return [*(file for _, file in standing(manifest).values()), *manifest.found]
 
 
 def standing(manifest: Manifest) -> dict[str, tuple[str, File]]:
     """Table and file by name, for the files that a manifest says readers have."""
-    tables = (*manifest.tables, *manifest.left)
-    return {file.name: (table.table, file) for table in tables for file in table.files}
+    named = [(entry.table, entry.files) for entry in manifest.tables]
+    named += [(table.table, table.files) for table in manifest.left]
+    return {file.name: (table, file) for table, files in named for file in files}

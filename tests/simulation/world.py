@@ -13,7 +13,6 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.settings import moment_text
-from bqdump.flow import planning
 from bqdump.flow.run import Outcome
 from bqdump.ports import JobError
 from simulation import ending, scenery
@@ -48,7 +47,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     gc.disable()
     logging.disable(logging.CRITICAL)
     try:
-        with mock.patch.object(planning.secrets, "token_hex", lambda size: names.randbytes(size).hex()):
+        with mock.patch("secrets.token_hex", lambda size: names.randbytes(size).hex()):
             return World(seed, None if whole_trace else 60).verdict()
     finally:
         random.setstate(state)
@@ -94,21 +93,26 @@ class World:
         return Verdict(self.seed, self.laws.broken, list(self.trace), self.loop.steps)
 
     async def _main(self) -> None:
-        background = [self.loop.create_task(self._change_tables())]
-        for number in range(self.rng.randint(0, 2)):
-            reader = Reader(random.Random(f"{self.seed} reader {number}"), self.store,
-                            self.scenery.settings.layout.latest, self.history, self.laws)  # fmt: skip
-            background.append(self.loop.create_task(reader.run()))
+        others = [self.loop.create_task(self._change_tables()), *self._readers()]
         await asyncio.gather(*(self._execute(execution, start) for execution, start in self._executions()))
         self.dice.clear_up()
-        background[0].cancel()
+        for other in others:
+            other.cancel()
         # Whatever is still under way, such as requests that arrive late and jobs, ends within this time.
         await asyncio.sleep(1000.0)
+        self._readers()
         await ending.finish(self)
+
+    def _readers(self) -> list[asyncio.Task[None]]:
+        latest = self.scenery.settings.layout.latest
+        count = self.rng.randint(0, 2)
+        readers = [Reader(self.rng.random(), self.store, latest, self.history, self.laws) for _ in range(count)]
+        return [self.loop.create_task(reader.run()) for reader in readers]
 
     def _executions(self) -> list[tuple[Execution, float]]:
         """Executions and when they start: of different runs, or (at times) a second one of the same run."""
-        rng, made = self.rng, []
+        rng = self.rng
+        made: list[tuple[Execution, float]] = []
         for number in range(rng.choice((1, 2, 2, 3, 3))):
             again = bool(made) and rng.random() < 0.2
             run = rng.choice(made)[0].run if again else f"run{number}"
@@ -174,4 +178,3 @@ class World:
             for number in range(rng.randint(1, 5)):
                 self.store.put_now(pattern.replace("*", f"{number:012d}"), b"half a file")
         return error
-

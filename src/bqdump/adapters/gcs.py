@@ -19,7 +19,7 @@ PAGE = 1000
 # https://cloud.google.com/storage/docs/batch
 BATCH = 100
 BATCHES_AT_ONCE = 4
-ADMIN = "It takes roles/storage.objectAdmin on the bucket."
+ADMIN = "It takes roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
 NOTE = "bqdump-note"
 ORIGIN = "bqdump-origin"
 LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
@@ -36,6 +36,8 @@ class CloudStore:
         self._client = storage.Client(
             project=project, credentials=granted, _http=session(granted), client_options=options
         )
+        # It serves traces alone, and asks for the bucket in a thread of its own whenever an object is not found.
+        self._client._bucket_metadata_cache = None
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
         self.url = f"gs://{bucket}"

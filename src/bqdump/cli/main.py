@@ -28,6 +28,7 @@ COMMANDS = {
     "diff": "Show what changed from one export to another.",
     "report": "Write a run's report, a page that needs nothing else.",
     "verify": "Compare what is stored with what the manifest says.",
+    "render": "Print what deploys this export: job, workflow, schedule, grants, Terraform.",
     "local": "A local stack: BigQuery and Cloud Storage stand-ins, and a runner of tasks.",
     "demo": "The whole job on a local stack, with data to look at.",
 }
