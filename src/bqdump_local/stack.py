@@ -13,7 +13,8 @@ from typing import IO, Any, NamedTuple
 
 from bqdump.core.errors import BqdumpError
 
-STOP_SECONDS = 10
+# Removing a temporary folder of many thousand objects takes its time.
+STOP_SECONDS = 30
 
 
 class Stack(NamedTuple):

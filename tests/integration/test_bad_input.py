@@ -129,7 +129,7 @@ def test_a_missing_bucket(outside: Stage, capsys: pytest.CaptureFixture[str]) ->
 def test_a_missing_permission(outside: Stage, capsys: pytest.CaptureFixture[str], permission: str) -> None:
     outside.table("a")
     outside.deny(permission)
-    refused(call(capsys, "run"), 5, permission, "roles/storage.objectAdmin")
+    refused(call(capsys, "run"), 5, permission, "roles/storage.objectUser")
     outside.deny()
     assert outside.files() == []
 

@@ -251,10 +251,10 @@ class FaultyWarehouse:
         return await self._network.call("job", job_id, lambda: self._warehouse.job(job_id, location))
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
-        """See Warehouse."""
-        listing = self._warehouse.jobs(since)
+        """See Warehouse. A job may be missing from a listing."""
+        listing, dice = self._warehouse.jobs(since), self._network.dice
         while (page := await self._network.call("jobs", "", lambda: _next(listing))) is not None:
-            yield page
+            yield [job for job in page if dice.rng.random() >= dice.weather.unlisted]
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -66,7 +66,8 @@ def run_id(settings: Settings, identity: Identity) -> str:
             "read the settings", "run_id", f"{identity.engine} gives its tasks no common name",
             "Set BQDUMP_RUN_ID to something that all tasks of this run share, such as the job's id.",
         )  # fmt: skip
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z"
 
 
 def owner(identity: Identity, run: str) -> Owner:

@@ -108,6 +108,11 @@ class RunLayout(NamedTuple):
         return f"{self.staging}{unit}.{attempt}/{pattern.rsplit('/', 1)[-1]}"
 
     @property
+    def publisher(self) -> str:
+        """Which task publishes, so that others that finish with it do not do the same work."""
+        return f"{self.root}publisher.json"
+
+    @property
     def intent(self) -> str:
         """The final names that the run is about to write (replace mode)."""
         return f"{self.root}intent.json"

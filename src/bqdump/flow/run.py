@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from bqdump.core.documents import Failure, Plan, Totals
-from bqdump.core.errors import UnitsFailedError
+from bqdump.core.codec import decode, encode
+from bqdump.core.documents import Failure, Owner, Plan, Totals
+from bqdump.core.errors import ConflictError, UnitsFailedError
 from bqdump.flow.ledger import Ledger, read_ledger
 from bqdump.flow.planning import obtain_plan, read_latest
 from bqdump.flow.publish import has_manifest, publish
@@ -50,12 +52,38 @@ async def run(task: Task) -> Outcome:
 
 
 async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]) -> Outcome:
+    if not await _becomes_publisher(task):
+        log.info("another task of this execution is publishing run %s", plan.run)
+        return Outcome("elsewhere", plan, None, tuple(failed))
     before, _ = await read_latest(task.store, task.settings)
     published = await publish(task, plan, ledger)
     if published.result == "published":
         await store_report(task, before)
     totals = published.manifest.totals if published.manifest else None
     return Outcome(published.result, plan, totals, tuple(failed))
+
+
+async def _becomes_publisher(task: Task) -> bool:
+    """Whether publishing is this task's: of several that see the run done, one of each execution is enough.
+
+    As with claims, a restarted task is the same owner, and another execution takes over. This saves work only:
+    publishing is safe to be done by several tasks at once.
+    """
+    mine = encode(task.owner)
+    try:
+        await task.store.write(task.layout.publisher, mine, 0)
+    except ConflictError:
+        stored = await task.store.read(task.layout.publisher)
+        owner = decode(stored.data, Owner, task.layout.publisher)
+        if owner == task.owner:
+            return True
+        if owner.execution == task.owner.execution:
+            return False
+        with suppress(ConflictError):
+            await task.store.write(task.layout.publisher, mine, stored.generation)
+            return True
+        return False
+    return True
 
 
 def _leave_to_others(task: Task, plan: Plan, ledger: Ledger) -> Outcome:
