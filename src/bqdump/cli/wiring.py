@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
@@ -31,9 +31,9 @@ class Services(NamedTuple):
 
 def import_lean() -> None:
     """Keep Google's clients from importing optional packages in this process: half of a task's start-up time."""
+    modules: dict[str, Any] = sys.modules
     for name in UNUSED:
-        if name not in sys.modules:
-            sys.modules[name] = None  # type: ignore[assignment]
+        modules.setdefault(name, None)
 
 
 def open_store(settings: Settings) -> ObjectStore:
