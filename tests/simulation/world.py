@@ -114,7 +114,7 @@ class World:
         rng = self.rng
         made: list[tuple[Execution, float]] = []
         for number in range(rng.choice((1, 2, 2, 3, 3))):
-            again = bool(made) and rng.random() < 0.2
+            again = bool(made) and rng.random() < 0.2 and not self.scenery.settings.allow_partial
             run = rng.choice(made)[0].run if again else f"run{number}"
             settings = self.scenery.settings
             if again:

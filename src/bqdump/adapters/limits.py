@@ -1,8 +1,8 @@
 """Request rates as a wrapper: a Warehouse that stays below BigQuery's limit for each method.
 
 BigQuery allows 100 requests a second for each user and method (https://cloud.google.com/bigquery/quotas). All tasks
-of a run are one user, and no task knows how many others are at work: each starts with its share of the limit,
-speeds up while nobody complains and halves its rate when BigQuery does.
+of a run are one user, and no task knows how many others are at work: each keeps to its share of the limit, halves its
+rate when BigQuery complains, and comes back to its share while nothing does.
 """
 
 from __future__ import annotations
@@ -14,34 +14,33 @@ from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
 from bqdump.ports import ExtractRequest, Job, Warehouse
 
-# Below the limit of 100 by what clocks and networks may bunch together.
-PER_SECOND = 90.0
+# Together below the limit of 100, in whichever second: so many all the time, and so many at once before that.
+PER_SECOND = 88.0
+AT_ONCE = 10.0
 SLOWEST = 0.5
-FASTER = 1.1
+FASTER = 1.25
 
 
 class Pace:
-    """At most `rate` starts a second, evenly spaced, after a burst of one second's worth."""
+    """One task's share of the limit: its part of PER_SECOND, evenly spaced, after its part of AT_ONCE."""
 
     def __init__(self, tasks: int) -> None:
-        self._rate = max(SLOWEST, PER_SECOND / tasks)
-        self._next = self._faster = float("-inf")
+        self._share = self._rate = max(SLOWEST, PER_SECOND / tasks)
+        self._head_start = AT_ONCE / PER_SECOND
+        self._next = self._slowed = float("-inf")
 
     async def start(self) -> None:
         """Wait until the next request may start."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if now - self._faster > 1.0:
-            if self._faster > 0:
-                self._rate = min(PER_SECOND, self._rate * FASTER)
-            self._faster = now
-        self._next = max(self._next, now - 1.0) + 1.0 / self._rate
+        now = asyncio.get_running_loop().time()
+        if self._rate < self._share and now - self._slowed > 1.0:
+            self._rate, self._slowed = min(self._share, self._rate * FASTER), now
+        self._next = max(self._next + 1.0 / self._rate, now - self._head_start)
         await asyncio.sleep(max(0.0, self._next - now))
 
     def slow_down(self) -> None:
         """BigQuery complained: half as many from now on."""
         self._rate = max(SLOWEST, self._rate / 2)
-        self._faster = asyncio.get_running_loop().time()
+        self._slowed = asyncio.get_running_loop().time()
 
 
 class PacedWarehouse:

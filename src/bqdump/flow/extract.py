@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 
 from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Failure, Plan, Receipt, Unit
@@ -29,14 +30,18 @@ REFUSALS: dict[type[BqdumpError], str] = {
 LONGEST_PAUSE = 32.0
 
 
-async def extract_unit(task: Task, plan: Plan, watch: Watch, unit: Unit, first: int) -> Receipt | Failure:
+async def extract_unit(
+    task: Task, plan: Plan, watch: Watch, unit: Unit, first: int, started: Callable[[], None]
+) -> Receipt | Failure:
     """Export one unit. `first` is the number of its first attempt; job ids follow from it.
+
+    Calls `started` whenever a job is with BigQuery.
 
     Returns a Receipt, or a Failure that repeating will not mend. Raises QuotaError when a quota says later.
     """
     attempt, tries = first, 0
     while True:
-        job, attached = await _job(task, plan, watch, unit, attempt)
+        job, attached = await _job(task, plan, watch, unit, attempt, started)
         if job.error is None:
             return Receipt(unit.id, unit.table, job.id, attempt, job.files, job.created, job.started,
                            job.ended, task.owner.task)  # fmt: skip
@@ -62,17 +67,21 @@ def job_id(plan: Plan, unit: Unit, attempt: int) -> str:
     return f"bqdump_{plan.run}_{plan.nonce}_{unit.id}_{attempt}"
 
 
-async def _job(task: Task, plan: Plan, watch: Watch, unit: Unit, attempt: int) -> tuple[Job, bool]:
+async def _job(
+    task: Task, plan: Plan, watch: Watch, unit: Unit, attempt: int, started: Callable[[], None]
+) -> tuple[Job, bool]:
     """The finished job of this attempt, and whether it had failed before this task asked for it."""
     request = _request(task, plan, unit, attempt)
     try:
         job = await task.warehouse.extract(request)
     except ConflictError:
         job = await task.warehouse.job(request.job_id, plan.location)
+        started()
         return await watch.wait(job), job.state == "done" and job.error is not None
     except tuple(REFUSALS) as error:
         reason = next(reason for kind, reason in REFUSALS.items() if isinstance(error, kind))
         return Job(request.job_id, "done", JobError(reason, error.cause), 0, 0, 0, 0), False
+    started()
     return await watch.wait(job), False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from bqdump.core.codec import encode
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # So many claims lost in a row mean that the picture of what is free has grown old.
 STALE_AFTER = 8
+# Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
+STARTING = 26
 
 
 class Todo(NamedTuple):
@@ -48,6 +50,50 @@ class Picture(NamedTuple):
 UNTOUCHED = Picture(Ledger({}, {}), {})
 
 
+class Slots:
+    """Room for units: so many in flight, and few of those claimed whose job has not started yet.
+
+    What a task has claimed no other task takes; so it claims no faster than it can start jobs.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._in_flight = asyncio.Semaphore(task.concurrency)
+        self._starting = asyncio.Semaphore(max(2, STARTING // task.tasks))
+
+    async def acquire(self) -> None:
+        """Wait for room for one more unit."""
+        await self._in_flight.acquire()
+        await self._starting.acquire()
+
+    def release(self) -> None:
+        """The unit was not taken after all."""
+        self._starting.release()
+        self._in_flight.release()
+
+    def hold(self) -> Hold:
+        """The room of a unit that was taken."""
+        return Hold(self._in_flight, self._starting)
+
+
+class Hold:
+    """The room that one unit takes, given back in two steps."""
+
+    def __init__(self, in_flight: asyncio.Semaphore, starting: asyncio.Semaphore) -> None:
+        self._in_flight, self._starting = in_flight, starting
+        self._has_started = False
+
+    def started(self) -> None:
+        """The unit's job is with BigQuery; may be said more than once."""
+        if not self._has_started:
+            self._has_started = True
+            self._starting.release()
+
+    def done(self) -> None:
+        """Nothing more is to be done for the unit."""
+        self.started()
+        self._in_flight.release()
+
+
 async def work(task: Task, plan: Plan) -> None:
     """Work until nothing is left that this task may do. Receipts and failures are stored as they come.
 
@@ -56,23 +102,23 @@ async def work(task: Task, plan: Plan) -> None:
     if not plan.shares:
         return
     watch = Watch(task.warehouse, plan.location, task.tasks)
-    slots = asyncio.Semaphore(task.concurrency)
+    slots = Slots(task)
     stop: list[QuotaError] = []
 
     async def do(todo: Todo) -> None:
+        hold = slots.hold()
         try:
-            await _finish_unit(task, plan, watch, todo)
+            await _finish_unit(task, plan, watch, todo, hold.started)
         except QuotaError as error:
             stop.append(error)
         finally:
-            slots.release()
+            hold.done()
 
     polling = asyncio.create_task(watch.run())
     try:
         async with asyncio.TaskGroup() as group:
             async for todo in _claimed(task, plan, slots):
                 if stop:
-                    slots.release()
                     break
                 group.create_task(do(todo))
     except* BqdumpError as group:
@@ -91,8 +137,8 @@ def _first(group: BaseExceptionGroup[BqdumpError]) -> BqdumpError:
     return error
 
 
-async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo) -> None:
-    outcome = await extract_unit(task, plan, watch, todo.unit, todo.first_attempt)
+async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
+    outcome = await extract_unit(task, plan, watch, todo.unit, todo.first_attempt, started)
     labels = {"table": outcome.table}
     if isinstance(outcome, Receipt):
         name = task.layout.receipt(outcome.unit)
@@ -114,7 +160,7 @@ def _bounded(outcome: Receipt | Failure) -> Receipt | Failure:
     return outcome
 
 
-async def _claimed(task: Task, plan: Plan, slots: asyncio.Semaphore) -> AsyncIterator[Todo]:
+async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
     """Units that this task has claimed, one for each free slot: own share first, then what others left."""
     claim = encode(Claim(task.owner))
     own = [share for share in range(len(plan.shares)) if share % task.tasks == task.owner.task]
