@@ -41,21 +41,20 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(params=["memory", "folder", "cloud", "retrying"])
-def make(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], ObjectStore]]:
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], ObjectStore]:
     if request.param == "cloud":
         server = request.getfixturevalue("server")
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
         with Http(server) as http:
             for item in http.call("GET", "b/bucket/o").json().get("items", []):
                 http.call("DELETE", f"b/bucket/o/{item['name'].replace('%', '%25').replace('/', '%2F')}")
-    yield {
+    stores: dict[str, Callable[[], ObjectStore]] = {
         "memory": lambda: MemoryStore(page=3),
         "retrying": lambda: RetryingStore(MemoryStore(page=3)),
         "folder": lambda: FolderStore(tmp_path / "target"),
         "cloud": lambda: CloudStore("bucket", "test"),
-    }[request.param]
+    }
+    return stores[request.param]
 
 
 def on(make: Callable[[], ObjectStore], test: Callable[[ObjectStore], Awaitable[Result]]) -> Result:
