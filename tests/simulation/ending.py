@@ -31,8 +31,20 @@ async def finish(world: World) -> None:
 def _ended_tidily(world: World) -> None:
     """Whoever has published, or has stepped aside, has left nothing behind."""
     for run in world.engine.done:
-        staged = world.view.names(world.view.layout.run(run).staging)
+        staged = _staged(world, run)
         world.laws.hold(4, not staged, f"a task of {run} has ended it, and its staging still holds {staged}")
+
+
+def _staged(world: World, run: str) -> list[str]:
+    """What is staged for a run, but for the files of a job whose request arrived after the run had been completed."""
+    completed = world.laws.completed.get(run, 0)
+    late = {
+        request.uri.split("/", 3)[3].rpartition("/")[0]
+        for job_id, request in world.warehouse.extracted.items()
+        if 0 < completed < world.warehouse._jobs[job_id].ended
+    }
+    names = world.view.names(world.view.layout.run(run).staging)
+    return [name for name in names if name.rpartition("/")[0] not in late]
 
 
 async def _resume(world: World, run: str) -> bool:
@@ -63,7 +75,7 @@ def _all_in_place(world: World, complete: list[str]) -> None:
         info = view.info(name)
         laws.hold(5, info is not None and info.generation == generation, f"{name}, somebody else's, was touched")
     for run in complete:
-        staged = view.names(view.layout.run(run).staging)
+        staged = _staged(world, run)
         laws.hold(4, not staged, f"{run} is complete, and its staging still holds {staged}")
     latest = view.latest()
     newest = max((view.age(run) for run in complete), default=None)

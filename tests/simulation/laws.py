@@ -33,6 +33,7 @@ class Laws:
         self.view, self.history, self.foreign, self.stop = view, history, foreign, stop
         self.broken: Broken | None = None
         self.first_published = ""
+        self.completed: dict[str, int] = {}
         self._listed: dict[str, set[str]] = {}
         self._contents: dict[int, bytes] = {}
         self._named: set[tuple[str, int]] = set()
@@ -137,6 +138,7 @@ class Laws:
 
     def _completed(self, run: str) -> None:
         view = self.view
+        self.completed[run] = self.history.clock()
         plan, manifest = view.plan(run), view.manifest(run)
         assert plan is not None
         assert manifest is not None

@@ -5,6 +5,7 @@ files in place → manifest (create-only) → latest.json (only forward in time)
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Literal, NamedTuple
 
@@ -93,8 +94,6 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
             return ended
         # What earlier replacing exports have at final names, as far as the latest manifest knows.
         before = await read_earlier(task, latest.manifest) if latest and latest.mode == "replace" else []
-        failed = {failure.table for failure in ledger.failed()}
-        left = tuple(table for table in before if table.table in failed)
         if latest is None or latest.mode == "keep":
             found = await _naive_shards(task, plan, units)
         known = {file.name: file.generation for table in before for file in table.files}
@@ -106,6 +105,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
             raise VerificationError("publish", f"run {plan.run}", "staged files have gone while they were published",
                                     "Something has deleted them: run the export again.")  # fmt: skip
         files = placed
+        left = await _left(task, {failure.table for failure in ledger.failed()})
     manifest = _manifest(plan, ledger, units, files, left, found)
     data = encode(manifest)
     try:
@@ -152,6 +152,22 @@ async def _step_aside(task: Task, plan: Plan) -> Published:
     await withdraw(task, plan)
     await clear_staging(task)
     return Published("superseded", None)
+
+
+async def _left(task: Task, failed: set[str]) -> tuple[TableFiles, ...]:
+    """The files of an earlier export that stay for failed tables, as they are now.
+
+    An earlier run may have published until this one announced itself, so what was known before that is not enough.
+    """
+    latest, _ = await read_latest(task.store, task.settings) if failed else (None, 0)
+    if latest is None or latest.mode == "keep":
+        return ()
+    left = []
+    for table in await read_earlier(task, latest.manifest):
+        if table.table in failed:
+            infos = await asyncio.gather(*(task.store.stat(file.name) for file in table.files))
+            left.append(TableFiles(table.table, tuple(_file(info) for info in infos if info)))
+    return tuple(left)
 
 
 async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> tuple[File, ...]:
