@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers lock pictures clean
+.PHONY: help demo test check lint types layers lock soak pictures clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -49,6 +49,9 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.tools
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
+
+soak: $(VENV)/.dev  ## 100,000 simulated schedules; a failure prints the seed that replays it
+	$(BIN)/python -m tests.simulation --schedules 100000
 
 pictures: demo   ## take the pictures of the README anew (needs Chromium)
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,760 \

@@ -98,14 +98,17 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
             found = await _naive_shards(task, plan, units)
         known = {file.name: file.generation for table in before for file in table.files}
         known |= {file.name: file.generation for file in found}
-        placed = await _replace(task, plan, units, collected, known)
+        failed = {failure.table for failure in ledger.failed()}
+        # Announced with the rest, so that an earlier run which steps aside does not take these away.
+        staying = [file.name for table in before if table.table in failed for file in table.files]
+        placed = await _replace(task, plan, units, collected, known, staying)
         if placed is None:
             if ended := await _ended(task, plan):
                 return ended
             raise VerificationError("publish", f"run {plan.run}", "staged files have gone while they were published",
                                     "Something has deleted them: run the export again.")  # fmt: skip
         files = placed
-        left = await _left(task, {failure.table for failure in ledger.failed()})
+        left = await _left(task, failed)
     manifest = _manifest(plan, ledger, units, files, left, found)
     data = encode(manifest)
     try:
@@ -116,15 +119,15 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
 
 
 async def _replace(
-    task: Task, plan: Plan, units: list[Unit], collected: Collected, known: dict[str, int]
+    task: Task, plan: Plan, units: list[Unit], collected: Collected, known: dict[str, int], staying: list[str]
 ) -> dict[str, list[File]] | None:
-    """Files at their final names, by unit; None when the run has ended meanwhile."""
+    """Files at their final names, by unit; None when the run has ended meanwhile. `staying`: names left as they are."""
     staged = {
         shard_name(unit.pattern, number): info
         for unit in units
         for number, info in enumerate(collected.written.get(unit.id, ()))
     }
-    if not await announce(task, plan, staged):
+    if not await announce(task, plan, (*staged, *staying)):
         return None
     placed = await place(task, plan, staged, known)
     if placed is None:

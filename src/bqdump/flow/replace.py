@@ -26,7 +26,7 @@ def origin(plan: Plan) -> str:
 
 
 async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
-    """Say that this run is about to write these names; False when a later run has said so already."""
+    """Say that these names are this run's from now on; False when a later run has said so already."""
     await _intend(task, plan, names)
     mine = Pointer(plan.run, plan.snapshot, task.layout.intent)
     while True:
@@ -107,13 +107,15 @@ async def withdraw(task: Task, plan: Plan) -> None:
     if current is None or current.run == plan.run:
         return
     theirs = set((await _intended(task, current.manifest))[0])
+    left: set[tuple[str, int]] = set()
     latest, _ = await read_latest(task.store, task.settings)
     if latest:
         # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
-        left = await read_earlier(task, latest.manifest)
-        theirs |= {file.name for table in left for file in table.files}
-    mine = [info for info in placed if info and info.origin == origin(plan) and info.name not in theirs]
-    await delete(task, ((info.name, info.generation) for info in mine))
+        tables = await read_earlier(task, latest.manifest)
+        left = {(file.name, file.generation) for table in tables for file in table.files}
+    ours = [info for info in placed if info and info.origin == origin(plan) and info.name not in theirs]
+    mine = [(info.name, info.generation) for info in ours]
+    await delete(task, (wish for wish in mine if wish not in left))
 
 
 async def _intended(task: Task, intent: str) -> tuple[tuple[str, ...], int]:
