@@ -7,10 +7,9 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from bqdump.cli.options import load_settings, settings_options
-from bqdump.cli.tables import print_table
+from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_store
 from bqdump.core.changes import TableChange, compare
 from bqdump.core.settings import Settings
@@ -34,7 +33,7 @@ def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
     settings = load_settings(options, ("bucket",))
     changes = asyncio.run(_diff(settings, before, after or ""))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(changes), indent=2).decode() + "\n")
+        print_json(changes)
         return
     if changes:
         rows = [

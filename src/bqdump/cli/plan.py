@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from bqdump.cli.options import load_settings, settings_options
-from bqdump.cli.tables import print_table
+from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_services, run_id
 from bqdump.core.documents import Plan, Unit
 from bqdump.core.errors import UsageError
@@ -69,7 +69,7 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     drafted, units = asyncio.run(_draft(settings, tasks or identify(os.environ).tasks))
     shown = _planned(drafted, read_units(units))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode() + "\n")
+        print_json(shown)
     else:
         _print(settings, shown)
 

@@ -7,10 +7,9 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from bqdump.cli.options import load_settings, settings_options
-from bqdump.cli.tables import print_table
+from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_store
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import size_text
@@ -31,7 +30,7 @@ def runs(as_json: bool, **options: Any) -> None:
     settings = load_settings(options, ("bucket",))
     lines = asyncio.run(_runs(settings))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(lines), indent=2).decode() + "\n")
+        print_json(lines)
     elif lines:
         rows = [
             ("*" if line.published else "", line.run, line.state, line.snapshot_time, f"{line.tables:,}",

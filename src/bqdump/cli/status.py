@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.output import print_json
 from bqdump.cli.wiring import open_store
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -32,7 +32,7 @@ def status(run: str | None, as_json: bool, **options: Any) -> None:
     settings = load_settings(options, ("bucket",))
     found = asyncio.run(_status(settings, run or settings.run_id))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        print_json(found)
     else:
         sys.stdout.write(_text(found))
 

@@ -7,11 +7,10 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
 from bqdump.cli.options import load_settings, settings_options
-from bqdump.cli.tables import print_table
+from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_store
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -34,7 +33,7 @@ def verify(run: str | None, as_json: bool, **options: Any) -> int:
     settings = load_settings(options, ("bucket",))
     verified = asyncio.run(_verify(settings, run or settings.run_id))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(verified), indent=2).decode() + "\n")
+        print_json(verified)
     else:
         _print(verified)
     return DIFFERENCE if verified.findings else DONE

@@ -1,9 +1,17 @@
-"""Tables on the terminal; plain columns when the output goes elsewhere."""
+"""What commands print: tables, plain columns when the output goes elsewhere, and JSON."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+
+def print_json(document: Any) -> None:
+    """Print a document as JSON."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
