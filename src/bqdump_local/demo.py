@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ MARK = ".bqdump-demo"
 
 def run_demo(tasks: int, folder: Path) -> int:
     """Run the demonstration; returns its exit code. Everything it starts has ended when it returns."""
+    # Whoever ends the demonstration ends all that it has started: SIGTERM is taken like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     _make_room(folder)

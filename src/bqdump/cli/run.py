@@ -79,6 +79,9 @@ async def _until_signal(work: Any) -> int:
 
 def _leave(number: int, code: int) -> None:
     """Everything that counts is in the bucket already: nothing to save, nothing worth waiting for."""
-    log.warning("stopped by %s: jobs in flight go on, the same run can be resumed", signal.Signals(number).name)
-    sys.stdout.flush()
-    os._exit(code)
+    try:
+        log.warning("stopped by %s: jobs in flight go on, the same run can be resumed", signal.Signals(number).name)
+        sys.stdout.flush()
+    finally:
+        # Also where nobody reads what is written any more.
+        os._exit(code)
