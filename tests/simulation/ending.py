@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bqdump.core.documents import Manifest
 from bqdump.core.errors import UnitsFailedError
+from bqdump.core.template import split_shard
 from bqdump.flow.run import Outcome
 from simulation.executions import Execution
 from simulation.view import standing
@@ -36,15 +37,20 @@ def _ended_tidily(world: World) -> None:
 
 
 def _staged(world: World, run: str) -> list[str]:
-    """What is staged for a run, but for the files of a job whose request arrived after the run had been completed."""
-    completed = world.laws.completed.get(run, 0)
-    late = {
-        request.uri.split("/", 3)[3].rpartition("/")[0]
-        for job_id, request in world.warehouse.extracted.items()
-        if 0 < completed < world.warehouse._jobs[job_id].ended
-    }
+    """What is staged for a run."""
+    late = _late(world, run)
     names = world.view.names(world.view.layout.run(run).staging)
-    return [name for name in names if name.rpartition("/")[0] not in late]
+    return [name for name in names if not split_shard(name, late)]
+
+
+def _late(world: World, run: str) -> set[str]:
+    """Patterns of files that nobody can clear away: their job's request arrived after the run had been completed."""
+    completed = world.laws.completed.get(run, 0)
+    return {
+        request.uri.split("/", 3)[3]
+        for job_id, request in world.warehouse.extracted.items()
+        if job_id.startswith(f"bqdump_{run}_") and 0 < completed < world.warehouse._jobs[job_id].ended
+    }
 
 
 async def _resume(world: World, run: str) -> bool:
@@ -93,6 +99,7 @@ def _all_in_place(world: World, complete: list[str]) -> None:
         for name, (_, file) in standing(manifest).items():
             info = view.info(name)
             same = info is not None and (info.generation, info.crc32c) == (file.generation, file.crc32c)
+            same = same or (info is not None and laws.overtaken(manifest, name, info))
             laws.hold(2, same, f"{name} of {manifest.run} is not what its manifest says: {info}")
 
 
@@ -119,9 +126,10 @@ def _nothing_beside(world: World, manifests: list[Manifest]) -> None:
     state, foreign = world.view.layout.state, world.scenery.foreign
     named = {name for manifest in manifests for name in standing(manifest)}
     complete = {manifest.run for manifest in manifests}
+    late = set().union(*(_late(world, run) for run in complete))
     for name in world.store.names_now():
         if not name.startswith(state) and name not in foreign and any(run in name for run in complete):
-            world.laws.hold(4, name in named, f"{name} lies about")
+            world.laws.hold(4, name in named or split_shard(name, late) is not None, f"{name} lies about")
 
 
 def _exported_once(world: World, complete: list[str]) -> None:

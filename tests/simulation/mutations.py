@@ -50,6 +50,9 @@ BY_NUMBER = """
 MUTATIONS = (
     Mutation("the old export is deleted before the new one is there", 1, replace, "place",
              "mark = origin(plan)", "mark = origin(plan); await delete(task, known.items())"),
+    Mutation("files of an earlier export are deleted by name, of whatever generation", 1, clear, "clear",
+             "[file for files in past for file in files if file.name not in kept]",
+             "[info for files in past for file in files for info in [await task.store.stat(file.name)] if info]"),
     Mutation("what is published is copied over by another task of its run", 1, publish, "_make_manifest",
              "if latest and latest.age >= plan.age and", "if False and"),
     Mutation("every copy is made over whatever is there", 1, replace, "place",
@@ -81,8 +84,6 @@ MUTATIONS = (
     Mutation("the exports that a new one replaces are not cleared", 4, publish, "_point",
              "if latest and latest.mode == \"replace\":", "if False:"),
     Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
-    Mutation("files are deleted by name, of whatever generation", 5, clear, "delete",
-             "list(objects)", "[(i.name, i.generation) for n, _ in objects for i in [await task.store.stat(n)] if i]"),
     Mutation("everything below the prefix is taken for an old export", 5, publish, "_naive_shards",
              " and split_shard(info.name, patterns)", ""),
     Mutation("staged files are deleted before the manifest names them", 5, publish, "_make_manifest",
