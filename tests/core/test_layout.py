@@ -19,7 +19,7 @@ def test_every_document_of_a_unit_leads_back_to_it(share: int, number: int, atte
     names = [RUN.claim(unit), RUN.receipt(unit), RUN.staged(unit, attempt, f"x/{table}_*.csv")]
     if table.split(".", 1)[0].split("_")[0] != unit:
         assert [unit_of(name) for name in names] == [unit] * 3
-    assert unit_of(RUN.failure(unit, str(attempt))) == unit
+    assert unit_of(RUN.failure(unit, attempt, "12345")) == unit
 
 
 @given(NUMBERS, NUMBERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
@@ -10,11 +9,11 @@ import click
 
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import open_store
+from bqdump.cli.wiring import ask_store
 from bqdump.core.changes import TableChange, compare
-from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.verify import read_manifest
+from bqdump.ports import ObjectStore
 
 
 @click.command()
@@ -31,7 +30,12 @@ def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
       bqdump diff bqdump-a1b2c bqdump-x7k2p --json
     """
     settings = load_settings(options, ("bucket",))
-    changes = asyncio.run(_diff(settings, before, after or ""))
+
+    async def ask(store: ObjectStore) -> list[TableChange]:
+        old = await read_manifest(store, settings, before)
+        return compare(old, await read_manifest(store, settings, after or ""))
+
+    changes = ask_store(settings, ask)
     if as_json:
         print_json(changes)
         return
@@ -43,12 +47,3 @@ def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
         ]  # fmt: skip
         print_table(("table", "what", "rows", "bytes", "columns"), rows, right=(2, 3))
     sys.stdout.write(f"{counted(len(changes), 'table')} differ.\n" if changes else "Nothing differs.\n")
-
-
-async def _diff(settings: Settings, before: str, after: str) -> list[TableChange]:
-    store = open_store(settings)
-    try:
-        old, new = await asyncio.gather(read_manifest(store, settings, before), read_manifest(store, settings, after))
-    finally:
-        await store.close()
-    return compare(old, new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import click
 
 from bqdump.cli.options import load_settings, settings_options
-from bqdump.cli.wiring import open_store
+from bqdump.cli.wiring import ask_store
 from bqdump.core.changes import compare
 from bqdump.core.report import render_report
-from bqdump.core.settings import Settings
 from bqdump.flow.verify import read_manifest
+from bqdump.ports import ObjectStore
 
 
 @click.command()
@@ -32,15 +31,12 @@ def report(run: str | None, since: str | None, output: Path, **options: Any) -> 
       bqdump report bqdump-x7k2p --since bqdump-a1b2c -o changes.html
     """
     settings = load_settings(options, ("bucket",))
-    output.write_bytes(asyncio.run(_report(settings, run or settings.run_id, since)))
+
+    async def ask(store: ObjectStore) -> bytes:
+        manifest = await read_manifest(store, settings, run or settings.run_id)
+        return render_report(
+            manifest, compare(await read_manifest(store, settings, since), manifest) if since else None
+        )
+
+    output.write_bytes(ask_store(settings, ask))
     sys.stdout.write(f"{output}\n")
-
-
-async def _report(settings: Settings, run: str, since: str | None) -> bytes:
-    store = open_store(settings)
-    try:
-        manifest = await read_manifest(store, settings, run)
-        changes = compare(await read_manifest(store, settings, since), manifest) if since else None
-        return render_report(manifest, changes)
-    finally:
-        await store.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
@@ -10,10 +9,9 @@ import click
 
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import open_store
-from bqdump.core.settings import Settings
+from bqdump.cli.wiring import ask_store
 from bqdump.core.sizes import size_text
-from bqdump.flow.history import RunLine, list_runs
+from bqdump.flow.history import list_runs
 
 
 @click.command()
@@ -28,7 +26,7 @@ def runs(as_json: bool, **options: Any) -> None:
       bqdump runs --prefix nightly --json
     """
     settings = load_settings(options, ("bucket",))
-    lines = asyncio.run(_runs(settings))
+    lines = ask_store(settings, lambda store: list_runs(store, settings))
     if as_json:
         print_json(lines)
     elif lines:
@@ -40,11 +38,3 @@ def runs(as_json: bool, **options: Any) -> None:
         print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
     else:
         sys.stdout.write(f"No runs in gs://{settings.bucket}/{settings.prefix} yet. Start one: bqdump run\n")
-
-
-async def _runs(settings: Settings) -> list[RunLine]:
-    store = open_store(settings)
-    try:
-        return await list_runs(store, settings)
-    finally:
-        await store.close()

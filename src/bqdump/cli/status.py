@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
@@ -10,11 +9,11 @@ import click
 
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.output import print_json
-from bqdump.cli.wiring import open_store
-from bqdump.core.settings import Settings
+from bqdump.cli.wiring import ask_store
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.status import Status, newest_run
 from bqdump.flow.status import status as read_status
+from bqdump.ports import ObjectStore
 
 
 @click.command()
@@ -30,19 +29,16 @@ def status(run: str | None, as_json: bool, **options: Any) -> None:
       bqdump status bqdump-x7k2p --json
     """
     settings = load_settings(options, ("bucket",))
-    found = asyncio.run(_status(settings, run or settings.run_id))
+    name = run or settings.run_id
+
+    async def ask(store: ObjectStore) -> Status:
+        return await read_status(store, settings, name or await newest_run(store, settings))
+
+    found = ask_store(settings, ask)
     if as_json:
         print_json(found)
     else:
         sys.stdout.write(_text(found))
-
-
-async def _status(settings: Settings, run: str) -> Status:
-    store = open_store(settings)
-    try:
-        return await read_status(store, settings, run or await newest_run(store, settings))
-    finally:
-        await store.close()
 
 
 def _text(found: Status) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
@@ -11,8 +10,7 @@ import click
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import open_store
-from bqdump.core.settings import Settings
+from bqdump.cli.wiring import ask_store
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.verify import Verified
 from bqdump.flow.verify import verify as verify_run
@@ -31,20 +29,12 @@ def verify(run: str | None, as_json: bool, **options: Any) -> int:
       bqdump verify bqdump-x7k2p --json
     """
     settings = load_settings(options, ("bucket",))
-    verified = asyncio.run(_verify(settings, run or settings.run_id))
+    verified = ask_store(settings, lambda store: verify_run(store, settings, run or settings.run_id))
     if as_json:
         print_json(verified)
     else:
         _print(verified)
     return DIFFERENCE if verified.findings else DONE
-
-
-async def _verify(settings: Settings, run: str) -> Verified:
-    store = open_store(settings)
-    try:
-        return await verify_run(store, settings, run)
-    finally:
-        await store.close()
 
 
 def _print(verified: Verified) -> None:

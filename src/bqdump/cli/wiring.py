@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
@@ -15,6 +17,9 @@ from bqdump.ports import ObjectStore, Warehouse
 
 # Google's clients import these when they can, and an export needs none of them.
 UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc")
+
+
+Answer = TypeVar("Answer")
 
 
 class Services(NamedTuple):
@@ -43,6 +48,19 @@ def open_store(settings: Settings) -> ObjectStore:
     from bqdump.adapters.retry import RetryingStore
 
     return RetryingStore(CloudStore(settings.bucket, settings.jobs_in))
+
+
+def ask_store(settings: Settings, question: Callable[[ObjectStore], Awaitable[Answer]]) -> Answer:
+    """What the question finds out from the target, which is opened for it and closed behind it."""
+
+    async def ask() -> Answer:
+        store = open_store(settings)
+        try:
+            return await question(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
 
 
 def open_services(settings: Settings, tasks: int) -> Services:

@@ -94,9 +94,9 @@ class RunLayout(NamedTuple):
         """The folder of failures."""
         return f"{self.root}failures/"
 
-    def failure(self, unit: str, attempt: str) -> str:
-        """Why an attempt at a unit failed."""
-        return f"{self.failures}{unit}/{attempt}.json"
+    def failure(self, unit: str, attempt: int, execution: str) -> str:
+        """Why an attempt at a unit failed, as this execution has met it: a failure binds its own execution only."""
+        return f"{self.failures}{unit}/{attempt}-{execution}.json"
 
     @property
     def staging(self) -> str:

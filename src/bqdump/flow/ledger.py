@@ -11,23 +11,20 @@ from bqdump.ports import ObjectStore
 
 
 class Ledger(NamedTuple):
-    """Receipts by unit, and failures by unit (the latest attempt of each)."""
+    """Receipts by unit, and by unit the failures that each execution has met."""
 
     receipts: dict[str, Receipt]
-    failures: dict[str, Failure]
+    failures: dict[str, list[Failure]]
 
-    def complete(self, plan: Plan) -> bool:
-        """Whether every unit of the plan has its receipt."""
-        return len(self.receipts) == plan.tables
+    def last_failure(self, unit: str, execution: str | None = None) -> Failure | None:
+        """The last attempt at a unit that failed, in this execution or (None) in any."""
+        met = [one for one in self.failures.get(unit, ()) if execution in (None, one.owner.execution)]
+        return max(met, key=lambda failure: failure.attempt, default=None)
 
     def failed(self, execution: str | None = None) -> list[Failure]:
-        """Units without a receipt that have failed, in this execution or (None) in any, by table."""
-        open_ = [
-            failure
-            for unit, failure in self.failures.items()
-            if unit not in self.receipts and execution in (None, failure.owner.execution)
-        ]
-        return sorted(open_, key=lambda failure: failure.table)
+        """The last failure of each unit that has no receipt, in this execution or (None) in any, by table."""
+        open_ = (self.last_failure(unit, execution) for unit in self.failures if unit not in self.receipts)
+        return sorted(filter(None, open_), key=lambda failure: failure.table)
 
     def settled(self, plan: Plan, execution: str) -> bool:
         """Whether nothing of the plan is left to do in this execution."""
@@ -47,13 +44,10 @@ async def read_ledger(store: ObjectStore, layout: RunLayout) -> Ledger:
     async for notes in store.notes(layout.receipts):
         for note in notes:
             receipts[unit_of(note.name)] = decode(note.data, Receipt, note.name)
-    failures: dict[str, Failure] = {}
+    failures: dict[str, list[Failure]] = {}
     async for notes in store.notes(layout.failures):
         for note in notes:
-            failure = decode(note.data, Failure, note.name)
-            unit = unit_of(note.name)
-            if unit not in failures or failures[unit].attempt < failure.attempt:
-                failures[unit] = failure
+            failures.setdefault(unit_of(note.name), []).append(decode(note.data, Failure, note.name))
     return Ledger(receipts, failures)
 
 

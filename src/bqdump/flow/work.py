@@ -144,13 +144,13 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
         name = task.layout.receipt(outcome.unit)
         log.info("%s: exported in %s", outcome.table, counted(outcome.files, "file"), extra=labels)
     else:
-        name = task.layout.failure(outcome.unit, str(outcome.attempt))
+        name = task.layout.failure(outcome.unit, outcome.attempt, task.owner.execution)
         log.error("%s: failed for good: %s: %s", outcome.table, outcome.reason, outcome.message, extra=labels)
     try:
         await task.store.write_note(name, encode(_bounded(outcome)), 0)
     except ConflictError:
-        # Somebody else finished the same job first.
-        log.debug("%s: its receipt was there already", outcome.table, extra=labels)
+        # Somebody else has seen the end of the same job first.
+        log.debug("%s: its end is recorded already", outcome.table, extra=labels)
 
 
 def _bounded(outcome: Receipt | Failure) -> Receipt | Failure:
@@ -221,14 +221,13 @@ async def _open(task: Task, plan: Plan, picture: Picture, shares: list[int], hel
         units = await read_share(task, plan, share)
         for unit in reversed(units) if helping else units:
             if unit.id in wanted:
-                failure = picture.ledger.failures.get(unit.id)
+                failure = picture.ledger.last_failure(unit.id)
                 yield Todo(unit, wanted[unit.id].replaces, failure.attempt + 1 if failure else 0)
 
 
 def _free(task: Task, picture: Picture, unit: str) -> Free | None:
     """How this task may take the unit; None when it is done, failed, or somebody works on it."""
-    failure = picture.ledger.failures.get(unit)
-    if unit in picture.ledger.receipts or (failure and failure.owner.execution == task.owner.execution):
+    if unit in picture.ledger.receipts or picture.ledger.last_failure(unit, task.owner.execution):
         return None
     held = picture.claims.get(unit)
     if held is None:

@@ -1,0 +1,40 @@
+"""The README's commands do what it says, as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from bqdump_local.seed import seed
+from bqdump_local.stack import running
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_block_is_the_two_commands_and_the_makefile_has_them() -> None:
+    targets = [line.split()[1] for line in blocks()[0].splitlines()]
+    assert targets == ["demo", "test"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_the_commands_of_its_use_run_one_after_the_other(tmp_path: Path) -> None:
+    script = blocks()[1].replace("pip install bqdump\n", "")
+    with running(root=tmp_path / "buckets") as stack:
+        seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", flights=False)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-eu"], input=script, env={"PATH": path, **stack.variables()}, cwd=tmp_path, text=True,
+            capture_output=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "buckets/my-exports/dummy_01/dummy_01_000000000000.csv").exists()
+    assert "33 of 33 tables done" in done.stdout
+    assert "Every file is there" in done.stdout
