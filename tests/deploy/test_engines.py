@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bqdump.cli.wiring import run_id
 from bqdump.core.identity import ENGINES, identify
 from bqdump.core.settings import resolve
+from bqdump.services import run_id
 from bqdump_local.execute import Engine, TaskLine, execute
 from deploy.dockerfile import read
 

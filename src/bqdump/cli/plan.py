@@ -8,49 +8,19 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import open_services, run_id
-from bqdump.core.documents import Plan, Unit
+from bqdump.cli.wiring import open_services
+from bqdump.core.documents import Plan
 from bqdump.core.errors import UsageError
 from bqdump.core.identity import identify
-from bqdump.core.plan import read_units, recommended_tasks
-from bqdump.core.settings import Settings, moment_text
+from bqdump.core.plan import read_units
+from bqdump.core.planned import Planned, planned
+from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.planning import check_target, draft_plan
-
-# BigQuery starts a new file at about 1 GB of logical bytes.
-FILE_BYTES = 1_000_000_000
-
-
-class PlannedTable(msgspec.Struct, frozen=True):
-    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least."""
-
-    table: str
-    kind: str
-    route: str
-    rows: int
-    bytes: int
-    files: int
-    share: int
-    path: str
-
-
-class Planned(msgspec.Struct, frozen=True):
-    """A plan as `--json` shows it. Shares: bytes by task."""
-
-    project: str
-    dataset: str
-    location: str
-    snapshot_time: str
-    mode: str
-    totals: dict[str, int]
-    recommended_tasks: int
-    shares: list[dict[str, int]]
-    tables: list[PlannedTable]
-    skipped: list[dict[str, str]]
+from bqdump.services import run_id
 
 
 @click.command()
@@ -67,7 +37,7 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     """
     settings = load_settings(options)
     drafted, units = asyncio.run(_draft(settings, tasks or identify(os.environ).tasks))
-    shown = _planned(drafted, read_units(units))
+    shown = planned(drafted, read_units(units))
     if as_json:
         print_json(shown)
     else:
@@ -85,27 +55,6 @@ async def _draft(settings: Settings, tasks: int) -> tuple[Plan, bytes]:
         return await draft_plan(services.warehouse, settings, name, tasks)
     finally:
         await services.close()
-
-
-def _planned(drafted: Plan, units: list[Unit]) -> Planned:
-    tables = [
-        PlannedTable(unit.table, unit.kind, unit.route, unit.rows, unit.bytes, max(1, -(-unit.bytes // FILE_BYTES)),
-                     int(unit.id.split("-")[0]), unit.pattern)
-        for unit in sorted(units, key=lambda unit: unit.table)
-    ]  # fmt: skip
-    return Planned(
-        project=drafted.project,
-        dataset=drafted.dataset,
-        location=drafted.location,
-        snapshot_time=moment_text(drafted.snapshot),
-        mode=drafted.mode,
-        totals={"tables": drafted.tables, "rows": drafted.rows, "bytes": drafted.bytes,
-                "files": sum(table.files for table in tables), "excluded": drafted.excluded},
-        recommended_tasks=recommended_tasks(drafted.tables),
-        shares=[{"units": share.units, "bytes": share.bytes} for share in drafted.shares],
-        tables=tables,
-        skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in drafted.skipped],
-    )  # fmt: skip
 
 
 def _print(settings: Settings, shown: Planned) -> None:

@@ -14,13 +14,14 @@ import click
 from bqdump.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
 from bqdump.cli.logs import set_up
 from bqdump.cli.options import load_settings, settings_options
-from bqdump.cli.wiring import open_services, owner, run_id
+from bqdump.cli.wiring import open_services
 from bqdump.core.identity import identify
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.run import Outcome
 from bqdump.flow.run import run as run_task
 from bqdump.flow.task import Task
+from bqdump.services import owner, run_id
 
 log = logging.getLogger(__name__)
 

@@ -1,37 +1,21 @@
-"""What is wired to what: adapters inside their wrappers, and this process's place in the run."""
+"""What the commands open, in a process that imports no more than it needs."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from bqdump.core.documents import Owner
-from bqdump.core.errors import UsageError
-from bqdump.core.identity import Identity
+from bqdump import services
 from bqdump.core.settings import Settings
-from bqdump.ports import ObjectStore, Warehouse
+from bqdump.ports import ObjectStore
+from bqdump.services import Services
 
 # Google's clients import these when they can, and an export needs none of them.
 UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc")
 
-
 Answer = TypeVar("Answer")
-
-
-class Services(NamedTuple):
-    """The two ports, ready to use."""
-
-    store: ObjectStore
-    warehouse: Warehouse
-
-    async def close(self) -> None:
-        """Let go of both."""
-        await self.store.close()
-        await self.warehouse.close()
 
 
 def import_lean() -> None:
@@ -44,10 +28,13 @@ def import_lean() -> None:
 def open_store(settings: Settings) -> ObjectStore:
     """The target of the export."""
     import_lean()
-    from bqdump.adapters.gcs import CloudStore
-    from bqdump.adapters.retry import RetryingStore
+    return services.open_store(settings)
 
-    return RetryingStore(CloudStore(settings.bucket, settings.jobs_in))
+
+def open_services(settings: Settings, tasks: int) -> Services:
+    """Source and target of the export, for one of so many tasks."""
+    import_lean()
+    return services.open_services(settings, tasks)
 
 
 def ask_store(settings: Settings, question: Callable[[ObjectStore], Awaitable[Answer]]) -> Answer:
@@ -61,35 +48,3 @@ def ask_store(settings: Settings, question: Callable[[ObjectStore], Awaitable[An
             await store.close()
 
     return asyncio.run(ask())
-
-
-def open_services(settings: Settings, tasks: int) -> Services:
-    """Source and target of the export, for one of so many tasks."""
-    store = open_store(settings)
-    from bqdump.adapters.bigquery import BigQueryWarehouse
-    from bqdump.adapters.limits import PacedWarehouse
-    from bqdump.adapters.retry import RetryingWarehouse
-
-    return Services(store, RetryingWarehouse(PacedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)))
-
-
-def run_id(settings: Settings, identity: Identity) -> str:
-    """The run's name: as set, else the execution's, else the UTC time. Raises UsageError where tasks would disagree."""
-    if settings.run_id:
-        return settings.run_id
-    if identity.execution:
-        return identity.execution
-    if identity.engine:
-        raise UsageError(
-            "read the settings", "run_id", f"{identity.engine} gives its tasks no common name",
-            "Set BQDUMP_RUN_ID to something that all tasks of this run share, such as the job's id.",
-        )  # fmt: skip
-    now = datetime.now(UTC)
-    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z"
-
-
-def owner(identity: Identity, run: str) -> Owner:
-    """Who this process is to the other tasks. Without an engine each process is an execution of its own."""
-    alone = f"{run}-{secrets.token_hex(4)}"
-    execution = identity.execution or (run if identity.engine else alone)
-    return Owner(execution, identity.task)

@@ -1,0 +1,64 @@
+"""A plan for whoever looks at it: its tables by name, its totals, and how the work is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bqdump.core.documents import Plan, Unit
+from bqdump.core.plan import recommended_tasks
+from bqdump.core.settings import moment_text
+
+# BigQuery starts a new file at about 1 GB of logical bytes.
+FILE_BYTES = 1_000_000_000
+
+
+class PlannedTable(msgspec.Struct, frozen=True):
+    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least."""
+
+    table: str
+    kind: str
+    route: str
+    rows: int
+    bytes: int
+    files: int
+    share: int
+    path: str
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A plan as `--json` shows it. Shares: bytes by task."""
+
+    project: str
+    dataset: str
+    location: str
+    snapshot_time: str
+    mode: str
+    totals: dict[str, int]
+    recommended_tasks: int
+    shares: list[dict[str, int]]
+    tables: list[PlannedTable]
+    skipped: list[dict[str, str]]
+
+
+def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
+    """The plan as it is shown, its tables by name."""
+    tables = [
+        PlannedTable(unit.table, unit.kind, unit.route, unit.rows, unit.bytes, max(1, -(-unit.bytes // FILE_BYTES)),
+                     int(unit.id.split("-")[0]), unit.pattern)
+        for unit in sorted(units, key=lambda unit: unit.table)
+    ]  # fmt: skip
+    return Planned(
+        project=plan.project,
+        dataset=plan.dataset,
+        location=plan.location,
+        snapshot_time=moment_text(plan.snapshot),
+        mode=plan.mode,
+        totals={"tables": plan.tables, "rows": plan.rows, "bytes": plan.bytes,
+                "files": sum(table.files for table in tables), "excluded": plan.excluded},
+        recommended_tasks=recommended_tasks(plan.tables),
+        shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
+        tables=tables,
+        skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in plan.skipped],
+    )  # fmt: skip
