@@ -11,8 +11,8 @@ import click
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.wiring import ask_store
 from bqdump.core.changes import compare
-from bqdump.core.report import render_report
 from bqdump.flow.verify import read_manifest
+from bqdump.pages.report import render_report
 from bqdump.ports import ObjectStore
 
 

@@ -8,8 +8,8 @@ from bqdump.core.changes import compare
 from bqdump.core.codec import decode
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import BqdumpError, ConflictError
-from bqdump.core.report import render_report
 from bqdump.flow.task import Task
+from bqdump.pages.report import render_report
 
 log = logging.getLogger(__name__)
 

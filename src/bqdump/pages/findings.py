@@ -1,0 +1,130 @@
+"""What a run came to, in words: its verdict, what failed, what was not exported, what changed, how it was set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from bqdump.core.changes import TableChange
+from bqdump.core.documents import Failure, Manifest, Skipped
+from bqdump.core.sizes import counted, size_text
+from bqdump.pages.elements import NOTHING, Cell, Column, badge, code, facts, heading, link, moment, table, visible
+from bqdump.pages.links import job_address
+
+CHANGED = {"added": "good", "removed": "bad", "changed": ""}
+
+
+def verdict(manifest: Manifest) -> Markup:
+    """The first thing to know, and of which moment and run it is true."""
+    exported, failed = counted(manifest.totals.tables, "table"), len(manifest.failed)
+    if failed:
+        tone, word = "bad", "Partial"
+        told = f"{counted(failed, 'table')} failed; {exported} {_are(manifest.totals.tables)} whole and published."
+    else:
+        tone, word, told = "good", "Complete", f"{exported}, each of them whole."
+    if manifest.skipped:
+        tone = tone if failed else "good"
+        told += f" {counted(len(manifest.skipped), 'object')} {_are(len(manifest.skipped))} not exported."
+    return Markup(
+        '<div class="verdict {}"><strong>{}.</strong> {}</div>'
+        '<p class="soft small">The dataset as of {} · run {} · {} · bqdump {}</p>'
+    ).format(tone, word, told, moment(manifest.snapshot), code(manifest.run), manifest.location, manifest.tool)
+
+
+def failed_section(manifest: Manifest) -> Markup:
+    """Which tables failed, and why."""
+    if not manifest.failed:
+        return NOTHING
+    rows = [
+        (code(failure.table), failure.reason, visible(failure.message),
+         link(job_address(manifest.settings, manifest.location, failure.job), code(failure.job)))
+        for failure in manifest.failed
+    ]  # fmt: skip
+    columns = (Column("table"), Column("reason"), Column("message", css="wide"), Column("job", css="wide"))
+    return heading("Failed", "failed", len(rows)) + table("Failed", columns, rows)
+
+
+def failures_table(failed: Sequence[Failure]) -> Markup:
+    """The same of a run that has no manifest."""
+    rows = [(code(one.table), one.reason, visible(one.message), code(one.job)) for one in failed]
+    columns = (Column("table"), Column("reason"), Column("message", css="wide"), Column("job", css="wide"))
+    return heading("Failed", "failed", len(rows)) + table("Failed", columns, rows) if rows else NOTHING
+
+
+def skipped_section(skipped: Sequence[Skipped]) -> Markup:
+    """What of the dataset was not exported, and why."""
+    if not skipped:
+        return NOTHING
+    rows = [(code(item.table), item.kind.lower().replace("_", " "), visible(item.reason)) for item in skipped]
+    columns = (Column("object"), Column("kind"), Column("why", css="wide"))
+    return heading("Not exported", "skipped", len(rows)) + table("Not exported", columns, rows)
+
+
+def changes_section(
+    changes: Sequence[TableChange] | None, most: int, since: Markup | str = "the export before"
+) -> Markup:
+    """What differs from an earlier export; nothing when there was none."""
+    if changes is None:
+        return NOTHING
+    title = Markup("Changes since {}").format(since)
+    if not changes:
+        return Markup('<h2 id="changes">{}</h2><p class="soft">Nothing differs.</p>').format(title)
+    rows = [
+        (code(change.table), badge(change.change, CHANGED[change.change]),
+         _step(change.rows_before, change.rows_after, f"{change.rows_before:,} → {change.rows_after:,}"),
+         _step(change.bytes_before, change.bytes_after,
+               f"{size_text(change.bytes_before)} → {size_text(change.bytes_after)}"),
+         _columns(change))
+        for change in changes[:most]
+    ]  # fmt: skip
+    columns = (Column("table"), Column("what"), Column("rows", number=True), Column("size in BigQuery", number=True),
+               Column("columns", css="wide"))  # fmt: skip
+    more = Markup("")
+    if len(changes) > most:
+        more = Markup('<p class="soft small">The first {} of {}; bqdump diff lists them all.</p>').format(
+            f"{most:,}", f"{len(changes):,}"
+        )
+    shown = table("Changes", columns, rows)
+    count = Markup(' <span class="count">{}</span>').format(f"{len(changes):,}")
+    return Markup('<h2 id="changes">{}{}</h2>{}{}').format(title, count, more, shown)
+
+
+def settings_section(manifest: Manifest) -> Markup:
+    """With which settings the run was planned; those that say nothing are left out."""
+    pairs = [
+        (name.replace("_", " "), code(_setting(value)))
+        for name, value in sorted(manifest.settings.items())
+        if value not in ("", [], {}, None)
+    ]
+    return heading("Settings", "settings") + facts(pairs) if pairs else NOTHING
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={content}" for key, content in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _step(before: int, after: int, words: str) -> Cell:
+    """A number before and after, and by how much of itself it has grown or shrunk."""
+    if before == after:
+        return Cell(Markup('<span class="soft">same</span>'), 0)
+    share = f"{100 * (after - before) / before:+,.0f} %" if before and after else ""
+    return Cell(Markup('{} <span class="soft">{}</span>').format(words, share), after - before)
+
+
+def _columns(change: TableChange) -> Markup:
+    marks = (("+", "added", change.columns_added), ("−", "removed", change.columns_removed),
+             ("~", "changed", change.columns_changed))  # fmt: skip
+    return Markup(", ").join(
+        Markup('<span aria-hidden="true">{}</span><span class="out">{} </span>{}').format(mark, word, code(name))
+        for mark, word, names in marks
+        for name in names
+    )
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -1,0 +1,134 @@
+"""The report of a run: one HTML page that needs nothing else. Pure: a manifest in, a page out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from bqdump.core.changes import TableChange
+from bqdump.core.documents import Manifest, TableEntry
+from bqdump.core.sizes import counted, size_text
+from bqdump.pages.assets import style, tables_script
+from bqdump.pages.elements import (
+    NOTHING,
+    Cell,
+    Column,
+    code,
+    duration,
+    duration_text,
+    filter_box,
+    heading,
+    link,
+    number,
+    size,
+    source_hash,
+    table,
+    tiles,
+    visible,
+)
+from bqdump.pages.findings import changes_section, failed_section, settings_section, skipped_section, verdict
+from bqdump.pages.gantt import bar, gantt, span
+from bqdump.pages.links import folder_address, job_address
+
+# What a browser shows without effort; the manifest has them all.
+ROWS = 2000
+COLUMNS = (
+    Column("table"), Column("rows", number=True), Column("size", number=True), Column("files", number=True),
+    Column("time", number=True), Column("rate", number=True), Column("task", number=True), Column("job", css="line"),
+    Column("remarks", css="wide"),
+)  # fmt: skip
+
+
+def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = None) -> bytes:
+    """The page. changes: what differs from the export before, None when there was none."""
+    name = visible(f"{manifest.project}.{manifest.dataset}")
+    sections = (
+        _chart(manifest.tables),
+        _tables(manifest),
+        failed_section(manifest),
+        skipped_section(manifest.skipped),
+        changes_section(changes, ROWS),
+        settings_section(manifest),
+    )
+    # The page allows itself its own style and script and nothing else: whatever a name holds, it cannot run.
+    own_style, own_script = source_hash(style()), source_hash(tables_script())
+    policy = f"default-src 'none'; style-src {own_style}; script-src {own_script}; base-uri 'none'"
+    page = Markup(
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="{}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        "<title>Export of {}</title><style>{}</style></head>\n<body><main>\n"
+        "<h1>Export of {}</h1>\n{}\n{}\n{}\n{}\n</main><script>{}</script></body></html>\n"
+    ).format(
+        policy, name, style(), code(name), verdict(manifest), _totals(manifest), _contents(manifest, changes),
+        Markup("\n").join(filter(None, sections)), tables_script(),
+    )  # fmt: skip
+    return page.encode()
+
+
+def _totals(manifest: Manifest) -> Markup:
+    totals = manifest.totals
+    begun, ended = span(map(bar, manifest.tables))
+    return tiles(
+        (
+            ("tables", f"{totals.tables:,}"),
+            ("rows", f"{totals.planned_rows:,}"),
+            ("files", f"{totals.files:,}"),
+            ("size of the files", size_text(totals.bytes)),
+            ("first job to last", duration_text(ended - begun)),
+            ("rate", _rate(totals.bytes, ended - begun)),
+        )
+    )
+
+
+def _contents(manifest: Manifest, changes: Sequence[TableChange] | None) -> Markup:
+    """Links to the sections below."""
+    entries = [("time", "Where the time went")] if manifest.tables else []
+    entries += [("tables", "Tables")] if manifest.tables else []
+    entries += [("failed", f"Failed: {len(manifest.failed):,}")] if manifest.failed else []
+    entries += [("skipped", f"Not exported: {len(manifest.skipped):,}")] if manifest.skipped else []
+    entries += [("changes", f"Changes: {len(changes):,}")] if changes else []
+    links = NOTHING.join(link(f"#{anchor}", title) for anchor, title in entries)
+    return Markup('<nav class="on-page" aria-label="On this page">{}</nav>').format(links) if links else NOTHING
+
+
+def _chart(tables: Sequence[TableEntry]) -> Markup:
+    chart = gantt([bar(entry) for entry in tables])
+    return heading("Where the time went", "time") + chart if chart else NOTHING
+
+
+def _tables(manifest: Manifest) -> Markup:
+    if not manifest.tables:
+        return NOTHING
+    largest = sorted(manifest.tables, key=lambda entry: -_size(entry))[:ROWS]
+    title, label = ("Tables", "Filter by name")
+    if len(largest) < len(manifest.tables):
+        title, label = f"The {ROWS:,} largest tables", f"Filter these {ROWS:,} by name"
+    shown = table(title, COLUMNS, (_row(manifest, entry) for entry in largest), tools="filter")
+    return heading(title, "tables", len(manifest.tables)) + filter_box("filter", label) + shown
+
+
+def _row(manifest: Manifest, entry: TableEntry) -> tuple[Cell | Markup | str, ...]:
+    drawn, took, files = bar(entry), entry.ended - entry.created, len(entry.files)
+    folder: Markup | str = f"{files:,}"
+    if files:
+        folder = link(folder_address(manifest.settings, entry.files[0].name), f"{files:,}",
+                      f"{counted(files, 'file')} of {entry.table} in Cloud Storage")  # fmt: skip
+    jobs = (
+        link(job_address(manifest.settings, manifest.location, job), code(f"{entry.unit}_{drawn.attempt}"))
+        for job in entry.jobs
+    )  # fmt: skip
+    return (
+        code(entry.table), number(entry.planned_rows), size(_size(entry)), Cell(folder, files), duration(took),
+        Cell(_rate(_size(entry), took), _size(entry) / took if took else 0), number(entry.task),
+        Markup(" ").join(jobs), ", ".join(drawn.remarks()),
+    )  # fmt: skip
+
+
+def _size(entry: TableEntry) -> int:
+    return sum(file.size for file in entry.files)
+
+
+def _rate(count: int, milliseconds: int) -> str:
+    return f"{size_text(1000 * count / milliseconds)}/s" if milliseconds > 0 else "–"
