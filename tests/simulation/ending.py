@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bqdump.core.documents import Manifest
-from bqdump.core.errors import UnitsFailedError
+from bqdump.core.errors import UnitsFailedError, VerificationError
 from bqdump.core.template import split_shard
 from bqdump.flow.run import Outcome
 from simulation.executions import Execution
@@ -54,13 +54,15 @@ def _late(world: World, run: str) -> set[str]:
 
 
 async def _resume(world: World, run: str) -> bool:
-    """Whether the run is complete now; it is not where one of its tables cannot be exported any more."""
+    """Whether the run is complete now; it is not where one of its tables cannot be exported, or has lost rows."""
     first = world.runs[run]
     for number in range(3):
         world.resumed += 1
         execution = Execution(run, f"resume{world.resumed}", world.rng.choice((1, 2)), first.settings)
         ended = await world.engine.once(execution, 0)
         if isinstance(ended, UnitsFailedError) and _cannot_complete(world, run):
+            return False
+        if isinstance(ended, VerificationError) and run in world.lossy:
             return False
         if isinstance(ended, Outcome) and ended.result != "unfinished":
             return True
@@ -108,14 +110,14 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
     view, laws, naive = world.view, world.laws, world.scenery.naive
     first = view.plan(laws.first_published)
     adopted = {unit.table for unit in view.units(first)} if first else set()
-    template = world.scenery.settings.template
+    template, ext = world.scenery.settings.template, world.scenery.settings.format
     for info in map(view.info, world.store.names_now()):
         assert info is not None
         if info.name.startswith(view.layout.state) or info.name in world.scenery.foreign:
             continue
         if naive.get(info.name) == info.generation:
-            heads = [view.layout.prefix + template.pattern(table=table, ext="csv").split("*")[0] for table in adopted]
-            stale = any(info.name.startswith(head) and len(info.name) == len(head) + 16 for head in heads)
+            heads = [view.layout.prefix + template.pattern(table=table, ext=ext).split("*")[0] for table in adopted]
+            stale = any(info.name.startswith(head) and len(info.name) == len(head) + 13 + len(ext) for head in heads)
             laws.hold(4, not stale, f"{info.name}, of an export before the first one, is still there")
             continue
         laws.hold(4, info.name in standing(manifest), f"{info.name} (from {info.origin}) lies about")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple
 
 from bqdump.adapters.retry import Patience, RetryingStore, RetryingWarehouse
 from bqdump.core.documents import Owner
-from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UnitsFailedError
+from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UnitsFailedError, VerificationError
 from bqdump.core.settings import Settings
 from bqdump.flow import run as flow
 from bqdump.flow.run import Outcome
@@ -35,15 +35,19 @@ class Execution(NamedTuple):
 
 
 class Engine:
-    """Starts processes. `connect` gives one its network; `expected` judges how it ended, `unexpected` is told."""
+    """Starts processes. `connect` gives one its network; `failed` is told of an error that nothing explains.
+
+    lossy: runs of which a job has left rows out, which may be refused for that.
+    """
 
     def __init__(
         self,
         rng: random.Random,
         connect: Callable[[Process], tuple[Network, FaultyStore, FaultyWarehouse]],
         failed: Callable[[str, BaseException], None],
+        lossy: Set[str],
     ) -> None:
-        self.rng, self._connect, self._failed = rng, connect, failed
+        self.rng, self._connect, self._failed, self._lossy = rng, connect, failed, lossy
         self.done: set[str] = set()
         self._started: dict[str, int] = {}
 
@@ -77,6 +81,9 @@ class Engine:
             network.trace.add(process.name, "failed", "", str(error))
             return error
         except Exception as error:
+            if isinstance(error, VerificationError) and execution.run in self._lossy:
+                network.trace.add(process.name, "refused", "", str(error))
+                return error
             network.trace.add(process.name, "failed", "", repr(error))
             self._failed(process.name, error)
             raise

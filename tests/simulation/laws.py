@@ -9,6 +9,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.core.documents import Manifest
 from bqdump.core.template import shard_name, split_shard
 from bqdump.ports import Copy, ObjectInfo
+from simulation.contents import lines_of
 from simulation.history import History
 from simulation.process import Process
 from simulation.view import View, all_files, standing
@@ -165,7 +166,7 @@ class Laws:
                 self.hold(2, same or replaced, f"{run}: {file.name} of generation {file.generation} is not there")
                 data = self._contents.get(file.generation, b"")
                 self.hold(2, (len(data), crc32c(data)) == (file.size, file.crc32c), f"{run}: {file.name} differs")
-                content += data
+                content += lines_of(data)
             wanted = self.history.content_at(entry.table, plan.snapshot)
             self.hold(2, content == wanted, f"{run}: {entry.table} has {content!r}, at its moment it was {wanted!r}")
 
@@ -202,5 +203,5 @@ class Laws:
         plan, receipts = self.view.plan(replacing), self.view.receipts(replacing)
         # A table that has failed in the later run is not replaced by it; an earlier one may take back its own copy.
         there = plan is not None and any(u.table == table and u.id in receipts for u in self.view.units(plan))
-        gone = name not in self.view.intent(replacing) and not (there and name.endswith("0" * 12 + ".csv"))
+        gone = name not in self.view.intent(replacing) and not (there and "0" * 12 + "." in name)
         self.hold(1, gone, f"{name} of {manifest.run} is missing while {replacing} replaces it")

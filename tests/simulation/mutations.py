@@ -18,7 +18,7 @@ from unittest import mock
 from bqdump import flow
 from bqdump.adapters import retry
 from bqdump.core import plan
-from bqdump.flow import clear, collect, extract, planning, publish, replace, run, work
+from bqdump.flow import clear, collect, count, extract, planning, publish, replace, run, work
 
 
 class Mutation(NamedTuple):
@@ -69,6 +69,10 @@ MUTATIONS = (
              "collected.surplus.append(info)", "pass"),
     Mutation("a file that is missing is left out of the manifest", 2, collect, "collect",
              "expected = ledger.receipts[unit.id].files", "expected = len(files) - (len(files) > 1)"),
+    Mutation("rows that a job has left out are not missed", 2, collect, "prove",
+             "rows != expected", "False"),
+    Mutation("of a block of rows only one is counted", 4, count, "_avro_rows",
+             "rows += block.rows", "rows += min(block.rows, 1)"),
     Mutation("latest.json is pointed at whoever comes last", 3, publish, "_point",
              "if latest and latest.age > plan.age:", "if False:"),
     Mutation("publishing.json names whoever comes last", 3, replace, "announce",

@@ -10,6 +10,7 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import NotFoundError
+from simulation.contents import lines_of
 from simulation.history import History
 from simulation.laws import Laws
 
@@ -50,7 +51,7 @@ class Reader:
                 if stored.generation != file.generation:
                     replaced = True
                     break
-                content += stored.data
+                content += lines_of(stored.data)
             if replaced:
                 break
             wanted = self._history.content_at(entry.table, manifest.snapshot)

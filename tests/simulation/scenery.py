@@ -35,6 +35,7 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         path=rng.choice(KEEPING_PATHS if keeps else PATHS),
         concurrency=rng.choice((1, 2, 500)),
         allow_partial=rng.random() < 0.1,
+        format=rng.choice(("csv", "csv", "avro")),
     )
     warehouse.datasets[PROJECT, DATASET] = {}
     for table in rng.sample(NAMES, rng.choice((0, 1, 1, 2, 2, 3, 3, 4, 6))):
@@ -45,7 +46,7 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
             foreign[name] = store.put_now(name, b"somebody else's").generation
     if not keeps and rng.random() < 0.3:
         for table in rng.sample(NAMES, 2):
-            pattern = prefix + settings.template.pattern(table=table, ext="csv")
+            pattern = prefix + settings.template.pattern(table=table, ext=settings.format)
             for number in range(rng.randint(1, 4)):
                 name = shard_name(pattern, number)
                 naive[name] = store.put_now(name, b"an export by hand").generation
@@ -54,8 +55,10 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
 
 def _others(settings: Settings, prefix: str) -> list[str]:
     """Names close to ours that no export may touch."""
+    ext = settings.format
     near = (
-        "a/notes.txt", "a/a_1.csv", "a/a_0000000000000.csv", "a/a_000000000000.csv.bak", "a/a_000000000001.parquet",
-        "b/a_000000000000.csv", "z/z_000000000000.csv", "a_00000000000.csv", "_bqdumper/x", "orders_.csv",
+        "a/notes.txt", f"a/a_1.{ext}", f"a/a_0000000000000.{ext}", f"a/a_000000000000.{ext}.bak",
+        "a/a_000000000001.parquet", f"b/a_000000000000.{ext}", f"z/z_000000000000.{ext}", f"a_00000000000.{ext}",
+        "_bqdumper/x", f"orders_.{ext}",
     )  # fmt: skip
-    return [prefix + name for name in near] + ([] if prefix == "" else ["a/a_000000000000.csv", "latest.json"])
+    return [prefix + name for name in near] + ([] if prefix == "" else [f"a/a_000000000000.{ext}", "latest.json"])

@@ -23,8 +23,8 @@ class Fate(Enum):
 class Weather(NamedTuple):
     """Chances of one schedule: what happens to requests, to processes, to jobs.
 
-    leftovers: a job that fails has written files. unlisted: a listing of jobs leaves one out. tries: how often the
-    retrying wrappers ask; few, so that errors reach the flow.
+    leftovers: a job that fails has written files. losing: a job that succeeds has left rows out. unlisted: a listing
+    of jobs leaves one out. tries: how often the retrying wrappers ask; few, so that errors reach the flow.
     """
 
     lost: float
@@ -37,11 +37,12 @@ class Weather(NamedTuple):
     job_permanent: float
     job_quota: float
     leftovers: float
+    losing: float
     unlisted: float
     tries: int
 
 
-CALM = Weather(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8)
+CALM = Weather(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8)
 
 
 def forecast(rng: random.Random) -> Weather:
@@ -60,6 +61,7 @@ def forecast(rng: random.Random) -> Weather:
         job_permanent=rng.choice((0.0, 0.0, 0.0, 0.1)),
         job_quota=rng.choice((0.0, 0.0, 0.0, 0.1)),
         leftovers=rng.choice((0.0, 0.5, 1.0)),
+        losing=rng.choice((0.0, 0.0, 0.0, 0.2)),
         unlisted=rng.choice((0.0, 0.0, 0.5)),
         tries=rng.choice((2, 3, 8)),
     )

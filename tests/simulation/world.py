@@ -14,6 +14,7 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.settings import moment_text
+from bqdump.flow.collect import expected_rows
 from bqdump.flow.run import Outcome
 from bqdump.ports import JobError
 from simulation import ending, scenery
@@ -79,12 +80,13 @@ class World:
         self.store = MemoryStore("bucket", page=self.rng.choice((1, 2, 3, 1000)))
         self.warehouse = MemoryWarehouse(
             self.store, self.history.clock, seconds=self._seconds, shard_rows=2, failing=self._job_ends,
-            page=self.rng.choice((1, 3, 1000)),
+            losing=self._loses, page=self.rng.choice((1, 3, 1000)),
         )  # fmt: skip
         self.scenery = scenery.build(self.rng, self.store, self.warehouse, self.history)
         self.view = View(self.store, self.scenery.settings.layout)
         self.laws = Laws(self.view, self.history, self.scenery.foreign, self.loop.stop)
-        self.engine = Engine(self.rng, self._connect, self._unexpected)
+        self.lossy: set[str] = set()
+        self.engine = Engine(self.rng, self._connect, self._unexpected, self.lossy)
         self.runs: dict[str, Execution] = {}
         self.started: list[Execution] = []
         self.resumed = 0
@@ -177,6 +179,22 @@ class World:
 
     def _seconds(self, table: str) -> float:
         return self.dice.rng.choice((0.0, 0.1, 1.0, self.dice.rng.uniform(1.0, 30.0)))
+
+    def _loses(self, job_id: str) -> bool:
+        """Whether a job leaves rows out, of a table whose number of rows is certain and whose files tell theirs.
+
+        Such a run must never be published.
+        """
+        if self.scenery.settings.format != "avro" or self.dice.rng.random() >= self.dice.weather.losing:
+            return False
+        run = next(run for run in self.runs if job_id.startswith(f"bqdump_{run}_"))
+        plan = self.view.plan(run)
+        assert plan is not None
+        for unit in self.view.units(plan):
+            if job_id.startswith(f"bqdump_{run}_{plan.nonce}_{unit.id}_") and expected_rows(plan, unit):
+                self.lossy.add(run)
+                return True
+        return False
 
     def _job_ends(self, table: str, job_id: str) -> JobError | None:
         """What the job fails with. A job that fails may have written files; each makes files of its own size."""

@@ -119,13 +119,17 @@ class Failure(msgspec.Struct, frozen=True):
     owner: Owner
 
 
-class File(msgspec.Struct, frozen=True):
-    """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation."""
+class File(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation.
+
+    `rows` is what the file itself tells; None (left out) where it does not tell that cheaply.
+    """
 
     name: str
     size: int
     crc32c: str
     generation: int
+    rows: int | None = None
 
 
 class TableFiles(msgspec.Struct, frozen=True):
@@ -136,7 +140,11 @@ class TableFiles(msgspec.Struct, frozen=True):
 
 
 class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning."""
+    """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning.
+
+    rows: what was exported, None where neither the files nor the job tell it. expected_rows: the rows that BigQuery
+    had at the snapshot time, where it tells that for certain; the two were compared before publishing.
+    """
 
     table: str
     kind: str
@@ -151,6 +159,8 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     task: int
     files: tuple[File, ...]
     definition: msgspec.Raw
+    rows: int | None = None
+    expected_rows: int | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from bqdump.core.certain_rows import certain_rows
 from bqdump.core.documents import Plan, Receipt, Unit
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan import read_units
+from bqdump.core.settings import moment_text
+from bqdump.core.sizes import counted
 from bqdump.core.template import shard_name, split_shard
+from bqdump.flow.count import count_rows
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.task import Task
 from bqdump.ports import ObjectInfo
@@ -13,11 +17,19 @@ from bqdump.ports import ObjectInfo
 
 class Collected:
     """What a run has written. `written`: of each unit its files in order; `surplus`: files that failed attempts
-    have left at the same names, beside those or (in keep mode) of a unit that has failed for good."""
+    have left at the same names, beside those or (in keep mode) of a unit that has failed for good.
+    `rows`: by file name what each file tells, None where it does not."""
 
     def __init__(self) -> None:
         self.written: dict[str, list[ObjectInfo]] = {}
         self.surplus: list[ObjectInfo] = []
+        self.rows: dict[str, int | None] = {}
+
+    def rows_of(self, unit: str) -> int | None:
+        """The rows of all files of a unit, None when one of them does not tell."""
+        counts = [self.rows[info.name] for info in self.written[unit]]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
 
 async def all_units(task: Task, plan: Plan) -> list[Unit]:
@@ -70,6 +82,29 @@ async def collect(task: Task, plan: Plan, units: list[Unit], ledger: Ledger) -> 
                 )  # fmt: skip
         collected.written[unit.id] = [files[number] for number in range(expected)]
     return collected
+
+
+async def prove(task: Task, plan: Plan, units: list[Unit], collected: Collected) -> None:
+    """Count the rows of the files that tell them, and hold them against what BigQuery had at the snapshot time.
+
+    Raises VerificationError when a table's files do not hold its rows, DocumentError for a damaged file.
+    """
+    files = [info for infos in collected.written.values() for info in infos]
+    collected.rows = await count_rows(task.store, task.settings.format, files)
+    for unit in units:
+        rows = collected.rows_of(unit.id) if unit.id in collected.written else None
+        expected = expected_rows(plan, unit)
+        if rows is not None and expected is not None and rows != expected:
+            raise VerificationError(
+                "publish", f"table {unit.table}", f"its files hold {counted(rows, 'row')}, and BigQuery had "
+                f"{expected:,} at {moment_text(plan.snapshot)}",
+                "Nothing was published: run the export again, under another run id.",
+            )  # fmt: skip
+
+
+def expected_rows(plan: Plan, unit: Unit) -> int | None:
+    """The rows that BigQuery had at the snapshot time, where it tells that for certain."""
+    return certain_rows(unit.kind, unit.rows, unit.definition, plan.snapshot)
 
 
 def _common_prefix(task: Task, plan: Plan, patterns: list[str]) -> str:

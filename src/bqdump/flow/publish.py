@@ -28,7 +28,7 @@ from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
 from bqdump.core.settings import moment_text
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
-from bqdump.flow.collect import Collected, all_units, collect
+from bqdump.flow.collect import Collected, all_units, collect, expected_rows, prove
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.planning import read_latest
 from bqdump.flow.replace import announce, origin, place, publishing, withdraw
@@ -77,6 +77,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
     units = await all_units(task, plan)
     try:
         collected = await collect(task, plan, units, ledger)
+        await prove(task, plan, units, collected)
     except VerificationError:
         # Files may be missing because the run has ended meanwhile, and whoever ended it has cleared up.
         if ended := await _ended(task, plan):
@@ -109,6 +110,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
                                     "Something has deleted them: run the export again.")  # fmt: skip
         files = placed
         left = await _left(task, failed)
+    files = {unit: _counted(placed, collected.written[unit], collected.rows) for unit, placed in files.items()}
     manifest = _manifest(plan, ledger, units, files, left, found)
     data = encode(manifest)
     try:
@@ -194,7 +196,7 @@ def _manifest(
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
 ) -> Manifest:
-    tables = tuple(_entry(unit, ledger.receipts[unit.id], files[unit.id]) for unit in units if unit.id in files)
+    tables = tuple(_entry(plan, unit, ledger.receipts[unit.id], files[unit.id]) for unit in units if unit.id in files)
     failed = tuple(ledger.failed())
     totals = Totals(
         tables=len(tables),
@@ -224,7 +226,8 @@ def _manifest(
     )
 
 
-def _entry(unit: Unit, receipt: Receipt, files: list[File]) -> TableEntry:
+def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: list[File]) -> TableEntry:
+    known = [file.rows for file in files if file.rows is not None]
     return TableEntry(
         table=unit.table,
         kind=unit.kind,
@@ -239,7 +242,17 @@ def _entry(unit: Unit, receipt: Receipt, files: list[File]) -> TableEntry:
         task=receipt.task,
         files=tuple(files),
         definition=unit.definition,
+        rows=sum(known) if len(known) == len(files) else None,
+        expected_rows=expected_rows(plan, unit),
     )
+
+
+def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int | None]) -> list[File]:
+    """The files, each with the rows that were counted where it was written."""
+    return [
+        File(file.name, file.size, file.crc32c, file.generation, rows[info.name])
+        for file, info in zip(files, written, strict=True)
+    ]
 
 
 def _file(info: ObjectInfo) -> File:

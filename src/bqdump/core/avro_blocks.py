@@ -1,0 +1,125 @@
+"""The container of an Avro file: its header, and the blocks that follow, each of which tells its rows and its size.
+
+Source: https://avro.apache.org/docs/1.12.0/specification/#object-container-files
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bqdump.core.errors import DocumentError
+
+MAGIC = b"Obj\x01"
+SYNC_BYTES = 16
+# Two numbers of at most ten bytes each.
+BLOCK_HEAD_BYTES = 20
+LARGEST_HEADER_BYTES = 64 << 20
+
+
+class Header(NamedTuple):
+    """The beginning of a file: its metadata (avro.schema, avro.codec), its sync marker, and its own length in bytes."""
+
+    metadata: dict[str, bytes]
+    sync: bytes
+    length: int
+
+    @property
+    def codec(self) -> str:
+        """The codec of the blocks."""
+        return self.metadata.get("avro.codec", b"null").decode(errors="replace")
+
+
+class Block(NamedTuple):
+    """The head of a block: rows, bytes of data, and the bytes of the head itself."""
+
+    rows: int
+    size: int
+    head: int
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole block, with the sync marker that ends it."""
+        return self.head + self.size + SYNC_BYTES
+
+
+class _TooShortError(Exception):
+    """The bytes end within a value."""
+
+
+def read_header(data: bytes, name: str) -> Header | None:
+    """The header that these bytes begin with; None when more of them are needed.
+
+    Raises DocumentError when they do not begin an Avro file.
+    """
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise _broken(name, "it does not begin as an Avro file")
+    cursor, metadata = _Cursor(data, len(MAGIC)), {}
+    try:
+        while count := cursor.long():
+            if count < 0:
+                cursor.long()
+            for _ in range(abs(count)):
+                key = cursor.sized()
+                metadata[key.decode()] = cursor.sized()
+        sync = cursor.take(SYNC_BYTES)
+    except _TooShortError:
+        return None
+    except ValueError as error:
+        raise _broken(name, f"its header is damaged ({error})") from None
+    return Header(metadata, sync, cursor.at)
+
+
+def read_block(data: bytes, at: int, left: int, name: str) -> Block | None:
+    """The head of the block that begins at `at`; None when the bytes end within it.
+
+    left: bytes of the file from there to its end. Raises DocumentError for a head that cannot be.
+    """
+    cursor = _Cursor(data, at)
+    try:
+        block = Block(cursor.long(), cursor.long(), cursor.at - at)
+    except _TooShortError:
+        if len(data) - at >= left:
+            raise _broken(name, "it ends within a block") from None
+        return None
+    except ValueError as error:
+        raise _broken(name, f"a block is damaged ({error})") from None
+    if block.rows < 0 or block.size < 0 or block.length > left:
+        raise _broken(name, f"a block of {block.rows} rows and {block.size} bytes does not fit into it")
+    return block
+
+
+def check_sync(found: bytes, header: Header, name: str) -> None:
+    """Raise DocumentError unless this is the marker that ends every block of the file."""
+    if found != header.sync:
+        raise _broken(name, "a block does not end with the file's sync marker")
+
+
+class _Cursor:
+    def __init__(self, data: bytes, at: int) -> None:
+        self._data, self.at = data, at
+
+    def long(self) -> int:
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return (value >> 1) ^ -(value & 1)
+        raise ValueError("a number of more than ten bytes")
+
+    def sized(self) -> bytes:
+        length = self.long()
+        if not 0 <= length <= LARGEST_HEADER_BYTES:
+            raise ValueError(f"a text of {length} bytes")
+        return self.take(length)
+
+    def take(self, count: int) -> bytes:
+        taken = self._data[self.at : self.at + count]
+        if len(taken) < count:
+            raise _TooShortError
+        self.at += count
+        return taken
+
+
+def _broken(name: str, cause: str) -> DocumentError:
+    return DocumentError("read the Avro blocks of", name, cause)

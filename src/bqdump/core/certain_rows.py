@@ -1,0 +1,40 @@
+"""When BigQuery's row count from planning is that of the snapshot time, and the files must hold exactly so many."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bqdump.core.catalog import EXTRACTABLE
+
+
+class _Partitioning(msgspec.Struct, rename="camel"):
+    expiration_ms: str | int | None = None
+
+
+class _Definition(msgspec.Struct, rename="camel"):
+    last_modified_time: str | int | None = None
+    streaming_buffer: msgspec.Raw | None = None
+    time_partitioning: _Partitioning | None = None
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+
+
+def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -> int | None:
+    """The rows of a table at `snapshot` (ms), where what tables.get said later tells that for certain; else None.
+
+    It does when the table has not been modified since (`lastModifiedTime` is rounded down to ms, so the same
+    millisecond may be too late), has no streaming buffer, whose rows `numRows` leaves out, and no partitions that
+    expire, which is no modification.
+    Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
+    """
+    try:
+        known = _DEFINITION.decode(definition) if kind in EXTRACTABLE else None
+        modified = int(known.last_modified_time) if known and known.last_modified_time else snapshot
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    if known is None or known.streaming_buffer is not None:
+        return None
+    if known.time_partitioning and known.time_partitioning.expiration_ms:
+        return None
+    return rows if modified < snapshot else None

@@ -1,0 +1,14 @@
+"""What a file holds, as lines: files of the simulation are text, or Avro of one column."""
+
+from __future__ import annotations
+
+import io
+
+import fastavro
+
+
+def lines_of(data: bytes) -> bytes:
+    """The rows of a file, a line each."""
+    if not data.startswith(b"Obj\x01"):
+        return data
+    return "".join(f"{row['line']}\n" for row in fastavro.reader(io.BytesIO(data))).encode()
