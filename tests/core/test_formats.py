@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bqdump.core.formats import ALIASES, FORMATS, extension, formats_for_nested
+from bqdump.core.formats import ALIASES, FORMATS, extension
 
 EXTENSIONS = {
     ("csv", "none"): "csv",
@@ -33,7 +33,3 @@ def test_only_text_that_is_compressed_says_so_in_its_name(format_: str, codec: s
 def test_aliases_lead_to_formats() -> None:
     assert set(ALIASES.values()) <= set(FORMATS)
     assert not set(ALIASES) & set(FORMATS)
-
-
-def test_csv_alone_cannot_hold_nested_columns() -> None:
-    assert formats_for_nested() == "json, avro or parquet"

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bqdump.core.catalog import Dataset, Listed, Table, nested_columns
+from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Plan, Unit
 from bqdump.core.errors import UsageError
@@ -22,7 +22,6 @@ from bqdump.core.plan import (
     patterns,
     read_units,
     recommended_tasks,
-    refuse_nested,
     share_out,
 )
 from bqdump.core.settings import Settings
@@ -213,12 +212,11 @@ NESTED = table("nested", 1, {"name": "tags", "type": "STRING", "mode": "REPEATED
                {"name": "plain", "type": "STRING"}, {"name": "also", "type": "STRUCT", "mode": "REQUIRED"})  # fmt: skip
 
 
-def test_nested_columns_are_named_with_the_formats_that_hold_them() -> None:
-    assert nested_columns(NESTED.definition) == ["tags", "who", "also"]
-    with pytest.raises(UsageError, match=r"nested: tags, who, also\)\. Use --format json, avro or parquet"):
-        refuse_nested(settings(), [table("flat"), NESTED])
-    with pytest.raises(UsageError, match="and 2 more tables"):
-        refuse_nested(settings(), [NESTED] * 7)
+def test_columns_that_do_not_fit_are_named_with_the_formats_that_hold_them() -> None:
+    with pytest.raises(
+        UsageError, match=r"\(nested: tags ARRAY<STRING>, who STRUCT, also STRUCT\)\. Use --format json"
+    ):
+        plan_of([table("flat"), NESTED], 1)
 
 
 @pytest.mark.parametrize("format_", ["json", "avro", "parquet"])

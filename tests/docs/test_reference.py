@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from bqdump.cli.reference import README, SCHEMAS, schema, with_settings
+from bqdump.cli.reference import FORMATS, README, SCHEMAS, schema, with_settings, with_types
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.settings import SETTINGS
+from bqdump.core.types import TYPES
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +20,12 @@ def test_the_readme_has_every_setting() -> None:
     page = (ROOT / README).read_text()
     assert with_settings(page) == page
     assert all(setting.env in page for setting in SETTINGS)
+
+
+def test_the_page_on_formats_has_every_type() -> None:
+    page = (ROOT / FORMATS).read_text()
+    assert with_types(page) == page
+    assert all(page.count(f"\n| {type_} |") >= 4 for type_ in TYPES)
 
 
 @pytest.mark.parametrize("path", SCHEMAS)

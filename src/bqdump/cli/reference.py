@@ -1,4 +1,4 @@
-"""The reference pages that are made from the code: the table of settings and the manifest's JSON schema.
+"""The reference pages that are made from the code: the settings, the types in files, the documents' JSON schemas.
 
 `python -m bqdump.cli.reference` writes them anew; a test compares them.
 """
@@ -13,12 +13,10 @@ import msgspec
 
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.settings import REQUIRED, SETTINGS, Settings
+from bqdump.render.types import type_tables
 
-START, END = (
-    "<!-- settings: made by `python -m bqdump.cli.reference`, compared in tests -->",
-    "<!-- end of settings -->",
-)
 README = Path("README.md")
+FORMATS = Path("docs/formats.md")
 SCHEMAS: dict[Path, type[msgspec.Struct]] = {
     Path("docs/manifest.schema.json"): Manifest,
     Path("docs/latest.schema.json"): Latest,
@@ -40,9 +38,20 @@ def settings_table() -> str:
 
 def with_settings(page: str) -> str:
     """The page with the table of settings between its two marks."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n\n{settings_table()}\n\n{END}{after}"
+    return _between(page, "settings", settings_table())
+
+
+def with_types(page: str) -> str:
+    """The page with the tables of types between their two marks."""
+    return _between(page, "types", type_tables())
+
+
+def _between(page: str, what: str, made: str) -> str:
+    start = f"<!-- {what}: made by `python -m bqdump.cli.reference`, compared in tests -->"
+    end = f"<!-- end of {what} -->"
+    before, _, rest = page.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n\n{made}\n\n{end}{after}"
 
 
 def schema(document: type[msgspec.Struct]) -> str:
@@ -67,6 +76,7 @@ def _shown(value: object) -> str:
 def main() -> None:
     """Write the pages."""
     README.write_text(with_settings(README.read_text()))
+    FORMATS.write_text(with_types(FORMATS.read_text()))
     for path, document in SCHEMAS.items():
         path.write_text(schema(document))
 

@@ -41,29 +41,11 @@ class Table(msgspec.Struct, frozen=True):
     definition: msgspec.Raw
 
 
-class _Field(msgspec.Struct):
-    name: str
-    type: str
-    mode: str = "NULLABLE"
-
-
-class _Schema(msgspec.Struct):
-    fields: list[_Field] = []
-
-
 class _Definition(msgspec.Struct, rename="camel"):
-    schema: _Schema = msgspec.field(default_factory=_Schema, name="schema")
     biglake_configuration: msgspec.Raw = msgspec.Raw(b"")
 
 
 _DEFINITION = msgspec.json.Decoder(_Definition | None)
-
-
-def nested_columns(definition: msgspec.Raw) -> list[str]:
-    """The top-level columns that CSV cannot hold: records and repeated ones."""
-    decoded = _DEFINITION.decode(definition)
-    fields = decoded.schema.fields if decoded else []
-    return [field.name for field in fields if field.mode == "REPEATED" or field.type in ("RECORD", "STRUCT")]
 
 
 def no_route(kind: str, definition: msgspec.Raw | None = None) -> str:

@@ -10,13 +10,16 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bqdump import __version__
-from bqdump.core.catalog import Dataset, Listed, Table, nested_columns, no_route, select
+from bqdump.core.catalog import Dataset, Listed, Table, no_route, select
 from bqdump.core.documents import Plan, Share, Skipped, Unit
 from bqdump.core.errors import UsageError
-from bqdump.core.formats import FORMATS, extension, formats_for_nested
+from bqdump.core.fidelity import unfit
+from bqdump.core.formats import extension
 from bqdump.core.layout import Layout, unit_id
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.template import MAX_OBJECT_NAME_BYTES, shard_name
+from bqdump.core.types import columns
+from bqdump.core.unsupported import Misfit, refuse
 
 # What a job costs beside its bytes, as bytes: it keeps shares of many small tables equal in number.
 JOB_WEIGHT = 64 << 20
@@ -106,18 +109,14 @@ def patterns(settings: Settings, run: str, snapshot: int, names: Iterable[str]) 
     return made
 
 
-def refuse_nested(settings: Settings, tables: Sequence[Table]) -> None:
+def refuse_unfit(settings: Settings, tables: Sequence[Table]) -> None:
     """Raise UsageError when a table has columns that the chosen format cannot hold, naming them all."""
-    if FORMATS[settings.format].nested:
-        return
-    found = [(table.name, columns) for table in tables if (columns := nested_columns(table.definition))]
-    if found:
-        named = "; ".join(f"{name}: {', '.join(columns[:5])}" for name, columns in found[:5])
-        more = f" and {len(found) - 5} more tables" if len(found) > 5 else ""
-        raise UsageError(
-            PLAN, f"format {settings.format}", f"nested or repeated columns do not fit into it ({named}{more})",
-            f"Use --format {formats_for_nested()}, or leave the tables out with --exclude.",
-        )  # fmt: skip
+    misfits = [
+        Misfit(table.name, "extract", settings.format, found)
+        for table in tables
+        if (found := unfit(settings.format, "extract", columns(table.definition)))
+    ]
+    refuse(PLAN, misfits)
 
 
 def make_plan(
@@ -142,7 +141,7 @@ def make_plan(
             skipped.append(Skipped(table.name, table.kind, reason))
         else:
             exported.append(table)
-    refuse_nested(settings, exported)
+    refuse_unfit(settings, exported)
     names = patterns(settings, run, snapshot, (table.name for table in exported))
     shares, lines, offset = [], [], 0
     weights = [table.bytes + JOB_WEIGHT for table in exported]

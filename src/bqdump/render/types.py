@@ -1,0 +1,36 @@
+"""The table of types, formats and routes in docs/formats.md."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from bqdump.core.fidelity import CELLS, SERVER, Cell
+from bqdump.core.types import TYPES
+
+TITLES = {"csv": "CSV", "json": "JSON, newline-delimited", "avro": "Avro", "parquet": "Parquet"}
+HEAD = "| type | route | in the file | lost | loads back |\n|---|---|---|---|---|"
+
+
+def type_tables() -> str:
+    """One Markdown table for each format; routes that write a type alike share a line."""
+    return "\n\n".join(f"### {TITLES[format_]}\n\n{HEAD}\n{_lines(format_)}" for format_ in SERVER)
+
+
+def _lines(format_: str) -> str:
+    return "\n".join(
+        _line(type_, ", ".join(routes), cell)
+        for type_ in TYPES
+        for cell, routes in groupby(CELLS, key=lambda route: CELLS[route][format_][type_])
+    )
+
+
+def _line(type_: str, routes: str, cell: Cell) -> str:
+    mark = "" if cell.sure else " †"
+    if cell.holds == "no":
+        return f"| {type_} | {routes} | **no**{mark} | {cell.lost} | |"
+    back = cell.back or "by its schema"
+    return "| " + " | ".join((type_, routes, _text(cell.file) + mark, _text(cell.lost), _text(back))) + " |"
+
+
+def _text(words: str) -> str:
+    return words.replace("|", "\\|").replace("<", "&lt;")
