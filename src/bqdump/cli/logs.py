@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -17,7 +17,7 @@ LABELS = "logging.googleapis.com/labels"
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line. `labels` are on every line; a record's `table` is added to them."""
+    """One JSON object a line, with `labels`; a record's `table` is one more label, `progress` stands beside them."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         super().__init__()
@@ -28,12 +28,14 @@ class JsonLines(logging.Formatter):
         labels = self._labels
         if table := getattr(record, "table", None):
             labels = labels | {"table": str(table)}
-        line = {
+        line: dict[str, object] = {
             "severity": record.levelname,
             "message": record.getMessage(),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             LABELS: labels,
         }
+        if progress := getattr(record, "progress", None):
+            line["progress"] = progress
         if record.exc_info:
             line["stack_trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -50,10 +52,34 @@ class PlainLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def set_up(labels: Mapping[str, str], stream: TextIO, *, level: int = logging.INFO) -> None:
-    """Send bqdump's log lines to the stream."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(PlainLines() if stream.isatty() else JsonLines(labels))
+class Beside(logging.Handler):
+    """Hands readable lines to what draws on the terminal. That a table is done is in the picture already."""
+
+    def __init__(self, print_line: Callable[[str], None]) -> None:
+        super().__init__()
+        self._print = print_line
+        self.setFormatter(PlainLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record."""
+        if record.levelno > logging.INFO or not hasattr(record, "table"):
+            self._print(self.format(record))
+
+
+def set_up(
+    labels: Mapping[str, str],
+    stream: TextIO,
+    *,
+    level: int = logging.INFO,
+    print_line: Callable[[str], None] | None = None,
+) -> None:
+    """Send bqdump's log lines to the stream, or to what draws on the terminal."""
+    handler: logging.Handler
+    if print_line:
+        handler = Beside(print_line)
+    else:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(PlainLines() if stream.isatty() else JsonLines(labels))
     logger = logging.getLogger("bqdump")
     logger.handlers[:] = [handler]
     logger.setLevel(level)

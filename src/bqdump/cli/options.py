@@ -37,6 +37,11 @@ def settings_options(command: Command) -> Command:
     )(command)
 
 
+def quiet_option(command: Command) -> Command:
+    """Give a command --quiet, which arrives as `quiet`."""
+    return click.option("--quiet", "-q", is_flag=True, help="Tell of warnings and errors only.")(command)
+
+
 def load_settings(
     options: Mapping[str, Any], required: Sequence[str] = REQUIRED, environ: Mapping[str, str] = os.environ
 ) -> Settings:

@@ -87,10 +87,12 @@ class Owner(msgspec.Struct, frozen=True):
     task: int
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """Who works on a unit."""
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who works on a unit, and for those who look on: a table of so many bytes, as planned."""
 
     owner: Owner
+    table: str = ""
+    bytes: int = 0
 
 
 class Receipt(msgspec.Struct, frozen=True):

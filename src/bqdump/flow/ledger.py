@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bqdump.core.codec import decode
 from bqdump.core.documents import Claim, Failure, Owner, Plan, Receipt
 from bqdump.core.layout import RunLayout, unit_of
+from bqdump.core.progress import Looked, Started
 from bqdump.ports import ObjectStore
 
 
@@ -34,8 +35,27 @@ class Ledger(NamedTuple):
 class Held(NamedTuple):
     """A claim as it is stored."""
 
-    owner: Owner
+    claim: Claim
     generation: int
+
+    @property
+    def owner(self) -> Owner:
+        """Who holds it."""
+        return self.claim.owner
+
+
+def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
+    """The picture that ledger and claims give. A failure counts in the execution that holds the claim."""
+    started = {
+        unit: Started(unit, held.claim.table, held.claim.bytes, held.owner.task) for unit, held in claims.items()
+    }
+    failures = {
+        unit: failure
+        for unit in ledger.failures
+        if unit not in ledger.receipts
+        and (failure := ledger.last_failure(unit, claims[unit].owner.execution if unit in claims else None))
+    }
+    return Looked(started, ledger.receipts, failures)
 
 
 async def read_ledger(store: ObjectStore, layout: RunLayout) -> Ledger:
@@ -56,5 +76,5 @@ async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:
     claims = {}
     async for notes in store.notes(layout.claims):
         for note in notes:
-            claims[unit_of(note.name)] = Held(decode(note.data, Claim, note.name).owner, note.generation)
+            claims[unit_of(note.name)] = Held(decode(note.data, Claim, note.name), note.generation)
     return claims

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Failure, Owner, Plan, Totals
 from bqdump.core.errors import ConflictError, UnitsFailedError
+from bqdump.core.progress import Entered
 from bqdump.flow.ledger import Ledger, read_ledger
 from bqdump.flow.planning import obtain_plan, read_latest
 from bqdump.flow.publish import has_manifest, publish
@@ -34,6 +35,7 @@ async def run(task: Task) -> Outcome:
     Raises UnitsFailedError when units have failed and a partial export is not allowed, and what the steps raise.
     """
     plan = await obtain_plan(task)
+    task.tell(plan)
     if await has_report(task):
         log.info("run %s is published already: nothing to do", plan.run)
         return Outcome("published", plan, None, ())
@@ -55,6 +57,7 @@ async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]
     if not await _becomes_publisher(task):
         log.info("another task of this execution is publishing run %s", plan.run)
         return Outcome("elsewhere", plan, None, tuple(failed))
+    task.tell(Entered("publishing"))
     before, _ = await read_latest(task.store, task.settings)
     published = await publish(task, plan, ledger)
     if published.result == "published":

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents import Owner
 from bqdump.core.layout import RunLayout
+from bqdump.core.progress import Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.ports import ObjectStore, Warehouse
 
@@ -15,7 +16,7 @@ JOBS_IN_FLIGHT = 40_000
 
 
 class Task(NamedTuple):
-    """One task of a run: `owner.task` of `tasks`."""
+    """One task of a run: `owner.task` of `tasks`. `tell` hears what happens, as it happens."""
 
     store: ObjectStore
     warehouse: Warehouse
@@ -23,6 +24,7 @@ class Task(NamedTuple):
     run: str
     owner: Owner
     tasks: int
+    tell: Listener = nobody
 
     @property
     def layout(self) -> RunLayout:

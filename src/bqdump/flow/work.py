@@ -12,9 +12,10 @@ from bqdump.core.documents import Claim, Failure, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
 from bqdump.core.layout import unit_id
 from bqdump.core.plan import read_units
+from bqdump.core.progress import Started
 from bqdump.core.sizes import counted
 from bqdump.flow.extract import extract_unit
-from bqdump.flow.ledger import Held, Ledger, read_claims, read_ledger
+from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 
@@ -107,6 +108,7 @@ async def work(task: Task, plan: Plan) -> None:
 
     async def do(todo: Todo) -> None:
         hold = slots.hold()
+        task.tell(Started(todo.unit.id, todo.unit.table, todo.unit.bytes, task.owner.task))
         try:
             await _finish_unit(task, plan, watch, todo, hold.started)
         except QuotaError as error:
@@ -139,6 +141,7 @@ def _first(group: BaseExceptionGroup[BqdumpError]) -> BqdumpError:
 
 async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
     outcome = await extract_unit(task, plan, watch, todo.unit, todo.first_attempt, started)
+    task.tell(outcome)
     labels = {"table": outcome.table}
     if isinstance(outcome, Receipt):
         name = task.layout.receipt(outcome.unit)
@@ -162,7 +165,6 @@ def _bounded(outcome: Receipt | Failure) -> Receipt | Failure:
 
 async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
     """Units that this task has claimed, one for each free slot: own share first, then what others left."""
-    claim = encode(Claim(task.owner))
     own = [share for share in range(len(plan.shares)) if share % task.tasks == task.owner.task]
     mine = set(own)
     others = [share for share in range(len(plan.shares)) if share not in mine]
@@ -181,7 +183,7 @@ async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
                 if todo.unit.id in taken:
                     continue
                 await slots.acquire()
-                if todo.replaces is not None and not await _claim(task, claim, todo):
+                if todo.replaces is not None and not await _claim(task, todo):
                     slots.release()
                     lost, again = lost + 1, True
                     if picture is UNTOUCHED or lost >= STALE_AFTER:
@@ -195,7 +197,8 @@ async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
                 picture = None
 
 
-async def _claim(task: Task, claim: bytes, todo: Todo) -> bool:
+async def _claim(task: Task, todo: Todo) -> bool:
+    claim = encode(Claim(task.owner, todo.unit.table, todo.unit.bytes))
     try:
         await task.store.write_note(task.layout.claim(todo.unit.id), claim, todo.replaces)
     except ConflictError:
@@ -205,7 +208,9 @@ async def _claim(task: Task, claim: bytes, todo: Todo) -> bool:
 
 async def _look(task: Task) -> Picture:
     claims = await read_claims(task.store, task.layout)
-    return Picture(await read_ledger(task.store, task.layout), claims)
+    ledger = await read_ledger(task.store, task.layout)
+    task.tell(looked(ledger, claims))
+    return Picture(ledger, claims)
 
 
 async def _open(task: Task, plan: Plan, picture: Picture, shares: list[int], helping: bool) -> AsyncIterator[Todo]:

@@ -1,0 +1,94 @@
+"""What bars look like on a terminal. Imported only where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bqdump.core.progress import Slow, TaskView, View, clock_text
+from bqdump.core.sizes import counted, size_text
+
+REFRESHES_PER_SECOND = 5
+# Lines beside those of tasks, and one for whoever types.
+OTHER_LINES = 7
+
+
+class Bars:
+    """A picture at the bottom of the terminal, drawn again and again until it is closed; then it is gone."""
+
+    def __init__(self, view: Callable[[], View]) -> None:
+        self._view = view
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._live = Live(self, console=self.console, refresh_per_second=REFRESHES_PER_SECOND, transient=True)
+        self._live.start()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield picture(self._view(), options.max_width, options.size.height)
+
+    def print(self, line: str) -> None:
+        """Print a line above the picture."""
+        self.console.print(Text(line), soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the picture away. May be called more than once."""
+        self._live.stop()
+
+
+def picture(view: View, width: int, height: int) -> Table:
+    """A run as a few lines of text, none wider than `width`, all together lower than `height`."""
+    lines = Table.grid(padding=(0, 1))
+    lines.add_column(no_wrap=True, width=10, style="bold")
+    lines.add_column(no_wrap=True, overflow="ellipsis", width=max(10, width - 11))
+    bar = Table.grid(padding=(0, 1))
+    bar.add_column(width=max(4, min(40, width - 60)))
+    bar.add_column(no_wrap=True, overflow="ellipsis")
+    bar.add_row(_bar(view), Text(_first(view)))
+    lines.add_row(view.stage, bar)
+    if view.tables:
+        lines.add_row("", _counts(view))
+    for number, slow in enumerate(view.slowest):
+        lines.add_row("" if number else "longest", _slow(slow))
+    shown = view.tasks[: max(1, height - OTHER_LINES)] if len(view.tasks) > 1 else ()
+    for task in shown:
+        lines.add_row(f"task {task.task}", _task(task))
+    if len(shown) < len(view.tasks) > 1:
+        lines.add_row("", f"and {len(view.tasks) - len(shown)} more")
+    return lines
+
+
+def _bar(view: View) -> ProgressBar:
+    return ProgressBar(
+        total=1.0, completed=view.fraction, pulse=not view.tables, complete_style="green", finished_style="green"
+    )
+
+
+def _first(view: View) -> str:
+    if not view.tables:
+        return ""
+    left = f", about {clock_text(view.seconds_left)} left" if view.seconds_left and view.done < view.tables else ""
+    return f"{view.done:,} of {counted(view.tables, 'table')}, {clock_text(view.seconds)}{left}"
+
+
+def _counts(view: View) -> Text:
+    text = Text(f"{view.running:,} running, {view.waiting:,} waiting, ")
+    text.append(f"{view.failed:,} failed", style="bold red" if view.failed else "")
+    text.append(f"; {size_text(view.bytes_done)} of {size_text(view.bytes)}, {size_text(view.rate)}/s")
+    return text
+
+
+def _slow(slow: Slow) -> Text:
+    return Text(f"{clock_text(slow.seconds):>7}  {size_text(slow.bytes):>7}  {slow.table}")
+
+
+def _task(task: TaskView) -> Text:
+    text = Text(f"{counted(task.done, 'table')} done, {task.running:,} running, {size_text(task.bytes)}")
+    if task.attempt:
+        text.append(f", attempt {task.attempt + 1}", style="yellow")
+    if task.state in ("succeeded", "failed"):
+        text.append(f", {task.state}", style="green" if task.state == "succeeded" else "bold red")
+    return text

@@ -1,0 +1,106 @@
+"""Progress for whoever looks on: bars on a terminal, one log line a minute elsewhere, nothing where quiet is wanted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from bqdump.core.progress import Event, Progress, View
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 60.0
+
+
+class Shown(Protocol):
+    """What shows progress."""
+
+    @property
+    def print(self) -> Callable[[str], None] | None:
+        """How a line gets to the terminal meanwhile, None for as always."""
+        ...
+
+    def close(self) -> None:
+        """Show nothing more. May be called more than once."""
+        ...
+
+
+class Follower:
+    """Takes in events, and shows how far things are until it is closed. Both may happen in any thread."""
+
+    def __init__(self, show: Callable[[Callable[[], View]], Shown]) -> None:
+        self._lock = threading.Lock()
+        self._progress = Progress()
+        self.shown = show(self.view)
+
+    def hear(self, event: Event) -> None:
+        """Something has happened now."""
+        with self._lock:
+            self._progress.take(event, time.monotonic())
+
+    def view(self) -> View:
+        """How far things are now."""
+        with self._lock:
+            return self._progress.view(time.monotonic())
+
+
+class Nothing:
+    """Shows nothing."""
+
+    print: None = None
+
+    def __init__(self, view: Callable[[], View]) -> None:
+        pass
+
+    def close(self) -> None:
+        """See Shown."""
+
+
+class LogLines:
+    """A log line a minute, with all numbers for whoever reads them by machine."""
+
+    print: None = None
+
+    def __init__(self, view: Callable[[], View], every: float = EVERY_SECONDS) -> None:
+        self._view, self._every = view, every
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """See Shown."""
+        self._end.set()
+        self._thread.join()
+
+    def _tell(self) -> None:
+        while not self._end.wait(self._every):
+            view = self._view()
+            log.info("progress: %s", view.sentence(), extra={"progress": view.numbers()})
+
+
+def draws() -> bool:
+    """Whether bars can be drawn on standard output."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+@contextmanager
+def following(*, quiet: bool = False, lines: Callable[[Callable[[], View]], Shown] = LogLines) -> Iterator[Follower]:
+    """A follower for as long as the `with` block. lines: what is shown where no bars can be drawn."""
+    if quiet:
+        follower = Follower(Nothing)
+    elif draws():
+        from bqdump.cli.bars import Bars
+
+        follower = Follower(Bars)
+    else:
+        follower = Follower(lines)
+    try:
+        yield follower
+    finally:
+        follower.shown.close()

@@ -1,0 +1,159 @@
+"""From what happens in a run to numbers: literals in, literals out."""
+
+from __future__ import annotations
+
+import pytest
+
+from bqdump.core.documents import Failure, Owner, Plan, Receipt
+from bqdump.core.plan import JOB_WEIGHT
+from bqdump.core.progress import (
+    Entered,
+    Event,
+    Looked,
+    Progress,
+    Slow,
+    Started,
+    TaskState,
+    TaskView,
+    View,
+    clock_text,
+)
+
+GB = 1_000_000_000
+
+
+def plan(tables: int = 4, bytes_: int = 4 * GB) -> Plan:
+    return Plan(
+        run="nightly", tool="0", nonce="n", project="p", dataset="d", location="EU", snapshot=0, mode="replace",
+        settings={}, digest="", units="", shares=(), tables=tables, rows=0, bytes=bytes_, skipped=(), excluded=0,
+    )  # fmt: skip
+
+
+def started(unit: str, size: int = GB, task: int = 0) -> Started:
+    return Started(unit, f"table_{unit}", size, task)
+
+
+def receipt(unit: str, task: int = 0) -> Receipt:
+    return Receipt(unit, f"table_{unit}", "job", 0, 1, 0, 0, 0, task)
+
+
+def failure(unit: str) -> Failure:
+    return Failure(unit, f"table_{unit}", "job", 0, "invalid", "no", Owner("e", 0))
+
+
+def seen(*events: tuple[float, Event], at: float) -> View:
+    progress = Progress()
+    for when, event in events:
+        progress.take(event, when)
+    return progress.view(at)
+
+
+def test_before_there_is_a_plan_nothing_is_known() -> None:
+    view = seen(at=3.0)
+    assert (view.stage, view.tables, view.fraction, view.seconds, view.seconds_left) == ("planning", 0, 0.0, 0.0, None)
+    assert view.sentence() == "planning"
+
+
+def test_counts_bytes_and_time_left_follow_from_what_is_done() -> None:
+    view = seen(
+        (10.0, plan()), (10.0, started("a")), (10.0, started("b")), (10.0, started("c")), (20.0, receipt("a")), at=20.0
+    )
+    assert (view.done, view.running, view.waiting, view.failed) == (1, 2, 1, 0)
+    assert (view.bytes, view.bytes_done, view.seconds, view.rate) == (4 * GB, GB, 10.0, GB / 10)
+    assert view.fraction == pytest.approx(0.25)
+    assert view.seconds_left == pytest.approx(30.0)
+    assert view.sentence() == (
+        "exporting: 1 of 4 tables done, 2 running, 1 GB of 4 GB, 100 MB/s, about 0:30 left"
+    )  # fmt: skip
+
+
+def test_tables_without_bytes_are_work_as_well() -> None:
+    view = seen((0.0, plan(4, 0)), (0.0, started("a", 0)), (2.0, receipt("a")), at=2.0)
+    assert view.seconds_left == pytest.approx(6.0)
+    assert view.fraction == pytest.approx(0.25)
+    assert view.rate == 0
+
+
+def test_nobody_can_tell_the_time_left_before_something_is_done() -> None:
+    assert seen((0.0, plan()), (0.0, started("a")), at=100.0).seconds_left is None
+
+
+def test_failed_tables_are_no_work_any_more() -> None:
+    view = seen(
+        (0.0, plan(3, 3 * GB)),
+        (0.0, started("a")),
+        (0.0, started("b")),
+        (5.0, receipt("a")),
+        (5.0, failure("b")),
+        at=5.0,
+    )
+    assert (view.done, view.running, view.failed, view.waiting) == (1, 0, 1, 1)
+    assert view.seconds_left == pytest.approx(5.0)
+    assert "1 failed" in view.sentence()
+
+
+def test_nothing_is_left_when_every_table_has_ended() -> None:
+    ends = (1.0, receipt("a")), (2.0, failure("b"))
+    view = seen((0.0, plan(2, 2 * GB)), (0.0, started("a")), (0.0, started("b")), *ends, at=2.0)
+    assert (view.fraction, view.seconds_left) == (1.0, 0.0)
+
+
+def test_what_happens_twice_counts_once() -> None:
+    once: list[tuple[float, Event]] = [(0.0, plan()), (0.0, started("a")), (4.0, receipt("a")), (4.0, failure("b"))]
+    assert seen(*once, at=5.0) == seen(*(event for event in once for _ in range(2)), at=5.0)
+
+
+def test_a_table_that_failed_and_is_tried_again_is_running_again() -> None:
+    view = seen((0.0, plan()), (0.0, failure("a")), (1.0, started("a")), at=2.0)
+    assert (view.running, view.failed) == (1, 0)
+    done = seen((0.0, plan()), (0.0, failure("a")), (1.0, receipt("a")), at=2.0)
+    assert (done.done, done.failed) == (1, 0)
+
+
+def test_the_longest_running_come_first_and_not_more_than_three() -> None:
+    view = seen((0.0, plan(9)), *((float(number), started(str(number), number)) for number in range(5)), at=10.0)
+    assert view.slowest == (
+        Slow("table_0", 0, 0, 10.0), Slow("table_1", 1, 0, 9.0), Slow("table_2", 2, 0, 8.0)
+    )  # fmt: skip
+
+
+def test_a_look_around_shows_what_others_do_and_have_done() -> None:
+    look = Looked({unit: started(unit, task=3) for unit in "abc"}, {"a": receipt("a", 3)}, {"b": failure("b")})
+    view = seen((0.0, plan()), (0.0, look), at=1.0)
+    assert (view.done, view.running, view.failed, view.bytes_done) == (1, 1, 1, GB)
+    assert view.tasks == (TaskView(3, 1, 1, GB, 0, ""),)
+
+
+def test_what_was_done_before_one_looked_says_nothing_about_the_rate() -> None:
+    first = Looked({unit: started(unit) for unit in "ab"}, {"a": receipt("a")}, {})
+    second = Looked({unit: started(unit) for unit in "abc"}, {"a": receipt("a"), "b": receipt("b")}, {})
+    early = seen((100.0, plan()), (100.0, first), at=105.0)
+    assert (early.done, early.rate, early.seconds_left) == (1, 0.0, None)
+    later = seen((100.0, plan()), (100.0, first), (110.0, second), at=110.0)
+    assert later.rate == GB / 10
+    assert later.seconds_left == pytest.approx(20.0)
+
+
+def test_tasks_have_their_processes_and_their_work() -> None:
+    view = seen(
+        (0.0, TaskState(0, 0, "running")), (0.0, TaskState(1, 0, "running")), (0.0, plan()),
+        (0.0, started("a", task=1)),
+        (1.0, receipt("a", 1)), (2.0, TaskState(0, 1, "running")), (3.0, TaskState(1, 0, "succeeded")), at=3.0,
+    )  # fmt: skip
+    assert view.tasks == (TaskView(0, 0, 0, 0, 1, "running"), TaskView(1, 1, 0, GB, 0, "succeeded"))
+
+
+def test_a_log_line_has_every_number() -> None:
+    view = seen((0.0, plan()), (0.0, started("a")), (8.0, receipt("a")), (8.0, Entered("publishing")), at=8.0)
+    assert view.numbers() == {
+        "stage": "publishing", "tables": 4, "done": 1, "running": 0, "waiting": 3, "failed": 0, "bytes": 4 * GB,
+        "bytes_done": GB, "seconds": 8.0, "bytes_per_second": GB // 8,
+        "seconds_left": round(8.0 * 3 * (GB + JOB_WEIGHT) / (GB + JOB_WEIGHT), 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (7.4, "0:07"), (59.6, "1:00"), (3723, "1:02:03"), (-1, "0:00")]
+)
+def test_durations_read_as_clocks_do(seconds: float, text: str) -> None:
+    assert clock_text(seconds) == text

@@ -1,0 +1,138 @@
+"""What one sees of a run while it goes: bars on a terminal, log lines elsewhere, nothing where quiet is wanted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from bqdump.cli.progress import LogLines, following
+from bqdump.core.progress import Event, Looked, Started
+from bqdump.flow.run import run
+from integration.stage import COMMAND, Stage, records
+from integration.terminal import Session, on_terminal
+
+TERMINAL = {"TERM": "xterm-256color"}
+
+
+def run_on_terminal(stage: Stage, *arguments: str, **env: str) -> Session:
+    return on_terminal([*COMMAND, *arguments], {**stage.variables, **TERMINAL, **env}, cwd=stage.folder)
+
+
+def some_tables(stage: Stage) -> None:
+    for name in ("apples", "pears", "plums"):
+        stage.table(name)
+    stage.stack.jobs(run_seconds=0.5)
+
+
+def test_a_terminal_shows_bars_and_keeps_none_of_them(stage: Stage) -> None:
+    some_tables(stage)
+    session = run_on_terminal(stage, "--run-id", "one")
+    assert session.code == 0
+    for shown in ("planning", "exporting", "publishing", "0 of 3 tables", "3 running", "longest", "━"):
+        assert shown in session.raw
+    assert session.coloured
+    assert session.cursor_shown
+    assert [line[9:].partition(" as of ")[0].split(",")[0] for line in session.screen] == [
+        f"gs://{stage.bucket} keeps deleted objects for 7 days (soft delete): they are billed", "planned 3 tables",
+        "published run one", "done: 3 tables in 3 files",
+    ]  # fmt: skip
+
+
+def test_errors_stay_on_the_screen(stage: Stage) -> None:
+    some_tables(stage)
+    stage.stack.jobs(faults=[{"at": "run", "table": "^pears@", "reason": "invalid", "message": "Cannot read it"}])
+    session = run_on_terminal(stage, "--run-id", "one")
+    assert session.code == 3
+    assert "1 failed" in session.raw
+    assert any("error: pears: failed for good: invalid: Cannot read it" in line for line in session.screen)
+    assert any("1 of 3 tables failed, nothing was published" in line for line in session.screen)
+    assert session.cursor_shown
+
+
+def test_without_colour_there_are_bars_and_no_colours(stage: Stage) -> None:
+    some_tables(stage)
+    session = run_on_terminal(stage, NO_COLOR="1")
+    assert session.code == 0
+    assert "0 of 3 tables" in session.raw
+    assert not session.coloured
+
+
+def test_a_dumb_terminal_gets_lines(stage: Stage) -> None:
+    some_tables(stage)
+    session = run_on_terminal(stage, TERM="dumb")
+    assert session.code == 0
+    assert "\x1b" not in session.raw
+    assert any("plums: exported in 1 file" in line for line in session.screen)
+
+
+def test_quiet_is_quiet(stage: Stage) -> None:
+    some_tables(stage)
+    session = run_on_terminal(stage, "--quiet")
+    assert (session.code, session.raw) == (0, "")
+    assert stage.execute("-q", execution="two").text == ""
+    assert stage.latest().run == "two"
+
+
+def test_ctrl_c_gives_the_terminal_back(stage: Stage) -> None:
+    some_tables(stage)
+    stage.stack.jobs(run_seconds=60.0)
+
+    def interrupt(process: subprocess.Popen[bytes], written: str) -> None:
+        if "planning" in written and process.poll() is None:
+            os.kill(process.pid, signal.SIGINT)
+
+    session = on_terminal([*COMMAND], {**stage.variables, **TERMINAL}, cwd=stage.folder, answer=interrupt)
+    assert session.code == 130
+    assert session.cursor_shown
+    assert "stopped by SIGINT" in session.screen[-1]
+
+
+def test_nothing_of_it_is_to_be_seen_where_no_terminal_is(stage: Stage) -> None:
+    some_tables(stage)
+    code = "import sys\nfrom bqdump.cli.main import start\nstart(['run'])\nprint('rich' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=stage.folder, env=stage.variables
+    )
+    *lines, rich = done.stdout.splitlines()
+    assert rich == "False"
+    assert "\x1b" not in done.stdout
+    assert [line["message"].split()[0] for line in records("\n".join(lines))][-1] == "done:"
+
+
+def test_without_a_terminal_a_line_a_minute_has_all_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bqdump")
+    told = threading.Event()
+
+    class Told(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            told.set()
+            return True
+
+    caplog.handler.addFilter(Told())
+    with following(lines=lambda view: LogLines(view, every=0.01)) as follower:
+        follower.hear(Looked({"a": Started("a", "orders", 7, 0)}, {}, {}))
+        assert told.wait(10)
+    line = caplog.records[-1]
+    assert line.getMessage() == "progress: planning"
+    assert line.__dict__["progress"]["running"] == 1
+
+
+def test_a_run_tells_what_happens_as_it_happens(stage: Stage) -> None:
+    some_tables(stage)
+    stage.stack.jobs(run_seconds=0.0)
+    told: list[Event] = []
+
+    async def work(task: object) -> None:
+        await run(task(0)._replace(tell=told.append))  # type: ignore[operator]
+
+    stage.perform(work, execution="one")
+    kinds = [type(event).__name__ for event in told]
+    assert kinds[0] == "Plan"
+    assert kinds.count("Started") == kinds.count("Receipt") == 3
+    assert kinds[-1] == "Entered"
