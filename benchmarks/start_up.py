@@ -1,40 +1,98 @@
-"""How long a task takes from its start to its first request: bqdump against the imports of the naive script.
+"""How long a task takes from its start to its first request: bqdump against the naive script.
 
-Run: python benchmarks/start_up.py [rounds]. Both interpreters run in turn, so that both meet the same machine.
+Run: python -m benchmarks.start_up [rounds]. Each is a fresh process in an environment that holds what the image holds,
+with bytecode. Its first request goes to a socket of this process, which notes the time and ends it. All commands run
+in turn, so that all meet the same machine.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import NamedTuple
 
-# Where Google Cloud Logging is installed the naive script imports that too, which would only add to its time.
-NAIVE = "from google.cloud import bigquery, storage"
-BQDUMP = """
-from bqdump.cli.wiring import import_lean
-import_lean()
-import bqdump.cli.run, bqdump.adapters.bigquery, bqdump.adapters.gcs, bqdump.adapters.retry, bqdump.adapters.limits
-"""
+ROOT = Path(__file__).parent.parent
+# The script logs to Cloud Logging by Google's client; its start is measured with and without that.
+LOGGING = "google-cloud-logging==3.17.0"
+NAIVE = ROOT / "benchmarks/naive_task.py"
 
 
-def cpu_seconds(code: str) -> float:
-    """CPU seconds of a fresh interpreter that runs the code."""
-    before = os.times()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    after = os.times()
-    return (after.children_user + after.children_system) - (before.children_user + before.children_system)
+class Started(NamedTuple):
+    """Seconds from the start of a process to its first request: by the clock, and of processor time."""
+
+    wall: float
+    cpu: float
+
+
+def make_environment(folder: Path) -> Path:
+    """A Python with the packages of the image, the script's logging client, and bqdump; returns its interpreter."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin/python"
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), "--compile-bytecode"]
+    subprocess.run([*install, "--require-hashes", "--no-deps", "-r", ROOT / "requirements/runtime.txt"], check=True)
+    subprocess.run([*install, LOGGING], check=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    shutil.copytree(ROOT / "src/bqdump", packages / "bqdump", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([python, "-m", "compileall", "-q", packages / "bqdump"], check=True)
+    return python
+
+
+def to_first_request(command: list[str | Path], listener: socket.socket) -> Started:
+    """Start a command and end it when its first request arrives."""
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    environ = os.environ | {
+        "STORAGE_EMULATOR_HOST": address, "BIGQUERY_EMULATOR_HOST": address, "PROJECT_ID": "p-1",
+        "SOURCE_DATASET": "d", "DESTINATION_BUCKET": "bbb", "CLOUD_RUN_EXECUTION": "e", "CLOUD_RUN_TASK_INDEX": "0",
+        "CLOUD_RUN_TASK_COUNT": "1",
+    }  # fmt: skip
+    started = time.monotonic()
+    child = subprocess.Popen(command, env=environ, cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL)
+    connection, _ = listener.accept()
+    connection.recv(1)
+    wall = time.monotonic() - started
+    child.send_signal(signal.SIGKILL)
+    _, _, used = os.wait4(child.pid, 0)
+    child.returncode = 0
+    connection.close()
+    return Started(wall, used.ru_utime + used.ru_stime)
 
 
 def main() -> None:
-    """Print both medians as a ratio."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 11
-    cpu_seconds(NAIVE)
-    cpu_seconds(BQDUMP)
-    pairs = [(cpu_seconds(NAIVE), cpu_seconds(BQDUMP)) for _ in range(rounds)]
-    naive, ours = statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
-    print(f"naive imports {naive:.2f} s CPU, bqdump {ours:.2f} s CPU: {ours / naive:.2f} of the naive script")
+    """Print medians, and bqdump's as ratios to the others."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+        python = make_environment(Path(folder))
+        commands: dict[str, list[str | Path]] = {
+            "naive script": [
+                python,
+                "-c",
+                f"import google.cloud.logging, runpy; runpy.run_path({str(NAIVE)!r}, run_name='__main__')",
+            ],
+            "without its logging": [python, NAIVE],
+            "bqdump run": [python, "-m", "bqdump", "run"],
+        }
+        measured: dict[str, list[Started]] = {name: [] for name in commands}
+        for number in range(rounds + 1):
+            for name, command in commands.items():
+                started = to_first_request(command, listener)
+                if number:
+                    measured[name].append(started)
+    ours = measured["bqdump run"]
+    print(f"{'':20}  wall s  cpu s  bqdump: wall  cpu")
+    for name, all_ in measured.items():
+        wall, cpu = (statistics.median(getattr(one, kind) for one in all_) for kind in ("wall", "cpu"))
+        ratios = [statistics.median(getattr(a, kind) / getattr(b, kind) for a, b in zip(ours, all_, strict=True))
+                  for kind in ("wall", "cpu")]  # fmt: skip
+        print(f"{name:20}  {wall:6.3f} {cpu:6.3f}        {ratios[0]:5.2f} {ratios[1]:5.2f}")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from bqdump.adapters.lean_imports import UNUSED
 from bqdump.cli.main import start
-from bqdump.cli.wiring import UNUSED
 
 
 class Called(NamedTuple):

@@ -21,7 +21,8 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
-from bqdump.cli.wiring import UNUSED, open_services
+from bqdump.adapters.lean_imports import UNUSED
+from bqdump.cli.wiring import open_services
 from bqdump.core.codec import decode
 from bqdump.core.documents import Latest, Manifest, Owner, Plan
 from bqdump.core.settings import Settings, resolve

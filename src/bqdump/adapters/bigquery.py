@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 from google.api_core.exceptions import NotFound
-from google.cloud import bigquery
 
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
+from bqdump.adapters.lean_imports import Later
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
 from bqdump.core.formats import FORMATS
 from bqdump.core.settings import milliseconds_of
 from bqdump.ports import ExtractRequest, Job, JobError
 
+bigquery: Any = Later("google.cloud.bigquery")
 PAGE = 1000
 VIEWER = "It takes roles/bigquery.dataViewer on the dataset."
 STATES: dict[str, Literal["pending", "running", "done"]] = {"PENDING": "pending", "RUNNING": "running", "DONE": "done"}
@@ -31,11 +32,18 @@ class BigQueryWarehouse:
     def __init__(self, job_project: str) -> None:
         granted = credentials("BIGQUERY_EMULATOR_HOST")
         options = {"api_endpoint": host} if (host := os.environ.get("BIGQUERY_EMULATOR_HOST")) else None
-        self._client = bigquery.Client(
-            project=job_project, credentials=granted, _http=session(granted), client_options=options
-        )
+        connection = session(granted)
         self._project = job_project
         self._threads = Threads("bigquery")
+        # Importing the client takes a while, in which the first requests go to the bucket.
+        self._opening = self._threads.start(
+            lambda: bigquery.Client(project=job_project, credentials=granted, _http=connection, client_options=options)
+        )
+
+    @property
+    def _client(self) -> Any:
+        """Google's client, for the threads: they wait for it."""
+        return self._opening.result()
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
@@ -108,12 +116,15 @@ class BigQueryWarehouse:
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
         """See Warehouse."""
-        pages = iter(
-            self._client.list_jobs(
+
+        def begin() -> Iterator[Any]:
+            listing = self._client.list_jobs(
                 project=self._project, min_creation_time=datetime.fromtimestamp(since / 1000, UTC), page_size=PAGE,
                 retry=None, timeout=TIMEOUT,
-            ).pages
-        )  # fmt: skip
+            )  # fmt: skip
+            return iter(listing.pages)
+
+        pages = await self._threads.call(begin)
 
         def following() -> list[Job] | None:
             with translated("list the jobs of", f"project {self._project}", USER):
@@ -126,7 +137,8 @@ class BigQueryWarehouse:
     async def close(self) -> None:
         """See Warehouse."""
         self._threads.close()
-        self._client.close()
+        if not self._opening.cancelled():
+            self._client.close()
 
     def _extract(self, request: ExtractRequest) -> Job:
         format_ = FORMATS[request.format]

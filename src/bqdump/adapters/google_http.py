@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import google.auth
@@ -13,6 +13,7 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 
+from bqdump.adapters.lean_imports import load_rare
 from bqdump.core.errors import DeniedError
 
 Result = TypeVar("Result")
@@ -34,6 +35,9 @@ def credentials(emulator_variable: str) -> Credentials:
             "find credentials for", "Google Cloud", "there are none in this environment",
             "Run: gcloud auth application-default login",
         ) from None  # fmt: skip
+    if type(found).__module__ != "google.auth.compute_engine.credentials":
+        # Theirs come from the metadata server; all others may have to sign something, and from any thread.
+        load_rare()
     return found
 
 
@@ -55,6 +59,10 @@ class Threads:
     async def call(self, function: Callable[[], Result]) -> Result:
         """The function's result; its exceptions pass through."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def start(self, function: Callable[[], Result]) -> Future[Result]:
+        """Start it now, for whoever asks for its result."""
+        return self._pool.submit(function)
 
     def close(self) -> None:
         """Start nothing more, and wait for nothing."""

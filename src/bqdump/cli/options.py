@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,6 +59,8 @@ def read_config(file: str | None) -> dict[str, Any]:
     path = Path(file or CONFIG)
     if not file and not path.exists():
         return {}
+    import tomllib
+
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)

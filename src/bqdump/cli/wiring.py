@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bqdump import services
+from bqdump.adapters.lean_imports import import_lean
 from bqdump.core.settings import Settings
 from bqdump.ports import ObjectStore
 from bqdump.services import Services
 
-# Google's clients import these when they can, and an export needs none of them.
-UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc")
-
 Answer = TypeVar("Answer")
-
-
-def import_lean() -> None:
-    """Keep Google's clients from importing optional packages in this process: half of a task's start-up time."""
-    modules: dict[str, Any] = sys.modules
-    for name in UNUSED:
-        modules.setdefault(name, None)
 
 
 def open_store(settings: Settings) -> ObjectStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import heapq
 import re
 from collections.abc import Iterable, Sequence
@@ -42,6 +41,8 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
     names = [item.name for item in listing]
     for pattern in settings.include:
         if not any(select(names, (pattern,), ())):
+            import difflib
+
             close = difflib.get_close_matches(pattern, names, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else "bqdump plan without --include shows all tables."
             raise UsageError(PLAN, f"include {pattern!r}", f"no table of {settings.dataset} matches", hint)

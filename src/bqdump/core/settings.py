@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -280,6 +279,8 @@ def resolve(
     Raises UsageError, naming the setting and the place it came from.
     """
     if unknown := [key for key in toml if key not in BY_NAME]:
+        import difflib
+
         close = difflib.get_close_matches(unknown[0], BY_NAME, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
         raise UsageError(READ, toml_name, f"unknown setting {unknown[0]!r}", hint)

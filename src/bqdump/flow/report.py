@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from bqdump.core.changes import compare
 from bqdump.core.codec import decode
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import BqdumpError, ConflictError
@@ -24,6 +23,10 @@ async def has_report(task: Task) -> bool:
 
 async def store_report(task: Task, before: Latest | None) -> None:
     """Write report.html. The export is published already: what goes wrong here is told and changes nothing."""
+    # Imported at the end of a run, by the one task that gets here.
+    from bqdump.core.changes import compare
+    from bqdump.core.report import render_report
+
     try:
         manifest = await _manifest(task, task.layout.manifest)
         changes = None

@@ -1,0 +1,67 @@
+"""What of Google's clients is not imported, or not yet: most of the time in which a task starts.
+
+Nothing here is needed for correctness; without it the same packages are imported, all and at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+# Google's clients import these when they can, and an export needs none of them.
+UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc")
+# They import these always, and an export needs them in rare cases: keys of service accounts, errors of gRPC.
+RARE = (
+    "google.auth.crypt",
+    "google.auth.iam",
+    "google.auth.jwt",
+    "google.protobuf.duration_pb2",
+    "google.protobuf.timestamp_pb2",
+    "google.rpc.error_details_pb2",
+)
+
+
+class Later:
+    """A module that is imported when something of it is asked for, by whichever thread asks first."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+class _Rare:
+    """Finds the modules of RARE so that they run when something of them is asked for."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module's specification, None for every other module."""
+        if fullname not in RARE:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec and spec.loader:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
+
+
+def import_lean() -> None:
+    """Import from now on in this process only what an export needs."""
+    modules: dict[str, Any] = sys.modules
+    for name in UNUSED:
+        modules.setdefault(name, None)
+    if not any(isinstance(finder, _Rare) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Rare())
+
+
+def load_rare() -> None:
+    """Run what has been put off: before threads share it, for a module that is put off is not safe for threads."""
+    for name in RARE:
+        if (module := sys.modules.get(name)) is not None:
+            _ = module.__doc__
