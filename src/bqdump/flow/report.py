@@ -8,7 +8,6 @@ from bqdump.core.codec import decode
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.flow.task import Task
-from bqdump.pages.report import render_report
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ async def store_report(task: Task, before: Latest | None) -> None:
     """Write report.html. The export is published already: what goes wrong here is told and changes nothing."""
     # Imported at the end of a run, by the one task that gets here.
     from bqdump.core.changes import compare
-    from bqdump.core.report import render_report
+    from bqdump.pages.report import render_report
 
     try:
         manifest = await _manifest(task, task.layout.manifest)
