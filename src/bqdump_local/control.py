@@ -29,7 +29,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     `operation` and `path` are regular expressions that must be found in the operation's name and in the decoded path
     and query. Of the requests that match, the share `probability` is hit, at most `times` of them. A hit waits for
     `seconds`, and answers with `status`: an HTTP status, or "reset" to close the connection without an answer. With
-    `after`, the request is carried out first. A rule without `status` only waits.
+    `after`, the request is carried out first. A rule without `status` only waits. With `rows`, a stream that reads
+    rows (`bigquery.storage.readRows`) breaks after so many of them.
     """
 
     operation: str = ""
@@ -39,6 +40,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     times: int | None = None
     seconds: float = 0.0
     after: bool = False
+    rows: int = 0
 
     def matches(self, operation: str, target: str) -> bool:
         """Whether a request is one of this rule's."""
@@ -65,12 +67,13 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class Verdict:
     """What is to happen to one request."""
 
     seconds: float = 0.0
     status: int | str | None = None
     after: bool = False
+    rows: int = 0
 
 
 @dataclass(slots=True)
@@ -105,6 +108,11 @@ class Control:
             scope[BATCH_ENTRY] = self._batched
             await self._serve(scope, receive, send, self._counts.requests)
 
+    def meet(self, operation: str, target: str) -> Verdict:
+        """Count a request that comes another way than over HTTP, and say what is to happen to it."""
+        self._counts.requests[operation] += 1
+        return self._judge(operation, target)
+
     async def _batched(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call inside a batch."""
         await self._serve(scope, receive, send, self._counts.batched)
@@ -129,7 +137,7 @@ class Control:
             # Inside a batch there is no connection of its own to close.
             await _answer(send, 503 if verdict.status == "reset" else int(verdict.status))
 
-    def _judge(self, operation: str, target: str) -> _Verdict:
+    def _judge(self, operation: str, target: str) -> Verdict:
         seconds = 0.0
         for rule in self._faults.rules:
             if rule.times == 0 or not rule.matches(operation, target):
@@ -141,8 +149,8 @@ class Control:
             seconds += rule.seconds
             if rule.status is not None:
                 self._counts.injected[operation] += 1
-                return _Verdict(seconds, rule.status, rule.after)
-        return _Verdict(seconds)
+                return Verdict(seconds, rule.status, rule.after, rule.rows)
+        return Verdict(seconds)
 
     async def _local(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]

@@ -1,6 +1,7 @@
 """One stand-in as a process: `python -m bqdump_local.serve storage|bigquery …`.
 
-It prints its address as its first line, and ends when its standard input does: nothing outlives who started it.
+Its first line is its address (BigQuery: that of the Storage Read API follows after a space). It ends when its standard
+input does: nothing outlives who started it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import threading
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from bqdump_local.control import Control, bigquery_operation, storage_operation
 
@@ -25,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bqdump_local.serve")
     parser.add_argument("service", choices=("storage", "bigquery"))
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--read-port", type=int, default=0, help="bigquery: port of the Storage Read API")
     parser.add_argument("--root", type=Path, help="storage: folder of the buckets (default: a temporary one)")
     parser.add_argument("--persist", action="store_true", help="storage: keep metadata beside the files")
     parser.add_argument("--storage", help="bigquery: address of the storage server")
@@ -32,20 +33,25 @@ def main() -> None:
     parser.add_argument("--detached", action="store_true", help="live on when standard input ends")
     arguments = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
+    app, addresses = _app(arguments), [f"http://127.0.0.1:{listener.getsockname()[1]}"]
+    if arguments.service == "bigquery":
+        # It serves as long as somebody holds it.
+        _reads, address = _serve_reads(app, arguments.read_port)
+        addresses.append(address)
     config = uvicorn.Config(
-        _app(arguments), log_level="warning", access_log=False, loop="auto", http="httptools", ws="none",
+        app, log_level="warning", access_log=False, loop="auto", http="httptools", ws="none",
         timeout_graceful_shutdown=2, timeout_keep_alive=120,
     )  # fmt: skip
     server = uvicorn.Server(config)
     if not arguments.detached:
         threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
-    sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
+    sys.stdout.write(" ".join(addresses) + "\n")
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         server.run(sockets=[listener])
 
 
-def _app(arguments: argparse.Namespace) -> ASGIApp:
+def _app(arguments: argparse.Namespace) -> Control:
     if arguments.service == "storage":
         from bqdump_local.storage.app import create_app as storage_app
 
@@ -55,6 +61,13 @@ def _app(arguments: argparse.Namespace) -> ASGIApp:
 
     app = bigquery_app(storage=arguments.storage, data_dir=arguments.data_dir)
     return Control(app, service="bigquery", name=bigquery_operation)
+
+
+def _serve_reads(app: Control, port: int) -> tuple[object, str]:
+    """Serve the Storage Read API beside the application: the server and its address."""
+    from bqdump_local.bigquery.storage_read.server import serve
+
+    return serve(app.app.state.catalog, app.meet, port)  # type: ignore[attr-defined]
 
 
 def _end_with_input(server: uvicorn.Server) -> None:

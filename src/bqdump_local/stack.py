@@ -23,10 +23,15 @@ class Stack(NamedTuple):
     storage: str
     bigquery: str
     pids: tuple[int, ...] = ()
+    storage_read: str = ""
 
     def variables(self) -> dict[str, str]:
         """The environment that leads Google's clients to the stack."""
-        return {"STORAGE_EMULATOR_HOST": self.storage, "BIGQUERY_EMULATOR_HOST": self.bigquery}
+        return {
+            "STORAGE_EMULATOR_HOST": self.storage,
+            "BIGQUERY_EMULATOR_HOST": self.bigquery,
+            "BIGQUERY_STORAGE_GRPC_ENDPOINT": self.storage_read,
+        }
 
     def jobs(self, **settings: Any) -> None:
         """Change how the BigQuery stand-in's jobs behave: delays, file sizes, faults."""
@@ -70,7 +75,8 @@ def start(
             ["bigquery", "--port", str(ports[1]), "--storage", address, *_path("--data-dir", data_dir)], detached_log
         )
         processes.append(bigquery)
-        return Stack(address, _address(bigquery), tuple(process.pid for process in processes)), processes
+        tables, _, reads = _address(bigquery).partition(" ")
+        return Stack(address, tables, tuple(process.pid for process in processes), reads), processes
     except BaseException:
         stop(processes)
         raise

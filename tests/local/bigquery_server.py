@@ -1,9 +1,9 @@
-"""Both stand-ins for tests: real applications under uvicorn in threads, and official clients on them."""
+"""Both stand-ins for tests: real servers in threads, and official clients on them."""
 
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
 from bqdump_local.bigquery import create_app
+from bqdump_local.bigquery.storage_read.server import serve
+from bqdump_local.control import Control, bigquery_operation
 from bqdump_local.storage.app import create_app as storage_app
 from local.storage_server import serving, storage_client
 
@@ -26,11 +28,12 @@ PROJECT = "proj"
 
 @dataclass
 class World:
-    """A BigQuery and a Cloud Storage server with a client on each."""
+    """A BigQuery and a Cloud Storage server with a client on each; `reads`: address of the Storage Read API."""
 
     address: str
     client: bigquery.Client
     storage: storage.Client
+    reads: str
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def dataset(self, location: str = "US") -> str:
@@ -105,12 +108,18 @@ def finish(job: Any) -> Any:
 @contextmanager
 def serve_world(data_dir: Path | None = None) -> Iterator[World]:
     """Start both servers on free ports; they stop with the context."""
-    with serving(storage_app()) as objects, serving(create_app(storage=objects, data_dir=data_dir)) as address:
+    with ExitStack() as stack:
+        objects = stack.enter_context(serving(storage_app()))
+        tables = create_app(storage=objects, data_dir=data_dir)
+        control = Control(tables, service="bigquery", name=bigquery_operation)
+        address = stack.enter_context(serving(control))
+        server, reads = serve(tables.state.catalog, control.meet)
+        stack.callback(lambda: server.stop(None).wait())
         anonymous: Any = AnonymousCredentials
         client = bigquery.Client(
             project=PROJECT, credentials=anonymous(), client_options=ClientOptions(api_endpoint=address)
         )
-        world = World(address, client, storage_client(objects))
+        world = World(address, client, storage_client(objects), reads)
         try:
             yield world
         finally:

@@ -167,6 +167,7 @@ def test_faults_can_be_read_and_removed(http: Http) -> None:
         "times": None,
         "seconds": 0.0,
         "after": False,
+        "rows": 0,
     }
     assert http.call("GET", "/_local/faults").json() == {"rules": [rule], "seed": 4}
     assert http.call("DELETE", "/_local/faults").json() == {"rules": [], "seed": 0}

@@ -26,7 +26,8 @@ def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSetti
     """A BigQuery server.
 
     `storage` is the base URL of the Cloud Storage server that jobs write to and read from. Without
-    `data_dir` everything lives in memory; with it, datasets and tables outlive the process.
+    `data_dir` everything lives in memory; with it, datasets and tables outlive the process. The application's
+    `state.catalog` is what `storage_read.server` serves.
     """
     settings = settings or JobSettings()
     warehouse = Warehouse(data_dir)
@@ -43,7 +44,9 @@ def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSetti
         *UploadRoutes(service).endpoints(),
     ]
     handlers = {404: _unknown, 405: _unknown}
-    return Starlette(routes=[to_route(e) for e in endpoints], lifespan=lifespan, exception_handlers=handlers)
+    app = Starlette(routes=[to_route(e) for e in endpoints], lifespan=lifespan, exception_handlers=handlers)
+    app.state.catalog = service.catalog
+    return app
 
 
 async def _unknown(request: Request, _: Exception) -> Response:

@@ -37,6 +37,8 @@ class JobSettings:
     max_running: int = 50
     shard_bytes: int = 1_000_000_000
     empty_table_files: int = 1
+    read_stream_bytes: int = 64_000_000
+    read_batch_bytes: int = 1_000_000
     clock_offset_seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)

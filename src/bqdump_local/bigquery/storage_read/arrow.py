@@ -1,0 +1,157 @@
+"""Rows as the Storage Read API delivers them: Arrow types, and IPC messages of one schema or one record batch.
+
+Types: https://cloud.google.com/bigquery/docs/reference/storage#arrow_schema_details. Assumed for want of documentation:
+a NUMERIC or BIGNUMERIC with parameters has these in Arrow too.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+import arro3.compute
+import arro3.io
+from arro3.core import Array, DataType, RecordBatch, RecordBatchReader, Schema
+from arro3.core import Field as ArrowField
+
+from bqdump_local.bigquery.types import Field, literal, quote, shape
+
+EXTENSION = "ARROW:extension:name"
+EXTENSIONS = {
+    "DATETIME": {EXTENSION: "google:sqlType:datetime"},
+    "GEOGRAPHY": {EXTENSION: "google:sqlType:geography", "ARROW:extension:metadata": '{"encoding": "WKT"}'},
+    "JSON": {EXTENSION: "google:sqlType:json"},
+}
+SCALARS = {
+    "STRING": DataType.utf8(),
+    "BYTES": DataType.binary(),
+    "INTEGER": DataType.int64(),
+    "FLOAT": DataType.float64(),
+    "BOOLEAN": DataType.bool(),
+    "TIMESTAMP": DataType.timestamp("us", tz="UTC"),
+    "DATE": DataType.date32(),
+    "TIME": DataType.time64("us"),
+    "DATETIME": DataType.timestamp("us"),
+    "GEOGRAPHY": DataType.utf8(),
+    "JSON": DataType.utf8(),
+    "INTERVAL": DataType.month_day_nano_interval(),
+}
+FRACTION = r"\.(\d+)$"
+# https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+def arrow_schema(fields: Sequence[Field]) -> Schema:
+    """The schema of these columns."""
+    return Schema([_field(field) for field in fields])
+
+
+def _field(field: Field) -> ArrowField:
+    required = field.mode == "REQUIRED"
+    return ArrowField(field.name, _type(field), nullable=not required, metadata=_extension(field))
+
+
+def _extension(field: Field) -> dict[str, str]:
+    return {} if field.mode == "REPEATED" else EXTENSIONS.get(field.type, {})
+
+
+def _type(field: Field) -> DataType:
+    if field.mode == "REPEATED":
+        element = field.element
+        return DataType.list(ArrowField("item", _type(element), nullable=True, metadata=_extension(element)))
+    match field.type:
+        case "RECORD":
+            return DataType.struct([_field(member) for member in field.fields])
+        case "NUMERIC":
+            return DataType.decimal128(field.precision or 38, (field.scale or 0) if field.precision else 9)
+        case "BIGNUMERIC":
+            return DataType.decimal256(field.precision or 76, (field.scale or 0) if field.precision else 38)
+        case "RANGE":
+            end = SCALARS[field.range_of or "DATE"]
+            return DataType.struct([ArrowField("start", end, nullable=True), ArrowField("end", end, nullable=True)])
+        case _:
+            return SCALARS[field.type]
+
+
+def read_columns(fields: Sequence[Field]) -> str:
+    """The select list whose values `batches` can bring into the types of `arrow_schema`."""
+    parts = []
+    for field in fields:
+        ref = quote(field.name)
+        whole = f"coalesce({ref}, [])" if field.mode == "REPEATED" else ref
+        parts.append(f"{shape(field, whole, _leaf)} AS {ref}")
+    return ", ".join(parts)
+
+
+def _leaf(field: Field, ref: str) -> str:
+    match field.type:
+        case "NUMERIC":
+            return f"({ref})::DECIMAL({field.precision},{field.scale or 0})" if field.precision else ref
+        case "JSON":
+            return f"({ref})::VARCHAR"
+        case "INTERVAL":
+            return _interval(ref)
+        case "RANGE":
+            kind = {"DATE": "DATE", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMPTZ"}[field.range_of or "DATE"]
+            start, end = (
+                f"TRY_CAST(regexp_extract({ref}, {literal(pattern)}, 1) AS {kind})"
+                for pattern in (r"^\[([^,]*),", r",\s*([^)]*)\)$")
+            )
+            return f'CASE WHEN {ref} IS NULL THEN NULL ELSE struct_pack(start := {start}, "end" := {end}) END'
+        case _:
+            return ref
+
+
+def _interval(ref: str) -> str:
+    """From BigQuery's text, such as `1-2 3 4:5:6.789` (each of the three parts with a sign of its own)."""
+
+    def number(pattern: str) -> str:
+        return f"coalesce(TRY_CAST(regexp_extract({ref}, {literal(pattern)}, 1) AS BIGINT), 0)"
+
+    def sign(pattern: str) -> str:
+        return f"(CASE WHEN regexp_matches({ref}, {literal(pattern)}) THEN -1 ELSE 1 END)"
+
+    years, months = number(r"^-?(\d+)-"), number(r"^-?\d+-(\d+)")
+    days = number(r"^\S+ (-?\d+)")
+    hours, minutes, seconds = number(r" -?(\d+):\d+:"), number(r":(\d+):"), number(r":\d+:(\d+)")
+    fraction = f"regexp_extract({ref}, {literal(FRACTION)}, 1)"
+    micros = f"coalesce(TRY_CAST(rpad({fraction}, 6, '0') AS BIGINT), 0)"
+    clock = f"(3600 * {hours} + 60 * {minutes} + {seconds}) * 1000000 + {micros}"
+    parts = (
+        f"to_months(({sign('^-')} * (12 * {years} + {months}))::INTEGER)",
+        f"to_days(({days})::INTEGER)",
+        f"to_microseconds({sign(' -[0-9]+:')} * ({clock}))",
+    )
+    return f"CASE WHEN {ref} IS NULL THEN NULL ELSE {' + '.join(parts)} END"
+
+
+def batches(reader: object, schema: Schema, rows: int) -> Iterator[RecordBatch]:
+    """The rows of a relation in the types of the schema, at most `rows` a batch."""
+    for whole in RecordBatchReader.from_arrow(reader):  # type: ignore[arg-type]
+        columns: list[Array] = []
+        for number in range(len(schema)):
+            field = schema.field(number)
+            column = whole.column(number)
+            # Equality of nested types passes over the names and metadata of their children.
+            same = column.type == field.type and not DataType.is_nested(field.type)
+            columns.append(column if same else arro3.compute.cast(column, field.type))
+        batch = RecordBatch(columns, schema=schema)
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, min(rows, batch.num_rows - start))
+
+
+def schema_message(schema: Schema) -> bytes:
+    """One IPC message with the schema."""
+    return _stream(RecordBatchReader.from_batches(schema, []), None).removesuffix(END_OF_STREAM)
+
+
+def batch_message(batch: RecordBatch, codec: str | None) -> bytes:
+    """One IPC message with the batch; `codec` compresses its buffers: LZ4 or ZSTD, None leaves them plain."""
+    schema = len(schema_message(batch.schema))
+    return _stream(RecordBatchReader.from_batches(batch.schema, [batch]), codec)[schema:].removesuffix(END_OF_STREAM)
+
+
+def _stream(reader: RecordBatchReader, codec: str | None) -> bytes:
+    out = io.BytesIO()
+    arro3.io.write_ipc_stream(reader, out, compression=codec)  # type: ignore[arg-type]
+    return out.getvalue()

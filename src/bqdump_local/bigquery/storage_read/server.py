@@ -1,0 +1,199 @@
+"""The gRPC service `google.cloud.bigquery.storage.v1.BigQueryRead`."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+
+from bqdump_local.bigquery.errors import BigQueryError, invalid
+
+if TYPE_CHECKING:
+    from bqdump_local.bigquery.catalog import Catalog
+    from bqdump_local.bigquery.storage_read.sessions import Session, Sessions
+    from bqdump_local.control import Verdict
+
+SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
+# Each stream that is being read holds a thread.
+THREADS = 64
+MESSAGE_BYTES = 128 << 20
+Judge = Callable[[str, str], "Verdict"]
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    412: grpc.StatusCode.FAILED_PRECONDITION,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+REASONS = {"failedPrecondition": grpc.StatusCode.FAILED_PRECONDITION}
+
+
+def serve(catalog: Catalog, judge: Judge, port: int = 0) -> tuple[grpc.Server, str]:
+    """Start serving in threads; returns the server and its address, `127.0.0.1:<port>`.
+
+    judge: counts a call by operation and target, and tells what is to go wrong with it.
+    """
+    options = [("grpc.max_send_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
+    server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="read"), options=options)
+    server.add_generic_rpc_handlers((_Handlers(catalog, judge),))
+    taken = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    return server, f"127.0.0.1:{taken}"
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Finds the handler of a call. The messages' types are imported with the first call: that takes its time."""
+
+    def __init__(self, catalog: Catalog, judge: Judge) -> None:
+        self._catalog, self._judge = catalog, judge
+        self._service: Service | None = None
+
+    def service(self, handler_call_details: Any) -> Any:
+        """See grpc.GenericRpcHandler."""
+        service, _, method = handler_call_details.method.strip("/").partition("/")
+        if service != SERVICE:
+            return None
+        if self._service is None:
+            self._service = Service(self._catalog, self._judge)
+        return self._service.handlers.get(method)
+
+
+class Service:
+    """The three calls."""
+
+    def __init__(self, catalog: Catalog, judge: Judge) -> None:
+        from google.cloud.bigquery_storage_v1 import types
+
+        from bqdump_local.bigquery.storage_read.sessions import Sessions
+
+        self._types: Any = types
+        self._settings, self._judge = catalog.settings, judge
+        self._sessions: Sessions = Sessions(catalog)
+        unary, streaming = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+        self.handlers = {
+            name: kind(call, request.deserialize, answer.serialize)
+            for name, kind, call, request, answer in (
+                ("CreateReadSession", unary, self.create, types.CreateReadSessionRequest, types.ReadSession),
+                ("ReadRows", streaming, self.read, types.ReadRowsRequest, types.ReadRowsResponse),
+                ("SplitReadStream", unary, self.split, types.SplitReadStreamRequest, types.SplitReadStreamResponse),
+            )
+        }
+
+    def create(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """CreateReadSession."""
+        try:
+            self._meet("createReadSession", request.read_session.table, context)
+            return self._session(self._sessions.create(self._wanted(request)), request.read_session)
+        except Exception as error:
+            _abort(context, error)
+
+    def read(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        """ReadRows: the schema comes with the first answer."""
+        try:
+            break_after = self._meet("readRows", request.read_stream, context)
+            session, stream = self._sessions.find(request.read_stream)
+            sent, size = 0, self._settings.read_batch_bytes
+            for batch in self._sessions.read(request.read_stream, request.offset, size):
+                if break_after and sent + batch.num_rows > break_after[0]:
+                    batch = batch.slice(0, break_after[0] - sent)
+                if batch.num_rows:
+                    done = request.offset + sent
+                    yield self._response(session, batch, first=not sent, done=done, rows=stream.rows)
+                    sent += batch.num_rows
+                if break_after and sent == break_after[0]:
+                    context.abort(*break_after[1:])
+        except Exception as error:
+            _abort(context, error)
+
+    def split(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """SplitReadStream."""
+        try:
+            self._meet("splitReadStream", request.name, context)
+            parts = self._sessions.split(request.name, request.fraction or 0.5)
+        except Exception as error:
+            _abort(context, error)
+        if parts is None:
+            return self._types.SplitReadStreamResponse()
+        primary, remainder = ({"name": part.name} for part in parts)
+        return self._types.SplitReadStreamResponse(primary_stream=primary, remainder_stream=remainder)
+
+    def _meet(self, operation: str, target: str, context: grpc.ServicerContext) -> tuple[int, Any, str] | None:
+        """Count the call, and let go wrong what is to go wrong now; returns after how many rows it breaks, and how."""
+        verdict = self._judge(f"bigquery.storage.{operation}", target)
+        time.sleep(verdict.seconds)
+        if verdict.status is None:
+            return None
+        reset = verdict.status == "reset"
+        code = grpc.StatusCode.UNAVAILABLE if reset else CODES.get(int(verdict.status), grpc.StatusCode.UNKNOWN)
+        message = "Connection reset by peer" if reset else "Injected fault."
+        if verdict.rows:
+            return verdict.rows, code, message
+        context.abort(code, message)
+        return None
+
+    def _wanted(self, request: Any) -> Any:
+        from bqdump_local.bigquery.storage_read.sessions import Wanted
+
+        session = request.read_session
+        if session.data_format != self._types.DataFormat.ARROW:
+            raise invalid(f"request failed: this stand-in serves ARROW, not {session.data_format.name}")
+        options = session.read_options
+        if options.response_compression_codec or options.sample_percentage:
+            raise invalid("request failed: this stand-in knows neither response compression nor sampling")
+        snapshot = session.table_modifiers.snapshot_time
+        moment = snapshot.timestamp_pb().ToMilliseconds() if snapshot else None
+        codec = {1: "LZ4", 2: "ZSTD"}.get(int(options.arrow_serialization_options.buffer_compression))
+        return Wanted(
+            request.parent, session.table, moment, tuple(options.selected_fields), options.row_restriction,
+            request.max_stream_count, request.preferred_min_stream_count, codec,
+        )  # fmt: skip
+
+    def _session(self, session: Session, asked: Any) -> Any:
+        from bqdump_local.bigquery.storage_read.arrow import schema_message
+
+        return self._types.ReadSession(
+            name=session.name,
+            expire_time=datetime.fromtimestamp(session.expires_ms / 1000, UTC),
+            data_format=self._types.DataFormat.ARROW,
+            arrow_schema={"serialized_schema": schema_message(session.schema)},
+            table=asked.table,
+            table_modifiers=asked.table_modifiers,
+            read_options=asked.read_options,
+            streams=[{"name": stream.name} for stream in session.streams],
+            estimated_total_bytes_scanned=session.bytes,
+            estimated_row_count=session.rows,
+            trace_id=asked.trace_id,
+        )
+
+    def _response(self, session: Session, batch: Any, *, first: bool, done: int, rows: int) -> Any:
+        from bqdump_local.bigquery.storage_read.arrow import batch_message, schema_message
+
+        message = batch_message(batch, session.codec)
+        return self._types.ReadRowsResponse(
+            arrow_record_batch={"serialized_record_batch": message, "row_count": batch.num_rows},
+            arrow_schema={"serialized_schema": schema_message(session.schema)} if first else None,
+            row_count=batch.num_rows,
+            stats={"progress": {"at_response_start": done / rows, "at_response_end": (done + batch.num_rows) / rows}},
+        )
+
+
+def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+    if context.code() is not None:
+        # Aborted already: that is what grpc raises then.
+        raise error
+    if not isinstance(error, BigQueryError):
+        # The client must see what broke here, and must not wait for a retry to help.
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "".join(traceback.format_exception(error)))
+    else:
+        context.abort(REASONS.get(error.reason) or CODES.get(error.status, grpc.StatusCode.UNKNOWN), error.message)
+    raise error

@@ -1,0 +1,217 @@
+"""Read sessions: a table at one moment, cut into streams of consecutive rows."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import duckdb
+from sqlglot import exp
+
+from bqdump_local.bigquery.errors import BigQueryError, invalid, not_found
+from bqdump_local.bigquery.formats import logical_bytes
+from bqdump_local.bigquery.sql import Translation, parse
+from bqdump_local.bigquery.storage_read.arrow import arrow_schema, batches, read_columns
+from bqdump_local.bigquery.tables import PARTITION_TIME, Table, Version
+from bqdump_local.bigquery.types import Field
+
+if TYPE_CHECKING:
+    from arro3.core import RecordBatch, Schema
+
+    from bqdump_local.bigquery.catalog import Catalog
+
+SESSION_MS = 6 * 3600 * 1000
+# https://cloud.google.com/bigquery/docs/reference/storage#create_a_session
+MAX_STREAMS = 1000
+TABLE = re.compile(r"projects/([^/]+)/datasets/([^/]+)/tables/([^/]+)")
+RESTRICTION_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a session is asked for. `snapshot_ms`: None for now."""
+
+    parent: str
+    table: str
+    snapshot_ms: int | None
+    selected: tuple[str, ...]
+    restriction: str
+    max_streams: int
+    min_streams: int
+    codec: str | None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Consecutive rows of a session: `rows` of them from `first` on."""
+
+    name: str
+    first: int
+    rows: int
+
+
+@dataclass
+class Session:
+    """A session: the stored rows that it reads, and the streams of which anybody has been told."""
+
+    name: str
+    expires_ms: int
+    relation: str
+    fields: tuple[Field, ...]
+    schema: Schema
+    codec: str | None
+    rows: int
+    bytes: int
+    streams: list[Stream] = field(default_factory=list)
+
+
+class Sessions:
+    """All sessions of the server."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._streams: dict[str, tuple[Session, Stream]] = {}
+
+    def create(self, wanted: Wanted) -> Session:
+        """A new session. An empty one has no streams, as with BigQuery."""
+        match = TABLE.fullmatch(wanted.table)
+        if match is None:
+            raise invalid(f"request failed: invalid table name {wanted.table!r}")
+        table = self._catalog.table(*match.groups())
+        if table.kind != "TABLE":
+            raise invalid("request failed: non-table entities cannot be read with the storage API")
+        settings = self._catalog.settings
+        now = settings.now_ms()
+        version = table.current if wanted.snapshot_ms is None else table.version_at(wanted.snapshot_ms, now)
+        fields = select(version.fields, wanted.selected)
+        relation, rows, size = self._rows(table, version, wanted.restriction, fields)
+        project = wanted.parent.removeprefix("projects/")
+        name = f"projects/{project}/locations/{table.location.lower()}/sessions/{secrets.token_urlsafe(24)}"
+        session = Session(name, now + SESSION_MS, relation, fields, arrow_schema(fields), wanted.codec, rows, size)
+        count = min(rows, stream_count(size, settings.read_stream_bytes, wanted))
+        with self._lock:
+            self._sessions[name] = session
+            for number in range(count):
+                first, after = rows * number // count, rows * (number + 1) // count
+                self._add(session, first, after - first)
+        return session
+
+    def find(self, name: str) -> tuple[Session, Stream]:
+        """The stream of this name and its session."""
+        found = self._streams.get(name)
+        if found is None:
+            raise not_found("read stream", name)
+        if found[0].expires_ms <= self._catalog.settings.now_ms():
+            raise BigQueryError("failedPrecondition", f"request failed: session expired: {found[0].name}")
+        return found
+
+    def split(self, name: str, fraction: float) -> tuple[Stream, Stream] | None:
+        """The stream's rows in two streams, None where both would not have rows. The stream itself stays."""
+        session, stream = self.find(name)
+        head = int(stream.rows * fraction)
+        if not 0 < head < stream.rows:
+            return None
+        with self._lock:
+            rest = self._add(session, stream.first + head, stream.rows - head)
+            return self._add(session, stream.first, head), rest
+
+    def read(self, name: str, offset: int, batch_bytes: int) -> Iterator[RecordBatch]:
+        """The rows of a stream from this offset on, in batches of about so many bytes."""
+        session, stream = self.find(name)
+        if offset > stream.rows:
+            # What the service answers: https://github.com/goccy/bigquery-emulator/issues/507
+            raise BigQueryError("failedPrecondition", f"request failed: offset {offset} has not been allocated yet")
+        left = stream.rows - offset
+        if not left:
+            return
+        rows = max(1, batch_bytes * session.rows // max(1, session.bytes))
+        query = f"SELECT {read_columns(session.fields)} FROM {session.relation}"
+        with self._catalog.warehouse.cursor() as cursor:
+            yield from batches(cursor.sql(f"{query} LIMIT {left} OFFSET {stream.first + offset}"), session.schema, rows)
+
+    def _add(self, session: Session, first: int, rows: int) -> Stream:
+        stream = Stream(f"{session.name}/streams/{secrets.token_urlsafe(12)}", first, rows)
+        session.streams.append(stream)
+        self._streams[stream.name] = (session, stream)
+        return stream
+
+    def _rows(self, table: Table, version: Version, restriction: str, fields: Sequence[Field]) -> tuple[str, int, int]:
+        """The stored table that the session reads, its number of rows, and their bytes in the chosen columns."""
+        relation = version.name
+        with self._catalog.warehouse.cursor() as cursor:
+            if restriction:
+                relation = self._catalog.warehouse.fresh_name()
+                condition = self._condition(table, restriction)
+                try:
+                    cursor.execute(f"CREATE TABLE {relation} AS SELECT * FROM {version.name} WHERE {condition}")
+                except duckdb.Error as error:
+                    raise _refused(error) from error
+            rows, size = cursor.execute(f"SELECT count(*), {logical_bytes(fields)} FROM {relation}").fetchall()[0]
+        return relation, int(rows), int(size)
+
+    def _condition(self, table: Table, restriction: str) -> str:
+        if len(restriction.encode()) > RESTRICTION_BYTES:
+            raise invalid(
+                "read_session.read_options.row_restriction exceeded maximum allowed length. "
+                f"Maximum bytes allowed: {RESTRICTION_BYTES}"
+            )
+        try:
+            statements = parse(f"SELECT 1 FROM t WHERE {restriction}")
+        except BigQueryError as error:
+            raise invalid(f"request failed: Query error: {error.message}") from error
+        where = statements[0].args.get("where")
+        clauses = {name for name, value in statements[0].args.items() if value} - {"expressions", "from_", "where"}
+        if len(statements) != 1 or where is None or clauses or where.find(exp.Query) is not None:
+            raise invalid("request failed: Query error: the row restriction must be a single expression")
+        translation = Translation(self._catalog, table.project, None, table.location, self._catalog.settings.now_ms())
+        condition = where.this.transform(translation._rewrite)
+        if table.ingestion_time:
+            for column in list(condition.find_all(exp.Column)):
+                if column.name.upper() == "_PARTITIONTIME":
+                    column.replace(exp.column(PARTITION_TIME))
+        return str(condition.sql(dialect="duckdb"))
+
+
+def select(fields: Sequence[Field], selected: Sequence[str]) -> tuple[Field, ...]:
+    """The chosen columns in the order of the table; `a.b` chooses one member of a RECORD."""
+    if not selected:
+        return tuple(fields)
+    inner: dict[str, list[str]] = {}
+    for path in selected:
+        head, _, rest = path.partition(".")
+        inner.setdefault(head.lower(), []).append(rest)
+    known = {item.name.lower() for item in fields}
+    if unknown := [path for path in selected if path.partition(".")[0].lower() not in known]:
+        raise invalid(f"request failed: The following selected fields do not exist in the table schema: {unknown[0]}")
+    chosen = []
+    for item in fields:
+        paths = inner.get(item.name.lower())
+        if paths is None:
+            continue
+        if "" not in paths:
+            item = replace(item, fields=select(item.fields, paths))
+        chosen.append(item)
+    return tuple(chosen)
+
+
+def stream_count(size: int, stream_bytes: int, wanted: Wanted) -> int:
+    """How many streams a session of so many bytes gets, within what was asked for."""
+    if wanted.max_streams < 0 or wanted.min_streams < 0:
+        raise invalid("request failed: the stream counts must not be negative")
+    if wanted.max_streams and wanted.min_streams > wanted.max_streams:
+        raise invalid("request failed: preferred_min_stream_count must not exceed max_stream_count")
+    most = min(wanted.max_streams or MAX_STREAMS, MAX_STREAMS)
+    return min(most, max(wanted.min_streams, -(-size // stream_bytes), 1))
+
+
+def _refused(error: duckdb.Error) -> BigQueryError:
+    first = str(error).partition("\n")[0]
+    if match := re.search(r'Referenced column "([^"]+)"', first):
+        return invalid(f"request failed: Query error: Unrecognized name: {match[1]}")
+    return invalid(f"request failed: Query error: {first}")
