@@ -20,6 +20,7 @@ from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import File, Manifest, Plan, TableEntry, Totals
 from bqdump.core.plan import JOB_WEIGHT, choose, make_plan, read_units, share_out
+from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
 
 TABLES, TASKS = 100_000, 10_000
@@ -58,7 +59,14 @@ def measure_plan() -> dict[str, float]:
     listing = [Listed(table.name, table.kind, 0) for table in described]
     selection = choose(listing, SETTINGS, SNAPSHOT)
     plan, units = make_plan(
-        SETTINGS, "run", "nonce", Dataset("proj", "data", "EU"), SNAPSHOT, selection, described, TASKS
+        SETTINGS,
+        "run",
+        "nonce",
+        Dataset("proj", "data", "EU"),
+        SNAPSHOT,
+        selection,
+        route_tables(SETTINGS, described),
+        TASKS,
     )
     data = encode_indented(plan)
     seconds = time.perf_counter() - before

@@ -135,6 +135,27 @@ class ExtractRequest(NamedTuple):
     labels: dict[str, str]
 
 
+class QueryRequest(NamedTuple):
+    """An EXPORT DATA job: rows of the table or view `table` of `dataset`, to gs:// `uri` with one `*`.
+
+    snapshot: the moment (ms) at which it is read, None for whenever the job runs. select: the same in GoogleSQL,
+    with the texts that it knows as `@name` in `parameters`.
+    """
+
+    job_id: str
+    dataset: Dataset
+    table: str
+    snapshot: int | None
+    select: str
+    uri: str
+    format: str
+    codec: str
+    header: bool
+    delimiter: str
+    labels: dict[str, str]
+    parameters: dict[str, str]
+
+
 class JobError(NamedTuple):
     """Why a job failed: BigQuery's reason (such as backendError) and message."""
 
@@ -143,7 +164,10 @@ class JobError(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A job's state; counts and times are known once it is done. `created` … `ended`: ms since 1970 UTC."""
+    """A job's state; counts and times are known once it is done. `created` … `ended`: ms since 1970 UTC.
+
+    rows: how many were exported, None where BigQuery does not tell (extract jobs, and some listings of jobs).
+    """
 
     id: str
     state: Literal["pending", "running", "done"]
@@ -152,6 +176,7 @@ class Job(NamedTuple):
     created: int
     started: int
     ended: int
+    rows: int | None = None
 
 
 class Warehouse(Protocol):
@@ -175,6 +200,10 @@ class Warehouse(Protocol):
 
     async def extract(self, request: ExtractRequest) -> Job:
         """Start a job. ConflictError when the id is taken: then `job` tells of the one that has it."""
+        ...
+
+    async def query(self, request: QueryRequest) -> Job:
+        """Start an EXPORT DATA job, which is billed. ConflictError as with `extract`."""
         ...
 
     async def job(self, job_id: str, location: str) -> Job:

@@ -17,9 +17,10 @@ from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.limits import PacedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.retry import Patience, RetryingWarehouse
+from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Table
 from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError
-from bqdump.ports import ExtractRequest, Job, JobError, Warehouse
+from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")
@@ -145,6 +146,15 @@ def request(stage: Stage, table: str, snapshot: int, job: str) -> ExtractRequest
                           header=False, delimiter=",", labels={"made": "here"})  # fmt: skip
 
 
+def query(stage: Stage, table: str, snapshot: int | None, job: str) -> QueryRequest:
+    """A query of the whole table to `<job>/part_*.csv`."""
+    return QueryRequest(
+        named(stage, job), stage.dataset, table, snapshot, sql.select(stage.dataset, table, snapshot),
+        f"gs://{stage.bucket}/{job}/part_*.csv", "csv", "none", header=False, delimiter=",", labels={"made": "here"},
+        parameters={},
+    )  # fmt: skip
+
+
 async def finished(warehouse: Warehouse, job: Job) -> tuple[Job, list[str]]:
     """The job once it is done, and the states it went through."""
     states: list[str] = [job.state]
@@ -253,7 +263,7 @@ def test_a_job_goes_forward_to_done_and_tells_its_files(stage: Stage) -> None:
         assert started.id == named(stage, "job_1")
         job, states = await finished(warehouse, started)
         assert states == sorted(states, key=["pending", "running", "done"].index)
-        assert job.error is None
+        assert (job.error, job.rows) == (None, None)
         assert snapshot <= job.created <= job.started <= job.ended
         files = stage.read("job_1/")
         assert job.files == len(files) > 1
@@ -314,6 +324,89 @@ def test_a_table_is_read_as_it_was_at_the_snapshot(stage: Stage) -> None:
             job, _ = await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, job_id)))
             assert job.error is None
             assert lines(stage.read(f"{job_id}/")) == wanted
+
+    on(stage, check)
+
+
+def test_a_query_tells_its_rows_and_files(stage: Stage) -> None:
+    stage.put("orders", stage.many_rows)
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        started = await warehouse.query(query(stage, "orders", snapshot, "query_1"))
+        assert started.id == named(stage, "query_1")
+        job, states = await finished(warehouse, started)
+        assert states == sorted(states, key=["pending", "running", "done"].index)
+        assert job.error is None
+        assert job.rows == len(stage.many_rows)
+        assert snapshot <= job.created <= job.started <= job.ended
+        files = stage.read("query_1/")
+        assert list(files) == [f"query_1/part_{number:012d}.csv" for number in range(job.files)]
+        assert job.files > 1
+        assert lines(files) == sorted(stage.many_rows)
+        listed = {job.id: job for job in await everything(warehouse.jobs(job.created))}
+        assert listed[job.id] == job
+
+    on(stage, check)
+
+
+def test_a_query_that_finds_no_rows_says_so(stage: Stage) -> None:
+    stage.put("empty", [])
+
+    async def check(warehouse: Warehouse) -> None:
+        asked = query(stage, "empty", await next_millisecond(warehouse), "query_empty")
+        job, _ = await finished(warehouse, await warehouse.query(asked))
+        assert (job.error, job.rows) == (None, 0)
+        assert len(stage.read("query_empty/")) == job.files
+        assert lines(stage.read("query_empty/")) == []
+
+    on(stage, check)
+
+
+def test_a_query_reads_a_table_as_it_was_at_its_snapshot_or_as_it_is(stage: Stage) -> None:
+    async def check(warehouse: Warehouse) -> None:
+        stage.put("orders", ["old"])
+        before = await next_millisecond(warehouse)
+        await next_millisecond(warehouse)
+        stage.put("orders", ["new"])
+        await next_millisecond(warehouse)
+        for snapshot, job_id, wanted in ((before, "query_before", ["old"]), (None, "query_now", ["new"])):
+            job, _ = await finished(warehouse, await warehouse.query(query(stage, "orders", snapshot, job_id)))
+            assert job.error is None
+            assert lines(stage.read(f"{job_id}/")) == wanted
+
+    on(stage, check)
+
+
+def test_extracts_and_queries_share_their_ids(stage: Stage) -> None:
+    stage.put("orders", ["a"])
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        first, _ = await finished(warehouse, await warehouse.query(query(stage, "orders", snapshot, "query_twice")))
+        with pytest.raises(ConflictError):
+            await warehouse.query(query(stage, "orders", snapshot, "query_twice"))
+        with pytest.raises(ConflictError):
+            await warehouse.extract(request(stage, "orders", snapshot, "query_twice"))
+        assert await warehouse.job(first.id, "US") == first
+
+    on(stage, check)
+
+
+def test_a_query_of_a_table_that_was_dropped_fails_by_name(stage: Stage) -> None:
+    stage.put("gone", ["a"])
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        stage.drop("gone")
+        said = ""
+        try:
+            job, _ = await finished(warehouse, await warehouse.query(query(stage, "gone", snapshot, "query_gone")))
+            said = f"{job.error}"
+        except NotFoundError as error:
+            said = str(error)
+        assert "gone" in said
+        assert stage.read("query_gone/") == {}
 
     on(stage, check)
 

@@ -32,6 +32,7 @@ from bqdump.core.documents import (
     Unit,
 )
 from bqdump.core.errors import DocumentError
+from bqdump.core.shape import Mask, Shape
 
 # JSON has no lone surrogates.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -45,21 +46,30 @@ def some(strategy: Any) -> Any:
     return st.lists(strategy, max_size=3).map(tuple)
 
 
+MASK = st.builds(Mask, st.sampled_from(["null", "sha256", "constant"]), TEXT, TEXT | st.integers(-9, 9) | st.booleans())
+SHAPE = st.builds(Shape, some(TEXT), st.dictionaries(TEXT, MASK, max_size=2), TEXT)
+MOMENT = st.sampled_from(["snapshot", "job"])
 OWNER = st.builds(Owner, TEXT, COUNT)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, TEXT, TEXT, TEXT, COUNT, TEXT, TEXT, OWNER)
 FILE = st.builds(File, TEXT, COUNT, TEXT, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE))
-TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT)
+TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
 POINTER = st.builds(Pointer, TEXT, COUNT, TEXT)
 ENTRY = st.builds(
     TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=TEXT, jobs=some(TEXT), planned_rows=COUNT,
     planned_bytes=COUNT, created=COUNT, started=COUNT, ended=COUNT, task=COUNT, files=some(FILE), definition=RAW,
+    rows=st.none() | COUNT, moment=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
 )  # fmt: skip
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT),
     Skipped: SKIPPED,
-    Unit: st.builds(Unit, TEXT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW),
+    Unit: st.builds(
+        Unit, TEXT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
+        moment=MOMENT,
+    ),
+    Mask: MASK,
+    Shape: SHAPE,
     Plan: st.builds(
         Plan, run=TEXT, tool=TEXT, nonce=TEXT, project=TEXT, dataset=TEXT, location=TEXT, snapshot=COUNT, mode=MODE,
         settings=SETTINGS, digest=TEXT, units=TEXT, shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)),
@@ -68,7 +78,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Newest: st.builds(Newest, TEXT),
     Owner: OWNER,
     Claim: st.builds(Claim, OWNER),
-    Receipt: st.builds(Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT),
+    Receipt: st.builds(Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, st.none() | COUNT),
     Failure: FAILURE,
     File: FILE,
     TableFiles: FILES,
@@ -95,7 +105,14 @@ def test_every_document_is_tried_here() -> None:
     defined = {
         value for value in vars(documents).values() if isinstance(value, type) and issubclass(value, msgspec.Struct)
     }
-    assert defined == set(STRATEGIES)
+    assert defined | {Mask} == set(STRATEGIES)
+
+
+def test_a_unit_of_an_earlier_release_is_read() -> None:
+    line = b'{"id":"0-0","table":"t","kind":"TABLE","route":"extract","rows":1,"bytes":2,"pattern":"*","definition":{}}'
+    unit = decode(line, Unit, ROOT)
+    assert (unit.moment, unit.shape, unit.format) == ("snapshot", Shape(), "")
+    assert encode(unit) == line
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STRATEGIES if kind is not Share], ids=lambda kind: kind.__name__)

@@ -30,6 +30,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "prefix": ("/a/b/", "a/b/", ["a//b", "../x", "a/./b", "x*", "a[b", "new\nline"]),
     "include": ("a*, b", ("a*", "b"), []),
     "exclude": ("tmp_*,", ("tmp_*",), []),
+    "route": ("query, a_*=extract", ("*=query", "a_*=extract"), ["fast", "a=", "=query", "a=b"]),
     "format": ("NDJSON", "json", ["xls", ""]),
     "compression": ("GZIP", "gzip", []),
     "header": ("off", False, ["maybe", ""]),
@@ -154,6 +155,7 @@ OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T
                   "location": "EU"}  # fmt: skip
 INSIDE_DIGEST = {
     "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
+    "route": ["*=query"],
     "format": "json", "compression": "gzip", "header": False, "delimiter": ";", "path": "{table}_*",
     "labels": {"a": "b"},
     "job_project": "other",

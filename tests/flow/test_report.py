@@ -64,7 +64,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
     assert [link for link in page.links if not link.startswith(("#", "https://console.cloud.google.com/"))] == []
     assert page.seen.count("script") == 1
     assert "Complete." in text
-    assert "extract jobs read tables only" in text
+    assert "read when its job runs, not at the snapshot time" in text
 
 
 def test_a_second_run_shows_what_changed() -> None:

@@ -25,7 +25,7 @@ def test_plan_shows_everything_and_changes_nothing(
         monkeypatch.setenv(name, value)
     for name in ("a", "b", "c"):
         stage.table(name, 5)
-    stage.sql("CREATE VIEW v AS SELECT * FROM a")
+    stage.sql(f"CREATE VIEW v AS SELECT * FROM {stage.dataset}.a")
     stage.upload("foreign.txt")
     before = stage.objects()
     called = call(capsys, "plan", "--json", "--tasks", "2", "--exclude", "c")
@@ -33,16 +33,18 @@ def test_plan_shows_everything_and_changes_nothing(
     shown = json.loads(called.out)
     assert (shown["project"], shown["dataset"], shown["mode"]) == (stage.project, stage.dataset, "replace")
     assert [(table["table"], table["route"], table["rows"]) for table in shown["tables"]] == [
-        ("a", "extract", 5), ("b", "extract", 5)
+        ("a", "extract", 5), ("b", "extract", 5), ("v", "query", 0)
     ]  # fmt: skip
-    assert shown["totals"]["tables"] == 2
+    assert shown["totals"]["tables"] == 3
     assert shown["totals"]["rows"] == 10
     assert shown["totals"]["excluded"] == 1
-    assert [share["units"] for share in shown["shares"]] == [1, 1]
-    assert [item["table"] for item in shown["skipped"]] == ["v"]
+    assert [share["units"] for share in shown["shares"]] == [2, 1]
+    assert shown["tables"][2]["moment"] == "job"
+    assert "a view: extract jobs read tables only" in shown["tables"][2]["why"]
+    assert shown["skipped"] == []
     readable = call(capsys, "plan")
     assert readable.code == 0
-    assert "3 tables, 15 rows" in readable.out
+    assert "4 tables, 15 rows" in readable.out
     assert stage.objects() == before
     assert stage.extracts() == []
 

@@ -28,17 +28,19 @@ def test_three_settings_give_the_layout_of_the_naive_script(stage: Stage) -> Non
 
 def test_the_manifest_is_whole(stage: Stage) -> None:
     stage.table("orders", 4)
-    stage.sql("CREATE VIEW newest AS SELECT * FROM orders")
+    stage.sql(f"CREATE VIEW newest AS SELECT * FROM {stage.dataset}.orders")
     assert stage.execute(execution="nightly-1").codes == [0]
     manifest = stage.manifest()
     assert (manifest.run, manifest.status, manifest.mode) == ("nightly-1", "complete", "replace")
     assert (manifest.project, manifest.dataset, manifest.location) == (stage.project, stage.dataset, "US")
-    (table,) = manifest.tables
-    assert (table.table, table.route, table.planned_rows) == ("orders", "extract", 4)
+    view, table = manifest.tables
+    assert (table.table, table.route, table.planned_rows, table.rows) == ("orders", "extract", 4, None)
+    assert (view.table, view.route, view.rows, view.moment) == ("newest", "query", 4, "job")
+    assert csv_rows(stage.read(view.files[0].name)) == expected_rows("orders", 4)
     assert list(table.jobs) == [job.job for job in stage.extracts()]
     definition = msgspec.json.decode(table.definition)
     assert [column["name"] for column in definition["schema"]["fields"]] == ["id", "name"]
-    assert [(item.table, item.kind) for item in manifest.skipped] == [("newest", "VIEW")]
+    assert manifest.skipped == ()
     assert stage.latest().snapshot == manifest.snapshot == stage.plan("nightly-1").snapshot
     assert stage.staged() == []
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
-from bqdump.ports import BucketInfo, Copy, ExtractRequest, Job, Note, ObjectInfo, Stored
+from bqdump.ports import BucketInfo, Copy, ExtractRequest, Job, Note, ObjectInfo, QueryRequest, Stored
 from simulation.laws import Laws
 from simulation.process import Outside, Process
 from simulation.trace import Trace
@@ -237,14 +237,23 @@ class FaultyWarehouse:
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse. The request for a table that is gone is refused, or becomes a job that fails."""
 
+        return await self._start("extract", request, lambda: self._warehouse.extract(request))
+
+    async def query(self, request: QueryRequest) -> Job:
+        """See Warehouse; as with extract."""
+        return await self._start("query", request, lambda: self._warehouse.query(request))
+
+    async def _start(
+        self, operation: str, request: ExtractRequest | QueryRequest, insert: Callable[[], Awaitable[Job]]
+    ) -> Job:
         async def start() -> Job:
             gone = await self._warehouse.table(request.dataset, request.table) is None
             if gone and self._network.dice.rng.random() < 0.5:
                 raise NotFoundError("start", f"job {request.job_id}", f"Not found: Table {request.table}")
             with Outside():
-                return await self._warehouse.extract(request)
+                return await insert()
 
-        return await self._network.call("extract", request.job_id, start, changes=True)
+        return await self._network.call(operation, request.job_id, start, changes=True)
 
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""

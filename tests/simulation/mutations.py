@@ -18,7 +18,7 @@ from unittest import mock
 from bqdump import flow
 from bqdump.adapters import retry
 from bqdump.core import plan
-from bqdump.flow import clear, collect, count, extract, planning, publish, replace, run, work
+from bqdump.flow import clear, collect, count, jobs, planning, publish, replace, run, work
 
 
 class Mutation(NamedTuple):
@@ -63,8 +63,12 @@ MUTATIONS = (
              "if conflicts and not await _still_mine(task, plan):", "if False:"),
     Mutation("a run is published before every receipt is there", 2, run, "run",
              "if not ledger.settled(plan, task.owner.execution):", "if not ledger.receipts:"),
-    Mutation("a table is read as it is, not as it was at the moment of the run", 2, extract, "_request",
+    Mutation("a table is read as it is, not as it was at the moment of the run", 2, jobs, "_extract",
              "snapshot=plan.snapshot", "snapshot=10**15"),
+    Mutation("a query reads a table as it is, not as it was at the moment of the run", 2, jobs, "_query",
+             'plan.snapshot if unit.moment == "snapshot" else None', "None"),
+    Mutation("a manifest tells other rows than those that were exported", 2, publish, "_entry",
+             "else receipt.rows", "else unit.rows"),
     Mutation("what a failed job has left stays in the export", 4, collect, "collect",
              "collected.surplus.append(info)", "pass"),
     Mutation("a file that is missing is left out of the manifest", 2, collect, "collect",
@@ -79,7 +83,7 @@ MUTATIONS = (
              "if current and current.age > plan.age:", "if False:"),
     Mutation("the claims of another execution bind for ever", 4, work, "_free",
              "else Free(held.generation)", "else None"),
-    Mutation("each task makes job ids of its own", 4, extract, "job_id",
+    Mutation("each task makes job ids of its own", 4, jobs, "job_id",
              "_{attempt}", "_{attempt}{random.randrange(10)}"),
     Mutation("a second planner overwrites the plan", 4, planning, "_make_or_await",
              "encode_indented(plan), 0)", "encode_indented(plan), None)"),

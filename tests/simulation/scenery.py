@@ -34,6 +34,7 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         prefix=prefix,
         path=rng.choice(KEEPING_PATHS if keeps else PATHS),
         concurrency=rng.choice((1, 2, 500)),
+        route=rng.choice(((), (), ("*=query",))),
         allow_partial=rng.random() < 0.1,
         format=rng.choice(("csv", "csv", "avro")),
     )

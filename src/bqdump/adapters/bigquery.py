@@ -13,11 +13,12 @@ from google.api_core.exceptions import NotFound
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
+from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
 from bqdump.core.formats import FORMATS
 from bqdump.core.settings import milliseconds_of
-from bqdump.ports import ExtractRequest, Job, JobError
+from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
 
 bigquery: Any = Later("google.cloud.bigquery")
 PAGE = 1000
@@ -102,6 +103,10 @@ class BigQueryWarehouse:
         """See Warehouse."""
         return await self._threads.call(lambda: self._extract(request))
 
+    async def query(self, request: QueryRequest) -> Job:
+        """See Warehouse."""
+        return await self._threads.call(lambda: self._query(request))
+
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""
 
@@ -159,18 +164,34 @@ class BigQueryWarehouse:
             )  # fmt: skip
         return _job(started)
 
+    def _query(self, request: QueryRequest) -> Job:
+        parameters = [bigquery.ScalarQueryParameter(name, "STRING", text) for name, text in request.parameters.items()]
+        config = bigquery.QueryJobConfig(labels=request.labels, query_parameters=parameters)
+        statement = sql.export(request.select, request.uri, request.format, request.codec, header=request.header,
+                               delimiter=request.delimiter)  # fmt: skip
+        with translated("start the query of", f"table {request.table}", USER):
+            started = self._client.query(
+                statement, job_id=request.job_id, location=request.dataset.location, project=self._project,
+                job_config=config, retry=None, job_retry=None, timeout=TIMEOUT,
+            )  # fmt: skip
+        return _job(started)
+
 
 def _job(job: Any) -> Job:
     error = job.error_result
     counts = getattr(job, "destination_uri_file_counts", None) or ()
+    # The client has no property for these.
+    exported = job._properties.get("statistics", {}).get("query", {}).get("exportDataStatistics", {})
+    rows = exported.get("rowCount")
     return Job(
         id=job.job_id,
         state=STATES.get(job.state, "pending"),
         error=JobError(error.get("reason", "unknown"), error.get("message", "no message")) if error else None,
-        files=sum(map(int, counts)),
+        files=sum(map(int, counts)) or int(exported.get("fileCount", 0)),
         created=_ms(job.created),
         started=_ms(job.started),
         ended=_ms(job.ended),
+        rows=None if rows is None else int(rows),
     )
 
 

@@ -8,11 +8,11 @@ rate when BigQuery complains, and comes back to its share while nothing does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
-from bqdump.ports import ExtractRequest, Job, Warehouse
+from bqdump.ports import ExtractRequest, Job, QueryRequest, Warehouse
 
 # Together below the limit of 100, in whichever second: so many all the time, and so many at once before that.
 PER_SECOND = 88.0
@@ -74,12 +74,11 @@ class PacedWarehouse:
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
-        await self._insert.start()
-        try:
-            return await self._warehouse.extract(request)
-        except UnavailableError:
-            self._insert.slow_down()
-            raise
+        return await self._start(lambda: self._warehouse.extract(request))
+
+    async def query(self, request: QueryRequest) -> Job:
+        """See Warehouse."""
+        return await self._start(lambda: self._warehouse.query(request))
 
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""
@@ -93,3 +92,11 @@ class PacedWarehouse:
     async def close(self) -> None:
         """See Warehouse."""
         await self._warehouse.close()
+
+    async def _start(self, insert: Callable[[], Awaitable[Job]]) -> Job:
+        await self._insert.start()
+        try:
+            return await insert()
+        except UnavailableError:
+            self._insert.slow_down()
+            raise

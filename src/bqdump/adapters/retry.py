@@ -22,6 +22,7 @@ from bqdump.ports import (
     Note,
     ObjectInfo,
     ObjectStore,
+    QueryRequest,
     Stored,
     Warehouse,
 )
@@ -179,7 +180,7 @@ def _name(item: Note | ObjectInfo) -> str:
 
 
 class RetryingWarehouse:
-    """A Warehouse that insists. Repeating an extract is safe: its job id makes the second one a conflict."""
+    """A Warehouse that insists. Repeating a job's request is safe: its id makes the second one a conflict."""
 
     def __init__(self, warehouse: Warehouse, patience: Patience | None = None) -> None:
         self._warehouse, self._patience = warehouse, patience or Patience()
@@ -203,6 +204,10 @@ class RetryingWarehouse:
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.extract(request))
+
+    async def query(self, request: QueryRequest) -> Job:
+        """See Warehouse."""
+        return await insist(self._patience, lambda: self._warehouse.query(request))
 
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""

@@ -15,7 +15,7 @@ from bqdump.core.settings import REQUIRED, SETTINGS, Settings, resolve
 Command = TypeVar("Command", bound=Callable[..., Any])
 CONFIG = "bqdump.toml"
 SWITCHES = ("header", "allow_partial")
-LISTS = ("include", "exclude", "labels")
+LISTS = ("include", "exclude", "route", "labels")
 
 
 def settings_options(command: Command) -> Command:

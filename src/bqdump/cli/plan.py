@@ -64,6 +64,9 @@ def _print(settings: Settings, shown: Planned) -> None:
          for t in shown.tables],
         right=(3, 4, 5, 6),
     )  # fmt: skip
+    if others := [(t.table, t.route, t.why) for t in shown.tables if t.route != "extract"]:
+        sys.stdout.write("\nNot by a free extract job:\n")
+        print_table(("table", "route", "why"), others)
     if shown.skipped:
         sys.stdout.write("\nNot exported:\n")
         print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])

@@ -48,16 +48,15 @@ class _Definition(msgspec.Struct, rename="camel"):
 _DEFINITION = msgspec.json.Decoder(_Definition | None)
 
 
-def no_route(kind: str, definition: msgspec.Raw | None = None) -> str:
+def unknown_kind(kind: str) -> str:
     """Why no route can export an object of this kind; "" when one can."""
-    if kind in KIND_WORDS:
-        return f"{KIND_WORDS[kind]}: extract jobs read tables only"
-    if kind not in EXTRACTABLE:
-        return f"of the unknown kind {kind}"
-    decoded = _DEFINITION.decode(definition) if definition is not None else None
-    if decoded and bytes(decoded.biglake_configuration):
-        return "an Iceberg table: extract jobs cannot read it"
-    return ""
+    return "" if kind in EXTRACTABLE or kind in KIND_WORDS else f"of the unknown kind {kind}"
+
+
+def is_iceberg(definition: msgspec.Raw) -> bool:
+    """Whether a table keeps its rows in Iceberg files of its own bucket."""
+    decoded = _DEFINITION.decode(definition)
+    return bool(decoded and bytes(decoded.biglake_configuration))
 
 
 def select(names: Iterator[str] | list[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[bool]:

@@ -9,7 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from bqdump.core.shape import WHOLE, Shape
+
 FORMAT_VERSION = 1
+
+# When a table is read: at the plan's snapshot time, or when its job runs (views and the like have no past).
+Moment = Literal["snapshot", "job"]
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
@@ -32,7 +37,8 @@ class Skipped(msgspec.Struct, frozen=True):
 class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is exported at once: a table. `rows` and `bytes` are what BigQuery said while planning.
 
-    `pattern` is the final object name with one `*`, below the bucket.
+    `pattern` is the final object name with one `*`, below the bucket. `why` tells why it goes by its route.
+    `format` and `compression` are those of the settings where they are empty.
     """
 
     id: str
@@ -43,6 +49,11 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int
     pattern: str
     definition: msgspec.Raw
+    why: str = ""
+    format: str = ""
+    compression: str = ""
+    shape: Shape = WHOLE
+    moment: Moment = "snapshot"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,8 +106,11 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them."""
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
+
+    rows: how many were exported, where the route tells it.
+    """
 
     unit: str
     table: str
@@ -107,6 +121,7 @@ class Receipt(msgspec.Struct, frozen=True):
     started: int
     ended: int
     task: int
+    rows: int | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -146,6 +161,8 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: what was exported, None where neither the files nor the job tell it. expected_rows: the rows that BigQuery
     had at the snapshot time, where it tells that for certain; the two were compared before publishing.
+    moment: "job" where the table has no past and was read when its job ran, instead of at the snapshot time.
+    `format` and `compression`: of its files.
     """
 
     table: str
@@ -163,16 +180,25 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     definition: msgspec.Raw
     rows: int | None = None
     expected_rows: int | None = None
+    moment: Moment = "snapshot"
+    why: str = ""
+    format: str = ""
+    compression: str = ""
+    shape: Shape = WHOLE
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Sums over a manifest's tables; `bytes` is the size of the files."""
+    """Sums over a manifest's tables; `bytes` is the size of the files.
+
+    rows: exported ones, of those tables only whose route tells them.
+    """
 
     tables: int
     files: int
     bytes: int
     planned_rows: int
     planned_bytes: int
+    rows: int = 0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from bqdump import __version__
-from bqdump.core.catalog import Dataset, Listed, Table, no_route, select
+from bqdump.core.catalog import Dataset, Listed, select, unknown_kind
 from bqdump.core.documents import Plan, Share, Skipped, Unit
 from bqdump.core.errors import UsageError
 from bqdump.core.fidelity import unfit
 from bqdump.core.formats import extension
 from bqdump.core.layout import Layout, unit_id
+from bqdump.core.routes import Routed, Routing
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.template import MAX_OBJECT_NAME_BYTES, shard_name
 from bqdump.core.types import columns
@@ -53,7 +54,7 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
         elif item.created > snapshot:
             reason = f"created after the snapshot time {moment_text(snapshot)}"
             skipped.append(Skipped(item.name, item.kind, reason))
-        elif reason := no_route(item.kind):
+        elif reason := unknown_kind(item.kind):
             skipped.append(Skipped(item.name, item.kind, reason))
         else:
             chosen.append(item)
@@ -81,14 +82,13 @@ def name_problem(table: str) -> str:
     return ""
 
 
-def patterns(settings: Settings, run: str, snapshot: int, names: Iterable[str]) -> list[str]:
+def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Routed]) -> list[str]:
     """The final object name pattern of each table.
 
     Raises UsageError for a table whose name cannot be part of an object name or makes it too long.
     """
     template = settings.template
     fixed = {
-        "ext": extension(settings.format, settings.compression),
         "run": run,
         "project": settings.project,
         "dataset": settings.dataset,
@@ -97,10 +97,11 @@ def patterns(settings: Settings, run: str, snapshot: int, names: Iterable[str]) 
     # A staged name replaces the folders by these characters and can be longer than the final one.
     staging = len(f"{settings.layout.state}runs/{run}/data/00000-00000.000/")
     made = []
-    for name in names:
+    for item in routed:
+        name = item.table.name
         if problem := name_problem(name):
             raise UsageError(PLAN, f"table {name!r}", problem, "Leave it out with --exclude.")
-        pattern = settings.prefix + template.pattern(table=name, **fixed)
+        pattern = settings.prefix + template.pattern(table=name, ext=extension(item.format, item.compression), **fixed)
         final = shard_name(pattern, 0)
         longest = max(len(final.encode()), staging + len(final.rsplit("/", 1)[-1].encode()))
         if longest > MAX_OBJECT_NAME_BYTES:
@@ -110,12 +111,12 @@ def patterns(settings: Settings, run: str, snapshot: int, names: Iterable[str]) 
     return made
 
 
-def refuse_unfit(settings: Settings, tables: Sequence[Table]) -> None:
-    """Raise UsageError when a table has columns that the chosen format cannot hold, naming them all."""
+def refuse_unfit(routed: Sequence[Routed]) -> None:
+    """Raise UsageError when a table has columns that its format cannot hold, naming them all."""
     misfits = [
-        Misfit(table.name, "extract", settings.format, found)
-        for table in tables
-        if (found := unfit(settings.format, "extract", columns(table.definition)))
+        Misfit(item.table.name, item.route, item.format, found)
+        for item in routed
+        if (found := unfit(item.format, item.route, columns(item.table.definition)))
     ]
     refuse(PLAN, misfits)
 
@@ -127,7 +128,7 @@ def make_plan(
     dataset: Dataset,
     snapshot: int,
     selection: Selection,
-    tables: Sequence[Table],
+    routing: Routing,
     tasks: int,
 ) -> tuple[Plan, bytes]:
     """The plan of a run and its units, one JSON line each, share after share.
@@ -135,28 +136,18 @@ def make_plan(
     tasks: for how many tasks shares are made (never more shares than units).
     Raises UsageError for tables that cannot be exported as asked.
     """
-    skipped = list(selection.skipped)
-    exported = []
-    for table in tables:
-        if reason := no_route(table.kind, table.definition):
-            skipped.append(Skipped(table.name, table.kind, reason))
-        else:
-            exported.append(table)
-    refuse_unfit(settings, exported)
-    names = patterns(settings, run, snapshot, (table.name for table in exported))
+    routed = routing.routed
+    refuse_unfit(routed)
+    names = patterns(settings, run, snapshot, routed)
     shares, lines, offset = [], [], 0
-    weights = [table.bytes + JOB_WEIGHT for table in exported]
-    for share, indices in enumerate(share_out(weights, min(tasks, len(exported)))):
+    weights = [item.table.bytes + JOB_WEIGHT for item in routed]
+    for share, indices in enumerate(share_out(weights, min(tasks, len(routed)))):
         start = offset
         for number, index in enumerate(indices):
-            table = exported[index]
-            line = msgspec.json.encode(
-                Unit(unit_id(share, number), table.name, table.kind, "extract", table.rows, table.bytes, names[index],
-                     table.definition)
-            ) + b"\n"  # fmt: skip
+            line = msgspec.json.encode(_unit(settings, unit_id(share, number), routed[index], names[index])) + b"\n"
             lines.append(line)
             offset += len(line)
-        shares.append(Share(start, offset - start, len(indices), sum(exported[index].bytes for index in indices)))
+        shares.append(Share(start, offset - start, len(indices), sum(routed[index].table.bytes for index in indices)))
     plan = Plan(
         run=run,
         tool=__version__,
@@ -170,13 +161,33 @@ def make_plan(
         digest=settings.digest(),
         units=Layout(settings.prefix).run(run).units(nonce),
         shares=tuple(shares),
-        tables=len(exported),
-        rows=sum(table.rows for table in exported),
-        bytes=sum(table.bytes for table in exported),
-        skipped=tuple(skipped),
+        tables=len(routed),
+        rows=sum(item.table.rows for item in routed),
+        bytes=sum(item.table.bytes for item in routed),
+        skipped=(*selection.skipped, *routing.skipped),
         excluded=selection.excluded,
     )
     return plan, b"".join(lines)
+
+
+def _unit(settings: Settings, id_: str, item: Routed, pattern: str) -> Unit:
+    table = item.table
+    usual = (item.format, item.compression) == (settings.format, settings.compression)
+    return Unit(
+        id=id_,
+        table=table.name,
+        kind=table.kind,
+        route=item.route,
+        rows=table.rows,
+        bytes=table.bytes,
+        pattern=pattern,
+        definition=table.definition,
+        why=item.why,
+        format="" if usual else item.format,
+        compression="" if usual else item.compression,
+        shape=item.shape,
+        moment=item.moment,
+    )
 
 
 _UNITS = msgspec.json.Decoder(Unit)

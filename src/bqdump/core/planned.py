@@ -20,6 +20,8 @@ class PlannedTable(msgspec.Struct, frozen=True):
     table: str
     kind: str
     route: str
+    why: str
+    moment: str
     rows: int
     bytes: int
     files: int
@@ -45,10 +47,20 @@ class Planned(msgspec.Struct, frozen=True):
 def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
     """The plan as it is shown, its tables by name."""
     tables = [
-        PlannedTable(unit.table, unit.kind, unit.route, unit.rows, unit.bytes, max(1, -(-unit.bytes // FILE_BYTES)),
-                     int(unit.id.split("-")[0]), unit.pattern)
+        PlannedTable(
+            table=unit.table,
+            kind=unit.kind,
+            route=unit.route,
+            why=unit.why,
+            moment=unit.moment,
+            rows=unit.rows,
+            bytes=unit.bytes,
+            files=max(1, -(-unit.bytes // FILE_BYTES)),
+            share=int(unit.id.split("-")[0]),
+            path=unit.pattern,
+        )
         for unit in sorted(units, key=lambda unit: unit.table)
-    ]  # fmt: skip
+    ]
     return Planned(
         project=plan.project,
         dataset=plan.dataset,

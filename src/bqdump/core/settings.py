@@ -16,6 +16,7 @@ from bqdump.core.layout import Layout
 from bqdump.core.template import DEFAULT, Template, parse_template
 
 READ = "read the settings"
+ROUTES = ("extract", "query", "read")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    route: tuple[str, ...] = ()
     format: str = "csv"
     compression: str = "none"
     header: bool = True
@@ -55,6 +57,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def template(self) -> Template:
         """The path template, parsed."""
         return parse_template(self.path)
+
+    @property
+    def routes(self) -> list[tuple[str, str]]:
+        """Patterns of table names with the route that was asked for; the last that matches counts."""
+        return [(pattern, route) for pattern, _, route in (entry.rpartition("=") for entry in self.route)]
 
     @property
     def snapshot_ms(self) -> int | None:
@@ -127,6 +134,17 @@ def _patterns(value: Any) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
         raise ValueError("a list of patterns is wanted")
     return tuple(item.strip() for item in value if item.strip())
+
+
+def _routes(value: Any) -> tuple[str, ...]:
+    """Entries PATTERN=ROUTE; a route alone is for all tables."""
+    made = []
+    for entry in _patterns(value):
+        pattern, equals, route = entry.rpartition("=")
+        if route not in ("auto", *ROUTES) or (equals and not pattern):
+            raise ValueError(f"auto, {', '.join(ROUTES)} or TABLE=ROUTE is wanted")
+        made.append(f"{pattern or '*'}={route}")
+    return tuple(made)
 
 
 LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
@@ -241,6 +259,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("prefix", "BQDUMP_PREFIX", _prefix, "FOLDER", "Folder in the bucket; an export needs one of its own."),
     Setting("include", "BQDUMP_INCLUDE", _patterns, "PATTERN,…", "Only tables whose names match (* and ? allowed)."),
     Setting("exclude", "BQDUMP_EXCLUDE", _patterns, "PATTERN,…", "No tables whose names match."),
+    Setting("route", "BQDUMP_ROUTE", _routes, "ROUTE,…",
+            "extract, query, read or auto (the default: the cheapest that can do it); TABLE=ROUTE for some tables."),
     Setting("format", "BQDUMP_FORMAT", _format, "NAME", "csv, json (newline-delimited), avro or parquet."),
     Setting("compression", "BQDUMP_COMPRESSION", lambda v: _text(v).lower(), "CODEC",
             "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet), zstd (parquet)."),

@@ -15,6 +15,7 @@ from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Latest, Newest, Owner, Plan
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
 from bqdump.core.plan import choose, make_plan
+from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.sizes import counted
 from bqdump.flow.task import Task
@@ -100,7 +101,8 @@ async def draft_plan(warehouse: Warehouse, settings: Settings, run: str, tasks: 
         raise UsageError(PLAN, f"snapshot_time {settings.snapshot_time}", "it lies in the future")
     selection = choose(await warehouse.tables(dataset), settings, snapshot)
     tables = await describe(warehouse, dataset, selection.chosen)
-    return make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, tables, tasks)
+    routing = route_tables(settings, tables)
+    return make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
 
 
 async def describe(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> list[Table]:

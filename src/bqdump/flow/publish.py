@@ -77,7 +77,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
     units = await all_units(task, plan)
     try:
         collected = await collect(task, plan, units, ledger)
-        await prove(task, plan, units, collected)
+        await prove(task, plan, units, ledger, collected)
     except VerificationError:
         # Files may be missing because the run has ended meanwhile, and whoever ended it has cleared up.
         if ended := await _ended(task, plan):
@@ -204,6 +204,7 @@ def _manifest(
         bytes=sum(file.size for table in tables for file in table.files),
         planned_rows=sum(table.planned_rows for table in tables),
         planned_bytes=sum(table.planned_bytes for table in tables),
+        rows=sum(table.rows or 0 for table in tables),
     )
     return Manifest(
         run=plan.run,
@@ -242,8 +243,13 @@ def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: list[File]) -> Table
         task=receipt.task,
         files=tuple(files),
         definition=unit.definition,
-        rows=sum(known) if len(known) == len(files) else None,
+        rows=sum(known) if len(known) == len(files) else receipt.rows,
         expected_rows=expected_rows(plan, unit),
+        moment=unit.moment,
+        why=unit.why,
+        format=unit.format or plan.settings["format"],
+        compression=unit.compression or plan.settings["compression"],
+        shape=unit.shape,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from bqdump.core.codec import encode
@@ -14,7 +14,7 @@ from bqdump.core.layout import unit_id
 from bqdump.core.plan import read_units
 from bqdump.core.progress import Started
 from bqdump.core.sizes import counted
-from bqdump.flow.extract import extract_unit
+from bqdump.flow.jobs import extract_unit, query_unit
 from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
@@ -25,6 +25,11 @@ log = logging.getLogger(__name__)
 STALE_AFTER = 8
 # Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
 STARTING = 26
+
+
+# Exports one unit: see flow.jobs.by_job for what it is given and what it promises.
+Export = Callable[[Task, Plan, Watch, Unit, int, Callable[[], None]], Awaitable[Receipt | Failure]]
+EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit}
 
 
 class Todo(NamedTuple):
@@ -140,7 +145,8 @@ def _first(group: BaseExceptionGroup[BqdumpError]) -> BqdumpError:
 
 
 async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
-    outcome = await extract_unit(task, plan, watch, todo.unit, todo.first_attempt, started)
+    export = EXPORTS[todo.unit.route]
+    outcome = await export(task, plan, watch, todo.unit, todo.first_attempt, started)
     task.tell(outcome)
     labels = {"table": outcome.table}
     if isinstance(outcome, Receipt):

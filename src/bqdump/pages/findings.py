@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from bqdump.core.changes import TableChange
-from bqdump.core.documents import Failure, Manifest, Skipped
+from bqdump.core.documents import Failure, Manifest, Skipped, TableEntry
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import NOTHING, Cell, Column, badge, code, facts, heading, link, moment, table, visible
 from bqdump.pages.links import job_address
@@ -59,6 +59,19 @@ def skipped_section(skipped: Sequence[Skipped]) -> Markup:
     rows = [(code(item.table), item.kind.lower().replace("_", " "), visible(item.reason)) for item in skipped]
     columns = (Column("object"), Column("kind"), Column("why", css="wide"))
     return heading("Not exported", "skipped", len(rows)) + table("Not exported", columns, rows)
+
+
+def out_of_time_section(entries: Sequence[TableEntry]) -> Markup:
+    """What was exported, but not as it was at the snapshot time."""
+    rows = [
+        (code(one.table), one.kind.lower().replace("_", " "), moment(one.started), visible(one.why))
+        for one in entries if one.moment == "job"
+    ]  # fmt: skip
+    if not rows:
+        return NOTHING
+    title = "Not as of the snapshot time"
+    columns = (Column("object"), Column("kind"), Column("read at"), Column("why", css="wide"))
+    return heading(title, "moments", len(rows)) + table(title, columns, rows)
 
 
 def changes_section(

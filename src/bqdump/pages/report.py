@@ -27,7 +27,14 @@ from bqdump.pages.elements import (
     tiles,
     visible,
 )
-from bqdump.pages.findings import changes_section, failed_section, settings_section, skipped_section, verdict
+from bqdump.pages.findings import (
+    changes_section,
+    failed_section,
+    out_of_time_section,
+    settings_section,
+    skipped_section,
+    verdict,
+)
 from bqdump.pages.gantt import bar, gantt, span
 from bqdump.pages.links import folder_address, job_address
 
@@ -47,6 +54,7 @@ def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = No
         _chart(manifest.tables),
         _tables(manifest),
         failed_section(manifest),
+        out_of_time_section(manifest.tables),
         skipped_section(manifest.skipped),
         changes_section(changes, ROWS),
         settings_section(manifest),
@@ -110,6 +118,7 @@ def _tables(manifest: Manifest) -> Markup:
 
 
 def _row(manifest: Manifest, entry: TableEntry) -> tuple[Cell | Markup | str, ...]:
+    rows = entry.planned_rows if entry.rows is None else entry.rows
     drawn, took, files = bar(entry), entry.ended - entry.created, len(entry.files)
     folder: Markup | str = f"{files:,}"
     if files:
@@ -120,7 +129,7 @@ def _row(manifest: Manifest, entry: TableEntry) -> tuple[Cell | Markup | str, ..
         for job in entry.jobs
     )  # fmt: skip
     return (
-        code(entry.table), number(entry.planned_rows), size(_size(entry)), Cell(folder, files), duration(took),
+        code(entry.table), number(rows), size(_size(entry)), Cell(folder, files), duration(took),
         Cell(_rate(_size(entry), took), _size(entry) / took if took else 0), number(entry.task),
         Markup(" ").join(jobs), ", ".join(drawn.remarks()),
     )  # fmt: skip

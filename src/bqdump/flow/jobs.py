@@ -1,18 +1,24 @@
-"""One unit by the extract route: a server-side job, repeated under a new id while BigQuery says that this may help."""
+"""One unit by a server-side job: the routes `extract` and `query`.
+
+A job that fails is repeated under a new id while BigQuery says that this may help.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import msgspec
+
+from bqdump.core import sql
 from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Failure, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
-from bqdump.ports import ExtractRequest, Job, JobError
+from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +35,39 @@ REFUSALS: dict[type[BqdumpError], str] = {
 }  # fmt: skip
 LONGEST_PAUSE = 32.0
 
+# Starts the job of an attempt; its id is job_id(plan, unit, attempt).
+Start = Callable[[int], Awaitable[Job]]
+
 
 async def extract_unit(
     task: Task, plan: Plan, watch: Watch, unit: Unit, first: int, started: Callable[[], None]
+) -> Receipt | Failure:
+    """Export one unit by an extract job. See by_job."""
+
+    def start(attempt: int) -> Awaitable[Job]:
+        return task.warehouse.extract(_extract(task, plan, unit, attempt))
+
+    return await by_job(task, plan, watch, unit, first, started, start)
+
+
+async def query_unit(
+    task: Task, plan: Plan, watch: Watch, unit: Unit, first: int, started: Callable[[], None]
+) -> Receipt | Failure:
+    """Export one unit by an EXPORT DATA job. See by_job."""
+
+    def start(attempt: int) -> Awaitable[Job]:
+        return task.warehouse.query(_query(task, plan, unit, attempt))
+
+    outcome = await by_job(task, plan, watch, unit, first, started, start)
+    if isinstance(outcome, Receipt) and outcome.rows is None:
+        # A listing of jobs may leave out what an EXPORT DATA job tells of itself.
+        job = await task.warehouse.job(outcome.job, plan.location)
+        outcome = msgspec.structs.replace(outcome, files=job.files, rows=job.rows)
+    return outcome
+
+
+async def by_job(
+    task: Task, plan: Plan, watch: Watch, unit: Unit, first: int, started: Callable[[], None], start: Start
 ) -> Receipt | Failure:
     """Export one unit. `first` is the number of its first attempt; job ids follow from it.
 
@@ -41,10 +77,10 @@ async def extract_unit(
     """
     attempt, tries = first, 0
     while True:
-        job, attached = await _job(task, plan, watch, unit, attempt, started)
+        job, attached = await _job(task, plan, watch, unit, attempt, started, start)
         if job.error is None:
             return Receipt(unit.id, unit.table, job.id, attempt, job.files, job.created, job.started,
-                           job.ended, task.owner.task)  # fmt: skip
+                           job.ended, task.owner.task, job.rows)  # fmt: skip
         reason, message = job.error
         if attached:
             # A job of an earlier try that has failed says nothing about a new one.
@@ -68,35 +104,59 @@ def job_id(plan: Plan, unit: Unit, attempt: int) -> str:
 
 
 async def _job(
-    task: Task, plan: Plan, watch: Watch, unit: Unit, attempt: int, started: Callable[[], None]
+    task: Task, plan: Plan, watch: Watch, unit: Unit, attempt: int, started: Callable[[], None], start: Start
 ) -> tuple[Job, bool]:
     """The finished job of this attempt, and whether it had failed before this task asked for it."""
-    request = _request(task, plan, unit, attempt)
+    name = job_id(plan, unit, attempt)
     try:
-        job = await task.warehouse.extract(request)
+        job = await start(attempt)
     except ConflictError:
-        job = await task.warehouse.job(request.job_id, plan.location)
+        job = await task.warehouse.job(name, plan.location)
         started()
         return await watch.wait(job), job.state == "done" and job.error is not None
     except tuple(REFUSALS) as error:
         reason = next(reason for kind, reason in REFUSALS.items() if isinstance(error, kind))
-        return Job(request.job_id, "done", JobError(reason, error.cause), 0, 0, 0, 0), False
+        return Job(name, "done", JobError(reason, error.cause), 0, 0, 0, 0), False
     started()
     return await watch.wait(job), False
 
 
-def _request(task: Task, plan: Plan, unit: Unit, attempt: int) -> ExtractRequest:
-    settings = task.settings
+def _uri(task: Task, plan: Plan, unit: Unit, attempt: int) -> str:
     name = task.layout.staged(unit.id, attempt, unit.pattern) if plan.mode == "replace" else unit.pattern
+    return f"gs://{task.settings.bucket}/{name}"
+
+
+def _extract(task: Task, plan: Plan, unit: Unit, attempt: int) -> ExtractRequest:
+    settings = task.settings
     return ExtractRequest(
         job_id=job_id(plan, unit, attempt),
         dataset=Dataset(plan.project, plan.dataset, plan.location),
         table=unit.table,
         snapshot=plan.snapshot,
-        uri=f"gs://{settings.bucket}/{name}",
-        format=settings.format,
-        codec=settings.compression,
+        uri=_uri(task, plan, unit, attempt),
+        format=unit.format or settings.format,
+        codec=unit.compression or settings.compression,
         header=settings.header,
         delimiter=settings.delimiter,
         labels=settings.labels,
+    )
+
+
+def _query(task: Task, plan: Plan, unit: Unit, attempt: int) -> QueryRequest:
+    settings = task.settings
+    dataset = Dataset(plan.project, plan.dataset, plan.location)
+    snapshot = plan.snapshot if unit.moment == "snapshot" else None
+    return QueryRequest(
+        job_id=job_id(plan, unit, attempt),
+        dataset=dataset,
+        table=unit.table,
+        snapshot=snapshot,
+        select=sql.select(dataset, unit.table, snapshot),
+        uri=_uri(task, plan, unit, attempt),
+        format=unit.format or settings.format,
+        codec=unit.compression or settings.compression,
+        header=settings.header,
+        delimiter=settings.delimiter,
+        labels=settings.labels,
+        parameters={},
     )

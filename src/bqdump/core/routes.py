@@ -1,0 +1,136 @@
+"""Routes: how a table leaves BigQuery, which route can do what, and which one is taken, with the reason.
+
+extract: a server-side job, free. query: EXPORT DATA, a server-side job that bills the bytes which it reads.
+read: the Storage Read API through this process.
+Sources: https://cloud.google.com/bigquery/docs/exporting-data,
+https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.catalog import KIND_WORDS, Table, is_iceberg, unknown_kind
+from bqdump.core.documents import Moment, Skipped
+from bqdump.core.errors import UsageError
+from bqdump.core.settings import ROUTES, Settings
+from bqdump.core.shape import WHOLE, Shape
+
+PLAN = "plan the export"
+# A view is its query: it has no past of its own, and what lies outside of BigQuery has none there.
+WITHOUT_PAST = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
+AT_JOB_TIME = "read when its job runs, not at the snapshot time"
+
+
+class Wanted(NamedTuple):
+    """What is asked of one table: a route or "auto", its files, and what of it is exported."""
+
+    route: str = "auto"
+    format: str = "csv"
+    compression: str = "none"
+    shape: Shape = WHOLE
+
+
+class Choice(NamedTuple):
+    """A route and why it was taken."""
+
+    route: str
+    why: str
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """A table with its route, its files and what of it is exported.
+
+    moment: whether it is read at the snapshot time or when its job runs.
+    """
+
+    table: Table
+    route: str
+    why: str
+    format: str
+    compression: str
+    shape: Shape = WHOLE
+    moment: Moment = "snapshot"
+
+
+class Routing(msgspec.Struct, frozen=True):
+    """The tables of a dataset that are exported, each by its route, and those that no route can read."""
+
+    routed: tuple[Routed, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def obstacle(route: str, table: Table, wanted: Wanted) -> str:
+    """Why a route cannot do what is asked of this table; "" when it can."""
+    kind = "an Iceberg table" if is_iceberg(table.definition) else KIND_WORDS.get(table.kind, "")
+    if route == "extract":
+        if kind:
+            return f"{kind}: extract jobs read tables only"
+        return f"{wanted.shape.words}: extract jobs read whole tables" if wanted.shape.words else ""
+    if route == "read":
+        return "this release cannot take it"
+    return ""
+
+
+def choose_route(table: Table, wanted: Wanted) -> Choice:
+    """The route that was asked for, else the first that can do it: extract is free, query is billed, read is ours.
+
+    Raises UsageError, naming the table, when the route cannot do it; the hint names those that can.
+    """
+    obstacles = {route: obstacle(route, table, wanted) for route in ROUTES}
+    able = [route for route, reason in obstacles.items() if not reason]
+    if wanted.route != "auto":
+        if reason := obstacles[wanted.route]:
+            raise UsageError(PLAN, f"table {table.name}", f"the {wanted.route} route cannot export it ({reason})",
+                             _hint(table.name, able))  # fmt: skip
+        return Choice(wanted.route, "asked for")
+    if not able:
+        reasons = "; ".join(f"{route}: {reason}" for route, reason in obstacles.items())
+        raise UsageError(PLAN, f"table {table.name}", f"no route can export it as asked ({reasons})",
+                         "Ask for less, or leave it out with --exclude.")  # fmt: skip
+    return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
+
+
+def moment_of(table: Table) -> Moment:
+    """Whether BigQuery can read the table as it was at the snapshot time."""
+    return "job" if table.kind in WITHOUT_PAST else "snapshot"
+
+
+def wanted_of(settings: Settings, table: str) -> Wanted:
+    """What the settings ask of a table: of several `route` entries that match it the last one counts."""
+    routes = [route for pattern, route in settings.routes if fnmatchcase(table, pattern)]
+    return Wanted(routes[-1] if routes else "auto", settings.format, settings.compression)
+
+
+def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
+    """The route of every table.
+
+    Raises UsageError for a route that cannot do its table, and for a `route` entry that matches no table.
+    """
+    names = [table.name for table in tables]
+    for pattern, route in settings.routes:
+        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
+            close = difflib.get_close_matches(pattern, names, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else "bqdump plan shows all tables."
+            raise UsageError(PLAN, f"route {pattern}={route}", "no table that is exported matches", hint)
+    routed, skipped = [], []
+    for table in tables:
+        if reason := unknown_kind(table.kind):
+            skipped.append(Skipped(table.name, table.kind, reason))
+            continue
+        wanted, moment = wanted_of(settings, table.name), moment_of(table)
+        route, why = choose_route(table, wanted)
+        why = f"{why}; {AT_JOB_TIME}" if moment == "job" else why
+        routed.append(Routed(table, route, why, wanted.format, wanted.compression, wanted.shape, moment))
+    return Routing(tuple(routed), tuple(skipped))
+
+
+def _hint(table: str, able: list[str]) -> str:
+    if not able:
+        return "No other route can either: leave it out with --exclude."
+    return f"Use --route '{table}={able[0]}', or leave it out with --exclude."

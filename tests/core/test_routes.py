@@ -1,0 +1,93 @@
+"""Routes: which one a table takes and why, and what a route that cannot do a table says."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqdump.core.catalog import Table
+from bqdump.core.errors import UsageError
+from bqdump.core.routes import Wanted, choose_route, obstacle, route_tables, wanted_of
+from bqdump.core.settings import ROUTES
+from bqdump.core.shape import Mask, Shape
+from core.strategies import settings, table
+
+KINDS = ("TABLE", "SNAPSHOT", "VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
+ICEBERG = Table("ice", "TABLE", 1, 1, msgspec.Raw(b'{"schema":{"fields":[]},"biglakeConfiguration":{"x":"y"}}'))
+SHAPES = {
+    "columns are chosen": Shape(columns=("a",)),
+    "columns are masked": Shape(masks={"a": Mask("null")}),
+    "rows are filtered": Shape(where="x > 1"),
+}
+
+
+def of_kind(kind: str) -> Table:
+    return msgspec.structs.replace(table("t"), kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "SNAPSHOT"])
+def test_a_table_as_it_is_goes_by_a_free_extract_job(kind: str) -> None:
+    assert choose_route(of_kind(kind), Wanted()) == ("extract", "a free extract job can do it")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("VIEW", "a view"), ("MATERIALIZED_VIEW", "a materialized view"), ("EXTERNAL", "an external table")],
+)
+def test_what_only_a_query_can_read_is_queried(kind: str, words: str) -> None:
+    choice = choose_route(of_kind(kind), Wanted())
+    assert choice == ("query", f"{words}: extract jobs read tables only")
+
+
+def test_an_iceberg_table_is_queried_at_its_moment() -> None:
+    (routed,) = route_tables(settings(), [ICEBERG]).routed
+    assert (routed.route, routed.moment) == ("query", "snapshot")
+    assert "an Iceberg table" in routed.why
+
+
+@pytest.mark.parametrize("words", SHAPES)
+def test_a_part_of_a_table_is_queried(words: str) -> None:
+    choice = choose_route(table("t"), Wanted(shape=SHAPES[words]))
+    assert choice == ("query", f"{words}: extract jobs read whole tables")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_no_past_is_told_to_be_read_when_its_job_runs(kind: str) -> None:
+    (routed,) = route_tables(settings(), [of_kind(kind)]).routed
+    has_past = kind in ("TABLE", "SNAPSHOT")
+    assert routed.moment == ("snapshot" if has_past else "job")
+    assert ("not at the snapshot time" in routed.why) != has_past
+
+
+@given(st.sampled_from(KINDS), st.sampled_from(ROUTES), st.sampled_from([Shape(), *SHAPES.values()]))
+def test_a_route_that_is_asked_for_is_taken_or_refused_with_those_that_can(kind: str, route: str, shape: Shape) -> None:
+    asked = of_kind(kind)
+    wanted = Wanted(route, shape=shape)
+    if not (reason := obstacle(route, asked, wanted)):
+        assert choose_route(asked, wanted) == (route, "asked for")
+        return
+    with pytest.raises(UsageError) as caught:
+        choose_route(asked, wanted)
+    said = str(caught.value)
+    assert said.startswith(f"table t: the {route} route cannot export it ({reason}). Use --route 't=")
+    able = said.split("t=")[1].split("'")[0]
+    assert not obstacle(able, asked, wanted)
+
+
+def test_the_last_route_that_matches_counts() -> None:
+    chosen = settings(route=("*=query", "a*=extract", "ab=auto"))
+    assert [wanted_of(chosen, name).route for name in ("x", "aa", "ab")] == ["query", "extract", "auto"]
+
+
+def test_a_route_for_a_table_that_is_not_there_gets_a_guess() -> None:
+    with pytest.raises(UsageError, match=r"^route ordres=query: no table .* matches\. Did you mean 'orders'\?$"):
+        route_tables(settings(route=("ordres=query",)), [table("orders")])
+    route_tables(settings(route=("*=query",)), [])
+
+
+def test_a_kind_that_no_route_can_read_is_skipped_with_its_reason() -> None:
+    routing = route_tables(settings(), [of_kind("MODEL"), table("plain")])
+    assert [(item.table, item.reason) for item in routing.skipped] == [("t", "of the unknown kind MODEL")]
+    assert [item.table.name for item in routing.routed] == ["plain"]
