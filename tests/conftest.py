@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# A loaded machine is slow, and that is no fault of what is tested.
+settings.register_profile("bqdump", deadline=None)
+settings.load_profile("bqdump")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ from itertools import pairwise, product
 import msgspec
 import pytest
 from hypothesis import assume, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bqdump.core.catalog import Dataset, Listed, Table
@@ -60,7 +59,6 @@ def test_every_index_is_dealt_exactly_once_and_always_alike(weights: list[int], 
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=7), st.integers(1, 3))
-@hypothesis_settings(deadline=None)
 def test_no_share_weighs_more_than_four_thirds_of_the_best(weights: list[int], shares: int) -> None:
     def heaviest(choice: tuple[int, ...]) -> int:
         return max(sum(w for w, s in zip(weights, choice, strict=True) if s == share) for share in range(shares))

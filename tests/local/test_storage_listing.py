@@ -119,7 +119,7 @@ def test_senseless_requests_are_refused(http: Http, params: dict[str, str]) -> N
     delimiter=st.sampled_from(["", "/", "b"]),
     size=st.integers(1, 4),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pages_of_any_size_agree_with_the_definition(names: set[str], prefix: str, delimiter: str, size: int) -> None:
     ordered = sorted(names)
     expected = set()
