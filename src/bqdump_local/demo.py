@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bqdump.core.codec import decode
 from bqdump.core.documents import Latest, Manifest
@@ -21,7 +16,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.layout import Layout
 from bqdump.core.sizes import counted, size_text
 from bqdump_local import stack as local_stack
-from bqdump_local.execute import Execution, TaskLine, execute
+from bqdump_local.execute import Execution
 
 PROJECT, DATASET, SOURCE, TARGET = "demo-project", "TEST_DATA", "demo-source", "demo-export"
 # Small files, so that a table of a few megabytes shows what a table of many gigabytes looks like.
@@ -29,11 +24,14 @@ FILE_BYTES = 4_000_000
 MARK = ".bqdump-demo"
 
 
-def run_demo(tasks: int, folder: Path) -> int:
-    """Run the demonstration; returns its exit code. Everything it starts has ended when it returns."""
+def run_demo(tasks: int, folder: Path, run_tasks: Callable[..., Execution], *, quiet: bool) -> int:
+    """Run the demonstration; returns its exit code. Everything it starts has ended when it returns.
+
+    run_tasks: runs and shows so many `tasks` in the environment it is given.
+    """
     # Whoever ends the demonstration ends all that it has started: SIGTERM is taken like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, quiet=quiet)
     started = time.monotonic()
     _make_room(folder)
     console.print(f"Starting a local BigQuery and a local Cloud Storage; buckets are folders in [b]{folder}/[/b]")
@@ -48,11 +46,7 @@ def run_demo(tasks: int, folder: Path) -> int:
         )
         settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
         console.print(f"Exporting with {counted(tasks, 'task')}, as Cloud Run would: [b]bqdump run[/b]")
-        with _progress(console, len(tables)) as advance:
-            execution = asyncio.run(
-                execute([sys.executable, "-m", "bqdump", "run"], tasks=tasks, env=settings | stack.variables(),
-                        on_output=lambda line: _watch(line, advance, console))
-            )  # fmt: skip
+        execution = run_tasks(settings | stack.variables(), tasks=tasks)
     if not execution.ok:
         console.print(f"[red]{counted(execution.failed, 'task')} failed[/red]")
         return 1
@@ -69,37 +63,6 @@ def _make_room(folder: Path) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).write_text("Made by bqdump demo, which may remove this folder.\n")
-
-
-class _progress:  # noqa: N801 (reads as a function)
-    """A bar of tables on a terminal, nothing elsewhere."""
-
-    def __init__(self, console: Console, tables: int) -> None:
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._bar.add_task("tables", total=tables)
-
-    def __enter__(self) -> Callable[[], None]:
-        self._bar.start()
-        return lambda: self._bar.advance(self._bar.task_ids[0])
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-
-def _watch(line: TaskLine, advance: Callable[[], None], console: Console) -> None:
-    """Follow the log lines of the tasks."""
-    try:
-        entry: dict[str, Any] = json.loads(line.text)
-    except json.JSONDecodeError:
-        console.print(f"  task {line.task}: {line.text}", markup=False)
-        return
-    if entry.get("message", "").startswith("planned "):
-        console.print(f"  task {line.task}: {entry['message']}", markup=False)
-    elif ": exported in " in entry["message"]:
-        advance()
-    elif entry["severity"] not in ("DEBUG", "INFO"):
-        console.print(f"  task {line.task}: {entry['message']}", markup=False)
 
 
 def _summarise(console: Console, folder: Path, execution: Execution, seconds: float) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from bqdump.core.progress import TaskState
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -159,6 +161,7 @@ async def execute(
     seed: int | None = None,
     engine: Engine = "cloud-run",
     on_output: Callable[[TaskLine], None] | None = None,
+    on_state: Callable[[TaskState], None] = lambda state: None,
     processes: Processes | None = None,
     grace: float = GRACE_SECONDS,
     cwd: Path | None = None,
@@ -166,8 +169,9 @@ async def execute(
     """Run a command as `tasks` tasks, at most `parallelism` at once, and wait for all of them.
 
     A task whose process ends with anything but 0 is started again, under the same index, up to `max_retries` times;
-    the other tasks run on whatever happens to it. A process that outlives `task_timeout` seconds gets SIGTERM, and
-    SIGKILL `grace` seconds later. Tasks start in the given order, else in one shuffled by the seed, else by index.
+    the other tasks run on whatever happens to it. `on_state` hears of attempts and ends. A process that outlives
+    `task_timeout` seconds gets SIGTERM, and SIGKILL `grace` seconds later. Tasks start in the given order, else in one
+    shuffled by the seed, else by index.
     Cancelling this coroutine ends every process in the same way before it returns.
     """
     if tasks < 1 or (parallelism is not None and parallelism < 1):
@@ -184,9 +188,11 @@ async def execute(
             attempts: list[Attempt] = []
             while len(attempts) <= max_retries and not (attempts and attempts[-1].succeeded):
                 number = len(attempts)
+                on_state(TaskState(index, number, "running"))
                 variables = task_variables(engine, index=index, count=tasks, attempt=number, execution=name, job=job)
                 attempts.append(await runner.attempt(index, number, variables))
             finished[index] = Task(index, tuple(attempts))
+            on_state(TaskState(index, len(attempts) - 1, "succeeded" if finished[index].succeeded else "failed"))
 
     started = time.monotonic()
     slots = [asyncio.create_task(slot()) for _ in range(min(parallelism or tasks, tasks))]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 
+import msgspec
 import pytest
 
 from bqdump.cli.progress import LogLines, following
 from bqdump.core.progress import Event, Looked, Started
+from bqdump.flow.follow import Pace
 from bqdump.flow.run import run
+from integration.command import call
 from integration.stage import COMMAND, Stage, records
 from integration.terminal import Session, on_terminal
 
@@ -136,3 +140,55 @@ def test_a_run_tells_what_happens_as_it_happens(stage: Stage) -> None:
     assert kinds[0] == "Plan"
     assert kinds.count("Started") == kinds.count("Receipt") == 3
     assert kinds[-1] == "Entered"
+
+
+def test_a_terminal_shows_a_line_for_each_task_of_an_execution(stage: Stage) -> None:
+    some_tables(stage)
+    stage.stack.jobs(run_seconds=1.0)
+    (stage.folder / "stack.json").write_bytes(msgspec.json.encode(stage.stack))
+    session = on_terminal(
+        [sys.executable, "-m", "bqdump", "local", "--folder", str(stage.folder), "execute", "--tasks", "3"],
+        {**stage.variables, **TERMINAL}, cwd=stage.folder,
+    )  # fmt: skip
+    assert session.code == 0
+    for shown in ("task 0", "task 1", "task 2", "3 tables", "longest", "succeeded"):
+        assert shown in session.raw
+    assert '"severity"' not in session.raw
+    assert session.screen[-1].startswith("execution bqdump-")
+    assert session.screen[-1].partition(": ")[2].startswith("3 of 3 tasks succeeded")
+    assert any(re.fullmatch(r"task \d: planned 3 tables as of .*, for 3 tasks", line) for line in session.screen)
+    assert not any("━" in line for line in session.screen)
+
+
+def test_watching_tells_of_each_change_and_ends_with_the_run(stage: Stage) -> None:
+    some_tables(stage)
+    stage.execute(execution="one")
+    command = [sys.executable, "-m", "bqdump", "status", "--watch"]
+    env = {"PATH": os.environ["PATH"], **stage.variables}
+    piped = subprocess.run(command, capture_output=True, text=True, check=True, cwd=stage.folder, env=env)
+    assert piped.stdout.splitlines()[0].startswith("run one: published: 3 of 3 tables done")
+    assert "run one: published, the dataset as of" in piped.stdout
+    lines = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, cwd=stage.folder, env=env)
+    assert [msgspec.json.decode(line)["state"] for line in lines.stdout.splitlines()] == ["published"]
+    quiet = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=True, cwd=stage.folder, env=env)
+    assert quiet.stdout == quiet.stderr == ""
+    session = on_terminal(command, {**stage.variables, **TERMINAL}, cwd=stage.folder)
+    assert (session.code, session.cursor_shown) == (0, True)
+    assert session.screen[0].startswith("run one: published, the dataset as of")
+
+
+def test_watching_a_run_that_fails_ends_with_3_and_says_why(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some_tables(stage)
+    stage.stack.jobs(run_seconds=0.0)
+    stage.stack.jobs(faults=[{"at": "run", "table": "^pears@", "reason": "invalid", "message": "Cannot read it"}])
+    assert stage.execute(execution="one").codes == [3]
+    monkeypatch.setattr("bqdump.flow.follow.PACE", Pace(0.01, 0.05))
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    called = call(capsys, "status", "--watch")
+    assert called.code == 3
+    assert "pears: invalid: Cannot read it" in called.out
+    assert "nothing has been published here yet" in called.out
+    assert call(capsys, "status", "--watch", "never").code == 5

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bqdump.cli.execution import run_tasks
 from bqdump.cli.local import needs_local_stack
+from bqdump.cli.logs import readable
+from bqdump.cli.options import quiet_option
+
+if TYPE_CHECKING:
+    from bqdump_local.execute import TaskLine
 
 
 @click.command()
 @click.option("--tasks", type=click.IntRange(1, 100), default=10, show_default=True, help="Task processes.")
+@quiet_option
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=Path("bqdump-demo"),
               show_default=True, help="Where the files go; what an earlier demo left is removed.")  # fmt: skip
-def demo(tasks: int, folder: Path) -> int:
+def demo(tasks: int, folder: Path, quiet: bool) -> int:
     """Start a local stack, make data, export it with several task processes, and stop the stack again.
 
     \b
@@ -24,4 +33,11 @@ def demo(tasks: int, folder: Path) -> int:
     needs_local_stack()
     from bqdump_local.demo import run_demo
 
-    return run_demo(tasks, folder)
+    return run_demo(tasks, folder, partial(run_tasks, (), quiet=quiet, told=_told), quiet=quiet)
+
+
+def _told(line: TaskLine) -> str | None:
+    """Of what the tasks say: the plan, and what is worth a warning."""
+    text = readable(line.text)
+    shown = text if text and text.startswith("planned ") else readable(line.text, quiet=True)
+    return shown and f"  task {line.task}: {shown}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 import click
 
+from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import UNITS_FAILED
+from bqdump.cli.options import quiet_option
 from bqdump.core.errors import UsageError
 
 PROJECT, DATASET, SOURCE, TARGET = "local-project", "TEST_DATA", "source-data", "target-data"
@@ -83,31 +84,26 @@ def seed(folder: Path, project: str, dataset: str, bucket: str, target: str) -> 
 @click.option("--seed", "order", type=int, default=None, help="Start the tasks in this random order.")
 @click.option("--engine", type=click.Choice(["cloud-run", "kubernetes", "gcp-batch", "aws-batch"]),
               default="cloud-run", show_default=True, help="Whose variables the tasks get.")  # fmt: skip
+@quiet_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
-def execute(folder: Path, /, arguments: tuple[str, ...], **options: Any) -> int:
+def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options: Any) -> int:
     """Run `bqdump run ARGUMENTS` as Cloud Run would: as many tasks, with retries, variables and exit codes.
 
     Settings are read from the environment; those that are missing name what `local seed` has made.
     """
     from bqdump_local import state
-    from bqdump_local.execute import TaskLine
-    from bqdump_local.execute import execute as run_tasks
-
-    def show(line: TaskLine) -> None:
-        (sys.stdout if line.stream == "stdout" else sys.stderr).write(f"{line.task}: {line.text}\n")
 
     stack = state.the_stack(folder)
     defaults = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
     given = {name: value for name, value in os.environ.items() if name in defaults or name.startswith("BQDUMP_")}
-    execution = asyncio.run(
-        run_tasks(
-            [sys.executable, "-m", "bqdump", "run", *arguments], tasks=options["tasks"], on_output=show,
-            env=defaults | given | stack.variables(), parallelism=options["parallelism"],
-            max_retries=options["max_retries"], task_timeout=options["task_timeout"], seed=options["order"],
-            engine=options["engine"],
-        )
+    execution = run_tasks(
+        arguments, defaults | given | stack.variables(), quiet=quiet, tasks=options["tasks"],
+        parallelism=options["parallelism"], max_retries=options["max_retries"], task_timeout=options["task_timeout"],
+        seed=options["order"], engine=options["engine"],
     )  # fmt: skip
+    if quiet:
+        return 0 if execution.ok else UNITS_FAILED
     sys.stdout.write(
         f"execution {execution.name}: {execution.succeeded} of {len(execution.tasks)} tasks succeeded "
         f"in {execution.seconds:.1f} s\n"

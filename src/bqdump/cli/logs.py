@@ -52,6 +52,18 @@ class PlainLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+def readable(line: str, *, quiet: bool = False) -> str | None:
+    """A line of JsonLines for people; any other line as it is. None where a picture shows it, or quiet is wanted."""
+    try:
+        record = json.loads(line)
+        severity, message = record["severity"], record["message"]
+    except (ValueError, KeyError, TypeError):
+        return line
+    if severity in ("DEBUG", "INFO"):
+        return None if quiet or "table" in record.get(LABELS, {}) else str(message)
+    return f"{severity.lower()}: {message}"
+
+
 class Beside(logging.Handler):
     """Hands readable lines to what draws on the terminal. That a table is done is in the picture already."""
 

@@ -14,6 +14,17 @@ def print_json(document: Any) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
+def print_json_line(document: Any) -> None:
+    """Print a document as one line of JSON, at once."""
+    say(msgspec.json.encode(document).decode())
+
+
+def say(line: str) -> None:
+    """Print a line, at once also where somebody reads from a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
     """Print rows under a header. `right`: the columns that are numbers."""
     if sys.stdout.isatty():

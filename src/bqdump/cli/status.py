@@ -7,10 +7,14 @@ from typing import Any
 
 import click
 
-from bqdump.cli.options import load_settings, settings_options
-from bqdump.cli.output import print_json
+from bqdump.cli.exit_codes import DONE, UNITS_FAILED
+from bqdump.cli.options import load_settings, quiet_option, settings_options
+from bqdump.cli.output import print_json, print_json_line, say
+from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.wiring import ask_store
+from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
+from bqdump.flow.follow import follow
 from bqdump.flow.status import Status, newest_run
 from bqdump.flow.status import status as read_status
 from bqdump.ports import ObjectStore
@@ -18,18 +22,23 @@ from bqdump.ports import ObjectStore
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--watch", "-w", is_flag=True, help="Go on until the run has ended: exit 0 published, 3 failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch a line for each change.")
+@quiet_option
 @settings_options
-def status(run: str | None, as_json: bool, **options: Any) -> None:
+def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Show how far RUN is (default: the run that was planned last), from the bucket alone.
 
     \b
     Examples:
       bqdump status --bucket my-exports
       bqdump status bqdump-x7k2p --json
+      bqdump status --watch --quiet && echo published
     """
     settings = load_settings(options, ("bucket",))
     name = run or settings.run_id
+    if watch:
+        return _watch(settings, name, as_json=as_json, quiet=quiet)
 
     async def ask(store: ObjectStore) -> Status:
         return await read_status(store, settings, name or await newest_run(store, settings))
@@ -37,8 +46,29 @@ def status(run: str | None, as_json: bool, **options: Any) -> None:
     found = ask_store(settings, ask)
     if as_json:
         print_json(found)
-    else:
+    elif not quiet:
         sys.stdout.write(_text(found))
+    return DONE
+
+
+def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
+    """Follow the run to its end, and return the exit code that says which."""
+    bars = draws() and not (as_json or quiet)
+    with following(quiet=quiet or as_json, lines=Nothing) as follower:
+
+        async def ask(store: ObjectStore) -> Status:
+            name = run or await newest_run(store, settings)
+            async for found in follow(store, settings, name, tell=follower.hear):
+                if as_json:
+                    print_json_line(found)
+                elif not (quiet or bars):
+                    say(f"run {name}: {follower.view().sentence()}")
+            return found
+
+        found = ask_store(settings, ask)
+    if not (as_json or quiet):
+        sys.stdout.write(_text(found))
+    return UNITS_FAILED if found.state == "failed" else DONE
 
 
 def _text(found: Status) -> str:

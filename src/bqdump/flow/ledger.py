@@ -58,6 +58,25 @@ def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
     return Looked(started, ledger.receipts, failures)
 
 
+async def read_all(store: ObjectStore, layout: RunLayout) -> tuple[Ledger, dict[str, Held], int]:
+    """Ledger and claims from one listing of the run's whole folder, and how many pages that took."""
+    pages, every = 0, []
+    async for notes in store.notes(layout.root):
+        pages += 1
+        every += notes
+    receipts, claims = {}, {}
+    failures: dict[str, list[Failure]] = {}
+    for note in every:
+        unit = unit_of(note.name)
+        if note.name.startswith(layout.receipts):
+            receipts[unit] = decode(note.data, Receipt, note.name)
+        elif note.name.startswith(layout.claims):
+            claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
+        elif note.name.startswith(layout.failures):
+            failures.setdefault(unit, []).append(decode(note.data, Failure, note.name))
+    return Ledger(receipts, failures), claims, pages
+
+
 async def read_ledger(store: ObjectStore, layout: RunLayout) -> Ledger:
     """The ledger as it is now."""
     receipts = {}

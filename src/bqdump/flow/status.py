@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import Failure, Newest, Plan
+from bqdump.core.documents import Failure, Latest, Newest, Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings import Settings, moment_text
-from bqdump.flow.ledger import read_claims, read_ledger
+from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.flow.planning import read_latest
 from bqdump.ports import ObjectStore
 
@@ -46,24 +46,59 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     """Where this run stands. Raises NotFoundError for a run that nobody has started."""
-    layout = settings.layout.run(run)
+    plan = await read_plan_of(store, settings, run)
+    if plan is None and await store.stat(settings.layout.run(run).planner) is None:
+        raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty") from None
     latest, _ = await read_latest(store, settings)
-    published = latest.run if latest else ""
+    if plan is None:
+        return status_of(Sight(run, None, NOTHING, {}, latest, manifest=False))
+    layout = settings.layout.run(run)
+    ledger, claims = await read_ledger(store, layout), await read_claims(store, layout)
+    return status_of(Sight(run, plan, ledger, claims, latest, await store.stat(layout.manifest) is not None))
+
+
+class Sight(NamedTuple):
+    """What of a run is to be seen in the bucket. manifest: whether there is one."""
+
+    run: str
+    plan: Plan | None
+    ledger: Ledger
+    claims: dict[str, Held]
+    latest: Latest | None
+    manifest: bool
+
+    @property
+    def settled(self) -> bool:
+        """Whether every table has a receipt or has failed in the execution that works on it."""
+        seen = looked(self.ledger, self.claims)
+        return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.tables
+
+
+NOTHING = Ledger({}, {})
+
+
+async def read_plan_of(store: ObjectStore, settings: Settings, run: str) -> Plan | None:
+    """The plan of a run, None when there is none yet."""
+    name = settings.layout.run(run).plan
     try:
-        plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
+        return decode((await store.read(name)).data, Plan, name)
     except NotFoundError:
-        if await store.stat(layout.planner) is None:
-            raise NotFoundError("find", f"run {run}", f"{store.url}/{layout.root} is empty") from None
-        return Status(run=run, state="planning", snapshot_time="", tables=0, done=0, working=0, waiting=0, failed=(),
-                      skipped=0, bytes=0, latest=published)  # fmt: skip
-    ledger = await read_ledger(store, layout)
-    claims = await read_claims(store, layout)
-    failed = tuple(ledger.failed())
-    working = len(claims.keys() - ledger.receipts.keys() - ledger.failures.keys())
-    done = len(ledger.receipts)
+        return None
+
+
+def status_of(sight: Sight) -> Status:
+    """Where a run stands that looks like this."""
+    plan, published = sight.plan, sight.latest.run if sight.latest else ""
+    if plan is None:
+        return Status(run=sight.run, state="planning", snapshot_time="", tables=0, done=0, working=0, waiting=0,
+                      failed=(), skipped=0, bytes=0, latest=published)  # fmt: skip
+    seen = looked(sight.ledger, sight.claims)
+    failed = tuple(sorted(seen.failures.values(), key=lambda failure: failure.table))
+    working = len(sight.claims.keys() - seen.receipts.keys() - seen.failures.keys())
+    done = len(seen.receipts)
     return Status(
-        run=run,
-        state=_state(plan, done, len(failed), published, await store.stat(layout.manifest) is not None),
+        run=sight.run,
+        state=_state(sight, published, len(failed)),
         snapshot_time=moment_text(plan.snapshot),
         tables=plan.tables,
         done=done,
@@ -76,9 +111,9 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     )
 
 
-def _state(plan: Plan, done: int, failed: int, published: str, manifest: bool) -> State:
-    if published == plan.run:
+def _state(sight: Sight, published: str, failed: int) -> State:
+    if published == sight.run:
         return "published"
-    if manifest:
+    if sight.manifest:
         return "complete"
-    return "failed" if failed and done + failed == plan.tables else "running"
+    return "failed" if failed and sight.settled else "running"

@@ -1,0 +1,109 @@
+"""An execution of tasks on this machine, for whoever looks on: what its tasks say, and how far their run is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bqdump.cli.logs import readable
+from bqdump.cli.options import load_settings
+from bqdump.cli.output import say
+from bqdump.cli.progress import Follower, Nothing, draws, following
+from bqdump.cli.wiring import open_store
+from bqdump.core.errors import BqdumpError
+from bqdump.core.settings import Settings
+from bqdump.flow.follow import Pace, follow
+
+if TYPE_CHECKING:
+    from bqdump_local.execute import Execution, TaskLine
+
+# The bucket is a folder of this machine: looking at it costs nothing.
+PACE = Pace(0.3, 2.0)
+
+
+def run_tasks(
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    quiet: bool = False,
+    told: Callable[[TaskLine], str | None] | None = None,
+    **options: Any,
+) -> Execution:
+    """Run `bqdump run ARGUMENTS` as tasks, and show them: bars on a terminal, and what they say.
+
+    environ: the settings and the way to the local stack. told: what is shown of a task's line, None for nothing.
+    options: see bqdump_local.execute.execute.
+    """
+    bars = draws() and not quiet
+    told = told or (_as_it_is if not (bars or quiet) else partial(_readable, quiet=quiet))
+    with following(quiet=quiet, lines=Nothing) as follower:
+        print_line = follower.shown.print or say
+
+        def show(line: TaskLine) -> None:
+            if (text := told(line)) is not None:
+                print_line(text)
+
+        return asyncio.run(_watched(arguments, environ, show, follower, watch=bars, **options))
+
+
+def _as_it_is(line: TaskLine) -> str:
+    return f"{line.task}: {line.text}"
+
+
+def _readable(line: TaskLine, *, quiet: bool) -> str | None:
+    text = readable(line.text, quiet=quiet)
+    return text and f"task {line.task}: {text}"
+
+
+async def _watched(
+    arguments: Sequence[str], environ: Mapping[str, str], show: Any, follower: Follower, *, watch: bool, **options: Any
+) -> Execution:
+    from bqdump_local.execute import execute
+
+    name = f"bqdump-{secrets.token_hex(3)}"
+    watching = asyncio.create_task(_watch(arguments, environ, name, follower)) if watch else None
+    try:
+        return await execute(
+            [sys.executable, "-m", "bqdump", "run", *arguments], env=environ, execution=name, on_output=show,
+            on_state=follower.hear, **options,
+        )  # fmt: skip
+    finally:
+        if watching:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+
+async def _watch(arguments: Sequence[str], environ: Mapping[str, str], execution: str, follower: Follower) -> None:
+    """Follow the tasks' run in the bucket. What hinders this hinders nothing else: the tasks tell of their errors."""
+    with suppress(BqdumpError):
+        settings = _settings(arguments, environ)
+        os.environ.update(environ)
+        store = open_store(settings)
+        try:
+            async for _ in follow(
+                store, settings, settings.run_id or execution, tell=follower.hear, pace=PACE, wait=True
+            ):
+                pass
+        finally:
+            await store.close()
+
+
+def _settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings that the tasks find out by themselves. Raises BqdumpError, as they will."""
+    import click
+
+    from bqdump.cli.run import run
+
+    try:
+        options = run.make_context("run", list(arguments), resilient_parsing=False).params
+    except (click.ClickException, click.exceptions.Exit):
+        raise BqdumpError("read", "the arguments of the tasks", "they are wrong, or ask for help") from None
+    options.pop("quiet", None)
+    return load_settings(options, environ=environ)
