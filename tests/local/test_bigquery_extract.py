@@ -147,12 +147,20 @@ def test_avro_has_nested_values(world: World, nested: str) -> None:
 
 def test_parquet_has_the_types_of_the_service(world: World, flat: str) -> None:
     data = world.exported(flat, destination_format=PARQUET)
-    frame = pl.read_parquet(io.BytesIO(data))
-    assert frame.schema["n"] == pl.Decimal(38, 9)
-    assert frame.schema["ts"] == pl.Datetime("us")
-    assert frame.schema["d"] == pl.Date
-    row = frame.row(0, named=True)
+    file = pq.ParquetFile(io.BytesIO(data))
+    kinds = {name: str(file.schema.column(number).logical_type) for number, name in enumerate(file.schema.names)}
+    assert kinds["n"] == "Decimal(precision=38, scale=9)"
+    assert kinds["big"] == "Decimal(precision=76, scale=38)"
+    assert kinds["d"] == "Date"
+    assert kinds["tm"].startswith("Time(isAdjustedToUTC=true, timeUnit=microseconds")
+    for name in ("dt", "ts"):
+        assert kinds[name].startswith("Timestamp(isAdjustedToUTC=false, timeUnit=microseconds")
+    assert [kinds[name] for name in ("s", "j", "raw", "g")] == ["String", "String", "None", "None"]
+    row = file.read().to_pylist()[0]
     assert (row["id"], row["n"], row["raw"], row["j"]) == (1, Decimal("12.5"), b"abc", '{"k":"<v>"}')
+    assert row["big"] == Decimal("0.12345678901234567890")
+    geo = json.loads(file.metadata.metadata[b"geo"])
+    assert geo["columns"] == {"g": {"encoding": "WKB", "geometry_types": [], "edges": "spherical"}}
 
 
 def test_parquet_has_nested_values(world: World, nested: str) -> None:

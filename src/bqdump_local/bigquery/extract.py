@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import avro, decorators, formats
+from bqdump_local.bigquery import avro, decorators, formats, parquet
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.objects import ObjectStore, split_uri
 from bqdump_local.bigquery.types import Field, literal
@@ -175,9 +175,7 @@ class Writer:
                 )
                 self._copy(formats.csv_columns(self._fields), tail, path, options)
             case "PARQUET":
-                codec = {"NONE": "uncompressed"}.get(self._format.compression, self._format.compression.lower())
-                columns = formats.parquet_columns(self._fields)
-                self._copy(columns, tail, path, f"FORMAT parquet, COMPRESSION {codec}")
+                parquet.write(self._cursor, self._relation + tail, self._fields, path, self._format.compression)
             case "AVRO":
                 logical = self._format.avro_logical_types
                 self._cursor.execute(
@@ -219,6 +217,6 @@ def _check_types(fields: Sequence[Field], format_: str) -> None:
     for item in fields:
         if format_ == "CSV" and item.nested:
             raise BigQueryError("invalid", f"Operation cannot be performed on a nested schema. Field: {item.name}")
-        if (format_, item.type) in {("PARQUET", "INTERVAL"), ("AVRO", "RANGE")}:
+        if (format_, item.type) in {("PARQUET", "INTERVAL"), ("PARQUET", "RANGE"), ("AVRO", "RANGE")}:
             raise invalid(f"Unsupported type {item.type} for {format_.title()} export. Field: {item.name}")
         _check_types(item.fields, format_)

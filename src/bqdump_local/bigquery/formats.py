@@ -1,4 +1,4 @@
-"""How BigQuery writes values: SQL expressions for CSV, JSON, Parquet, Avro and the REST API.
+"""How BigQuery writes values: SQL expressions for CSV, JSON, Avro and the REST API.
 
 Documented: INT64 is a string in JSON, NULL keys are left out of JSON, and `<`, `>` and `&` are
 escaped there. Assumed, for want of documentation: NUMERIC is a string in JSON, a JSON column is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal, quote, shape
+from bqdump_local.bigquery.types import Field, literal, quote, shape
 
 FIXED_BYTES = {"NUMERIC": 16, "BIGNUMERIC": 32, "INTERVAL": 16, "BOOLEAN": 1, "RANGE": 16}
 
@@ -105,20 +105,6 @@ def json_row(fields: Sequence[Field]) -> str:
     return _json_object(fields, [quote(field.name) for field in fields], 0)
 
 
-def _parquet_type(field: Field) -> str:
-    if field.type == "NUMERIC":
-        return f"DECIMAL({field.precision},{field.scale or 0})" if field.precision else "DECIMAL(38,9)"
-    # BigQuery's files say isAdjustedToUTC=false, which is DuckDB's plain TIMESTAMP.
-    return {"TIMESTAMP": "TIMESTAMP", "JSON": "VARCHAR"}.get(field.type, STORED[field.type])
-
-
-def parquet_columns(fields: Sequence[Field]) -> str:
-    """The select list of a Parquet file."""
-    return ", ".join(
-        f"{quote(field.name)}::{duckdb_type(field, _parquet_type)} AS {quote(field.name)}" for field in fields
-    )
-
-
 def avro_columns(fields: Sequence[Field], *, logical_types: bool) -> str:
     """The select list whose values fit the schema that `avro.schema_of` gives."""
 
@@ -132,10 +118,12 @@ def avro_columns(fields: Sequence[Field], *, logical_types: bool) -> str:
                 return f"epoch_us({ref})"
             case "DATE" | "TIME" | "DATETIME" | "JSON":
                 return _text(field, ref)
+            case "NUMERIC" if field.precision:
+                return f"({ref})::DECIMAL({field.precision},{field.scale or 0})"
             case _:
                 return ref
 
-    return _select(fields, leaf)
+    return select(fields, leaf)
 
 
 def rest_columns(fields: Sequence[Field]) -> str:
@@ -147,10 +135,11 @@ def rest_columns(fields: Sequence[Field]) -> str:
             return f"epoch_us({ref})::VARCHAR"
         return _text(field, ref)
 
-    return _select(fields, leaf)
+    return select(fields, leaf)
 
 
-def _select(fields: Sequence[Field], leaf: Callable[[Field, str], str]) -> str:
+def select(fields: Sequence[Field], leaf: Callable[[Field, str], str]) -> str:
+    """The select list that applies `leaf` to every scalar; a NULL array is an empty one, as BigQuery has it."""
     parts = []
     for field in fields:
         ref = quote(field.name)

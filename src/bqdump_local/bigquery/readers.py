@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import fastavro
 
+from bqdump_local.bigquery import parquet
 from bqdump_local.bigquery.errors import invalid
+from bqdump_local.bigquery.formats import select
 from bqdump_local.bigquery.results import describe, stored_select
 from bqdump_local.bigquery.types import CANONICAL, STORED, Field, duckdb_type, literal, quote, shape
 
@@ -55,10 +57,31 @@ def reader(
             # A JSON column is a string in Avro, whose content is the JSON.
             return _json(cursor, [target], fields, raw_json="VARCHAR")
         case _:
-            source = f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
-            # Without a schema BigQuery takes every instant in Parquet for a TIMESTAMP.
-            fields = fields or _instants(describe(cursor, source, (), {}))
-            return fields, stored_select(fields, source)
+            folder = folder or paths[0].parent
+            readable = [parquet.for_duckdb(path, folder / f"{n}.parquet") for n, path in enumerate(paths)]
+            return _parquet(cursor, readable, options, fields)
+
+
+def _parquet(
+    cursor: duckdb.DuckDBPyConnection, paths: Sequence[Path], options: dict[str, Any], fields: tuple[Field, ...]
+) -> tuple[tuple[Field, ...], str]:
+    source = f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
+    listed = (options.get("parquetOptions") or {}).get("enableListInference")
+    if not listed and (lists := [field.name for field in fields if field.mode == "REPEATED"]):
+        raise invalid(
+            f"Provided Schema does not match the file's: field {lists[0]} is a LIST there, "
+            "which is a repeated field with enable_list_inference only."
+        )
+    # Without a schema BigQuery takes every instant in Parquet for a TIMESTAMP.
+    fields = fields or _instants(describe(cursor, source, (), {}))
+    return fields, f"SELECT {select(fields, _from_parquet)} FROM ({source}) AS source"
+
+
+def _from_parquet(field: Field, ref: str) -> str:
+    if field.type == "GEOGRAPHY":
+        # BigQuery writes POINT(1 2) where DuckDB has POINT (1 2).
+        return f"regexp_replace(({ref})::GEOMETRY::VARCHAR, '([A-Z]) \\(', '\\1(', 'g')"
+    return f"({ref})::{STORED[field.type]}"
 
 
 def _list(items: Sequence[object]) -> str:

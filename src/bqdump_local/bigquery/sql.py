@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 # sqlglot tells of every BigQuery option that DuckDB lacks; those are handled here.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-TEXT_TYPES = {exp.DataType.Type.BIGDECIMAL, exp.DataType.Type.GEOGRAPHY, exp.DataType.Type.RANGE}
+TEXT_TYPES = {
+    exp.DataType.Type.BIGDECIMAL, exp.DataType.Type.GEOGRAPHY, exp.DataType.Type.INTERVAL, exp.DataType.Type.RANGE
+}  # fmt: skip
+# Geographies are kept as WKT.
+TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
 PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
 
 
@@ -152,6 +156,8 @@ class Translation:
                 this=exp.Paren(this=node.this.copy()), expression=exp.Literal.number(factor))])  # fmt: skip
         if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
             return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
+        if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:
+            return node.expressions[0].copy()
         if isinstance(node, (exp.Parameter, exp.Placeholder)):
             return self._parameter(node)
         if isinstance(node, exp.Column) and node.name.upper() == "_PARTITIONDATE":

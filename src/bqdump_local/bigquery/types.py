@@ -168,6 +168,7 @@ FROM_DUCKDB = {
     "timestamp with time zone": "TIMESTAMP",
     "interval": "INTERVAL",
     "uuid": "STRING",
+    "geometry": "GEOGRAPHY",
 }
 
 

@@ -1,0 +1,79 @@
+"""Tables of every type on the local stack, exported in each format and codec by each route, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bqdump.core.codec import decode
+from bqdump.core.documents import Latest, Manifest
+from bqdump.core.fidelity import cell, unfit
+from bqdump.core.formats import FORMATS
+from formats.values import KINDS, Kind, create
+from integration.stage import Stage
+
+# A route that joins needs its name here and its cells in bqdump.core.fidelity.
+ROUTES = ("extract",)
+
+
+class Way(NamedTuple):
+    """How a table gets into files."""
+
+    route: str
+    format: str
+    codec: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The columns that its format can hold."""
+        return [kind for kind in KINDS if not unfit(self.format, self.route, [kind.column])]
+
+
+WAYS = [Way(route, name, codec) for route in ROUTES for name, format_ in FORMATS.items() for codec in format_.codecs]
+
+
+class Exports:
+    """The dataset, and what has been exported of it so far: the files of each table, by the way they took."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._tables: set[str] = set()
+        self._done: dict[Way, Manifest] = {}
+
+    def table(self, name: str, kinds: Sequence[Kind], rows: bool = True) -> str:
+        """Make a table of these columns, unless it is there."""
+        if name not in self._tables:
+            for statement in create(name, kinds) if rows else list(create(name, kinds))[:1]:
+                self.stage.sql(statement)
+            self._tables.add(name)
+        return name
+
+    def manifest(self, way: Way) -> Manifest:
+        """The manifest of an export of two tables: `values_…` with rows, `empty_…` without."""
+        if way not in self._done:
+            for name, rows in (("values", True), ("empty", False)):
+                self.table(f"{name}_{way.route}_{way.format}", way.kinds, rows)
+            self.run(way, str(way), include=f"*_{way.route}_{way.format}")
+            latest = decode(self.stage.read(f"{way}/_bqdump/latest.json"), Latest, "latest")
+            self._done[way] = decode(self.stage.read(latest.manifest), Manifest, "manifest")
+        return self._done[way]
+
+    def run(self, way: Way, folder: str, **flags: str) -> None:
+        """Export with these flags to a folder of the bucket, which is the name of the run too."""
+        chosen: dict[str, Any] = {"format": way.format, "compression": way.codec, "prefix": folder, **flags}
+        if way.route != "extract":
+            chosen["route"] = way.route
+        self.stage.run_tasks(1, execution=folder, **chosen)
+
+    def files(self, way: Way, table: str) -> list[bytes]:
+        """The bytes of a table's files."""
+        (entry,) = [entry for entry in self.manifest(way).tables if entry.table.startswith(f"{table}_")]
+        return [self.stage.read(file.name) for file in entry.files]
+
+
+def holds(way: Way, type_: str) -> Any:
+    """What the table of types says of a type."""
+    return cell(way.format, way.route, type_)

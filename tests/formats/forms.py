@@ -1,0 +1,118 @@
+"""What a value looks like in a file of each format: what docs/formats.md says, spelt out for the tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from formats.values import Kind, plain, wkb
+
+Form = Callable[[Kind, Any], Any]
+
+
+def text(value: Any) -> Any:
+    """The text that CSV and JSON share; None stays what it is."""
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return str(value).lower()
+        case bytes():
+            return base64.b64encode(value).decode()
+        case Decimal():
+            return plain(value)
+        case datetime() if value.tzinfo:
+            return f"{_short(value.replace(tzinfo=None).isoformat(' '))} UTC"
+        case int():
+            return str(value)
+        case float():
+            return value
+        case _:
+            return _short(value.isoformat())
+
+
+def in_csv(kind: Kind, value: Any) -> Any:
+    """A field; NULL is an empty one."""
+    return "" if value is None else text(value)
+
+
+def in_json(kind: Kind, value: Any) -> Any:
+    """A value of JSON; a member that is NULL is not there."""
+    if kind.type == "JSON":
+        return None if value is None else json.loads(value)
+    return _in_json(value)
+
+
+def _in_json(value: Any) -> Any:
+    match value:
+        case list():
+            return [_in_json(item) for item in value]
+        case dict():
+            return {key: _in_json(item) for key, item in value.items() if item is not None}
+        case bool():
+            return value
+        case float():
+            words = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
+            return words.get(repr(value), value)
+        case _:
+            return text(value)
+
+
+def in_avro(kind: Kind, value: Any) -> Any:
+    """A value as fastavro gives it by the logical types; DATETIME is text."""
+    return _short(value.isoformat()) if kind.type == "DATETIME" and value is not None else value
+
+
+def in_parquet(kind: Kind, value: Any) -> Any:
+    """A value as pyarrow gives it: a TIMESTAMP has lost its zone, GEOGRAPHY is WKB."""
+    if kind.type == "GEOGRAPHY" and value is not None:
+        return wkb(value)
+    return _without_zone(value)
+
+
+def _without_zone(value: Any) -> Any:
+    match value:
+        case list():
+            return [_without_zone(item) for item in value]
+        case dict():
+            return {key: _without_zone(item) for key, item in value.items()}
+        case datetime():
+            return value.replace(tzinfo=None)
+        case _:
+            return value
+
+
+def _short(moment: str) -> str:
+    """Without trailing zeros of the fraction."""
+    return moment.rstrip("0").rstrip(".") if "." in moment else moment
+
+
+FORMS: dict[str, Form] = {"csv": in_csv, "json": in_json, "avro": in_avro, "parquet": in_parquet}
+
+
+def read(format_: str, reader: str, kind: Kind, value: Any) -> Any:
+    """A value as a reader gave it, where readers of one format differ: DuckDB sees a TIME's isAdjustedToUTC."""
+    if (format_, reader, kind.type) == ("parquet", "duckdb", "TIME") and value is not None:
+        return value.replace(tzinfo=None)
+    if format_ == "csv" and kind.type == "FLOAT64" and value:
+        return float(value)
+    return value
+
+
+def same(found: Any, wanted: Any) -> bool:
+    """Equal in type and value, NaN to NaN, and -0.0 to no other zero; numbers of equal value are equal."""
+    match wanted:
+        case float():
+            return isinstance(found, float) and repr(found) == repr(wanted)
+        case list():
+            return isinstance(found, list) and len(found) == len(wanted) and all(map(same, found, wanted))
+        case dict():
+            return isinstance(found, dict) and found.keys() == wanted.keys() and all(
+                same(found[key], wanted[key]) for key in wanted
+            )  # fmt: skip
+        case _:
+            return type(found) is type(wanted) and bool(found == wanted)

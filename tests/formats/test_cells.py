@@ -1,0 +1,159 @@
+"""Every cell of the table in docs/formats.md: the type is exported, read back by independent readers, and compared."""
+
+from __future__ import annotations
+
+import io
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pyarrow.parquet as pq
+import pytest
+
+from bqdump.core.errors import BqdumpError, UsageError
+from bqdump.core.fidelity import CELLS
+from bqdump.core.formats import FORMATS
+from bqdump.core.types import TYPES
+from formats.exports import WAYS, Exports, Way, holds
+from formats.forms import FORMS, read, same
+from formats.readers import READERS, Columns, plain
+from formats.values import KINDS, ROWS, Kind, expected
+
+READS = [
+    (way, reader, kind) for way in WAYS for reader in READERS[way.format] for kind in way.kinds
+    # Neither has decimals of more than 38 digits: DuckDB makes floating point of them, polars refuses them.
+    if (way.format, kind.type) != ("parquet", "BIGNUMERIC") or reader == "pyarrow"
+]  # fmt: skip
+IMPOSSIBLE = [
+    (way, kind) for way in WAYS for kind in KINDS if way.codec == "none" and holds(way, kind.type).holds == "no"
+]  # fmt: skip
+_read: dict[tuple[Way, str], Columns] = {}
+
+
+@pytest.fixture
+def columns(exports: Exports, tmp_path: Path, request: pytest.FixtureRequest) -> Columns:
+    """The columns that a reader finds in the files of an export; read once."""
+    way, reader = request.param
+    if (way, reader) not in _read:
+        _read[way, reader] = READERS[way.format][reader](exports.files(way, "values"), tmp_path)
+    return _read[way, reader]
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind"),
+    [pytest.param((way, reader), kind, id=f"{way}-{reader}-{kind.name}") for way, reader, kind in READS],
+    indirect=["columns"],
+)
+def test_values_are_in_the_files_as_the_table_says(
+    columns: Columns, kind: Kind, request: pytest.FixtureRequest
+) -> None:
+    way, reader = request.node.callspec.params["columns"]
+    wanted = [FORMS[way.format](kind, value) for value in expected(kind)]
+    found = [read(way.format, reader, kind, value) for value in columns[kind.name]]
+    assert [(row, found[row], wanted[row]) for row in range(ROWS) if not same(found[row], wanted[row])] == []
+    null = FORMS[way.format](kind, [] if kind.repeated else None)
+    assert columns.get(f"{kind.name}_null", [None] * ROWS) == [null] * ROWS
+
+
+def test_every_cell_that_can_be_is_read_back_in_every_codec() -> None:
+    tested = {(way.route, way.format, way.codec, kind.type) for way, _, kind in READS}
+    cells = {
+        (route, format_, codec, type_)
+        for route in CELLS for format_, type_ in product(FORMATS, TYPES) for codec in FORMATS[format_].codecs
+        if CELLS[route][format_][type_].holds != "no"
+    }  # fmt: skip
+    assert tested == cells
+
+
+@pytest.mark.parametrize(("way", "kind"), IMPOSSIBLE, ids=lambda value: getattr(value, "name", str(value)))
+def test_what_a_format_cannot_hold_is_refused_before_anything_starts(exports: Exports, way: Way, kind: Kind) -> None:
+    table = exports.table(f"only_{kind.name}", [kind])
+    jobs = len(exports.stage.extracts())
+    with pytest.raises(UsageError, match=rf"\({table}: {kind.name} .*{kind.name}_null .*\)\. Use --format ") as caught:
+        exports.run(way, f"{way}-{kind.name}", include=table)
+    assert holds(way, kind.type).lost in caught.value.cause
+    assert len(exports.stage.extracts()) == jobs
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_table_without_rows_gives_a_file_without_rows(exports: Exports, tmp_path: Path, way: Way) -> None:
+    files = exports.files(way, "empty")
+    assert len(files) == 1
+    match way.format:
+        case "csv":
+            (header,) = plain(files[0]).decode().splitlines()
+            assert header.split(",")[:2] == ["id", way.kinds[0].name]
+        case "json":
+            assert plain(files[0]) == b""
+        case "avro":
+            assert list(fastavro.reader(io.BytesIO(files[0]))) == []
+        case _:
+            table = pq.read_table(io.BytesIO(files[0]))
+            assert (table.num_rows, table.num_columns) == (0, 1 + 2 * len(way.kinds))
+
+
+AVRO: dict[str, Any] = {
+    "s": "string", "by": "bytes", "i": "long", "f": "double", "b": "boolean",
+    "n": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 9},
+    "np": {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2},
+    "bn": {"type": "bytes", "logicalType": "decimal", "precision": 77, "scale": 38},
+    "d": {"type": "int", "logicalType": "date"},
+    "t": {"type": "long", "logicalType": "time-micros"},
+    "dt": {"type": "string", "logicalType": "datetime"},
+    "ts": {"type": "long", "logicalType": "timestamp-micros"},
+    "j": {"type": "string", "sqlType": "JSON"},
+    "g": {"type": "string", "sqlType": "GEOGRAPHY"},
+    "iv": {"type": "string", "sqlType": "INTERVAL"},
+}  # fmt: skip
+INSTANT = "Timestamp(isAdjustedToUTC=false, timeUnit=microseconds"
+PARQUET = {
+    "s": ("BYTE_ARRAY", "String"), "by": ("BYTE_ARRAY", "None"), "i": ("INT64", "None"), "f": ("DOUBLE", "None"),
+    "b": ("BOOLEAN", "None"), "n": ("FIXED_LEN_BYTE_ARRAY", "Decimal(precision=38, scale=9)"),
+    "bn": ("FIXED_LEN_BYTE_ARRAY", "Decimal(precision=76, scale=38)"), "d": ("INT32", "Date"),
+    "t": ("INT64", "Time(isAdjustedToUTC=true, timeUnit=microseconds)"), "dt": ("INT64", INSTANT),
+    "ts": ("INT64", INSTANT), "j": ("BYTE_ARRAY", "String"), "g": ("BYTE_ARRAY", "None"),
+}  # fmt: skip
+SERVER = [way for way in WAYS if way.route != "read" and way.codec == "none"]
+
+
+@pytest.mark.parametrize("way", [way for way in SERVER if way.format == "avro"], ids=str)
+def test_avro_files_have_the_types_of_bigquery(exports: Exports, way: Way) -> None:
+    schema: Any = fastavro.reader(io.BytesIO(exports.files(way, "values")[0])).writer_schema
+    found = {field["name"]: field["type"] for field in schema["fields"]}
+    assert found["id"] == "long"
+    assert {name: found[name] for name in AVRO} == {name: ["null", kind] for name, kind in AVRO.items()}
+    assert (found["ai"]["type"], found["st"][1]["type"]) == ("array", "record")
+
+
+@pytest.mark.parametrize("way", [way for way in SERVER if way.format == "parquet"], ids=str)
+def test_parquet_files_have_the_types_of_bigquery(exports: Exports, way: Way) -> None:
+    file = pq.ParquetFile(io.BytesIO(exports.files(way, "values")[0]))
+    columns = [file.schema.column(number) for number in range(len(file.schema.names))]
+    found = {column.path: (column.physical_type, str(column.logical_type)) for column in columns}
+    for name, (physical, logical) in PARQUET.items():
+        assert found[name][0] == physical, name
+        assert found[name][1].startswith(logical), name
+    assert found["ai.list.element"] == ("INT64", "None")
+    assert b'"edges": "spherical"' in file.metadata.metadata[b"geo"]
+
+
+LARGEST = "578960446186580977117854925043439539266.34992332820282019728792003956564819967"
+WIDE = Kind("bn", "BIGNUMERIC", "BIGNUMERIC", ((f"CAST('{LARGEST}' AS BIGNUMERIC)", LARGEST),))
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "avro"])
+def test_bignumeric_of_77_digits_is_exported(exports: Exports, tmp_path: Path, format_: str) -> None:
+    way = Way("extract", format_, "none")
+    table = exports.table("wide", [WIDE])
+    exports.run(way, f"wide-{format_}", include=table)
+    name = f"wide-{format_}/wide/wide_000000000000.{format_}"
+    (reader,) = list(READERS[format_].values())[:1]
+    assert str(reader([exports.stage.read(name)], tmp_path)["bn"][0]) == LARGEST
+
+
+def test_bignumeric_of_77_digits_fails_the_table_in_parquet(exports: Exports) -> None:
+    table = exports.table("wide", [WIDE])
+    with pytest.raises(BqdumpError, match=r"wide: invalid: BIGNUMERIC value with more than 38 digits"):
+        exports.run(Way("extract", "parquet", "none"), "wide-parquet", include=table)
+    assert not [name for name in exports.stage.files() if name.startswith("wide-parquet/")]
