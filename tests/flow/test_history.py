@@ -9,7 +9,9 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
 from bqdump.core.changes import compare
-from bqdump.core.documents import Owner
+from bqdump.core.codec import decode, encode
+from bqdump.core.contents import Contents, contents_of, summary_of
+from bqdump.core.documents import Owner, TableEntry
 from bqdump.core.settings import Settings
 from bqdump.flow.history import list_runs
 from bqdump.flow.run import run
@@ -52,6 +54,43 @@ def test_runs_are_listed_latest_first_and_the_published_one_is_marked() -> None:
         ("r1", "complete", False, 4),
     ]
     assert asyncio.run(list_runs(MemoryStore(), SETTINGS)) == []
+
+
+def test_a_finished_run_is_listed_without_reading_its_manifest_and_one_without_summary_is_the_same() -> None:
+    store = two_runs()
+    listed = asyncio.run(list_runs(store, SETTINGS))
+    assert all(line.ended > line.begun > 0 and line.rows == 4 for line in listed if line.run == "r1")
+    for name in ("r1", "r2"):
+        found = store.peek(SETTINGS.layout.summary(name))
+        assert found
+        asyncio.run(store.delete([(SETTINGS.layout.summary(name), found[1].generation)]))
+    assert asyncio.run(list_runs(store, SETTINGS)) == listed
+    for name in ("r1", "r2"):
+        summary = summary_of(decode_contents(store, name))
+        asyncio.run(store.write_note(SETTINGS.layout.summary(name), encode(summary), 0))
+        store.put_now(SETTINGS.layout.run(name).manifest, b"not read")
+    assert asyncio.run(list_runs(store, SETTINGS)) == listed
+
+
+def decode_contents(store: MemoryStore, name: str) -> Contents:
+    found = store.peek(SETTINGS.layout.run(name).contents)
+    assert found
+    return decode(found[0], Contents, "contents.json")
+
+
+def test_the_index_leads_to_every_entry_of_the_manifest() -> None:
+    store = two_runs()
+    manifest = store.peek(SETTINGS.layout.run("r2").manifest)
+    assert manifest
+    contents = decode_contents(store, "r2")
+    assert contents == contents_of(manifest[0], "manifest.json")
+    assert [line.table for line in contents.tables] == ["comes", "grows", "same", "widens"]
+    for line in contents.tables:
+        entry = msgspec.json.decode(manifest[0][line.offset : line.offset + line.length], type=TableEntry)
+        assert (entry.table, entry.planned_rows, len(entry.files)) == (line.table, line.rows, line.files)
+    schemas = {line.table: line.schema for line in decode_contents(store, "r1").tables}
+    changed = [line.table for line in contents.tables if schemas.get(line.table, line.schema) != line.schema]
+    assert changed == ["widens"]
 
 
 def test_changes_of_tables_and_columns_are_told_and_nothing_else() -> None:

@@ -17,6 +17,12 @@ def unit_id(share: int, number: int) -> str:
     return f"{share:05d}-{number:05d}"
 
 
+def share_of(unit: str) -> int | None:
+    """The share that a unit was dealt into, None when its id is not of this kind."""
+    share, dash, _ = unit.partition("-")
+    return int(share) if dash and share.isdecimal() else None
+
+
 class Layout(NamedTuple):
     """Object names for one target; `prefix` is "" or ends with a slash."""
 
@@ -46,6 +52,15 @@ class Layout(NamedTuple):
     def runs(self) -> str:
         """The folder of all runs."""
         return f"{self.state}runs/"
+
+    @property
+    def history(self) -> str:
+        """The folder of what runs have come to, a note for each, so that one listing tells of all."""
+        return f"{self.state}history/"
+
+    def summary(self, run: str) -> str:
+        """What this run has come to."""
+        return f"{self.history}{run}.json"
 
     def run(self, run: str) -> RunLayout:
         """The names of one run."""
@@ -121,6 +136,11 @@ class RunLayout(NamedTuple):
     def manifest(self) -> str:
         """The record of the complete run."""
         return f"{self.root}manifest.json"
+
+    @property
+    def contents(self) -> str:
+        """The manifest's index: a line of numbers for each table."""
+        return f"{self.root}contents.json"
 
     @property
     def report(self) -> str:

@@ -1,10 +1,11 @@
-"""Storing the report of a published run beside its manifest."""
+"""What is stored beside the manifest of a published run: its index, its summary, and a report for people."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 
-from bqdump.core.codec import decode
+from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.flow.task import Task
@@ -21,22 +22,31 @@ async def has_report(task: Task) -> bool:
 
 
 async def store_report(task: Task, before: Latest | None) -> None:
-    """Write report.html. The export is published already: what goes wrong here is told and changes nothing."""
+    """Write the index, the summary and report.html. The export is published already: an error is told, no more."""
     # Imported at the end of a run, by the one task that gets here.
     from bqdump.core.changes import compare
+    from bqdump.core.contents import contents_of, summary_of
     from bqdump.pages.report import render_report
 
     try:
-        manifest = await _manifest(task, task.layout.manifest)
+        data = (await task.store.read(task.layout.manifest)).data
+        contents = contents_of(data, task.layout.manifest)
+        await _once(task.layout.contents, task.store.write(task.layout.contents, encode(contents), 0))
+        summary = task.settings.layout.summary(task.run)
+        await _once(summary, task.store.write_note(summary, encode(summary_of(contents)), 0))
+        manifest = decode(data, Manifest, task.layout.manifest)
         changes = None
         if before and before.run != task.run and len(manifest.tables) <= COMPARED_TABLES:
-            changes = compare(await _manifest(task, before.manifest), manifest)
-        await task.store.write(task.layout.report, render_report(manifest, changes), 0)
-    except ConflictError:
-        log.debug("the report of run %s is there already", task.run)
+            earlier = await task.store.read(before.manifest)
+            changes = compare(decode(earlier.data, Manifest, before.manifest), manifest)
+        report = render_report(manifest, changes)
+        await _once(task.layout.report, task.store.write(task.layout.report, report, 0))
     except BqdumpError as error:
         log.warning("the export is published, and its report is missing: %s", error)
 
 
-async def _manifest(task: Task, name: str) -> Manifest:
-    return decode((await task.store.read(name)).data, Manifest, name)
+async def _once(name: str, write: Awaitable[int]) -> None:
+    try:
+        await write
+    except ConflictError:
+        log.debug("%s is there already", name)

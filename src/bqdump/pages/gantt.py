@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from bqdump.core.contents import Line, attempt_of
 from bqdump.core.documents import Receipt, TableEntry
+from bqdump.core.layout import share_of
 from bqdump.core.sizes import counted
 from bqdump.pages.elements import NOTHING, duration_text, visible
 
@@ -48,20 +50,12 @@ class Bar(NamedTuple):
         return made
 
 
-def bar(done: TableEntry | Receipt) -> Bar:
+def bar(done: TableEntry | Line | Receipt) -> Bar:
     """The bar of an exported table."""
-    job = done.job if isinstance(done, Receipt) else done.jobs[-1] if done.jobs else ""
-    # A job's id ends with the number of the attempt, a unit's id begins with that of its share.
-    attempt, share = job.rpartition("_")[2], done.unit.partition("-")[0]
-    return Bar(
-        done.table,
-        done.task,
-        int(share) if share.isdecimal() else done.task,
-        int(attempt) if attempt.isdecimal() else 0,
-        done.created,
-        done.started or done.created,
-        done.ended,
-    )
+    attempt = done.attempt if isinstance(done, Line | Receipt) else max(map(attempt_of, done.jobs), default=0)
+    share = share_of(done.unit)
+    planned = done.task if share is None else share
+    return Bar(done.table, done.task, planned, attempt, done.created, done.started or done.created, done.ended)
 
 
 def span(bars: Iterable[Bar]) -> tuple[int, int]:

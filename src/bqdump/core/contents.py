@@ -1,0 +1,174 @@
+"""What an export contains, in little: an index of its manifest, and a summary of that. Both are made from the manifest.
+
+A manifest has the definition of every table and the name of every file, 1 KB or more a table. The index has a line of
+numbers for each table, and says where in the manifest the rest is; the summary is one note for a whole run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from bqdump.core.codec import decode
+from bqdump.core.documents import FORMAT_VERSION, Failure, Skipped, Totals
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """A table of an export. `rows` and `bytes` are BigQuery's numbers, `size` is that of the files.
+
+    schema: a fingerprint of its columns. offset, length: where its entry lies in the manifest, in bytes.
+    """
+
+    table: str
+    kind: str
+    route: str
+    unit: str
+    rows: int
+    bytes: int
+    files: int
+    size: int
+    created: int
+    started: int
+    ended: int
+    task: int
+    attempt: int
+    schema: str
+    offset: int
+    length: int
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest without definitions and files; see Manifest."""
+
+    format_version: int = FORMAT_VERSION
+    run: str
+    tool: str
+    status: Literal["complete", "partial"]
+    project: str
+    dataset: str
+    location: str
+    snapshot_time: str
+    snapshot: int
+    mode: Literal["replace", "keep"]
+    settings: dict[str, Any]
+    totals: Totals
+    tables: tuple[Line, ...]
+    skipped: tuple[Skipped, ...]
+    failed: tuple[Failure, ...]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in a few numbers: begun, ended: the first creation and the last end of a job (ms), 0 without jobs."""
+
+    format_version: int = FORMAT_VERSION
+    run: str
+    status: Literal["complete", "partial"]
+    snapshot_time: str
+    totals: Totals
+    skipped: int
+    failed: int
+    begun: int
+    ended: int
+
+
+class _Size(msgspec.Struct):
+    size: int
+
+
+class _Definition(msgspec.Struct):
+    schema: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Entry(msgspec.Struct):
+    table: str
+    kind: str
+    route: str
+    unit: str
+    jobs: tuple[str, ...]
+    planned_rows: int
+    planned_bytes: int
+    created: int
+    started: int
+    ended: int
+    task: int
+    files: tuple[_Size, ...]
+    definition: _Definition | None
+
+
+class _Manifest(msgspec.Struct):
+    run: str
+    tool: str
+    status: Literal["complete", "partial"]
+    project: str
+    dataset: str
+    location: str
+    snapshot_time: str
+    snapshot: int
+    mode: Literal["replace", "keep"]
+    settings: dict[str, Any]
+    totals: Totals
+    tables: tuple[msgspec.Raw, ...]
+    skipped: tuple[Skipped, ...]
+    failed: tuple[Failure, ...]
+
+
+_ENTRY = msgspec.json.Decoder(_Entry)
+
+
+def contents_of(manifest: bytes, name: str) -> Contents:
+    """The index of a manifest. Raises DocumentError, naming the object `name`."""
+    whole = decode(manifest, _Manifest, name)
+    lines, at = [], 0
+    for raw in whole.tables:
+        entry = bytes(raw)
+        # Entries lie one after the other, so that each is found where the last one ends.
+        at = manifest.index(entry, at)
+        lines.append(_line(_ENTRY.decode(entry), at, len(entry)))
+        at += len(entry)
+    return Contents(
+        run=whole.run,
+        tool=whole.tool,
+        status=whole.status,
+        project=whole.project,
+        dataset=whole.dataset,
+        location=whole.location,
+        snapshot_time=whole.snapshot_time,
+        snapshot=whole.snapshot,
+        mode=whole.mode,
+        settings=whole.settings,
+        totals=whole.totals,
+        tables=tuple(lines),
+        skipped=whole.skipped,
+        failed=whole.failed,
+    )
+
+
+def summary_of(contents: Contents) -> Summary:
+    """The summary of a run."""
+    return Summary(
+        run=contents.run,
+        status=contents.status,
+        snapshot_time=contents.snapshot_time,
+        totals=contents.totals,
+        skipped=len(contents.skipped),
+        failed=len(contents.failed),
+        begun=min((line.created for line in contents.tables), default=0),
+        ended=max((line.ended for line in contents.tables), default=0),
+    )
+
+
+def attempt_of(job: str) -> int:
+    """Which attempt at its unit a job was, from 0: the last part of its id."""
+    number = job.rpartition("_")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _line(entry: _Entry, offset: int, length: int) -> Line:
+    schema = bytes(entry.definition.schema) if entry.definition else b""
+    return Line(
+        entry.table, entry.kind, entry.route, entry.unit, entry.planned_rows, entry.planned_bytes, len(entry.files),
+        sum(file.size for file in entry.files), entry.created, entry.started, entry.ended, entry.task,
+        max(map(attempt_of, entry.jobs), default=0), hashlib.blake2b(schema, digest_size=6).hexdigest(), offset, length,
+    )  # fmt: skip
