@@ -16,9 +16,10 @@ from bqdump.core.documents import FORMAT_VERSION, Failure, Skipped, Totals
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
-    """A table of an export. `rows` and `bytes` are BigQuery's numbers, `size` is that of the files.
+    """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
 
-    schema: a fingerprint of its columns. offset, length: where its entry lies in the manifest, in bytes.
+    `size` is that of the files. schema: a fingerprint of its columns. offset, length: where its entry lies in the
+    manifest, in bytes.
     """
 
     table: str
@@ -95,6 +96,7 @@ class _Entry(msgspec.Struct):
     task: int
     files: tuple[_Size, ...]
     definition: _Definition | None
+    rows: int | None = None
 
 
 class _Manifest(msgspec.Struct):
@@ -167,8 +169,9 @@ def attempt_of(job: str) -> int:
 
 def _line(entry: _Entry, offset: int, length: int) -> Line:
     schema = bytes(entry.definition.schema) if entry.definition else b""
+    rows = entry.planned_rows if entry.rows is None else entry.rows
     return Line(
-        entry.table, entry.kind, entry.route, entry.unit, entry.planned_rows, entry.planned_bytes, len(entry.files),
+        entry.table, entry.kind, entry.route, entry.unit, rows, entry.planned_bytes, len(entry.files),
         sum(file.size for file in entry.files), entry.created, entry.started, entry.ended, entry.task,
         max(map(attempt_of, entry.jobs), default=0), hashlib.blake2b(schema, digest_size=6).hexdigest(), offset, length,
     )  # fmt: skip
