@@ -26,6 +26,7 @@ COMMANDS = {
     "runs": "List the runs of a bucket over time.",
     "diff": "Show what changed from one export to another.",
     "report": "Write a run's report, a page that needs nothing else.",
+    "ui": "Look at runs, tables and files in a browser, on this machine.",
     "verify": "Compare what is stored with what the manifest says.",
     "render": "Print what deploys this export: job, workflow, schedule, grants, Terraform.",
     "local": "A local stack: BigQuery and Cloud Storage stand-ins, and a runner of tasks.",

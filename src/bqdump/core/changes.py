@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from bqdump.core.documents import Manifest, TableEntry
+
+Kind = Literal["added", "removed", "changed"]
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -18,10 +21,10 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class TableChange(msgspec.Struct, frozen=True):
-    """What changed in one table. Numbers are as planned: rows and bytes by BigQuery's metadata."""
+    """What changed in one table. Rows as exported where that is known, else as planned; bytes as planned."""
 
     table: str
-    change: Literal["added", "removed", "changed"]
+    change: Kind
     rows_before: int
     rows_after: int
     bytes_before: int
@@ -29,6 +32,25 @@ class TableChange(msgspec.Struct, frozen=True):
     columns_added: tuple[str, ...]
     columns_removed: tuple[str, ...]
     columns_changed: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, table: str, was: Mapping[str, Column], now: Mapping[str, Column], *, change: Kind = "changed",
+        rows_before: int = 0, rows_after: int = 0, bytes_before: int = 0, bytes_after: int = 0,
+    ) -> TableChange:  # fmt: skip
+        """A change from these columns to those; a table that comes or goes has no changed columns."""
+        both = change == "changed"
+        return cls(
+            table=table,
+            change=change,
+            rows_before=rows_before,
+            rows_after=rows_after,
+            bytes_before=bytes_before,
+            bytes_after=bytes_after,
+            columns_added=tuple(sorted(now.keys() - was.keys())) if both else (),
+            columns_removed=tuple(sorted(was.keys() - now.keys())) if both else (),
+            columns_changed=tuple(sorted(name for name in was.keys() & now.keys() if was[name] != now[name])),
+        )
 
     def columns(self) -> str:
         """The columns in one line: +added, -removed, ~changed."""
@@ -53,23 +75,28 @@ def compare(before: Manifest, after: Manifest) -> list[TableChange]:
 
 
 def _change(name: str, old: TableEntry | None, new: TableEntry | None) -> TableChange | None:
-    was, now = _columns(old), _columns(new)
-    change: Literal["added", "removed", "changed"] = "added" if old is None else "removed" if new is None else "changed"
-    made = TableChange(
-        table=name,
-        change=change,
-        rows_before=old.planned_rows if old else 0,
-        rows_after=new.planned_rows if new else 0,
+    was, now = (columns_of(table.definition) if table else {} for table in (old, new))
+    made = TableChange.of(
+        name,
+        was,
+        now,
+        change="added" if old is None else "removed" if new is None else "changed",
+        rows_before=_rows(old),
+        rows_after=_rows(new),
         bytes_before=old.planned_bytes if old else 0,
         bytes_after=new.planned_bytes if new else 0,
-        columns_added=tuple(sorted(now.keys() - was.keys())) if old else (),
-        columns_removed=tuple(sorted(was.keys() - now.keys())) if new else (),
-        columns_changed=tuple(sorted(column for column in was.keys() & now.keys() if was[column] != now[column])),
     )
     same = (made.rows_before, made.bytes_before) == (made.rows_after, made.bytes_after) and was == now
-    return None if same and change == "changed" else made
+    return None if same and made.change == "changed" else made
 
 
-def _columns(table: TableEntry | None) -> dict[str, Column]:
-    definition = msgspec.json.decode(table.definition, type=_Definition | None) if table else None
-    return {column.name: column for column in definition.schema.fields} if definition else {}
+def _rows(table: TableEntry | None) -> int:
+    if table is None:
+        return 0
+    return table.planned_rows if table.rows is None else table.rows
+
+
+def columns_of(definition: msgspec.Raw) -> dict[str, Column]:
+    """The columns of a table's definition, by name."""
+    decoded = msgspec.json.decode(definition, type=_Definition | None)
+    return {column.name: column for column in decoded.schema.fields} if decoded else {}

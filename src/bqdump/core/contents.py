@@ -12,14 +12,14 @@ from typing import Any, Literal
 import msgspec
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import FORMAT_VERSION, Failure, Skipped, Totals
+from bqdump.core.documents import FORMAT_VERSION, Failure, Moment, Skipped, Totals
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
 
     `size` is that of the files. schema: a fingerprint of its columns. offset, length: where its entry lies in the
-    manifest, in bytes.
+    manifest, in bytes. why: why it was not read at the snapshot time, where moment is "job".
     """
 
     table: str
@@ -38,6 +38,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     schema: str
     offset: int
     length: int
+    moment: Moment = "snapshot"
+    why: str = ""
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +99,8 @@ class _Entry(msgspec.Struct):
     files: tuple[_Size, ...]
     definition: _Definition | None
     rows: int | None = None
+    moment: Moment = "snapshot"
+    why: str = ""
 
 
 class _Manifest(msgspec.Struct):
@@ -174,4 +178,5 @@ def _line(entry: _Entry, offset: int, length: int) -> Line:
         entry.table, entry.kind, entry.route, entry.unit, rows, entry.planned_bytes, len(entry.files),
         sum(file.size for file in entry.files), entry.created, entry.started, entry.ended, entry.task,
         max(map(attempt_of, entry.jobs), default=0), hashlib.blake2b(schema, digest_size=6).hexdigest(), offset, length,
+        entry.moment, entry.why if entry.moment == "job" else "",
     )  # fmt: skip

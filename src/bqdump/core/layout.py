@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 STATE = "_bqdump"
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 
 

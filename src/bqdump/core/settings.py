@@ -12,7 +12,7 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats import ALIASES, FORMATS
-from bqdump.core.layout import Layout
+from bqdump.core.layout import RUN_ID, Layout
 from bqdump.core.template import DEFAULT, Template, parse_template
 
 READ = "read the settings"
@@ -197,7 +197,7 @@ def _prefix(value: Any) -> str:
 
 def _run_id(value: Any) -> str:
     text = _text(value)
-    if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", text):
+    if text and not RUN_ID.fullmatch(text):
         raise ValueError("up to 100 letters, digits, - and _ are wanted, the first a letter or digit")
     return text
 

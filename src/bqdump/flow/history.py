@@ -16,6 +16,8 @@ from bqdump.flow.planning import read_latest
 from bqdump.ports import ObjectStore
 
 READS_AT_ONCE = 4
+# Sorts after every moment.
+UNPLANNED = "~"
 
 
 class RunLine(msgspec.Struct, frozen=True):
@@ -39,25 +41,31 @@ class RunLine(msgspec.Struct, frozen=True):
     ended: int = 0
 
 
-async def list_runs(store: ObjectStore, settings: Settings) -> list[RunLine]:
-    """All runs of a target, the latest moment first.
+async def list_runs(store: ObjectStore, settings: Settings, known: dict[str, Summary] | None = None) -> list[RunLine]:
+    """All runs of a target, the latest moment first; before them those that have no moment yet.
 
     Runs that have come to their end have left a summary, and one listing brings these; the others are looked at.
+    known: summaries that are known from before; those found are added.
     """
     latest, _ = await read_latest(store, settings)
     published = latest.run if latest else ""
     runs = await store.folders(settings.layout.runs)
-    summaries = await read_summaries(store, settings)
+    summaries = {} if known is None else known
+    summaries |= await read_summaries(store, settings)
     slots = asyncio.Semaphore(READS_AT_ONCE)
 
     async def line(run: str) -> RunLine:
         if run in summaries:
             return finished_line(summaries[run], published)
         async with slots:
-            return await look_at(store, settings, run, published)
+            found = await _look_at(store, settings, run)
+        if isinstance(found, RunLine):
+            return found
+        summaries[run] = found
+        return finished_line(found, published)
 
     lines = await asyncio.gather(*map(line, runs))
-    return sorted(lines, key=lambda line: (line.snapshot_time, line.run), reverse=True)
+    return sorted(lines, key=lambda line: (line.snapshot_time or UNPLANNED, line.run), reverse=True)
 
 
 async def read_summaries(store: ObjectStore, settings: Settings) -> dict[str, Summary]:
@@ -70,8 +78,8 @@ async def read_summaries(store: ObjectStore, settings: Settings) -> dict[str, Su
     return summaries
 
 
-async def look_at(store: ObjectStore, settings: Settings, run: str, published: str) -> RunLine:
-    """A run that has left no summary: its manifest, else its plan, else nothing but its name."""
+async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary | RunLine:
+    """A run that has left no summary: by its manifest, else its plan, else nothing but its name."""
     layout = settings.layout.run(run)
     try:
         manifest = (await store.read(layout.manifest)).data
@@ -79,10 +87,9 @@ async def look_at(store: ObjectStore, settings: Settings, run: str, published: s
         try:
             plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
         except NotFoundError:
-            return RunLine(run, "unfinished", run == published, "", 0, 0, 0)
-        moment = moment_text(plan.snapshot)
-        return RunLine(run, "unfinished", run == published, moment, plan.tables, 0, 0, plan.rows)
-    return finished_line(summary_of(contents_of(manifest, layout.manifest)), published)
+            return RunLine(run, "unfinished", False, "", 0, 0, 0)
+        return RunLine(run, "unfinished", False, moment_text(plan.snapshot), plan.tables, 0, 0, plan.rows)
+    return summary_of(contents_of(manifest, layout.manifest))
 
 
 def finished_line(summary: Summary, published: str) -> RunLine:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
 from bqdump.core.changes import TableChange
+from bqdump.core.contents import Contents, Line
 from bqdump.core.documents import Failure, Manifest, Skipped, TableEntry
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import NOTHING, Cell, Column, badge, code, facts, heading, link, moment, table, visible
@@ -15,7 +17,7 @@ from bqdump.pages.links import job_address
 CHANGED = {"added": "good", "removed": "bad", "changed": ""}
 
 
-def verdict(manifest: Manifest) -> Markup:
+def verdict(manifest: Manifest | Contents) -> Markup:
     """The first thing to know, and of which moment and run it is true."""
     exported, failed = counted(manifest.totals.tables, "table"), len(manifest.failed)
     if failed:
@@ -32,7 +34,7 @@ def verdict(manifest: Manifest) -> Markup:
     ).format(tone, word, told, moment(manifest.snapshot), code(manifest.run), manifest.location, manifest.tool)
 
 
-def failed_section(manifest: Manifest) -> Markup:
+def failed_section(manifest: Manifest | Contents) -> Markup:
     """Which tables failed, and why."""
     if not manifest.failed:
         return NOTHING
@@ -61,7 +63,7 @@ def skipped_section(skipped: Sequence[Skipped]) -> Markup:
     return heading("Not exported", "skipped", len(rows)) + table("Not exported", columns, rows)
 
 
-def out_of_time_section(entries: Sequence[TableEntry]) -> Markup:
+def out_of_time_section(entries: Sequence[TableEntry | Line]) -> Markup:
     """What was exported, but not as it was at the snapshot time."""
     rows = [
         (code(one.table), one.kind.lower().replace("_", " "), moment(one.started), visible(one.why))
@@ -88,7 +90,7 @@ def changes_section(
          _step(change.rows_before, change.rows_after, f"{change.rows_before:,} → {change.rows_after:,}"),
          _step(change.bytes_before, change.bytes_after,
                f"{size_text(change.bytes_before)} → {size_text(change.bytes_after)}"),
-         _columns(change))
+         column_changes(change))
         for change in changes[:most]
     ]  # fmt: skip
     columns = (Column("table"), Column("what"), Column("rows", number=True), Column("size in BigQuery", number=True),
@@ -103,11 +105,11 @@ def changes_section(
     return Markup('<h2 id="changes">{}{}</h2>{}{}').format(title, count, more, shown)
 
 
-def settings_section(manifest: Manifest) -> Markup:
+def settings_section(settings: Mapping[str, Any]) -> Markup:
     """With which settings the run was planned; those that say nothing are left out."""
     pairs = [
         (name.replace("_", " "), code(_setting(value)))
-        for name, value in sorted(manifest.settings.items())
+        for name, value in sorted(settings.items())
         if value not in ("", [], {}, None)
     ]
     return heading("Settings", "settings") + facts(pairs) if pairs else NOTHING
@@ -125,11 +127,12 @@ def _step(before: int, after: int, words: str) -> Cell:
     """A number before and after, and by how much of itself it has grown or shrunk."""
     if before == after:
         return Cell(Markup('<span class="soft">same</span>'), 0)
-    share = f"{100 * (after - before) / before:+,.0f} %" if before and after else ""
+    share = f"{100 * (after - before) / before:+,.0f} %".replace("-", "−") if before and after else ""
     return Cell(Markup('{} <span class="soft">{}</span>').format(words, share), after - before)
 
 
-def _columns(change: TableChange) -> Markup:
+def column_changes(change: TableChange) -> Markup:
+    """The columns that came, went or changed, "" where none did."""
     marks = (("+", "added", change.columns_added), ("−", "removed", change.columns_removed),
              ("~", "changed", change.columns_changed))  # fmt: skip
     return Markup(", ").join(

@@ -58,6 +58,12 @@ def bar(done: TableEntry | Line | Receipt) -> Bar:
     return Bar(done.table, done.task, planned, attempt, done.created, done.started or done.created, done.ended)
 
 
+def remarks(done: TableEntry | Line) -> str:
+    """What was out of the ordinary with a table, in a line."""
+    route = [] if done.route == "extract" else [f"by the {done.route} route"]
+    return ", ".join(route + bar(done).remarks())
+
+
 def span(bars: Iterable[Bar]) -> tuple[int, int]:
     """The first creation and the last end of a job, in milliseconds; zeros without any."""
     begun, ended = 0, 0

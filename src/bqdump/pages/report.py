@@ -35,7 +35,7 @@ from bqdump.pages.findings import (
     skipped_section,
     verdict,
 )
-from bqdump.pages.gantt import bar, gantt, span
+from bqdump.pages.gantt import bar, gantt, remarks, span
 from bqdump.pages.links import folder_address, job_address
 
 # What a browser shows without effort; the manifest has them all.
@@ -57,7 +57,7 @@ def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = No
         out_of_time_section(manifest.tables),
         skipped_section(manifest.skipped),
         changes_section(changes, ROWS),
-        settings_section(manifest),
+        settings_section(manifest.settings),
     )
     # The page allows itself its own style and script and nothing else: whatever a name holds, it cannot run.
     own_style, own_script = source_hash(style()), source_hash(tables_script())
@@ -131,7 +131,7 @@ def _row(manifest: Manifest, entry: TableEntry) -> tuple[Cell | Markup | str, ..
     return (
         code(entry.table), number(rows), size(_size(entry)), Cell(folder, files), duration(took),
         Cell(_rate(_size(entry), took), _size(entry) / took if took else 0), number(entry.task),
-        Markup(" ").join(jobs), ", ".join(drawn.remarks()),
+        Markup(" ").join(jobs), remarks(entry),
     )  # fmt: skip
 
 

@@ -1,0 +1,40 @@
+"""bqdump ui: a web console on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.wiring import ask_store
+from bqdump.core.errors import UsageError
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8642, show_default=True, help="0 for any that is free.")
+@settings_options
+def ui(port: int, **options: Any) -> None:
+    """Look at runs, tables and files in a browser. Serves this machine alone, reads only, until Ctrl-C.
+
+    \b
+    Examples:
+      bqdump ui --bucket my-exports
+      bqdump ui --bucket my-exports --prefix nightly --port 9000
+    """
+    settings = load_settings(options, ("bucket",))
+    if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
+        raise UsageError("serve the console", "bqdump ui", "the console's packages are not installed",
+                         "Install them: pip install 'bqdump[ui]'")  # fmt: skip
+    from bqdump.ui.server import serve
+
+    def listening(address: str) -> None:
+        sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
+        sys.stdout.flush()
+
+    # Ctrl-C is how it ends.
+    with suppress(KeyboardInterrupt):
+        ask_store(settings, lambda store: serve(store, settings, port, listening))

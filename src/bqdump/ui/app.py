@@ -1,0 +1,133 @@
+"""The console as an application: its addresses, and what holds for every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from http import HTTPStatus
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, QuotaError, UnavailableError, UsageError
+from bqdump.core.settings import Settings
+from bqdump.pages.assets import style
+from bqdump.ports import ObjectStore
+from bqdump.ui.archive import Archive
+from bqdump.ui.file import file_page
+from bqdump.ui.frame import empty, page
+from bqdump.ui.inside import changes_page, manifest_document, manifest_page, verify_page
+from bqdump.ui.run import live_part, run_page
+from bqdump.ui.runs import runs_page
+from bqdump.ui.table import history_page, table_page
+
+Page = Callable[[Archive, Request], Awaitable[Response]]
+PAGES: dict[str, Page] = {
+    "/": runs_page,
+    "/runs/{run}": run_page,
+    "/runs/{run}/live": live_part,
+    "/runs/{run}/changes": changes_page,
+    "/runs/{run}/verify": verify_page,
+    "/runs/{run}/manifest": manifest_page,
+    "/runs/{run}/manifest.json": manifest_document,
+    "/runs/{run}/tables/{table}": table_page,
+    "/runs/{run}/tables/{table}/files/{place:int}": file_page,
+    "/tables/{table}": history_page,
+}
+# Whatever a name or a file holds: it cannot run, load anything, or be framed.
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+# A page of another site that has its own name lead to this machine sends that name.
+HOSTS = ["127.0.0.1", "localhost"]
+STATUSES = ((NotFoundError, 404), (DeniedError, 403), (QuotaError, 503), (UnavailableError, 503), (UsageError, 400))
+
+
+def make_app(store: ObjectStore, settings: Settings) -> Starlette:
+    """The console over this target. It only reads."""
+    archive = Archive(store, settings)
+
+    def answer(show: Page) -> Callable[[Request], Awaitable[Response]]:
+        async def answered(request: Request) -> Response:
+            return await show(archive, request)
+
+        return answered
+
+    async def told(_: Request, error: Exception) -> Response:
+        status = next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
+        return page(
+            archive.place, HTTPStatus(status).phrase, [empty(str(error))], trail=(("Runs", "/"),), status=status
+        )
+
+    async def refused(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        sentence = {404: "There is no such page.", 405: "The console only reads."}.get(
+            status, "This cannot be answered."
+        )
+        return page(archive.place, HTTPStatus(status).phrase, [empty(sentence)], trail=(("Runs", "/"),), status=status)
+
+    async def unexpected(_: Request, error: Exception) -> Response:
+        sentence = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
+        return page(archive.place, "Unexpected", [empty(sentence)], trail=(("Runs", "/"),), status=500)
+
+    return Starlette(
+        routes=[*(Route(path, answer(show)) for path, show in PAGES.items()), Route("/static/{name}", asset)],
+        middleware=[
+            Middleware(Guard),
+            Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
+        ],
+        exception_handlers={BqdumpError: told, HTTPException: refused, Exception: unexpected},
+    )
+
+
+class Guard:
+    """Gives every answer the headers that keep a page to itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        await self._app(scope, receive, guarded)
+
+
+ASSETS = {"console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+async def asset(request: Request) -> Response:
+    """The style sheet, the script, the icon."""
+    name = request.path_params["name"]
+    if name == "style.css":
+        return Response(str(style()), media_type="text/css")
+    if name not in ASSETS:
+        raise HTTPException(404)
+    return Response(_asset(name), media_type=ASSETS[name])
+
+
+@cache
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")

@@ -1,0 +1,126 @@
+"""What the console reads: each page asks for the little it needs, and what never changes is kept in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+from bqdump.core.codec import decode, encode
+from bqdump.core.contents import Contents, Line, Summary, contents_of
+from bqdump.core.documents import Newest, Plan, TableEntry
+from bqdump.core.errors import NotFoundError
+from bqdump.core.layout import RUN_ID, RunLayout
+from bqdump.core.progress import Looked, Progress, View
+from bqdump.core.settings import Settings
+from bqdump.flow.history import RunLine, list_runs
+from bqdump.ports import ObjectStore
+
+KEPT_BYTES = 128 << 20
+# Runs under way whose pages are open.
+KEPT_RUNS = 8
+
+
+class Archive:
+    """The runs of one target."""
+
+    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+        self.store, self.settings = store, settings
+        self._summaries: dict[str, Summary] = {}
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._progress: OrderedDict[str, Progress] = OrderedDict()
+
+    @property
+    def place(self) -> str:
+        """Where the runs lie, for people."""
+        return f"{self.store.url}/{self.settings.prefix}".rstrip("/")
+
+    def layout(self, run: str) -> RunLayout:
+        """The object names of a run. Raises NotFoundError for what cannot be the name of one."""
+        if RUN_ID.fullmatch(run):
+            return self.settings.layout.run(run)
+        raise NotFoundError("find", f"run {run[:100]!r}", "no run can have this name")
+
+    async def runs(self) -> list[RunLine]:
+        """All runs, the latest moment first."""
+        return await list_runs(self.store, self.settings, self._summaries)
+
+    async def newest(self) -> str:
+        """The run that was planned last, "" when there is none."""
+        try:
+            stored = await self.store.read(self.settings.layout.newest)
+        except NotFoundError:
+            return ""
+        return decode(stored.data, Newest, self.settings.layout.newest).run
+
+    async def contents(self, run: str) -> Contents | None:
+        """The tables of a run that is whole, None while it has no manifest."""
+        layout = self.layout(run)
+        data = self._kept.get(layout.contents)
+        if data is None:
+            try:
+                data = (await self.store.read(layout.contents)).data
+            except NotFoundError:
+                # Its publisher has not come that far, or ended before: the manifest has it all.
+                try:
+                    manifest = (await self.store.read(layout.manifest)).data
+                except NotFoundError:
+                    return None
+                data = encode(contents_of(manifest, layout.manifest))
+            self._keep(layout.contents, data)
+        else:
+            self._kept.move_to_end(layout.contents)
+        return decode(data, Contents, layout.contents)
+
+    async def whole(self, run: str) -> Contents:
+        """The same of a run that must be whole. Raises NotFoundError."""
+        contents = await self.contents(run)
+        if contents is None:
+            raise NotFoundError("find", f"the manifest of run {run}", "there is none: the run has not been completed")
+        return contents
+
+    async def line(self, run: str, table: str) -> tuple[Contents, Line]:
+        """A table of a run. Raises NotFoundError."""
+        contents = await self.whole(run)
+        for line in contents.tables:
+            if line.table == table:
+                return contents, line
+        raise NotFoundError("find", f"table {table!r}", f"run {run} has not exported it")
+
+    async def entry(self, run: str, line: Line) -> TableEntry:
+        """All that the manifest says of a table: a read of that part of it."""
+        name = self.layout(run).manifest
+        return decode((await self.store.read(name, line.offset, line.length)).data, TableEntry, name)
+
+    async def plan(self, run: str) -> Plan | None:
+        """The plan of a run, None while it is being planned. Raises NotFoundError when there is no such run."""
+        layout = self.layout(run)
+        data = self._kept.get(layout.plan)
+        if data is None:
+            try:
+                data = (await self.store.read(layout.plan)).data
+            except NotFoundError:
+                if await self.store.stat(layout.planner) is None:
+                    raise NotFoundError("find", f"run {run}", f"nothing of it is in {self.place}") from None
+                return None
+            self._keep(layout.plan, data)
+        return decode(data, Plan, layout.plan)
+
+    def view(self, plan: Plan, seen: Looked) -> View:
+        """How far a run is, by what was seen now and, for rate and time left, before."""
+        progress = self._progress.pop(plan.run, None) or Progress()
+        self._progress[plan.run] = progress
+        while len(self._progress) > KEPT_RUNS:
+            self._progress.popitem(last=False)
+        now = time.monotonic()
+        progress.take(plan, now)
+        progress.take(seen, now)
+        return progress.view(now)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        """Remember a document that is never written again; forget what was used longest ago."""
+        self._bytes += len(data) - len(self._kept.pop(name, b""))
+        self._kept[name] = data
+        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+            _, forgotten = self._kept.popitem(last=False)
+            self._bytes -= len(forgotten)

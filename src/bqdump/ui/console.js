@@ -1,0 +1,42 @@
+// A page of a run under way asks again for the part of it that changes.
+const live = document.querySelector("[data-live]");
+if (live) {
+  const lost = document.querySelector("[data-lost]");
+  const look = async () => {
+    const began = performance.now();
+    try {
+      const answer = await fetch(live.dataset.live);
+      if (answer.headers.get("bqdump-run") === "ended") return location.reload();
+      const text = await answer.text();
+      if (answer.ok && text !== live.dataset.seen) {
+        live.innerHTML = text;
+        live.dataset.seen = text;
+      }
+      lost.hidden = answer.ok;
+    } catch {
+      lost.hidden = false;
+    }
+    // A listing of many tables takes its time: the console is idle three quarters of it.
+    setTimeout(look, Math.max(1000, 3 * (performance.now() - began)));
+  };
+  setTimeout(look, 1000);
+}
+
+// A filter shows its result while one types.
+const form = document.querySelector("form[data-region]");
+if (form) {
+  let wait, latest = 0;
+  form.querySelector("button").hidden = true;
+  form.addEventListener("input", () => {
+    clearTimeout(wait);
+    wait = setTimeout(async () => {
+      const mine = ++latest, address = "?" + new URLSearchParams(new FormData(form));
+      const answer = await fetch(address);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const found = page.getElementById(form.dataset.region);
+      if (mine !== latest || !found) return;
+      document.getElementById(form.dataset.region).replaceWith(found);
+      history.replaceState(null, "", address);
+    }, 120);
+  });
+}

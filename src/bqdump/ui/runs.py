@@ -1,0 +1,160 @@
+"""The first page: runs over time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bqdump.core.settings import parse_moment
+from bqdump.core.sizes import counted, size_text
+from bqdump.flow.history import RunLine
+from bqdump.pages.elements import (
+    NOTHING,
+    Cell,
+    Column,
+    badge,
+    code,
+    duration,
+    duration_text,
+    heading,
+    link,
+    moment,
+    number,
+    size,
+    table,
+    tiles,
+)
+from bqdump.ui.archive import Archive
+from bqdump.ui.charts import Point, bars
+from bqdump.ui.frame import empty, page, page_number, pager, run_address
+
+EACH = 50
+CHARTED = 90
+COLUMNS = (
+    Column("run"), Column("state"), Column("as of", css="when"), Column("took", number=True),
+    Column("tables", number=True), Column("failed", number=True), Column("rows", number=True),
+    Column("files", number=True), Column("size", number=True),
+)  # fmt: skip
+TONES = {"complete": "good", "partial": "bad", "failed": "bad", "unfinished": "warn"}
+
+
+async def runs_page(archive: Archive, request: Request) -> Response:
+    """All runs: how they ended, how long they took, how much they brought."""
+    lines, newest = await asyncio.gather(archive.runs(), archive.newest())
+    if not lines:
+        return page(archive.place, "Runs", [empty("There are no runs here yet.",
+                    Markup("Start one with {}.").format(code("bqdump run")))])  # fmt: skip
+    now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
+    shown = lines[(now - 1) * EACH : now * EACH]
+    failed = await _failed(archive, [line.run for line in shown if line.state == "unfinished"])
+    parts = [_verdict(lines, newest, failed), _totals(lines)] if now == 1 else []
+    parts += [_charts(lines)] if now == 1 else []
+    rows = [_row(line, failed) for line in shown]
+    return page(
+        archive.place, "Runs",
+        [*parts, heading("All runs", "all", len(lines)), table("Runs", COLUMNS, rows), pager(now, pages)],
+    )  # fmt: skip
+
+
+def _verdict(lines: list[RunLine], newest: str, failed: set[str]) -> Markup:
+    """What readers see, and what is under way."""
+    said = []
+    published = next((line for line in lines if line.published), None)
+    if published is None:
+        said.append(
+            Markup('<div class="verdict warn"><strong>Nothing is published.</strong> No run has come to its end.</div>')
+        )
+    else:
+        tone = TONES[published.state]
+        told = f"{counted(published.tables, 'table')}" + (f", {published.failed} failed" if published.failed else "")
+        said.append(
+            Markup(
+                '<div class="verdict {}"><strong>Readers see {}</strong>, {} ({}), the dataset as of {}.</div>'
+            ).format(
+                tone,
+                link(run_address(published.run), code(published.run)),
+                published.state,
+                told,
+                moment(parse_moment(published.snapshot_time)),
+            )
+        )
+    if any(line.run == newest and line.state == "unfinished" for line in lines):
+        tone, word = ("bad", "The newest run has met failures.") if newest in failed else ("", "A run is under way.")
+        more = link(run_address(newest), Markup("How far {} is").format(code(newest)))
+        said.append(Markup('<div class="verdict {}"><strong>{}</strong> {}</div>').format(tone, word, more))
+    return NOTHING.join(said)
+
+
+def _totals(lines: list[RunLine]) -> Markup:
+    recent = lines[:30]
+    good = sum(line.state == "complete" for line in recent)
+    last = next((line for line in lines if line.state != "unfinished"), None)
+    facts = [("runs", f"{len(lines):,}"), (f"complete, of the last {len(recent)}", f"{good}")]
+    if last:
+        facts += [("last took", duration_text(last.ended - last.begun)), ("last rows", f"{last.rows:,}"),
+                  ("last size", size_text(last.bytes))]  # fmt: skip
+    return tiles(facts)
+
+
+def _charts(lines: list[RunLine]) -> Markup:
+    shown = lines[:CHARTED][::-1]
+    tones = {"complete": "work", "partial": "late", "unfinished": "fell"}
+
+    def points(value: str) -> list[Point]:
+        return [
+            Point(f"{line.run}, {line.snapshot_time[:10]}", None if line.state == "unfinished" else _value(line, value),
+                  tones[line.state])
+            for line in shown
+        ]  # fmt: skip
+
+    drawn = (
+        bars("Duration", points("took"), duration_text),
+        bars("Size of the files", points("bytes"), size_text),
+        bars("Rows", points("rows"), lambda count: f"{count:,.0f}"),
+    )
+    legend = [("work", "complete")]
+    legend += [("late", "partial")] if any(line.state == "partial" for line in shown) else []
+    legend += [("fell", "not completed")] if any(line.state == "unfinished" for line in shown) else []
+    marks = (
+        Markup('<li><svg aria-hidden="true"><rect class="{}" width="100%" height="100%" rx="2"/></svg>{}</li>').format(
+            css, text
+        )
+        for css, text in legend
+    )
+    title = f"The last {len(shown)} runs" if len(shown) > 1 else "One run so far"
+    return heading(title, "over-time") + Markup('<div class="charts">{}</div><ul class="legend">{}</ul>').format(
+        NOTHING.join(drawn), NOTHING.join(marks)
+    )
+
+
+def _value(line: RunLine, name: str) -> float:
+    return line.ended - line.begun if name == "took" else line.bytes if name == "bytes" else line.rows
+
+
+def _row(line: RunLine, failed: set[str]) -> tuple[Cell | Markup | str, ...]:
+    state = "failed" if line.run in failed else line.state
+    shown = badge(state, TONES[state])
+    if line.published:
+        shown += Markup(" ") + badge("readers see it")
+    done = line.state != "unfinished"
+    return (
+        link(run_address(line.run), code(line.run)), shown,
+        moment(parse_moment(line.snapshot_time)) if line.snapshot_time else "being planned",
+        duration(line.ended - line.begun) if line.ended else "–", number(line.tables),
+        number(line.failed) if done else "–", number(line.rows), number(line.files) if done else "–",
+        size(line.bytes) if done else "–",
+    )  # fmt: skip
+
+
+async def _failed(archive: Archive, runs: list[str]) -> set[str]:
+    """Which of these runs have met a failure: the first page of a listing for each."""
+
+    async def look(run: str) -> bool:
+        async for notes in archive.store.notes(archive.settings.layout.run(run).failures):
+            return bool(notes)
+        return False
+
+    return {run for run, met in zip(runs, await asyncio.gather(*map(look, runs)), strict=True) if met}

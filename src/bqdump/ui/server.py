@@ -1,0 +1,42 @@
+"""Serving the console on this machine's loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from bqdump.core.errors import UsageError
+from bqdump.core.settings import Settings
+from bqdump.ports import ObjectStore
+from bqdump.ui.app import make_app
+
+HOST = "127.0.0.1"
+
+
+async def serve(store: ObjectStore, settings: Settings, port: int, listening: Callable[[str], None]) -> None:
+    """Serve until the process is told to end. `listening` gets the address once it answers.
+
+    port: 0 for any that is free. Raises UsageError when it is taken.
+    """
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError as error:
+            cause = f"port {port} cannot be used: {error.strerror}"
+            raise UsageError("serve the console", "--port", cause, "Use another one, or 0 for any.") from None
+        config = uvicorn.Config(make_app(store, settings), log_level="warning", access_log=False, server_header=False,
+                                timeout_graceful_shutdown=1)  # fmt: skip
+        sock.listen()
+        listening(f"http://{HOST}:{sock.getsockname()[1]}/")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await serving
+            raise

@@ -1,0 +1,98 @@
+"""One Chromium for the tests of a worker; each test has its own console, and a visitor whom nothing may trouble."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from browser.scenes import Scene
+from browser.site import Site
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the system has it."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Visitor:
+    """Opens pages, and remembers what a browser complains of and what it asks others for."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self.troubles: list[str] = []
+
+    def page(self, *, dark: bool = False, width: int = 1200, script: bool = True) -> Page:
+        """A page with a clean memory."""
+        context = self._browser.new_context(
+            color_scheme="dark" if dark else "light", viewport={"width": width, "height": 900},
+            java_script_enabled=script,
+        )  # fmt: skip
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        page.on("request", self._asked)
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(f"console: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        where = urlsplit(request.url)
+        if where.scheme not in ("file", "data") and where.hostname != "127.0.0.1":
+            self.troubles.append(f"asked for {request.url}")
+
+    def close(self) -> None:
+        """Close all pages; fails when anything was wrong."""
+        for context in self._browser.contexts:
+            context.close()
+        assert self.troubles == []
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """Fails the test on errors in the console and on requests to other hosts."""
+    made = Visitor(browser)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Callable[[Scene], Site]]:
+    """Serves the console over a scene, until the test is over."""
+    open_: list[Site] = []
+
+    def serve(scene: Scene) -> Site:
+        open_.append(Site(scene.store, scene.settings))
+        return open_[-1]
+
+    yield serve
+    for one in open_:
+        one.close()
+
+
+def barriers(page: Page) -> list[Any]:
+    """What axe finds on the page: its rule, and the elements that break it."""
+    found = Axe().run(page)
+    return [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found.response["violations"]]
+
+
+def too_wide(page: Page) -> bool:
+    """Whether the page scrolls sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))

@@ -1,0 +1,168 @@
+"""Exports in memory to look at, made by the real flow: runs over time, failing ones, and one that goes on when told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
+from bqdump.core.codec import encode
+from bqdump.core.contents import Summary, contents_of, summary_of
+from bqdump.core.documents import File, Latest, Manifest, Owner, TableEntry, Totals
+from bqdump.core.errors import UnitsFailedError
+from bqdump.core.settings import Settings, moment_text
+from bqdump.flow.run import run
+from bqdump.flow.task import Task
+from bqdump.ports import ExtractRequest, Job, JobError
+
+START = 1_790_000_000_000
+NIGHT = 86_400_000
+HOSTILE = "<img src=x onerror=alert(1)>&\"'\u202e"
+
+
+class Warehouse(MemoryWarehouse):
+    """A warehouse whose jobs start when they are let through: any number of them while `gate` is None."""
+
+    gate: asyncio.Semaphore | None = None
+
+    async def extract(self, request: ExtractRequest) -> Job:
+        """See Warehouse."""
+        if self.gate:
+            await self.gate.acquire()
+        return await super().extract(request)
+
+
+class Scene:
+    """The dataset my-project.shop and its exports. Each look at the clock makes it go on by some milliseconds."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.store = MemoryStore("exports")
+        three = {"project": "my-project", "dataset": "shop", "bucket": "exports"}
+        self.settings = Settings(**{**three, "allow_partial": True, **settings})
+        self.time = START
+        self._random = random.Random(1)
+        self.warehouse = Warehouse(self.store, self._clock)
+        self.warehouse.datasets["my-project", "shop"] = {}
+
+    def _clock(self) -> int:
+        self.time += self._random.randrange(1, 400)
+        return self.time
+
+    @property
+    def tables(self) -> dict[str, MemoryTable]:
+        """The tables by name."""
+        return self.warehouse.datasets["my-project", "shop"]
+
+    def table(self, name: str, rows: Iterable[str], /, **columns: str) -> None:
+        """Give a table these lines as its file, the header included; `columns`: names and types, where they matter."""
+        self.warehouse.put("my-project", "shop", name, list(rows))
+        if columns:
+            fields = [{"name": column, "type": type_} for column, type_ in columns.items()]
+            definition = msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}}))
+            self.tables[name] = self.tables[name]._replace(definition=definition)
+
+    def view(self, name: str) -> None:
+        """Make a view, which no job exports."""
+        self.warehouse.put("my-project", "shop", name, [], kind="VIEW")
+
+    async def export(
+        self, name: str, *, failing: Mapping[str, str] | None = None, partial: bool = True, tasks: int = 1
+    ) -> None:
+        """A night later: export everything with so many tasks. failing: what some tables fail with."""
+        self.time += NIGHT - self.time % NIGHT + NIGHT // 8
+        fails = failing or {}
+        self.warehouse.failing = lambda table, job: JobError("invalid", fails[table]) if table in fails else None
+        settings = msgspec.structs.replace(self.settings, allow_partial=partial)
+        with suppress(UnitsFailedError):
+            await asyncio.gather(
+                *(
+                    run(Task(self.store, self.warehouse, settings, name, Owner(name, task), tasks))
+                    for task in range(tasks)
+                )
+            )
+
+
+def shop(**settings: Any) -> Scene:
+    """A small shop with three tables and a view."""
+    scene = Scene(**settings)
+    orders(scene, 2000)
+    people = (f"{number},Aiko {number}" for number in range(1, 301))
+    scene.table("customers", ["id,name", *people], id="INTEGER", name="STRING")
+    scene.table("empty", ["id"], id="INTEGER")
+    scene.view("orders_by_day")
+    return scene
+
+
+def orders(scene: Scene, rows: int) -> None:
+    """Give the table of orders so many rows."""
+    lines = (f"{number},{number % 7},2026-01-{number % 28 + 1:02}" for number in range(1, rows + 1))
+    scene.table("orders", ["id,customer,day", *lines], id="INTEGER", customer="INTEGER", day="DATE")
+
+
+async def nights(scene: Scene, count: int) -> None:
+    """Exports that grow; one of them in part, one that publishes nothing."""
+    for night in range(count):
+        orders(scene, 2000 + 60 * night)
+        failing = {"customers": "Resources exceeded"} if night in (count // 2, count // 3) else {}
+        await scene.export(f"nightly-{night:04}", failing=failing, partial=night != count // 3, tasks=2)
+
+
+async def older(scene: Scene, count: int) -> None:
+    """Runs of the year before, of which nothing but the summaries is looked at."""
+    for night in range(count):
+        moment, rows = START - (count - night) * NIGHT, 1000 + 10 * night
+        summary = Summary(
+            run=f"older-{night:04}", status="complete", snapshot_time=moment_text(moment), skipped=0, failed=0,
+            totals=Totals(3, 3, 20 * rows, rows, 30 * rows), begun=moment, ended=moment + 4000,
+        )  # fmt: skip
+        scene.store.put_now(scene.settings.layout.run(summary.run).manifest, b"")
+        await scene.store.write_note(scene.settings.layout.summary(summary.run), encode(summary), 0)
+
+
+def large_manifest(run_id: str, tables: int, night: int = 0) -> Manifest:
+    """The manifest of an export of so many tables, made without exporting them."""
+    chance = random.Random(night)
+    moment = START + night * NIGHT
+    fields = [{"name": f"column_{number}", "type": "STRING", "mode": "NULLABLE"} for number in range(15)]
+    definition = msgspec.Raw(msgspec.json.encode({"id": "my-project:shop.t", "schema": {"fields": fields}}))
+    entries = []
+    for number in range(tables):
+        size, begun = int(10 ** chance.uniform(3, 9)), moment + chance.randrange(600_000)
+        name = f"table_{number:05}"
+        entries.append(
+            TableEntry(
+                table=name, kind="TABLE", route="extract", unit=f"{number % 20:05}-{number // 20:05}",
+                jobs=(f"bqdump_{run_id}_0123abcd_{number % 20:05}-{number // 20:05}_0",), planned_rows=size // 50,
+                planned_bytes=size, created=begun, started=begun + 900,
+                ended=begun + 2000 + size // 100_000, task=number % 20,
+                files=(File(f"{name}/{name}_000000000000.csv", size, "AAAAAA==", night + 1),), definition=definition,
+            )
+        )  # fmt: skip
+    return Manifest(
+        run=run_id, tool="0.1.0", status="complete", project="my-project", dataset="shop", location="US",
+        snapshot_time=moment_text(moment), snapshot=moment, mode="replace",
+        settings={"project": "my-project", "dataset": "shop", "bucket": "exports", "format": "csv"}, digest="0" * 16,
+        totals=Totals(tables, tables, sum(entry.files[0].size for entry in entries),
+                      sum(entry.planned_rows for entry in entries), sum(entry.planned_bytes for entry in entries)),
+        tables=tuple(entries), skipped=(), failed=(), left=(), found=(),
+    )  # fmt: skip
+
+
+async def large(scene: Scene, tables: int) -> None:
+    """Put one published export of so many tables there."""
+    manifest = large_manifest("large", tables)
+    layout, data = scene.settings.layout.run("large"), encode(manifest)
+    scene.store.put_now(layout.manifest, data)
+    contents = contents_of(data, layout.manifest)
+    scene.store.put_now(layout.contents, encode(contents))
+    latest = Latest(
+        run="large", dataset="shop", project="my-project", snapshot_time=manifest.snapshot_time,
+        snapshot=manifest.snapshot, status="complete", mode="replace", manifest=layout.manifest, manifest_generation=1,
+    )  # fmt: skip
+    scene.store.put_now(scene.settings.layout.latest, encode(latest))
+    await scene.store.write_note(scene.settings.layout.summary("large"), encode(summary_of(contents)), 0)

@@ -1,0 +1,258 @@
+"""The console in a browser: from no run to many, failing and under way, searched and sorted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.conftest import Visitor, barriers, too_wide
+from browser.scenes import HOSTILE, Scene, large, nights, older, orders, shop
+from browser.site import Site
+
+Serve = Callable[[Scene], Site]
+LOOKS = [
+    pytest.param(False, 1200, id="light"),
+    pytest.param(True, 1200, id="dark"),
+    pytest.param(False, 390, id="phone"),
+]
+
+
+def test_without_runs_it_says_so_and_how_to_start_one(site: Serve, visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto(site(Scene()).url)
+    expect(page.get_by_text("There are no runs here yet.")).to_be_visible()
+    expect(page.get_by_text("bqdump run")).to_be_visible()
+    assert barriers(page) == []
+
+
+def test_one_run_leads_to_its_tables_files_and_rows(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(scene.export("first"))
+    page = visitor.page()
+    page.goto(served.url)
+    expect(page.get_by_text("Readers see first, complete (3 tables)")).to_be_visible()
+    page.get_by_role("region", name="Runs").get_by_role("link", name="first").click()
+    expect(page.get_by_text("Complete. 3 tables, each of them whole. 1 object is not exported.")).to_be_visible()
+    expect(page.get_by_role("row", name="orders_by_day view")).to_be_visible()
+    page.get_by_role("link", name="customers").click()
+    expect(page.get_by_role("row", name="name STRING nullable")).to_be_visible()
+    page.get_by_role("link", name="customers/customers_000000000000.csv", exact=True).click()
+    expect(page.get_by_text("The first 50 rows.")).to_be_visible()
+    expect(page.get_by_role("row", name="50 Aiko 50")).to_be_visible()
+    page.get_by_role("link", name="Run first").click()
+    page.get_by_role("link", name="Verify what is stored").click()
+    expect(page.get_by_text("Every file is there")).to_be_visible()
+    page.go_back()
+    page.get_by_role("link", name="Changes since the run before").click()
+    expect(page.get_by_text("This is the first run that was completed here.")).to_be_visible()
+
+
+def test_many_runs_are_charts_and_pages(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(older(scene, 46))
+    served.do(nights(scene, 8))
+    page = visitor.page()
+    page.goto(served.url)
+    expect(page.get_by_role("heading", name="The last 54 runs")).to_be_visible()
+    assert page.get_by_role("figure").count() == 3
+    expect(page.get_by_role("row", name="nightly-0004 partial")).to_be_visible()
+    expect(page.get_by_role("row", name="nightly-0002 failed")).to_be_visible()
+    assert page.locator("tbody tr").count() == 50
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_role("row", name="older-0000 complete")).to_be_visible()
+    assert page.locator("tbody tr").count() == 4
+
+
+def test_a_table_through_all_runs_tells_when_its_columns_changed(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(nights(scene, 4))
+    scene.table("orders", ["id,price"], id="STRING", price="NUMERIC")
+    served.do(scene.export("wider"))
+    page = visitor.page()
+    page.goto(f"{served.url}runs/wider/tables/orders")
+    page.get_by_role("link", name="This table through all runs").click()
+    expect(page.get_by_role("row", name="wider")).to_contain_text(
+        "columns +added price, −removed customer, −removed day, ~changed id"
+    )
+    expect(page.get_by_role("row", name="nightly-0003")).to_contain_text("+60 rows")
+    page.goto(f"{served.url}runs/wider/changes")
+    expect(page.get_by_role("row", name="orders changed")).to_contain_text("price")
+    page.goto(f"{served.url}tables/customers")
+    expect(page.get_by_role("row", name="nightly-0002")).to_contain_text("not exported")
+
+
+def test_a_failing_run_says_which_table_why_and_what_to_do(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(scene.export("broken", failing={"orders": "Access Denied: no permission"}, partial=False))
+    page = visitor.page()
+    page.goto(served.url)
+    expect(page.get_by_text("Nothing is published.")).to_be_visible()
+    page.get_by_role("link", name="How far broken is").click()
+    expect(page.get_by_text("1 table failed, 2 done; nothing was published.")).to_be_visible()
+    expect(page.get_by_text("bqdump run --run-id broken")).to_be_visible()
+    expect(page.get_by_role("row", name="orders invalid Access Denied")).to_be_visible()
+    assert barriers(page) == []
+    assert not too_wide(page)
+
+
+def test_a_run_goes_on_while_its_page_is_open(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+
+    async def gated() -> asyncio.Semaphore:
+        scene.warehouse.gate = asyncio.Semaphore(0)
+        return scene.warehouse.gate
+
+    async def let_through(gate: asyncio.Semaphore, jobs: int) -> None:
+        for _ in range(jobs):
+            gate.release()
+
+    gate = served.do(gated())
+    running = served.start(scene.export("live"))
+    page = visitor.page()
+    page.goto(f"{served.url}runs/live")
+    expect(page.get_by_text("0 of 3 tables done.")).to_be_visible()
+    expect(page.get_by_role("row", name="orders").first).to_be_visible()
+    served.do(let_through(gate, 1))
+    expect(page.get_by_text("1 of 3 tables done.")).to_be_visible()
+    assert barriers(page) == []
+    served.do(let_through(gate, 2))
+    expect(page.get_by_text("Complete. 3 tables, each of them whole.")).to_be_visible()
+    running.result(20)
+
+
+def test_without_script_a_page_under_way_asks_to_be_loaded_again(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(scene.export("broken", failing={"orders": "no"}, partial=False))
+    page = visitor.page(script=False)
+    page.goto(f"{served.url}runs/broken")
+    assert page.locator('meta[http-equiv="refresh"]').count() == 1
+    expect(page.get_by_text("1 table failed")).to_be_visible()
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#listing tbody th").all_inner_texts()
+
+
+def test_ten_thousand_tables_are_filtered_while_typing_sorted_and_paged(site: Serve, visitor: Visitor) -> None:
+    scene = Scene()
+    served = site(scene)
+    served.do(large(scene, 10_000))
+    page = visitor.page()
+    page.goto(f"{served.url}runs/large")
+    assert len(names(page)) == 100
+    expect(page.get_by_text("Page 1 of 100")).to_be_visible()
+    page.get_by_role("columnheader", name="table").get_by_role("link").click()
+    assert names(page)[:2] == ["table_00000", "table_00001"]
+    expect(page.get_by_role("columnheader", name="table")).to_have_attribute("aria-sort", "ascending")
+    page.get_by_role("searchbox", name="Filter by name").fill("_0499")
+    expect(page.get_by_text("10 of 10,000 tables")).to_be_visible()
+    assert names(page) == [f"table_0499{digit}" for digit in range(10)]
+    page.get_by_role("columnheader", name="table").get_by_role("link").click()
+    assert names(page) == [f"table_0499{digit}" for digit in reversed(range(10))]
+    expect(page.get_by_role("searchbox")).to_have_value("_0499")
+    page.get_by_role("columnheader", name="size").get_by_role("link").click()
+    expect(page.get_by_role("columnheader", name="size")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("searchbox", name="Filter by name").fill("nothing like this")
+    expect(page.get_by_text("No table has 'nothing like this' in its name.")).to_be_visible()
+    page.get_by_role("searchbox", name="Filter by name").fill("")
+    expect(page.get_by_text("Page 1 of 100")).to_be_visible()
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_text("Page 2 of 100")).to_be_visible()
+
+
+def test_the_filter_works_without_script(site: Serve, visitor: Visitor) -> None:
+    scene = Scene()
+    served = site(scene)
+    served.do(large(scene, 300))
+    page = visitor.page(script=False)
+    page.goto(f"{served.url}runs/large")
+    page.get_by_role("searchbox", name="Filter by name").fill("_0012")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_text("10 of 300 tables")).to_be_visible()
+
+
+@pytest.mark.parametrize(("dark", "width"), LOOKS)
+def test_every_page_is_accessible_and_fits(site: Serve, visitor: Visitor, dark: bool, width: int) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(nights(scene, 6))
+    scene.table(f"evil {HOSTILE}", [f"a,{HOSTILE}", f"<b>bold</b>,{HOSTILE}\x00"])
+    orders(scene, 10)
+    served.do(scene.export("last", tasks=3))
+    evil = f"runs/last/tables/{quote(f'evil {HOSTILE}', safe='')}"
+    page = visitor.page(dark=dark, width=width)
+    papers = set()
+    paths = ["", "runs/nightly-0003", "runs/nightly-0002", "tables/orders", evil]
+    paths += [f"runs/last{path}" for path in ("", "/changes", "/verify", "/manifest", "/tables/orders")]
+    for path in [*paths, "runs/last/tables/orders/files/0", f"{evil}/files/0"]:
+        page.goto(served.url + path)
+        assert page.locator("h1").count() == 1
+        assert barriers(page) == [], path
+        assert not too_wide(page), path
+        papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert papers == {"rgb(15, 19, 24)" if dark else "rgb(255, 255, 255)"}
+    assert page.locator("img").count() == 0
+    assert page.locator("td b").count() == 0
+    expect(page.get_by_text("<b>bold</b>")).to_be_visible()
+
+
+def test_the_keyboard_reaches_everything_in_the_order_of_the_page(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(scene.export("first"))
+    page = visitor.page()
+    page.goto(f"{served.url}runs/first")
+    met = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        met.append(page.evaluate("document.activeElement.innerText || document.activeElement.name"))
+    assert met[:8] == ["To the content", "bqdump", "Runs", "Changes since the run before", "Verify what is stored",
+                       "Manifest", "q", met[7]]  # fmt: skip
+    page.get_by_role("columnheader", name="rows").get_by_role("link").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("columnheader", name="rows")).to_have_attribute("aria-sort", "descending")
+
+
+def test_what_is_not_there_is_told_in_a_page(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(scene.export("first"))
+    page = visitor.page()
+    for path, sentence in {
+        "nowhere": "There is no such page.",
+        "runs/none": "cannot find run none",
+        "runs/..%2F..%2Fetc": "There is no such page.",
+        "runs/a%20b": "no run can have this name",
+        "runs/first/tables/none": "run first has not exported it",
+        "runs/first/tables/orders/files/7": "it has 1 file",
+        "tables/none": "has exported it",
+    }.items():
+        answer = page.goto(served.url + path)
+        assert answer
+        assert answer.status == 404
+        expect(page.get_by_text(sentence)).to_be_visible()
+    # The browser itself reports each of these answers.
+    assert len(visitor.troubles) == 7
+    assert all("404" in trouble for trouble in visitor.troubles)
+    visitor.troubles.clear()
+
+
+def test_a_file_that_a_later_run_has_replaced_is_told(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(scene.export("first"))
+    orders(scene, 5)
+    served.do(scene.export("second"))
+    page = visitor.page()
+    page.goto(f"{served.url}runs/first/tables/orders/files/0")
+    expect(page.get_by_text("A later export has written this file anew")).to_be_visible()
