@@ -1,4 +1,4 @@
-"""One Chromium for the tests of a worker; each test has its own console, and a visitor whom nothing may trouble."""
+"""One Chromium for a module of tests; each test has its own console, and a visitor whom nothing may trouble."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from browser.site import Site
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, as the system has it."""
+    """Chromium, as the system has it. Of one module: no event loop can run while playwright has its own."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("needs a browser: apt-get install chromium")

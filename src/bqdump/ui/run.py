@@ -28,7 +28,14 @@ from bqdump.pages.elements import (
     table,
     tiles,
 )
-from bqdump.pages.findings import failed_section, failures_table, out_of_time_section, settings_section, skipped_section, verdict
+from bqdump.pages.findings import (
+    failed_section,
+    failures_table,
+    out_of_time_section,
+    settings_section,
+    skipped_section,
+    verdict,
+)
 from bqdump.pages.gantt import bar, gantt, span
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, run_address

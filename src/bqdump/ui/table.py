@@ -73,9 +73,10 @@ async def table_page(archive: Archive, request: Request) -> Response:
     jobs = Markup(", ").join(
         link(job_address(contents.settings, contents.location, job), code(job)) for job in entry.jobs
     )
+    route = f"{line.route}: {visible(entry.why)}" if entry.why else line.route
     about = [
         ("exported by", Markup("task {}{}").format(line.task, "".join(f", {it}" for it in bar(line).remarks()))),
-        ("as of", moment(contents.snapshot)), ("kind", line.kind.lower()), ("route", f"{line.route}: {visible(entry.why)}" if entry.why else line.route), ("job", jobs),
+        ("as of", moment(contents.snapshot)), ("kind", line.kind.lower()), ("route", route), ("job", jobs),
         ("in BigQuery", f"{line.rows:,} rows, {size_text(line.bytes)} when it was planned"),
     ]  # fmt: skip
     return page(
