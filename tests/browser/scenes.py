@@ -18,7 +18,7 @@ from bqdump.core.errors import UnitsFailedError
 from bqdump.core.settings import Settings, moment_text
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import ExtractRequest, Job, JobError
+from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
 
 START = 1_790_000_000_000
 NIGHT = 86_400_000
@@ -32,9 +32,17 @@ class Warehouse(MemoryWarehouse):
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
+        await self._let_through()
+        return await super().extract(request)
+
+    async def query(self, request: QueryRequest) -> Job:
+        """See Warehouse."""
+        await self._let_through()
+        return await super().query(request)
+
+    async def _let_through(self) -> None:
         if self.gate:
             await self.gate.acquire()
-        return await super().extract(request)
 
 
 class Scene:
@@ -66,9 +74,9 @@ class Scene:
             definition = msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}}))
             self.tables[name] = self.tables[name]._replace(definition=definition)
 
-    def view(self, name: str) -> None:
-        """Make a view, which no job exports."""
-        self.warehouse.put("my-project", "shop", name, [], kind="VIEW")
+    def other(self, name: str, kind: str, lines: Iterable[str] = ()) -> None:
+        """Make something that is no table, such as a VIEW."""
+        self.warehouse.put("my-project", "shop", name, list(lines), kind=kind)
 
     async def export(
         self, name: str, *, failing: Mapping[str, str] | None = None, partial: bool = True, tasks: int = 1
@@ -88,13 +96,14 @@ class Scene:
 
 
 def shop(**settings: Any) -> Scene:
-    """A small shop with three tables and a view."""
+    """A small shop with three tables, a view, and a model, which nothing can export."""
     scene = Scene(**settings)
     orders(scene, 2000)
     people = (f"{number},Aiko {number}" for number in range(1, 301))
     scene.table("customers", ["id,name", *people], id="INTEGER", name="STRING")
     scene.table("empty", ["id"], id="INTEGER")
-    scene.view("orders_by_day")
+    scene.other("orders_by_day", "VIEW", ["day,orders", "2026-01-01,71"])
+    scene.other("forecast", "MODEL")
     return scene
 
 
