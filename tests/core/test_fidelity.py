@@ -27,7 +27,7 @@ def test_every_format_has_a_cell_for_every_type(route: str) -> None:
     assert all(set(cells) == set(TYPES) for cells in CELLS[route].values())
 
 
-@pytest.mark.parametrize("route", ["extract"])
+@pytest.mark.parametrize("route", ["extract", "query"])
 def test_the_server_side_routes_cannot_hold_these_and_say_why(route: str) -> None:
     found = {
         (format_, type_) for format_, type_ in product(FORMATS, TYPES) if cell(format_, route, type_).holds == "no"
@@ -83,7 +83,7 @@ def test_columns_that_do_not_fit_are_told_with_types_reasons_and_formats() -> No
     with pytest.raises(UsageError) as caught:
         refuse("plan the export", [misfit("orders", "avro", RANGE, DEEP)])
     assert caught.value.cause == "Avro exports have no RANGE (orders: span RANGE<DATE>, r.s.span RANGE<DATE>)"
-    assert caught.value.hint == "Use --format json, or leave the tables out with --exclude."
+    assert caught.value.hint == "Use --format json, --on-unsupported skip or string, or --exclude the tables."
 
 
 def test_many_tables_and_columns_are_counted() -> None:

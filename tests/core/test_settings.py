@@ -35,6 +35,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "compression": ("GZIP", "gzip", []),
     "header": ("off", False, ["maybe", ""]),
     "delimiter": ("tab", "\t", ["", "ab", '"', "\n", "€"]),
+    "on_unsupported": ("String", "string", ["", "text", "null"]),
     "path": ("{table}_*.{ext}", "{table}_*.{ext}", []),
     "job_project": ("jobs-1", "jobs-1", ["a b"]),
     "location": ("europe-west1", "europe-west1", ["EU!", "a b"]),
@@ -157,6 +158,7 @@ INSIDE_DIGEST = {
     "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
     "route": ["*=query"],
     "format": "json", "compression": "gzip", "header": False, "delimiter": ";", "path": "{table}_*",
+    "on_unsupported": "skip",
     "labels": {"a": "b"},
     "job_project": "other",
 }  # fmt: skip

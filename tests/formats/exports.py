@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from bqdump.core.codec import decode
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.fidelity import cell, unfit
-from bqdump.core.formats import FORMATS
+from bqdump.core.formats import FORMATS, codecs
 from formats.values import KINDS, Kind, create
 from integration.stage import Stage
 
 # A route that joins needs its name here and its cells in bqdump.core.fidelity.
-ROUTES = ("extract",)
+ROUTES = ("extract", "query")
 
 
 class Way(NamedTuple):
@@ -32,7 +32,7 @@ class Way(NamedTuple):
         return [kind for kind in KINDS if not unfit(self.format, self.route, [kind.column])]
 
 
-WAYS = [Way(route, name, codec) for route in ROUTES for name, format_ in FORMATS.items() for codec in format_.codecs]
+WAYS = [Way(route, format_, codec) for route in ROUTES for format_ in FORMATS for codec in codecs(route, format_)]
 
 
 class Exports:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import io
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import fastavro
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
@@ -229,10 +231,22 @@ def test_export_data_overwrites_only_if_asked(world: World, table: str) -> None:
 def test_export_data_shards_by_size(world: World, table: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=11):
-        job = export(world, table, f"uri='gs://{bucket}/*', format='PARQUET', compression='ZSTD'")
+        job = export(world, table, f"uri='gs://{bucket}/*', format='PARQUET', compression='SNAPPY'")
     statistics = job._properties["statistics"]["query"]["exportDataStatistics"]
     assert statistics == {"fileCount": "2", "rowCount": "2"}
     assert len(world.names(bucket)) == 2
+
+
+def test_export_data_has_no_zstd_and_avro_logical_types_by_default(world: World, table: str) -> None:
+    with pytest.raises(BadRequest, match="one of GZIP, DEFLATE, SNAPPY"):
+        export(world, table, "uri='gs://b/*', format='PARQUET', compression='ZSTD'")
+    bucket = world.bucket()
+    query = "SELECT DATE '2024-02-29' AS d, TIME '10:00:00' AS t"
+    for name, options in (("default", ""), ("plain", ", use_avro_logical_types=false")):
+        where = f"uri='gs://{bucket}/{name}*', format='AVRO'{options}"
+        finish(world.client.query(f"EXPORT DATA OPTIONS ({where}) AS {query}"))
+    rows = [list(fastavro.reader(io.BytesIO(world.read(bucket, name)))) for name in world.names(bucket)]
+    assert rows == [[{"d": date(2024, 2, 29), "t": time(10)}], [{"d": "2024-02-29", "t": "10:00:00"}]]
 
 
 def test_export_data_needs_a_wildcard(world: World, table: str) -> None:

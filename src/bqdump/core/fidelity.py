@@ -126,7 +126,7 @@ SERVER: dict[str, dict[str, Cell]] = {
         "ARRAY": Cell("LIST; the empty one too", back="`--parquet_enable_list_inference`"),
     },
 }  # fmt: skip
-CELLS: dict[str, dict[str, dict[str, Cell]]] = {"extract": SERVER}
+CELLS: dict[str, dict[str, dict[str, Cell]]] = {"extract": SERVER, "query": SERVER}
 UNKNOWN = Cell("whatever BigQuery makes of a type that this release does not know", sure=False)
 
 

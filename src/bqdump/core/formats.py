@@ -25,6 +25,14 @@ FORMATS: dict[str, Format] = {
 ALIASES = {"newline_delimited_json": "json", "ndjson": "json", "jsonl": "json"}
 
 
+def codecs(route: str, format_: str) -> tuple[str, ...]:
+    """The codecs of a format by a route: EXPORT DATA has no ZSTD.
+
+    Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements#gcs_s3_export_option
+    """
+    return tuple(codec for codec in FORMATS[format_].codecs if (route, codec) != ("query", "zstd"))
+
+
 def extension(format_: str, codec: str) -> str:
     """The extension of a file, without a leading dot; text files that are compressed say so."""
     text = format_ in ("csv", "json")

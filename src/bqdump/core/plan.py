@@ -19,7 +19,7 @@ from bqdump.core.routes import Routed, Routing
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.template import MAX_OBJECT_NAME_BYTES, shard_name
 from bqdump.core.types import columns
-from bqdump.core.unsupported import Misfit, refuse
+from bqdump.core.unsupported import Misfit, as_they_are, refuse
 
 # What a job costs beside its bytes, as bytes: it keeps shares of many small tables equal in number.
 JOB_WEIGHT = 64 << 20
@@ -116,7 +116,7 @@ def refuse_unfit(routed: Sequence[Routed]) -> None:
     misfits = [
         Misfit(item.table.name, item.route, item.format, found)
         for item in routed
-        if (found := unfit(item.format, item.route, columns(item.table.definition)))
+        if (found := unfit(item.format, item.route, as_they_are(columns(item.table.definition), item.shape)))
     ]
     refuse(PLAN, misfits)
 

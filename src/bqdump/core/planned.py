@@ -15,7 +15,10 @@ FILE_BYTES = 1_000_000_000
 
 
 class PlannedTable(msgspec.Struct, frozen=True):
-    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least."""
+    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least.
+
+    left_out, texts: columns that do not fit into the format, with the reason: not exported, or exported as text.
+    """
 
     table: str
     kind: str
@@ -27,6 +30,8 @@ class PlannedTable(msgspec.Struct, frozen=True):
     files: int
     share: int
     path: str
+    left_out: dict[str, str]
+    texts: dict[str, str]
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -58,6 +63,8 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
             files=max(1, -(-unit.bytes // FILE_BYTES)),
             share=int(unit.id.split("-")[0]),
             path=unit.pattern,
+            left_out=unit.shape.left_out,
+            texts=unit.shape.texts,
         )
         for unit in sorted(units, key=lambda unit: unit.table)
     ]

@@ -18,8 +18,11 @@ import msgspec
 from bqdump.core.catalog import KIND_WORDS, Table, is_iceberg, unknown_kind
 from bqdump.core.documents import Moment, Skipped
 from bqdump.core.errors import UsageError
+from bqdump.core.formats import codecs
 from bqdump.core.settings import ROUTES, Settings
 from bqdump.core.shape import WHOLE, Shape
+from bqdump.core.types import columns
+from bqdump.core.unsupported import as_they_are, fitted
 
 PLAN = "plan the export"
 # A view is its query: it has no past of its own, and what lies outside of BigQuery has none there.
@@ -72,6 +75,8 @@ def obstacle(route: str, table: Table, wanted: Wanted) -> str:
         if kind:
             return f"{kind}: extract jobs read tables only"
         return f"{wanted.shape.words}: extract jobs read whole tables" if wanted.shape.words else ""
+    if wanted.compression not in codecs(route, wanted.format):
+        return f"EXPORT DATA cannot write {wanted.format} with {wanted.compression}"
     if route == "read":
         return "this release cannot take it"
     return ""
@@ -123,11 +128,27 @@ def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
         if reason := unknown_kind(table.kind):
             skipped.append(Skipped(table.name, table.kind, reason))
             continue
-        wanted, moment = wanted_of(settings, table.name), moment_of(table)
+        wanted, moment = _fitted(settings, table), moment_of(table)
+        if wanted is None:
+            skipped.append(Skipped(table.name, table.kind, f"none of its columns fits into {settings.format}"))
+            continue
         route, why = choose_route(table, wanted)
         why = f"{why}; {AT_JOB_TIME}" if moment == "job" else why
         routed.append(Routed(table, route, why, wanted.format, wanted.compression, wanted.shape, moment))
     return Routing(tuple(routed), tuple(skipped))
+
+
+def _fitted(settings: Settings, table: Table) -> Wanted | None:
+    """What is asked of a table, without or with text for what does not fit into its format; None when nothing does."""
+    wanted = wanted_of(settings, table.name)
+    if settings.on_unsupported == "fail":
+        return wanted
+    all_of_it = columns(table.definition)
+    route = "read" if wanted.route == "read" else "query"
+    shape = fitted(settings.on_unsupported, wanted.format, route, all_of_it, wanted.shape)
+    if shape.left_out and not as_they_are(all_of_it, shape) and not shape.masks:
+        return None
+    return wanted._replace(shape=shape)
 
 
 def _hint(table: str, able: list[str]) -> str:

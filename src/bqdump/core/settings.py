@@ -14,6 +14,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats import ALIASES, FORMATS
 from bqdump.core.layout import RUN_ID, Layout
 from bqdump.core.template import DEFAULT, Template, parse_template
+from bqdump.core.unsupported import POLICIES
 
 READ = "read the settings"
 ROUTES = ("extract", "query", "read")
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     compression: str = "none"
     header: bool = True
     delimiter: str = ","
+    on_unsupported: str = "fail"
     path: str = DEFAULT
     job_project: str = ""
     location: str = ""
@@ -186,6 +188,13 @@ def _delimiter(value: Any) -> str:
     return str(text)
 
 
+def _policy(value: Any) -> str:
+    word = _text(value).lower()
+    if word not in POLICIES:
+        raise ValueError(f"{', '.join(POLICIES[:-1])} or {POLICIES[-1]} is wanted")
+    return word
+
+
 def _prefix(value: Any) -> str:
     parts = _text(value).strip("/").split("/")
     if parts == [""]:
@@ -267,6 +276,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("header", "BQDUMP_HEADER", _flag, "BOOL", "Column names in the first line of each CSV file."),
     Setting("delimiter", "BQDUMP_DELIMITER", _delimiter, "CHAR",
             "Between the values of a CSV line; tab for a tabulator."),
+    Setting("on_unsupported", "BQDUMP_ON_UNSUPPORTED", _policy, "WHAT",
+            "Columns that the format cannot hold: fail, skip (leave them out) or string (export them as text)."),
     Setting("path", "BQDUMP_PATH", _text, "TEMPLATE",
             "Names of the files, with one *. With {run} each run keeps its files; without, it replaces the last."),
     Setting("job_project", "BQDUMP_JOB_PROJECT", _PROJECT, "ID", "Project that runs the jobs (default: project)."),

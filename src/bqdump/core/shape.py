@@ -21,16 +21,28 @@ class Mask(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The part of a table that is exported. No columns: all of them. `where` is an expression of GoogleSQL."""
+    """The part of a table that is exported. No columns: all of them. `where` is an expression of GoogleSQL.
+
+    left_out, texts: columns that the format cannot hold, with the reason: those that are not exported, and those that
+    are exported as text instead.
+    """
 
     columns: tuple[str, ...] = ()
     masks: dict[str, Mask] = {}
     where: str = ""
+    left_out: dict[str, str] = {}
+    texts: dict[str, str] = {}
 
     @property
     def words(self) -> str:
         """How it differs from the whole table, for a sentence; "" where it does not."""
-        words = {"columns are chosen": self.columns, "columns are masked": self.masks, "rows are filtered": self.where}
+        words: dict[str, object] = {
+            "columns are chosen": self.columns,
+            "columns are left out": self.left_out,
+            "columns become text": self.texts,
+            "columns are masked": self.masks,
+            "rows are filtered": self.where,
+        }
         return " and ".join(word for word, asked in words.items() if asked)
 
 

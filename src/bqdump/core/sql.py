@@ -6,7 +6,13 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from bqdump.core.catalog import Dataset
+from bqdump.core.shape import Shape
+from bqdump.core.types import Column
 
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
 
@@ -26,11 +32,60 @@ def _escaped(text: str, quote: str) -> str:
     return "".join(char if char >= " " and char != "\x7f" else f"\\x{ord(char):02x}" for char in escaped)
 
 
-def select(dataset: Dataset, table: str, snapshot: int | None) -> str:
-    """The query that reads a table as it was at a moment (ms), or (None) when it runs."""
+def select(dataset: Dataset, table: str, snapshot: int | None, items: str = "*") -> str:
+    """The query that reads a table as it was at a moment (ms), or (None) when it runs. items: see `items`."""
     source = ".".join(map(identifier, (dataset.project, dataset.name, table)))
     moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot})" if snapshot is not None else ""
-    return f"SELECT * FROM {source}{moment}"  # noqa: S608 (quoted above)
+    return f"SELECT {items} FROM {source}{moment}"  # noqa: S608 (quoted above)
+
+
+def items(columns: Iterable[Column], shape: Shape) -> str:
+    """What is selected of a table's columns: all as they are, or by name, some of them turned into text."""
+    if not (shape.left_out or shape.texts):
+        return "*"
+    chosen = []
+    for column in columns:
+        if column.name not in shape.left_out:
+            name = identifier(column.name)
+            chosen.append(f"{as_text(column, name)} AS {name}" if column.name in shape.texts else name)
+    return ", ".join(chosen)
+
+
+def as_text(column: Column, ref: str) -> str:
+    """A column's value as a STRING: JSON of what is nested, else as CAST writes it. NULL stays NULL.
+
+    A stored array is never NULL.
+
+    Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings
+    """
+    json = f"TO_JSON_STRING({_for_json(column, ref, 0)})"
+    if column.repeated:
+        return json
+    return f"IF({ref} IS NULL, NULL, {json})" if column.type == "STRUCT" else f"CAST({ref} AS STRING)"
+
+
+# What TO_JSON_STRING has no encoding for, as text.
+JSON_LACKS = {"RANGE": "CAST({} AS STRING)", "GEOGRAPHY": "ST_ASTEXT({})"}
+
+
+def _for_json(column: Column, ref: str, depth: int) -> str:
+    if not _lacking(column):
+        return ref
+    if column.repeated:
+        item = f"item{depth}"
+        inner = _for_json(msgspec.structs.replace(column, repeated=False), item, depth + 1)
+        return f"ARRAY(SELECT {inner} FROM UNNEST({ref}) AS {item} WITH OFFSET AS at{depth} ORDER BY at{depth})"  # noqa: S608
+    if column.fields:
+        members = ", ".join(
+            f"{_for_json(member, f'{ref}.{identifier(member.name)}', depth)} AS {identifier(member.name)}"
+            for member in column.fields
+        )
+        return f"IF({ref} IS NULL, NULL, STRUCT({members}))"
+    return JSON_LACKS[column.type].format(ref)
+
+
+def _lacking(column: Column) -> bool:
+    return column.type in JSON_LACKS or any(map(_lacking, column.fields))
 
 
 def export(query: str, uri: str, format_: str, codec: str, *, header: bool, delimiter: str) -> str:

@@ -1,14 +1,44 @@
-"""Columns that a format cannot hold: told by name, before anything starts, with the formats that can."""
+"""Columns that a format cannot hold: told by name, before anything starts, with the formats that can.
+
+Or, where the user says so: left out, or exported as text; the plan and the manifest name them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.core.errors import UsageError
-from bqdump.core.fidelity import Unfit, formats_that_hold
+from bqdump.core.fidelity import Unfit, formats_that_hold, unfit
+from bqdump.core.shape import Shape
+from bqdump.core.types import Column
 
 SHOWN = 5
+POLICIES = ("fail", "skip", "string")
+
+
+def fitted(policy: str, format_: str, route: str, columns: Sequence[Column], shape: Shape) -> Shape:
+    """The shape in which a table fits into a format, by one of POLICIES; "fail" leaves it as it is."""
+    if policy == "fail":
+        return shape
+    found = unfit(format_, route, as_they_are(columns, shape))
+    reasons = {unfit.column.name: f"{unfit.path} {unfit.type}: {unfit.reason}" for unfit in found}
+    if not reasons:
+        return shape
+    if policy == "skip":
+        return msgspec.structs.replace(shape, left_out=reasons)
+    return msgspec.structs.replace(shape, texts=reasons)
+
+
+def as_they_are(columns: Iterable[Column], shape: Shape) -> list[Column]:
+    """The columns that are exported with their own values and types."""
+    changed = {*shape.left_out, *shape.texts, *shape.masks}
+    return [
+        column for column in columns
+        if column.name not in changed and (not shape.columns or column.name in shape.columns)
+    ]  # fmt: skip
 
 
 class Misfit(NamedTuple):
@@ -29,7 +59,7 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     reasons = dict.fromkeys(found.reason for misfit in misfits for found in misfit.columns)
     columns = [found.column for misfit in misfits for found in misfit.columns]
     able = formats_that_hold(misfits[0].route, columns)
-    hint = f"Use --format {_either(able)}, or leave the tables out with --exclude."
+    hint = f"Use --format {_either(able)}, --on-unsupported skip or string, or --exclude the tables."
     raise UsageError(operation, f"format {misfits[0].format}", f"{', '.join(reasons)} ({named}{more})", hint)
 
 

@@ -16,6 +16,7 @@ from bqdump.core import sql
 from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Failure, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
+from bqdump.core.types import columns
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
@@ -54,6 +55,10 @@ async def query_unit(
     task: Task, plan: Plan, watch: Watch, unit: Unit, first: int, started: Callable[[], None]
 ) -> Receipt | Failure:
     """Export one unit by an EXPORT DATA job. See by_job."""
+    for done, reasons in (("leaves out", unit.shape.left_out), ("makes text of", unit.shape.texts)):
+        if reasons:
+            log.warning("%s: the export %s %s", unit.table, done, "; ".join(reasons.values()),
+                        extra={"table": unit.table})  # fmt: skip
 
     def start(attempt: int) -> Awaitable[Job]:
         return task.warehouse.query(_query(task, plan, unit, attempt))
@@ -151,7 +156,7 @@ def _query(task: Task, plan: Plan, unit: Unit, attempt: int) -> QueryRequest:
         dataset=dataset,
         table=unit.table,
         snapshot=snapshot,
-        select=sql.select(dataset, unit.table, snapshot),
+        select=sql.select(dataset, unit.table, snapshot, sql.items(columns(unit.definition), unit.shape)),
         uri=_uri(task, plan, unit, attempt),
         format=unit.format or settings.format,
         codec=unit.compression or settings.compression,

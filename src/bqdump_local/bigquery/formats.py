@@ -105,6 +105,45 @@ def json_row(fields: Sequence[Field]) -> str:
     return _json_object(fields, [quote(field.name) for field in fields], 0)
 
 
+def to_json_string(field: Field, ref: str, depth: int = 0) -> str:
+    """TO_JSON_STRING of a column. INTERVAL, RANGE and GEOGRAPHY are their plain text, which BigQuery has otherwise.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings
+    """
+    if field.mode == "REPEATED":
+        item = f"item{depth}"
+        inner = to_json_string(field.element, item, depth + 1)
+        return f"('[' || array_to_string(list_transform(coalesce({ref}, []), lambda {item}: {inner}), ',') || ']')"
+    if field.type == "RECORD":
+        members = " || ',' || ".join(
+            f"to_json({literal(member.name)})::VARCHAR || ':' || "
+            + to_json_string(member, f"({ref})[{literal(member.name)}]", depth)
+            for member in field.fields
+        )
+        return f"CASE WHEN {ref} IS NULL THEN 'null' ELSE '{{' || {members} || '}}' END"
+    return f"coalesce({_encoded(field, ref)}, 'null')"
+
+
+def _encoded(field: Field, ref: str) -> str:
+    text = f"'\"' || {_text(field, ref)} || '\"'"
+    match field.type:
+        case "INTEGER" | "NUMERIC" | "BIGNUMERIC":
+            digits = _text(field, ref)
+            # What floating point has exactly is a number.
+            exact = f"NOT contains({digits}, '.') AND TRY_CAST({digits} AS HUGEINT) BETWEEN -{2**53} AND {2**53}"
+            return f"CASE WHEN {exact} THEN {digits} ELSE '\"' || {digits} || '\"' END"
+        case "FLOAT":
+            return f"CASE WHEN isfinite({ref}) THEN regexp_replace({ref}::VARCHAR, '\\.0$', '') ELSE {text} END"
+        case "BOOLEAN" | "JSON":
+            return f"({ref})::VARCHAR"
+        case "TIMESTAMP":
+            return f"'\"' || replace(({ref})::TIMESTAMP::VARCHAR, ' ', 'T') || 'Z\"'"
+        case "STRING" | "GEOGRAPHY":
+            return f"to_json({ref})::VARCHAR"
+        case _:
+            return text
+
+
 def avro_columns(fields: Sequence[Field], *, logical_types: bool) -> str:
     """The select list whose values fit the schema that `avro.schema_of` gives."""
 

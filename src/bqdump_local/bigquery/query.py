@@ -146,6 +146,8 @@ class Query:
         format_ = format_ or str(options.get("format", "")).upper()
         compression = str(options.get("compression") or "NONE").upper()
         extract.check([uri], format_, compression)
+        if compression == "ZSTD":
+            raise invalid_query("Option 'compression' value must be one of GZIP, DEFLATE, SNAPPY.")
         if "*" not in uri:
             raise invalid_query("Option 'uri' value must be a wild card URI.")
         if not options.get("overwrite") and self._store.exists(uri):

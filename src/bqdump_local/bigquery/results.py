@@ -42,15 +42,15 @@ def name_columns(select: exp.Expression) -> None:
 
 
 def cast_types(select: exp.Expression) -> dict[str, str]:
-    """The columns that are a CAST to a type that DuckDB holds as text."""
+    """The columns that are a CAST, with its type; "" for those that are made in another way, such as JSON text."""
     found: dict[str, str] = {}
     if isinstance(select, exp.Select):
         for item in select.expressions:
             inner = item.unalias()
             if isinstance(inner, exp.Cast):
-                kind = inner.to.sql(dialect="bigquery").upper().partition("<")[0]
-                if kind in OPAQUE:
-                    found[item.alias_or_name.lower()] = kind
+                found[item.alias_or_name.lower()] = inner.to.sql(dialect="bigquery").upper().partition("<")[0]
+            elif isinstance(inner, (exp.JSONFormat, exp.If)):
+                found[item.alias_or_name.lower()] = ""
     return found
 
 
@@ -66,10 +66,10 @@ def describe(
     fields = []
     for name, kind, *_ in cursor.execute(f"SELECT * FROM ({sql}) LIMIT 0").description or ():
         field = field_of(name, kind)
-        source = known.get(name.lower())
+        source = known.get(name.lower()) if name.lower() not in casts else None
         if source is not None and duckdb_type(source) == duckdb_type(field):
             field = replace(source, name=name, mode="REPEATED" if source.mode == "REPEATED" else "NULLABLE")
-        elif field.type == "STRING" and name.lower() in casts:
+        elif field.type == "STRING" and casts.get(name.lower()) in OPAQUE:
             field = replace(field, type=casts[name.lower()])
         elif str(kind) == '"NULL"':
             field = replace(field, type="INTEGER")

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from bqdump_local.bigquery import metadata
 from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.formats import to_json_string
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import Field, literal, quote
 
@@ -158,11 +159,19 @@ class Translation:
             return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
         if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:
             return node.expressions[0].copy()
+        if isinstance(node, exp.JSONFormat) and isinstance(node.this, exp.Column):
+            return self._to_json_string(node)
         if isinstance(node, (exp.Parameter, exp.Placeholder)):
             return self._parameter(node)
         if isinstance(node, exp.Column) and node.name.upper() == "_PARTITIONDATE":
             return exp.cast(exp.column(PARTITION_TIME, table=node.table or None), "DATE")
         return node
+
+    def _to_json_string(self, node: exp.JSONFormat) -> exp.Expression:
+        """By the column's own type; of any other expression DuckDB's JSON has to do."""
+        known = {field.name.lower(): field for field in self.source_fields}
+        field = known.get(node.this.name.lower())
+        return _duckdb(to_json_string(field, node.this.sql(dialect="duckdb"))) if field else node
 
     def _parameter(self, node: exp.Expression) -> exp.Expression:
         name = node.name
