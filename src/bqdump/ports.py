@@ -139,7 +139,8 @@ class QueryRequest(NamedTuple):
     """An EXPORT DATA job: rows of the table or view `table` of `dataset`, to gs:// `uri` with one `*`.
 
     snapshot: the moment (ms) at which it is read, None for whenever the job runs. select: the same in GoogleSQL,
-    with the texts that it knows as `@name` in `parameters`.
+    with the texts that it knows as `@name` in `parameters`. max_bytes_billed: the job fails if it would bill more;
+    0 for no limit.
     """
 
     job_id: str
@@ -154,6 +155,14 @@ class QueryRequest(NamedTuple):
     delimiter: str
     labels: dict[str, str]
     parameters: dict[str, str]
+    max_bytes_billed: int
+
+
+class Estimate(NamedTuple):
+    """The bytes that a query will bill. at_least: BigQuery cannot tell in advance, it may be more."""
+
+    bytes: int
+    at_least: bool
 
 
 class JobError(NamedTuple):
@@ -167,6 +176,7 @@ class Job(NamedTuple):
     """A job's state; counts and times are known once it is done. `created` … `ended`: ms since 1970 UTC.
 
     rows: how many were exported, None where BigQuery does not tell (extract jobs, and some listings of jobs).
+    billed: bytes billed, None for what is no query.
     """
 
     id: str
@@ -177,6 +187,7 @@ class Job(NamedTuple):
     started: int
     ended: int
     rows: int | None = None
+    billed: int | None = None
 
 
 class Warehouse(Protocol):
@@ -200,6 +211,13 @@ class Warehouse(Protocol):
 
     async def extract(self, request: ExtractRequest) -> Job:
         """Start a job. ConflictError when the id is taken: then `job` tells of the one that has it."""
+        ...
+
+    async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
+        """What a query of this table or view will bill: a dry run, which is free and leaves nothing behind.
+
+        JobFailedError where BigQuery refuses the query, with its own words as the cause.
+        """
         ...
 
     async def query(self, request: QueryRequest) -> Job:

@@ -19,8 +19,8 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.retry import Patience, RetryingWarehouse
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Table
-from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError
-from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest, Warehouse
+from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, UnavailableError
+from bqdump.ports import Estimate, ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")
@@ -151,7 +151,7 @@ def query(stage: Stage, table: str, snapshot: int | None, job: str) -> QueryRequ
     return QueryRequest(
         named(stage, job), stage.dataset, table, snapshot, sql.select(stage.dataset, table, snapshot),
         f"gs://{stage.bucket}/{job}/part_*.csv", "csv", "none", header=False, delimiter=",", labels={"made": "here"},
-        parameters={},
+        parameters={}, max_bytes_billed=0,
     )  # fmt: skip
 
 
@@ -374,6 +374,22 @@ def test_a_query_reads_a_table_as_it_was_at_its_snapshot_or_as_it_is(stage: Stag
             job, _ = await finished(warehouse, await warehouse.query(query(stage, "orders", snapshot, job_id)))
             assert job.error is None
             assert lines(stage.read(f"{job_id}/")) == wanted
+
+    on(stage, check)
+
+
+def test_a_dry_run_tells_bytes_and_leaves_no_job(stage: Stage) -> None:
+    stage.put("orders", ["a", "b"])
+    stage.put("empty", [])
+
+    async def check(warehouse: Warehouse) -> None:
+        before = await everything(warehouse.jobs(0))
+        orders, empty = (sql.select(stage.dataset, name, None) for name in ("orders", "empty"))
+        assert (await warehouse.estimate(stage.dataset, "orders", orders, {})).bytes > 0
+        assert await warehouse.estimate(stage.dataset, "empty", empty, {}) == Estimate(0, at_least=False)
+        assert await everything(warehouse.jobs(0)) == before
+        with pytest.raises((NotFoundError, JobFailedError), match="nothing"):
+            await warehouse.estimate(stage.dataset, "nothing", sql.select(stage.dataset, "nothing", None), {})
 
     on(stage, check)
 

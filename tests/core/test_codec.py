@@ -37,6 +37,7 @@ from bqdump.core.shape import Mask, Shape
 # JSON has no lone surrogates.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 COUNT = st.integers(0, 2**63 - 1)
+MAYBE = st.none() | COUNT
 RAW = st.sampled_from([msgspec.Raw(b"null"), msgspec.Raw(b'{"schema":{"fields":[{"name":"a"}]}}')])
 STATUS, MODE = st.sampled_from(["complete", "partial"]), st.sampled_from(["replace", "keep"])
 SETTINGS = st.dictionaries(TEXT, TEXT | st.booleans() | st.integers(-9, 9), max_size=3)
@@ -54,31 +55,32 @@ SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, TEXT, TEXT, TEXT, COUNT, TEXT, TEXT, OWNER)
 FILE = st.builds(File, TEXT, COUNT, TEXT, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE))
-TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
+TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
 POINTER = st.builds(Pointer, TEXT, COUNT, TEXT)
 ENTRY = st.builds(
     TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=TEXT, jobs=some(TEXT), planned_rows=COUNT,
     planned_bytes=COUNT, created=COUNT, started=COUNT, ended=COUNT, task=COUNT, files=some(FILE), definition=RAW,
     rows=st.none() | COUNT, moment=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
+    planned_billed=MAYBE, billed=MAYBE,
 )  # fmt: skip
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT),
     Skipped: SKIPPED,
     Unit: st.builds(
         Unit, TEXT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
-        moment=MOMENT,
+        moment=MOMENT, bills=st.none() | COUNT, bills_at_least=st.booleans(),
     ),
     Mask: MASK,
     Shape: SHAPE,
     Plan: st.builds(
         Plan, run=TEXT, tool=TEXT, nonce=TEXT, project=TEXT, dataset=TEXT, location=TEXT, snapshot=COUNT, mode=MODE,
         settings=SETTINGS, digest=TEXT, units=TEXT, shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)),
-        tables=COUNT, rows=COUNT, bytes=COUNT, skipped=some(SKIPPED), excluded=COUNT,
+        tables=COUNT, rows=COUNT, bytes=COUNT, skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
     ),
     Newest: st.builds(Newest, TEXT),
     Owner: OWNER,
     Claim: st.builds(Claim, OWNER),
-    Receipt: st.builds(Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, st.none() | COUNT),
+    Receipt: st.builds(Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, MAYBE, MAYBE),
     Failure: FAILURE,
     File: FILE,
     TableFiles: FILES,

@@ -48,6 +48,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         ["2026-01-31", "yesterday", "2026-01-31T03:00:00"],
     ),
     "allow_partial": ("yes", True, ["2"]),
+    "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
 }
 BAD = [(name, bad) for name, (_, _, bads) in VALUES.items() for bad in bads]
 
@@ -153,7 +154,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU"}  # fmt: skip
+                  "location": "EU", "max_bytes_billed": 5}  # fmt: skip
 INSIDE_DIGEST = {
     "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
     "route": ["*=query"],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, parse_size, size_text
 
 SIZES = {
     0: "0 B",
@@ -37,3 +37,17 @@ def test_a_size_is_near_its_number(count: int) -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 tables"), (1, "1 table"), (2000, "2,000 tables")])
 def test_a_count_agrees_with_its_noun(count: int, text: str) -> None:
     assert counted(count, "table") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("500", 500), ("10GB", 10**10), ("1 TiB", 2**40), ("1.5 kb", 1500), ("0.5MiB", 2**19), (" 7 B ", 7)],
+)
+def test_a_size_is_read_in_any_unit(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "1 ZB", "1,5 GB", "1e9", "1 GB more", "٣"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a size is wanted, such as 10GB or 1 TiB"):
+        parse_size(text)

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
-from bqdump.ports import BucketInfo, Copy, ExtractRequest, Job, Note, ObjectInfo, QueryRequest, Stored
+from bqdump.ports import BucketInfo, Copy, Estimate, ExtractRequest, Job, Note, ObjectInfo, QueryRequest, Stored
 from simulation.laws import Laws
 from simulation.process import Outside, Process
 from simulation.trace import Trace
@@ -238,6 +238,11 @@ class FaultyWarehouse:
         """See Warehouse. The request for a table that is gone is refused, or becomes a job that fails."""
 
         return await self._start("extract", request, lambda: self._warehouse.extract(request))
+
+    async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
+        """See Warehouse."""
+        ask = self._warehouse.estimate
+        return await self._network.call("estimate", table, lambda: ask(dataset, table, select, parameters))
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse; as with extract."""

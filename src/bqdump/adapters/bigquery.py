@@ -18,10 +18,14 @@ from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
 from bqdump.core.formats import FORMATS
 from bqdump.core.settings import milliseconds_of
-from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
+from bqdump.ports import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 bigquery: Any = Later("google.cloud.bigquery")
 PAGE = 1000
+# What a query bills: whole MB, and at least so much for each table that it reads.
+# https://cloud.google.com/bigquery/pricing#on_demand_pricing
+BILLED_UNIT = 1 << 20
+LEAST_BILLED = 10 * BILLED_UNIT
 VIEWER = "It takes roles/bigquery.dataViewer on the dataset."
 STATES: dict[str, Literal["pending", "running", "done"]] = {"PENDING": "pending", "RUNNING": "running", "DONE": "done"}
 USER = "It takes roles/bigquery.jobUser on the project that runs the jobs."
@@ -103,6 +107,26 @@ class BigQueryWarehouse:
         """See Warehouse."""
         return await self._threads.call(lambda: self._extract(request))
 
+    async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
+        """See Warehouse."""
+
+        def ask() -> Estimate:
+            config = bigquery.QueryJobConfig(
+                dry_run=True, use_query_cache=False, query_parameters=_parameters(parameters)
+            )
+            with translated("query", f"table {table}", USER):
+                found = self._client.query(
+                    select, location=dataset.location, project=self._project, job_config=config, retry=None,
+                    job_retry=None, timeout=TIMEOUT,
+                )  # fmt: skip
+            statistics = found._properties["statistics"]["query"]
+            least = LEAST_BILLED * max(1, len(statistics.get("referencedTables", ())))
+            processed = found.total_bytes_processed or 0
+            billed = max(least, -(-processed // BILLED_UNIT) * BILLED_UNIT) if processed else 0
+            return Estimate(billed, statistics.get("totalBytesProcessedAccuracy") == "LOWER_BOUND")
+
+        return await self._threads.call(ask)
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
         return await self._threads.call(lambda: self._query(request))
@@ -165,8 +189,9 @@ class BigQueryWarehouse:
         return _job(started)
 
     def _query(self, request: QueryRequest) -> Job:
-        parameters = [bigquery.ScalarQueryParameter(name, "STRING", text) for name, text in request.parameters.items()]
-        config = bigquery.QueryJobConfig(labels=request.labels, query_parameters=parameters)
+        config = bigquery.QueryJobConfig(labels=request.labels, query_parameters=_parameters(request.parameters))
+        if request.max_bytes_billed:
+            config.maximum_bytes_billed = request.max_bytes_billed
         statement = sql.export(request.select, request.uri, request.format, request.codec, header=request.header,
                                delimiter=request.delimiter)  # fmt: skip
         with translated("start the query of", f"table {request.table}", USER):
@@ -177,11 +202,16 @@ class BigQueryWarehouse:
         return _job(started)
 
 
+def _parameters(texts: dict[str, str]) -> list[Any]:
+    return [bigquery.ScalarQueryParameter(name, "STRING", text) for name, text in texts.items()]
+
+
 def _job(job: Any) -> Job:
     error = job.error_result
     counts = getattr(job, "destination_uri_file_counts", None) or ()
     # The client has no property for these.
-    exported = job._properties.get("statistics", {}).get("query", {}).get("exportDataStatistics", {})
+    query = job._properties.get("statistics", {}).get("query", {})
+    exported, billed = query.get("exportDataStatistics", {}), query.get("totalBytesBilled")
     rows = exported.get("rowCount")
     return Job(
         id=job.job_id,
@@ -192,6 +222,7 @@ def _job(job: Any) -> Job:
         started=_ms(job.started),
         ended=_ms(job.ended),
         rows=None if rows is None else int(rows),
+        billed=None if billed is None else int(billed),
     )
 
 

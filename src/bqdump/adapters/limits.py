@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
-from bqdump.ports import ExtractRequest, Job, QueryRequest, Warehouse
+from bqdump.ports import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
+
+Result = TypeVar("Result")
 
 # Together below the limit of 100, in whichever second: so many all the time, and so many at once before that.
 PER_SECOND = 88.0
@@ -49,7 +52,7 @@ class PacedWarehouse:
     def __init__(self, warehouse: Warehouse, tasks: int) -> None:
         self._warehouse = warehouse
         # One task plans while the others wait, so describing tables has the whole limit.
-        self._describe, self._insert = Pace(1), Pace(tasks)
+        self._describe, self._estimate, self._insert = Pace(1), Pace(1), Pace(tasks)
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
@@ -65,20 +68,19 @@ class PacedWarehouse:
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
-        await self._describe.start()
-        try:
-            return await self._warehouse.table(dataset, name)
-        except UnavailableError:
-            self._describe.slow_down()
-            raise
+        return await _paced(self._describe, lambda: self._warehouse.table(dataset, name))
+
+    async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
+        """See Warehouse."""
+        return await _paced(self._estimate, lambda: self._warehouse.estimate(dataset, table, select, parameters))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
-        return await self._start(lambda: self._warehouse.extract(request))
+        return await _paced(self._insert, lambda: self._warehouse.extract(request))
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
-        return await self._start(lambda: self._warehouse.query(request))
+        return await _paced(self._insert, lambda: self._warehouse.query(request))
 
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""
@@ -93,10 +95,11 @@ class PacedWarehouse:
         """See Warehouse."""
         await self._warehouse.close()
 
-    async def _start(self, insert: Callable[[], Awaitable[Job]]) -> Job:
-        await self._insert.start()
-        try:
-            return await insert()
-        except UnavailableError:
-            self._insert.slow_down()
-            raise
+
+async def _paced(pace: Pace, request: Callable[[], Awaitable[Result]]) -> Result:
+    await pace.start()
+    try:
+        return await request()
+    except UnavailableError:
+        pace.slow_down()
+        raise

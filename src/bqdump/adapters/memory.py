@@ -19,6 +19,7 @@ from bqdump.ports import (
     NOTE_BYTES,
     BucketInfo,
     Copy,
+    Estimate,
     ExtractRequest,
     Job,
     JobError,
@@ -233,6 +234,13 @@ class MemoryWarehouse:
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         return self._start(request)
+
+    async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
+        """See Warehouse. It bills what the whole table has now: `select` is not looked at."""
+        found = await self.table(dataset, table)
+        if found is None:
+            raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
+        return Estimate(found.bytes, at_least=False)
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse. It reads whole tables: `select` is not looked at."""

@@ -17,6 +17,7 @@ from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.ports import (
     BucketInfo,
     Copy,
+    Estimate,
     ExtractRequest,
     Job,
     Note,
@@ -204,6 +205,10 @@ class RetryingWarehouse:
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.extract(request))
+
+    async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
+        """See Warehouse."""
+        return await insist(self._patience, lambda: self._warehouse.estimate(dataset, table, select, parameters))
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""

@@ -16,7 +16,7 @@ from bqdump.core.documents import Plan
 from bqdump.core.errors import UsageError
 from bqdump.core.identity import identify
 from bqdump.core.plan import read_units
-from bqdump.core.planned import Planned, planned
+from bqdump.core.planned import Planned, PlannedTable, planned
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.planning import check_target, draft_plan
@@ -64,9 +64,9 @@ def _print(settings: Settings, shown: Planned) -> None:
          for t in shown.tables],
         right=(3, 4, 5, 6),
     )  # fmt: skip
-    if others := [(t.table, t.route, t.why) for t in shown.tables if t.route != "extract"]:
+    if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract"]:
         sys.stdout.write("\nNot by a free extract job:\n")
-        print_table(("table", "route", "why"), others)
+        print_table(("table", "route", "bills", "why"), others, right=(2,))
     misfits = [
         (table.table, done, why)
         for table in shown.tables
@@ -83,10 +83,18 @@ def _print(settings: Settings, shown: Planned) -> None:
     excluded = f", {totals['excluded']:,} left out by your patterns" if totals["excluded"] else ""
     shares = [share["bytes"] for share in shown.shares] or [0]
     verb = "replaces the export" if shown.mode == "replace" else "adds an export"
+    least = "at least " if any(table.bills_at_least for table in shown.tables) else ""
+    bill = f"Its queries will bill {least}{size_text(totals['bills'])}.\n" if totals["bills"] or least else ""
     sys.stdout.write(
         f"\n{counted(totals['tables'], 'table')}, {counted(totals['rows'], 'row')}, {size_text(totals['bytes'])} "
         f"of {shown.project}.{shown.dataset} ({shown.location}) as of {shown.snapshot_time}{excluded}.\n"
-        f"{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
+        f"{bill}{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
         f"{counted(shown.recommended_tasks, 'task')} would do.\n"
         f"A run {verb} in gs://{settings.bucket}/{settings.prefix} ({settings.path}).\n"
     )
+
+
+def _bill(table: PlannedTable) -> str:
+    if table.bills is None:
+        return ""
+    return f"{'≥ ' if table.bills_at_least else ''}{size_text(table.bills)}"

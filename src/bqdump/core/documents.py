@@ -38,7 +38,8 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is exported at once: a table. `rows` and `bytes` are what BigQuery said while planning.
 
     `pattern` is the final object name with one `*`, below the bucket. `why` tells why it goes by its route.
-    `format` and `compression` are those of the settings where they are empty.
+    `format` and `compression` are those of the settings where they are empty. `bills`: the bytes that its query will
+    bill, by a dry run; more where `bills_at_least`.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
     compression: str = ""
     shape: Shape = WHOLE
     moment: Moment = "snapshot"
+    bills: int | None = None
+    bills_at_least: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +80,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     skipped: tuple[Skipped, ...]
     excluded: int
+    bills: int = 0
 
     @property
     def age(self) -> tuple[int, str]:
@@ -109,7 +113,7 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
 
-    rows: how many were exported, where the route tells it.
+    rows: how many were exported, where the route tells it. billed: bytes that its query has billed.
     """
 
     unit: str
@@ -122,6 +126,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     ended: int
     task: int
     rows: int | None = None
+    billed: int | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -162,7 +167,8 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     rows: what was exported, None where neither the files nor the job tell it. expected_rows: the rows that BigQuery
     had at the snapshot time, where it tells that for certain; the two were compared before publishing.
     moment: "job" where the table has no past and was read when its job ran, instead of at the snapshot time.
-    `format` and `compression`: of its files.
+    `format` and `compression`: of its files. `planned_billed` and `billed`: bytes of its query, by the dry run and
+    in the end.
     """
 
     table: str
@@ -185,12 +191,14 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     format: str = ""
     compression: str = ""
     shape: Shape = WHOLE
+    planned_billed: int | None = None
+    billed: int | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):
     """Sums over a manifest's tables; `bytes` is the size of the files.
 
-    rows: exported ones, of those tables only whose route tells them.
+    rows: exported ones, of those tables only whose route tells them. billed: bytes billed by queries.
     """
 
     tables: int
@@ -199,6 +207,7 @@ class Totals(msgspec.Struct, frozen=True):
     planned_rows: int
     planned_bytes: int
     rows: int = 0
+    billed: int = 0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -140,7 +140,8 @@ def make_plan(
     refuse_unfit(routed)
     names = patterns(settings, run, snapshot, routed)
     shares, lines, offset = [], [], 0
-    weights = [item.table.bytes + JOB_WEIGHT for item in routed]
+    # Of a view only its query tells how much it reads.
+    weights = [max(item.table.bytes, item.bills or 0) + JOB_WEIGHT for item in routed]
     for share, indices in enumerate(share_out(weights, min(tasks, len(routed)))):
         start = offset
         for number, index in enumerate(indices):
@@ -166,6 +167,7 @@ def make_plan(
         bytes=sum(item.table.bytes for item in routed),
         skipped=(*selection.skipped, *routing.skipped),
         excluded=selection.excluded,
+        bills=sum(item.bills or 0 for item in routed),
     )
     return plan, b"".join(lines)
 
@@ -187,6 +189,8 @@ def _unit(settings: Settings, id_: str, item: Routed, pattern: str) -> Unit:
         compression="" if usual else item.compression,
         shape=item.shape,
         moment=item.moment,
+        bills=item.bills,
+        bills_at_least=item.bills_at_least,
     )
 
 

@@ -17,6 +17,7 @@ FILE_BYTES = 1_000_000_000
 class PlannedTable(msgspec.Struct, frozen=True):
     """One table of a plan as `--json` shows it. `files`: how many are to be expected at least.
 
+    bills: bytes that its query will bill (null: no query), at least so many where `bills_at_least`.
     left_out, texts: columns that do not fit into the format, with the reason: not exported, or exported as text.
     """
 
@@ -30,6 +31,8 @@ class PlannedTable(msgspec.Struct, frozen=True):
     files: int
     share: int
     path: str
+    bills: int | None
+    bills_at_least: bool
     left_out: dict[str, str]
     texts: dict[str, str]
 
@@ -63,6 +66,8 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
             files=max(1, -(-unit.bytes // FILE_BYTES)),
             share=int(unit.id.split("-")[0]),
             path=unit.pattern,
+            bills=unit.bills,
+            bills_at_least=unit.bills_at_least,
             left_out=unit.shape.left_out,
             texts=unit.shape.texts,
         )
@@ -75,7 +80,7 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         snapshot_time=moment_text(plan.snapshot),
         mode=plan.mode,
         totals={"tables": plan.tables, "rows": plan.rows, "bytes": plan.bytes,
-                "files": sum(table.files for table in tables), "excluded": plan.excluded},
+                "files": sum(table.files for table in tables), "excluded": plan.excluded, "bills": plan.bills},
         recommended_tasks=recommended_tasks(plan.tables),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
         tables=tables,

@@ -49,7 +49,8 @@ class Choice(NamedTuple):
 class Routed(msgspec.Struct, frozen=True):
     """A table with its route, its files and what of it is exported.
 
-    moment: whether it is read at the snapshot time or when its job runs.
+    moment: whether it is read at the snapshot time or when its job runs. bills: bytes that its query will bill by a
+    dry run, or (bills_at_least) more, where BigQuery cannot tell in advance.
     """
 
     table: Table
@@ -59,6 +60,8 @@ class Routed(msgspec.Struct, frozen=True):
     compression: str
     shape: Shape = WHOLE
     moment: Moment = "snapshot"
+    bills: int | None = None
+    bills_at_least: bool = False
 
 
 class Routing(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.formats import ALIASES, FORMATS
 from bqdump.core.layout import RUN_ID, Layout
+from bqdump.core.sizes import parse_size
 from bqdump.core.template import DEFAULT, Template, parse_template
 from bqdump.core.unsupported import POLICIES
 
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     snapshot_time: str = ""
     allow_partial: bool = False
+    max_bytes_billed: int = 0
 
     @property
     def jobs_in(self) -> str:
@@ -73,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def frozen(self) -> dict[str, Any]:
         """The settings that shape the plan, as JSON has them: two tasks of one run must agree on all of these."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        for name in ("concurrency", "run_id", "snapshot_time", "allow_partial", "location"):
+        for name in ("concurrency", "run_id", "snapshot_time", "allow_partial", "location", "max_bytes_billed"):
             del values[name]
         return values
 
@@ -128,6 +130,12 @@ def _count(value: Any) -> int:
     if not 1 <= number <= 1000:
         raise ValueError("a whole number from 1 to 1000 is wanted")
     return number
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError("a size is wanted, such as 10GB or 1 TiB")
+    return parse_size(str(value)) if value != "" else 0
 
 
 def _patterns(value: Any) -> tuple[str, ...]:
@@ -291,6 +299,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Read every table as it was then (default: now, by BigQuery's clock)."),
     Setting("allow_partial", "BQDUMP_ALLOW_PARTIAL", _flag, "BOOL",
             "Publish what is whole although some tables failed."),
+    Setting("max_bytes_billed", "BQDUMP_MAX_BYTES_BILLED", _size, "SIZE",
+            "Refuse an export whose queries would bill more, such as 10GB or 1 TiB (default: no limit)."),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 REQUIRED = ("project", "dataset", "bucket")

@@ -1,6 +1,22 @@
-"""Numbers for people."""
+"""Numbers for people, and from them."""
 
 from __future__ import annotations
+
+import re
+
+UNITS = {"": 1, "B": 1}
+UNITS |= {f"{prefix}B": 1000**power for power, prefix in enumerate("KMGTP", 1)}
+UNITS |= {f"{prefix}IB": 1024**power for power, prefix in enumerate("KMGTP", 1)}
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes written as 500, 10GB (1 GB = 1000³ bytes) or 1 TiB (1024⁴). Raises ValueError."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
+    unit = UNITS.get(match[2].upper()) if match else None
+    if match is None or unit is None:
+        raise ValueError("a size is wanted, such as 10GB or 1 TiB")
+    whole, _, part = match[1].partition(".")
+    return int(whole) * unit + (int(part) * unit // 10 ** len(part) if part else 0)
 
 
 def size_text(count: float) -> str:

@@ -63,11 +63,12 @@ async def query_unit(
     def start(attempt: int) -> Awaitable[Job]:
         return task.warehouse.query(_query(task, plan, unit, attempt))
 
-    outcome = await by_job(task, plan, watch, unit, first, started, start)
+    async with watch.queries:
+        outcome = await by_job(task, plan, watch, unit, first, started, start)
     if isinstance(outcome, Receipt) and outcome.rows is None:
         # A listing of jobs may leave out what an EXPORT DATA job tells of itself.
         job = await task.warehouse.job(outcome.job, plan.location)
-        outcome = msgspec.structs.replace(outcome, files=job.files, rows=job.rows)
+        outcome = msgspec.structs.replace(outcome, files=job.files, rows=job.rows, billed=job.billed)
     return outcome
 
 
@@ -85,7 +86,7 @@ async def by_job(
         job, attached = await _job(task, plan, watch, unit, attempt, started, start)
         if job.error is None:
             return Receipt(unit.id, unit.table, job.id, attempt, job.files, job.created, job.started,
-                           job.ended, task.owner.task, job.rows)  # fmt: skip
+                           job.ended, task.owner.task, job.rows, job.billed)  # fmt: skip
         reason, message = job.error
         if attached:
             # A job of an earlier try that has failed says nothing about a new one.
@@ -164,4 +165,5 @@ def _query(task: Task, plan: Plan, unit: Unit, attempt: int) -> QueryRequest:
         delimiter=settings.delimiter,
         labels=settings.labels,
         parameters={},
+        max_bytes_billed=settings.max_bytes_billed,
     )

@@ -18,6 +18,7 @@ from bqdump.core.plan import choose, make_plan
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.sizes import counted
+from bqdump.flow.bills import check_bill, estimate_queries
 from bqdump.flow.task import Task
 from bqdump.ports import ObjectStore, Warehouse
 
@@ -101,7 +102,8 @@ async def draft_plan(warehouse: Warehouse, settings: Settings, run: str, tasks: 
         raise UsageError(PLAN, f"snapshot_time {settings.snapshot_time}", "it lies in the future")
     selection = choose(await warehouse.tables(dataset), settings, snapshot)
     tables = await describe(warehouse, dataset, selection.chosen)
-    routing = route_tables(settings, tables)
+    routing = await estimate_queries(warehouse, dataset, snapshot, route_tables(settings, tables))
+    check_bill(settings, {item.table.name: item.bills or 0 for item in routing.routed})
     return make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
 
 

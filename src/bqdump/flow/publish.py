@@ -205,6 +205,7 @@ def _manifest(
         planned_rows=sum(table.planned_rows for table in tables),
         planned_bytes=sum(table.planned_bytes for table in tables),
         rows=sum(table.rows or 0 for table in tables),
+        billed=sum(table.billed or 0 for table in tables),
     )
     return Manifest(
         run=plan.run,
@@ -250,6 +251,8 @@ def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: list[File]) -> Table
         format=unit.format or plan.settings["format"],
         compression=unit.compression or plan.settings["compression"],
         shape=unit.shape,
+        planned_billed=unit.bills,
+        billed=receipt.billed,
     )
 
 

@@ -11,6 +11,9 @@ from bqdump.ports import Job, Warehouse
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.2, 10.0
+# Of interactive queries BigQuery queues at most 1,000 in a project and region, whoever asks.
+# https://cloud.google.com/bigquery/quotas#query_jobs
+QUERIES_AT_ONCE = 800
 # After so many listings without it, a job is asked for by its id.
 UNSEEN_POLLS = 3
 
@@ -19,12 +22,14 @@ class Watch:
     """Futures for jobs in flight. `run` polls until it is cancelled; one Watch serves a whole task.
 
     All tasks of a run share BigQuery's limit of 100 requests a second for each method, so the shortest
-    interval between polls grows with the number of tasks.
+    interval between polls grows with the number of tasks. `queries`: room for queries, of which BigQuery takes fewer
+    at once than of other jobs.
     """
 
     def __init__(self, warehouse: Warehouse, location: str, tasks: int) -> None:
         self._warehouse, self._location = warehouse, location
         self._shortest = max(SHORTEST, tasks / 50)
+        self.queries = asyncio.Semaphore(max(1, QUERIES_AT_ONCE // tasks))
         self._waiting: dict[str, _Waiting] = {}
         self._wake = asyncio.Event()
 

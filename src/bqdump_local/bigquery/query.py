@@ -60,6 +60,7 @@ class Query:
         outcome = Outcome()
         try:
             text = self._query["query"]
+            self._refuse_dear()
             if kind := ddl.row_access_policy(text, self._translation):
                 outcome.statistics["statementType"] = kind
             else:
@@ -100,7 +101,25 @@ class Query:
             self._catalog.warehouse.drop(self._outside)
         processed = str(self._processed())
         outcome.statistics |= {"totalBytesProcessed": processed, "totalBytesBilled": "0", "cacheHit": False}
+        external = any(table.kind == "EXTERNAL" for table in self._translation.referenced)
+        outcome.statistics["totalBytesProcessedAccuracy"] = "LOWER_BOUND" if external else "PRECISE"
+        distinct = {table.name: table for table in self._translation.referenced if table.view_query is None}
+        outcome.statistics["referencedTables"] = [
+            {"projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id}
+            for table in distinct.values()
+        ]
         return outcome
+
+    def _refuse_dear(self) -> None:
+        """Bill nothing beyond the limit that the request sets."""
+        if not (limit := int(self._query.get("maximumBytesBilled") or 0)):
+            return
+        unlimited = {"query": {key: value for key, value in self._query.items() if key != "maximumBytesBilled"}}
+        asked = Query(self._catalog, self._store, self._translation.project, unlimited, self._translation.location)
+        needed = int(_billed(int(asked.dry_run().statistics["totalBytesProcessed"])))
+        if needed > limit:
+            message = f"Query exceeded limit for bytes billed: {limit}. {needed} or higher required."
+            raise BigQueryError("bytesBilledLimitExceeded", message)
 
     def _processed(self) -> int:
         distinct = {table.name: table for table in self._translation.referenced}

@@ -114,6 +114,8 @@ class Translation:
         return relation
 
     def _table_relation(self, table: Table, node: exp.Table, alias: str, *, pseudo: bool) -> exp.Expression:
+        if node.args.get("version") is not None and table.kind != "TABLE" and table.kind != "SNAPSHOT":
+            raise invalid_query(f"FOR SYSTEM_TIME AS OF cannot be used with {table.name}, which is a {table.kind}.")
         if table.view_query is not None:
             inner = Translation(
                 self.catalog, table.project, None, self.location, self.now_ms,
