@@ -14,6 +14,11 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from browser.scenes import Scene
 from browser.site import Site
 
+LOOKS = [
+    pytest.param(False, 1200, id="light"),
+    pytest.param(True, 1200, id="dark"),
+    pytest.param(False, 390, id="phone"),
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

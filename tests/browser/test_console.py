@@ -9,16 +9,11 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Visitor, barriers, too_wide
+from browser.conftest import LOOKS, Visitor, barriers, too_wide
 from browser.scenes import HOSTILE, Scene, large, nights, older, orders, shop
 from browser.site import Site
 
 Serve = Callable[[Scene], Site]
-LOOKS = [
-    pytest.param(False, 1200, id="light"),
-    pytest.param(True, 1200, id="dark"),
-    pytest.param(False, 390, id="phone"),
-]
 
 
 def test_without_runs_it_says_so_and_how_to_start_one(site: Serve, visitor: Visitor) -> None:

@@ -83,7 +83,10 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
 
     async def unexpected(_: Request, error: Exception) -> Response:
         sentence = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
-        return page(archive.place, "Unexpected", [empty(sentence)], trail=(("Runs", "/"),), status=500)
+        made = page(archive.place, "Unexpected", [empty(sentence)], trail=(("Runs", "/"),), status=500)
+        # Made outside of the middleware.
+        made.headers.update(HEADERS)
+        return made
 
     return Starlette(
         routes=[*(Route(path, answer(show)) for path, show in PAGES.items()), Route("/static/{name}", asset)],

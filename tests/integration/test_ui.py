@@ -1,0 +1,62 @@
+"""bqdump ui as people start it: as a command, on a bucket, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from integration.stage import Stage
+
+
+def start(stage: Stage, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, "-m", "bqdump", "ui", "--port", "0", *arguments]
+    process = subprocess.Popen(
+        command, env={"PATH": os.environ["PATH"], **stage.variables}, cwd=stage.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    line = process.stdout.readline()
+    return process, line.split()[4] if line else ""
+
+
+def read(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+@pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_it_serves_a_bucket_until_it_is_told_to_end(stage: Stage, signal_: signal.Signals, code: int) -> None:
+    stage.table("people", 4)
+    stage.run_tasks(2, execution="first")
+    process, address = start(stage)
+    with process:
+        try:
+            assert "Readers see" in read(address)
+            assert "people/people_000000000000.csv" in read(f"{address}runs/first/tables/people")
+            assert "<td>people-4</td>" in read(f"{address}runs/first/tables/people/files/0")
+            assert "Every file is there" in read(f"{address}runs/first/verify")
+        finally:
+            process.send_signal(signal_)
+        assert process.wait(20) == code
+        assert process.stderr
+        assert process.stderr.read() == ""
+
+
+def test_a_bucket_that_is_not_there_is_told_in_a_page(stage: Stage) -> None:
+    process, address = start(stage, "--bucket", "not-there-at-all")
+    with process:
+        try:
+            with pytest.raises(urllib.error.HTTPError) as answer:
+                read(address)
+            with answer.value as told:
+                assert told.code == 404
+                assert "not-there-at-all" in told.read().decode()
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0

@@ -1,0 +1,130 @@
+"""The console answers this machine's browser alone, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from bqdump.core.errors import DeniedError, UnavailableError, UsageError
+from bqdump.ports import Stored
+from bqdump.ui.app import HEADERS, PAGES
+from bqdump.ui.server import serve
+from browser.scenes import Scene, shop
+from browser.site import Site
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    made = shop()
+    asyncio.run(made.export("first"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def site(scene: Scene) -> Iterator[Site]:
+    served = Site(scene.store, scene.settings)
+    yield served
+    served.close()
+
+
+def ask(site: Site, path: str, method: str = "GET", host: str = "") -> tuple[int, dict[str, str], str]:
+    connection = http.client.HTTPConnection(urlsplit(site.url).netloc, timeout=20)
+    connection.request(method, path, headers={"Host": host} if host else {})
+    answer = connection.getresponse()
+    read = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+    connection.close()
+    return read
+
+
+def paths() -> list[str]:
+    return [path.replace("{run}", "first").replace("{table}", "orders").replace("{place:int}", "0") for path in PAGES]
+
+
+@pytest.mark.parametrize("path", [*paths(), "/static/style.css", "/static/console.js", "/static/icon.svg", "/nowhere"])
+def test_every_answer_keeps_to_itself(site: Site, path: str) -> None:
+    status, headers, _ = ask(site, path)
+    assert status == (404 if path == "/nowhere" else 200)
+    assert HEADERS.items() <= headers.items()
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8642", "127.0.0.1.evil.example", "0.0.0.0", "[::1]"])
+def test_another_host_name_is_refused(site: Site, host: str) -> None:
+    status, _, body = ask(site, "/", host=host)
+    assert status == 400
+    assert "first" not in body
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "localhost:8642"])
+def test_the_names_of_this_machine_are_answered(site: Site, host: str) -> None:
+    assert ask(site, "/", host=host)[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_it_takes_nothing(site: Site, method: str) -> None:
+    assert all(ask(site, path, method)[0] == 405 for path in paths())
+
+
+def test_looking_at_every_page_changes_nothing(site: Site, scene: Scene) -> None:
+    before = {name: scene.store.peek(name) for name in scene.store.names_now()}
+    for path in paths():
+        ask(site, path)
+    assert {name: scene.store.peek(name) for name in scene.store.names_now()} == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/runs/first/tables/..%2f..%2fetc%2fpasswd", "/runs/first/tables/orders/files/-1", "/runs/first%00",
+     "/runs/%2e%2e", "/static/..%2fapp.py", "/static/app.py", "/runs/first/tables/orders/files/99999999999999999999"],
+)  # fmt: skip
+def test_what_no_manifest_names_is_not_found(site: Site, path: str) -> None:
+    assert ask(site, path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=nothing&page=x", "page=-1", "page=99999999999999999", "q=%00%ff", "sort=--size", "q=" + "a" * 2000]
+)
+def test_any_query_is_a_page(site: Site, query: str) -> None:
+    assert ask(site, f"/runs/first?{query}")[0] == 200
+
+
+def test_it_listens_on_loopback_alone_and_tells_of_a_taken_port(site: Site, scene: Scene) -> None:
+    port = urlsplit(site.url).port
+    assert port
+    for address in {found[4][0] for found in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)} - {
+        "127.0.0.1",
+        "127.0.1.1",
+    }:
+        with socket.socket() as sock:
+            assert sock.connect_ex((str(address), port)) != 0
+    with pytest.raises(UsageError, match=f"port {port} cannot be used"):
+        asyncio.run(serve(scene.store, scene.settings, port, lambda address: None))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(DeniedError("read", "gs://exports", "storage.objects.get is missing"), 403),
+     (UnavailableError("read", "gs://exports", "no answer"), 503), (RuntimeError("oops"), 500)],
+)  # fmt: skip
+def test_what_goes_wrong_is_a_page_of_one_sentence(
+    scene: Scene, error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(name: str, start: int = 0, length: int | None = None) -> Stored:
+        raise error
+
+    monkeypatch.setattr(scene.store, "read", failing)
+    served = Site(scene.store, scene.settings)
+    try:
+        got, headers, body = ask(served, "/")
+    finally:
+        served.close()
+    assert got == status
+    assert "<h1>" in body
+    assert "Traceback" not in body
+    assert HEADERS.items() <= headers.items()
+    assert str(error).rstrip(".") in body.replace("&#39;", "'")

@@ -1,0 +1,124 @@
+"""The first rows of a file: of each format, from a bounded part of it, whatever it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+import zlib
+from typing import Any
+
+import polars
+import pytest
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.errors import BqdumpError
+from bqdump.ports import Stored
+from bqdump.ui.preview import FOOTER_BYTES, HEAD_BYTES, ROWS, TEXT_BYTES, Preview, preview
+
+
+class Counted(MemoryStore):
+    """Counts the bytes that are read."""
+
+    bytes_read = 0
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore."""
+        stored = await super().read(name, start, length)
+        self.bytes_read += len(stored.data)
+        return stored
+
+
+def look(name: str, data: bytes, **settings: Any) -> tuple[Preview, Counted]:
+    store = Counted()
+    store.put_now(name, data)
+    shown, _ = asyncio.run(preview(store, name, len(data), settings))
+    return shown, store
+
+
+def test_csv_by_its_header_and_delimiter() -> None:
+    shown, _ = look("a.csv", b'id|name\n1|"a|b"\n2|"two\nlines"\n', format="csv", delimiter="|")
+    assert shown == Preview(["id", "name"], [["1", "a|b"], ["2", "two\nlines"]], False)
+
+
+def test_csv_without_a_header_and_with_rows_of_other_lengths() -> None:
+    shown, _ = look("a.csv", b"1,2,3\n4\n", format="csv", header=False)
+    assert shown == Preview(["column 1", "column 2", "column 3"], [["1", "2", "3"], ["4", "", ""]], False)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_large_text_file_is_read_in_part_and_shows_whole_rows(packed: bool) -> None:
+    lines = "".join(f"{number},{'x' * 100}{zlib.crc32(b'%d' % number)}\n" for number in range(40_000))
+    data = ("id,text\n" + lines).encode()
+    shown, store = look("a.csv.gz" if packed else "a.csv", gzip.compress(data) if packed else data, format="csv")
+    assert len(shown.rows) == ROWS
+    assert shown.more
+    assert [row[0] for row in shown.rows] == [str(number) for number in range(ROWS)]
+    assert store.bytes_read <= TEXT_BYTES
+
+
+def test_a_file_that_unpacks_to_a_thousand_times_its_size_is_unpacked_in_part() -> None:
+    shown, store = look("a.json.gz", gzip.compress(b"0" * 200_000_000, 1), format="json")
+    assert len(shown.rows) == 1
+    assert shown.rows[0][0].endswith("…")
+    assert store.bytes_read <= TEXT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"), [(b"", 0), (b"id\n", 0), (b"\xff\xfe,\x00\n1,2\n", 1), (b'"never closed', 0)]
+)
+def test_any_bytes_are_some_rows(data: bytes, rows: int) -> None:
+    shown, _ = look("a.csv", data, format="csv")
+    assert len(shown.rows) == rows
+
+
+def test_json_has_the_columns_of_its_records() -> None:
+    records: list[Any] = [{"id": 1, "tags": ["a", "b"]}, {"id": 2, "more": {"deep": None}}, [3], "four"]
+    data = "\n".join(map(json.dumps, records)) + "\nnot json\n"
+    shown, _ = look("a.json", data.encode(), format="json")
+    assert list(shown.columns) == ["id", "tags", "more", "(value)", "(not JSON)"]
+    assert shown.rows[0] == ["1", '["a","b"]', "", "", ""]
+    assert shown.rows[1] == ["2", "", '{"deep":null}', "", ""]
+    assert shown.rows[4] == ["", "", "", "", "not json"]
+
+
+def test_what_is_no_gzip_file_is_told() -> None:
+    with pytest.raises(BqdumpError, match=r"a\.csv\.gz: it is not a gzip file"):
+        look("a.csv.gz", b"id,name\n", format="csv")
+
+
+FRAME = polars.DataFrame({"id": range(1000), "name": [f"n{n}" for n in range(1000)], "raw": [b"\x01\xff"] * 1000})
+
+
+def written(format_: str, frame: polars.DataFrame, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    (frame.write_avro if format_ == "avro" else frame.write_parquet)(buffer, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format_", ["avro", "parquet"])
+def test_avro_and_parquet(format_: str) -> None:
+    shown, _ = look(f"a.{format_}", written(format_, FRAME), format=format_)
+    assert list(shown.columns) == ["id", "name", "raw"]
+    assert len(shown.rows) == ROWS
+    assert shown.rows[1] == ["1", "n1", "01 ff"]
+    assert shown.more
+
+
+def test_a_parquet_file_larger_than_what_is_read_shows_its_first_rows() -> None:
+    size = 400_000
+    frame = polars.DataFrame({"id": range(size), "noise": [zlib.crc32(b"%d" % n) * 2654435761 for n in range(size)]})
+    wide = polars.concat([frame.select("id", *(polars.col("noise").add(n).alias(f"n{n}") for n in range(9)))])
+    data = written("parquet", wide, compression="uncompressed", row_group_size=10_000)
+    assert len(data) > HEAD_BYTES + FOOTER_BYTES
+    shown, store = look("a.parquet", data, format="parquet")
+    assert [row[0] for row in shown.rows] == [str(number) for number in range(ROWS)]
+    assert store.bytes_read <= HEAD_BYTES + FOOTER_BYTES
+
+
+@pytest.mark.parametrize("format_", ["avro", "parquet"])
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"Obj\x01", b"something else entirely"])
+def test_a_broken_file_is_told_in_one_sentence(format_: str, data: bytes) -> None:
+    with pytest.raises(BqdumpError, match="do not show whole rows"):
+        look(f"a.{format_}", data, format=format_)
