@@ -17,7 +17,8 @@ from integration.stage import Stage
 def start(stage: Stage, *arguments: str) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-m", "bqdump", "ui", "--port", "0", *arguments]
     process = subprocess.Popen(
-        command, env={"PATH": os.environ["PATH"], **stage.variables}, cwd=stage.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, env={"PATH": os.environ["PATH"], **stage.variables}, cwd=stage.folder, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout
     line = process.stdout.readline()

@@ -1,0 +1,198 @@
+"""Pages of `bqdump ui` over 1,000 runs of 10,000 tables, by HTTP from the command on the local stack.
+
+The baseline: reading and decoding one whole manifest of that size, which every page would do without the index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import NamedTuple
+
+import msgspec
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from bqdump.core.codec import decode, encode
+from bqdump.core.contents import contents_of, summary_of
+from bqdump.core.documents import (
+    Claim,
+    File,
+    Latest,
+    Manifest,
+    Newest,
+    Owner,
+    Plan,
+    Receipt,
+    Share,
+    TableEntry,
+    Totals,
+)
+from bqdump.core.settings import Settings, moment_text
+from bqdump.ports import ObjectStore
+from bqdump.services import open_store
+from bqdump_local.stack import running
+
+PROJECT, BUCKET, RUNS, TABLES = "local-project", "many-runs", 1000, 10_000
+# So many runs have all their documents: the pages that are measured read no others.
+WHOLE = 40
+START, NIGHT, TASKS = 1_790_000_000_000, 86_400_000, 20
+SETTINGS = Settings(project=PROJECT, dataset="shop", bucket=BUCKET)
+PAGES = {
+    "runs": "",
+    "a run": "runs/run-0999",
+    "a run, filtered and sorted": "runs/run-0999?q=_01&sort=-time",
+    "a run under way, 5,000 of 10,000 done": "runs/going/live",
+    "changes": "runs/run-0999/changes",
+    "a table of a run": "runs/run-0999/tables/table_00500",
+    "a table through 30 runs": "tables/table_00500",
+}
+
+
+class Timed(NamedTuple):
+    """Seconds for a first look and for the best of three more, and the size of the page in bytes."""
+
+    first: float
+    again: float
+    size: int
+
+
+def main() -> None:
+    with running() as stack:
+        os.environ.update(stack.variables())
+        anonymous = AnonymousCredentials()
+        storage.Client(project=PROJECT, credentials=anonymous).create_bucket(BUCKET)
+        asyncio.run(prepare())
+        whole = asyncio.run(baseline())
+        print(f"reading one whole manifest: {whole:.2f} s")
+        for title, path in PAGES.items():
+            timed = measure(path)
+            print(f"{title}: {timed.first:.2f} s, again {timed.again:.2f} s ({timed.first / whole:.2f} and "
+                  f"{timed.again / whole:.2f} of the baseline), {timed.size / 1000:.0f} KB")  # fmt: skip
+
+
+def measure(path: str) -> Timed:
+    """The times of a page from a console that has just been started."""
+    process = subprocess.Popen([sys.executable, "-m", "bqdump", "ui", "--bucket", BUCKET, "--port", "0"],
+                               stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stdout
+    address = process.stdout.readline().split()[4]
+    try:
+        times = []
+        for _ in range(4):
+            before = time.perf_counter()
+            with urllib.request.urlopen(address + path, timeout=60) as answer:
+                size = len(answer.read())
+            times.append(time.perf_counter() - before)
+        return Timed(times[0], min(times[1:]), size)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def baseline() -> float:
+    store = open_store(SETTINGS)
+    before = time.perf_counter()
+    name = SETTINGS.layout.run("run-0999").manifest
+    decode((await store.read(name)).data, Manifest, name)
+    took = time.perf_counter() - before
+    await store.close()
+    return took
+
+
+async def prepare() -> None:
+    """1,000 runs that have ended, and one that is under way."""
+    store = open_store(SETTINGS)
+    slots = asyncio.Semaphore(16)
+
+    async def put(night: int) -> None:
+        async with slots:
+            await put_run(store, night)
+
+    await asyncio.gather(*map(put, range(RUNS)))
+    await put_going(store)
+    await store.close()
+
+
+async def put_run(store: ObjectStore, night: int) -> None:
+    run = f"run-{night:04}"
+    layout = SETTINGS.layout.run(run)
+    whole = night >= RUNS - WHOLE
+    made = manifest(run, TABLES if whole else 1, night)
+    data = encode(made)
+    contents = contents_of(data, layout.manifest)
+    totals = msgspec.structs.replace(made.totals, tables=TABLES, files=TABLES)
+    summary = msgspec.structs.replace(summary_of(contents), totals=totals)
+    await store.write_note(SETTINGS.layout.summary(run), encode(summary), 0)
+    await store.write(layout.contents, encode(contents), 0)
+    if whole:
+        await store.write(layout.manifest, data, 0)
+    if night == RUNS - 1:
+        latest = Latest(run=run, dataset="shop", project=PROJECT, snapshot_time=made.snapshot_time, mode="replace",
+                        snapshot=made.snapshot, status="complete", manifest=layout.manifest,
+                        manifest_generation=1)  # fmt: skip
+        await store.write(SETTINGS.layout.latest, encode(latest), None)
+
+
+async def put_going(store: ObjectStore) -> None:
+    layout = SETTINGS.layout.run("going")
+    moment = START + RUNS * NIGHT
+    plan = Plan(
+        run="going", tool="0.1.0", nonce="0123abcd", project=PROJECT, dataset="shop", location="US", snapshot=moment,
+        mode="replace", settings=SETTINGS.frozen(), digest="0" * 16, units=layout.units("0123abcd"),
+        shares=tuple(Share(0, 0, TABLES // TASKS, 0) for _ in range(TASKS)), tables=TABLES, rows=10**9, bytes=10**12,
+        skipped=(), excluded=0,
+    )  # fmt: skip
+    await store.write(layout.plan, encode(plan), 0)
+    await store.write(SETTINGS.layout.newest, encode(Newest("going")), None)
+    slots = asyncio.Semaphore(16)
+
+    async def put(number: int) -> None:
+        unit, task, table = f"{number % TASKS:05}-{number // TASKS:05}", number % TASKS, f"table_{number:05}"
+        async with slots:
+            await store.write_note(layout.claim(unit), encode(Claim(Owner("going", task), table, 10**8)), 0)
+            if number < TABLES // 2:
+                job = f"bqdump_going_0123abcd_{unit}_0"
+                receipt = Receipt(
+                    unit, table, job, 0, 1, moment + number, moment + number, moment + number + 3000, task
+                )
+                await store.write_note(layout.receipt(unit), encode(receipt), 0)
+
+    await asyncio.gather(*map(put, range(TABLES // 2 + 2000)))
+
+
+def manifest(run: str, tables: int, night: int) -> Manifest:
+    """A manifest of so many tables with 15 columns each."""
+    chance = random.Random(night)
+    moment = START + night * NIGHT
+    fields = [{"name": f"column_{number}", "type": "STRING", "mode": "NULLABLE"} for number in range(15)]
+    definition = msgspec.Raw(msgspec.json.encode({"id": "local-project:shop.table", "schema": {"fields": fields}}))
+    entries = []
+    for number in range(tables):
+        size, begun = int(10 ** chance.uniform(3, 9)), moment + chance.randrange(600_000)
+        name, unit = f"table_{number:05}", f"{number % TASKS:05}-{number // TASKS:05}"
+        entries.append(
+            TableEntry(
+                table=name, kind="TABLE", route="extract", unit=unit, jobs=(f"bqdump_{run}_0123abcd_{unit}_0",),
+                planned_rows=size // 50, planned_bytes=size, created=begun, started=begun + 900,
+                ended=begun + 2000 + size // 100_000, task=number % TASKS,
+                files=(File(f"{name}/{name}_000000000000.csv", size, "AAAAAA==", 1),), definition=definition,
+            )
+        )  # fmt: skip
+    sizes = sum(entry.files[0].size for entry in entries)
+    rows = sum(entry.planned_rows for entry in entries)
+    return Manifest(
+        run=run, tool="0.1.0", status="complete", project=PROJECT, dataset="shop", location="US",
+        snapshot_time=moment_text(moment), snapshot=moment, mode="replace", settings=SETTINGS.frozen(),
+        digest="0" * 16, totals=Totals(tables, tables, sizes, rows, sizes), tables=tuple(entries), skipped=(),
+        failed=(), left=(), found=(),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
