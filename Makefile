@@ -54,9 +54,8 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.tools
 soak: $(VENV)/.dev  ## 100,000 simulated schedules; a failure prints the seed that replays it
 	$(BIN)/python -m tests.simulation --schedules 100000
 
-pictures: demo   ## take the pictures of the README anew (needs Chromium)
-	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,760 \
-	  --screenshot=docs/report.png file://$$(ls $(CURDIR)/bqdump-demo/demo-export/_bqdump/runs/*/report.html | tail -1)
+pictures: $(VENV)/.dev  ## take the pictures of the README anew (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures
 
 clean:           ## remove what make and the demo have made
 	rm -rf $(VENV) bqdump-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -11,7 +11,7 @@ from bqdump.pages.elements import NOTHING, visible
 
 HEIGHT = 72
 # Few bars stay slim and stand at the right, where the latest always is.
-SLOTS = 30
+SLOTS = 20
 
 
 class Point(NamedTuple):
@@ -31,7 +31,7 @@ def bars(title: str, points: Sequence[Point], text: Callable[[float], str]) -> M
         _mark(point, 100 * (slots - len(points) + place) / slots, 100 / slots, most, text)
         for place, point in enumerate(points)
     )
-    told = f"{text(known[-1])} last, {text(max(known))} at most" if known else "nothing is known yet"
+    told = f"{text(known[-1])}, at most {text(max(known))}" if known else "nothing is known yet"
     return Markup(
         '<figure class="chart"><figcaption><span>{}</span> <span class="soft small">{}</span></figcaption>'
         '<svg height="{}" role="img" aria-label="{}: {}">{}<line x1="0" x2="100%" y1="{}" y2="{}"/></svg></figure>'

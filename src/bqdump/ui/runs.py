@@ -112,22 +112,21 @@ def _charts(lines: list[RunLine]) -> Markup:
 
     drawn = (
         bars("Duration", points("took"), duration_text),
-        bars("Size of the files", points("bytes"), size_text),
+        bars("Size", points("bytes"), size_text),
         bars("Rows", points("rows"), lambda count: f"{count:,.0f}"),
     )
     legend = [("work", "complete")]
     legend += [("late", "partial")] if any(line.state == "partial" for line in shown) else []
     legend += [("fell", "not completed")] if any(line.state == "unfinished" for line in shown) else []
-    marks = (
+    marks = NOTHING.join(
         Markup('<li><svg aria-hidden="true"><rect class="{}" width="100%" height="100%" rx="2"/></svg>{}</li>').format(
             css, text
         )
         for css, text in legend
     )
+    explained = Markup('<ul class="legend">{}</ul>').format(marks) if len(legend) > 1 else NOTHING
     title = f"The last {len(shown)} runs" if len(shown) > 1 else "One run so far"
-    return heading(title, "over-time") + Markup('<div class="charts">{}</div><ul class="legend">{}</ul>').format(
-        NOTHING.join(drawn), NOTHING.join(marks)
-    )
+    return heading(title, "over-time") + Markup('<div class="charts">{}</div>{}').format(NOTHING.join(drawn), explained)
 
 
 def _value(line: RunLine, name: str) -> float:

@@ -159,7 +159,7 @@ async def history_page(archive: Archive, request: Request) -> Response:
             Markup('<div class="charts">{}{}{}</div>').format(
                 bars("Rows", [Point(label, line.rows if line else None, "work" if line else "fell")
                               for label, line in points], lambda count: f"{count:,.0f}"),
-                bars("Size of the files", [Point(label, line.size if line else None, "work" if line else "fell")
+                bars("Size", [Point(label, line.size if line else None, "work" if line else "fell")
                                            for label, line in points], size_text),
                 bars("Duration", [Point(label, line.ended - line.created if line else None, "work" if line else "fell")
                                   for label, line in points], duration_text),

@@ -1,0 +1,90 @@
+"""`python -m tests.browser.pictures` takes the README's pictures anew: the demo's data, exported on some nights.
+
+Needs Chromium. The nights are BigQuery's: its stand-in's clock is set forward between the exports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from playwright.sync_api import Browser, sync_playwright
+
+from bqdump_local.demo import DATASET, FILE_BYTES, PROJECT, SOURCE, TARGET
+from bqdump_local.execute import execute
+from bqdump_local.seed import seed
+from bqdump_local.stack import Stack, running
+from browser.conftest import NAMES
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+NIGHTS, TASKS, DAY = 9, 6, 86_400
+WIDTH = 1100
+
+
+def main() -> None:
+    """Export, look, and take the pictures."""
+    with tempfile.TemporaryDirectory() as folder, running(root=Path(folder)) as stack:
+        export(stack)
+        report = max(Path(folder, TARGET, "_bqdump/runs").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
+        command = [sys.executable, "-m", "bqdump", "ui", "--bucket", TARGET, "--port", "0"]
+        with subprocess.Popen(command, env=stack.variables(), stdout=subprocess.PIPE, text=True) as console:
+            assert console.stdout
+            address = console.stdout.readline().split()[4]
+            with sync_playwright() as playwright:
+                path = next(filter(None, map(shutil.which, NAMES)))
+                browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+                take(browser, report.as_uri(), "report.png", 900)
+                take(browser, address, "console.png", 860)
+                take(browser, f"{address}runs/{report.parent.name}", "console-dark.png", 860, dark=True)
+            console.terminate()
+
+
+def export(stack: Stack) -> None:
+    """The demo's data, which grows; one night a table fails, the last night one job has to be repeated."""
+    stack.jobs(shard_bytes=FILE_BYTES, clock_offset_seconds=-NIGHTS * DAY, pending_seconds=0.1, run_seconds=0.4)
+    seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET)
+    settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
+    credentials, options = AnonymousCredentials(), ClientOptions(api_endpoint=stack.bigquery)
+    big = bigquery.Client(project=PROJECT, credentials=credentials, client_options=options)
+    chance = random.Random(3)
+    for night in range(NIGHTS):
+        stack.jobs(clock_offset_seconds=(night + 1 - NIGHTS) * DAY, faults=faults(night))
+        big.query_and_wait(
+            f"INSERT INTO {DATASET}.readings SELECT * FROM {DATASET}.readings LIMIT {chance.randrange(4000, 9000)}"
+        )
+        if night == NIGHTS - 1:
+            big.query_and_wait(f"ALTER TABLE {DATASET}.dummy_07 ADD COLUMN note STRING")
+        command = [sys.executable, "-m", "bqdump", "run", "--allow-partial"]
+        done = asyncio.run(execute(command, tasks=TASKS, env=settings | stack.variables(), job="nightly", seed=night))
+        assert done.ok
+    big.close()
+
+
+def faults(night: int) -> list[dict[str, object]]:
+    """What goes wrong in a night."""
+    if night == NIGHTS // 2:
+        return [{"at": "run", "table": "weather$", "reason": "accessDenied", "message": "Access Denied: weather"}]
+    return [{"at": "run", "table": "planes$", "reason": "backendError", "times": 1}] if night == NIGHTS - 1 else []
+
+
+def take(browser: Browser, address: str, name: str, height: int, *, dark: bool = False) -> None:
+    """A picture of the top of a page."""
+    scheme = "dark" if dark else "light"
+    page = browser.new_page(viewport={"width": WIDTH, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(address)
+    page.screenshot(path=DOCS / name)
+    page.close()
+
+
+if __name__ == "__main__":
+    main()
