@@ -73,8 +73,8 @@ def export(stack: Stack) -> None:
 def faults(night: int) -> list[dict[str, object]]:
     """What goes wrong in a night."""
     if night == NIGHTS // 2:
-        return [{"at": "run", "table": "weather$", "reason": "accessDenied", "message": "Access Denied: weather"}]
-    return [{"at": "run", "table": "planes$", "reason": "backendError", "times": 1}] if night == NIGHTS - 1 else []
+        return [{"at": "run", "table": "weather", "reason": "accessDenied", "message": "Access Denied: weather"}]
+    return [{"at": "run", "table": "planes", "reason": "backendError", "times": 1}] if night == NIGHTS - 1 else []
 
 
 def take(browser: Browser, address: str, name: str, height: int, *, dark: bool = False) -> None:

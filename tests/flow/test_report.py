@@ -114,6 +114,22 @@ def test_retries_and_what_another_task_has_taken_over_are_marked() -> None:
     assert "taken over from task 0" in render_report(moved).decode()
 
 
+def test_a_report_in_a_folder_leads_to_the_files_beside_it() -> None:
+    store, warehouse = world()
+    warehouse.put("project", "data", "people", ["1,Aiko"])
+    export(store, warehouse, "r1")
+    manifest = asyncio.run(read_manifest(store, SETTINGS))
+    (entry,) = manifest.tables
+    session = msgspec.structs.replace(entry, route="read", jobs=("CAISDGZ_7",))
+    settings = manifest.settings | {"to": "exports", "prefix": "nightly/", "bucket": ""}
+    moved = msgspec.structs.replace(manifest, settings=settings, tables=(session,))
+    text = render_report(moved).decode()
+    assert 'href="../../../../people"' in text
+    assert "console.cloud.google.com" not in text
+    assert "retried" not in text
+    assert "by the read route" in text
+
+
 def test_an_empty_dataset_has_a_report() -> None:
     store, warehouse = world()
     warehouse.datasets["project", "data"] = {}

@@ -165,10 +165,15 @@ def summary_of(contents: Contents) -> Summary:
     )
 
 
+def is_job(name: str) -> bool:
+    """Whether this is the id of a BigQuery job of ours, and not a read session."""
+    return name.startswith("bqdump_")
+
+
 def attempt_of(job: str) -> int:
     """Which attempt at its unit a job was, from 0: the last part of its id."""
     number = job.rpartition("_")[2]
-    return int(number) if number.isdecimal() else 0
+    return int(number) if is_job(job) and number.isdecimal() else 0
 
 
 def _line(entry: _Entry, offset: int, length: int) -> Line:

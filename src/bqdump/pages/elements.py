@@ -43,7 +43,12 @@ def code(text: str) -> Markup:
 
 
 def link(address: str, shown: Markup | str, label: str = "") -> Markup:
-    """A link; `label`: what it is called where `shown` says too little alone."""
+    """A link, or only what it shows where there is no address.
+
+    label: what it is called where `shown` says too little alone.
+    """
+    if not address:
+        return Markup("{}").format(shown)
     if label:
         return Markup('<a href="{}" aria-label="{}">{}</a>').format(address, visible(label), shown)
     return Markup('<a href="{}">{}</a>').format(address, shown)

@@ -8,12 +8,12 @@ from starlette.responses import Response
 
 from bqdump.core.errors import NotFoundError
 from bqdump.core.sizes import counted, size_text
-from bqdump.pages.elements import Column, code, facts, link, table, visible
-from bqdump.pages.links import object_address
+from bqdump.pages.elements import Column, code, facts, table, visible
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import empty, page, run_address
 from bqdump.ui.preview import preview
 from bqdump.ui.run import trail
+from bqdump.ui.table import elsewhere
 
 
 async def file_page(archive: Archive, request: Request) -> Response:
@@ -30,7 +30,7 @@ async def file_page(archive: Archive, request: Request) -> Response:
         ("size", size_text(file.size)),
         ("CRC32C", code(file.crc32c)),
         ("generation", code(str(file.generation))),
-        ("Cloud Storage", link(object_address(contents.settings, file.name), "open")),
+        ("Cloud Storage", elsewhere(contents, file.name)),
     ]
     replaced = Markup("")
     if generation != file.generation:

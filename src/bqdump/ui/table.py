@@ -107,12 +107,18 @@ def _files(contents: Contents, entry: TableEntry, now: int) -> Markup:
     rows = [
         (link(run_address(contents.run, "tables", entry.table, "files", str(place)), code(file.name)), size(file.size),
          Cell(code(file.crc32c)), Cell(code(str(file.generation))),
-         link(object_address(contents.settings, file.name), "open", f"{file.name} in Cloud Storage"))
+         elsewhere(contents, file.name))
         for place, file in enumerate(entry.files[first : first + FILES_EACH], first)
     ]  # fmt: skip
     columns = (Column("preview of"), Column("size", number=True), Column("CRC32C", css="line"),
                Column("generation", css="line"), Column("Cloud Storage"))  # fmt: skip
     return heading("Files", "files", len(entry.files)) + table("Files", columns, rows)
+
+
+def elsewhere(contents: Contents, name: str) -> Markup | str:
+    """The way to a file's page in Google's console, where it has one."""
+    address = object_address(contents.settings, name)
+    return link(address, "open", f"{name} in Cloud Storage") if address else "–"
 
 
 def _columns(entry: TableEntry) -> Markup:
