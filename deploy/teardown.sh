@@ -68,6 +68,12 @@ for account in "$name" "$name-scheduler" "$name-workflow"; do
   if [ "$account" = "$name" ]; then
     later bq "--project_id=$project" query --use_legacy_sql=false \
       "REVOKE \`roles/bigquery.dataViewer\` ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""
+    see_policies=$(printf %s "$name" | tr - _)_row_policies
+    if marked bqdump: gcloud iam roles describe "$see_policies" "--project=$PROJECT_ID" '--format=value(title)'; then
+      later bq "--project_id=$project" query --use_legacy_sql=false "REVOKE \`projects/$PROJECT_ID/roles/$see_policies\`\
+ ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""
+      later gcloud iam roles delete "$see_policies" "--project=$PROJECT_ID" --quiet
+    fi
     for role in roles/storage.objectUser roles/storage.legacyBucketReader; do
       later gcloud storage buckets remove-iam-policy-binding "gs://$DESTINATION_BUCKET" "--member=$member" "--role=$role"
     done

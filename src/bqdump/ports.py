@@ -47,11 +47,14 @@ class Copy(NamedTuple):
 
 
 class BucketInfo(NamedTuple):
-    """What a bucket says about itself: location, and for how many seconds it keeps objects against deletion."""
+    """What a bucket says about itself: location ("" for nowhere in particular), for how many seconds it keeps objects
+    against deletion, whether replaced objects stay as versions, whether new objects are put under a hold."""
 
     location: str
     retention_seconds: int
     soft_delete_seconds: int
+    versions: bool = False
+    holds: bool = False
 
 
 NOTE_BYTES = 4096
@@ -177,6 +180,7 @@ class Job(NamedTuple):
 
     rows: how many were exported, None where BigQuery does not tell (extract jobs, and some listings of jobs).
     billed: bytes billed, None for what is no query.
+    row_policies, masking: row access policies or data masking applied to what the job has read.
     """
 
     id: str
@@ -188,6 +192,8 @@ class Job(NamedTuple):
     ended: int
     rows: int | None = None
     billed: int | None = None
+    row_policies: bool = False
+    masking: bool = False
 
 
 class Warehouse(Protocol):
@@ -207,6 +213,13 @@ class Warehouse(Protocol):
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """The full definition of a table, None when it is gone by now. One request."""
+        ...
+
+    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+        """The names of a table's row access policies, None where the caller may not see whether there are any.
+
+        Empty for a table that is gone by now. One request.
+        """
         ...
 
     async def extract(self, request: ExtractRequest) -> Job:

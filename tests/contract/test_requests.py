@@ -318,7 +318,8 @@ def test_a_whole_export_sends_nothing_that_google_does_not_know(world: World) ->
 def test_the_methods_of_an_export_are_those_that_its_roles_allow(world: World) -> None:
     assert world.methods() - {"bigquery.jobs.get", "bigquery.jobs.getQueryResults"} == {
         "bigquery.datasets.get", "bigquery.tables.list", "bigquery.tables.get", "bigquery.jobs.insert",
-        "bigquery.jobs.list", "bigquery.jobs.query", "storage.buckets.get", "storage.objects.get",
+        "bigquery.jobs.list", "bigquery.jobs.query", "bigquery.rowAccessPolicies.list", "storage.buckets.get",
+        "storage.objects.get",
         "storage.objects.insert", "storage.objects.list", "storage.objects.patch", "storage.objects.copy",
         "storage.objects.delete",
     }  # fmt: skip

@@ -32,7 +32,8 @@ class Stage(NamedTuple):
     """A warehouse to test, a dataset and bucket in it, and how to change and look at them from outside.
 
     put: give a table of one column `line` these rows; drop: drop it; fail: let the next job of this table fail with a
-    reason; read: the files written for a prefix, by name; shards: one row more than fits into a file.
+    reason; read: the files written for a prefix, by name; shards: one row more than fits into a file; protect: give a
+    table a row access policy; blind: take away the right to see those, or give it back.
     """
 
     make: Callable[[], Warehouse]
@@ -43,6 +44,8 @@ class Stage(NamedTuple):
     fail: Callable[[str, str], None]
     read: Callable[[str], dict[str, bytes]]
     many_rows: Sequence[str]
+    protect: Callable[[str, str], None]
+    blind: Callable[[bool], None]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,8 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
         lambda table, rows: warehouse.put(PROJECT, "data", table, rows),
         lambda table: warehouse.drop(PROJECT, "data", table),
         faults.__setitem__, read, ["a", "b", "c"],
+        lambda table, policy: warehouse.policies.setdefault(table, []).append(policy),
+        lambda blind: setattr(warehouse, "sees_policies", not blind),
     )  # fmt: skip
 
 
@@ -99,10 +104,18 @@ def on_servers(
     def read(prefix: str) -> dict[str, bytes]:
         return {name: world.read(bucket, name) for name in world.names(bucket) if name.startswith(prefix)}
 
+    def protect(table: str, policy: str) -> None:
+        world.control("POST", "policies", {"project": PROJECT, "dataset": dataset, "table": table, "name": policy})
+
+    def blind(yes: bool) -> None:
+        denied = {PROJECT: ["bigquery.rowAccessPolicies.list"]} if yes else {}
+        world.control("PUT", "denied", {"projects": denied})
+
     with world.settings(shard_bytes=10):
         yield Stage(
             lambda: wrapped(BigQueryWarehouse(PROJECT)), Dataset(PROJECT, dataset, "US"), bucket, put,
             lambda table: world.client.delete_table(f"{PROJECT}.{dataset}.{table}"), fail, read, ["aaaaaaaa"] * 5,
+            protect, blind,
         )  # fmt: skip
 
 
@@ -250,6 +263,44 @@ def test_a_table_that_is_gone_is_none_and_not_listed(stage: Stage) -> None:
         assert await warehouse.table(stage.dataset, "gone") is None
         assert await warehouse.table(stage.dataset, "never") is None
         assert await warehouse.tables(stage.dataset) == []
+
+    on(stage, check)
+
+
+def test_names_every_row_access_policy_of_a_table(stage: Stage) -> None:
+    for table in ("plain", "two words"):
+        stage.put(table, ["a"])
+    policies = [f"policy_{number:02}" for number in range(53)]
+    for policy in policies:
+        stage.protect("two words", policy)
+
+    async def check(warehouse: Warehouse) -> None:
+        assert await warehouse.row_policies(stage.dataset, "two words") == policies
+        assert await warehouse.row_policies(stage.dataset, "plain") == []
+        assert await warehouse.row_policies(stage.dataset, "gone") == []
+
+    on(stage, check)
+
+
+def test_who_may_not_see_row_access_policies_is_told_nothing(stage: Stage) -> None:
+    stage.put("orders", ["a"])
+    stage.blind(True)
+    try:
+        assert on(stage, lambda warehouse: warehouse.row_policies(stage.dataset, "orders")) is None
+    finally:
+        stage.blind(False)
+
+
+def test_a_job_tells_that_row_access_policies_applied(stage: Stage) -> None:
+    for table in ("plain", "protected"):
+        stage.put(table, ["a"])
+    stage.protect("protected", "eu")
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        for table in ("plain", "protected"):
+            job, _ = await finished(warehouse, await warehouse.extract(request(stage, table, snapshot, f"rls_{table}")))
+            assert (job.row_policies, job.masking) == (table == "protected", False)
 
     on(stage, check)
 

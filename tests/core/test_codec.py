@@ -13,8 +13,10 @@ from bqdump.core import documents
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import (
     Claim,
+    Danger,
     Failure,
     File,
+    Flag,
     Intent,
     Latest,
     Manifest,
@@ -53,6 +55,7 @@ MOMENT = st.sampled_from(["snapshot", "job"])
 OWNER = st.builds(Owner, TEXT, COUNT)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, TEXT, TEXT, TEXT, COUNT, TEXT, TEXT, OWNER)
+FLAG = st.builds(Flag, st.sampled_from(Danger), TEXT, some(TEXT), TEXT, st.booleans())
 FILE = st.builds(File, TEXT, COUNT, TEXT, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE))
 TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
@@ -66,6 +69,7 @@ ENTRY = st.builds(
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT),
     Skipped: SKIPPED,
+    Flag: FLAG,
     Unit: st.builds(
         Unit, TEXT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
         moment=MOMENT, bills=st.none() | COUNT, bills_at_least=st.booleans(),
@@ -76,11 +80,15 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Plan, run=TEXT, tool=TEXT, nonce=TEXT, project=TEXT, dataset=TEXT, location=TEXT, snapshot=COUNT, mode=MODE,
         settings=SETTINGS, digest=TEXT, units=TEXT, shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)),
         tables=COUNT, rows=COUNT, bytes=COUNT, skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
+        flags=some(FLAG),
     ),
     Newest: st.builds(Newest, TEXT),
     Owner: OWNER,
     Claim: st.builds(Claim, OWNER),
-    Receipt: st.builds(Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, MAYBE, MAYBE),
+    Receipt: st.builds(
+        Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, MAYBE, MAYBE,
+        some(st.sampled_from(Danger)),
+    ),
     Failure: FAILURE,
     File: FILE,
     TableFiles: FILES,
@@ -89,7 +97,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Manifest: st.builds(
         Manifest, run=TEXT, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
         snapshot=COUNT, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),
-        skipped=some(SKIPPED), failed=some(FAILURE), left=some(FILES), found=some(FILE),
+        skipped=some(SKIPPED), failed=some(FAILURE), left=some(FILES), found=some(FILE), flags=some(FLAG),
     ),
     ManifestFiles: st.builds(ManifestFiles, TEXT, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,

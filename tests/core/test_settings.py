@@ -49,6 +49,12 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
+    "allow_row_policies": ("1", True, ["all"]),
+    "allow_unseen_row_policies": ("true", True, ["x"]),
+    "allow_masked_columns": ("on", True, ["x"]),
+    "allow_streaming_buffer": ("yes", True, ["x"]),
+    "allow_skipped": ("yes", True, ["x"]),
+    "allow_created_later": ("yes", True, ["x"]),
 }
 BAD = [(name, bad) for name, (_, _, bads) in VALUES.items() for bad in bads]
 
@@ -154,7 +160,10 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU", "max_bytes_billed": 5}  # fmt: skip
+                  "location": "EU", "max_bytes_billed": 5, "allow_row_policies": True,
+                  "allow_unseen_row_policies": True,
+                  "allow_masked_columns": True, "allow_streaming_buffer": True, "allow_skipped": True,
+                  "allow_created_later": True}  # fmt: skip
 INSIDE_DIGEST = {
     "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
     "route": ["*=query"],

@@ -37,6 +37,8 @@ EVERYTHING = Settings(
     format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
     job_project="my-jobs", location="EU", concurrency=50, labels={"team": "data", "cost": "1"}, allow_partial=True,
     route=("*=query", "a=extract"), max_bytes_billed=5,
+    allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
+    allow_skipped=True, allow_created_later=True,
 )  # fmt: skip
 
 
@@ -177,7 +179,7 @@ def test_grants_are_commands_with_a_reason_each(extra: list[str]) -> None:
     assert len(grants) >= 4
     for number in grants:
         assert lines[number - 1].startswith("# ")
-        assert re.match(r"# roles/\S+ on (dataset|project|bucket|job) ", lines[number - 2])
+        assert re.match(r"# (roles|projects/my-data/roles)/\S+ on (dataset|project|bucket|job) ", lines[number - 2])
     assert subprocess.run(["sh", "-n"], input=script, text=True).returncode == 0
     assert "bigquery.admin" not in script
     assert "storage.admin" not in script
@@ -194,6 +196,8 @@ def test_grants_can_be_made_again_and_again(tmp_path: Path) -> None:
     # An account that exists is not created again.
     assert "service-accounts create" not in log.read_text()
     assert log.read_text().count("service-accounts describe") == 3
+    assert "roles create" not in log.read_text()
+    assert log.read_text().count("roles describe bqdump_row_policies") == 1
 
 
 def test_terraform_and_commands_grant_the_same() -> None:
@@ -204,7 +208,11 @@ def test_terraform_and_commands_grant_the_same() -> None:
         for workflow in (False, True)
         for account in accounts(deployment(read_route=True), workflow=workflow)
     ]  # fmt: skip
-    assert {grant.role for account in made for grant in account.grants} == module
+    granted = {grant.role for account in made for grant in account.grants}
+    (own,) = (role for role in granted if role.startswith("projects/"))
+    assert granted - {own} == module
+    assert own.endswith("/bqdump_row_policies")
+    assert '${replace(var.name, "-", "_")}_row_policies' in text
 
 
 @pytest.mark.parametrize(

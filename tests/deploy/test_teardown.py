@@ -56,6 +56,7 @@ EVERYTHING: dict[str, Any] = {
     f"iam service-accounts {email('bqdump')}": "bqdump: exports",
     f"iam service-accounts {email('bqdump-scheduler')}": "bqdump: starts exports on schedule",
     f"iam service-accounts {email('bqdump-workflow')}": "bqdump: runs the job for a list of datasets",
+    "iam roles bqdump_row_policies": "bqdump: see row access policies",
     f"roles {email('bqdump')}": ["roles/bigquery.jobUser"],
     f"roles {email('bqdump-workflow')}": ["roles/run.viewer", "roles/logging.logWriter"],
 }
@@ -96,6 +97,7 @@ def test_everything_that_was_made_is_removed(world: World) -> None:
         "gcloud scheduler jobs delete bqdump", "gcloud scheduler jobs delete bqdump-workflow",
         "gcloud workflows delete bqdump", "gcloud run jobs delete bqdump",
         "gcloud artifacts repositories delete bqdump", f"gcloud iam service-accounts delete {email('bqdump')}",
+        "gcloud iam roles delete bqdump_row_policies",
     ):  # fmt: skip
         assert head in heads
 

@@ -41,8 +41,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def export(store: MemoryStore, warehouse: MemoryWarehouse, name: str) -> str:
-    asyncio.run(run(Task(store, warehouse, SETTINGS, name, Owner(name, 0), 1)))
+def export(store: MemoryStore, warehouse: MemoryWarehouse, name: str, **allowed: bool) -> str:
+    settings = msgspec.structs.replace(SETTINGS, **allowed)
+    asyncio.run(run(Task(store, warehouse, settings, name, Owner(name, 0), 1)))
     found = store.peek(f"_bqdump/runs/{name}/report.html")
     assert found
     return found[0].decode()

@@ -89,7 +89,10 @@ class Stage:
             project=self.project, credentials=anonymous(), client_options=ClientOptions(api_endpoint=stack.storage)
         )
         self.big.create_dataset(self.dataset)
-        self.store.create_bucket(self.bucket)
+        # As the documentation advises: without soft delete.
+        bucket = self.store.bucket(self.bucket)
+        bucket.soft_delete_policy.retention_duration_seconds = 0
+        self.store.create_bucket(bucket)
 
     def close(self) -> None:
         """Let go of the clients, and set back what the test has changed on the stack."""
@@ -200,9 +203,12 @@ class Stage:
         return manifest
 
     def deny(self, *permissions: str) -> None:
-        """Take these permissions on the bucket away; all are given back by calling it without any."""
-        body = {"buckets": {self.bucket: list(permissions)} if permissions else {}}
-        requests.put(f"{self.stack.storage}/_local/denied", json=body, timeout=10).raise_for_status()
+        """Take these permissions on bucket and project away; all are given back by calling it without any."""
+        places = ((self.stack.storage, "buckets", self.bucket), (self.stack.bigquery, "projects", self.project))
+        for (url, kind, name), service in zip(places, ("storage.", "bigquery."), strict=True):
+            denied = [permission for permission in permissions if permission.startswith(service)]
+            body = {kind: {name: denied} if denied else {}}
+            requests.put(f"{url}/_local/denied", json=body, timeout=10).raise_for_status()
 
     # Runs.
 

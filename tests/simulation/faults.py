@@ -234,6 +234,10 @@ class FaultyWarehouse:
         """See Warehouse."""
         return await self._network.call("table", name, lambda: self._warehouse.table(dataset, name))
 
+    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+        """See Warehouse."""
+        return await self._network.call("row_policies", table, lambda: self._warehouse.row_policies(dataset, table))
+
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse. The request for a table that is gone is refused, or becomes a job that fails."""
 

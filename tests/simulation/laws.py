@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.core.documents import Manifest
+from bqdump.core.documents import Danger, Manifest
 from bqdump.core.template import shard_name, split_shard
 from bqdump.ports import Copy, ObjectInfo
 from simulation.contents import lines_of
@@ -34,6 +34,8 @@ class Laws:
         self.view, self.history, self.foreign, self.stop = view, history, foreign, stop
         self.broken: Broken | None = None
         self.first_published = ""
+        # Tables with row access policies.
+        self.protected: set[str] = set()
         self.completed: dict[str, int] = {}
         self._listed: dict[str, set[str]] = {}
         self._contents: dict[int, bytes] = {}
@@ -136,6 +138,8 @@ class Laws:
         named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
         wanted = listed | self.history.steady(plan.snapshot)
         self.hold(6, named == wanted, f"the plan of {run} names {sorted(named)}, and there are {sorted(wanted)}")
+        flagged = {flag.table for flag in plan.flags if flag.danger in (Danger.SKIPPED, Danger.CREATED_LATER)}
+        self.hold(6, flagged == {item.table for item in plan.skipped}, f"{run} leaves out more than {sorted(flagged)}")
 
     def _completed(self, run: str) -> None:
         view = self.view
@@ -149,6 +153,10 @@ class Laws:
         failed = {failure.table for failure in manifest.failed}
         there = [entry.table for entry in manifest.tables]
         self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
+        flagged = {flag.table for flag in manifest.flags if flag.danger == Danger.ROW_POLICIES}
+        hiding = {table for table in there if table in self.protected}
+        self.hold(6, hiding <= flagged, f"{run} is silent on the row access policies of {sorted(hiding - flagged)}")
+        self.hold(6, set(plan.flags) <= set(manifest.flags), f"{run} has forgotten flags of its plan")
         self.hold(2, (manifest.status == "partial") == bool(failed), f"{run} is called {manifest.status}")
         publishing = view.publishing()
         replaced = publishing is not None and publishing.age > plan.age

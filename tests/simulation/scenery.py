@@ -37,7 +37,13 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         route=rng.choice(((), (), ("*=query",))),
         allow_partial=rng.random() < 0.1,
         format=rng.choice(("csv", "csv", "avro")),
+        # What they allow must be named: law 6.
+        allow_row_policies=True,
+        allow_unseen_row_policies=True,
+        allow_created_later=True,
     )
+    warehouse.policies = {table: ["some_rows"] for table in NAMES if rng.random() < 0.1}
+    warehouse.sees_policies = rng.random() < 0.8
     warehouse.datasets[PROJECT, DATASET] = {}
     for table in rng.sample(NAMES, rng.choice((0, 1, 1, 2, 2, 3, 3, 4, 6))):
         history.put(warehouse, table, history.new_rows(table, rng.choice((0, 1, 3, 7))))

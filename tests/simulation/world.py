@@ -85,6 +85,7 @@ class World:
         self.scenery = scenery.build(self.rng, self.store, self.warehouse, self.history)
         self.view = View(self.store, self.scenery.settings.layout)
         self.laws = Laws(self.view, self.history, self.scenery.foreign, self.loop.stop)
+        self.laws.protected = set(self.warehouse.policies)
         self.lossy: set[str] = set()
         self.engine = Engine(self.rng, self._connect, self._unexpected, self.lossy)
         self.runs: dict[str, Execution] = {}

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from google.api_core.exceptions import NotFound
@@ -15,7 +16,7 @@ from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed, Table
-from bqdump.core.errors import UnavailableError
+from bqdump.core.errors import DeniedError, UnavailableError
 from bqdump.core.formats import FORMATS
 from bqdump.core.settings import milliseconds_of
 from bqdump.ports import Estimate, ExtractRequest, Job, JobError, QueryRequest
@@ -27,6 +28,7 @@ PAGE = 1000
 BILLED_UNIT = 1 << 20
 LEAST_BILLED = 10 * BILLED_UNIT
 VIEWER = "It takes roles/bigquery.dataViewer on the dataset."
+POLICIES = "It takes a role with bigquery.rowAccessPolicies.list on the dataset."
 STATES: dict[str, Literal["pending", "running", "done"]] = {"PENDING": "pending", "RUNNING": "running", "DONE": "done"}
 USER = "It takes roles/bigquery.jobUser on the project that runs the jobs."
 
@@ -57,7 +59,7 @@ class BigQueryWarehouse:
             reference = bigquery.DatasetReference(project, name)
             with translated("find", f"dataset {project}.{name}", f"Check project and dataset. {VIEWER}"):
                 found = self._client.get_dataset(reference, retry=None, timeout=TIMEOUT)
-            return Dataset(project, name, found.location)
+            return Dataset(project, name, found.location, int(found.max_time_travel_hours or 168))
 
         return await self._threads.call(get)
 
@@ -102,6 +104,31 @@ class BigQueryWarehouse:
             return Table(name, found.table_type, found.num_rows or 0, found.num_bytes or 0, definition)
 
         return await self._threads.call(get)
+
+    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+        """See Warehouse. The client has no method for it: https://cloud.google.com/bigquery/docs/reference/rest"""
+        place = (dataset.project, dataset.name, table)
+        path = "/projects/{}/datasets/{}/tables/{}/rowAccessPolicies".format(*(quote(part, safe="") for part in place))
+
+        def every() -> list[str] | None:
+            names, token = [], ""
+            while True:
+                query = {"pageToken": token} if token else {}
+                with translated("list the row access policies of", f"table {table}", POLICIES):
+                    try:
+                        page = self._client._call_api(None, method="GET", path=path, query_params=query,
+                                                      timeout=TIMEOUT)  # fmt: skip
+                    except NotFound:
+                        return []
+                found = page.get("rowAccessPolicies", ())
+                names += [policy["rowAccessPolicyReference"]["policyId"] for policy in found]
+                if not (token := page.get("nextPageToken", "")):
+                    return names
+
+        try:
+            return await self._threads.call(every)
+        except DeniedError:
+            return None
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
@@ -210,7 +237,8 @@ def _job(job: Any) -> Job:
     error = job.error_result
     counts = getattr(job, "destination_uri_file_counts", None) or ()
     # The client has no property for these.
-    query = job._properties.get("statistics", {}).get("query", {})
+    statistics = job._properties.get("statistics", {})
+    query = statistics.get("query", {})
     exported, billed = query.get("exportDataStatistics", {}), query.get("totalBytesBilled")
     rows = exported.get("rowCount")
     return Job(
@@ -223,6 +251,8 @@ def _job(job: Any) -> Job:
         ended=_ms(job.ended),
         rows=None if rows is None else int(rows),
         billed=None if billed is None else int(billed),
+        row_policies=bool(statistics.get("rowLevelSecurityStatistics", {}).get("rowLevelSecurityApplied")),
+        masking=bool(statistics.get("dataMaskingStatistics", {}).get("dataMaskingApplied")),
     )
 
 

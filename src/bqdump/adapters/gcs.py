@@ -49,7 +49,10 @@ class CloudStore:
             with translated("look at", self.url, f"Check the bucket's name. {ADMIN}"):
                 found = self._client.get_bucket(self._bucket.name, retry=None, timeout=TIMEOUT)
             soft = found.soft_delete_policy.retention_duration_seconds or 0
-            return BucketInfo(found.location, found.retention_period or 0, int(soft))
+            return BucketInfo(
+                found.location, found.retention_period or 0, int(soft), bool(found.versioning_enabled),
+                bool(found.default_event_based_hold),
+            )  # fmt: skip
 
         return await self._threads.call(get)
 

@@ -51,8 +51,9 @@ class PacedWarehouse:
 
     def __init__(self, warehouse: Warehouse, tasks: int) -> None:
         self._warehouse = warehouse
-        # One task plans while the others wait, so describing tables has the whole limit.
-        self._describe, self._estimate, self._insert = Pace(1), Pace(1), Pace(tasks)
+        # One task plans while the others wait, so both methods that ask about each table have their whole limit.
+        self._describe, self._policies, self._estimate = Pace(1), Pace(1), Pace(1)
+        self._insert = Pace(tasks)
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
@@ -73,6 +74,10 @@ class PacedWarehouse:
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """See Warehouse."""
         return await _paced(self._estimate, lambda: self._warehouse.estimate(dataset, table, select, parameters))
+
+    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+        """See Warehouse."""
+        return await _paced(self._policies, lambda: self._warehouse.row_policies(dataset, table))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""

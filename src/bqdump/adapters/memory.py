@@ -169,6 +169,7 @@ class MemoryWarehouse:
     clock: milliseconds now. seconds: how long a job takes. shard_rows: rows a file. failing: what a job of this
     table and job id fails with. losing: whether a job leaves the last row of each file out, in silence.
     Rows are lines of text; files hold them as such, or as the strings of an Avro file.
+    policies: row access policies by table.
     """
 
     def __init__(
@@ -186,6 +187,8 @@ class MemoryWarehouse:
         self.store, self.clock, self.location = store, clock, location
         self.seconds, self.shard_rows, self.failing, self.losing, self.page = seconds, shard_rows, failing, losing, page
         self.datasets: dict[tuple[str, str], dict[str, MemoryTable]] = {}
+        self.policies: dict[str, list[str]] = {}
+        self.sees_policies = True
         self.extracted: dict[str, ExtractRequest | QueryRequest] = {}
         self._jobs: dict[str, Job] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -230,6 +233,10 @@ class MemoryWarehouse:
         modified = b'{"lastModifiedTime":"%d",' % found.versions[-1].since
         definition = msgspec.Raw(modified + bytes(found.definition)[1:])
         return Table(name, found.kind, len(rows), sum(map(len, rows)), definition)
+
+    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+        """See Warehouse."""
+        return self.policies.get(table, []) if self.sees_policies else None
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
@@ -291,7 +298,8 @@ class MemoryWarehouse:
                 self.store.put_now(shard_name(request.uri.split("/", 3)[3], files), data)
                 files += 1
         told = len(rows) if isinstance(request, QueryRequest) and error is None and rows is not None else None
-        self._jobs[job.id] = job._replace(state="done", error=error, files=files, ended=self.clock(), rows=told)
+        self._jobs[job.id] = job._replace(state="done", error=error, files=files, ended=self.clock(), rows=told,
+                                          row_policies=bool(self.policies.get(request.table)))  # fmt: skip
 
     def _kind(self, request: ExtractRequest) -> str:
         return self.datasets[request.dataset.project, request.dataset.name][request.table].kind

@@ -202,6 +202,10 @@ class RetryingWarehouse:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.table(dataset, name))
 
+    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+        """See Warehouse."""
+        return await insist(self._patience, lambda: self._warehouse.row_policies(dataset, table))
+
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.extract(request))

@@ -14,7 +14,7 @@ from bqdump.core.settings import REQUIRED, SETTINGS, Settings, resolve
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CONFIG = "bqdump.toml"
-SWITCHES = ("header", "allow_partial")
+SWITCHES = tuple(setting.name for setting in SETTINGS if setting.metavar == "BOOL")
 LISTS = ("include", "exclude", "route", "labels")
 
 

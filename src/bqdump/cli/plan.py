@@ -14,6 +14,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_services
 from bqdump.core.documents import Plan
 from bqdump.core.errors import UsageError
+from bqdump.core.guards import refuse, sentence
 from bqdump.core.identity import identify
 from bqdump.core.plan import read_units
 from bqdump.core.planned import Planned, PlannedTable, planned
@@ -28,7 +29,7 @@ from bqdump.services import run_id
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_options
 def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
-    """Show what a run would do, without changing anything.
+    """Show what a run would do, without changing anything. Exit 2 where a run would be refused.
 
     \b
     Examples:
@@ -42,17 +43,18 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
         print_json(shown)
     else:
         _print(settings, shown)
+    refuse(drafted.flags, f"{drafted.project}.{drafted.dataset}")
 
 
 async def _draft(settings: Settings, tasks: int) -> tuple[Plan, bytes]:
     services = open_services(settings, 1)
     try:
-        await check_target(services.store, settings)
+        bucket = await check_target(services.store, settings)
         try:
             name = run_id(settings, identify(os.environ))
         except UsageError:
             name = "RUN"
-        return await draft_plan(services.warehouse, settings, name, tasks)
+        return await draft_plan(services.warehouse, settings, name, tasks, bucket)
     finally:
         await services.close()
 
@@ -79,6 +81,12 @@ def _print(settings: Settings, shown: Planned) -> None:
     if shown.skipped:
         sys.stdout.write("\nNot exported:\n")
         print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])
+    if shown.flags:
+        sys.stdout.write("\nTo be aware of:\n")
+        print_table(("what", "table", "why", "allowed"), [
+            (flag.danger.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
+            for flag in shown.flags
+        ])  # fmt: skip
     totals = shown.totals
     excluded = f", {totals['excluded']:,} left out by your patterns" if totals["excluded"] else ""
     shares = [share["bytes"] for share in shown.shares] or [0]

@@ -16,11 +16,12 @@ KIND_WORDS = {
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """A dataset and where it lies, such as "EU"."""
+    """A dataset, where it lies, such as "EU", and how many hours back its tables can be read."""
 
     project: str
     name: str
     location: str
+    time_travel_hours: int = 168
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC
 
 from __future__ import annotations
 
+import enum
 from typing import Any, Literal
 
 import msgspec
@@ -32,6 +33,34 @@ class Skipped(msgspec.Struct, frozen=True):
     table: str
     kind: str
     reason: str
+
+
+class Danger(enum.StrEnum):
+    """What could be lost without anybody noticing, or cost without anybody wanting it."""
+
+    ROW_POLICIES = "row-policies"
+    UNSEEN_ROW_POLICIES = "unseen-row-policies"
+    MASKED_COLUMNS = "masked-columns"
+    STREAMING_BUFFER = "streaming-buffer"
+    SKIPPED = "skipped"
+    CREATED_LATER = "created-later"
+    OTHER_LOCATION = "other-location"
+    SOFT_DELETE = "soft-delete"
+    VERSIONS = "versions"
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """One danger that an export has met, about one table, or (table "") about all of it.
+
+    columns: those that it is about. allowed: the run went on all the same, because a setting says so or the danger
+    loses nothing; False is found in drafts only, for a run that is not allowed plans nothing.
+    """
+
+    danger: Danger
+    table: str
+    columns: tuple[str, ...]
+    detail: str
+    allowed: bool
 
 
 class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -81,6 +110,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...]
     excluded: int
     bills: int = 0
+    flags: tuple[Flag, ...] = ()
 
     @property
     def age(self) -> tuple[int, str]:
@@ -114,6 +144,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
 
     rows: how many were exported, where the route tells it. billed: bytes that its query has billed.
+    dangers: what the job itself has told of, and the settings allow.
     """
 
     unit: str
@@ -127,6 +158,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     task: int
     rows: int | None = None
     billed: int | None = None
+    dangers: tuple[Danger, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -235,6 +267,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     failed: tuple[Failure, ...]
     left: tuple[TableFiles, ...]
     found: tuple[File, ...]
+    flags: tuple[Flag, ...] = ()
 
     @property
     def age(self) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bqdump.core.documents import Plan, Unit
+from bqdump.core.documents import Flag, Plan, Unit
 from bqdump.core.plan import recommended_tasks
 from bqdump.core.settings import moment_text
 
@@ -50,6 +50,7 @@ class Planned(msgspec.Struct, frozen=True):
     shares: list[dict[str, int]]
     tables: list[PlannedTable]
     skipped: list[dict[str, str]]
+    flags: tuple[Flag, ...]
 
 
 def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
@@ -85,4 +86,5 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
         tables=tables,
         skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in plan.skipped],
+        flags=plan.flags,
     )  # fmt: skip

@@ -46,6 +46,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_time: str = ""
     allow_partial: bool = False
     max_bytes_billed: int = 0
+    allow_row_policies: bool = False
+    allow_unseen_row_policies: bool = False
+    allow_masked_columns: bool = False
+    allow_streaming_buffer: bool = False
+    allow_skipped: bool = False
+    allow_created_later: bool = False
 
     @property
     def jobs_in(self) -> str:
@@ -75,9 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def frozen(self) -> dict[str, Any]:
         """The settings that shape the plan, as JSON has them: two tasks of one run must agree on all of these."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        for name in ("concurrency", "run_id", "snapshot_time", "allow_partial", "location", "max_bytes_billed"):
+        for name in ("concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"):
             del values[name]
-        return values
+        # What is allowed decides whether there is a plan, not what is in it.
+        return {name: value for name, value in values.items() if not name.startswith("allow_")}
 
     def digest(self) -> str:
         """A short fingerprint of the settings that shape the plan."""
@@ -301,6 +308,18 @@ SETTINGS: tuple[Setting, ...] = (
             "Publish what is whole although some tables failed."),
     Setting("max_bytes_billed", "BQDUMP_MAX_BYTES_BILLED", _size, "SIZE",
             "Refuse an export whose queries would bill more, such as 10GB or 1 TiB (default: no limit)."),
+    Setting("allow_row_policies", "BQDUMP_ALLOW_ROW_POLICIES", _flag, "BOOL",
+            "Export tables with row access policies, which may hide rows."),
+    Setting("allow_unseen_row_policies", "BQDUMP_ALLOW_UNSEEN_ROW_POLICIES", _flag, "BOOL",
+            "Export although the right to see whether there are row access policies is missing."),
+    Setting("allow_masked_columns", "BQDUMP_ALLOW_MASKED_COLUMNS", _flag, "BOOL",
+            "Export columns with policy tags or data masking, whose values may be masked."),
+    Setting("allow_streaming_buffer", "BQDUMP_ALLOW_STREAMING_BUFFER", _flag, "BOOL",
+            "Export tables without the rows that are still in their streaming buffer."),
+    Setting("allow_skipped", "BQDUMP_ALLOW_SKIPPED", _flag, "BOOL",
+            "Export the rest although some objects cannot be exported."),
+    Setting("allow_created_later", "BQDUMP_ALLOW_CREATED_LATER", _flag, "BOOL",
+            "Export the rest although some tables were created, or replaced, after the snapshot time."),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 REQUIRED = ("project", "dataset", "bucket")

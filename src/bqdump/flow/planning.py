@@ -14,17 +14,31 @@ from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Latest, Newest, Owner, Plan
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
-from bqdump.core.plan import choose, make_plan
+from bqdump.core.guards import (
+    COSTS_ONLY,
+    POLICED,
+    judge,
+    policy_flags,
+    refuse,
+    refuse_moment,
+    sentence,
+    skipped_flags,
+    target_flags,
+    unit_flags,
+)
+from bqdump.core.plan import choose, make_plan, read_units
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.sizes import counted
 from bqdump.flow.bills import check_bill, estimate_queries
 from bqdump.flow.task import Task
-from bqdump.ports import ObjectStore, Warehouse
+from bqdump.ports import BucketInfo, ObjectStore, Warehouse
 
 log = logging.getLogger(__name__)
 
 DESCRIBE_AT_ONCE = 32
+LISTINGS = 3
+FLAGS_TOLD = 20
 PULSE_SECONDS = 10.0
 # A planner whose pulse has stood still for so long, by the waiting task's own clock, is taken for dead.
 PATIENCE_SECONDS = 60.0
@@ -64,47 +78,96 @@ async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | 
     return decode(stored.data, Latest, name), stored.generation
 
 
-async def check_target(store: ObjectStore, settings: Settings) -> None:
+async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | None:
     """Refuse a target that cannot be written as promised, before anything is written.
 
-    Raises UsageError for a bucket with a retention policy, or a prefix that holds another dataset's export.
+    Returns what the bucket tells about itself, None where there is no right to ask.
+    Raises UsageError for a bucket with a retention policy or a hold, or a prefix that holds another dataset's export.
     """
+    bucket = None
     try:
         bucket = await store.describe()
     except DeniedError:
         log.warning("%s: no right to see the bucket's settings (storage.buckets.get): not checked", store.url)
     else:
-        if bucket.retention_seconds:
-            raise UsageError(
-                PLAN, store.url, f"its retention policy keeps objects for {bucket.retention_seconds} seconds, "
-                "and an export must replace its files", "Use a bucket without a retention policy.",
-            )  # fmt: skip
-        if bucket.soft_delete_seconds:
-            log.info("%s keeps deleted objects for %d days (soft delete): they are billed", store.url,
-                        bucket.soft_delete_seconds // 86400)  # fmt: skip
+        refuse_bucket(bucket, store.url)
     latest, _ = await read_latest(store, settings)
     if latest and (latest.project, latest.dataset) != (settings.project, settings.dataset):
         raise UsageError(
             PLAN, f"{store.url}/{settings.prefix}", f"it holds the export of {latest.project}.{latest.dataset}",
             "Give each dataset a --prefix of its own.",
         )  # fmt: skip
+    return bucket
 
 
-async def draft_plan(warehouse: Warehouse, settings: Settings, run: str, tasks: int) -> tuple[Plan, bytes]:
-    """Look at the dataset and plan its export, without storing anything. Returns the plan and its units."""
+def refuse_bucket(bucket: BucketInfo, url: str) -> None:
+    """Raise UsageError for a bucket whose objects cannot be replaced."""
+    if bucket.retention_seconds:
+        cause, wanted = f"its retention policy keeps objects for {bucket.retention_seconds} seconds", "retention policy"
+    elif bucket.holds:
+        cause, wanted = "it puts every new object under a hold", "default event-based hold"
+    else:
+        return
+    hint = f"Use a bucket without a {wanted}."
+    raise UsageError(PLAN, url, f"{cause}, and an export must replace its files", hint)
+
+
+async def draft_plan(
+    warehouse: Warehouse, settings: Settings, run: str, tasks: int, bucket: BucketInfo | None
+) -> tuple[Plan, bytes]:
+    """Look at the dataset and plan its export, without storing anything. Returns the plan and its units.
+
+    What the guards have found is in its flags; whether a run may go on is for `refuse` to say.
+    """
     dataset = await warehouse.dataset(settings.project, settings.dataset)
     if settings.location and settings.location.lower() != dataset.location.lower():
         cause = f"{settings.project}.{settings.dataset} lies in {dataset.location}"
         raise UsageError(PLAN, f"location {settings.location}", cause, "Leave the setting out to follow the dataset.")
-    now = await warehouse.now(dataset.location)
-    snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
-    if snapshot > now:
-        raise UsageError(PLAN, f"snapshot_time {settings.snapshot_time}", "it lies in the future")
-    selection = choose(await warehouse.tables(dataset), settings, snapshot)
-    tables = await describe(warehouse, dataset, selection.chosen)
+    snapshot, listing = await _listing_of_a_moment(warehouse, dataset, settings)
+    selection = choose(listing, settings, snapshot)
+    tables, policies = await asyncio.gather(
+        describe(warehouse, dataset, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
+    )
     routing = await estimate_queries(warehouse, dataset, snapshot, route_tables(settings, tables))
     check_bill(settings, {item.table.name: item.bills or 0 for item in routing.routed})
-    return make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
+    plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
+    later = {item.name for item in listing if item.created > snapshot}
+    found = [*policy_flags(policies), *unit_flags(read_units(units)), *skipped_flags(plan.skipped, later)]
+    if bucket:
+        found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
+    return msgspec.structs.replace(plan, flags=judge(found, settings)), units
+
+
+async def _listing_of_a_moment(warehouse: Warehouse, dataset: Dataset, settings: Settings) -> tuple[int, list[Listed]]:
+    """The snapshot time, and what the dataset holds. The moment comes first, so that no table is missed.
+
+    A table that is created or replaced between the two cannot be read at that moment: then both are asked for again.
+    """
+    tries = 1 if settings.snapshot_ms is not None else LISTINGS
+    while True:
+        now = await warehouse.now(dataset.location)
+        snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
+        refuse_moment(settings, snapshot, now, dataset)
+        listing, tries = await warehouse.tables(dataset), tries - 1
+        if not tries or all(item.created <= snapshot for item in listing):
+            return snapshot, listing
+
+
+async def row_policies(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> dict[str, list[str] | None]:
+    """The row access policies of these tables, by name, None where there is no right to see.
+
+    The first table is asked about alone: who may see nothing there does not ask for each of 10,000 tables.
+    """
+    names = [item.name for item in listed if item.kind in POLICED]
+    if not names or (first := await warehouse.row_policies(dataset, names[0])) is None:
+        return dict.fromkeys(names)
+    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
+
+    async def one(name: str) -> list[str] | None:
+        async with slots:
+            return await warehouse.row_policies(dataset, name)
+
+    return dict(zip(names, [first, *await asyncio.gather(*map(one, names[1:]))], strict=True))
 
 
 async def describe(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> list[Table]:
@@ -122,12 +185,13 @@ async def describe(warehouse: Warehouse, dataset: Dataset, listed: Sequence[List
 
 async def _make_or_await(task: Task) -> Plan:
     # First of all, for what a bucket with a retention policy once holds cannot be taken back.
-    await check_target(task.store, task.settings)
+    bucket = await check_target(task.store, task.settings)
     if not await _become_planner(task):
         return await _await_plan(task)
     try:
         async with _pulse(task):
-            plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks)
+            plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket)
+            refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
     except (UsageError, NotFoundError, DeniedError):
         await _step_back(task)
@@ -139,6 +203,11 @@ async def _make_or_await(task: Task) -> Plan:
         return await read_plan(task) or plan
     log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot),
              counted(task.tasks, "task"))  # fmt: skip
+    for flag in plan.flags[:FLAGS_TOLD]:
+        level = logging.INFO if flag.danger in COSTS_ONLY else logging.WARNING
+        log.log(level, "%s", sentence(flag), extra={"table": flag.table} if flag.table else {})
+    if len(plan.flags) > FLAGS_TOLD:
+        log.warning("and %s, named in %s", counted(len(plan.flags) - FLAGS_TOLD, "more danger"), task.layout.plan)
     await task.store.write(task.settings.layout.newest, encode_indented(Newest(plan.run)), None)
     return plan
 

@@ -25,6 +25,7 @@ from bqdump.core.documents import (
     Unit,
 )
 from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
+from bqdump.core.guards import with_jobs
 from bqdump.core.settings import moment_text
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
@@ -198,6 +199,8 @@ def _manifest(
 ) -> Manifest:
     tables = tuple(_entry(plan, unit, ledger.receipts[unit.id], files[unit.id]) for unit in units if unit.id in files)
     failed = tuple(ledger.failed())
+    receipts = [ledger.receipts[unit.id] for unit in units if unit.id in files]
+    told = ((receipt.table, danger) for receipt in receipts for danger in receipt.dangers)
     totals = Totals(
         tables=len(tables),
         files=sum(len(table.files) for table in tables),
@@ -225,6 +228,7 @@ def _manifest(
         failed=failed,
         left=left,
         found=found,
+        flags=with_jobs(plan.flags, told),
     )
 
 

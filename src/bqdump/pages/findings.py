@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from bqdump.core.changes import TableChange
 from bqdump.core.contents import Contents, Line
-from bqdump.core.documents import Failure, Manifest, Skipped, TableEntry
+from bqdump.core.documents import Failure, Flag, Manifest, Skipped, TableEntry
+from bqdump.core.guards import sentence
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import NOTHING, Cell, Column, badge, code, facts, heading, link, moment, table, visible
 from bqdump.pages.links import job_address
@@ -74,6 +75,18 @@ def out_of_time_section(entries: Sequence[TableEntry | Line]) -> Markup:
     title = "Not as of the snapshot time"
     columns = (Column("object"), Column("kind"), Column("read at"), Column("why", css="wide"))
     return heading(title, "moments", len(rows)) + table(title, columns, rows)
+
+
+def flags_section(flags: Sequence[Flag]) -> Markup:
+    """What endangered the export, and was allowed."""
+    if not flags:
+        return NOTHING
+    rows = [
+        (flag.danger.value.replace("-", " "), code(flag.table) if flag.table else "all", visible(sentence(flag)))
+        for flag in flags
+    ]
+    columns = (Column("what"), Column("table"), Column("why", css="wide"))
+    return heading("To be aware of", "flags", len(rows)) + table("To be aware of", columns, rows)
 
 
 def changes_section(

@@ -30,6 +30,7 @@ from bqdump.pages.elements import (
 from bqdump.pages.findings import (
     changes_section,
     failed_section,
+    flags_section,
     out_of_time_section,
     settings_section,
     skipped_section,
@@ -56,6 +57,7 @@ def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = No
         failed_section(manifest),
         out_of_time_section(manifest.tables),
         skipped_section(manifest.skipped),
+        flags_section(manifest.flags),
         changes_section(changes, ROWS),
         settings_section(manifest.settings),
     )
@@ -96,6 +98,7 @@ def _contents(manifest: Manifest, changes: Sequence[TableChange] | None) -> Mark
     entries += [("tables", "Tables")] if manifest.tables else []
     entries += [("failed", f"Failed: {len(manifest.failed):,}")] if manifest.failed else []
     entries += [("skipped", f"Not exported: {len(manifest.skipped):,}")] if manifest.skipped else []
+    entries += [("flags", f"To be aware of: {len(manifest.flags):,}")] if manifest.flags else []
     entries += [("changes", f"Changes: {len(changes):,}")] if changes else []
     links = NOTHING.join(link(f"#{anchor}", title) for anchor, title in entries)
     return Markup('<nav class="on-page" aria-label="On this page">{}</nav>').format(links) if links else NOTHING

@@ -9,12 +9,16 @@ from bqdump.render.deployment import Deployment
 
 
 class Grant(NamedTuple):
-    """A role, on what, for what reason, and the command that grants it."""
+    """A role, on what, for what reason, and the command that grants it.
+
+    made_by: for a role that is made first, the commands that look for it and that make it.
+    """
 
     role: str
     on: str
     why: str
     command: list[str]
+    made_by: tuple[list[str], list[str]] | None = None
 
 
 class Account(NamedTuple):
@@ -48,6 +52,7 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
     settings, email = deployment.settings, deployment.job_account
     grants = [
         _on_dataset(deployment, "roles/bigquery.dataViewer", "lists the tables and exports them"),
+        see_row_policies(deployment),
         _on_project(deployment.project, email, "roles/bigquery.jobUser",
                     "starts jobs in the project that pays; there is no smaller place for this role"),
         _on_bucket(settings.bucket, email, "roles/storage.objectUser",
@@ -59,6 +64,22 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
         grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser",
                                   "opens read sessions, for the read route"))  # fmt: skip
     return grants
+
+
+def see_row_policies(deployment: Deployment) -> Grant:
+    """A role of its own, for no smaller one has this right: bigquery.dataOwner would be next."""
+    project, role = deployment.settings.project, f"{deployment.name.replace('-', '_')}_row_policies"
+    where = [role, f"--project={project}"]
+    grant = _on_dataset(
+        deployment,
+        f"projects/{project}/roles/{role}",
+        "sees whether row access policies would hide rows; without it a run needs to be told to go on",
+    )
+    return grant._replace(made_by=(
+        ["gcloud", "iam", "roles", "describe", *where],
+        ["gcloud", "iam", "roles", "create", *where, "--title=bqdump: see row access policies",
+         "--permissions=bigquery.rowAccessPolicies.list"],
+    ))  # fmt: skip
 
 
 def _member(email: str) -> str:
@@ -110,4 +131,7 @@ def script(made: list[Account], project: str) -> str:
         lines += ["", f"# {account.email}", f"{shlex.join(describe)} >/dev/null 2>&1 ||", f"  {shlex.join(create)}"]
         for grant in account.grants:
             lines += ["", f"# {grant.role} on {grant.on}:", f"# {grant.why}.", shlex.join(grant.command)]
+            if grant.made_by:
+                there, make = map(shlex.join, grant.made_by)
+                lines[-3:-3] = [f"{there} >/dev/null 2>&1 ||", f"  {make}"]
     return "\n".join(lines) + "\n"

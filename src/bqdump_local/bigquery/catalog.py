@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.access import Access
+from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
 from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version
 from bqdump_local.bigquery.types import Field, columns, duckdb_type, parse_fields, quote
 
@@ -45,6 +46,7 @@ class Catalog:
     def __init__(self, warehouse: Warehouse, settings: JobSettings) -> None:
         self.warehouse = warehouse
         self.settings = settings
+        self.access = Access("projects", denied, invalid)
         self._lock = threading.RLock()
         self._datasets: dict[tuple[str, str], Dataset] = {}
         self._tables: dict[tuple[str, str], dict[str, Table]] = {}

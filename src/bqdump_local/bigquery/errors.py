@@ -67,6 +67,11 @@ def duplicate(what: str, name: str) -> BigQueryError:
     return BigQueryError("duplicate", f"Already Exists: {what} {name}")
 
 
+def denied(permission: str) -> BigQueryError:
+    """The 403 for a permission that the caller lacks."""
+    return BigQueryError("accessDenied", f"Access Denied: User does not have {permission} permission.")
+
+
 def invalid(message: str) -> BigQueryError:
     """The 400 for a request that can never succeed."""
     return BigQueryError("invalid", message)

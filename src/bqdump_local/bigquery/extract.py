@@ -102,6 +102,7 @@ def run(
     uris, file_format = parse(configuration)
     reference = configuration["extract"]["sourceTable"]
     source = decorators.resolve(catalog, reference, location)
+    catalog.access.require(source.table.project, "bigquery.tables.getData", "bigquery.tables.export")
     name = f"{reference['projectId']}:{reference['datasetId']}.{reference['tableId']}"
     with catalog.warehouse.cursor() as cursor:
         # One transaction: the version stays readable even if it is dropped meanwhile.
@@ -118,7 +119,11 @@ def run(
             empty_files=settings.empty_table_files, stopped=stopped,
         )  # fmt: skip
     counts = [str(count) for count in written.file_counts]
-    return {"extract": {"destinationUriFileCounts": counts, "inputBytes": str(size)}}
+    return {
+        "extract": {"destinationUriFileCounts": counts, "inputBytes": str(size)},
+        "rowLevelSecurityStatistics": {"rowLevelSecurityApplied": bool(source.table.policies)},
+        "dataMaskingStatistics": {"dataMaskingApplied": source.table.masked},
+    }
 
 
 class Writer:

@@ -57,10 +57,10 @@ class Call:
         except ValueError as error:
             raise invalid(f"Invalid value for {name}: {text}") from error
 
-    def page(self, items: list[Any]) -> tuple[list[Any], str | None]:
-        """The part of a list that `maxResults` and `pageToken` ask for, and the next token."""
+    def page(self, items: list[Any], size_name: str = "maxResults") -> tuple[list[Any], str | None]:
+        """The part of a list that `maxResults` (or what this list calls it) and `pageToken` ask for, and the next."""
         start = self.number("pageToken") or 0
-        asked = self.number("maxResults")
+        asked = self.number(size_name)
         size = min(DEFAULT_PAGE if asked is None else asked, 1000)
         after = start + size
         return items[start:after], str(after) if size and after < len(items) else None

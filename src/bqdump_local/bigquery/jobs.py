@@ -68,7 +68,9 @@ class Job:
         if self.done:
             details = self.outcome.statistics
             if self.kind == "QUERY":
-                statistics |= {"query": details, "totalBytesProcessed": details.get("totalBytesProcessed", "0")}
+                statistics |= {key: details[key] for key in SECURITY if key in details}
+                statistics |= {"query": {key: value for key, value in details.items() if key not in SECURITY},
+                               "totalBytesProcessed": details.get("totalBytesProcessed", "0")}  # fmt: skip
             else:
                 statistics |= details
         return {
@@ -82,6 +84,10 @@ class Job:
             "statistics": statistics,
             "status": status,
         }
+
+
+# Of every kind of job, beside what belongs to its kind.
+SECURITY = ("rowLevelSecurityStatistics", "dataMaskingStatistics")
 
 
 def subject(configuration: dict[str, Any]) -> str:

@@ -76,6 +76,9 @@ class Query:
         processed = str(self._processed())
         outcome.statistics |= {"totalBytesProcessed": processed, "totalBytesBilled": _billed(int(processed))}
         outcome.statistics["cacheHit"] = False
+        read = self._translation.referenced
+        outcome.statistics["rowLevelSecurityStatistics"] = {"rowLevelSecurityApplied": any(t.policies for t in read)}
+        outcome.statistics["dataMaskingStatistics"] = {"dataMaskingApplied": any(t.masked for t in read)}
         return outcome
 
     def dry_run(self) -> Outcome:
@@ -123,6 +126,8 @@ class Query:
 
     def _processed(self) -> int:
         distinct = {table.name: table for table in self._translation.referenced}
+        for table in distinct.values():
+            self._catalog.access.require(table.project, "bigquery.tables.getData")
         return sum(metadata.measured(self._catalog, table)[1] for table in distinct.values())
 
     def _statement(self, statement: exp.Expression, stopped: Callable[[], bool]) -> Outcome:

@@ -35,6 +35,7 @@ class Service:
 
     def accept(self, project: str, body: dict[str, Any], upload: Path | None = None) -> Job:
         """Check a job and start it; raises for an invalid request, a duplicate id or an injected fault."""
+        self.catalog.access.require(project, "bigquery.jobs.create")
         configuration = body.get("configuration") or {}
         kind = self._check(configuration, upload)
         fault = self.settings.take("insert", subject(configuration))
@@ -53,6 +54,7 @@ class Service:
 
     def dry_run(self, project: str, configuration: dict[str, Any], location: str | None) -> Outcome:
         """What a query would read; no job comes of it."""
+        self.catalog.access.require(project, "bigquery.jobs.create")
         refuse_bad_query(configuration)
         place = location or self.location_of(project, configuration)
         return Query(self.catalog, self.store, project, configuration, place).dry_run()

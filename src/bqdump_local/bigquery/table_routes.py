@@ -53,6 +53,8 @@ class TableRoutes:
             Endpoint("GET", "/_local/policies", self.all_policies, quick=True),
             Endpoint("POST", "/_local/policies", self.add_policy),
             Endpoint("POST", "/_local/streaming/flush", self.flush),
+            Endpoint("GET", "/_local/denied", self.denied, quick=True),
+            Endpoint("PUT", "/_local/denied", self.deny, quick=True),
         ]
 
     def _table(self, call: Call) -> Table:
@@ -78,6 +80,7 @@ class TableRoutes:
 
     def get_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.get."""
+        self._catalog.access.require(call.project, "bigquery.datasets.get")
         return resources.dataset_resource(self._catalog.dataset(call.project, call.path["dataset"]))
 
     def patch_dataset(self, call: Call) -> dict[str, Any]:
@@ -115,6 +118,7 @@ class TableRoutes:
 
     def list_tables(self, call: Call) -> dict[str, Any]:
         """tables.list: pages of 50 unless told otherwise."""
+        self._catalog.access.require(call.project, "bigquery.tables.list")
         tables = self._catalog.tables(call.project, call.path["dataset"])
         page, token = call.page(tables)
         answer: dict[str, Any] = {"kind": "bigquery#tableList", "etag": "", "totalItems": len(tables)}
@@ -124,6 +128,7 @@ class TableRoutes:
 
     def get_table(self, call: Call) -> dict[str, Any]:
         """tables.get."""
+        self._catalog.access.require(call.project, "bigquery.tables.get")
         return resources.table_resource(self._catalog, self._table(call), call.query.get("view"))
 
     def patch_table(self, call: Call) -> dict[str, Any]:
@@ -205,7 +210,8 @@ class TableRoutes:
 
     def list_policies(self, call: Call) -> dict[str, Any]:
         """rowAccessPolicies.list."""
-        page, token = call.page(self._table(call).policies)
+        self._catalog.access.require(call.project, "bigquery.rowAccessPolicies.list")
+        page, token = call.page(self._table(call).policies, "pageSize")
         shown = [{key: value for key, value in policy.items() if key != "grantees"} for policy in page]
         answer: dict[str, Any] = {"rowAccessPolicies": shown} if shown else {}
         return answer if token is None else {**answer, "nextPageToken": token}
@@ -231,3 +237,14 @@ class TableRoutes:
             raise BigQueryError("invalid", f"Required key is missing: {error}") from error
         self._catalog.keep_table(table)
         return {"policies": table.policies}
+
+    # -- permissions
+
+    def denied(self, _: Call) -> dict[str, Any]:
+        """Control: what the caller lacks."""
+        return self._catalog.access.resource()
+
+    def deny(self, call: Call) -> dict[str, Any]:
+        """Control: `{"projects": {"name": ["bigquery.tables.list"]}}` replaces what was denied before."""
+        self._catalog.access.deny(call.body)
+        return self._catalog.access.resource()

@@ -105,6 +105,12 @@ class Table:
         return parse_fields((self.properties.get("schema") or {}).get("fields") or ())
 
     @property
+    def masked(self) -> bool:
+        """Whether a column has a data policy; nothing is masked for it."""
+        columns = (self.properties.get("schema") or {}).get("fields") or ()
+        return any(column.get("dataPolicies") for column in columns)
+
+    @property
     def ingestion_time(self) -> bool:
         """Whether it is partitioned by the time of arrival."""
         partitioning = self.properties.get("timePartitioning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +31,9 @@ STORED = {
     "RANGE": "VARCHAR",
 }
 
+# Kept and shown; nothing is masked or refused for them.
+PROTECTION = ("policyTags", "dataPolicies")
+
 
 @dataclass(frozen=True)
 class Field:
@@ -43,6 +47,7 @@ class Field:
     precision: int | None = None
     scale: int | None = None
     range_of: str | None = None
+    protection: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def nested(self) -> bool:
@@ -67,7 +72,7 @@ class Field:
             out["scale"] = str(self.scale)
         if self.range_of is not None:
             out["rangeElementType"] = {"type": self.range_of}
-        return out
+        return out | dict(self.protection)
 
 
 def parse_field(raw: dict[str, Any]) -> Field:
@@ -87,6 +92,7 @@ def parse_field(raw: dict[str, Any]) -> Field:
         precision=int(raw["precision"]) if raw.get("precision") else None,
         scale=int(raw["scale"]) if raw.get("scale") else None,
         range_of=(raw.get("rangeElementType") or {}).get("type"),
+        protection=tuple((key, raw[key]) for key in PROTECTION if raw.get(key)),
     )
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bqdump_local.storage.access import Access
+from bqdump_local.access import Access
 from bqdump_local.storage.catalog import Catalog
-from bqdump_local.storage.errors import ApiError, no_such_bucket, no_such_object, retained
+from bqdump_local.storage.errors import ApiError, denied, invalid, no_such_bucket, no_such_object, retained
 from bqdump_local.storage.files import Content, Files
 from bqdump_local.storage.preconditions import NONE, Conditions
 from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds, rfc3339
@@ -49,7 +49,7 @@ class Store:
 
     def __init__(self, root: Path, *, persist: bool) -> None:
         self.files = Files(root)
-        self.access = Access()
+        self.access = Access("buckets", denied, invalid)
         self.buckets: dict[str, Bucket] = {}
         self._generation = 0
         self._catalog = Catalog(self.files.hidden / "catalog.sqlite") if persist else None

@@ -1,0 +1,277 @@
+"""Guards: what would be lost in silence, found before the export, and refused unless that very thing is allowed.
+
+Sources: https://cloud.google.com/bigquery/docs/row-level-security-intro,
+https://cloud.google.com/bigquery/docs/column-data-masking-intro,
+https://cloud.google.com/bigquery/docs/exporting-data#limitations, https://cloud.google.com/bigquery/docs/time-travel
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.catalog import Dataset
+from bqdump.core.documents import Danger, Flag, Skipped, Unit
+from bqdump.core.errors import UsageError
+from bqdump.core.settings import BY_NAME, Settings, moment_text
+from bqdump.core.shape import Shape
+from bqdump.core.sizes import counted
+
+PLAN = "plan the export"
+# Kinds whose row access policies can be listed. What a view reads is told by the statistics of its job.
+POLICED = ("TABLE", "SNAPSHOT")
+# What a default bucket does; it loses nothing and is no reason to look up at night.
+COSTS_ONLY = (Danger.SOFT_DELETE, Danger.VERSIONS)
+# Regions of Europe that the multi-region EU does not hold.
+NOT_IN_EU = ("europe-west2", "europe-west6")
+NAMED = 10
+
+
+class Guard(NamedTuple):
+    """How a danger is told, and which setting allows it; "" for one that loses nothing and is told only."""
+
+    setting: str
+    what: str
+    remedy: str
+
+
+GUARDS: dict[Danger, Guard] = {
+    Danger.ROW_POLICIES: Guard(
+        "allow_row_policies",
+        "row access policies may hide rows from this account",
+        "Let the account see every row (a policy with the filter TRUE).",
+    ),
+    Danger.UNSEEN_ROW_POLICIES: Guard(
+        "allow_unseen_row_policies",
+        "this account has no right to see whether row access policies hide rows from it",
+        "Grant a role with bigquery.rowAccessPolicies.list (bqdump render iam shows how).",
+    ),
+    Danger.MASKED_COLUMNS: Guard(
+        "allow_masked_columns",
+        "columns with policy tags or data masking may hold masked values, and lose their protection in the files",
+        "Leave the tables out with --exclude, or make sure that the account is a Fine-Grained Reader.",
+    ),
+    Danger.STREAMING_BUFFER: Guard(
+        "allow_streaming_buffer",
+        "rows still in the streaming buffer are not part of an export",
+        "Wait until they are in the table (up to 90 minutes); where rows stream in all day, the next export has them.",
+    ),
+    Danger.SKIPPED: Guard(
+        "allow_skipped",
+        "objects that no route can export",
+        "Leave them out by name with --exclude.",
+    ),
+    Danger.CREATED_LATER: Guard(
+        "allow_created_later",
+        "tables created, or replaced, after the snapshot time cannot be read as they were then",
+        "Take a later snapshot time, or leave them out with --exclude.",
+    ),
+    Danger.OTHER_LOCATION: Guard("", "bucket and dataset lie in different locations", ""),
+    Danger.SOFT_DELETE: Guard("", "the bucket keeps deleted objects, and they are billed", ""),
+    Danger.VERSIONS: Guard("", "the bucket keeps replaced objects as versions, and they are billed", ""),
+}
+
+
+def unit_flags(units: Iterable[Unit]) -> Iterator[Flag]:
+    """What the definitions of these units' tables tell: masked columns, rows in the streaming buffer."""
+    for unit in units:
+        if columns := tuple(_read(protected_columns(unit.definition), unit.shape)):
+            yield _found(Danger.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
+        # Queries see the buffer; whether they do at an earlier moment is written nowhere.
+        if unit.moment == "snapshot" and (rows := buffered_rows(unit.definition)) is not None:
+            yield _found(Danger.STREAMING_BUFFER, unit.table, f"about {counted(rows, 'row')}")
+
+
+def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]:
+    """What is known of row access policies, by table: their names, None where there is no right to see."""
+    if policies and all(names is None for names in policies.values()):
+        yield _found(Danger.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
+        return
+    for table, names in policies.items():
+        if names is None:
+            yield _found(Danger.UNSEEN_ROW_POLICIES, table, "")
+        elif names:
+            yield _found(Danger.ROW_POLICIES, table, ", ".join(names))
+
+
+def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]:
+    """What is left out without anybody having asked for it; `later`: the tables created after the snapshot time."""
+    for item in skipped:
+        danger = Danger.CREATED_LATER if item.table in later else Danger.SKIPPED
+        yield _found(danger, item.table, item.reason)
+
+
+def target_flags(
+    dataset_location: str, bucket_location: str, soft_delete_seconds: int, *, versions: bool
+) -> Iterator[Flag]:
+    """What the bucket tells. `bucket_location`: "" for a target that lies nowhere in particular."""
+    if bucket_location and not _near(dataset_location.lower(), bucket_location.lower()):
+        yield _found(Danger.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
+    if soft_delete_seconds:
+        yield _found(Danger.SOFT_DELETE, "", f"for {soft_delete_seconds / 86400:g} days")
+    if versions:
+        yield _found(Danger.VERSIONS, "", "")
+
+
+def judge(found: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:
+    """The flags, each with whether the settings allow it."""
+    return tuple(msgspec.structs.replace(flag, allowed=_allowed(flag.danger, settings)) for flag in found)
+
+
+def refuse(flags: Sequence[Flag], dataset: str) -> None:
+    """Raise UsageError when a danger is not allowed: one error for all of them, by table, with what allows each."""
+    by_danger: dict[Danger, list[Flag]] = {}
+    for flag in flags:
+        if not flag.allowed:
+            by_danger.setdefault(flag.danger, []).append(flag)
+    if not by_danger:
+        return
+    told = "; ".join(f"{GUARDS[danger].what}: {_names(about)}" for danger, about in by_danger.items())
+    hint = " ".join(f"{GUARDS[danger].remedy} To export all the same: {_switch(danger)}." for danger in by_danger)
+    raise UsageError(PLAN, dataset, f"nothing was exported, because the export would lack something ({told})", hint)
+
+
+def job_dangers(*, row_policies: bool, masking: bool) -> tuple[Danger, ...]:
+    """The second look, behind the guards: what applied to the rows that a job has read, by its own statistics.
+
+    It needs no further right, and sees what planning cannot: policies of the tables below a view, or made meanwhile.
+    """
+    told = ((Danger.ROW_POLICIES, row_policies), (Danger.MASKED_COLUMNS, masking))
+    return tuple(danger for danger, applied in told if applied)
+
+
+def objection(dangers: Iterable[Danger], settings: Settings) -> tuple[Danger, str] | None:
+    """The first of a job's dangers that nobody has allowed, and what to say of it."""
+    for danger in dangers:
+        if not _allowed(danger, settings):
+            guard = GUARDS[danger]
+            told = f"its job tells that {guard.what}. {guard.remedy} To export all the same: {_switch(danger)}"
+            return danger, told
+    return None
+
+
+def with_jobs(flags: Sequence[Flag], told: Iterable[tuple[str, Danger]]) -> tuple[Flag, ...]:
+    """A plan's flags and what the jobs of its tables have told beyond them; `told`: table and danger."""
+    known = {(flag.table, flag.danger) for flag in flags}
+    more = [Flag(danger, table, (), "told by its job", allowed=True) for table, danger in told
+            if (table, danger) not in known]  # fmt: skip
+    return (*flags, *more)
+
+
+def refuse_moment(settings: Settings, snapshot: int, now: int, dataset: Dataset) -> None:
+    """Raise UsageError for a moment that BigQuery cannot read any more, or not yet. Times in ms."""
+    subject = f"snapshot_time {settings.snapshot_time}"
+    oldest = now - dataset.time_travel_hours * 3_600_000
+    if snapshot > now:
+        raise UsageError(PLAN, subject, "it lies in the future")
+    if snapshot < oldest:
+        cause = f"{dataset.name} can be read back to {moment_text(oldest)} only ({dataset.time_travel_hours} hours)"
+        raise UsageError(PLAN, subject, cause, "Take a later time.")
+
+
+def sentence(flag: Flag) -> str:
+    """The flag in words."""
+    detail = f" ({flag.detail})" if flag.detail else ""
+    return f"{flag.table}: {GUARDS[flag.danger].what}{detail}" if flag.table else f"{GUARDS[flag.danger].what}{detail}"
+
+
+class _Column(msgspec.Struct, rename="camel"):
+    name: str
+    fields: list[_Column] = []
+    policy_tags: dict[str, Any] | None = None
+    data_policies: list[Any] | None = None
+    data_policy_list: dict[str, Any] | None = None
+
+    def protected(self) -> bool:
+        tags, policies = self.policy_tags or {}, self.data_policy_list or {}
+        return bool(tags.get("names") or self.data_policies or policies.get("dataPolicies"))
+
+
+class _Schema(msgspec.Struct):
+    fields: list[_Column] = []
+
+
+class _Buffer(msgspec.Struct, rename="camel"):
+    estimated_rows: str | int = 0
+
+
+class _Guarded(msgspec.Struct, rename="camel"):
+    schema: _Schema = msgspec.field(default_factory=_Schema, name="schema")
+    streaming_buffer: _Buffer | None = None
+
+
+_GUARDED = msgspec.json.Decoder(_Guarded | None)
+
+
+def protected_columns(definition: msgspec.Raw) -> tuple[str, ...]:
+    """The columns with policy tags or data policies; a column inside a record by its path."""
+    raw = bytes(definition)
+    if b'"policyTags"' not in raw and b'"dataPolic' not in raw:
+        return ()
+    decoded = _GUARDED.decode(raw)
+    return tuple(_protected(decoded.schema.fields, "")) if decoded else ()
+
+
+def _protected(columns: Sequence[_Column], path: str) -> Iterator[str]:
+    for column in columns:
+        if column.protected():
+            yield path + column.name
+        yield from _protected(column.fields, f"{path}{column.name}.")
+
+
+def buffered_rows(definition: msgspec.Raw) -> int | None:
+    """About how many rows are in the streaming buffer (BigQuery's lower bound), None without a buffer."""
+    raw = bytes(definition)
+    decoded = _GUARDED.decode(raw) if b'"streamingBuffer"' in raw else None
+    return int(decoded.streaming_buffer.estimated_rows) if decoded and decoded.streaming_buffer else None
+
+
+def _read(columns: Iterable[str], shape: Shape) -> Iterator[str]:
+    """Those of the columns whose values a shape lets through."""
+    for path in columns:
+        column = path.partition(".")[0]
+        if column not in shape.masks and (not shape.columns or column in shape.columns):
+            yield path
+
+
+def _found(danger: Danger, table: str, detail: str, columns: tuple[str, ...] = ()) -> Flag:
+    return Flag(danger, table, columns, detail, allowed=False)
+
+
+def _allowed(danger: Danger, settings: Settings) -> bool:
+    setting = GUARDS[danger].setting
+    return not setting or bool(getattr(settings, setting))
+
+
+def _switch(danger: Danger) -> str:
+    setting = BY_NAME[GUARDS[danger].setting]
+    return f"{setting.flag} or {setting.env}=true"
+
+
+def _names(flags: Sequence[Flag]) -> str:
+    named = [
+        flag.table + (f" ({flag.detail})" if flag.detail else "") if flag.table else flag.detail
+        for flag in flags[:NAMED]
+    ]
+    more = f" and {len(flags) - NAMED:,} more" if len(flags) > NAMED else ""
+    return ", ".join(named) + more
+
+
+def _near(dataset: str, bucket: str) -> bool:
+    """Whether a bucket is, or may be, where the dataset is: the same place, or one place that holds the other."""
+    if dataset == bucket:
+        return True
+    regions = [place for place in (dataset, bucket) if "-" in place]
+    if len(regions) == 2 or any(region in NOT_IN_EU for region in regions):
+        return False
+    return _continent(dataset) == _continent(bucket)
+
+
+def _continent(location: str) -> str:
+    # Multi- and dual-regions are called EU, EUR4, US, NAM4, ASIA, ASIA1.
+    for continent, names in (("europe", ("eu",)), ("us", ("us", "nam")), ("asia", ("asia",))):
+        if location.startswith(names):
+            return continent
+    return location

@@ -1,0 +1,46 @@
+"""Permissions that the caller is made to lack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Access:
+    """Everything is allowed until `deny` says otherwise; `*` stands for every resource.
+
+    kind: what permissions are denied on ("buckets"). denied, invalid: the service's own errors for a permission that
+    is missing and for a request that makes no sense.
+    """
+
+    def __init__(self, kind: str, denied: Callable[[str], Exception], invalid: Callable[[str], Exception]) -> None:
+        self._kind, self._refusal, self._invalid = kind, denied, invalid
+        self._denied: dict[str, frozenset[str]] = {}
+
+    def deny(self, resource: dict[str, Any]) -> None:
+        """Replace what is denied: `{"buckets": {"name": ["storage.objects.create", ...]}}`."""
+        named = resource.get(self._kind, {})
+        if not isinstance(named, dict) or not all(isinstance(value, list) for value in named.values()):
+            raise self._invalid(f"{self._kind} must map names to lists of permissions")
+        self._denied = {name: frozenset(permissions) for name, permissions in named.items()}
+
+    def resource(self) -> dict[str, Any]:
+        """What is denied now."""
+        return {self._kind: {name: sorted(permissions) for name, permissions in self._denied.items()}}
+
+    def allows(self, name: str, permission: str) -> bool:
+        """Whether the caller has a permission on a resource and what is in it."""
+        return not any(permission in self._denied.get(one, ()) for one in (name, "*"))
+
+    def require(self, name: str, *permissions: str) -> None:
+        """Pass, or raise 403 for the first permission that is denied."""
+        if self._denied:
+            for permission in permissions:
+                if not self.allows(name, permission):
+                    raise self._refusal(permission)
+
+    def granted(self, name: str, permissions: Iterable[str]) -> list[str]:
+        """Those of the permissions that the caller has."""
+        return [permission for permission in permissions if self.allows(name, permission)]

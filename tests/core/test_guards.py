@@ -1,0 +1,215 @@
+"""What endangers an export: found in definitions, in what may be seen of policies, in the bucket; refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from bqdump.core.catalog import Dataset
+from bqdump.core.documents import Danger, Flag, Skipped, Unit
+from bqdump.core.errors import UsageError
+from bqdump.core.guards import (
+    GUARDS,
+    buffered_rows,
+    job_dangers,
+    judge,
+    objection,
+    policy_flags,
+    protected_columns,
+    refuse,
+    refuse_moment,
+    sentence,
+    skipped_flags,
+    target_flags,
+    unit_flags,
+    with_jobs,
+)
+from bqdump.core.settings import BY_NAME, Settings
+from bqdump.core.shape import Mask, Shape
+
+HOUR = 3_600_000
+NOW = 1_800_000_000_000
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(project="proj", dataset="data", bucket="bucket", **values)
+
+
+def raw(**definition: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(definition))
+
+
+def schema(*columns: dict[str, Any]) -> msgspec.Raw:
+    return raw(schema={"fields": list(columns)})
+
+
+def unit(table: str, definition: msgspec.Raw, moment: Literal["snapshot", "job"] = "snapshot") -> Unit:
+    return Unit("00000-00000", table, "TABLE", "extract", 1, 1, f"{table}/*", definition, moment=moment)
+
+
+def told(flags: Sequence[Flag], allowed: Settings | None = None) -> str:
+    with pytest.raises(UsageError) as caught:
+        refuse(judge(flags, allowed or settings()), "proj.data")
+    return str(caught.value)
+
+
+TAGGED = {
+    "name": "ssn",
+    "type": "STRING",
+    "policyTags": {"names": ["projects/p/locations/eu/taxonomies/1/policyTags/2"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ([{"name": "id", "type": "INT64"}], ()),
+        ([{"name": "id", "type": "INT64"}, TAGGED], ("ssn",)),
+        ([{"name": "id", "type": "INT64", "policyTags": {"names": []}}], ()),
+        ([{"name": "id", "type": "INT64", "policyTags": {}}], ()),
+        ([{"name": "mail", "type": "STRING", "dataPolicies": [{"name": "projects/p/locations/eu/dataPolicies/m"}]}],
+         ("mail",)),
+        ([{"name": "mail", "type": "STRING", "dataPolicyList": {"dataPolicies": [{"name": "m"}]}}], ("mail",)),
+        ([{"name": "a", "type": "RECORD", "fields": [{"name": "b", "type": "RECORD", "fields": [TAGGED]}]}],
+         ("a.b.ssn",)),
+        ([{"name": "x", "type": "STRING", "description": 'says "policyTags"'}], ()),
+    ],
+)  # fmt: skip
+def test_protected_columns_are_found_at_every_depth(columns: list[dict[str, Any]], found: tuple[str, ...]) -> None:
+    assert protected_columns(schema(*columns)) == found
+
+
+def test_a_streaming_buffer_tells_its_rows_and_none_is_none() -> None:
+    assert buffered_rows(raw(streamingBuffer={"estimatedRows": "12", "oldestEntryTime": "1"})) == 12
+    assert buffered_rows(raw(streamingBuffer={})) == 0
+    assert buffered_rows(raw(description="streamingBuffer")) is None
+    assert buffered_rows(msgspec.Raw(b"null")) is None
+
+
+def test_units_tell_of_masks_and_buffers_and_what_is_read_as_it_is_now_has_no_buffer() -> None:
+    buffered = raw(schema={"fields": [TAGGED]}, streamingBuffer={"estimatedRows": "7"})
+    flags = list(unit_flags([unit("plain", schema()), unit("live", buffered), unit("now", buffered, "job")]))
+    assert [(flag.danger, flag.table, flag.columns) for flag in flags] == [
+        (Danger.MASKED_COLUMNS, "live", ("ssn",)),
+        (Danger.STREAMING_BUFFER, "live", ()),
+        (Danger.MASKED_COLUMNS, "now", ("ssn",)),
+    ]
+
+
+def test_a_protected_column_that_is_left_out_or_masked_by_the_export_is_no_danger() -> None:
+    definition = schema({"name": "id", "type": "INT64"}, TAGGED)
+    mask = Mask("null")
+    for shape in (Shape(columns=("id",)), Shape(masks={"ssn": mask})):
+        assert list(unit_flags([msgspec.structs.replace(unit("people", definition), shape=shape)])) == []
+    (flag,) = unit_flags([msgspec.structs.replace(unit("people", definition), shape=Shape(columns=("ssn",)))])
+    assert flag.columns == ("ssn",)
+
+
+def test_policies_are_named_and_no_right_to_see_them_is_a_danger_of_its_own() -> None:
+    (found,) = policy_flags({"a": [], "orders": ["eu_only", "us_only"]})
+    assert (found.danger, found.table, found.detail) == (Danger.ROW_POLICIES, "orders", "eu_only, us_only")
+    (unseen,) = policy_flags({"a": None, "b": None})
+    assert (unseen.danger, unseen.table, unseen.detail) == (Danger.UNSEEN_ROW_POLICIES, "", "2 tables")
+    (one,) = policy_flags({"a": [], "b": None})
+    assert (one.danger, one.table) == (Danger.UNSEEN_ROW_POLICIES, "b")
+    assert list(policy_flags({})) == []
+
+
+def test_what_is_skipped_is_a_danger_and_what_came_later_is_another() -> None:
+    skipped = [Skipped("model", "MODEL", "of the unknown kind MODEL"), Skipped("late", "TABLE", "created after")]
+    assert [(flag.danger, flag.table) for flag in skipped_flags(skipped, {"late"})] == [
+        (Danger.SKIPPED, "model"),
+        (Danger.CREATED_LATER, "late"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "bucket", "near"),
+    [
+        ("EU", "EU", True), ("europe-west1", "EUROPE-WEST1", True), ("EU", "EUROPE-WEST4", True),
+        ("europe-west4", "EU", True), ("europe-west4", "EUR4", True), ("US", "US-CENTRAL1", True),
+        ("us-central1", "NAM4", True), ("US", "EU", False), ("EU", "EUROPE-WEST2", False),
+        ("europe-west1", "EUROPE-WEST4", False), ("US", "NORTHAMERICA-NORTHEAST1", False),
+        ("asia-northeast1", "ASIA1", True), ("australia-southeast1", "US", False), ("EU", "", True),
+    ],
+)  # fmt: skip
+def test_a_bucket_elsewhere_is_flagged_and_never_refused(dataset: str, bucket: str, near: bool) -> None:
+    flags = judge(target_flags(dataset, bucket, 0, versions=False), settings())
+    assert [flag.danger for flag in flags] == ([] if near else [Danger.OTHER_LOCATION])
+    assert all(flag.allowed for flag in flags)
+    refuse(flags, "proj.data")
+
+
+def test_what_a_bucket_keeps_is_flagged_and_never_refused() -> None:
+    flags = judge(target_flags("US", "US", 604_800, versions=True), settings())
+    assert [(flag.danger, flag.detail) for flag in flags] == [(Danger.SOFT_DELETE, "for 7 days"), (Danger.VERSIONS, "")]
+    refuse(flags, "proj.data")
+
+
+@pytest.mark.parametrize("danger", Danger)
+def test_each_danger_is_allowed_by_its_own_setting_and_by_no_other(danger: Danger) -> None:
+    setting = GUARDS[danger].setting
+    flag = Flag(danger, "orders", (), "why", allowed=False)
+    if not setting:
+        assert judge([flag], settings())[0].allowed
+        return
+    others = [guard.setting for guard in GUARDS.values() if guard.setting and guard.setting != setting]
+    text = told([flag], settings(**dict.fromkeys(others, True)))
+    assert "orders (why)" in text
+    assert BY_NAME[setting].flag in text
+    assert f"{BY_NAME[setting].env}=true" in text
+    refuse(judge([flag], settings(**{setting: True})), "proj.data")
+
+
+def test_one_error_names_every_table_of_every_danger_and_counts_the_many() -> None:
+    flags = [Flag(Danger.STREAMING_BUFFER, f"t{number:02}", (), "", allowed=False) for number in range(13)]
+    text = told([*flags, Flag(Danger.MASKED_COLUMNS, "people", ("ssn",), "ssn", allowed=False)])
+    assert text.startswith("proj.data: nothing was exported")
+    assert "t00, t01" in text
+    assert "t09 and 3 more" in text
+    assert "t10" not in text
+    assert "people (ssn)" in text
+    assert "--allow-streaming-buffer" in text
+    assert "--allow-masked-columns" in text
+    assert "--allow-row-policies" not in text
+
+
+def test_a_moment_outside_time_travel_is_refused_and_nothing_allows_it() -> None:
+    dataset = Dataset("proj", "data", "EU", 48)
+    for good in (NOW, NOW - 48 * HOUR):
+        refuse_moment(settings(), good, NOW, dataset)
+    with pytest.raises(UsageError, match="in the future"):
+        refuse_moment(settings(), NOW + 1, NOW, dataset)
+    with pytest.raises(UsageError, match=r"data can be read back to 2027-01-13T08:00:00\.000Z only \(48 hours\)"):
+        refuse_moment(settings(), NOW - 48 * HOUR - 1, NOW, dataset)
+
+
+def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -> None:
+    assert job_dangers(row_policies=False, masking=False) == ()
+    told = job_dangers(row_policies=True, masking=True)
+    assert told == (Danger.ROW_POLICIES, Danger.MASKED_COLUMNS)
+    rows = objection(told, settings(allow_masked_columns=True))
+    assert rows
+    assert (rows[0], "--allow-row-policies" in rows[1]) == (Danger.ROW_POLICIES, True)
+    masks = objection(told, settings(allow_row_policies=True))
+    assert masks
+    assert masks[0] is Danger.MASKED_COLUMNS
+    assert objection(told, settings(allow_row_policies=True, allow_masked_columns=True)) is None
+
+
+def test_what_jobs_tell_is_added_to_the_flags_of_the_plan_once() -> None:
+    planned = (Flag(Danger.ROW_POLICIES, "a", (), "eu", allowed=True),)
+    made = with_jobs(planned, [("a", Danger.ROW_POLICIES), ("b", Danger.ROW_POLICIES)])
+    assert made == (*planned, Flag(Danger.ROW_POLICIES, "b", (), "told by its job", allowed=True))
+
+
+def test_a_flag_is_told_in_a_sentence() -> None:
+    assert sentence(Flag(Danger.ROW_POLICIES, "a", (), "eu", allowed=True)) == (
+        "a: row access policies may hide rows from this account (eu)"
+    )
+    assert sentence(Flag(Danger.SOFT_DELETE, "", (), "for 7 days", allowed=True)) == (
+        "the bucket keeps deleted objects, and they are billed (for 7 days)"
+    )

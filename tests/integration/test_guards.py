@@ -1,0 +1,178 @@
+"""Nothing is lost in silence: a danger is refused by name, shown in the plan, and in the manifest where allowed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from google.cloud import bigquery
+
+from bqdump.core.settings import moment_text
+from integration.command import call
+from integration.stage import Stage, records
+
+TAG = "projects/p/locations/us/taxonomies/1/policyTags/2"
+Flags = list[tuple[str, str]]
+
+
+class Case(NamedTuple):
+    """How to make a danger (returns arguments of the run), what allows it, and the flags that it gives."""
+
+    make: Callable[[Stage], list[str]]
+    flag: str
+    variable: str
+    flags: Flags
+
+
+def row_policy(stage: Stage) -> list[str]:
+    stage.sql('CREATE ROW ACCESS POLICY some ON orders GRANT TO ("allAuthenticatedUsers") FILTER USING (id > 1)')
+    return []
+
+
+def unseen(stage: Stage) -> list[str]:
+    stage.deny("bigquery.rowAccessPolicies.list")
+    return []
+
+
+def masked(stage: Stage) -> list[str]:
+    columns = [
+        bigquery.SchemaField("id", "INT64"),
+        bigquery.SchemaField("ssn", "STRING", policy_tags=bigquery.PolicyTagList([TAG])),
+    ]
+    stage.big.create_table(bigquery.Table(f"{stage.project}.{stage.dataset}.people", schema=columns))
+    return []
+
+
+def streamed(stage: Stage) -> list[str]:
+    assert stage.big.insert_rows_json(f"{stage.project}.{stage.dataset}.orders", [{"id": 99, "name": "live"}]) == []
+    return []
+
+
+def later(stage: Stage) -> list[str]:
+    moment = stage.now()
+    stage.now()
+    stage.table("late")
+    return ["--snapshot-time", moment_text(moment)]
+
+
+CASES = {
+    "row policies": Case(row_policy, "--allow-row-policies", "BQDUMP_ALLOW_ROW_POLICIES", [("row-policies", "orders")]),
+    "unseen": Case(unseen, "--allow-unseen-row-policies", "BQDUMP_ALLOW_UNSEEN_ROW_POLICIES",
+                   [("unseen-row-policies", "")]),
+    "masked": Case(masked, "--allow-masked-columns", "BQDUMP_ALLOW_MASKED_COLUMNS", [("masked-columns", "people")]),
+    "streamed": Case(streamed, "--allow-streaming-buffer", "BQDUMP_ALLOW_STREAMING_BUFFER",
+                     [("streaming-buffer", "orders")]),
+    "later": Case(later, "--allow-created-later", "BQDUMP_ALLOW_CREATED_LATER", [("created-later", "late")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_danger_is_refused_before_anything_is_written_unless_it_is_allowed(
+    name: str, stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = CASES[name]
+    for variable, value in stage.variables.items():
+        monkeypatch.setenv(variable, value)
+    stage.table("orders", 3)
+    arguments = case.make(stage)
+    refused = stage.execute(*arguments, tasks=2)
+    assert refused.codes == [2, 2], refused.text
+    (error, _) = (line["message"] for line in records(refused.text) if line["severity"] == "ERROR")
+    assert case.flag in error
+    assert f"{case.variable}=true" in error
+    assert all(table in error for _, table in case.flags)
+    assert stage.objects() == {}
+    assert stage.extracts() == []
+
+    planned = call(capsys, "plan", "--json", *arguments)
+    assert planned.code == 2
+    shown = json.loads(planned.out)["flags"]
+    assert [(flag["danger"], flag["table"], flag["allowed"]) for flag in shown] == [
+        (*flag, False) for flag in case.flags
+    ]
+
+    allowed = stage.execute(*arguments, case.flag)
+    assert allowed.codes == [0], allowed.text
+    manifest = stage.manifest()
+    assert [(flag.danger.value, flag.table, flag.allowed) for flag in manifest.flags] == [
+        (*flag, True) for flag in case.flags
+    ]
+    assert manifest.flags == stage.plan(manifest.run).flags
+    warned = [line for line in records(allowed.text) if line["severity"] == "WARNING"]
+    assert len(warned) == len(case.flags)
+
+
+def test_an_ordinary_dataset_meets_no_guard_with_the_roles_of_the_documentation(stage: Stage) -> None:
+    stage.table("orders", 3)
+    ran = stage.execute()
+    assert ran.codes == [0], ran.text
+    assert stage.manifest().flags == ()
+    assert not [line for line in records(ran.text) if line["severity"] == "WARNING"]
+
+
+def test_a_policy_that_planning_could_not_see_is_told_by_the_job_itself(stage: Stage) -> None:
+    stage.table("orders", 3)
+    stage.table("people", 2)
+    row_policy(stage)
+    stage.deny("bigquery.rowAccessPolicies.list")
+    ran = stage.execute("--allow-unseen-row-policies", execution="nightly")
+    assert ran.codes == [3], ran.text
+    assert "orders: row-policies: its job tells that row access policies may hide rows" in ran.text
+    assert stage.files() == []
+    again = stage.execute("--run-id", "nightly", "--allow-row-policies", "--allow-unseen-row-policies")
+    assert again.codes == [0], again.text
+    assert [table.table for table in stage.manifest().tables] == ["orders", "people"]
+    assert ("row-policies", "orders") in [(flag.danger.value, flag.table) for flag in stage.manifest().flags]
+
+
+def test_a_policy_below_a_view_is_told_by_the_job_itself(stage: Stage) -> None:
+    stage.table("orders", 3)
+    row_policy(stage)
+    stage.sql(f"CREATE VIEW newest AS SELECT * FROM {stage.dataset}.orders")
+    ran = stage.execute("--exclude", "orders")
+    assert ran.codes == [3], ran.text
+    assert "newest: row-policies: its job tells that row access policies may hide rows" in ran.text
+    assert stage.execute("--exclude", "orders", "--allow-row-policies").codes == [0]
+    assert [(flag.danger.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "newest")]
+
+
+def test_a_moment_outside_the_time_travel_of_the_dataset(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.table("orders")
+    dataset = stage.big.get_dataset(stage.dataset)
+    dataset.max_time_travel_hours = 48
+    stage.big.update_dataset(dataset, ["max_time_travel_hours"])
+    old = moment_text(stage.now() - 49 * 3_600_000)
+    ran = stage.execute("--snapshot-time", old)
+    assert ran.codes == [2], ran.text
+    assert "can be read back to" in ran.text
+    assert "(48 hours)" in ran.text
+    assert stage.objects() == {}
+
+
+def test_a_bucket_elsewhere_or_with_soft_delete_is_told_and_not_refused(stage: Stage) -> None:
+    stage.table("orders")
+    there = f"{stage.bucket}-eu"
+    stage.store.create_bucket(there, location="EU")
+    bucket = stage.store.get_bucket(there)
+    bucket.soft_delete_policy.retention_duration_seconds = 7 * 86400
+    bucket.patch()
+    ran = stage.execute(env={"DESTINATION_BUCKET": there})
+    assert ran.codes == [0], ran.text
+    stage.bucket = there
+    assert [(flag.danger.value, flag.allowed) for flag in stage.manifest().flags] == [
+        ("other-location", True), ("soft-delete", True)
+    ]  # fmt: skip
+    assert "bucket and dataset lie in different locations (the dataset in US, the bucket in EU)" in ran.text
+
+
+def test_a_bucket_that_holds_every_new_object_is_refused(stage: Stage) -> None:
+    stage.table("orders")
+    bucket = stage.store.get_bucket(stage.bucket)
+    bucket.default_event_based_hold = True
+    bucket.patch()
+    ran = stage.execute()
+    assert ran.codes == [2], ran.text
+    assert "Use a bucket without a default event-based hold." in ran.text
+    assert stage.extracts() == []
