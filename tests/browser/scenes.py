@@ -127,7 +127,7 @@ async def older(scene: Scene, count: int) -> None:
         moment, rows = START - (count - night) * NIGHT, 1000 + 10 * night
         summary = Summary(
             run=f"older-{night:04}", status="complete", snapshot_time=moment_text(moment), skipped=0, failed=0,
-            totals=Totals(3, 3, 20 * rows, rows, 30 * rows), begun=moment, ended=moment + 4000,
+            totals=Totals(3, 3, 20 * rows, rows, 30 * rows), rows=rows, begun=moment, ended=moment + 4000,
         )  # fmt: skip
         scene.store.put_now(scene.settings.layout.run(summary.run).manifest, b"")
         await scene.store.write_note(scene.settings.layout.summary(summary.run), encode(summary), 0)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import sys
 import zlib
 from typing import Any
 
@@ -13,7 +14,7 @@ import polars
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.ports import Stored
 from bqdump.ui.preview import FOOTER_BYTES, HEAD_BYTES, ROWS, TEXT_BYTES, Preview, preview
 
@@ -122,3 +123,9 @@ def test_a_parquet_file_larger_than_what_is_read_shows_its_first_rows() -> None:
 def test_a_broken_file_is_told_in_one_sentence(format_: str, data: bytes) -> None:
     with pytest.raises(BqdumpError, match="do not show whole rows"):
         look(f"a.{format_}", data, format=format_)
+
+
+def test_without_polars_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(UsageError, match=r"pip install 'bqdump\[read\]'"):
+        look("a.avro", written("avro", FRAME), format="avro")

@@ -63,13 +63,17 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in a few numbers: begun, ended: the first creation and the last end of a job (ms), 0 without jobs."""
+    """A run in a few numbers. rows: the sum of its lines'.
+
+    begun, ended: the first creation and the last end of a job (ms), 0 without jobs.
+    """
 
     format_version: int = FORMAT_VERSION
     run: str
     status: Literal["complete", "partial"]
     snapshot_time: str
     totals: Totals
+    rows: int
     skipped: int
     failed: int
     begun: int
@@ -158,6 +162,7 @@ def summary_of(contents: Contents) -> Summary:
         status=contents.status,
         snapshot_time=contents.snapshot_time,
         totals=contents.totals,
+        rows=sum(line.rows for line in contents.tables),
         skipped=len(contents.skipped),
         failed=len(contents.failed),
         begun=min((line.created for line in contents.tables), default=0),

@@ -23,8 +23,8 @@ UNPLANNED = "~"
 class RunLine(msgspec.Struct, frozen=True):
     """One run of a target. `published`: it is the one that readers see.
 
-    rows: as BigQuery counted them while planning. begun, ended: the first creation and the last end of a job
-    (milliseconds since 1970 UTC), 0 where nothing is known.
+    rows: as exported where that is known, else as BigQuery counted them while planning. begun, ended: the first
+    creation and the last end of a job (milliseconds since 1970 UTC), 0 where nothing is known.
     """
 
     run: str
@@ -97,5 +97,5 @@ def finished_line(summary: Summary, published: str) -> RunLine:
     totals = summary.totals
     return RunLine(
         summary.run, summary.status, summary.run == published, summary.snapshot_time, totals.tables, totals.files,
-        totals.bytes, totals.planned_rows, summary.failed, summary.skipped, summary.begun, summary.ended,
+        totals.bytes, summary.rows, summary.failed, summary.skipped, summary.begun, summary.ended,
     )  # fmt: skip

@@ -12,7 +12,22 @@ from bqdump.core.contents import Contents, Line
 from bqdump.core.documents import Failure, Flag, Manifest, Skipped, TableEntry
 from bqdump.core.guards import sentence
 from bqdump.core.sizes import counted, size_text
-from bqdump.pages.elements import NOTHING, Cell, Column, badge, code, facts, heading, link, moment, table, visible
+from bqdump.pages.elements import (
+    NOTHING,
+    Cell,
+    Column,
+    badge,
+    code,
+    duration_text,
+    facts,
+    heading,
+    link,
+    moment,
+    table,
+    tiles,
+    visible,
+)
+from bqdump.pages.gantt import bar, span
 from bqdump.pages.links import job_address
 
 CHANGED = {"added": "good", "removed": "bad", "changed": ""}
@@ -33,6 +48,29 @@ def verdict(manifest: Manifest | Contents) -> Markup:
         '<div class="verdict {}"><strong>{}.</strong> {}</div>'
         '<p class="soft small">The dataset as of {} · run {} · {} · bqdump {}</p>'
     ).format(tone, word, told, moment(manifest.snapshot), code(manifest.run), manifest.location, manifest.tool)
+
+
+def totals(whole: Manifest | Contents) -> Markup:
+    """The numbers of a run. Rows as exported where that is known, else as planned."""
+    begun, ended = span(map(bar, whole.tables))
+    numbers, took = whole.totals, ended - begun
+    rate = f"{size_text(1000 * numbers.bytes / took)}/s" if took > 0 else "–"
+    shown = [
+        ("tables", f"{numbers.tables:,}"),
+        ("rows", f"{sum(map(rows_of, whole.tables)):,}"),
+        ("files", f"{numbers.files:,}"),
+        ("size of the files", size_text(numbers.bytes)),
+        ("first job to last", duration_text(took)),
+        ("rate", rate),
+    ]
+    return tiles(shown + ([("billed by queries", size_text(numbers.billed))] if numbers.billed else []))
+
+
+def rows_of(entry: TableEntry | Line) -> int:
+    """A table's rows: as exported where that is known, else as planned."""
+    if isinstance(entry, Line):
+        return entry.rows
+    return entry.planned_rows if entry.rows is None else entry.rows
 
 
 def failed_section(manifest: Manifest | Contents) -> Markup:

@@ -16,7 +16,6 @@ from bqdump.pages.elements import (
     Column,
     code,
     duration,
-    duration_text,
     filter_box,
     heading,
     link,
@@ -24,7 +23,6 @@ from bqdump.pages.elements import (
     size,
     source_hash,
     table,
-    tiles,
     visible,
 )
 from bqdump.pages.findings import (
@@ -32,11 +30,13 @@ from bqdump.pages.findings import (
     failed_section,
     flags_section,
     out_of_time_section,
+    rows_of,
     settings_section,
     skipped_section,
+    totals,
     verdict,
 )
-from bqdump.pages.gantt import bar, gantt, remarks, span
+from bqdump.pages.gantt import bar, gantt, remarks
 from bqdump.pages.links import folder_address, job_address
 
 # What a browser shows without effort; the manifest has them all.
@@ -71,25 +71,10 @@ def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = No
         "<title>Export of {}</title><style>{}</style></head>\n<body><main>\n"
         "<h1>Export of {}</h1>\n{}\n{}\n{}\n{}\n</main><script>{}</script></body></html>\n"
     ).format(
-        policy, name, style(), code(name), verdict(manifest), _totals(manifest), _contents(manifest, changes),
+        policy, name, style(), code(name), verdict(manifest), totals(manifest), _contents(manifest, changes),
         Markup("\n").join(filter(None, sections)), tables_script(),
     )  # fmt: skip
     return page.encode()
-
-
-def _totals(manifest: Manifest) -> Markup:
-    totals = manifest.totals
-    begun, ended = span(map(bar, manifest.tables))
-    return tiles(
-        (
-            ("tables", f"{totals.tables:,}"),
-            ("rows", f"{totals.planned_rows:,}"),
-            ("files", f"{totals.files:,}"),
-            ("size of the files", size_text(totals.bytes)),
-            ("first job to last", duration_text(ended - begun)),
-            ("rate", _rate(totals.bytes, ended - begun)),
-        )
-    )
 
 
 def _contents(manifest: Manifest, changes: Sequence[TableChange] | None) -> Markup:
@@ -121,7 +106,6 @@ def _tables(manifest: Manifest) -> Markup:
 
 
 def _row(manifest: Manifest, entry: TableEntry) -> tuple[Cell | Markup | str, ...]:
-    rows = entry.planned_rows if entry.rows is None else entry.rows
     drawn, took, files = bar(entry), entry.ended - entry.created, len(entry.files)
     folder: Markup | str = f"{files:,}"
     if files:
@@ -132,7 +116,7 @@ def _row(manifest: Manifest, entry: TableEntry) -> tuple[Cell | Markup | str, ..
         for job in entry.jobs
     )  # fmt: skip
     return (
-        code(entry.table), number(rows), size(_size(entry)), Cell(folder, files), duration(took),
+        code(entry.table), number(rows_of(entry)), size(_size(entry)), Cell(folder, files), duration(took),
         Cell(_rate(_size(entry), took), _size(entry) / took if took else 0), number(entry.task),
         Markup(" ").join(jobs), remarks(entry),
     )  # fmt: skip

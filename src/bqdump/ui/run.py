@@ -34,9 +34,10 @@ from bqdump.pages.findings import (
     out_of_time_section,
     settings_section,
     skipped_section,
+    totals,
     verdict,
 )
-from bqdump.pages.gantt import bar, gantt, span
+from bqdump.pages.gantt import bar, gantt
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, run_address
 from bqdump.ui.listing import Wish, tables_section
@@ -66,10 +67,7 @@ async def live_part(archive: Archive, request: Request) -> Response:
 
 
 def _sections(contents: Contents, wish: Wish) -> list[Markup]:
-    run, totals = contents.run, contents.totals
-    drawn = [bar(line) for line in contents.tables]
-    begun, ended = span(drawn)
-    chart = gantt(drawn)
+    run, chart = contents.run, gantt([bar(line) for line in contents.tables])
     more = [
         ("Changes since the run before", run_address(run, "changes")),
         ("Verify what is stored", run_address(run, "verify")),
@@ -77,15 +75,7 @@ def _sections(contents: Contents, wish: Wish) -> list[Markup]:
     ]
     return [
         verdict(contents),
-        tiles(
-            (
-                ("tables", f"{totals.tables:,}"),
-                ("rows", f"{totals.planned_rows:,}"),
-                ("files", f"{totals.files:,}"),
-                ("size of the files", size_text(totals.bytes)),
-                ("first job to last", duration_text(ended - begun)),
-            )
-        ),
+        totals(contents),
         Markup('<nav class="on-page" aria-label="More of this run">{}</nav>').format(
             NOTHING.join(link(address, name) for name, address in more)
         ),

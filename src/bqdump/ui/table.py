@@ -70,15 +70,6 @@ async def table_page(archive: Archive, request: Request) -> Response:
     contents, line = await archive.line(run, name)
     entry = await archive.entry(run, line)
     now, pages = page_number(request.query_params.get("page", ""), len(entry.files), FILES_EACH)
-    jobs = Markup(", ").join(
-        link(job_address(contents.settings, contents.location, job), code(job)) for job in entry.jobs
-    )
-    route = f"{line.route}: {visible(entry.why)}" if entry.why else line.route
-    about = [
-        ("exported by", Markup("task {}{}").format(line.task, "".join(f", {it}" for it in bar(line).remarks()))),
-        ("as of", moment(contents.snapshot)), ("kind", line.kind.lower()), ("route", route), ("job", jobs),
-        ("in BigQuery", f"{line.rows:,} rows, {size_text(line.bytes)} when it was planned"),
-    ]  # fmt: skip
     return page(
         archive.place, name,
         [
@@ -92,12 +83,35 @@ async def table_page(archive: Archive, request: Request) -> Response:
             ),
             Markup('<nav class="on-page" aria-label="More of this table">{}</nav>').format(
                 link(table_address(name), "This table through all runs")),
-            facts(about),
+            facts(_about(contents, line, entry)),
             _files(contents, entry, now), pager(now, pages),
             _columns(entry),
         ],
         trail=trail(run),
     )  # fmt: skip
+
+
+def _about(contents: Contents, line: Line, entry: TableEntry) -> list[tuple[str, Markup | str]]:
+    """How the table was exported."""
+    jobs = Markup(", ").join(
+        link(job_address(contents.settings, contents.location, job), code(job)) for job in entry.jobs
+    )
+    moment_ = moment(contents.snapshot)
+    if line.moment == "job":
+        moment_ = Markup("{}, when its job ran").format(moment(line.started))
+    about: list[tuple[str, Markup | str]] = [
+        ("exported by", ", ".join([f"task {line.task}", *bar(line).remarks()])),
+        ("as of", moment_),
+        ("kind", line.kind.lower().replace("_", " ")),
+        ("route", f"{line.route}: {visible(entry.why)}" if entry.why else line.route),
+        ("job", jobs),
+        ("in BigQuery", f"{entry.planned_rows:,} rows, {size_text(line.bytes)} when it was planned"),
+    ]
+    if entry.rows is not None and entry.expected_rows is not None:
+        about.append(("rows compared", f"{entry.rows:,} exported, {entry.expected_rows:,} at the snapshot time"))
+    if entry.billed is not None:
+        about.append(("billed", size_text(entry.billed)))
+    return about
 
 
 def _files(contents: Contents, entry: TableEntry, now: int) -> Markup:
