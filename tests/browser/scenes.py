@@ -51,7 +51,7 @@ class Scene:
     def __init__(self, **settings: Any) -> None:
         self.store = MemoryStore("exports")
         three = {"project": "my-project", "dataset": "shop", "bucket": "exports"}
-        self.settings = Settings(**{**three, "allow_partial": True, **settings})
+        self.settings = Settings(**{**three, "allow_partial": True, "allow_skipped": True, **settings})
         self.time = START
         self._random = random.Random(1)
         self.warehouse = Warehouse(self.store, self._clock)

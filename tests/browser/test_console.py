@@ -34,6 +34,7 @@ def test_one_run_leads_to_its_tables_files_and_rows(site: Serve, visitor: Visito
     page.get_by_role("region", name="Runs").get_by_role("link", name="first").click()
     expect(page.get_by_text("Complete. 4 tables, each of them whole. 1 object is not exported.")).to_be_visible()
     expect(page.get_by_role("row", name="forecast model of the unknown kind")).to_be_visible()
+    expect(page.get_by_role("region", name="To be aware of")).to_contain_text("forecast")
     expect(page.get_by_role("row", name="orders_by_day view")).to_be_visible()
     page.get_by_role("link", name="customers").click()
     expect(page.get_by_role("row", name="name STRING nullable")).to_be_visible()

@@ -7,9 +7,10 @@ import itertools
 from html.parser import HTMLParser
 
 import msgspec
+import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.documents import Owner
+from bqdump.core.documents import Danger, Flag, Owner
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
@@ -129,6 +130,19 @@ def test_a_report_in_a_folder_leads_to_the_files_beside_it() -> None:
     assert "console.cloud.google.com" not in text
     assert "retried" not in text
     assert "by the read route" in text
+
+
+@pytest.mark.parametrize(("table", "which"), [("people", "1"), ("", "any")])
+def test_what_a_table_may_lack_is_part_of_the_verdict(table: str, which: str) -> None:
+    store, warehouse = world()
+    warehouse.put("project", "data", "people", ["1,Aiko"])
+    export(store, warehouse, "r1")
+    manifest = asyncio.run(read_manifest(store, SETTINGS))
+    flag = Flag(Danger.MASKED_COLUMNS, table, ("name",), "masked for this caller", True)
+    text = render_report(msgspec.structs.replace(manifest, flags=(flag,))).decode()
+    assert f"1 table, {which} of which may lack rows or values, as the settings allow." in text
+    assert "each of them whole" not in text
+    assert "masked for this caller" in text
 
 
 def test_an_empty_dataset_has_a_report() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import FORMAT_VERSION, Failure, Moment, Skipped, Totals
+from bqdump.core.documents import FORMAT_VERSION, Failure, Flag, Moment, Skipped, Totals
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -60,6 +60,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[Line, ...]
     skipped: tuple[Skipped, ...]
     failed: tuple[Failure, ...]
+    flags: tuple[Flag, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,7 @@ class _Manifest(msgspec.Struct):
     tables: tuple[msgspec.Raw, ...]
     skipped: tuple[Skipped, ...]
     failed: tuple[Failure, ...]
+    flags: tuple[Flag, ...] = ()
 
 
 _ENTRY = msgspec.json.Decoder(_Entry)
@@ -152,6 +154,7 @@ def contents_of(manifest: bytes, name: str) -> Contents:
         tables=tuple(lines),
         skipped=whole.skipped,
         failed=whole.failed,
+        flags=whole.flags,
     )
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bqdump.core.changes import TableChange
 from bqdump.core.contents import Contents, Line
-from bqdump.core.documents import Failure, Flag, Manifest, Skipped, TableEntry
+from bqdump.core.documents import Danger, Failure, Flag, Manifest, Skipped, TableEntry
 from bqdump.core.guards import sentence
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import (
@@ -30,6 +30,8 @@ from bqdump.pages.elements import (
 from bqdump.pages.gantt import bar, span
 from bqdump.pages.links import job_address
 
+# Dangers that leave a table without something that it has in BigQuery.
+LACKING = (Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES, Danger.MASKED_COLUMNS, Danger.STREAMING_BUFFER)
 CHANGED = {"added": "good", "removed": "bad", "changed": ""}
 
 
@@ -41,8 +43,10 @@ def verdict(manifest: Manifest | Contents) -> Markup:
         told = f"{counted(failed, 'table')} failed; {exported} {_are(manifest.totals.tables)} whole and published."
     else:
         tone, word, told = "good", "Complete", f"{exported}, each of them whole."
+        if lacking := {flag.table for flag in manifest.flags if flag.danger in LACKING}:
+            which = "any" if "" in lacking else f"{len(lacking):,}"
+            tone, told = "warn", f"{exported}, {which} of which may lack rows or values, as the settings allow."
     if manifest.skipped:
-        tone = tone if failed else "good"
         told += f" {counted(len(manifest.skipped), 'object')} {_are(len(manifest.skipped))} not exported."
     return Markup(
         '<div class="verdict {}"><strong>{}.</strong> {}</div>'

@@ -31,6 +31,7 @@ from bqdump.pages.elements import (
 from bqdump.pages.findings import (
     failed_section,
     failures_table,
+    flags_section,
     out_of_time_section,
     settings_section,
     skipped_section,
@@ -84,6 +85,7 @@ def _sections(contents: Contents, wish: Wish) -> list[Markup]:
         tables_section(run, contents.tables, wish),
         out_of_time_section(contents.tables),
         skipped_section(contents.skipped),
+        flags_section(contents.flags),
         settings_section(contents.settings),
     ]
 
@@ -124,6 +126,7 @@ async def _progress(archive: Archive, run: str) -> Markup:
         _at_work(looked(ledger, claims), ledger),
         _tasks(view),
         skipped_section(plan.skipped),
+        flags_section(plan.flags),
         settings_section(plan.settings),
     ]
     return Markup("\n").join(filter(None, parts))
