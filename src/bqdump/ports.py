@@ -1,15 +1,18 @@
-"""The two things bqdump works with: a warehouse that exports tables, a store that keeps objects.
+"""What bqdump works with: a warehouse that exports tables or has them read, an encoder, a store that keeps objects.
 
 One contract suite for each (tests/contract) runs over every adapter; what a docstring promises here is tested there.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import IO, Literal, NamedTuple, Protocol, TypeVar
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError
+from bqdump.core.types import Column
+
+Result = TypeVar("Result")
 
 
 class Stored(NamedTuple):
@@ -88,6 +91,17 @@ class ObjectStore(Protocol):
         """Store the object whole, and return its generation.
 
         expect: the generation it replaces, 0 for "must not exist", None for "whatever there is".
+        """
+        ...
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """Store what `fill` writes to the file that it is given, of any size, and return what `fill` returns.
+
+        `fill` may block: it runs beside the event loop, once. The file takes writes only, in order. The object appears
+        when `fill` has returned, whole and with its checksum compared; when `fill` raises, that is raised, and
+        nothing has been stored.
         """
         ...
 
@@ -247,4 +261,85 @@ class Warehouse(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and threads."""
+        ...
+
+
+class ReadRequest(NamedTuple):
+    """A wish to read the table `table` of `dataset` as it was at `snapshot` (ms), in at most so many streams.
+
+    columns: () for all. restriction: an expression of GoogleSQL that rows must meet, "" for none.
+    """
+
+    dataset: Dataset
+    table: str
+    snapshot: int
+    columns: tuple[str, ...]
+    restriction: str
+    streams: int
+
+
+class ReadSession(NamedTuple):
+    """A table that can be read: each row comes in exactly one of the streams, whoever reads them, at one moment.
+
+    schema: the Arrow schema, as an IPC message. A table without rows may have no streams.
+    """
+
+    name: str
+    streams: tuple[str, ...]
+    schema: bytes
+
+
+class Batch(NamedTuple):
+    """Rows as they arrive: an Arrow record batch, as an IPC message, and its number of rows."""
+
+    data: bytes
+    rows: int
+
+
+class Reader(Protocol):
+    """The Storage Read API. Every error is a BqdumpError."""
+
+    async def open(self, request: ReadRequest) -> ReadSession:
+        """A session, good for hours. NotFoundError: no such table; JobFailedError: it cannot be read so."""
+        ...
+
+    def read(self, stream: str, offset: int) -> Iterator[Batch]:
+        """The rows of a stream from this one on (0: all), in the same order each time. Blocks its thread.
+
+        Raises SessionLostError when the session has ended.
+        """
+        ...
+
+    def now(self) -> int:
+        """The clock of whoever reads, in milliseconds since 1970 UTC."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
+
+
+class FileShape(NamedTuple):
+    """What the files of a table look like. `columns`: those that are read, in their order.
+
+    null_marker: what stands for NULL in CSV. row_group_rows: of Parquet files, at most; 0 leaves it to the encoder.
+    """
+
+    format: str
+    codec: str
+    columns: tuple[Column, ...]
+    header: bool = True
+    delimiter: str = ","
+    null_marker: str = ""
+    row_group_rows: int = 0
+
+
+class Encoder(Protocol):
+    """Makes files of rows."""
+
+    def encode(self, schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes]) -> int:
+        """Write the rows to the file, holding a bounded part of them; returns how many there were. Blocks its thread.
+
+        What `batches` or the file raise is raised.
+        """
         ...

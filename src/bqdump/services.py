@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from datetime import UTC, datetime
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
@@ -12,17 +14,61 @@ from bqdump.core.identity import Identity
 from bqdump.core.settings import Settings
 from bqdump.ports import ObjectStore, Warehouse
 
+if TYPE_CHECKING:
+    from bqdump.flow.task import Reading
+
+# Streams read at once, one for each core up to so many: more than this is BigQuery's pace, not ours.
+MOST_STREAMS = 8
+
 
 class Services(NamedTuple):
-    """The two ports, ready to use."""
+    """The ports, ready to use; what reads and encodes is opened when it is asked for."""
 
     store: ObjectStore
     warehouse: Warehouse
+    reading: Readings
 
     async def close(self) -> None:
-        """Let go of both."""
+        """Let go of all."""
+        await self.reading.close()
         await self.store.close()
         await self.warehouse.close()
+
+
+class Readings:
+    """What the read route works with, opened when it is asked for the first time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: Reading | None = None
+
+    def open(self) -> Reading:
+        """Always the same. Raises UsageError where its packages are not installed."""
+        if self._opened is None:
+            self._opened = _open_reading(self._settings)
+        return self._opened
+
+    async def close(self) -> None:
+        """Let go of it, where it was opened."""
+        if self._opened is not None:
+            await self._opened.reader.close()
+
+
+def _open_reading(settings: Settings) -> Reading:
+    from bqdump.adapters.lean_imports import import_grpc
+    from bqdump.flow.task import Reading
+
+    import_grpc()
+    try:
+        from bqdump.adapters.encoder import PolarsEncoder
+        from bqdump.adapters.retry import RetryingReader
+        from bqdump.adapters.storage_read import StorageReader
+    except ImportError as error:
+        cause = f"{error.name} is not installed"
+        raise UsageError("read tables", "route read", cause, "Install it: pip install 'bqdump[read]'") from error
+    streams = max(1, min(MOST_STREAMS, os.cpu_count() or 1))
+    reader = RetryingReader(StorageReader(settings.jobs_in))
+    return Reading(reader, PolarsEncoder(settings.read_memory // streams), streams)
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -30,6 +76,10 @@ def open_store(settings: Settings) -> ObjectStore:
     from bqdump.adapters.gcs import CloudStore
     from bqdump.adapters.retry import RetryingStore
 
+    if settings.to:
+        from bqdump.adapters.folder import FolderStore
+
+        return FolderStore(Path(settings.to))
     return RetryingStore(CloudStore(settings.bucket, settings.jobs_in))
 
 
@@ -40,7 +90,8 @@ def open_services(settings: Settings, tasks: int) -> Services:
     from bqdump.adapters.retry import RetryingWarehouse
 
     store = open_store(settings)
-    return Services(store, RetryingWarehouse(PacedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)))
+    warehouse = RetryingWarehouse(PacedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks))
+    return Services(store, warehouse, Readings(settings))
 
 
 def run_id(settings: Settings, identity: Identity) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import pytest
 
@@ -217,5 +217,78 @@ def test_any_name_works(make: Callable[[], ObjectStore], name: str) -> None:
         assert copied.name == f"copies/{name}"
         assert (await store.read(copied.name)).data == b"x"
         assert await store.delete([(full, source), (copied.name, copied.generation)]) == [True, True]
+
+    on(make, check)
+
+
+@pytest.mark.parametrize("size", [0, 10, (8 << 20) + 1, (20 << 20) + 7])
+def test_uploads_what_is_written_whatever_its_size(make: Callable[[], ObjectStore], size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+
+    def fill(file: IO[bytes]) -> str:
+        for start in range(0, size, 3 << 20):
+            file.write(content[start : min(size, start + (3 << 20))])
+        assert file.tell() == size
+        return "done"
+
+    async def check(store: ObjectStore) -> None:
+        info, result = await store.upload("folder/large", fill, 0)
+        assert result == "done"
+        assert info[:3] == ("folder/large", size, crc32c(content[:size]))
+        assert await store.stat("folder/large") == info
+        assert (await store.read("folder/large")).data == content[:size]
+
+    on(make, check)
+
+
+@pytest.mark.parametrize("size", [10, 9 << 20])
+def test_uploads_only_over_the_expected_generation(make: Callable[[], ObjectStore], size: int) -> None:
+    def fill(file: IO[bytes]) -> None:
+        file.write(b"x" * size)
+
+    def other(file: IO[bytes]) -> None:
+        file.write(b"y" * size)
+
+    async def check(store: ObjectStore) -> None:
+        first = await store.write("x", b"1", 0)
+        with pytest.raises(ConflictError):
+            await store.upload("x", fill, 0)
+        assert await store.read("x") == (b"1", first)
+        info, _ = await store.upload("x", fill, first)
+        assert info.generation > first
+        with pytest.raises(ConflictError):
+            await store.upload("x", other, first)
+        again, _ = await store.upload("x", fill, None)
+        assert (again.size, again.generation > info.generation) == (size, True)
+
+    on(make, check)
+
+
+@pytest.mark.parametrize("size", [10, 20 << 20])
+def test_an_upload_that_fails_leaves_nothing(make: Callable[[], ObjectStore], size: int) -> None:
+    def fill(file: IO[bytes]) -> None:
+        file.write(b"x" * size)
+        raise KeyError("broken")
+
+    async def check(store: ObjectStore) -> None:
+        with pytest.raises(KeyError, match="broken"):
+            await store.upload("a/b", fill, 0)
+        assert await store.stat("a/b") is None
+        assert await everything(store.objects("")) == []
+
+    on(make, check)
+
+
+def test_copies_of_copies_stand_by_themselves(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        source = await store.write("s", b"one", 0)
+        copied = (await store.copy([Copy("s", source, "t", 0)], "o"))[0]
+        assert isinstance(copied, ObjectInfo)
+        again = (await store.copy([Copy("s", source, "t", copied.generation)], "o"))[0]
+        assert isinstance(again, ObjectInfo)
+        await store.write("s", b"two", source)
+        assert (await store.read("t")).data == b"one"
+        assert await store.delete([("s", (await store.read("s")).generation)]) == [True]
+        assert [info.name for info in await everything(store.objects(""))] == ["t"]
 
     on(make, check)

@@ -25,6 +25,7 @@ from bqdump.core.documents import (
     Owner,
     Plan,
     Pointer,
+    Reading,
     Receipt,
     Share,
     Skipped,
@@ -84,6 +85,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ),
     Newest: st.builds(Newest, TEXT),
     Owner: OWNER,
+    Reading: st.builds(Reading, OWNER, TEXT),
     Claim: st.builds(Claim, OWNER),
     Receipt: st.builds(
         Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, MAYBE, MAYBE,

@@ -16,6 +16,7 @@ MEANT = {
     "QuotaError": 6,
     "ConflictError": 1,
     "UnavailableError": 1,
+    "SessionLostError": 1,
     "JobFailedError": 1,
     "DocumentError": 4,
     "UnitsFailedError": 3,

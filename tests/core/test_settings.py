@@ -27,6 +27,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "project": ("my-proj", "my-proj", ["a b", "-x", "", "x/y"]),
     "dataset": ("sales_2026", "sales_2026", ["a.b", "a-b", "x" * 1025, ""]),
     "bucket": ("my-bucket", "my-bucket", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
+    "to": ("./out ", "./out", []),
     "prefix": ("/a/b/", "a/b/", ["a//b", "../x", "a/./b", "x*", "a[b", "new\nline"]),
     "include": ("a*, b", ("a*", "b"), []),
     "exclude": ("tmp_*,", ("tmp_*",), []),
@@ -36,6 +37,10 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "header": ("off", False, ["maybe", ""]),
     "delimiter": ("tab", "\t", ["", "ab", '"', "\n", "€"]),
     "on_unsupported": ("String", "string", ["", "text", "null"]),
+    "null_marker": ("\\N", "\\N", []),
+    "file_size": ("1.5MiB", 1_572_864, ["big", "-1", "1 parsec"]),
+    "row_group_rows": ("100000", 100_000, ["-1", "many", "1.5", ""]),
+    "read_memory": ("64 MB", 64_000_000, ["1MB", "all"]),
     "path": ("{table}_*.{ext}", "{table}_*.{ext}", []),
     "job_project": ("jobs-1", "jobs-1", ["a b"]),
     "location": ("europe-west1", "europe-west1", ["EU!", "a b"]),
@@ -72,7 +77,7 @@ def test_every_setting_is_tried_here() -> None:
 def test_reads_a_setting_from_every_place(name: str, place: str) -> None:
     text, wanted, _ = VALUES[name]
     flags: dict[str, Any] = dict(REQUIRED)
-    flags.pop(name, None)
+    flags.pop("bucket" if name == "to" else name, None)
     given = {"flag": ({name: text}, {}, {}), "env": ({}, {BY_NAME[name].env: text}, {}), "toml": ({}, {}, {name: text})}
     flag, env, toml = given[place]
     assert getattr(resolve(flags | flag, env, toml, "bqdump.toml"), name) == wanted
@@ -160,7 +165,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU", "max_bytes_billed": 5, "allow_row_policies": True,
+                  "location": "EU", "max_bytes_billed": 5, "read_memory": 10**9, "allow_row_policies": True,
                   "allow_unseen_row_policies": True,
                   "allow_masked_columns": True, "allow_streaming_buffer": True, "allow_skipped": True,
                   "allow_created_later": True}  # fmt: skip
@@ -170,7 +175,7 @@ INSIDE_DIGEST = {
     "format": "json", "compression": "gzip", "header": False, "delimiter": ";", "path": "{table}_*",
     "on_unsupported": "skip",
     "labels": {"a": "b"},
-    "job_project": "other",
+    "job_project": "other", "to": "x", "null_marker": "x", "file_size": 5, "row_group_rows": 5,
 }  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
+from formats.exports import Way
 from formats.values import Kind, plain, wkb
 
 Form = Callable[[Kind, Any], Any]
@@ -91,14 +92,58 @@ def _short(moment: str) -> str:
     return moment.rstrip("0").rstrip(".") if "." in moment else moment
 
 
+def read_csv(kind: Kind, value: Any) -> Any:
+    """A field that bqdump has written; NULL is an empty one, as far as these readers tell."""
+    return "" if value is None else read_text(kind, value)
+
+
+def read_json(kind: Kind, value: Any) -> Any:
+    """A value of JSON that bqdump has written: numbers are text, and NULL is null."""
+    match value:
+        case list():
+            return [read_json(kind, item) for item in value]
+        case dict():
+            return {key: read_json(kind, item) for key, item in value.items()}
+        case bool():
+            return value
+        case _:
+            return read_text(kind, value)
+
+
+def read_text(kind: Kind, value: Any) -> Any:
+    """The text that bqdump makes: fractions of seconds and NUMERIC have all their decimal places."""
+    match value:
+        case Decimal() if kind.type != "BIGNUMERIC":
+            return f"{value:.{2 if '(' in kind.ddl else 9}f}"
+        case datetime():
+            moment = value.replace(tzinfo=None).isoformat(" " if value.tzinfo else "T", "microseconds")
+            return f"{moment} UTC" if value.tzinfo else moment
+        case time():
+            return value.isoformat("microseconds")
+        case _:
+            return text(value)
+
+
+def read_parquet(kind: Kind, value: Any) -> Any:
+    """A value that bqdump has written: what Parquet has no type for is text."""
+    return plain(value) if kind.type == "BIGNUMERIC" and value is not None else value
+
+
 FORMS: dict[str, Form] = {"csv": in_csv, "json": in_json, "avro": in_avro, "parquet": in_parquet}
+READ_FORMS: dict[str, Form] = {"csv": read_csv, "json": read_json, "parquet": read_parquet}
 
 
-def read(format_: str, reader: str, kind: Kind, value: Any) -> Any:
+def form(way: Way) -> Form:
+    """What a value looks like in files that are made this way."""
+    return (READ_FORMS if way.route == "read" else FORMS)[way.format]
+
+
+def read(way: Way, reader: str, kind: Kind, value: Any) -> Any:
     """A value as a reader gave it, where readers of one format differ: DuckDB sees a TIME's isAdjustedToUTC."""
-    if (format_, reader, kind.type) == ("parquet", "duckdb", "TIME") and value is not None:
+    if (way.format, reader, kind.type) == ("parquet", "duckdb", "TIME") and value is not None:
         return value.replace(tzinfo=None)
-    if format_ == "csv" and kind.type == "FLOAT64" and value:
+    texts = way.format == "csv" or (way.route, way.format) == ("read", "json")
+    if texts and kind.type == "FLOAT64" and value:
         return float(value)
     return value
 

@@ -15,8 +15,8 @@ from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.fidelity import CELLS
 from bqdump.core.formats import FORMATS, codecs
 from bqdump.core.types import TYPES
-from formats.exports import WAYS, Exports, Way, holds
-from formats.forms import FORMS, read, same
+from formats.exports import EVERY, WAYS, Exports, Way, holds
+from formats.forms import form, read, same
 from formats.readers import READERS, Columns, plain
 from formats.values import KINDS, ROWS, Kind, expected
 
@@ -26,7 +26,7 @@ READS = [
     if (way.format, kind.type) != ("parquet", "BIGNUMERIC") or reader == "pyarrow"
 ]  # fmt: skip
 IMPOSSIBLE = [
-    (way, kind) for way in WAYS for kind in KINDS if way.codec == "none" and holds(way, kind.type).holds == "no"
+    (way, kind) for way in EVERY for kind in KINDS if way.codec == "none" and holds(way, kind.type).holds == "no"
 ]  # fmt: skip
 _read: dict[tuple[Way, str], Columns] = {}
 
@@ -49,10 +49,10 @@ def test_values_are_in_the_files_as_the_table_says(
     columns: Columns, kind: Kind, request: pytest.FixtureRequest
 ) -> None:
     way, reader = request.node.callspec.params["columns"]
-    wanted = [FORMS[way.format](kind, value) for value in expected(kind)]
-    found = [read(way.format, reader, kind, value) for value in columns[kind.name]]
+    wanted = [form(way)(kind, value) for value in expected(kind)]
+    found = [read(way, reader, kind, value) for value in columns[kind.name]]
     assert [(row, found[row], wanted[row]) for row in range(ROWS) if not same(found[row], wanted[row])] == []
-    null = FORMS[way.format](kind, [] if kind.repeated else None)
+    null = form(way)(kind, [] if kind.repeated else None)
     assert columns.get(f"{kind.name}_null", [None] * ROWS) == [null] * ROWS
 
 
@@ -70,7 +70,9 @@ def test_every_cell_that_can_be_is_read_back_in_every_codec() -> None:
 def test_what_a_format_cannot_hold_is_refused_before_anything_starts(exports: Exports, way: Way, kind: Kind) -> None:
     table = exports.table(f"only_{kind.name}", [kind])
     jobs = len(exports.stage.extracts())
-    with pytest.raises(UsageError, match=rf"\({table}: {kind.name} .*{kind.name}_null .*\)\. Use --format ") as caught:
+    with pytest.raises(
+        UsageError, match=rf"\({table}: .*{kind.name} .*{kind.name}_null .*\)\. Use --format "
+    ) as caught:
         exports.run(way, f"{way}-{kind.name}", include=table)
     assert holds(way, kind.type).lost in caught.value.cause
     assert len(exports.stage.extracts()) == jobs

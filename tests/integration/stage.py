@@ -96,7 +96,10 @@ class Stage:
 
     def close(self) -> None:
         """Let go of the clients, and set back what the test has changed on the stack."""
-        self.stack.jobs(pending_seconds=0.0, run_seconds=0.0, shard_bytes=1_000_000_000, faults=[])
+        self.stack.jobs(
+            pending_seconds=0.0, run_seconds=0.0, shard_bytes=1_000_000_000, read_stream_bytes=64_000_000,
+            read_batch_bytes=1_000_000, faults=[],
+        )  # fmt: skip
         self.deny()
         self.big.close()
         self.store.close()
@@ -254,7 +257,13 @@ class Stage:
             try:
                 return await work(
                     lambda index: Task(
-                        services.store, services.warehouse, settings, execution, Owner(execution, index), tasks
+                        services.store,
+                        services.warehouse,
+                        settings,
+                        execution,
+                        Owner(execution, index),
+                        tasks,
+                        open_reading=services.reading.open,
                     )
                 )
             finally:

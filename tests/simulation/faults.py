@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.catalog import Dataset, Listed, Table
@@ -105,6 +105,19 @@ class FaultyStore:
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         return await self._write(name, lambda: self._store.write(name, data, expect))
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore."""
+        kept: list[tuple[ObjectInfo, Result]] = []
+
+        async def store() -> int:
+            kept.append(await self._store.upload(name, fill, expect))
+            return kept[-1][0].generation
+
+        await self._write(name, store)
+        return kept[-1]
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""

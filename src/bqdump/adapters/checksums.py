@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import IO
 
 import google_crc32c
 
@@ -22,3 +23,30 @@ def crc32c_of_file(path: Path) -> str:
         while chunk := file.read(CHUNK):
             checksum = google_crc32c.extend(checksum, chunk)
     return base64.b64encode(checksum.to_bytes(4, "big")).decode()
+
+
+class Summed:
+    """A file to write to that knows the size and the checksum of what was written, and what the file has raised."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._checksum = file, 0
+        self.size = 0
+
+    @property
+    def crc32c(self) -> str:
+        """The checksum so far."""
+        return base64.b64encode(self._checksum.to_bytes(4, "big")).decode()
+
+    def write(self, data: bytes) -> int:
+        """Write all of it."""
+        self._file.write(data)
+        self._checksum = google_crc32c.extend(self._checksum, bytes(data))
+        self.size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """How much was written."""
+        return self.size
+
+    def flush(self) -> None:
+        """The file is flushed when it is whole."""

@@ -7,15 +7,17 @@ that something else has written or changed is an object of a new generation.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import secrets
+import shutil
 import sqlite3
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar, cast
 
-from bqdump.adapters.checksums import crc32c, crc32c_of_file
+from bqdump.adapters.checksums import Summed, crc32c, crc32c_of_file
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
 from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
 
@@ -49,8 +51,18 @@ class FolderStore:
         self.url = str(self._root)
 
     async def describe(self) -> BucketInfo:
-        """See ObjectStore."""
-        return BucketInfo("", 0, 0)
+        """See ObjectStore. Raises UsageError for a folder that holds something else."""
+
+        def look() -> BucketInfo:
+            with _told("look at", self.url):
+                if self._root.is_dir() and any(self._root.iterdir()) and not (self._root / INDEX).exists():
+                    cause = "it is not empty, and holds no export"
+                    raise UsageError("use", self.url, cause, "Name a new folder, an empty one, or one of an export.")
+                if self._root.exists() and not self._root.is_dir():
+                    raise UsageError("use", self.url, "it is no folder", "Name a new folder or an empty one.")
+            return BucketInfo("", 0, 0)
+
+        return await asyncio.to_thread(look)
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """See ObjectStore."""
@@ -71,13 +83,42 @@ class FolderStore:
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
-        return (await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 0))).generation
+        return (
+            await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 0), writes=True)
+        ).generation
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore."""
+
+        def written() -> tuple[Path, str, Result]:
+            with _told("write", f"{self.url}/{name}"):
+                self._path(name)
+                self._root.mkdir(parents=True, exist_ok=True)
+                with self._temporary() as file:
+                    summed = Summed(file)
+                    result = fill(cast("IO[bytes]", summed))
+                    file.flush()
+                    os.fsync(file.fileno())
+                return Path(file.name), summed.crc32c, result
+
+        made, checksum, result = await asyncio.to_thread(written)
+        try:
+            row = await self._locked(
+                "write", name, lambda index: self._place(index, name, made, checksum, expect), writes=True
+            )
+        finally:
+            made.unlink(missing_ok=True)
+        return _known(row), result
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         if len(data) > NOTE_BYTES:
             raise ValueError(f"a note of {len(data)} bytes")
-        return (await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 1))).generation
+        return (
+            await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 1), writes=True)
+        ).generation
 
     async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
@@ -111,7 +152,7 @@ class FolderStore:
         def each(index: sqlite3.Connection) -> list[ObjectInfo | BqdumpError]:
             return [self._copy(index, wish, origin) for wish in copies]
 
-        return await self._locked("copy files in", "", each)
+        return await self._locked("copy files in", "", each, writes=True)
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
@@ -119,18 +160,25 @@ class FolderStore:
         def each(index: sqlite3.Connection) -> list[bool | BqdumpError]:
             return [self._delete(index, name, generation) for name, generation in objects]
 
-        return await self._locked("delete files in", "", each)
+        return await self._locked("delete files in", "", each, writes=True)
 
     async def close(self) -> None:
         """See ObjectStore."""
 
-    async def _locked(self, operation: str, name: str, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """What `work` gives, done in a thread while no other process is at work in the folder."""
+    async def _locked(
+        self, operation: str, name: str, work: Callable[[sqlite3.Connection], Result], *, writes: bool = False
+    ) -> Result:
+        """What `work` gives, done in a thread while no other process is at work in the folder.
+
+        What only reads leaves nothing in a folder that is no target yet.
+        """
 
         def locked() -> Result:
             with _told(operation, f"{self.url}/{name}"):
-                self._root.mkdir(parents=True, exist_ok=True)
-                with closing(sqlite3.connect(self._root / INDEX, timeout=60, isolation_level=None)) as index:
+                if writes:
+                    self._root.mkdir(parents=True, exist_ok=True)
+                place = self._root / INDEX if writes or (self._root / INDEX).exists() else ":memory:"
+                with closing(sqlite3.connect(place, timeout=60, isolation_level=None)) as index:
                     index.executescript(SCHEMA)
                     index.execute("BEGIN IMMEDIATE")
                     result = work(index)
@@ -172,22 +220,47 @@ class FolderStore:
     def _put(
         self, index: sqlite3.Connection, name: str, data: bytes, expect: int | None, origin: str, note: int
     ) -> _Row:
-        row = self._row(index, name)
+        self._expect(index, name, expect)
+        with self._temporary() as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return self._place(index, name, Path(file.name), crc32c(data), None, origin, note)
+
+    def _expect(self, index: sqlite3.Connection, name: str, expect: int | None) -> None:
+        """Raise ConflictError unless the file has this generation; None takes any."""
+        row = self._row(index, name) if expect is not None else None
         current = row.generation if row else 0
         if expect is not None and expect != current:
             raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
+
+    @contextmanager
+    def _temporary(self) -> Iterator[IO[bytes]]:
+        """A file of no name yet, in the same file system; gone where writing it fails."""
+        made = self._root / f".bqdump-{secrets.token_hex(8)}"
+        with made.open("xb") as file:
+            try:
+                yield file
+            except BaseException:
+                made.unlink(missing_ok=True)
+                raise
+
+    def _place(
+        self,
+        index: sqlite3.Connection,
+        name: str,
+        made: Path,
+        checksum: str,
+        expect: int | None,
+        origin: str = "",
+        note: int = 0,
+    ) -> _Row:
+        """Give a finished file its name, atomically."""
+        self._expect(index, name, expect)
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._root, prefix=".bqdump-", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-        return self._enter(index, name, crc32c(data), origin, note)
+        made.replace(path)
+        return self._enter(index, name, checksum, origin, note)
 
     def _enter(self, index: sqlite3.Connection, name: str, checksum: str, origin: str, note: int) -> _Row:
         (generation,) = index.execute("UPDATE generations SET last = last + 1 RETURNING last").fetchone()
@@ -201,10 +274,26 @@ class FolderStore:
         if source is None or source.generation != wish.source_generation:
             return NotFoundError("copy", f"{self.url}/{wish.source}", "there is no such file of this generation")
         try:
-            data = self._path(wish.source).read_bytes()
-            return _known(self._put(index, wish.target, data, wish.expect, origin, 0))
+            self._expect(index, wish.target, wish.expect)
+            made = self._twin(self._path(wish.source))
+            try:
+                return _known(self._place(index, wish.target, made, source.crc32c, None, origin))
+            finally:
+                # Where the target was the same file already, giving it its name has left the twin.
+                made.unlink(missing_ok=True)
         except ConflictError as error:
             return error
+
+    def _twin(self, path: Path) -> Path:
+        """The same content under a passing name: a link, for no file is ever changed in place; else a copy."""
+        with self._temporary() as file:
+            made = Path(file.name)
+        made.unlink()
+        try:
+            made.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, made)
+        return made
 
     def _delete(self, index: sqlite3.Connection, name: str, generation: int) -> bool:
         row = self._row(index, name)
@@ -237,4 +326,6 @@ def _told(operation: str, subject: str) -> Iterator[None]:
         raise DeniedError(operation, subject, error.strerror or str(error)) from error
     except (OSError, sqlite3.Error) as error:
         cause = getattr(error, "strerror", None) or str(error)
-        raise BqdumpError(operation, subject, cause, "Check the disk and the folder.") from error
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "full" in cause
+        room = "Make room and run the export again: it publishes nothing before it is whole."
+        raise BqdumpError(operation, subject, cause, room if full else "Check the disk and the folder.") from error

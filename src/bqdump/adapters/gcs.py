@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import IO, Any, TypeVar, cast
 
-from google.api_core.exceptions import NotFound, from_http_response
+from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, from_http_response
 from google.cloud import storage
+from google.cloud.storage.exceptions import InvalidResponse
+from google.cloud.storage.retry import DEFAULT_RETRY
 
+from bqdump.adapters.checksums import Summed
 from bqdump.adapters.google_errors import translate, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
-from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
 
+Result = TypeVar("Result")
 PAGE = 1000
+# Of a large object this much is held and sent at once; a smaller one is a single request.
+PART = 8 << 20
+INSIST_SECONDS = 300.0
 # https://cloud.google.com/storage/docs/batch
 BATCH = 100
 BATCHES_AT_ONCE = 4
@@ -86,6 +94,24 @@ class CloudStore:
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         return await self._threads.call(lambda: self._upload(name, data, expect, None))
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore. In parts that the client repeats by itself, for `fill` cannot be asked again."""
+
+        def filled() -> tuple[ObjectInfo, Result]:
+            parts = _Parts(self._bucket.blob(name), expect)
+            file = Summed(cast("IO[bytes]", parts))
+            try:
+                with translated("write", f"{self.url}/{name}", ADMIN):
+                    result = fill(cast("IO[bytes]", file))
+            except BaseException:
+                parts.abort()
+                raise
+            return self._finished(name, parts, file), result
+
+        return await self._threads.call(filled)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore. The note is the object's content and, for listings, its metadata too."""
@@ -167,6 +193,20 @@ class CloudStore:
             )  # fmt: skip
         return int(blob.generation)
 
+    def _finished(self, name: str, parts: _Parts, file: Summed) -> ObjectInfo:
+        subject = f"{self.url}/{name}"
+        lost: ConflictError | None = None
+        with translated("write", subject, ADMIN):
+            try:
+                parts.finish()
+            except (Conflict, PreconditionFailed) as error:
+                # Somebody else's object, or this one after an answer that was lost: its checksum tells.
+                lost = ConflictError("write", subject, error.message or "its generation is another")
+            found = self._bucket.get_blob(name, retry=DEFAULT_RETRY, timeout=TIMEOUT)
+        if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
+            raise lost or UnavailableError("write", subject, "what is stored is not what was sent")
+        return _info(found)
+
     async def _in_batches(self, items: Sequence[Any], send: Callable[[Sequence[Any]], list[Any]]) -> list[list[Any]]:
         slots = asyncio.Semaphore(BATCHES_AT_ONCE)
 
@@ -212,6 +252,53 @@ class CloudStore:
             failure = None if gone else _failure(response, "delete", f"{self.url}/{name}")
             results.append(failure or not gone)
         return results
+
+
+class _Parts:
+    """An object that is being written. The upload begins with the second part: most objects have one only."""
+
+    def __init__(self, blob: Any, expect: int | None) -> None:
+        self._blob, self._waiting, self._writer = blob, bytearray(), None
+        self._options: dict[str, Any] = {
+            "content_type": "application/octet-stream", "if_generation_match": expect, "checksum": "crc32c",
+            "retry": DEFAULT_RETRY.with_timeout(INSIST_SECONDS),
+        }  # fmt: skip
+
+    _writer: Any
+
+    def write(self, data: bytes) -> None:
+        """Take some bytes, and send what is there once it is enough."""
+        if self._writer is not None:
+            self._send(lambda: self._writer.write(data))
+            return
+        self._waiting += data
+        if len(self._waiting) > PART:
+            # The client passes its keywords on as they are, and None is none of those.
+            options = {name: value for name, value in self._options.items() if value is not None}
+            self._writer = self._blob.open("wb", chunk_size=PART, ignore_flush=True, **options)
+            self._send(lambda: self._writer.write(bytes(self._waiting)))
+            self._waiting.clear()
+
+    def finish(self) -> None:
+        """Send the last part: now the object is there."""
+        if self._writer is None:
+            self._blob.upload_from_string(bytes(self._waiting), timeout=TIMEOUT, **self._options)
+        else:
+            self._send(self._writer.close)
+
+    def _send(self, request: Callable[[], Any]) -> None:
+        try:
+            request()
+        except InvalidResponse as error:
+            # Parts are sent by a layer with errors of its own.
+            raise from_http_response(error.response) from error
+
+    def abort(self) -> None:
+        """Forget what was sent."""
+        if self._writer is not None:
+            # Not sent is enough: an upload that nobody finishes is no object.
+            with suppress(Exception):
+                self._writer.terminate()
 
 
 def _responses(batch: Any) -> list[Any]:

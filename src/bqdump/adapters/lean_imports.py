@@ -60,6 +60,13 @@ def import_lean() -> None:
         sys.meta_path.insert(0, _Rare())
 
 
+def import_grpc() -> None:
+    """Let gRPC be imported after all: for the read route."""
+    if sys.modules.get("grpc", sys) is None:
+        del sys.modules["grpc"]
+    load_rare()
+
+
 def load_rare() -> None:
     """Run what has been put off: before threads share it, for a module that is put off is not safe for threads."""
     for name in RARE:

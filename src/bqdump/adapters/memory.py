@@ -6,8 +6,9 @@ Both are honest about generations, snapshot times, shards and job ids; time is t
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 import msgspec
 
@@ -30,6 +31,7 @@ from bqdump.ports import (
 )
 
 PAGE = 1000
+Result = TypeVar("Result")
 
 
 class _Object(NamedTuple):
@@ -68,6 +70,14 @@ class MemoryStore:
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         return self._put(name, data, expect, "", note=False).generation
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore. `fill` runs in the event loop's thread."""
+        file = io.BytesIO()
+        result = fill(file)
+        return self._put(name, file.getvalue(), expect, "", note=False), result
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import IO, NamedTuple, TypeVar
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.ports import (
+    Batch,
     BucketInfo,
     Copy,
     Estimate,
@@ -24,6 +26,9 @@ from bqdump.ports import (
     ObjectInfo,
     ObjectStore,
     QueryRequest,
+    Reader,
+    ReadRequest,
+    ReadSession,
     Stored,
     Warehouse,
 )
@@ -39,9 +44,13 @@ class Patience(NamedTuple):
     first_pause: float = 0.5
     longest_pause: float = 32.0
 
+    def seconds(self, tried: int) -> float:
+        """How long to wait before the next try, `tried` times after the first failure."""
+        return min(self.longest_pause, self.first_pause * 2.0**tried) * random.uniform(0.5, 1.0)
+
     async def pause(self, tried: int) -> None:
-        """Wait before the next try, `tried` times after the first failure."""
-        await asyncio.sleep(min(self.longest_pause, self.first_pause * 2.0**tried) * random.uniform(0.5, 1.0))
+        """Wait so long."""
+        await asyncio.sleep(self.seconds(tried))
 
 
 async def insist(patience: Patience, request: Callable[[], Awaitable[Result]]) -> Result:
@@ -79,6 +88,12 @@ class RetryingStore:
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         return await self._write(name, data, lambda: self._store.write(name, data, expect))
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore. Once: what `fill` has taken cannot be given to it again, so the store insists by itself."""
+        return await self._store.upload(name, fill, expect)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
@@ -178,6 +193,42 @@ async def _whole(
 
 def _name(item: Note | ObjectInfo) -> str:
     return item.name
+
+
+class RetryingReader:
+    """A Reader that insists: a broken stream goes on after the last row that has arrived."""
+
+    def __init__(self, reader: Reader, patience: Patience | None = None) -> None:
+        self._reader, self._patience = reader, patience or Patience()
+
+    async def open(self, request: ReadRequest) -> ReadSession:
+        """See Reader."""
+        return await insist(self._patience, lambda: self._reader.open(request))
+
+    def read(self, stream: str, offset: int) -> Iterator[Batch]:
+        """See Reader. Every batch that arrives renews the patience."""
+        tried = 0
+        while True:
+            try:
+                for batch in self._reader.read(stream, offset):
+                    offset, tried = offset + batch.rows, 0
+                    yield batch
+            except BqdumpError as error:
+                tried += 1
+                if not error.retryable or tried >= self._patience.tries:
+                    raise
+                log.warning("%s Going on at row %d.", error, offset)
+            else:
+                return
+            time.sleep(self._patience.seconds(tried - 1))
+
+    def now(self) -> int:
+        """See Reader."""
+        return self._reader.now()
+
+    async def close(self) -> None:
+        """See Reader."""
+        await self._reader.close()
 
 
 class RetryingWarehouse:

@@ -98,7 +98,7 @@ def _print(settings: Settings, shown: Planned) -> None:
         f"of {shown.project}.{shown.dataset} ({shown.location}) as of {shown.snapshot_time}{excluded}.\n"
         f"{bill}{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
         f"{counted(shown.recommended_tasks, 'task')} would do.\n"
-        f"A run {verb} in gs://{settings.bucket}/{settings.prefix} ({settings.path}).\n"
+        f"A run {verb} in {settings.target} ({settings.path}).\n"
     )
 
 

@@ -58,13 +58,15 @@ def run(quiet: bool, **options: Any) -> int:
 async def _run(settings: Settings, name: str, me: Owner, tasks: int, follower: Follower) -> Outcome:
     services = open_services(settings, tasks)
     try:
-        return await run_task(Task(services.store, services.warehouse, settings, name, me, tasks, tell=follower.hear))
+        return await run_task(
+            Task(services.store, services.warehouse, settings, name, me, tasks, follower.hear, services.reading.open)
+        )
     finally:
         await services.close()
 
 
 def _tell(settings: Settings, outcome: Outcome) -> None:
-    target = f"gs://{settings.bucket}/{settings.prefix}"
+    target = settings.target
     moment = moment_text(outcome.plan.snapshot)
     if outcome.result == "superseded":
         log.warning("run %s was not published: a later export is what readers see in %s", outcome.plan.run, target)

@@ -37,4 +37,4 @@ def runs(as_json: bool, **options: Any) -> None:
         ]  # fmt: skip
         print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
     else:
-        sys.stdout.write(f"No runs in gs://{settings.bucket}/{settings.prefix} yet. Start one: bqdump run\n")
+        sys.stdout.write(f"No runs in {settings.target} yet. Start one: bqdump run\n")

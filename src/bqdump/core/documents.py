@@ -144,7 +144,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
 
     rows: how many were exported, where the route tells it. billed: bytes that its query has billed.
-    dangers: what the job itself has told of, and the settings allow.
+    dangers: what the job itself has told of, and the settings allow. first: the number of its first file.
     """
 
     unit: str
@@ -159,6 +159,14 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int | None = None
     billed: int | None = None
     dangers: tuple[Danger, ...] = ()
+    first: int = 0
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """An attempt at a unit by the read route, and whose it is; `nonce` tells tries of one owner apart."""
+
+    owner: Owner
+    nonce: str
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -54,6 +54,10 @@ class UnavailableError(BqdumpError):
     retryable = True
 
 
+class SessionLostError(BqdumpError):
+    """A read session has ended: what it was reading must be read again in another one."""
+
+
 class JobFailedError(BqdumpError):
     """A BigQuery job, or the request for it, failed for good."""
 

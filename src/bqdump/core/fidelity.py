@@ -126,7 +126,57 @@ SERVER: dict[str, dict[str, Cell]] = {
         "ARRAY": Cell("LIST; the empty one too", back="`--parquet_enable_list_inference`"),
     },
 }  # fmt: skip
-CELLS: dict[str, dict[str, dict[str, Cell]]] = {"extract": SERVER, "query": SERVER}
+
+# The read route: this process writes the files.
+READ: dict[str, dict[str, Cell]] = {
+    "csv": SERVER["csv"] | {
+        "STRING": Cell('the text, quoted where need be; "" is quoted, NULL is the null marker',
+                       back="`--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL"),
+        "BYTES": Cell('base64; b\'\' is "", NULL the null marker'),
+        "FLOAT64": Cell("the shortest digits that give the same number; inf, -inf, NaN, -0.0"),
+        "NUMERIC": Cell("digits, with all decimal places of the type"),
+        "BIGNUMERIC": Cell("digits, without trailing zeros"),
+        "TIME": Cell("23:59:59.999999, always six decimal places"),
+        "DATETIME": Cell("2026-01-31T23:59:59.999999, always six decimal places"),
+        "TIMESTAMP": Cell("2026-01-31 23:59:59.999999 UTC, always six decimal places"),
+        "JSON": Cell("JSON text"),
+        "INTERVAL": Cell("1-2 3 4:5:6.789", "more than 2,562,047 hours do not fit into what the API sends", sure=False),
+        "RANGE": Cell("[2026-01-01, UNBOUNDED)"),
+    },
+    "json": {
+        "STRING": Cell("text"),
+        "BYTES": Cell("base64"),
+        "INT64": Cell("a string of digits"),
+        "FLOAT64": Cell('a string of digits, "inf", "-inf", "NaN"'),
+        "NUMERIC": Cell("a string of digits, with all decimal places of the type"),
+        "BIGNUMERIC": Cell("a string of digits, without trailing zeros"),
+        "BOOL": Cell("true, false"),
+        "DATE": Cell('"2026-01-31"'),
+        "TIME": Cell('"23:59:59.999999", always six decimal places'),
+        "DATETIME": Cell('"2026-01-31T23:59:59.999999", always six decimal places'),
+        "TIMESTAMP": Cell('"2026-01-31 23:59:59.999999 UTC", always six decimal places'),
+        "JSON": Cell("its text in a string", back="load it as STRING, then PARSE_JSON"),
+        "GEOGRAPHY": Cell("WKT in a string", back="by its schema; edges are taken for spherical, as they were"),
+        "INTERVAL": Cell('"1-2 3 4:5:6.789"', "more than 2,562,047 hours do not fit into what the API sends",
+                         back="load it as STRING, then CAST", sure=False),
+        "RANGE": Cell('"[2026-01-01, UNBOUNDED)"', back="load it as STRING, then CAST"),
+        "STRUCT": Cell("an object; NULL is null"),
+        "ARRAY": Cell("an array; the empty one too"),
+    },
+    "avro": {type_: Cell("", "the read route writes no Avro files") for type_ in SERVER["avro"]},
+    "parquet": SERVER["parquet"] | {
+        "FLOAT64": Cell("DOUBLE"),
+        "BIGNUMERIC": Cell("BYTE_ARRAY, STRING with its digits", back="load it as STRING, then CAST"),
+        "TIME": Cell("INT64, TIME(MICROS)"),
+        "TIMESTAMP": Cell("INT64, TIMESTAMP(MICROS, isAdjustedToUTC = true)"),
+        "GEOGRAPHY": Cell("BYTE_ARRAY, STRING with WKT", back="by its schema only, else as STRING"),
+        "INTERVAL": Cell("BYTE_ARRAY, STRING such as 1-2 3 4:5:6.789",
+                         "more than 2,562,047 hours do not fit into what the API sends",
+                         back="load it as STRING, then CAST", sure=False),
+        "RANGE": Cell("BYTE_ARRAY, STRING such as [2026-01-01, UNBOUNDED)", back="load it as STRING, then CAST"),
+    },
+}  # fmt: skip
+CELLS: dict[str, dict[str, dict[str, Cell]]] = {"extract": SERVER, "query": SERVER, "read": READ}
 UNKNOWN = Cell("whatever BigQuery makes of a type that this release does not know", sure=False)
 
 

@@ -96,6 +96,10 @@ class RunLayout(NamedTuple):
         """Which task works on the unit."""
         return f"{self.claims}{unit}.json"
 
+    def reading(self, unit: str, attempt: int) -> str:
+        """Whose this attempt at a unit by the read route is."""
+        return f"{self.root}readings/{unit}.{attempt}.json"
+
     @property
     def receipts(self) -> str:
         """The folder of receipts."""

@@ -8,7 +8,6 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -31,12 +30,16 @@ AT_JOB_TIME = "read when its job runs, not at the snapshot time"
 
 
 class Wanted(NamedTuple):
-    """What is asked of one table: a route or "auto", its files, and what of it is exported."""
+    """What is asked of one table: a route or "auto", its files, and what of it is exported.
+
+    ours: what only this process can give, in words.
+    """
 
     route: str = "auto"
     format: str = "csv"
     compression: str = "none"
     shape: Shape = WHOLE
+    ours: str = ""
 
 
 class Choice(NamedTuple):
@@ -77,11 +80,21 @@ def obstacle(route: str, table: Table, wanted: Wanted) -> str:
     if route == "extract":
         if kind:
             return f"{kind}: extract jobs read tables only"
-        return f"{wanted.shape.words}: extract jobs read whole tables" if wanted.shape.words else ""
+        if wanted.shape.words:
+            return f"{wanted.shape.words}: extract jobs read whole tables"
     if wanted.compression not in codecs(route, wanted.format):
         return f"EXPORT DATA cannot write {wanted.format} with {wanted.compression}"
     if route == "read":
-        return "this release cannot take it"
+        return _read_obstacle(table, wanted)
+    return f"{wanted.ours}: only the read route can do that" if wanted.ours else ""
+
+
+def _read_obstacle(table: Table, wanted: Wanted) -> str:
+    if kind := KIND_WORDS.get(table.kind, ""):
+        return f"{kind}: the Storage Read API reads tables only"
+    if wanted.shape.masks or wanted.shape.texts:
+        changed = "columns are masked" if wanted.shape.masks else "columns become text"
+        return f"{changed}: the Storage Read API computes nothing"
     return ""
 
 
@@ -112,7 +125,18 @@ def moment_of(table: Table) -> Moment:
 def wanted_of(settings: Settings, table: str) -> Wanted:
     """What the settings ask of a table: of several `route` entries that match it the last one counts."""
     routes = [route for pattern, route in settings.routes if fnmatchcase(table, pattern)]
-    return Wanted(routes[-1] if routes else "auto", settings.format, settings.compression)
+    return Wanted(routes[-1] if routes else "auto", settings.format, settings.compression, ours=_ours(settings))
+
+
+def _ours(settings: Settings) -> str:
+    """What only the read route can give, of all that the settings ask; "" for nothing."""
+    asked = {
+        "files go to a folder": settings.to,
+        "a file size is asked for": settings.file_size,
+        "a null marker is asked for": settings.format == "csv" and settings.null_marker,
+        "a size of row groups is asked for": settings.format == "parquet" and settings.row_group_rows,
+    }
+    return next((words for words, wanted in asked.items() if wanted), "")
 
 
 def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
@@ -123,6 +147,8 @@ def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
     names = [table.name for table in tables]
     for pattern, route in settings.routes:
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
+            import difflib
+
             close = difflib.get_close_matches(pattern, names, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else "bqdump plan shows all tables."
             raise UsageError(PLAN, f"route {pattern}={route}", "no table that is exported matches", hint)
@@ -147,7 +173,7 @@ def _fitted(settings: Settings, table: Table) -> Wanted | None:
     if settings.on_unsupported == "fail":
         return wanted
     all_of_it = columns(table.definition)
-    route = "read" if wanted.route == "read" else "query"
+    route = "read" if wanted.route == "read" or wanted.ours else "query"
     shape = fitted(settings.on_unsupported, wanted.format, route, all_of_it, wanted.shape)
     if shape.left_out and not as_they_are(all_of_it, shape) and not shape.masks:
         return None

@@ -18,6 +18,7 @@ from bqdump.core.template import DEFAULT, Template, parse_template
 from bqdump.core.unsupported import POLICIES
 
 READ = "read the settings"
+LEAST_MEMORY = 16 * 10**6
 ROUTES = ("extract", "query", "read")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     dataset: str
     bucket: str
+    to: str = ""
     prefix: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -37,6 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     header: bool = True
     delimiter: str = ","
     on_unsupported: str = "fail"
+    null_marker: str = ""
+    file_size: int = 0
+    row_group_rows: int = 0
+    read_memory: int = 256 * 10**6
     path: str = DEFAULT
     job_project: str = ""
     location: str = ""
@@ -57,6 +63,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def jobs_in(self) -> str:
         """The project in which jobs run and are billed."""
         return self.job_project or self.project
+
+    @property
+    def target(self) -> str:
+        """Where the export goes, for a sentence."""
+        return f"{self.to or 'gs://' + self.bucket}/{self.prefix}"
 
     @property
     def layout(self) -> Layout:
@@ -81,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def frozen(self) -> dict[str, Any]:
         """The settings that shape the plan, as JSON has them: two tasks of one run must agree on all of these."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        for name in ("concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"):
+        for name in ("read_memory", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"):
             del values[name]
         # What is allowed decides whether there is a plan, not what is in it.
         return {name: value for name, value in values.items() if not name.startswith("allow_")}
@@ -143,6 +154,23 @@ def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("a size is wanted, such as 10GB or 1 TiB")
     return parse_size(str(value)) if value != "" else 0
+
+
+def _memory(value: Any) -> int:
+    size = _size(value)
+    if size < LEAST_MEMORY:
+        raise ValueError(f"at least {LEAST_MEMORY // 10**6}MB is wanted")
+    return size
+
+
+def _rows(value: Any) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError("a whole number is wanted, 0 for no limit")
+    return number
 
 
 def _patterns(value: Any) -> tuple[str, ...]:
@@ -280,6 +308,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("project", "PROJECT_ID", _PROJECT, "ID", "Project that holds the dataset (required)."),
     Setting("dataset", "SOURCE_DATASET", _DATASET, "NAME", "Dataset to export (required)."),
     Setting("bucket", "DESTINATION_BUCKET", _bucket, "NAME", "Bucket to export to, without gs:// (required)."),
+    Setting("to", "BQDUMP_TO", _text, "FOLDER", "Local folder to export to, instead of a bucket (by the read route)."),
     Setting("prefix", "BQDUMP_PREFIX", _prefix, "FOLDER", "Folder in the bucket; an export needs one of its own."),
     Setting("include", "BQDUMP_INCLUDE", _patterns, "PATTERN,…", "Only tables whose names match (* and ? allowed)."),
     Setting("exclude", "BQDUMP_EXCLUDE", _patterns, "PATTERN,…", "No tables whose names match."),
@@ -293,6 +322,14 @@ SETTINGS: tuple[Setting, ...] = (
             "Between the values of a CSV line; tab for a tabulator."),
     Setting("on_unsupported", "BQDUMP_ON_UNSUPPORTED", _policy, "WHAT",
             "Columns that the format cannot hold: fail, skip (leave them out) or string (export them as text)."),
+    Setting("null_marker", "BQDUMP_NULL_MARKER", _raw_text, "TEXT",
+            "What stands for NULL in CSV (read route); without, an empty field."),
+    Setting("file_size", "BQDUMP_FILE_SIZE", _size, "SIZE",
+            "About how large files become, such as 256MB (read route); without, one file a stream."),
+    Setting("row_group_rows", "BQDUMP_ROW_GROUP_ROWS", _rows, "N",
+            "Rows in a row group of Parquet, at most (read route); 0 leaves it to the width of a row."),
+    Setting("read_memory", "BQDUMP_READ_MEMORY", _memory, "SIZE",
+            "How much memory the rows of the read route may take (beside about 200 MB for the process)."),
     Setting("path", "BQDUMP_PATH", _text, "TEMPLATE",
             "Names of the files, with one *. With {run} each run keeps its files; without, it replaces the last."),
     Setting("job_project", "BQDUMP_JOB_PROJECT", _PROJECT, "ID", "Project that runs the jobs (default: project)."),
@@ -358,7 +395,11 @@ def resolve(
             except ValueError as error:
                 raise UsageError(READ, place, f"{value!r} cannot be used: {error}") from None
             break
-    if missing := [name for name in required if not values.get(name)]:
+    if values.get("to") and values.get("bucket"):
+        cause = f"an export goes to one place, and both bucket {values['bucket']} and folder {values['to']} are given"
+        raise UsageError(READ, "to", cause, "Leave one of them out.")
+    given = {name for name, value in values.items() if value} | ({"bucket"} if values.get("to") else set())
+    if missing := [name for name in required if name not in given]:
         which = " and ".join(f"{BY_NAME[name].env} ({BY_NAME[name].flag})" for name in missing)
         raise UsageError(READ, "", f"missing: {which}", "Set it in the environment, by flag, or in bqdump.toml.")
     return check(Settings(**({"project": "", "dataset": "", "bucket": ""} | values)))

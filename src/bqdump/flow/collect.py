@@ -66,22 +66,27 @@ async def collect(task: Task, plan: Plan, units: list[Unit], ledger: Ledger) -> 
                 continue
             pattern, number = split
             receipt = ledger.receipts.get(patterns[pattern].id)
-            if receipt and number < receipt.files:
+            if receipt and number in _numbers(receipt):
                 found[receipt.unit][number] = info
             else:
                 collected.surplus.append(info)
     for pattern, unit in done.items():
         files = found[unit.id]
-        expected = ledger.receipts[unit.id].files
-        for number in range(expected):
+        receipt = ledger.receipts[unit.id]
+        for number in _numbers(receipt):
             if number not in files:
                 raise VerificationError(
                     "publish", f"table {unit.table}",
-                    f"BigQuery reported {expected} files, and {shard_name(pattern, number)} is not there",
+                    f"{counted(receipt.files, 'file')} were reported, and {shard_name(pattern, number)} is not there",
                     "Something has deleted it: run the export again.",
                 )  # fmt: skip
-        collected.written[unit.id] = [files[number] for number in range(expected)]
+        collected.written[unit.id] = [files[number] for number in _numbers(receipt)]
     return collected
+
+
+def _numbers(receipt: Receipt) -> range:
+    """The numbers of its files."""
+    return range(receipt.first, receipt.first + receipt.files)
 
 
 async def prove(task: Task, plan: Plan, units: list[Unit], ledger: Ledger, collected: Collected) -> None:

@@ -1,22 +1,44 @@
-"""What every step of a task knows: the two ports, the settings, and who it is."""
+"""What every step of a task knows: the ports, the settings, and who it is."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from bqdump.core.documents import Owner
 from bqdump.core.layout import RunLayout
 from bqdump.core.progress import Listener, nobody
 from bqdump.core.settings import Settings
-from bqdump.ports import ObjectStore, Warehouse
+from bqdump.ports import Encoder, ObjectStore, Reader, Warehouse
 
 # BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
 # https://cloud.google.com/bigquery/quotas
 JOBS_IN_FLIGHT = 40_000
 
 
+class Reading:
+    """What the read route works with, in one process.
+
+    streams: how many are read at once. room: for the units that are read at once. beside: runs what blocks.
+    """
+
+    def __init__(
+        self, reader: Reader, encoder: Encoder, streams: int, beside: Callable[..., Awaitable[Any]] = asyncio.to_thread
+    ) -> None:
+        self.reader, self.encoder, self.streams, self.beside = reader, encoder, streams, beside
+        self.room = asyncio.Semaphore(streams)
+
+
+def _no_reading() -> Reading:
+    raise RuntimeError("this task was not given what the read route works with")
+
+
 class Task(NamedTuple):
-    """One task of a run: `owner.task` of `tasks`. `tell` hears what happens, as it happens."""
+    """One task of a run: `owner.task` of `tasks`. `tell` hears what happens, as it happens.
+
+    open_reading: gives what the read route works with, always the same; opened when the first unit asks for it.
+    """
 
     store: ObjectStore
     warehouse: Warehouse
@@ -25,11 +47,17 @@ class Task(NamedTuple):
     owner: Owner
     tasks: int
     tell: Listener = nobody
+    open_reading: Callable[[], Reading] = _no_reading
 
     @property
     def layout(self) -> RunLayout:
         """The object names of this run."""
         return self.settings.layout.run(self.run)
+
+    @property
+    def reading(self) -> Reading:
+        """What the read route works with."""
+        return self.open_reading()
 
     @property
     def concurrency(self) -> int:

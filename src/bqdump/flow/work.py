@@ -16,6 +16,7 @@ from bqdump.core.progress import Started
 from bqdump.core.sizes import counted
 from bqdump.flow.jobs import extract_unit, query_unit
 from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
+from bqdump.flow.read import read_unit
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 
@@ -29,7 +30,7 @@ STARTING = 26
 
 # Exports one unit: see flow.jobs.by_job for what it is given and what it promises.
 Export = Callable[[Task, Plan, Watch, Unit, int, Callable[[], None]], Awaitable[Receipt | Failure]]
-EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit}
+EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit, "read": read_unit}
 
 
 class Todo(NamedTuple):

@@ -36,6 +36,7 @@ SCALARS = {
     "JSON": DataType.utf8(),
     "INTERVAL": DataType.month_day_nano_interval(),
 }
+MOST_MICROS = (1 << 63) // 1000 - 1
 FRACTION = r"\.(\d+)$"
 # https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -117,12 +118,16 @@ def _interval(ref: str) -> str:
     fraction = f"regexp_extract({ref}, {literal(FRACTION)}, 1)"
     micros = f"coalesce(TRY_CAST(rpad({fraction}, 6, '0') AS BIGINT), 0)"
     clock = f"(3600 * {hours} + 60 * {minutes} + {seconds}) * 1000000 + {micros}"
+    # Arrow counts nanoseconds in 64 bits.
+    too_long = f"error('request failed: INTERVAL value out of range for Arrow: ' || {ref})"
     parts = (
         f"to_months(({sign('^-')} * (12 * {years} + {months}))::INTEGER)",
         f"to_days(({days})::INTEGER)",
         f"to_microseconds({sign(' -[0-9]+:')} * ({clock}))",
     )
-    return f"CASE WHEN {ref} IS NULL THEN NULL ELSE {' + '.join(parts)} END"
+    return (
+        f"CASE WHEN {ref} IS NULL THEN NULL WHEN {clock} > {MOST_MICROS} THEN {too_long} ELSE {' + '.join(parts)} END"
+    )
 
 
 def batches(reader: object, schema: Schema, rows: int) -> Iterator[RecordBatch]:

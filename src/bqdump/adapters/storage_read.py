@@ -1,0 +1,117 @@
+"""The Reader on the Storage Read API, by Google's own client. BIGQUERY_STORAGE_GRPC_ENDPOINT leads it to a stand-in.
+
+Google's client knows no such variable; several emulators use this one, as `host:port` without TLS.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import grpc
+from google.cloud.bigquery_storage_v1 import types
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+
+from bqdump.adapters.google_http import Threads, credentials
+from bqdump.core.errors import (
+    BqdumpError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    QuotaError,
+    SessionLostError,
+    UnavailableError,
+)
+from bqdump.ports import Batch, ReadRequest, ReadSession
+
+ENDPOINT = "BIGQUERY_STORAGE_GRPC_ENDPOINT"
+READER = "It takes roles/bigquery.readSessionUser on the project and roles/bigquery.dataViewer on the dataset."
+OPEN_SECONDS = 120.0
+# Answers of up to 128 MB: https://cloud.google.com/bigquery/docs/reference/storage/rpc
+CHANNEL = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+# A broken stream goes on at its offset: https://cloud.google.com/bigquery/docs/reference/storage#api_retry
+AGAIN = (
+    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED,
+)  # fmt: skip
+
+
+class StorageReader:
+    """Tables of any project, sessions in `project`. Does not retry by itself: see adapters.retry."""
+
+    def __init__(self, project: str) -> None:
+        endpoint = os.environ.get(ENDPOINT)
+        if endpoint:
+            self._transport = BigQueryReadGrpcTransport(channel=grpc.insecure_channel(endpoint, options=CHANNEL))
+        else:
+            self._transport = BigQueryReadGrpcTransport(credentials=credentials(ENDPOINT))
+        self._project = project
+        self._threads = Threads("storage-read")
+
+    async def open(self, request: ReadRequest) -> ReadSession:
+        """See Reader."""
+        dataset = request.dataset
+        asked = types.CreateReadSessionRequest(
+            parent=f"projects/{self._project}",
+            read_session=types.ReadSession(
+                table=f"projects/{dataset.project}/datasets/{dataset.name}/tables/{request.table}",
+                data_format=types.DataFormat.ARROW,
+                table_modifiers={"snapshot_time": datetime.fromtimestamp(request.snapshot / 1000, UTC)},
+                read_options={"selected_fields": request.columns, "row_restriction": request.restriction},
+            ),
+            max_stream_count=request.streams,
+        )
+
+        def create() -> ReadSession:
+            with _translated("open a read session of", f"table {request.table}"):
+                made = self._transport.create_read_session(asked, timeout=OPEN_SECONDS)
+            names = tuple(stream.name for stream in made.streams)
+            return ReadSession(made.name, names, made.arrow_schema.serialized_schema)
+
+        return await self._threads.call(create)
+
+    def read(self, stream: str, offset: int) -> Iterator[Batch]:
+        """See Reader."""
+        call = self._transport.read_rows(types.ReadRowsRequest(read_stream=stream, offset=offset))
+        try:
+            with _translated("read", f"stream {stream.rpartition('/')[2]}"):
+                for answer in call:
+                    if answer.row_count:
+                        yield Batch(answer.arrow_record_batch.serialized_record_batch, answer.row_count)
+        finally:
+            call.cancel()
+
+    def now(self) -> int:
+        """See Reader."""
+        return time.time_ns() // 1_000_000
+
+    async def close(self) -> None:
+        """See Reader."""
+        self._threads.close()
+        self._transport.close()
+
+
+@contextmanager
+def _translated(operation: str, subject: str) -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _error(error, operation, subject) from error
+
+
+def _error(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
+    code, message = error.code(), error.details() or "no message"
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "quota" in message.lower():
+        return QuotaError(operation, subject, message, "Quotas are replenished: resume the run later.")
+    if code in AGAIN:
+        return UnavailableError(operation, subject, message)
+    if code == grpc.StatusCode.NOT_FOUND:
+        return NotFoundError(operation, subject, message, READER)
+    if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+        return DeniedError(operation, subject, message, READER)
+    if code == grpc.StatusCode.FAILED_PRECONDITION:
+        return SessionLostError(operation, subject, message)
+    return JobFailedError(operation, subject, message)

@@ -1,0 +1,71 @@
+"""BIGNUMERIC and INTERVAL as text, from the bytes in which Arrow has them: a whole column at a time.
+
+Source of the text forms: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_string
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+LIMBS, LIMB = 8, 1 << 32
+# Digits of one step of the long division; a remainder of so many, times LIMB, fits into 128 bits.
+STEP, STEPS = 18, 5
+
+
+def bignumeric_text(column: pl.Series, scale: int) -> pl.Series:
+    """Digits without trailing zeros. column: decimals of 256 bits, little-endian in two's complement."""
+    wide = pl.Int128
+    limbs = [f"l{index}" for index in range(LIMBS)]
+    unsigned = {"dtype": pl.UInt32, "endianness": "little"}
+    frame = pl.select(
+        [column.bin.slice(4 * index, 4).bin.reinterpret(**unsigned).cast(wide).alias(limbs[index])  # type: ignore[arg-type]
+         for index in range(LIMBS)]
+    )  # fmt: skip
+    frame = frame.with_columns(negative=pl.col(limbs[-1]) >= LIMB // 2)
+    frame = frame.with_columns(carry=pl.col("negative").cast(wide))
+    for limb in limbs:
+        turned = pl.when("negative").then(pl.lit(LIMB - 1, wide) - pl.col(limb)).otherwise(pl.col(limb))
+        frame = frame.with_columns(turned=turned + pl.col("carry"))
+        frame = frame.with_columns(
+            (pl.col("turned") % pl.lit(LIMB, wide)).alias(limb), carry=pl.col("turned") // pl.lit(LIMB, wide)
+        )
+    base = pl.lit(10**STEP, wide)
+    for step in range(STEPS):
+        frame = frame.with_columns(rest=pl.lit(0, wide))
+        for limb in reversed(limbs):
+            frame = frame.with_columns(whole=pl.col("rest") * pl.lit(LIMB, wide) + pl.col(limb))
+            frame = frame.with_columns((pl.col("whole") // base).alias(limb), rest=pl.col("whole") % base)
+        frame = frame.with_columns(pl.col("rest").cast(pl.String).str.zfill(STEP).alias(f"d{step}"))
+    digits = pl.concat_str([pl.col(f"d{step}") for step in reversed(range(STEPS))])
+    whole = digits.str.head(STEP * STEPS - scale).str.strip_chars_start("0")
+    fraction = digits.str.tail(scale).str.strip_chars_end("0") if scale else pl.lit("")
+    # A remainder past the end of a shorter text is none.
+    text = pl.concat_str(
+        pl.when("negative").then(pl.lit("-")).otherwise(pl.lit("")),
+        pl.when(whole == "").then(pl.lit("0")).otherwise(whole),
+        pl.when(fraction == "").then(pl.lit("")).otherwise(pl.concat_str(pl.lit("."), fraction)),
+    )
+    return frame.select(pl.when(pl.col(limbs[0]).is_null()).then(None).otherwise(text).alias(column.name)).to_series()
+
+
+def interval_text(column: pl.Series) -> pl.Series:
+    """Such as 1-2 3 4:5:6.789. column: months, days (32 bits each) and nanoseconds (64 bits), little-endian."""
+    frame = pl.select(
+        months=column.bin.slice(0, 4).bin.reinterpret(dtype=pl.Int32, endianness="little").cast(pl.Int64),
+        days=column.bin.slice(4, 4).bin.reinterpret(dtype=pl.Int32, endianness="little"),
+        micros=column.bin.slice(8, 8).bin.reinterpret(dtype=pl.Int64, endianness="little") // 1000,
+    )
+    months, micros = pl.col("months").abs(), pl.col("micros").abs()
+    seconds, fraction = micros // 1_000_000, (micros % 1_000_000).cast(pl.String).str.zfill(6)
+    return frame.select(
+        pl.concat_str(
+            _sign("months"), months // 12, pl.lit("-"), months % 12, pl.lit(" "), pl.col("days"), pl.lit(" "),
+            _sign("micros"), seconds // 3600, pl.lit(":"), seconds // 60 % 60, pl.lit(":"), seconds % 60,
+            pl.when(micros % 1_000_000 == 0).then(pl.lit(""))
+            .otherwise(pl.concat_str(pl.lit("."), fraction.str.strip_chars_end("0"))),
+        ).alias(column.name)
+    ).to_series()  # fmt: skip
+
+
+def _sign(name: str) -> pl.Expr:
+    return pl.when(pl.col(name) < 0).then(pl.lit("-")).otherwise(pl.lit(""))

@@ -1,0 +1,213 @@
+"""One unit by the read route: streams of a read session through this process, each into files of its own.
+
+An attempt is taken with a create-only note and has a session, and in replace mode a staging folder, of its own: two
+processes that work on one unit never write the same files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from typing import IO, NamedTuple
+
+from bqdump.core.catalog import Dataset
+from bqdump.core.codec import encode
+from bqdump.core.documents import Failure, Plan, Reading, Receipt, Unit
+from bqdump.core.errors import (
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    SessionLostError,
+    UnavailableError,
+)
+from bqdump.core.template import shard_name
+from bqdump.core.types import columns
+from bqdump.core.unsupported import as_they_are
+from bqdump.flow.task import Task
+from bqdump.flow.watch import Watch
+from bqdump.ports import Batch, FileShape, Reader, ReadRequest, ReadSession
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+LONGEST_PAUSE = 32.0
+FOR_GOOD: dict[type[BqdumpError], str] = {
+    NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid",
+}  # fmt: skip
+# One stream for so many bytes of a table: fewer cost less, more are read at once.
+STREAM_BYTES = 64 << 20
+# Where attempts write to final names (keep mode), the numbers of each one's files start here.
+ATTEMPT_NUMBERS = 1_000_000
+
+
+async def read_unit(
+    task: Task, plan: Plan, _watch: Watch, unit: Unit, first: int, started: Callable[[], None]
+) -> Receipt | Failure:
+    """Export one unit through this process. `first` is the number of its first attempt.
+
+    Calls `started` at once: no job of BigQuery is to be waited for.
+
+    Returns a Receipt, or a Failure that repeating will not mend. Raises QuotaError when a quota says later, and what
+    the target refuses.
+    """
+    started()
+    attempt = first
+    for tried in itertools.count(1):
+        attempt = await _take(task, unit, attempt)
+        async with task.reading.room:
+            try:
+                return await _Attempt(task, plan, unit, attempt).receipt()
+            except tuple(FOR_GOOD) as error:
+                reason = next(reason for kind, reason in FOR_GOOD.items() if isinstance(error, kind))
+                return Failure(unit.id, unit.table, "", attempt, reason, error.cause, task.owner)
+            except (UnavailableError, SessionLostError) as error:
+                if tried == ATTEMPTS:
+                    return Failure(unit.id, unit.table, "", attempt, "backendError", error.cause, task.owner)
+                log.warning("%s: %s Reading it again.", unit.table, error, extra={"table": unit.table})
+        await asyncio.sleep(min(LONGEST_PAUSE, 2.0**tried) * random.uniform(0.5, 1.0))
+        attempt += 1
+    raise AssertionError("unreachable")
+
+
+async def _take(task: Task, unit: Unit, attempt: int) -> int:
+    """The first attempt from this one on that nobody has begun."""
+    mine = encode(Reading(task.owner, secrets.token_hex(4)))
+    while True:
+        try:
+            await task.store.write_note(task.layout.reading(unit.id, attempt), mine, 0)
+        except ConflictError:
+            attempt += 1
+        else:
+            return attempt
+
+
+class _Written(NamedTuple):
+    """A file that was filled: its rows, and whether the stream has more of them."""
+
+    rows: int
+    more: bool
+
+
+class _Attempt:
+    """One attempt at one unit."""
+
+    def __init__(self, task: Task, plan: Plan, unit: Unit, attempt: int) -> None:
+        self._task, self._plan, self._unit, self._attempt = task, plan, unit, attempt
+        replaces = plan.mode == "replace"
+        self._pattern = task.layout.staged(unit.id, attempt, unit.pattern) if replaces else unit.pattern
+        self._first = 0 if replaces else attempt * ATTEMPT_NUMBERS
+        self._numbers = itertools.count(self._first)
+        self._stop = threading.Event()
+        settings = task.settings
+        self._shape = FileShape(
+            format=unit.format or settings.format,
+            codec=unit.compression or settings.compression,
+            columns=columns(unit.definition),
+            header=settings.header,
+            delimiter=settings.delimiter,
+            null_marker=settings.null_marker,
+            row_group_rows=settings.row_group_rows,
+        )
+        self._file_bytes = settings.file_size
+        # Bytes in a file for each byte of Arrow: a guess for the first file, which then tells it for the others.
+        self._ratio = 1.0
+
+    async def receipt(self) -> Receipt:
+        """Read everything. Raises what reading, encoding and storing raise."""
+        reader, unit = self._task.reading.reader, self._unit
+        begun = reader.now()
+        dataset = Dataset(self._plan.project, self._plan.dataset, self._plan.location)
+        wanted = min(self._task.reading.streams, max(1, unit.bytes // STREAM_BYTES))
+        session = await reader.open(
+            ReadRequest(dataset, unit.table, self._plan.snapshot, self._columns(), unit.shape.where, wanted)
+        )
+        created = reader.now()
+        rows = await self._all(reader, session)
+        if (files := next(self._numbers) - self._first) == 0:
+            # As with the other routes, a table without rows is one file without rows.
+            await self._file(session, _Feed(iter(()), self._stop), self._first, empty=True)
+            files = 1
+        return Receipt(
+            unit=unit.id, table=unit.table, job=session.name.rpartition("/")[2], attempt=self._attempt, files=files,
+            created=begun, started=created, ended=reader.now(), task=self._task.owner.task, rows=rows,
+            first=self._first,
+        )  # fmt: skip
+
+    def _columns(self) -> tuple[str, ...]:
+        """The names of the columns where not all are read."""
+        shape = self._unit.shape
+        if not shape.columns and not shape.left_out:
+            return ()
+        return tuple(column.name for column in as_they_are(self._shape.columns, shape))
+
+    async def _all(self, reader: Reader, session: ReadSession) -> int:
+        try:
+            async with asyncio.TaskGroup() as group:
+                streams = [group.create_task(self._stream(reader, session, name)) for name in session.streams]
+        except BaseExceptionGroup as failed:
+            error: BaseException = failed
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+        finally:
+            # Threads that are at it cannot be cancelled: they look at this with each batch.
+            self._stop.set()
+        return sum(stream.result() for stream in streams)
+
+    async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
+        feed = _Feed(reader.read(name, 0), self._stop)
+        rows = 0
+        more = await self._task.reading.beside(feed.more)
+        while more:
+            written = await self._file(session, feed, next(self._numbers))
+            rows, more = rows + written.rows, written.more
+        return rows
+
+    async def _file(self, session: ReadSession, feed: _Feed, number: int, *, empty: bool = False) -> _Written:
+        def fill(file: IO[bytes]) -> _Written:
+            batches = feed.until(lambda: self._full(file, feed))
+            rows = self._task.reading.encoder.encode(session.schema, batches, self._shape, file)
+            if feed.taken:
+                self._ratio = file.tell() / feed.taken
+            return _Written(rows, not empty and feed.more())
+
+        # In replace mode the folder is this attempt's own; otherwise a file of these numbers is nobody else's.
+        _, written = await self._task.store.upload(shard_name(self._pattern, number), fill, 0)
+        return written
+
+    def _full(self, file: IO[bytes], feed: _Feed) -> bool:
+        # What was taken is not all in the file yet.
+        return 0 < self._file_bytes <= max(file.tell(), feed.taken * self._ratio)
+
+
+class _Feed:
+    """The batches of a stream, for one file after the other. `taken`: bytes of Arrow that the present file got."""
+
+    def __init__(self, batches: Iterator[Batch], stop: threading.Event) -> None:
+        self._batches, self._stop = batches, stop
+        self._next: Batch | None = None
+        self.taken = 0
+
+    def more(self) -> bool:
+        """Whether there are rows left. Waits for them."""
+        if self._next is None:
+            self._next = next(self._batches, None)
+        return self._next is not None
+
+    def until(self, full: Callable[[], bool]) -> Iterator[Batch]:
+        """Batches until the file is full; at least one, where there is one."""
+        self.taken = 0
+        while self.more() and not (self.taken and full()):
+            if self._stop.is_set():
+                raise UnavailableError("read", "a stream", "another one of the same table has failed")
+            batch, self._next = self._next, None
+            assert batch is not None  # noqa: S101 (more() has just said so)
+            self.taken += len(batch.data)
+            yield batch

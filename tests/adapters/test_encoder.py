@@ -1,0 +1,211 @@
+"""The encoder: what arrives is what is in the files, whatever the format, and what breaks is told as it is."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import IO, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bqdump.adapters.arrow_schema import for_polars
+from bqdump.adapters.encoder import PolarsEncoder
+from bqdump.core.errors import BqdumpError, DocumentError
+from bqdump.core.types import Column
+from bqdump.ports import Batch, FileShape
+
+UTC = dt.UTC
+JSON = {b"ARROW:extension:name": b"google:sqlType:json"}
+LAST = dt.datetime.fromisoformat("9999-12-31T23:59:59.999999")
+# Each column: its BigQuery type, its Arrow field, a value, and that value in Parquet, in CSV and in JSON.
+COLUMNS: dict[str, tuple[Column, Any, Any, Any, str, Any]] = {
+    "INT64": (Column("x", "INT64"), pa.int64(), -(2**63), -(2**63), str(-(2**63)), str(-(2**63))),
+    "FLOAT64": (Column("x", "FLOAT64"), pa.float64(), 0.1, 0.1, "0.1", "0.1"),
+    "infinite": (Column("x", "FLOAT64"), pa.float64(), float("-inf"), float("-inf"), "-inf", "-inf"),
+    "NUMERIC": (Column("x", "NUMERIC"), pa.decimal128(38, 9), Decimal("-1.5"), Decimal("-1.5"), "-1.500000000",
+                "-1.500000000"),
+    "BIGNUMERIC": (Column("x", "BIGNUMERIC"), pa.decimal256(76, 38), Decimal("-12.5"), "-12.5", "-12.5", "-12.5"),
+    "BIGNUMERIC(40, 2)": (Column("x", "BIGNUMERIC", parameters="(40, 2)"), pa.decimal256(40, 2), Decimal(7), "7", "7",
+                          "7"),
+    "BOOL": (Column("x", "BOOL"), pa.bool_(), True, True, "true", True),
+    "STRING": (Column("x", "STRING"), pa.string(), 'a",\n\0🦆', 'a",\n\0🦆', 'a",\n\0🦆', 'a",\n\0🦆'),
+    "empty": (Column("x", "STRING"), pa.string(), "", "", "", ""),
+    "BYTES": (Column("x", "BYTES"), pa.binary(), b"\0\xff", b"\0\xff", "AP8=", "AP8="),
+    "DATE": (Column("x", "DATE"), pa.date32(), dt.date(1, 1, 1), dt.date(1, 1, 1), "0001-01-01", "0001-01-01"),
+    "TIME": (Column("x", "TIME"), pa.time64("us"), dt.time(23, 59, 59, 999999), dt.time(23, 59, 59, 999999),
+             "23:59:59.999999", "23:59:59.999999"),
+    "DATETIME": (Column("x", "DATETIME"), pa.timestamp("us"), LAST, LAST, "9999-12-31T23:59:59.999999",
+                 "9999-12-31T23:59:59.999999"),
+    "TIMESTAMP": (Column("x", "TIMESTAMP"), pa.timestamp("us", "UTC"), dt.datetime(1, 1, 1, tzinfo=UTC),
+                  dt.datetime(1, 1, 1, tzinfo=UTC), "0001-01-01 00:00:00.000000 UTC", "0001-01-01 00:00:00.000000 UTC"),
+    "JSON": (Column("x", "JSON"), pa.field("x", pa.string(), metadata=JSON), '{"a": 1}', '{"a": 1}', '{"a": 1}',
+             '{"a": 1}'),
+    "INTERVAL": (Column("x", "INTERVAL"), pa.month_day_nano_interval(), (-14, 3, 3_661_000_500_000),
+                 "-1-2 3 1:1:1.0005", "-1-2 3 1:1:1.0005", "-1-2 3 1:1:1.0005"),
+    "RANGE<DATE>": (Column("x", "RANGE", element="DATE"), pa.struct([("start", pa.date32()), ("end", pa.date32())]),
+                    {"start": dt.date(2026, 1, 31), "end": None}, "[2026-01-31, UNBOUNDED)", "[2026-01-31, UNBOUNDED)",
+                    "[2026-01-31, UNBOUNDED)"),
+}  # fmt: skip
+BIG = pa.decimal256(76, 38)
+NESTED = (
+    Column("l", "BIGNUMERIC", repeated=True),
+    Column("s", "STRUCT", fields=(Column("t", "TIME"), Column("j", "JSON", repeated=True), Column("b", "BYTES"))),
+)
+NESTED_ARROW = pa.schema([
+    pa.field("l", pa.list_(pa.field("item", BIG))),
+    pa.field("s", pa.struct([
+        ("t", pa.time64("us")),
+        pa.field("j", pa.list_(pa.field("item", pa.string(), metadata=JSON))),
+        ("b", pa.binary()),
+    ])),
+])  # fmt: skip
+NESTED_ROWS: list[dict[str, Any]] = [
+    {"l": [Decimal("1.5"), None], "s": {"t": dt.time(1, 2, 3, 4), "j": ["{}"], "b": b"x"}},
+    {"l": [], "s": None},
+]
+
+
+def messages(schema: Any, rows: list[dict[str, Any]], each: int = 10_000) -> tuple[bytes, list[Batch]]:
+    table = pa.Table.from_pylist(rows, schema)
+    batches = [Batch(batch.serialize().to_pybytes(), batch.num_rows) for batch in table.to_batches(max_chunksize=each)]
+    return schema.serialize().to_pybytes(), batches
+
+
+def one(kind: str) -> tuple[Column, bytes, list[Batch]]:
+    column, arrow, value, *_ = COLUMNS[kind]
+    field = arrow if isinstance(arrow, pa.Field) else pa.field("x", arrow)
+    schema = pa.schema([pa.field("id", pa.int64()), field])
+    return (column, *messages(schema, [{"id": 1, "x": value}, {"id": 2, "x": None}]))
+
+
+def encoded(
+    columns: tuple[Column, ...], schema: bytes, batches: list[Batch], format_: str, codec: str = "none", **shape: Any
+) -> bytes:
+    file = io.BytesIO()
+    wanted = FileShape(format_, codec, columns, **shape)
+    assert PolarsEncoder().encode(schema, iter(batches), wanted, file) == sum(batch.rows for batch in batches)
+    return file.getvalue()
+
+
+ID = Column("id", "INT64")
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd"])
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_parquet_holds_every_type(kind: str, codec: str) -> None:
+    column, schema, batches = one(kind)
+    table = pq.read_table(io.BytesIO(encoded((ID, column), schema, batches, "parquet", codec)))
+    assert table.to_pylist() == [{"id": 1, "x": COLUMNS[kind][3]}, {"id": 2, "x": None}]
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_csv_holds_every_type(kind: str) -> None:
+    column, schema, batches = one(kind)
+    data = encoded((ID, column), schema, batches, "csv", null_marker="NULL")
+    assert list(csv.reader(io.StringIO(data.decode(), newline=""))) == [
+        ["id", "x"], ["1", COLUMNS[kind][4]], ["2", "NULL"]
+    ]  # fmt: skip
+    packed = encoded((ID, column), schema, batches, "csv", "gzip", null_marker="NULL")
+    assert gzip.decompress(packed) == data
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_json_holds_every_type(kind: str) -> None:
+    column, schema, batches = one(kind)
+    data = encoded((ID, column), schema, batches, "json")
+    rows = [json.loads(line) for line in data.splitlines()]
+    assert rows == [{"id": "1", "x": COLUMNS[kind][5]}, {"id": "2", "x": None}]
+    assert gzip.decompress(encoded((ID, column), schema, batches, "json", "gzip")) == data
+
+
+def test_nested_values_are_changed_inside() -> None:
+    schema, batches = messages(NESTED_ARROW, NESTED_ROWS)
+    table = pq.read_table(io.BytesIO(encoded(NESTED, schema, batches, "parquet", "zstd")))
+    assert table.to_pylist() == [{**NESTED_ROWS[0], "l": ["1.5", None]}, NESTED_ROWS[1]]
+    lines = encoded(NESTED, schema, batches, "json").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"l": ["1.5", None], "s": {"t": "01:02:03.000004", "j": ["{}"], "b": "eA=="}}, {"l": [], "s": None}
+    ]  # fmt: skip
+
+
+def test_types_in_parquet_are_those_that_load_back() -> None:
+    kinds = ("TIME", "DATETIME", "TIMESTAMP", "DATE", "NUMERIC")
+    columns = tuple(Column(kind, kind) for kind in kinds)
+    schema, batches = messages(pa.schema([(kind, COLUMNS[kind][1]) for kind in kinds]), [])
+    found = pq.read_schema(io.BytesIO(encoded(columns, schema, batches, "parquet")))
+    assert found.types == [
+        pa.time64("us"), pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.date32(), pa.decimal128(38, 9)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+def test_no_rows_make_a_whole_file(format_: str) -> None:
+    column, schema, _ = one("INT64")
+    data = encoded((ID, column), schema, [], format_)
+    if format_ == "parquet":
+        assert pq.read_table(io.BytesIO(data)).to_pylist() == []
+    else:
+        assert data == (b"id,x\n" if format_ == "csv" else b"")
+
+
+def test_options_of_csv_are_kept() -> None:
+    column, schema, batches = one("STRING")
+    assert encoded((ID, column), schema, batches, "csv", header=False, delimiter="\t").startswith(b'1\t"a"",\n')
+    column, schema, batches = one("empty")
+    assert encoded((ID, column), schema, batches, "csv") == b'id,x\n1,""\n2,\n'
+
+
+def test_rows_keep_their_order_through_many_batches_and_row_groups() -> None:
+    rows = [{"id": number, "x": str(number)} for number in range(20_000)]
+    schema, batches = messages(pa.schema([("id", pa.int64()), ("x", pa.string())]), rows, 37)
+    columns = (ID, Column("x", "STRING"))
+    file = io.BytesIO()
+    shape = FileShape("parquet", "zstd", columns, row_group_rows=1000)
+    assert PolarsEncoder(memory=1).encode(schema, iter(batches), shape, file) == 20_000
+    parquet = pq.ParquetFile(file)
+    assert parquet.read().to_pylist() == rows
+    assert max(parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)) <= 1000
+    assert encoded(columns, schema, batches, "csv").decode().splitlines()[1:] == [f"{n},{n}" for n in range(20_000)]
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+def test_what_the_source_or_the_file_raises_is_raised(format_: str) -> None:
+    column, schema, batches = one("STRING")
+
+    class BrokenError(Exception):
+        """A test's own."""
+
+    def source() -> Iterator[Batch]:
+        yield from batches
+        raise BrokenError
+
+    class Full:
+        def write(self, _: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+    shape = FileShape(format_, "none", (ID, column))
+    with pytest.raises(BrokenError):
+        PolarsEncoder(memory=1).encode(schema, source(), shape, io.BytesIO())
+    with pytest.raises(OSError, match="No space left"):
+        PolarsEncoder(memory=1).encode(schema, iter(batches * 9000), shape, cast("IO[bytes]", Full()))
+
+
+def test_rows_that_do_not_arrive_are_missed() -> None:
+    column, schema, batches = one("INT64")
+    shape = FileShape("csv", "none", (ID, column))
+    with pytest.raises(BqdumpError, match="2 arrived where 3 were announced"):
+        PolarsEncoder().encode(schema, iter([batches[0]._replace(rows=3)]), shape, io.BytesIO())
+
+
+def test_a_damaged_schema_is_told() -> None:
+    _, schema, _ = one("INT64")
+    for damaged in (b"", schema[:40], schema[:8] + b"\xff" * (len(schema) - 8)):
+        with pytest.raises(DocumentError, match="the schema of a read session"):
+            for_polars(damaged)

@@ -1,0 +1,210 @@
+"""The read route on the local stack: streams into files, to a bucket and to a folder, and what stands in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+import sys
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+import requests
+
+from bqdump.adapters.folder import INDEX
+from bqdump.core.documents import Manifest
+from bqdump_local.execute import TaskLine, execute
+from integration.stage import Ran, Stage
+
+READ = ("--route", "read")
+PARQUET = ("--format", "parquet", "--compression", "zstd")
+
+
+def fault(stage: Stage, **rule: Any) -> None:
+    body = {"rules": [{"operation": "readRows", **rule}]}
+    requests.put(f"{stage.stack.bigquery}/_local/faults", json=body, timeout=10).raise_for_status()
+
+
+def faults_left(stage: Stage) -> int:
+    rules = requests.get(f"{stage.stack.bigquery}/_local/faults", timeout=10).json()["rules"]
+    requests.delete(f"{stage.stack.bigquery}/_local/faults", timeout=10).raise_for_status()
+    return sum(rule["times"] for rule in rules)
+
+
+def parquet_ids(stage: Stage, table: str) -> list[int]:
+    names = [name for name in stage.files() if name.startswith(f"{table}/")]
+    tables = [pq.read_table(io.BytesIO(stage.read(name))) for name in names]
+    return [row for table in tables for row in table.column("id").to_pylist()]
+
+
+def bqdump(stage: Stage, *words: str, shell: str = "") -> Ran:
+    """Run a command of bqdump; with --to it goes without the bucket that the stage has."""
+    lines: list[TaskLine] = []
+    bucket = {} if "--to" in words else {"DESTINATION_BUCKET": stage.bucket}
+    variables = {name: value for name, value in stage.variables.items() if name != "DESTINATION_BUCKET"} | bucket
+    command = [sys.executable, "-m", "bqdump", *words]
+    if shell:
+        command = ["sh", "-c", f'{shell}; exec "$@"', "sh", *command]
+    done = asyncio.run(
+        execute(command, tasks=1, env=variables, cwd=stage.folder, on_output=lines.append, max_retries=0,
+                task_timeout=60)
+    )  # fmt: skip
+    return Ran(done, lines)
+
+
+def dump(stage: Stage, *words: str) -> Ran:
+    """An export to the folder `out`."""
+    return bqdump(stage, "run", "--to", "out", *words)
+
+
+def folder_manifest(stage: Stage, folder: str = "out") -> Manifest:
+    state = stage.folder / folder / "_bqdump"
+    latest = json.loads((state / "latest.json").read_bytes())
+    return msgspec.json.decode((stage.folder / folder / latest["manifest"]).read_bytes(), type=Manifest)
+
+
+def unnamed(stage: Stage) -> list[str]:
+    """Files in the folder that have not got their names."""
+    found = (path.name for path in (stage.folder / "out").iterdir())
+    return [name for name in found if name.startswith(".bqdump-") and name != INDEX]
+
+
+def test_tables_are_read_into_files_of_a_bucket(stage: Stage) -> None:
+    stage.table("many", 5000)
+    stage.table("few", 2)
+    stage.sql("CREATE TABLE none (id INT64)")
+    stage.stack.jobs(read_stream_bytes=10_000, read_batch_bytes=3_000)
+    ran = stage.execute(*READ, *PARQUET, tasks=2)
+    assert ran.codes == [0, 0]
+    manifest = json.loads(stage.read(stage.latest().manifest))
+    found = {table["table"]: table for table in manifest["tables"]}
+    assert {name: (table["route"], table["rows"]) for name, table in found.items()} == {
+        "many": ("read", 5000), "few": ("read", 2), "none": ("read", 0)
+    }  # fmt: skip
+    assert sorted(parquet_ids(stage, "many")) == list(range(1, 5001))
+    assert [len(table["files"]) for table in (found["few"], found["none"])] == [1, 1]
+    assert stage.extracts() == []
+    assert stage.staged() == []
+
+
+def test_files_have_about_the_size_that_is_asked_for(stage: Stage) -> None:
+    stage.table("t", 40_000)
+    stage.stack.jobs(read_batch_bytes=10_000)
+    assert stage.execute("--file-size", "100KB").codes == [0]
+    sizes = [len(stage.read(name)) for name in stage.files()]
+    assert len(sizes) > 5
+    assert all(50_000 < size < 200_000 for size in sizes[1:-1])
+    lines = [line for name in stage.files() for line in stage.read(name).decode().splitlines()[1:]]
+    assert sorted(int(line.partition(",")[0]) for line in lines) == list(range(1, 40_001))
+    unit = json.loads(stage.read(stage.plan(stage.latest().run).units))
+    assert unit["why"] == "a file size is asked for: only the read route can do that"
+
+
+def test_a_null_marker_and_gzip(stage: Stage) -> None:
+    stage.sql("CREATE TABLE t AS SELECT CAST(NULL AS STRING) AS a, '' AS b, 'x' AS c")
+    assert stage.execute("--null-marker", r"\N", "--compression", "gzip").codes == [0]
+    assert gzip.decompress(stage.read("t/t_000000000000.csv.gz")) == b'a,b,c\n\\N,"",x\n'
+
+
+def test_a_broken_stream_loses_and_repeats_nothing(stage: Stage) -> None:
+    stage.table("t", 3000)
+    stage.stack.jobs(read_batch_bytes=2_000)
+    fault(stage, status="reset", rows=700, times=3)
+    ran = stage.execute(*READ, *PARQUET)
+    assert (ran.codes, faults_left(stage)) == ([0], 0)
+    assert sorted(parquet_ids(stage, "t")) == list(range(1, 3001))
+    assert "Going on at row 700" in ran.text
+
+
+def test_a_lost_session_is_read_again_from_the_start(stage: Stage) -> None:
+    stage.table("t", 3000)
+    stage.stack.jobs(read_batch_bytes=2_000)
+    fault(stage, status=412, rows=700, times=1)
+    ran = stage.execute(*READ, *PARQUET, "--path", "{run}/{table}/{table}_*.{ext}")
+    assert (ran.codes, faults_left(stage)) == ([0], 0)
+    manifest = json.loads(stage.read(stage.latest().manifest))
+    [file] = manifest["tables"][0]["files"]
+    assert file["name"].endswith("t_000001000000.parquet")
+    assert stage.files() == [file["name"]]
+    assert sorted(pq.read_table(io.BytesIO(stage.read(file["name"]))).column("id").to_pylist()) == list(range(1, 3001))
+    assert bqdump(stage, "verify").codes == [0]
+
+
+def test_what_cannot_be_read_fails_by_name(stage: Stage) -> None:
+    stage.table("t", 3)
+    fault(stage, status=403, times=1)
+    ran = stage.execute(*READ)
+    assert (ran.codes, faults_left(stage)) == ([3], 0)
+    assert "1 of 1 tables failed, nothing was published (t: accessDenied" in ran.text
+    assert stage.execute(*READ, "--run-id", ran.execution.name).codes == [0]
+
+
+def test_a_dump_to_a_folder_has_the_same_layout_and_manifest(stage: Stage) -> None:
+    stage.table("a", 10)
+    stage.table("b", 20)
+    assert dump(stage).codes == [0]
+    manifest = folder_manifest(stage)
+    assert [(table.table, table.rows, table.route) for table in manifest.tables] == [
+        ("a", 10, "read"),
+        ("b", 20, "read"),
+    ]
+    out = stage.folder / "out"
+    assert (out / "b/b_000000000000.csv").read_text().count("\n") == 21
+    assert unnamed(stage) == []
+    stage.table("a", 11)
+    stage.sql("DROP TABLE b")
+    assert dump(stage).codes == [0]
+    assert (out / "a/a_000000000000.csv").read_text().count("\n") == 12
+    assert not (out / "b").exists()
+    for command in ("verify", "runs", "status", "report"):
+        told = bqdump(stage, command, "--to", "out")
+        assert told.codes == [0], told.text
+    first, second = sorted(path.name for path in (out / "_bqdump/runs").iterdir())
+    assert "b" in bqdump(stage, "diff", first, second, "--to", "out").text
+    (out / "a/a_000000000000.csv").write_text("spoilt")
+    assert bqdump(stage, "verify", "--to", "out").codes == [4]
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(stage: Stage) -> None:
+    stage.table("t", 3)
+    (stage.folder / "out").mkdir()
+    (stage.folder / "out" / "letter").write_text("dear")
+    ran = dump(stage)
+    assert ran.codes == [2]
+    assert "it is not empty, and holds no export. Name a new folder" in ran.text
+    assert bqdump(stage, "runs", "--to", "out").codes == [0]
+    assert [path.name for path in (stage.folder / "out").iterdir()] == ["letter"]
+
+
+def test_a_view_cannot_go_to_a_folder_and_is_named(stage: Stage) -> None:
+    stage.table("t", 3)
+    stage.sql("CREATE VIEW v AS SELECT 1 AS x")
+    ran = dump(stage)
+    assert ran.codes == [2]
+    assert "table v: no route can export it as asked" in ran.text
+    assert "read: a view: the Storage Read API reads tables only" in ran.text
+    assert dump(stage, "--exclude", "v").codes == [0]
+
+
+def test_one_target_at_a_time(stage: Stage) -> None:
+    ran = stage.execute("--to", "out")
+    assert ran.codes == [2]
+    assert "an export goes to one place" in ran.text
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_a_full_disk_publishes_nothing(stage: Stage, format_: str) -> None:
+    stage.table("small", 3)
+    stage.table("large", 200_000)
+    assert dump(stage, "--exclude", "large", "--format", format_).codes == [0]
+    before = folder_manifest(stage)
+    # No file may grow beyond half a megabyte: what a full disk says, without one.
+    ran = bqdump(stage, "run", "--to", "out", "--format", format_, shell="ulimit -f 1024")
+    assert ran.codes == [1]
+    assert "File too large. Make room and run the export again" in ran.text
+    assert folder_manifest(stage) == before
+    assert bqdump(stage, "verify", "--to", "out").codes == [0]
+    assert unnamed(stage) == []
