@@ -93,7 +93,7 @@ def test_a_failing_run_says_which_table_why_and_what_to_do(site: Serve, visitor:
     page.goto(served.url)
     expect(page.get_by_text("Nothing is published.")).to_be_visible()
     page.get_by_role("link", name="How far broken is").click()
-    expect(page.get_by_text("1 table failed, 3 done; nothing was published.")).to_be_visible()
+    expect(page.get_by_text("1 table failed, 3 done; nothing of it is published.")).to_be_visible()
     expect(page.get_by_text("bqdump run --run-id broken")).to_be_visible()
     expect(page.get_by_role("row", name="orders invalid Access Denied")).to_be_visible()
     assert barriers(page) == []

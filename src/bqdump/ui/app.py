@@ -23,12 +23,16 @@ from bqdump.core.settings import Settings
 from bqdump.pages.assets import style
 from bqdump.ports import ObjectStore
 from bqdump.ui.archive import Archive
+from bqdump.ui.changes import changes_page
 from bqdump.ui.file import file_page
-from bqdump.ui.frame import empty, page
-from bqdump.ui.inside import changes_page, manifest_document, manifest_page, verify_page
-from bqdump.ui.run import live_part, run_page
+from bqdump.ui.frame import RUNS, empty, page
+from bqdump.ui.manifest import manifest_document, manifest_page
+from bqdump.ui.progress import live_part
+from bqdump.ui.run import run_page
 from bqdump.ui.runs import runs_page
-from bqdump.ui.table import history_page, table_page
+from bqdump.ui.table import table_page
+from bqdump.ui.table_history import history_page
+from bqdump.ui.verification import verify_page
 
 Page = Callable[[Archive, Request], Awaitable[Response]]
 PAGES: dict[str, Page] = {
@@ -70,20 +74,18 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
 
     async def told(_: Request, error: Exception) -> Response:
         status = next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
-        return page(
-            archive.place, HTTPStatus(status).phrase, [empty(str(error))], trail=(("Runs", "/"),), status=status
-        )
+        return page(archive.place, HTTPStatus(status).phrase, [empty(str(error))], trail=RUNS, status=status)
 
     async def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         sentence = {404: "There is no such page.", 405: "The console only reads."}.get(
             status, "This cannot be answered."
         )
-        return page(archive.place, HTTPStatus(status).phrase, [empty(sentence)], trail=(("Runs", "/"),), status=status)
+        return page(archive.place, HTTPStatus(status).phrase, [empty(sentence)], trail=RUNS, status=status)
 
     async def unexpected(_: Request, error: Exception) -> Response:
         sentence = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
-        made = page(archive.place, "Unexpected", [empty(sentence)], trail=(("Runs", "/"),), status=500)
+        made = page(archive.place, "Unexpected", [empty(sentence)], trail=RUNS, status=500)
         # Made outside of the middleware.
         made.headers.update(HEADERS)
         return made

@@ -10,9 +10,8 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import Column, code, facts, table, visible
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import empty, page, run_address
+from bqdump.ui.frame import empty, page, run_address, run_trail
 from bqdump.ui.preview import preview
-from bqdump.ui.run import trail
 from bqdump.ui.table import elsewhere
 
 
@@ -46,5 +45,5 @@ async def file_page(archive: Archive, request: Request) -> Response:
     return page(
         archive.place, file.name,
         [replaced, facts(about), Markup('<p class="soft small">{}</p>').format(said if shown.rows else ""), body],
-        trail=(*trail(run), (name, run_address(run, "tables", name))),
+        trail=(*run_trail(run), (name, run_address(run, "tables", name))),
     )  # fmt: skip

@@ -10,6 +10,9 @@ from starlette.responses import HTMLResponse
 
 from bqdump.pages.elements import NOTHING, link, visible
 
+# The way to a page right below the first one.
+RUNS = (("Runs", "/"),)
+
 
 def page(
     place: str, title: str, parts: Sequence[Markup], *, trail: Sequence[tuple[str, str]] = (), status: int = 200,
@@ -49,6 +52,11 @@ def run_address(run: str, *more: str) -> str:
 def table_address(table: str) -> str:
     """The page of a table through all runs."""
     return f"/tables/{quote(table, safe='')}"
+
+
+def run_trail(run: str) -> Sequence[tuple[str, str]]:
+    """The way to a page below a run's."""
+    return (*RUNS, (f"Run {run}", run_address(run)))
 
 
 def asking(**parameters: str | int) -> str:

@@ -1,36 +1,19 @@
-"""A run's page: what it came to, or how far it is."""
+"""A run's page: what it came to."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Sequence
-
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from bqdump.core.contents import Contents
-from bqdump.core.documents import Plan
-from bqdump.core.progress import Looked, View
-from bqdump.core.sizes import counted, size_text
-from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
 from bqdump.pages.elements import (
     NOTHING,
-    Column,
-    code,
-    duration_text,
     heading,
     link,
-    moment,
-    number,
-    size,
-    table,
-    tiles,
 )
 from bqdump.pages.findings import (
     failed_section,
-    failures_table,
     flags_section,
     out_of_time_section,
     settings_section,
@@ -40,14 +23,9 @@ from bqdump.pages.findings import (
 )
 from bqdump.pages.gantt import bar, gantt
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import page, run_address
+from bqdump.ui.frame import RUNS, page, run_address
 from bqdump.ui.listing import Wish, tables_section
-
-RUNS = (("Runs", "/"),)
-# Says to the script that there is nothing more to wait for.
-ENDED = {"bqdump-run": "ended"}
-SILENT_SECONDS = 600
-SHOWN = 30
+from bqdump.ui.progress import live_page
 
 
 async def run_page(archive: Archive, request: Request) -> Response:
@@ -55,16 +33,8 @@ async def run_page(archive: Archive, request: Request) -> Response:
     run = request.path_params["run"]
     contents = await archive.contents(run)
     if contents is None:
-        return await _live_page(archive, run)
+        return await live_page(archive, run)
     return page(archive.place, f"Run {run}", _sections(contents, Wish.of(request)), trail=RUNS)
-
-
-async def live_part(archive: Archive, request: Request) -> Response:
-    """The part of a live page that changes; a header says when the run has ended."""
-    run = request.path_params["run"]
-    if await archive.store.stat(archive.layout(run).manifest) is not None:
-        return HTMLResponse("", headers=ENDED)
-    return HTMLResponse(await _progress(archive, run))
 
 
 def _sections(contents: Contents, wish: Wish) -> list[Markup]:
@@ -88,105 +58,3 @@ def _sections(contents: Contents, wish: Wish) -> list[Markup]:
         flags_section(contents.flags),
         settings_section(contents.settings),
     ]
-
-
-async def _live_page(archive: Archive, run: str) -> Response:
-    shown = await _progress(archive, run)
-    address = run_address(run, "live")
-    part = Markup('<div data-live="{}">{}</div><p class="soft small" data-lost hidden>bqdump ui does not answer: '
-                  "what is shown may be old.</p>").format(address, shown)  # fmt: skip
-    return page(archive.place, f"Run {run}", [part], trail=RUNS, refresh=True)
-
-
-async def _progress(archive: Archive, run: str) -> Markup:
-    """How far a run is, by its plan, claims, receipts and failures."""
-    plan = await archive.plan(run)
-    if plan is None:
-        return Markup('<div class="verdict"><strong>Being planned.</strong> A task lists the dataset.</div>')
-    layout = archive.layout(run)
-    claims, ledger = await asyncio.gather(read_claims(archive.store, layout), read_ledger(archive.store, layout))
-    view = archive.view(plan, looked(ledger, claims))
-    chart = gantt([bar(receipt) for receipt in ledger.receipts.values()])
-    left = "–" if view.seconds_left is None or not view.running else f"about {duration_text(1000 * view.seconds_left)}"
-    parts = [
-        _said(plan, ledger, view),
-        _bar(view),
-        tiles(
-            (
-                ("tables done", f"{view.done:,} of {view.tables:,}"),
-                ("being exported", f"{view.running:,}"),
-                ("waiting", f"{view.waiting:,}"),
-                ("failed", f"{view.failed:,}"),
-                (f"of {size_text(view.bytes)} in BigQuery", size_text(view.bytes_done)),
-                ("time left", left),
-            )
-        ),
-        failures_table(ledger.failed()),
-        heading("Where the time goes", "time") + chart if chart else NOTHING,
-        _at_work(looked(ledger, claims), ledger),
-        _tasks(view),
-        skipped_section(plan.skipped),
-        flags_section(plan.flags),
-        settings_section(plan.settings),
-    ]
-    return Markup("\n").join(filter(None, parts))
-
-
-def _said(plan: Plan, ledger: Ledger, view: View) -> Markup:
-    if view.done == view.tables:
-        tone, word, told = "good", "Being published.", f"{counted(view.tables, 'table')}, all of them done."
-    elif view.failed and view.done + view.failed == view.tables:
-        tone, word = "bad", "Failed."
-        told = f"{counted(view.failed, 'table')} failed, {view.done:,} done; nothing was published."
-    else:
-        tone, word = "bad" if view.failed else "", "Under way."
-        told = f"{view.done:,} of {counted(view.tables, 'table')} done."
-    last = max((receipt.ended for receipt in ledger.receipts.values()), default=plan.snapshot)
-    quiet = time.time() - last / 1000
-    hint: Markup | str = ""
-    if tone == "bad" or quiet > SILENT_SECONDS:
-        silence = f" For {duration_text(1000 * quiet)} no table has been done." if quiet > SILENT_SECONDS else ""
-        hint = Markup("{} To go on with it: {}").format(silence, code(f"bqdump run --run-id {plan.run}"))
-    return Markup(
-        '<div class="verdict {}"><strong>{}</strong> {}{}</div>'
-        '<p class="soft small">The dataset {} as of {} · {} · bqdump {}</p>'
-    ).format(
-        tone, word, told, hint, code(f"{plan.project}.{plan.dataset}"), moment(plan.snapshot), plan.location, plan.tool
-    )
-
-
-def _bar(view: View) -> Markup:
-    """Done, failed and at work as parts of one bar."""
-    parts, x = [], 0.0
-    for css, count in (("work", view.done), ("fell", view.failed), ("wait", view.running)):
-        width = 100 * count / max(1, view.tables)
-        parts.append(Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" height="100%"/>').format(css, x, width))
-        x += width
-    share = 100 * view.done // max(1, view.tables)
-    return Markup('<svg class="progress" role="img" aria-label="{} % done: {}">{}</svg>').format(
-        share, view.sentence(), NOTHING.join(parts)
-    )
-
-
-def _at_work(seen: Looked, ledger: Ledger) -> Markup:
-    """The largest tables that somebody works on."""
-    open_ = [one for one in seen.started.values() if one.unit not in ledger.receipts and one.unit not in seen.failures]
-    shown = sorted(open_, key=lambda one: -one.bytes)[:SHOWN]
-    rows = [(code(one.table), size(one.bytes), number(one.task)) for one in shown]
-    columns = (Column("table"), Column("size in BigQuery", number=True), Column("task", number=True))
-    title = "Being exported" if len(open_) == len(shown) else f"Being exported: the {SHOWN} largest"
-    return heading(title, "work", len(open_)) + table("Being exported", columns, rows) if rows else NOTHING
-
-
-def _tasks(view: View) -> Markup:
-    """What each task has done and does."""
-    shown = sorted(view.tasks, key=lambda task: (-task.running, task.task))[:SHOWN]
-    rows = [(f"task {one.task}", number(one.running), number(one.done), size(one.bytes)) for one in shown]
-    columns = (Column("task"), Column("being exported", number=True), Column("done", number=True),
-               Column("size in BigQuery", number=True))  # fmt: skip
-    return heading("Tasks", "tasks", len(view.tasks)) + table("Tasks", columns, rows) if rows else NOTHING
-
-
-def trail(run: str) -> Sequence[tuple[str, str]]:
-    """The way to a page below a run's."""
-    return (*RUNS, (f"Run {run}", run_address(run)))

@@ -1,49 +1,35 @@
-"""A table: as one run has it, and through all runs."""
+"""A table as one run has exported it."""
 
 from __future__ import annotations
-
-import asyncio
 
 import msgspec
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.changes import TableChange, columns_of
 from bqdump.core.contents import Contents, Line
 from bqdump.core.documents import TableEntry
-from bqdump.core.errors import NotFoundError
-from bqdump.core.settings import parse_moment
 from bqdump.core.sizes import size_text
-from bqdump.flow.history import RunLine
 from bqdump.pages.elements import (
     NOTHING,
     Cell,
     Column,
-    badge,
     code,
-    duration,
     duration_text,
     facts,
     heading,
     link,
     moment,
-    number,
     size,
     table,
     tiles,
     visible,
 )
-from bqdump.pages.findings import column_changes
 from bqdump.pages.gantt import bar
 from bqdump.pages.links import job_address, object_address
 from bqdump.ui.archive import Archive
-from bqdump.ui.charts import Point, bars
-from bqdump.ui.frame import empty, page, page_number, pager, run_address, table_address
-from bqdump.ui.run import RUNS, trail
+from bqdump.ui.frame import empty, page, page_number, pager, run_address, run_trail, table_address
 
-# Each run shown is one read of its index.
-RUNS_EACH = 30
 FILES_EACH = 200
 
 
@@ -87,7 +73,7 @@ async def table_page(archive: Archive, request: Request) -> Response:
             _files(contents, entry, now), pager(now, pages),
             _columns(entry),
         ],
-        trail=trail(run),
+        trail=run_trail(run),
     )  # fmt: skip
 
 
@@ -153,91 +139,3 @@ def _flat(above: str, fields: list[_Field]) -> list[tuple[str, _Field]]:
         made.append((above + field.name, field))
         made += _flat(f"{above}{field.name}.", field.fields)
     return made
-
-
-async def history_page(archive: Archive, request: Request) -> Response:
-    """A table through all runs: rows, bytes, and when its columns changed."""
-    name = request.path_params["table"]
-    whole = [line for line in await archive.runs() if line.state != "unfinished"]
-    now, pages = page_number(request.query_params.get("page", ""), len(whole), RUNS_EACH)
-    # One more than is shown: the earliest one shown is compared with it.
-    runs = whole[(now - 1) * RUNS_EACH : now * RUNS_EACH + 1]
-    found = await asyncio.gather(*(_line(archive, run.run, name) for run in runs))
-    shown = list(zip(runs, found, strict=True))[:RUNS_EACH]
-    if not any(found):
-        if pages == 1:
-            raise NotFoundError("find", f"table {name!r}", f"no run in {archive.place} has exported it")
-        return page(archive.place, name, [empty("None of these runs has exported it."), pager(now, pages)], trail=RUNS)
-    before = dict(zip((run.run for run in runs), _befores(found), strict=True))
-    changes = await asyncio.gather(
-        *(_change(archive, run.run, line, before[run.run], runs, found) for run, line in shown)
-    )
-    points = [(f"{run.run}, {run.snapshot_time[:10]}", line) for run, line in reversed(shown)]
-    return page(
-        archive.place, name,
-        [
-            Markup('<div class="charts">{}{}{}</div>').format(
-                bars("Rows", [Point(label, line.rows if line else None, "work" if line else "fell")
-                              for label, line in points], lambda count: f"{count:,.0f}"),
-                bars("Size", [Point(label, line.size if line else None, "work" if line else "fell")
-                                           for label, line in points], size_text),
-                bars("Duration", [Point(label, line.ended - line.created if line else None, "work" if line else "fell")
-                                  for label, line in points], duration_text),
-            ),
-            heading("Runs", "runs", len(whole)),
-            table("Runs", HISTORY, (_history_row(run, name, line, change)
-                                    for (run, line), change in zip(shown, changes, strict=True))),
-            pager(now, pages),
-        ],
-        trail=RUNS,
-    )  # fmt: skip
-
-
-HISTORY = (
-    Column("run"), Column("as of", css="when"), Column("rows", number=True), Column("size", number=True),
-    Column("files", number=True), Column("time", number=True), Column("what changed", css="wide"),
-)  # fmt: skip
-
-
-def _history_row(run: RunLine, name: str, line: Line | None, change: Markup) -> tuple[Cell | Markup | str, ...]:
-    when = moment(parse_moment(run.snapshot_time))
-    if line is None:
-        return (link(run_address(run.run), code(run.run)), when, "–", "–", "–", "–", change)
-    return (link(run_address(run.run, "tables", name), code(run.run)), when, number(line.rows), size(line.size),
-            number(line.files), duration(line.ended - line.created), change)  # fmt: skip
-
-
-def _befores(found: list[Line | None]) -> list[int | None]:
-    """For each place the next (earlier) place where the table was exported."""
-    later: list[int | None] = []
-    earlier = None
-    for place in reversed(range(len(found))):
-        later.append(earlier)
-        if found[place]:
-            earlier = place
-    return later[::-1]
-
-
-async def _line(archive: Archive, run: str, name: str) -> Line | None:
-    contents = await archive.contents(run)
-    return next((line for line in contents.tables if line.table == name), None) if contents else None
-
-
-async def _change(
-    archive: Archive, run: str, line: Line | None, before: int | None, runs: list[RunLine], found: list[Line | None]
-) -> Markup:
-    if line is None:
-        return badge("not exported", "bad")
-    old = found[before] if before is not None else None
-    if old is None or before is None:
-        return NOTHING
-    if old.schema == line.schema:
-        return Markup('<span class="soft">{}</span>').format(_grown(old.rows, line.rows))
-    was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
-    change = TableChange.of(line.table, columns_of(was.definition), columns_of(now.definition))
-    columns = column_changes(change) or "descriptions or details of columns"
-    return Markup("{} {}").format(badge("columns", "warn"), columns)
-
-
-def _grown(before: int, after: int) -> str:
-    return f"{after - before:+,} rows" if after != before else ""

@@ -1,0 +1,93 @@
+"""What changed in a run since the run before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bqdump.core.changes import Column, TableChange, columns_of
+from bqdump.core.contents import Contents, Line
+from bqdump.core.sizes import counted
+from bqdump.pages.elements import NOTHING, code, link
+from bqdump.pages.findings import changes_section
+from bqdump.ui.archive import Archive
+from bqdump.ui.frame import empty, page, run_address, run_trail
+
+SHOWN = 500
+# Telling which columns changed takes two reads for each table.
+COMPARED = 100
+READS_AT_ONCE = 16
+NO_COLUMNS: Mapping[str, Column] = {}
+
+
+async def changes_page(archive: Archive, request: Request) -> Response:
+    """What changed since the run before, or since the run that `since` names."""
+    run, since = request.path_params["run"], request.query_params.get("since", "")
+    contents = await archive.whole(run)
+    before = since or await _before(archive, contents)
+    if not before:
+        first = empty("This is the first run that was completed here.")
+        return page(archive.place, "Changes", [first], trail=run_trail(run))
+    old = await archive.whole(before)
+    changes, unread = await _changes(archive, old, contents)
+    hint = NOTHING
+    if unread:
+        hint = Markup('<p class="soft small">{} have other columns; {} tells of the columns of all.</p>').format(
+            counted(unread, "more table"), code(f"bqdump diff {before} {run}")
+        )
+    shown = changes_section(changes, SHOWN, Markup("run {}").format(link(run_address(before), code(before))))
+    return page(archive.place, "Changes", [hint, shown], trail=run_trail(run))
+
+
+async def _before(archive: Archive, contents: Contents) -> str:
+    whole = (line for line in await archive.runs() if line.state != "unfinished")
+    return next(
+        (line.run for line in whole if (line.snapshot_time, line.run) < (contents.snapshot_time, contents.run)), ""
+    )
+
+
+async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list[TableChange], int]:
+    """The changes by table, and of how many tables the changed columns were not read."""
+    was, now = ({line.table: line for line in contents.tables} for contents in (old, new))
+    slots = asyncio.Semaphore(READS_AT_ONCE)
+    differ = sorted(name for name in was.keys() & now.keys() if was[name].schema != now[name].schema)
+
+    async def columns(name: str) -> TableChange:
+        async with slots:
+            before = await archive.entry(old.run, was[name])
+            after = await archive.entry(new.run, now[name])
+        return _change(name, was[name], now[name], columns_of(before.definition), columns_of(after.definition))
+
+    told = {change.table: change for change in await asyncio.gather(*map(columns, differ[:COMPARED]))}
+    changes = []
+    for name in sorted(was.keys() | now.keys()):
+        before, after = was.get(name), now.get(name)
+        if name in told:
+            changes.append(told[name])
+        elif before is None or after is None or _looks(before) != _looks(after):
+            changes.append(_change(name, before, after))
+    return changes, len(differ[COMPARED:])
+
+
+def _looks(line: Line) -> tuple[int, int, str]:
+    return line.rows, line.bytes, line.schema
+
+
+def _change(
+    name: str, before: Line | None, after: Line | None, was: Mapping[str, Column] = NO_COLUMNS,
+    now: Mapping[str, Column] = NO_COLUMNS,
+) -> TableChange:  # fmt: skip
+    return TableChange.of(
+        name,
+        was,
+        now,
+        change="added" if before is None else "removed" if after is None else "changed",
+        rows_before=before.rows if before else 0,
+        rows_after=after.rows if after else 0,
+        bytes_before=before.bytes if before else 0,
+        bytes_after=after.bytes if after else 0,
+    )

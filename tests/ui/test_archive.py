@@ -1,0 +1,112 @@
+"""What a page costs: few requests, however many runs there are; what never changes is asked for once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.ports import Note, ObjectInfo, Stored
+from bqdump.ui import archive as archive_module
+from bqdump.ui.archive import Archive
+from browser.scenes import Scene, large, older, shop
+
+
+class Counted(MemoryStore):
+    """Counts requests: reads by the last part of the name, listings by page."""
+
+    def __init__(self) -> None:
+        super().__init__("exports")
+        self.asked: Counter[str] = Counter()
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+        self.asked["stat"] += 1
+        return await super().stat(name)
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore."""
+        self.asked[name.rpartition("/")[2]] += 1
+        return await super().read(name, start, length)
+
+    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+        """See ObjectStore."""
+        async for page in super().notes(prefix):
+            self.asked["notes"] += 1
+            yield page
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+        self.asked["folders"] += 1
+        return await super().folders(prefix)
+
+
+def counted() -> tuple[Scene, Counted, Archive]:
+    scene, store = Scene(), Counted()
+    scene.store = scene.warehouse.store = store
+    return scene, store, Archive(store, scene.settings)
+
+
+def test_a_thousand_runs_are_one_listing_and_their_folders() -> None:
+    scene, store, archive = counted()
+    asyncio.run(older(scene, 1000))
+    store.asked.clear()
+    assert len(asyncio.run(archive.runs())) == 1000
+    assert store.asked == {"latest.json": 1, "folders": 1, "notes": 1}
+
+
+def test_the_tables_of_a_run_are_one_read_once_and_one_of_them_a_part_of_the_manifest() -> None:
+    scene, store, archive = counted()
+    asyncio.run(large(scene, 500))
+    store.asked.clear()
+    for _ in range(3):
+        contents, line = asyncio.run(archive.line("large", "table_00321"))
+    assert len(contents.tables) == 500
+    assert asyncio.run(archive.entry("large", line)).table == "table_00321"
+    assert store.asked == {"contents.json": 1, "manifest.json": 1}
+
+
+def test_without_its_index_a_run_is_read_from_its_manifest_once() -> None:
+    scene, store, archive = counted()
+    asyncio.run(large(scene, 50))
+    index = scene.settings.layout.run("large").contents
+    found = store.peek(index)
+    assert found
+    asyncio.run(store.delete([(index, found[1].generation)]))
+    store.asked.clear()
+    for _ in range(3):
+        assert len(asyncio.run(archive.whole("large")).tables) == 50
+    assert store.asked == {"contents.json": 1, "manifest.json": 1}
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = shop()
+    for number in range(4):
+        asyncio.run(scene.export(f"night-{number}"))
+    archive = Archive(scene.store, scene.settings)
+    size = len(scene.store.peek(scene.settings.layout.run("night-0").contents)[0])  # type: ignore[index]
+    monkeypatch.setattr(archive_module, "KEPT_BYTES", 2 * size + size // 2)
+    for number in (0, 1, 2, 3, 3, 0):
+        asyncio.run(archive.whole(f"night-{number}"))
+    assert [name.split("/")[2] for name in archive._kept] == ["night-3", "night-0"]
+    assert archive._bytes == sum(map(len, archive._kept.values()))
+
+
+def test_a_broken_index_is_told_by_name() -> None:
+    scene, store, archive = counted()
+    asyncio.run(large(scene, 5))
+    store.put_now(scene.settings.layout.run("large").contents, b"{broken")
+    with pytest.raises(DocumentError, match=r"contents\.json"):
+        asyncio.run(archive.whole("large"))
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "-x", "x" * 101, "a\n"])
+def test_no_other_name_becomes_part_of_an_object_name(name: str) -> None:
+    _, store, archive = counted()
+    with pytest.raises(NotFoundError):
+        asyncio.run(archive.contents(name))
+    assert store.asked == {}
