@@ -86,3 +86,4 @@ def _summarise(console: Console, folder: Path, execution: Execution, seconds: fl
     console.print(f"          {target}/{example.files[0].name}  and {len(example.files) - 1} more", markup=False)
     console.print(f"          {manifest_file}", markup=False)
     console.print(f"          {manifest_file.with_name('report.html')}", markup=False)
+    console.print(f"In a browser:  bqdump ui --to {target}", markup=False)

@@ -34,8 +34,7 @@ class Counted(MemoryStore):
 def look(name: str, data: bytes, **settings: Any) -> tuple[Preview, Counted]:
     store = Counted()
     store.put_now(name, data)
-    shown, _ = asyncio.run(preview(store, name, len(data), settings))
-    return shown, store
+    return asyncio.run(preview(store, name, len(data), settings)), store
 
 
 def test_csv_by_its_header_and_delimiter() -> None:

@@ -24,6 +24,7 @@ def ui(port: int, **options: Any) -> None:
     Examples:
       bqdump ui --bucket my-exports
       bqdump ui --bucket my-exports --prefix nightly --port 9000
+      bqdump ui --to ./exports
     """
     settings = load_settings(options, ("bucket",))
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):

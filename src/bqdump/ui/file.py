@@ -24,7 +24,12 @@ async def file_page(archive: Archive, request: Request) -> Response:
         raise NotFoundError("find", f"file {place} of table {name!r}", f"it has {counted(len(entry.files), 'file')}")
     file = entry.files[place]
     settings = contents.settings | ({"format": entry.format} if entry.format else {})
-    shown, generation = await preview(archive.store, file.name, file.size, settings)
+    info = await archive.store.stat(file.name)
+    if info is None:
+        raise NotFoundError(
+            "show", file.name, "it is no longer there", "A later export has needed fewer files, perhaps."
+        )
+    shown = await preview(archive.store, info.name, info.size, settings)
     about = [
         ("size", size_text(file.size)),
         ("CRC32C", code(file.crc32c)),
@@ -32,7 +37,7 @@ async def file_page(archive: Archive, request: Request) -> Response:
         ("Cloud Storage", elsewhere(contents, file.name)),
     ]
     replaced = Markup("")
-    if generation != file.generation:
+    if (info.size, info.crc32c) != (file.size, file.crc32c):
         replaced = Markup('<div class="verdict warn"><strong>Replaced.</strong> A later export has written this file '
                           "anew; what is shown is what is there now.</div>")  # fmt: skip
     columns = [Column(visible(column)) for column in shown.columns]

@@ -32,25 +32,25 @@ class Preview(NamedTuple):
     more: bool
 
 
-async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, Any]) -> tuple[Preview, int]:
-    """The first rows, and the generation that they are of. Raises BqdumpError for what cannot be shown."""
+async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, Any]) -> Preview:
+    """The first rows of an object of so many bytes. Raises BqdumpError for what cannot be shown.
+
+    settings: of its export; format, delimiter and header count.
+    """
     format_ = settings.get("format", "csv")
     if format_ in ("csv", "json"):
-        stored = await store.read(name, 0, TEXT_BYTES)
-        whole = size <= TEXT_BYTES
-        text, whole = _text(stored.data, whole=whole, packed=name.endswith(".gz"), name=name)
+        data = (await store.read(name, 0, TEXT_BYTES)).data
+        text, whole = _text(data, whole=size <= TEXT_BYTES, packed=name.endswith(".gz"), name=name)
         if format_ == "json":
-            return _json(text, whole), stored.generation
-        return _csv(
-            text, settings.get("delimiter", ","), whole, header=bool(settings.get("header", True))
-        ), stored.generation
-    stored = await store.read(name, 0, HEAD_BYTES)
+            return _json(text, whole)
+        return _csv(text, settings.get("delimiter", ","), whole, header=bool(settings.get("header", True)))
+    head = (await store.read(name, 0, HEAD_BYTES)).data
     if format_ == "avro":
-        return _avro(stored.data, name), stored.generation
-    footer = stored.data[-FOOTER_BYTES:]
-    if size > len(stored.data):
+        return _avro(head, name)
+    footer = head[-FOOTER_BYTES:]
+    if size > len(head):
         footer = (await store.read(name, max(0, size - FOOTER_BYTES), FOOTER_BYTES)).data
-    return _parquet(stored.data, footer, size, name), stored.generation
+    return _parquet(head, footer, size, name)
 
 
 def _text(data: bytes, *, whole: bool, packed: bool, name: str) -> tuple[str, bool]:

@@ -123,4 +123,4 @@ async def _change(
 
 
 def _grown(before: int, after: int) -> str:
-    return f"{after - before:+,} rows" if after != before else ""
+    return f"{after - before:+,} rows".replace("-", "−") if after != before else ""

@@ -1,0 +1,49 @@
+"""The console over a local folder: the copy of a bucket, as any tool makes one."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bqdump.adapters.folder import FolderStore
+from browser.scenes import orders, shop
+from browser.site import Site
+
+
+def test_a_copied_bucket_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    orders(scene, 9)
+    asyncio.run(scene.export("second"))
+    for name in scene.store.names_now():
+        found = scene.store.peek(name)
+        assert found
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(found[0])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    settings = msgspec.structs.replace(scene.settings, bucket="", to=str(tmp_path))
+    site = Site(FolderStore(tmp_path), settings)
+
+    def read(path: str) -> str:
+        connection = http.client.HTTPConnection(urlsplit(site.url).netloc, timeout=20)
+        connection.request("GET", f"/{path}")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return text
+
+    try:
+        assert "Readers see" in read("")
+        assert "/runs/first" in read("")
+        assert "Complete." in read("runs/second")
+        assert "<td>2026-01-02</td>" in read("runs/second/tables/orders/files/0")
+        assert "Replaced." not in read("runs/second/tables/orders/files/0")
+        assert "Replaced." in read("runs/first/tables/orders/files/0")
+        assert "−1,991 rows" in read("tables/orders")
+    finally:
+        site.close()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
