@@ -13,14 +13,27 @@ HEAD = "| type | route | in the file | lost | loads back |\n|---|---|---|---|---
 
 def type_tables() -> str:
     """One Markdown table for each format; routes that write a type alike share a line."""
-    return "\n\n".join(f"### {TITLES[format_]}\n\n{HEAD}\n{_lines(format_)}" for format_ in SERVER)
+    return "\n\n".join(f"### {TITLES[format_]}\n\n{_absent(format_)}{HEAD}\n{_lines(format_)}" for format_ in SERVER)
+
+
+def _writes(route: str, format_: str) -> bool:
+    return any(cell.holds != "no" for cell in CELLS[route][format_].values())
+
+
+def _absent(format_: str) -> str:
+    """What is to be told of routes that do not write this format at all."""
+    reasons = dict.fromkeys(
+        cell.lost for route in CELLS if not _writes(route, format_) for cell in CELLS[route][format_].values()
+    )
+    return "".join(f"Note: {reason}.\n\n" for reason in reasons)
 
 
 def _lines(format_: str) -> str:
+    routes = [route for route in CELLS if _writes(route, format_)]
     return "\n".join(
-        _line(type_, ", ".join(routes), cell)
+        _line(type_, ", ".join(alike), cell)
         for type_ in TYPES
-        for cell, routes in groupby(CELLS, key=lambda route: CELLS[route][format_][type_])
+        for cell, alike in groupby(routes, key=lambda route: CELLS[route][format_][type_])
     )
 
 

@@ -51,9 +51,9 @@ def csv_columns(fields: Sequence[Field]) -> str:
         ref = quote(field.name)
         if field.type in {"INTEGER", "BOOLEAN", "DATE", "TIME"}:
             return ref
-        if field.type == "STRING":
+        if field.type in {"STRING", "BYTES"}:
             # Without a null marker NULL and "" look alike; DuckDB would quote the latter.
-            return f"nullif({ref}, '')"
+            return f"nullif({ref if field.type == 'STRING' else _text(field, ref)}, '')"
         return _text(field, ref)
 
     return ", ".join(f"{expression(field)} AS {quote(field.name)}" for field in fields)
@@ -172,6 +172,10 @@ def rest_columns(fields: Sequence[Field]) -> str:
         if field.type == "TIMESTAMP":
             # The form of formatOptions.useInt64Timestamp, which Google's clients ask for.
             return f"epoch_us({ref})::VARCHAR"
+        if field.type == "TIME":
+            # A fraction has six digits here.
+            text = f"({ref})::VARCHAR"
+            return f"CASE WHEN contains({text}, '.') THEN rpad({text}, 15, '0') ELSE {text} END"
         return _text(field, ref)
 
     return select(fields, leaf)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,15 @@ from bqdump_local.bigquery import parquet
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.formats import select
 from bqdump_local.bigquery.results import describe, stored_select
-from bqdump_local.bigquery.types import CANONICAL, STORED, Field, duckdb_type, literal, quote, shape
+from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal, quote, shape
 
 if TYPE_CHECKING:
     import duckdb
 
-AVRO_LOGICAL = {
-    "decimal": "NUMERIC",
-    "date": "DATE",
-    "time-micros": "TIME",
-    "timestamp-micros": "TIMESTAMP",
-    "datetime": "DATETIME",
-}
+# BigQuery's own logical type of DATETIME is a string to its load jobs:
+# https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-avro#logical_types
+AVRO_LOGICAL = {"date": "DATE", "time-micros": "TIME", "timestamp-micros": "TIMESTAMP"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AVRO_PLAIN = {"string": "STRING", "bytes": "BYTES", "int": "INTEGER", "long": "INTEGER", "boolean": "BOOLEAN"}
 
 
@@ -52,8 +50,11 @@ def reader(
             return _json(cursor, paths, fields)
         case "AVRO":
             target = (folder or paths[0].parent) / "avro.json"
-            fields = fields or _avro_fields(paths[0])
-            _avro_to_json(paths, target)
+            logical = bool(options.get("useAvroLogicalTypes"))
+            found = _avro_fields(paths[0], logical=logical)
+            _check_avro(fields, found)
+            fields = fields or found
+            _avro_to_json(paths, target, _plain if logical else _raw)
             # A JSON column is a string in Avro, whose content is the JSON.
             return _json(cursor, [target], fields, raw_json="VARCHAR")
         case _:
@@ -100,6 +101,29 @@ def _compression(path: Path) -> str:
         return "gzip" if file.read(2) == b"\x1f\x8b" else "none"
 
 
+def _from_csv(field: Field, ref: str, refused: Sequence[str]) -> str:
+    """Line breaks and NUL in text are bad data unless the options allow them."""
+    if field.type != "STRING" or not refused:
+        return _from_text(field, ref)
+    bad = " OR ".join(f"contains({ref}, {character})" for character in refused)
+    return f"CASE WHEN {bad} THEN error('Bad character (line break or ASCII 0) encountered.') ELSE {ref} END"
+
+
+def _from_json(field: Field, ref: str) -> str:
+    """JSON has INTERVAL in the form of ISO 8601, unlike CSV."""
+    if field.type != "INTERVAL":
+        return _from_text(field, ref)
+    parts = [
+        f"coalesce(nullif(regexp_extract({ref}, {literal(pattern)}, 1), ''), '0')"
+        for pattern in (r"P(-?\d+)Y", r"(-?\d+)M.*T", r"(-?\d+)D", r"T.*?(-?\d+)H", r"T.*?(\d+)M", r"T.*?([\d.]+)S")
+    ]
+    year, month, day, hour, minute, second = parts
+    return (
+        f"CASE WHEN {ref} NOT LIKE 'P%' THEN error('Invalid INTERVAL value, ISO 8601 is wanted: ' || {ref}) "
+        f"ELSE concat({year}, '-', {month}, ' ', {day}, ' ', {hour}, ':', {minute}, ':', {second}) END"
+    )
+
+
 def _from_text(field: Field, ref: str) -> str:
     match field.type:
         case "BYTES":
@@ -135,7 +159,9 @@ def _csv(
             raise invalid(f"Cannot load CSV data with a nested schema. Field: {field.name}")
     raw = ", ".join(f"{literal(field.name)}: 'VARCHAR'" for field in fields)
     source = f"read_csv({common}, auto_detect = false, header = false, skip = {skip}, columns = {{{raw}}})"
-    return fields, _converted(fields, source)
+    allowed = {"chr(10)": "allowQuotedNewlines", "chr(0)": "preserveAsciiControlCharacters"}
+    refused = [character for character, option in allowed.items() if not options.get(option)]
+    return fields, _converted(fields, source, partial(_from_csv, refused=refused))
 
 
 def _json(
@@ -152,50 +178,79 @@ def _json(
         return raw_json if field.type == "JSON" else "VARCHAR"
 
     raw = ", ".join(f"{literal(field.name)}: {literal(duckdb_type(field, raw_type))}" for field in fields)
-    return fields, _converted(fields, f"read_json({common}, columns = {{{raw}}})")
+    leaf = _from_json if raw_json == "JSON" else _from_text
+    return fields, _converted(fields, f"read_json({common}, columns = {{{raw}}})", leaf)
 
 
-def _converted(fields: Sequence[Field], source: str) -> str:
+def _converted(fields: Sequence[Field], source: str, leaf: Callable[[Field, str], str]) -> str:
     parts = []
     for field in fields:
         ref = quote(field.name)
         whole = f"coalesce({ref}, [])" if field.mode == "REPEATED" else ref
-        parts.append(f"{shape(field, whole, _from_text)} AS {ref}")
+        parts.append(f"{shape(field, whole, leaf)} AS {ref}")
     return f"SELECT {', '.join(parts)} FROM {source}"
 
 
-def _avro_fields(path: Path) -> tuple[Field, ...]:
+def _avro_fields(path: Path, *, logical: bool) -> tuple[Field, ...]:
     with path.open("rb") as file:
         schema: Any = fastavro.reader(file).writer_schema
-    return tuple(_avro_field(item["name"], item["type"]) for item in schema["fields"])
+    return tuple(_avro_field(item["name"], item["type"], logical=logical) for item in schema["fields"])
 
 
-def _avro_field(name: str, kind: Any) -> Field:
+def _check_avro(wanted: Sequence[Field], found: Sequence[Field]) -> None:
+    """Refuse a schema that asks for what the files do not have; text may become what is made of text."""
+    known = {field.name.lower(): field for field in found}
+    for field in wanted:
+        have = known.get(field.name.lower())
+        if have is None:
+            continue
+        of_text = have.type == "STRING" and field.type in {"JSON", "GEOGRAPHY"}
+        of_decimal = {have.type, field.type} <= {"NUMERIC", "BIGNUMERIC"}
+        if have.type != field.type and not of_text and not of_decimal:
+            raise invalid(
+                f"Provided Schema does not match. Field {field.name} has changed type from {field.type} to {have.type}"
+            )
+        _check_avro(field.fields, have.fields)
+
+
+def _avro_field(name: str, kind: Any, *, logical: bool) -> Field:
     if isinstance(kind, list):
-        return _avro_field(name, next(item for item in kind if item != "null"))
+        return _avro_field(name, next(item for item in kind if item != "null"), logical=logical)
     if not isinstance(kind, dict):
         return Field(name, AVRO_PLAIN.get(kind, "FLOAT"))
     if kind["type"] == "array":
-        return replace(_avro_field(name, kind["items"]), mode="REPEATED")
+        return replace(_avro_field(name, kind["items"], logical=logical), mode="REPEATED")
     if kind["type"] == "record":
-        members = tuple(_avro_field(item["name"], item["type"]) for item in kind["fields"])
+        members = tuple(_avro_field(item["name"], item["type"], logical=logical) for item in kind["fields"])
         return Field(name, "RECORD", fields=members)
-    logical = AVRO_LOGICAL.get(kind.get("logicalType", ""))
-    if logical == "NUMERIC" and kind.get("scale", 0) > 9:
-        logical = "BIGNUMERIC"
-    sql_type = kind.get("sqlType")
-    if logical is None and sql_type and CANONICAL.get(sql_type, sql_type) in STORED:
-        logical = CANONICAL.get(sql_type, sql_type)
-    return Field(name, logical) if logical else _avro_field(name, kind["type"])
+    named = kind.get("logicalType", "")
+    if named == "decimal":
+        return Field(name, "BIGNUMERIC" if kind.get("scale", 0) > 9 else "NUMERIC")
+    if logical and named in AVRO_LOGICAL:
+        return Field(name, AVRO_LOGICAL[named])
+    return Field(name, "JSON") if kind.get("sqlType") == "JSON" else _avro_field(name, kind["type"], logical=logical)
 
 
-def _avro_to_json(paths: Sequence[Path], target: Path) -> None:
+def _avro_to_json(paths: Sequence[Path], target: Path, plain: Callable[[Any], Any]) -> None:
     with target.open("w", encoding="utf-8") as out:
         for path in paths:
             with path.open("rb") as file:
                 for record in fastavro.reader(file):
-                    json.dump(record, out, default=_plain)
+                    json.dump(record, out, default=plain)
                     out.write("\n")
+
+
+def _raw(value: Any) -> Any:
+    """The number beneath a logical type."""
+    match value:
+        case datetime():
+            return (value - EPOCH) // timedelta(microseconds=1)
+        case date():
+            return (value - EPOCH.date()).days
+        case time():
+            return (datetime.combine(EPOCH, value, UTC) - EPOCH) // timedelta(microseconds=1)
+        case _:
+            return _plain(value)
 
 
 def _plain(value: Any) -> str:

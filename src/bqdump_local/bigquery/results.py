@@ -45,7 +45,8 @@ def cast_types(select: exp.Expression) -> dict[str, str]:
     """The columns that are a CAST, with its type; "" for those that are made in another way, such as JSON text."""
     found: dict[str, str] = {}
     if isinstance(select, exp.Select):
-        for item in select.expressions:
+        replaced = [item for star in select.expressions if star.is_star for item in star.args.get("replace") or ()]
+        for item in (*select.expressions, *replaced):
             inner = item.unalias()
             if isinstance(inner, exp.Cast):
                 found[item.alias_or_name.lower()] = inner.to.sql(dialect="bigquery").upper().partition("<")[0]
