@@ -27,12 +27,13 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     bytes: int
 
 
-class Skipped(msgspec.Struct, frozen=True):
-    """An object of the dataset that is not exported, and why."""
+class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An object of the dataset that is not exported, and why. asked: the user wants it so (`--on-unsupported skip`)."""
 
     table: str
     kind: str
     reason: str
+    asked: bool = False
 
 
 class Danger(enum.StrEnum):

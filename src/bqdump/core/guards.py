@@ -99,6 +99,8 @@ def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]
 def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]:
     """What is left out without anybody having asked for it; `later`: the tables created after the snapshot time."""
     for item in skipped:
+        if item.asked:
+            continue
         danger = Danger.CREATED_LATER if item.table in later else Danger.SKIPPED
         yield _found(danger, item.table, item.reason)
 

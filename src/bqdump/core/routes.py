@@ -159,7 +159,9 @@ def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
             continue
         wanted, moment = _fitted(settings, table), moment_of(table)
         if wanted is None:
-            skipped.append(Skipped(table.name, table.kind, f"none of its columns fits into {settings.format}"))
+            skipped.append(
+                Skipped(table.name, table.kind, f"none of its columns fits into {settings.format}", asked=True)
+            )
             continue
         route, why = choose_route(table, wanted)
         why = f"{why}; {AT_JOB_TIME}" if moment == "job" else why
