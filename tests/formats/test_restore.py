@@ -115,7 +115,8 @@ def selected(kinds: list[Kind]) -> str:
     [pytest.param(way, kind, id=f"{way}-{kind.name}") for way in PLAIN for kind in way.kinds],
 )
 def test_values_come_back(restored: Restored, way: Way, kind: Kind) -> None:
-    change = CHANGED.get((way.format, kind.type), lambda value: value)
+    change = CHANGED.get((way.format, kind.type)) if way.route != "read" else None
+    change = change or (lambda value: value)
     wanted = [change(value) for value in expected(kind)]
     columns = back(restored, way)
     found = columns[kind.name]
