@@ -12,7 +12,7 @@ from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.identity import Identity
 from bqdump.core.settings import Settings
-from bqdump.ports import ObjectStore, Warehouse
+from bqdump.ports import DataReader, ObjectStore, Warehouse
 
 if TYPE_CHECKING:
     from bqdump.flow.task import Reading
@@ -92,6 +92,18 @@ def open_services(settings: Settings, tasks: int) -> Services:
     store = open_store(settings)
     warehouse = RetryingWarehouse(PacedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks))
     return Services(store, warehouse, Readings(settings))
+
+
+def open_reader() -> DataReader:
+    """What decodes files. Raises UsageError where its libraries are not installed."""
+    try:
+        from bqdump.adapters.data_files import DataFiles
+    except ImportError as error:
+        raise UsageError(
+            "read files", "", f"reading files takes {error.name}, which is not installed",
+            "Install it: pip install 'bqdump[verify]'",
+        ) from None  # fmt: skip
+    return DataFiles()
 
 
 def run_id(settings: Settings, identity: Identity) -> str:

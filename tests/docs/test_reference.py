@@ -12,6 +12,7 @@ from bqdump.cli.reference import FORMATS, README, SCHEMAS, schema, with_settings
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.settings import SETTINGS
 from bqdump.core.types import TYPES
+from bqdump.flow.verify import Verified
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,8 +34,10 @@ def test_the_schemas_are_the_documents(path: Path) -> None:
     assert (ROOT / path).read_text() == schema(SCHEMAS[path])
 
 
-@pytest.mark.parametrize("document", [Manifest, Latest])
-def test_the_schemas_are_valid_and_refuse_other_documents(document: type[Manifest] | type[Latest]) -> None:
+@pytest.mark.parametrize("document", [Manifest, Latest, Verified])
+def test_the_schemas_are_valid_and_refuse_other_documents(
+    document: type[Manifest] | type[Latest] | type[Verified],
+) -> None:
     made = json.loads(schema(document))
     Draft202012Validator.check_schema(made)
     assert not Draft202012Validator(made).is_valid({"run": 7})

@@ -11,9 +11,10 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents import Owner
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings import Settings
+from bqdump.flow.findings import Kind
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.flow.verify import Kind, Verified, verify
+from bqdump.flow.verify import Verified, verify
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory")
 FILES = ["big/big_000000000000.csv", "big/big_000000000001.csv", "empty/empty_000000000000.csv"]

@@ -12,9 +12,15 @@ from integration.stage import Stage
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stand-in keeps objects as files."""
+    return tmp_path_factory.mktemp("buckets")
+
+
+@pytest.fixture(scope="session")
+def stack(buckets: Path) -> Iterator[Stack]:
     """Both stand-ins as processes."""
-    with running(root=tmp_path_factory.mktemp("buckets")) as started:
+    with running(root=buckets) as started:
         yield started
 
 

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple, TypeVar
 import msgspec
 
 from bqdump.adapters.checksums import crc32c
+from bqdump.core.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.template import shard_name
@@ -322,29 +323,15 @@ class MemoryWarehouse:
         return next((v.rows for v in reversed(found.versions) if v.since <= moment), None)
 
 
-AVRO_SCHEMA = b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'
-AVRO_SYNC = bytes(range(16))
+AVRO = Header({"avro.schema": b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'},
+              bytes(range(SYNC_BYTES)), 0)  # fmt: skip
 ROWS_A_BLOCK = 2
 
 
 def _avro(rows: Sequence[str]) -> bytes:
     """An Avro file of one column, in blocks of a few rows."""
-    parts = [b"Obj\x01", _long(1), _sized(b"avro.schema"), _sized(AVRO_SCHEMA), _long(0), AVRO_SYNC]
+    parts = [header_bytes(AVRO)]
     for start in range(0, len(rows), ROWS_A_BLOCK):
-        block = [_sized(row.encode()) for row in rows[start : start + ROWS_A_BLOCK]]
-        parts += [_long(len(block)), _sized(b"".join(block)), AVRO_SYNC]
+        block = [sized_bytes(row.encode()) for row in rows[start : start + ROWS_A_BLOCK]]
+        parts += [long_bytes(len(block)), sized_bytes(b"".join(block)), AVRO.sync]
     return b"".join(parts)
-
-
-def _sized(data: bytes) -> bytes:
-    return _long(len(data)) + data
-
-
-def _long(value: int) -> bytes:
-    """A number of zero or more as Avro writes it."""
-    value <<= 1
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*encoded, value))

@@ -13,6 +13,7 @@ import msgspec
 
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.settings import REQUIRED, SETTINGS, Settings
+from bqdump.flow.verify import Verified
 from bqdump.render.types import type_tables
 
 README = Path("README.md")
@@ -20,6 +21,7 @@ FORMATS = Path("docs/formats.md")
 SCHEMAS: dict[Path, type[msgspec.Struct]] = {
     Path("docs/manifest.schema.json"): Manifest,
     Path("docs/latest.schema.json"): Latest,
+    Path("docs/verified.schema.json"): Verified,
 }
 
 

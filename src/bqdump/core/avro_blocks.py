@@ -69,6 +69,12 @@ def read_header(data: bytes, name: str) -> Header | None:
     return Header(metadata, sync, cursor.at)
 
 
+def header_bytes(header: Header) -> bytes:
+    """The beginning of a file with this metadata and sync marker."""
+    items = [sized_bytes(part) for key, value in header.metadata.items() for part in (key.encode(), value)]
+    return b"".join((MAGIC, long_bytes(len(header.metadata)), *items, long_bytes(0) if items else b"", header.sync))
+
+
 def read_block(data: bytes, at: int, left: int, name: str) -> Block | None:
     """The head of the block that begins at `at`; None when the bytes end within it.
 
@@ -119,6 +125,21 @@ class _Cursor:
             raise _TooShortError
         self.at += count
         return taken
+
+
+def sized_bytes(data: bytes) -> bytes:
+    """Bytes with their length before them."""
+    return long_bytes(len(data)) + data
+
+
+def long_bytes(value: int) -> bytes:
+    """A number of zero or more."""
+    value <<= 1
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append((value & 0x7F) | 0x80)
+        value >>= 7
+    return bytes((*encoded, value))
 
 
 def _broken(name: str, cause: str) -> DocumentError:

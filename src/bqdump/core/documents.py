@@ -255,11 +255,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The record of a run that is whole (or, where the user allowed it, partial).
 
     left: files of an earlier export that stay for tables that failed in this one. found: files that an export
-    without a manifest had left under these tables' names before the first publication.
+    without a manifest had left under these tables' names before the first publication. number: 1 for the first export
+    published there, and one more for each; runs that overlap may have the same.
     """
 
     format_version: int = FORMAT_VERSION
     run: str
+    number: int = 0
     tool: str
     status: Literal["complete", "partial"]
     project: str
@@ -294,6 +296,7 @@ class ManifestFiles(msgspec.Struct, frozen=True):
     left: tuple[TableFiles, ...]
     found: tuple[File, ...]
     format_version: int = FORMAT_VERSION
+    number: int = 0
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -310,10 +313,14 @@ class Pointer(msgspec.Struct, frozen=True):
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
-    """The run that readers should follow. `uncleared` are earlier runs whose stale files may still lie about."""
+    """The run that readers should follow. `uncleared` are earlier runs whose stale files may still lie about.
+
+    number: as in the manifest.
+    """
 
     format_version: int = FORMAT_VERSION
     run: str
+    number: int = 0
     dataset: str
     project: str
     snapshot_time: str

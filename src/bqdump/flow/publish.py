@@ -52,7 +52,7 @@ async def publish(task: Task, plan: Plan, ledger: Ledger) -> Published:
     if isinstance(made, Published):
         return made
     manifest, generation = made
-    if not await _point(task, plan, manifest.status, generation):
+    if not await _point(task, plan, manifest, generation):
         if plan.mode == "replace":
             await _step_aside(task, plan)
         return Published("superseded", manifest)
@@ -86,11 +86,11 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
         raise
     left: tuple[TableFiles, ...] = ()
     found: tuple[File, ...] = ()
+    latest, _ = await read_latest(task.store, task.settings)
     if plan.mode == "keep":
         files = {unit: [_file(info) for info in infos] for unit, infos in collected.written.items()}
         await delete(task, ((info.name, info.generation) for info in collected.surplus))
     else:
-        latest, _ = await read_latest(task.store, task.settings)
         if latest and latest.age >= plan.age and (ended := await _ended(task, plan)):
             # What another task of this run has published must not be copied over by its like.
             return ended
@@ -112,7 +112,8 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
         files = placed
         left = await _left(task, failed)
     files = {unit: _counted(placed, collected.written[unit], collected.rows) for unit, placed in files.items()}
-    manifest = _manifest(plan, ledger, units, files, left, found)
+    number = latest.number + 1 if latest else 1
+    manifest = _manifest(plan, number, ledger, units, files, left, found)
     data = encode(manifest)
     try:
         generation = await task.store.write(task.layout.manifest, data, 0)
@@ -191,6 +192,7 @@ async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> tuple[File
 
 def _manifest(
     plan: Plan,
+    number: int,
     ledger: Ledger,
     units: list[Unit],
     files: dict[str, list[File]],
@@ -212,6 +214,7 @@ def _manifest(
     )
     return Manifest(
         run=plan.run,
+        number=number,
         tool=__version__,
         status="partial" if failed else "complete",
         project=plan.project,
@@ -272,7 +275,7 @@ def _file(info: ObjectInfo) -> File:
     return File(info.name, info.size, info.crc32c, info.generation)
 
 
-async def _point(task: Task, plan: Plan, status: Literal["complete", "partial"], generation: int) -> bool:
+async def _point(task: Task, plan: Plan, manifest: ManifestFiles, generation: int) -> bool:
     """Move latest.json to this run; False when it names a later moment."""
     while True:
         latest, seen = await read_latest(task.store, task.settings)
@@ -285,11 +288,12 @@ async def _point(task: Task, plan: Plan, status: Literal["complete", "partial"],
             uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
         new = Latest(
             run=plan.run,
+            number=manifest.number,
             project=plan.project,
             dataset=plan.dataset,
             snapshot_time=moment_text(plan.snapshot),
             snapshot=plan.snapshot,
-            status=status,
+            status=manifest.status,
             mode=plan.mode,
             manifest=task.layout.manifest,
             manifest_generation=generation,

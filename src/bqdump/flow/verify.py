@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
 import msgspec
@@ -12,32 +11,23 @@ from bqdump.core.documents import File, Manifest
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings import Settings
 from bqdump.core.template import split_shard
+from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.planning import read_latest
+from bqdump.flow.read_back import Reading, read_back
 from bqdump.ports import ObjectInfo, ObjectStore
 
 
-class Kind(enum.StrEnum):
-    """What can be wrong with a file."""
+class ReadBack(msgspec.Struct, frozen=True):
+    """What was read back: files, their bytes, and the rows in those that could be decoded. parts: one in how many."""
 
-    MISSING = "missing"
-    EXTRA = "extra"
-    SIZE = "size"
-    CHECKSUM = "checksum"
-    REPLACED = "replaced"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One difference: the manifest says `expected`, the store has `found`."""
-
-    kind: Kind
-    table: str
-    file: str
-    expected: str
-    found: str
+    files: int
+    bytes: int
+    rows: int
+    parts: int
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """The result for one run. Counts are of what the manifest names."""
+    """The result for one run. Counts are of what the manifest names. read: with --read only."""
 
     run: str
     snapshot_time: str
@@ -45,6 +35,7 @@ class Verified(msgspec.Struct, frozen=True):
     files: int
     bytes: int
     findings: tuple[Finding, ...]
+    read: ReadBack | None = None
 
 
 class _Named(NamedTuple):
@@ -52,18 +43,32 @@ class _Named(NamedTuple):
     file: File
 
 
-async def verify(store: ObjectStore, settings: Settings, run: str = "") -> Verified:
-    """Compare every file of a run (default: the one readers see) with the store, by listing.
+async def verify(store: ObjectStore, settings: Settings, run: str = "", reading: Reading | None = None) -> Verified:
+    """Compare every file of a run (default: the one readers see) with the store.
 
-    Size, CRC32C and generation of each file; files missing; files beside them that the run's tables would claim.
+    By listing: size, CRC32C and generation of each file; files missing; files beside them that the run's tables would
+    claim. With `reading`: the bytes themselves, as often as its sample says.
     Raises NotFoundError when there is no such run or nothing has been published, DocumentError for a broken manifest.
     """
     manifest = await read_manifest(store, settings, run)
+    findings = await _listed(store, manifest)
+    read = None
+    if reading:
+        back = await read_back(store, manifest, reading, {finding.file for finding in findings})
+        findings += back.findings
+        read = ReadBack(back.files, back.bytes, back.rows, reading.parts)
+    totals = manifest.totals
+    return Verified(
+        manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read
+    )
+
+
+async def _listed(store: ObjectStore, manifest: Manifest) -> list[Finding]:
     named = {file.name: _Named(table.table, file) for table in manifest.tables for file in table.files}
     spare = {file.name for table in manifest.left for file in table.files}
     patterns = {_pattern(file.name): table.table for table in manifest.tables for file in table.files[:1]}
     stored: dict[str, ObjectInfo] = {}
-    findings = []
+    findings: list[Finding] = []
     async for page in store.objects(_common_prefix(sorted(named))):
         for info in page:
             if info.name in named:
@@ -72,8 +77,7 @@ async def verify(store: ObjectStore, settings: Settings, run: str = "") -> Verif
                 findings.append(Finding(Kind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
     for name, (table, file) in named.items():
         findings += _compare(table, file, stored.get(name))
-    totals = manifest.totals
-    return Verified(manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings))
+    return findings
 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:

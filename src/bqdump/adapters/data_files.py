@@ -1,0 +1,229 @@
+"""Reading what an export has written: DuckDB for CSV, JSON and Parquet, polars for the blocks of Avro.
+
+Files are put into a folder of the system's for temporary files, one after the other, and read as a stream from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import google_crc32c
+
+from bqdump.adapters.avro_batches import parquet_batches
+from bqdump.core.canonical import Leaf, chunks, file_statement, leaves, parsing_statement
+from bqdump.core.types import Column
+from bqdump.ports import DataFile, Digest
+
+# BigQuery exports rows of up to 100 MB; two files are decoded at once, each with room for such a row.
+MEMORY = "2GB"
+DECODED_AT_ONCE = 2
+LARGEST_VALUE_BYTES = 100 << 20
+PIECE = 1 << 20
+# What a column may be in a Parquet or Avro file, in DuckDB's names. A type that is missing here may be anything.
+FITTING: dict[str, frozenset[str]] = {
+    "STRING": frozenset(("varchar",)),
+    "BYTES": frozenset(("blob",)),
+    "INT64": frozenset(("bigint", "integer", "smallint", "tinyint")),
+    "FLOAT64": frozenset(("double", "float")),
+    "BOOL": frozenset(("boolean",)),
+    "NUMERIC": frozenset(("decimal",)),
+    "DATE": frozenset(("date", "varchar")),
+    "TIME": frozenset(("time", "time_ns", "varchar")),
+    "DATETIME": frozenset(("timestamp", "varchar")),
+    "TIMESTAMP": frozenset(("timestamp", "timestamp with time zone")),
+}
+
+
+class DataFiles:
+    """A DataReader in one DuckDB database without tables."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(config={"memory_limit": MEMORY, "autoinstall_known_extensions": "false"})
+        self._connection.execute("SET threads = 4")
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET preserve_insertion_order = false")
+        self._slots = asyncio.Semaphore(DECODED_AT_ONCE)
+        self._folder = tempfile.TemporaryDirectory(prefix="bqdump-")
+        self._connection.execute(f"SET temp_directory = {_literal(self._folder.name)}")
+
+    async def digest(self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool) -> Digest:
+        """See DataReader."""
+        descriptor, name = tempfile.mkstemp(dir=self._folder.name)
+        path = Path(name)
+        try:
+            checksum, size = 0, 0
+            with os.fdopen(descriptor, "wb") as stored:
+                async for piece in content:
+                    checksum, size = google_crc32c.extend(checksum, piece), size + len(piece)
+                    await asyncio.to_thread(stored.write, piece)
+            crc32c = base64.b64encode(checksum.to_bytes(4, "big")).decode()
+            if crc32c != file.crc32c:
+                return Digest(size, crc32c)
+            async with self._slots:
+                return await asyncio.to_thread(self._read, file, path, Digest(size, crc32c), checksums)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._connection.close()
+        self._folder.cleanup()
+
+    def _read(self, file: DataFile, path: Path, digest: Digest, checksums: bool) -> Digest:
+        found = leaves(file.columns)
+        try:
+            with self._connection.cursor() as cursor:
+                parts = [_Part(cursor, file, path, source, found, checksums) for source in _sources(file, path)]
+        except (duckdb.Error, OSError, EOFError, ValueError) as error:
+            return digest._replace(unreadable=_first_line(error))
+        differences = tuple(dict.fromkeys(difference for part in parts for difference in part.differences))
+        return digest._replace(
+            rows=sum(part.rows for part in parts),
+            sums=tuple(map(sum, zip(*(part.sums for part in parts), strict=True))),
+            differences=differences,
+        )
+
+
+class _Part:
+    """What one relation holds."""
+
+    def __init__(
+        self, cursor: Any, file: DataFile, path: Path, source: str, found: Sequence[Leaf], checksums: bool
+    ) -> None:
+        self.rows = 0
+        self.sums: list[int] = []
+        self.differences = _schema_differences(cursor, file, path, source)
+        if self.differences:
+            (self.rows,) = cursor.execute(f"SELECT count(*) FROM {source}").fetchone()
+            return
+        for some in chunks(found):
+            if checksums:
+                self.rows, *sums = cursor.execute(file_statement(source, some, file.format)).fetchone()
+                self.sums += map(int, sums)
+            else:
+                statement = parsing_statement(source, some, file.format)
+                self.rows, *rest = cursor.execute(statement).fetchone()
+                wrong = zip(some, rest[: len(some)], strict=True)
+                self.differences += [
+                    f"{leaf.name}: {count} values are no {leaf.type}" for leaf, count in wrong if count
+                ]
+
+
+def _sources(file: DataFile, path: Path) -> Iterator[str]:
+    """Relations that together hold the file's rows."""
+    match file.format:
+        case "csv":
+            _check_quotes(path, file.codec)
+            yield _csv(file, path, header=file.header)
+        case "json":
+            yield _json(file, path)
+        case "parquet":
+            yield f"read_parquet({_literal(path)})"
+        case "avro":
+            for batch in parquet_batches(path, file.name):
+                yield f"read_parquet({_literal(batch)})"
+        case _:
+            raise ValueError(f"files of the format {file.format} cannot be read")
+
+
+def _csv(file: DataFile, path: Path, *, header: bool) -> str:
+    columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
+    return (
+        f"read_csv({_literal(path)}, auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, "
+        f"quote = '\"', escape = '\"', new_line = '\\n', columns = {{{columns}}}, parallel = false, "
+        f"compression = {_literal(file.codec)}, max_line_size = {LARGEST_VALUE_BYTES}, "
+        f"buffer_size = {LARGEST_VALUE_BYTES + 1})"
+    )
+
+
+def _json(file: DataFile, path: Path) -> str:
+    columns = ", ".join(f"{_literal(column.name)}: {_literal(_text_type(column))}" for column in file.columns)
+    return (
+        f"read_json({_literal(path)}, format = 'newline_delimited', auto_detect = false, columns = {{{columns}}}, "
+        f"compression = {_literal(file.codec)}, records = true, maximum_object_size = {LARGEST_VALUE_BYTES})"
+    )
+
+
+def _text_type(column: Column) -> str:
+    if column.type == "STRUCT":
+        members = ", ".join(f"{_quoted(member.name)} {_text_type(member)}" for member in column.fields)
+        kind = f"STRUCT({members})"
+    else:
+        kind = "VARCHAR"
+    return kind + ("[]" if column.repeated else "")
+
+
+def _check_quotes(path: Path, codec: str) -> None:
+    """Quotes come in pairs: a value whose end is missing would swallow what follows in silence."""
+    with gzip.open(path) if codec == "gzip" else path.open("rb") as text:
+        count = 0
+        while piece := text.read(PIECE):
+            count += piece.count(b'"')
+    if count % 2:
+        raise ValueError("a quoted value does not end")
+
+
+def _schema_differences(cursor: Any, file: DataFile, path: Path, source: str) -> list[str]:
+    """How the file's columns differ from the table's."""
+    if file.format == "csv":
+        return _header_differences(cursor, file, path) if file.header and file.columns else []
+    if file.format == "json":
+        return _unknown_keys(cursor, file, path)
+    there = cursor.execute(f"SELECT * FROM {source} LIMIT 0").description
+    names, wanted = [item[0] for item in there], [column.name for column in file.columns]
+    if names != wanted:
+        return [f"columns {', '.join(names)} instead of {', '.join(wanted)}"]
+    return [
+        f"{column.name}: {item[1]} instead of {column.text}"
+        for item, column in zip(there, file.columns, strict=True)
+        if not _fits(column, item[1])
+    ]
+
+
+def _header_differences(cursor: Any, file: DataFile, path: Path) -> list[str]:
+    first = f"SELECT * FROM {_csv(file, path, header=False)} LIMIT 1"
+    found = cursor.execute(first).fetchone()
+    wanted = tuple(column.name for column in file.columns)
+    return [] if found in (None, wanted) else [f"columns {', '.join(map(str, found))} instead of {', '.join(wanted)}"]
+
+
+def _unknown_keys(cursor: Any, file: DataFile, path: Path) -> list[str]:
+    objects = (
+        f"read_json_objects({_literal(path)}, format = 'newline_delimited', compression = {_literal(file.codec)}, "
+        f"maximum_object_size = {LARGEST_VALUE_BYTES})"
+    )
+    known = {column.name for column in file.columns}
+    keys = cursor.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM {objects}").fetchall()
+    return [f"{key}: no such column" for (key,) in sorted(keys) if key not in known]
+
+
+def _fits(column: Column, kind: Any, *, element: bool = False) -> bool:
+    """Whether a column of DuckDB's type can be this one of BigQuery's."""
+    if column.repeated and not element:
+        return kind.id == "list" and _fits(column, dict(kind.children)["child"], element=True)
+    if column.type == "STRUCT":
+        members = kind.children if kind.id == "struct" else ()
+        return [name for name, _ in members] == [member.name for member in column.fields] and all(
+            _fits(member, inner) for member, (_, inner) in zip(column.fields, members, strict=True)
+        )
+    return column.type not in FITTING or kind.id in FITTING[column.type]
+
+
+def _literal(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".: ") or type(error).__name__

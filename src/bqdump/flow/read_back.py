@@ -1,0 +1,127 @@
+"""Reading an export's files back: every byte, decoded, its rows counted and held against the manifest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Container
+from typing import NamedTuple
+
+from bqdump.core.documents import File, Manifest, TableEntry
+from bqdump.core.errors import NotFoundError
+from bqdump.core.sampling import chosen
+from bqdump.core.types import Column, columns
+from bqdump.flow.findings import Finding, Kind
+from bqdump.ports import DataFile, DataReader, Digest, ObjectStore
+
+FILES_AT_ONCE = 4
+PIECE_BYTES = 8 << 20
+
+
+class Reading(NamedTuple):
+    """How to read: by which library, and one part of the files in how many (1: all of them)."""
+
+    reader: DataReader
+    parts: int = 1
+    checksums: bool = False
+
+
+class Back(NamedTuple):
+    """What was read. `digests`: by object name, of the files that could be decoded."""
+
+    findings: list[Finding]
+    digests: dict[str, Digest]
+    files: int
+    bytes: int
+    rows: int
+
+
+class _ReplacedError(Exception):
+    """The file has another generation than the manifest says."""
+
+
+async def read_back(store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str]) -> Back:
+    """Read the files that are this export's turn, except those that are known to be `lost` or changed."""
+    slots = asyncio.Semaphore(FILES_AT_ONCE)
+
+    async def one(entry: TableEntry, file: File) -> Digest | None:
+        async with slots:
+            try:
+                content = _pieces(store, file)
+                return await reading.reader.digest(
+                    data_file(manifest, entry, file), content, checksums=reading.checksums
+                )
+            except (NotFoundError, _ReplacedError):
+                return None
+
+    wanted = [
+        (entry, file)
+        for entry in manifest.tables
+        for shard, file in enumerate(entry.files)
+        if file.name not in lost and chosen(entry.table, shard, reading.parts, manifest.number)
+    ]
+    digests = await asyncio.gather(*(one(entry, file) for entry, file in wanted))
+    findings: list[Finding] = []
+    whole: dict[str, Digest] = {}
+    for (entry, file), digest in zip(wanted, digests, strict=True):
+        found = _file_findings(entry, file, digest)
+        findings += found
+        if digest and not any(finding.kind in (Kind.CHECKSUM, Kind.UNREADABLE) for finding in found):
+            whole[file.name] = digest
+    for entry in manifest.tables:
+        findings += _table_findings(entry, whole)
+    read = [digest for digest in digests if digest]
+    return Back(findings, whole, len(read), sum(digest.size for digest in read), sum(d.rows for d in whole.values()))
+
+
+def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
+    """How a file was written."""
+    settings = manifest.settings
+    return DataFile(
+        name=file.name,
+        format=entry.format or settings["format"],
+        codec=entry.compression or settings["compression"],
+        header=settings["header"],
+        delimiter=settings["delimiter"],
+        columns=_exported(entry),
+        crc32c=file.crc32c,
+    )
+
+
+def _exported(entry: TableEntry) -> tuple[Column, ...]:
+    """The columns that the files of a table should have. What stands in for a masked column may be of any type."""
+    chosen_ones, masks = entry.shape.columns, entry.shape.masks
+    return tuple(
+        Column(column.name, "") if column.name in masks else column
+        for column in columns(entry.definition)
+        if not chosen_ones or column.name in chosen_ones
+    )
+
+
+async def _pieces(store: ObjectStore, file: File) -> AsyncIterator[bytes]:
+    for start in range(0, file.size, PIECE_BYTES):
+        stored = await store.read(file.name, start, min(PIECE_BYTES, file.size - start))
+        if stored.generation != file.generation:
+            raise _ReplacedError
+        yield stored.data
+
+
+def _file_findings(entry: TableEntry, file: File, digest: Digest | None) -> list[Finding]:
+    if digest is None:
+        return [Finding(Kind.REPLACED, entry.table, file.name, str(file.generation), "another, or none, by now")]
+    if digest.crc32c != file.crc32c:
+        return [Finding(Kind.CHECKSUM, entry.table, file.name, file.crc32c, f"{digest.crc32c}, as read")]
+    if digest.unreadable:
+        return [Finding(Kind.UNREADABLE, entry.table, file.name, "", digest.unreadable)]
+    findings = [Finding(Kind.SCHEMA, entry.table, file.name, "", difference) for difference in digest.differences]
+    if file.rows not in (None, digest.rows):
+        findings.append(Finding(Kind.ROWS, entry.table, file.name, f"{file.rows} rows", f"{digest.rows} rows"))
+    return findings
+
+
+def _table_findings(entry: TableEntry, digests: dict[str, Digest]) -> list[Finding]:
+    """Whether the files of a table that was read whole have its rows, where anything tells how many there should be."""
+    expected = entry.expected_rows if entry.rows is None else entry.rows
+    if expected is None or any(file.name not in digests for file in entry.files):
+        return []
+    rows = sum(digests[file.name].rows for file in entry.files)
+    return [] if rows == expected else [Finding(Kind.ROWS, entry.table, "", f"{expected} rows", f"{rows} rows")]

@@ -1,0 +1,178 @@
+"""Files are decoded whole, counted right, and what cannot be decoded or is not the table's says so."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import gzip
+import io
+import json
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bqdump.adapters.avro_batches import BATCH_BYTES
+from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.data_files import DataFiles
+from bqdump.core.types import Column
+from bqdump.ports import DataFile, Digest
+
+READER = DataFiles()
+TWO = (Column("id", "INT64"), Column("text", "STRING"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    READER.close()
+
+
+def digest(
+    format_: str,
+    data: bytes,
+    columns: tuple[Column, ...] = TWO,
+    *,
+    codec: str = "none",
+    header: bool = True,
+    delimiter: str = ",",
+    checksum: str = "",
+) -> Digest:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), 100_000):
+            yield data[start : start + 100_000]
+
+    file = DataFile("file", format_, codec, header, delimiter, columns, checksum or crc32c(data))
+    return asyncio.run(READER.digest(file, pieces(), checksums=False))
+
+
+def avro(schema: list[dict[str, Any]], rows: list[dict[str, Any]], codec: str = "null") -> bytes:
+    file = io.BytesIO()
+    parsed = fastavro.parse_schema({"type": "record", "name": "Root", "fields": schema})
+    fastavro.writer(file, parsed, rows, codec=codec, sync_marker=bytes(range(16)))
+    return file.getvalue()
+
+
+def parquet(**columns: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@settings(max_examples=60)
+@given(rows=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), TEXTS), max_size=20), header=st.booleans(),
+       delimiter=st.sampled_from((",", "\t", "|")), packed=st.booleans())  # fmt: skip
+def test_csv_is_counted_as_python_writes_it(
+    rows: list[tuple[int, str]], header: bool, delimiter: str, packed: bool
+) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([*([("id", "text")] if header else []), *rows])
+    data = text.getvalue().encode()
+    found = digest("csv", gzip.compress(data) if packed else data, codec="gzip" if packed else "none", header=header,
+                   delimiter=delimiter)  # fmt: skip
+    assert (found.unreadable, found.differences, found.rows) == ("", (), len(rows))
+
+
+def test_a_column_of_empty_lines_has_as_many_rows() -> None:
+    assert digest("csv", b"text\n\n\na\n\n", (Column("text", "STRING"),)).rows == 4
+
+
+@pytest.mark.parametrize(
+    ("format_", "data", "codec"),
+    [
+        ("csv", b'id,text\n1,"a\n2,b\n', "none"),
+        ("csv", b"id,text\n1,a,b\n", "none"),
+        ("csv", b"id,text\n1\n", "none"),
+        ("csv", b"id,text\n1,\xff\xfe\n", "none"),
+        ("csv", gzip.compress(b"id,text\n1,a\n")[:-9], "gzip"),
+        ("csv", b"no gzip at all", "gzip"),
+        ("json", b'{"id":"1"\n', "none"),
+        ("json", b"[1]\n", "none"),
+        ("json", b"id,text\n1,a\n", "none"),
+        ("json", gzip.compress(b'{"id":"1"}\n' * 9000)[:-30], "gzip"),
+        ("avro", b"Obj\x01", "none"),
+        ("avro", avro([{"name": "id", "type": "long"}], [{"id": 1}])[:-1], "none"),
+        ("avro", b"PAR1", "none"),
+        ("avro", b"", "none"),
+        ("parquet", b"PAR1", "none"),
+        ("parquet", b"", "none"),
+        ("parquet", parquet(id=[1], text=["a"])[:-1], "none"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_decoded_is_unreadable(format_: str, data: bytes, codec: str) -> None:
+    found = digest(format_, data, codec=codec)
+    assert found.unreadable
+    assert "\n" not in found.unreadable
+
+
+@pytest.mark.parametrize(
+    ("format_", "data", "difference"),
+    [
+        ("csv", b"id,other\n1,a\n", "columns id, other instead of id, text"),
+        ("csv", b"id,text\none,a\n2,b\n", "id: 1 values are no INT64"),
+        ("json", b'{"id":"1","more":2}\n', "more: no such column"),
+        ("json", b'{"id":"1.5"}\n', "id: 1 values are no INT64"),
+        ("avro", avro([{"name": "id", "type": "string"}, {"name": "text", "type": "string"}], []),
+         "id: VARCHAR instead of INT64"),
+        ("avro", avro([{"name": "id", "type": "long"}], [{"id": 1}]), "columns id instead of id, text"),
+        ("parquet", parquet(id=[1], text=[b"a"]), "text: BLOB instead of STRING"),
+        ("parquet", parquet(text=["a"], id=[1]), "columns text, id instead of id, text"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_other_columns_than_the_table_s_are_told(format_: str, data: bytes, difference: str) -> None:
+    found = digest(format_, data)
+    assert found.unreadable == ""
+    assert found.differences == (difference,)
+
+
+def test_bytes_that_are_not_those_of_the_manifest_are_not_decoded() -> None:
+    found = digest("csv", b"id,text\n1,a\n", checksum="AAAAAA==")
+    assert found == Digest(12, crc32c(b"id,text\n1,a\n"))
+
+
+def test_a_decimal_of_more_digits_than_the_library_knows_can_be_read() -> None:
+    kind = {"type": "bytes", "logicalType": "decimal", "precision": 77, "scale": 38}
+    data = avro([{"name": "big", "type": ["null", kind]}], [{"big": Decimal("1.5")}, {"big": None}])
+    found = digest("avro", data, (Column("big", "BIGNUMERIC"),))
+    assert (found.unreadable, found.differences, found.rows) == ("", (), 2)
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate", "snappy"])
+def test_a_large_avro_file_is_read_in_batches(codec: str) -> None:
+    rows = [{"id": number, "text": "x" * 2000} for number in range(2 * BATCH_BYTES // 2000)]
+    data = avro([{"name": "id", "type": "long"}, {"name": "text", "type": "string"}], rows, codec)
+    found = digest("avro", data)
+    assert (found.unreadable, found.rows) == ("", len(rows))
+    assert (
+        digest("avro", avro([{"name": "id", "type": "long"}, {"name": "text", "type": "string"}], [], codec)).rows == 0
+    )
+
+
+def test_hostile_names_of_columns_are_quoted() -> None:
+    columns = (Column('a"b', "STRING"), Column("c'd", "STRING"), Column("e f}", "STRING"))
+    names = [column.name for column in columns]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([names, ["1", "2", "3"]])
+    assert digest("csv", text.getvalue().encode(), columns)[2:5] == (1, "", ())
+    assert digest("json", json.dumps(dict.fromkeys(names, "x")).encode() + b"\n", columns)[2:5] == (1, "", ())
+    assert digest("parquet", parquet(**{name: ["x"] for name in names}), columns)[2:5] == (1, "", ())
+
+
+def test_nothing_is_left_behind() -> None:
+    reader = DataFiles()
+    folder = reader._folder.name
+    reader.close()
+    assert not Path(folder).exists()

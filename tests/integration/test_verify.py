@@ -1,0 +1,184 @@
+"""`bqdump verify` finds whatever has happened to any file of an export, in every format."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bqdump.adapters.data_files import DataFiles
+from bqdump.core.formats import FORMATS
+from bqdump.flow.read_back import Reading
+from bqdump.flow.task import Task
+from bqdump.flow.verify import Verified, verify
+from integration.command import Called, call
+from integration.stage import Stage
+
+EVERY_FORMAT = [(name, codec) for name, format_ in FORMATS.items() for codec in format_.codecs]
+SCALARS = """
+  CREATE TABLE scalars AS
+  SELECT id, IF(MOD(id, 3) = 0, NULL, CONCAT('line ', CAST(id AS STRING), '\\n"quoted", and\\r more')) AS text,
+    CAST(id AS NUMERIC) / 8 AS amount, id / 3 AS ratio, MOD(id, 2) = 0 AS even,
+    TIMESTAMP_MILLIS(1700000000123 + id) AS at, DATE '2024-02-29' AS day, DATETIME '2024-02-29T01:02:03.5' AS clock,
+    TIME '23:59:59.999999' AS hour, CAST('bytes' AS BYTES) AS raw
+  FROM UNNEST(GENERATE_ARRAY(1, 9)) AS id
+"""
+NESTED = """
+  CREATE TABLE nested AS
+  SELECT id, [id, id + 1] AS many, STRUCT(id AS a, CONCAT('<', CAST(id AS STRING), '>') AS b) AS pair,
+    [STRUCT(id AS x, [CAST(id AS STRING), ''] AS words)] AS list
+  FROM UNNEST(GENERATE_ARRAY(1, 5)) AS id
+"""
+
+
+@pytest.fixture(params=EVERY_FORMAT, ids=lambda item: "-".join(item))
+def exported(stage: Stage, request: pytest.FixtureRequest) -> Stage:
+    """An export of three tables, one of them in several files."""
+    format_, codec = request.param
+    stage.sql(SCALARS)
+    if format_ != "csv":
+        stage.sql(NESTED)
+    stage.empty_tables(["nothing"])
+    stage.stack.jobs(shard_bytes=600)
+    (outcome,) = stage.run_tasks(1, execution="r1", format=format_, compression=codec)
+    assert outcome.result == "published"
+    assert len(stage.files()) >= 3
+    return stage
+
+
+def read(stage: Stage) -> Verified:
+    """What `verify --read` finds, without a process for it."""
+
+    async def work(task: Callable[[int], Task]) -> Verified:
+        store = task(0).store
+        return await verify(store, task(0).settings, "", Reading(reader))
+
+    reader = DataFiles()
+    try:
+        verified: Verified = stage.perform(work, execution="look")
+    finally:
+        reader.close()
+    return verified
+
+
+def found(verified: Verified) -> list[tuple[str, str]]:
+    return sorted({(finding.kind.value, finding.file) for finding in verified.findings})
+
+
+def test_a_whole_export_reads_back_whole(exported: Stage) -> None:
+    verified = read(exported)
+    assert verified.findings == ()
+    assert verified.read is not None
+    assert verified.read.rows == 9 + (5 if exported.files()[0].startswith("nested") else 0)
+    assert verified.read.files == verified.files
+    assert verified.read.bytes == verified.bytes
+
+
+def test_every_flipped_byte_behind_the_store_s_back_is_found(exported: Stage, buckets: Path) -> None:
+    chance = random.Random(7)
+    for name in exported.files():
+        path = buckets / exported.bucket / name
+        whole = path.read_bytes()
+        positions = {0, len(whole) - 1, *(chance.randrange(len(whole)) for _ in range(4))} if whole else set()
+        for position in sorted(positions):
+            damaged = bytearray(whole)
+            damaged[position] ^= 1 << chance.randrange(8)
+            path.write_bytes(damaged)
+            assert found(read(exported)) == [("checksum", name)], position
+        path.write_bytes(whole)
+    assert found(read(exported)) == []
+
+
+def test_every_file_that_is_deleted_cut_added_or_swapped_is_found(exported: Stage) -> None:
+    names, done = exported.files(), set[tuple[str, str]]()
+
+    def now() -> list[tuple[str, str]]:
+        return [item for item in found(read(exported)) if item not in done]
+
+    for name in names:
+        whole = exported.read(name)
+        exported.store.bucket(exported.bucket).delete_blob(name)
+        assert now() == [("missing", name)]
+        exported.upload(name, whole[:-1])
+        assert now() == [("size" if whole else "replaced", name)]
+        exported.upload(name, whole + b"\n")
+        assert now() == [("size", name)]
+        exported.upload(name, b"\1" * len(whole))
+        assert now() == [("checksum" if whole else "replaced", name)]
+        exported.upload(name, whole)
+        assert now() == [("replaced", name)]
+        done.add(("replaced", name))
+        beside = name.replace("00000000000", "77777777777")
+        exported.upload(beside, whole)
+        assert now() == [("extra", beside)]
+        exported.store.bucket(exported.bucket).delete_blob(beside)
+    one, other = names[0], names[-1]
+    first, last = exported.read(one), exported.read(other)
+    exported.upload(one, last)
+    exported.upload(other, first)
+    assert {file for _, file in now()} == {one, other}
+
+
+def verified_by_command(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Called, Any]:
+    called = call(capsys, "verify", "--bucket", stage.bucket, "--json", *arguments)
+    return called, json.loads(called.out) if called.out.startswith("{\n") else None
+
+
+def test_the_command_reads_a_rotating_sample(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(6):
+        stage.table(f"table_{number}", number)
+    names = set(stage.files())
+    seen: list[int] = []
+    for number in range(3):
+        assert stage.execute(execution=f"r{number}").codes == [0]
+        called, verified = verified_by_command(stage, capsys, "--read=33%")
+        assert called.code == 0, called
+        assert verified["read"]["parts"] == 3
+        seen.append(verified["read"]["files"])
+    assert sum(seen) == 6
+    assert names <= set(stage.files())
+
+
+def test_what_is_found_is_shown_as_a_table_or_as_json(
+    stage: Stage, buckets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.table("orders", 4)
+    assert stage.execute(execution="r1").codes == [0]
+    name = "orders/orders_000000000000.csv"
+    path = buckets / stage.bucket / name
+    path.write_bytes(path.read_bytes().replace(b"4", b"5"))
+    assert call(capsys, "verify", "--bucket", stage.bucket).code == 0
+    called, verified = verified_by_command(stage, capsys, "--read")
+    assert called.code == 4
+    (finding,) = verified["findings"]
+    assert (finding["kind"], finding["table"], finding["file"]) == ("checksum", "orders", name)
+    shown = call(capsys, "verify", "r1", "--bucket", stage.bucket, "--read=100%")
+    assert shown.code == 4
+    assert "checksum  orders  orders/orders_000000000000.csv" in shown.out
+    assert "Read every file: 1 file" in shown.out
+    assert "1 difference." in shown.out
+
+
+def test_a_share_that_is_none_is_refused(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    called = call(capsys, "verify", "--bucket", stage.bucket, "--read", "r1")
+    assert called.code == 2
+    assert called.errors == [
+        "bqdump: --read=r1: a share such as 10% is wanted. Before the name of a run write --read=100%."
+    ]
+
+
+def test_without_its_libraries_reading_names_the_extra(
+    stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    monkeypatch.delitem(sys.modules, "bqdump.adapters.data_files", raising=False)
+    called = call(capsys, "verify", "--bucket", stage.bucket, "--read")
+    assert called.code == 2
+    assert called.errors == [
+        "bqdump: reading files takes duckdb, which is not installed. Install it: pip install 'bqdump[verify]'"
+    ]
