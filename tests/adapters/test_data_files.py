@@ -76,7 +76,7 @@ def test_csv_is_counted_as_python_writes_it(
     rows: list[tuple[int, str]], header: bool, delimiter: str, packed: bool
 ) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerows([*([("id", "text")] if header else []), *rows])
     data = text.getvalue().encode()
     found = digest("csv", gzip.compress(data) if packed else data, codec="gzip" if packed else "none", header=header,

@@ -36,7 +36,7 @@ FITTING: dict[str, frozenset[str]] = {
     "BOOL": frozenset(("boolean",)),
     "NUMERIC": frozenset(("decimal",)),
     "DATE": frozenset(("date", "varchar")),
-    "TIME": frozenset(("time", "time_ns", "varchar")),
+    "TIME": frozenset(("time", "time with time zone", "time_ns", "varchar")),
     "DATETIME": frozenset(("timestamp", "varchar")),
     "TIMESTAMP": frozenset(("timestamp", "timestamp with time zone")),
 }

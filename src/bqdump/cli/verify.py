@@ -10,7 +10,7 @@ import click
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import ask_store, import_lean
+from bqdump.cli.wiring import ask_store
 from bqdump.core.errors import UsageError
 from bqdump.core.sampling import parse_sample
 from bqdump.core.sizes import counted, size_text
@@ -68,10 +68,7 @@ def _parts(share: str) -> int:
 
 
 def _reading(parts: int) -> Reading | None:
-    if not parts:
-        return None
-    import_lean()
-    return Reading(open_reader(), parts)
+    return Reading(open_reader(), parts) if parts else None
 
 
 def _print(verified: Verified) -> None:
