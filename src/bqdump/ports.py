@@ -247,6 +247,14 @@ class Warehouse(Protocol):
         """
         ...
 
+    async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
+        """The one row of whole numbers that a query of this table gives.
+
+        It is billed, and fails where that would be more than so many bytes (0: any number).
+        JobFailedError where BigQuery refuses the query or fails to answer it, with its own words as the cause.
+        """
+        ...
+
     async def query(self, request: QueryRequest) -> Job:
         """Start an EXPORT DATA job, which is billed. ConflictError as with `extract`."""
         ...

@@ -445,6 +445,18 @@ def test_a_dry_run_tells_bytes_and_leaves_no_job(stage: Stage) -> None:
     on(stage, check)
 
 
+def test_a_question_gives_a_row_of_numbers(stage: Stage) -> None:
+    stage.put("orders", ["a", "b"])
+
+    async def check(warehouse: Warehouse) -> None:
+        source = ".".join(map(sql.identifier, (stage.dataset.project, stage.dataset.name, "orders")))
+        assert await warehouse.ask(stage.dataset, "orders", f"SELECT COUNT(*) FROM {source}", 0) == [2]
+        with pytest.raises((NotFoundError, JobFailedError), match="nothing"):
+            await warehouse.ask(stage.dataset, "nothing", sql.select(stage.dataset, "nothing", None), 0)
+
+    on(stage, check)
+
+
 def test_extracts_and_queries_share_their_ids(stage: Stage) -> None:
     stage.put("orders", ["a"])
 

@@ -261,6 +261,11 @@ class FaultyWarehouse:
         ask = self._warehouse.estimate
         return await self._network.call("estimate", table, lambda: ask(dataset, table, select, parameters))
 
+    async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
+        """See Warehouse."""
+        ask = self._warehouse.ask
+        return await self._network.call("ask", table, lambda: ask(dataset, table, select, max_bytes_billed))
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse; as with extract."""
         return await self._start("query", request, lambda: self._warehouse.query(request))

@@ -154,6 +154,24 @@ class BigQueryWarehouse:
 
         return await self._threads.call(ask)
 
+    async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
+        """See Warehouse."""
+
+        def answer() -> list[int]:
+            config = bigquery.QueryJobConfig(use_query_cache=False)
+            if max_bytes_billed:
+                config.maximum_bytes_billed = max_bytes_billed
+            with translated("query", f"table {table}", USER):
+                rows = self._client.query_and_wait(
+                    select, location=dataset.location, project=self._project, job_config=config, retry=None,
+                    job_retry=None, api_timeout=TIMEOUT[1],
+                )  # fmt: skip
+                for row in rows:
+                    return [int(value) for value in row.values()]
+            raise UnavailableError("query", f"table {table}", "the query gave no row")
+
+        return await self._threads.call(answer)
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
         return await self._threads.call(lambda: self._query(request))

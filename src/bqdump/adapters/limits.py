@@ -79,6 +79,10 @@ class PacedWarehouse:
         """See Warehouse."""
         return await _paced(self._policies, lambda: self._warehouse.row_policies(dataset, table))
 
+    async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
+        """See Warehouse."""
+        return await _paced(self._insert, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
+
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         return await _paced(self._insert, lambda: self._warehouse.extract(request))

@@ -260,6 +260,13 @@ class MemoryWarehouse:
             raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
         return Estimate(found.bytes, at_least=False)
 
+    async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
+        """See Warehouse. It counts the rows that the table has now: `select` is not looked at."""
+        found = await self.table(dataset, table)
+        if found is None:
+            raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
+        return [found.rows]
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse. It reads whole tables: `select` is not looked at."""
         return self._start(request)

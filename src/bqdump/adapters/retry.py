@@ -265,6 +265,10 @@ class RetryingWarehouse:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.estimate(dataset, table, select, parameters))
 
+    async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
+        """See Warehouse."""
+        return await insist(self._patience, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.query(request))

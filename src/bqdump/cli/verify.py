@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import AsyncExitStack
 from typing import Any
 
 import click
@@ -10,11 +12,13 @@ import click
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import ask_store
+from bqdump.cli.wiring import open_services, open_store
 from bqdump.core.errors import UsageError
 from bqdump.core.sampling import parse_sample
+from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.read_back import Reading
+from bqdump.flow.source import Source
 from bqdump.flow.verify import Verified
 from bqdump.flow.verify import verify as verify_run
 from bqdump.services import open_reader
@@ -33,9 +37,16 @@ EVERYTHING = "100%"
     help="Read the files as well, decode them and count their rows. =10%: a tenth of the files, another one "
     "after each export, so that ten exports have every file read.",
 )
+@click.option(
+    "--source",
+    "with_source",
+    is_flag=True,
+    help="Read all files and compare each table with BigQuery as it was then, while time travel lasts: rows, "
+    "and checksums of every column. BigQuery bills a query of each table.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_options
-def verify(run: str | None, share: str | None, as_json: bool, **options: Any) -> int:
+def verify(run: str | None, share: str | None, with_source: bool, as_json: bool, **options: Any) -> int:
     """Compare the files of RUN (default: the export that readers see) with its manifest: exit 4 on a difference.
 
     \b
@@ -43,15 +54,11 @@ def verify(run: str | None, share: str | None, as_json: bool, **options: Any) ->
       bqdump verify --bucket my-exports
       bqdump verify bqdump-x7k2p --json
       bqdump verify --read=10%
+      bqdump verify --source --max-bytes-billed 1TB
     """
-    parts = _parts(share) if share else 0
-    settings = load_settings(options, ("bucket",))
-    reading = _reading(parts)
-    try:
-        verified = ask_store(settings, lambda store: verify_run(store, settings, run or settings.run_id, reading))
-    finally:
-        if reading:
-            reading.reader.close()
+    parts = _parts(share, with_source)
+    settings = load_settings(options, ("bucket", "project") if with_source else ("bucket",))
+    verified = asyncio.run(_verify(settings, run or settings.run_id, parts, with_source))
     if as_json:
         print_json(verified)
     else:
@@ -59,16 +66,37 @@ def verify(run: str | None, share: str | None, as_json: bool, **options: Any) ->
     return DIFFERENCE if verified.findings else DONE
 
 
-def _parts(share: str) -> int:
+async def _verify(settings: Settings, run: str, parts: int, with_source: bool) -> Verified:
+    async with AsyncExitStack() as opened:
+        reading = source = None
+        if parts:
+            reading = Reading(open_reader(), parts, checksums=with_source)
+            opened.callback(reading.reader.close)
+        if with_source:
+            services = open_services(settings, 1)
+            opened.push_async_callback(services.close)
+            store, source = services.store, Source(services.warehouse, settings.max_bytes_billed, _tell_bill)
+        else:
+            store = open_store(settings)
+            opened.push_async_callback(store.close)
+        return await verify_run(store, settings, run, reading, source)
+
+
+def _tell_bill(bytes_billed: int) -> None:
+    sys.stderr.write(f"BigQuery bills {size_text(bytes_billed)} for this comparison.\n")
+
+
+def _parts(share: str | None, with_source: bool) -> int:
+    """In how many parts the files are dealt of which one is read; 0: none is read."""
     try:
-        return parse_sample(share)
+        parts = parse_sample(share) if share else int(with_source)
     except ValueError as error:
         hint = f"Before the name of a run write --read={EVERYTHING}."
         raise UsageError("verify", f"--read={share}", str(error), hint) from None
-
-
-def _reading(parts: int) -> Reading | None:
-    return Reading(open_reader(), parts) if parts else None
+    if with_source and parts > 1:
+        raise UsageError("verify", f"--read={share}", "--source compares whole tables, so it reads every file",
+                         "Leave --read out.")  # fmt: skip
+    return parts
 
 
 def _print(verified: Verified) -> None:
@@ -88,6 +116,11 @@ def _print(verified: Verified) -> None:
         sys.stdout.write(
             f"Read {some}: {counted(read.files, 'file')}, {size_text(read.bytes)}, {counted(read.rows, 'row')}.\n"
         )
+    if source := verified.source:
+        sys.stdout.write(f"Compared {counted(source.tables, 'table')} with BigQuery, which billed "
+                         f"{size_text(source.bytes_billed)}.\n")  # fmt: skip
+        if source.not_compared:
+            sys.stdout.write(f"Not compared, as BigQuery has no past of them: {', '.join(source.not_compared)}.\n")
     if verified.findings:
         sys.stdout.write(f"{counted(len(verified.findings), 'difference')}.\n")
     else:

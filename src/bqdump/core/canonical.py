@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from bqdump.core.sql import identifier
 from bqdump.core.types import Column
 
 TEXT_FORMATS = ("csv", "json")
@@ -97,11 +98,14 @@ class Leaf(NamedTuple):
 
 
 def leaves(columns: Iterable[Column], above: tuple[Column, ...] = ()) -> list[Leaf]:
-    """Every column that has values, in order."""
+    """Every column that has values, in order. Masked ones, whose type is not known, are left out."""
     found: list[Leaf] = []
     for column in columns:
         path = (*above, column)
-        found += leaves(column.fields, path) if column.type == "STRUCT" else [Leaf(path)]
+        if column.type == "STRUCT":
+            found += leaves(column.fields, path)
+        elif column.type:
+            found.append(Leaf(path))
     return found
 
 
@@ -121,7 +125,7 @@ def bigquery_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
                       f"(SELECT SUM(CAST({hashed} AS NUMERIC)) FROM {origin}) AS s{number}"]  # fmt: skip
             outer += [f"COALESCE(SUM(c{number}), 0)", f"COALESCE(SUM(s{number}), 0)"]
         else:
-            value = ".".join(f"`{column.name}`" for column in leaf.path)
+            value = ".".join(identifier(column.name) for column in leaf.path)
             inner.append(f"{_bigquery_hash(leaf, value, format_)} AS h{number}")
             outer += [f"COUNT(h{number})", f"COALESCE(SUM(CAST(h{number} AS NUMERIC)), 0)"]
             hashes.append(f"COALESCE(CAST(h{number} AS STRING), '-')")
@@ -201,7 +205,7 @@ def _unnested(leaf: Leaf) -> tuple[str, str]:
     """In GoogleSQL: where all values of a row come from, and the value."""
     origins, value, depth = [], "", 0
     for column in leaf.path:
-        value = f"{value}.`{column.name}`" if value else f"`{column.name}`"
+        value = f"{value}.{identifier(column.name)}" if value else identifier(column.name)
         if column.repeated:
             origins.append(f"UNNEST({value}) AS e{depth}")
             value, depth = f"e{depth}", depth + 1

@@ -82,12 +82,12 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
         codec=entry.compression or settings["compression"],
         header=settings["header"],
         delimiter=settings["delimiter"],
-        columns=_exported(entry),
+        columns=exported_columns(entry),
         crc32c=file.crc32c,
     )
 
 
-def _exported(entry: TableEntry) -> tuple[Column, ...]:
+def exported_columns(entry: TableEntry) -> tuple[Column, ...]:
     """The columns that the files of a table should have. What stands in for a masked column may be of any type."""
     chosen_ones, masks = entry.shape.columns, entry.shape.masks
     return tuple(

@@ -14,6 +14,7 @@ from bqdump.core.template import split_shard
 from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.planning import read_latest
 from bqdump.flow.read_back import Reading, read_back
+from bqdump.flow.source import Source, compare, questions
 from bqdump.ports import ObjectInfo, ObjectStore
 
 
@@ -26,8 +27,16 @@ class ReadBack(msgspec.Struct, frozen=True):
     parts: int
 
 
+class SourceCompared(msgspec.Struct, frozen=True):
+    """What was compared with BigQuery, for how many bytes billed; tables without a past, which cannot be compared."""
+
+    tables: int
+    bytes_billed: int
+    not_compared: tuple[str, ...]
+
+
 class Verified(msgspec.Struct, frozen=True):
-    """The result for one run. Counts are of what the manifest names. read: with --read only."""
+    """The result for one run. Counts are of what the manifest names. read, source: where these were asked for."""
 
     run: str
     snapshot_time: str
@@ -36,6 +45,7 @@ class Verified(msgspec.Struct, frozen=True):
     bytes: int
     findings: tuple[Finding, ...]
     read: ReadBack | None = None
+    source: SourceCompared | None = None
 
 
 class _Named(NamedTuple):
@@ -43,23 +53,35 @@ class _Named(NamedTuple):
     file: File
 
 
-async def verify(store: ObjectStore, settings: Settings, run: str = "", reading: Reading | None = None) -> Verified:
+async def verify(
+    store: ObjectStore,
+    settings: Settings,
+    run: str = "",
+    reading: Reading | None = None,
+    source: Source | None = None,
+) -> Verified:
     """Compare every file of a run (default: the one readers see) with the store.
 
     By listing: size, CRC32C and generation of each file; files missing; files beside them that the run's tables would
-    claim. With `reading`: the bytes themselves, as often as its sample says.
+    claim. With `reading`: the bytes themselves, as often as its sample says. With a `source` (and a reading that makes
+    checksums): what BigQuery had at the snapshot time.
     Raises NotFoundError when there is no such run or nothing has been published, DocumentError for a broken manifest.
     """
     manifest = await read_manifest(store, settings, run)
     findings = await _listed(store, manifest)
-    read = None
+    read = compared = None
+    asked = await questions(source, manifest) if source else None
     if reading:
         back = await read_back(store, manifest, reading, {finding.file for finding in findings})
         findings += back.findings
         read = ReadBack(back.files, back.bytes, back.rows, reading.parts)
+        if source and asked:
+            found = await compare(source, asked, back.digests)
+            findings += found.findings
+            compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
     totals = manifest.totals
     return Verified(
-        manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read
+        manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read, compared
     )
 
 

@@ -1,0 +1,153 @@
+"""`bqdump verify --source` compares an export with BigQuery as it was at the snapshot time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bqdump.core.formats import FORMATS
+from integration.command import call
+from integration.stage import Stage
+from integration.test_verify import NESTED, SCALARS
+
+EVERY_FORMAT = [(name, format_.codecs[-1]) for name, format_ in FORMATS.items()]
+MORE = """
+  CREATE TABLE more AS
+  SELECT id, IF(id = 2, '', IF(id = 3, NULL, 'x')) AS text, IF(id = 4, NULL, CAST('' AS BYTES)) AS raw,
+    CAST(id AS NUMERIC) / 10 AS tenth, CAST(id * 100 AS NUMERIC) AS hundreds,
+    IF(id = 5, NULL, -1.5e10 / id) AS negative, CAST('nan' AS FLOAT64) AS nothing, 1e300 AS large,
+    TIMESTAMP '0001-01-01 00:00:00 UTC' AS first, TIMESTAMP '9999-12-31 23:59:59.999999 UTC' AS last,
+    DATE '0001-01-01' AS early, TIME '00:00:00' AS midnight, DATETIME '1969-12-31T23:59:59.000001' AS before
+  FROM UNNEST(GENERATE_ARRAY(1, 6)) AS id
+"""
+
+
+def compare(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
+    called = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project,
+                  *arguments)  # fmt: skip
+    return called.code, json.loads(called.out) if called.out.startswith("{\n") else None, called.err
+
+
+@pytest.fixture(params=EVERY_FORMAT, ids=lambda item: "-".join(item))
+def exported(stage: Stage, request: pytest.FixtureRequest) -> Stage:
+    format_, codec = request.param
+    stage.sql(SCALARS)
+    stage.sql(MORE)
+    if format_ != "csv":
+        stage.sql(NESTED)
+    stage.empty_tables(["nothing"])
+    stage.stack.jobs(shard_bytes=600)
+    stage.now()
+    (outcome,) = stage.run_tasks(1, execution="r1", format=format_, compression=codec)
+    assert outcome.result == "published"
+    return stage
+
+
+def test_a_faithful_export_is_what_bigquery_had_whatever_happened_since(
+    exported: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported.sql("UPDATE scalars SET text = 'changed' WHERE true")
+    exported.sql("DELETE FROM more WHERE id > 1")
+    code, verified, told = compare(exported, capsys)
+    assert verified["findings"] == []
+    assert code == 0
+    assert verified["source"]["tables"] == verified["tables"]
+    assert verified["source"]["not_compared"] == []
+    assert verified["source"]["bytes_billed"] > 0
+    assert "for this comparison" in told
+
+
+def swap_in(stage: Stage, name: str, data: bytes) -> None:
+    """Put other bytes into the export, so that its manifest vouches for them."""
+    stage.upload(name, data)
+    blob = stage.store.bucket(stage.bucket).get_blob(name)
+    where = stage.latest().manifest
+    manifest = json.loads(stage.read(where))
+    for table in manifest["tables"]:
+        for file in table["files"]:
+            if file["name"] == name:
+                file |= {"size": blob.size, "crc32c": blob.crc32c, "generation": int(blob.generation)}
+    stage.upload(where, json.dumps(manifest).encode())
+
+
+ROWS = b"id,name\n1,orders-1\n2,orders-2\n3,orders-3\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (b"id,name\n1,orders-1\n2,orders-2\n3,orders-4\n", [("values", "name")]),
+        (b"id,name\n1,orders-1\n2,orders-2\n3,\n", [("values", "name")]),
+        (b"id,name\n1,orders-1\n2,orders-3\n3,orders-2\n", [("values", "the same values in each row")]),
+        (b"id,name\n1,orders-1\n1,orders-1\n3,orders-3\n", [("values", "id"), ("values", "name")]),
+        (b"id,name\n1,orders-1\n2,orders-2\n", [("rows", "3 rows"), ("rows", "3 rows in BigQuery")]),
+        (b"id,name\n3,orders-3\n2,orders-2\n1,orders-1\n", []),
+    ],
+    ids=["another value", "a value lost", "values of other rows", "a row twice", "a row less", "another order"],
+)
+def test_whatever_differs_from_bigquery_is_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str], rows: bytes, found: list[tuple[str, str]]
+) -> None:
+    stage.table("orders", 3)
+    stage.now()
+    stage.run_tasks(1, execution="r1")
+    name = "orders/orders_000000000000.csv"
+    assert sorted(stage.read(name).splitlines()) == sorted(ROWS.splitlines())
+    swap_in(stage, name, rows)
+    code, verified, _ = compare(stage, capsys)
+    assert code == (4 if found else 0)
+    told = [(finding["kind"], finding["expected"]) for finding in verified["findings"]]
+    assert len(told) == len(found)
+    for kind, words in found:
+        assert any(kind == its and expected.startswith(words) for its, expected in told), (words, told)
+
+
+def test_a_table_that_bigquery_has_no_more_is_named(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.table("orders", 3)
+    stage.table("people", 3)
+    stage.now()
+    stage.run_tasks(1, execution="r1")
+    stage.sql("DROP TABLE orders")
+    code, verified, _ = compare(stage, capsys)
+    assert code == 4
+    assert [(finding["kind"], finding["table"]) for finding in verified["findings"]] == [("source", "orders")]
+    assert verified["source"]["tables"] == 1
+
+
+def test_views_have_no_past_to_compare_with(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.table("orders", 3)
+    stage.sql(f"CREATE VIEW newest AS SELECT * FROM `{stage.project}.{stage.dataset}.orders`")
+    stage.now()
+    stage.run_tasks(1, execution="r1")
+    code, verified, _ = compare(stage, capsys)
+    assert code == 0
+    assert verified["source"] | {"bytes_billed": 0} == {"tables": 1, "bytes_billed": 0, "not_compared": ["newest"]}
+
+
+def test_a_bill_beyond_what_is_allowed_is_refused(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.table("orders", 3)
+    stage.run_tasks(1, execution="r1")
+    called = call(capsys, "verify", "--source", "--bucket", stage.bucket, "--project", stage.project,
+                  "--max-bytes-billed", "1MB")  # fmt: skip
+    assert called.code == 2
+    assert "the queries would bill 10.5 MB" in called.errors[0]
+
+
+def test_after_time_travel_the_reason_is_told(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.table("orders", 3)
+    stage.run_tasks(1, execution="r1")
+    where = stage.latest().manifest
+    manifest = json.loads(stage.read(where))
+    manifest["snapshot"] -= 8 * 86_400_000
+    stage.upload(where, json.dumps(manifest).encode())
+    called = call(capsys, "verify", "--source", "--bucket", stage.bucket, "--project", stage.project)
+    assert called.code == 5
+    assert "time travel lasts 7 days at most, and that is 8 days ago" in called.errors[0]
+
+
+def test_a_sample_and_the_source_exclude_each_other(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    called = call(capsys, "verify", "--source", "--read=10%", "--bucket", stage.bucket, "--project", stage.project)
+    assert called.code == 2
+    assert "--source compares whole tables, so it reads every file. Leave --read out." in called.errors[0]
