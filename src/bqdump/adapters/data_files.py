@@ -11,6 +11,7 @@ import gzip
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class DataFiles:
         self._connection.execute("SET threads = 4")
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
-        self._slots = asyncio.Semaphore(DECODED_AT_ONCE)
+        self._threads = ThreadPoolExecutor(DECODED_AT_ONCE, thread_name_prefix="decode")
         self._folder = tempfile.TemporaryDirectory(prefix="bqdump-")
         self._connection.execute(f"SET temp_directory = {_literal(self._folder.name)}")
 
@@ -67,13 +68,14 @@ class DataFiles:
             crc32c = base64.b64encode(checksum.to_bytes(4, "big")).decode()
             if crc32c != file.crc32c:
                 return Digest(size, crc32c)
-            async with self._slots:
-                return await asyncio.to_thread(self._read, file, path, Digest(size, crc32c), checksums)
+            loop, whole = asyncio.get_running_loop(), Digest(size, crc32c)
+            return await loop.run_in_executor(self._threads, self._read, file, path, whole, checksums)
         finally:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove the folder."""
+        self._threads.shutdown()
         self._connection.close()
         self._folder.cleanup()
 

@@ -1,0 +1,155 @@
+"""Reading back finds what a listing cannot: bytes that are no longer those whose checksum the store has recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from bqdump.adapters.data_files import DataFiles
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents import Manifest, Owner
+from bqdump.core.settings import Settings
+from bqdump.flow.read_back import Reading
+from bqdump.flow.run import run
+from bqdump.flow.task import Task
+from bqdump.flow.verify import Verified, verify
+from bqdump.ports import Stored
+
+READER = DataFiles()
+FORMATS = ("csv", "avro")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    READER.close()
+
+
+def settings(format_: str, path: str = "{table}/{table}_*.{ext}") -> Settings:
+    return Settings(project="project", dataset="data", bucket="memory", format=format_, path=path, header=False)
+
+
+TABLES = {"big": ["one", "two", "three"], "small": ["four"]}
+
+
+def exported(
+    format_: str, *runs: str, path: str = "{table}/{table}_*.{ext}", tables: dict[str, list[str]] = TABLES
+) -> MemoryStore:
+    store = MemoryStore()
+    clock = itertools.count(1_800_000_000_000)
+    warehouse = MemoryWarehouse(store, lambda: next(clock), shard_rows=2)
+    for table, rows in tables.items():
+        warehouse.put("project", "data", table, rows)
+    for name in runs or ("r1",):
+        asyncio.run(run(Task(store, warehouse, settings(format_, path), name, Owner(f"e{name}", 0), 1)))
+    return store
+
+
+def read(
+    store: MemoryStore, format_: str, run: str = "", parts: int = 1, path: str = "{table}/{table}_*.{ext}"
+) -> Verified:
+    return asyncio.run(verify(store, settings(format_, path), run, Reading(READER, parts)))
+
+
+def found(verified: Verified) -> list[tuple[str, str]]:
+    return [(finding.kind.value, finding.file or finding.table) for finding in verified.findings]
+
+
+def files(store: MemoryStore) -> list[str]:
+    return [name for name in store.names_now() if not name.startswith("_bqdump/")]
+
+
+def damage(store: MemoryStore, name: str, data: bytes) -> None:
+    """Other bytes under the same generation, size and checksum, as a broken disk would give them."""
+    store._objects[name] = store._objects[name]._replace(data=data)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_whole_export_is_read_whole(format_: str) -> None:
+    verified = read(exported(format_), format_)
+    assert verified.findings == ()
+    assert verified.read is not None
+    assert (verified.read.files, verified.read.rows, verified.read.bytes) == (3, 4, verified.bytes)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_any_byte_that_flips_in_silence_is_found(format_: str) -> None:
+    store = exported(format_, tables={"small": ["four", "five", "six"]})
+    for name in files(store):
+        whole = store._objects[name].data
+        for position in range(len(whole)):
+            data = bytearray(whole)
+            data[position] ^= 1 << position % 8
+            damage(store, name, bytes(data))
+            assert found(read(store, format_)) == [("checksum", name)]
+        for cut in range(0, len(whole), 5):
+            damage(store, name, whole[:cut])
+            assert found(read(store, format_)) == [("checksum", name)]
+        damage(store, name, whole)
+    assert found(read(store, format_)) == []
+
+
+@pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}"])
+def test_a_third_after_each_of_three_exports_reads_every_file_once(path: str) -> None:
+    runs = ("r1", "r2", "r3")
+    store = exported("csv", *(runs[:1] if "{run}" not in path else runs), path=path)
+    reads = []
+    for name in runs:
+        if "{run}" not in path:
+            store = exported("csv", *runs[: runs.index(name) + 1])
+        verified = read(store, "csv", name, parts=3, path=path)
+        assert verified.findings == ()
+        assert verified.read is not None
+        reads.append(verified.read.files)
+    assert sum(reads) == 3
+
+
+def test_rows_that_differ_from_the_manifest_s_are_found() -> None:
+    store = exported("avro")
+    where = "_bqdump/runs/r1/manifest.json"
+    manifest = msgspec.json.decode(store._objects[where].data, type=Manifest)
+    big, small = manifest.tables
+    first, second = big.files
+    wrong = msgspec.structs.replace(big, files=(msgspec.structs.replace(first, rows=5), second), rows=6)
+    store.put_now(where, msgspec.json.encode(msgspec.structs.replace(manifest, tables=(wrong, small))))
+    verified = read(store, "avro")
+    assert found(verified) == [("rows", first.name), ("rows", "big")]
+    assert [(f.expected, f.found) for f in verified.findings] == [("5 rows", "2 rows"), ("6 rows", "3 rows")]
+
+
+def test_rows_of_text_are_held_against_those_that_bigquery_had() -> None:
+    store = exported("csv")
+    where = "_bqdump/runs/r1/manifest.json"
+    manifest = msgspec.json.decode(store._objects[where].data, type=Manifest)
+    assert [(table.rows, table.expected_rows) for table in manifest.tables] == [(None, 3), (None, 1)]
+    wrong = msgspec.structs.replace(manifest.tables[0], expected_rows=4)
+    store.put_now(where, msgspec.json.encode(msgspec.structs.replace(manifest, tables=(wrong, manifest.tables[1]))))
+    assert found(read(store, "csv")) == [("rows", "big")]
+
+
+class ChangingStore(MemoryStore):
+    """Replaces (or deletes) a file as soon as somebody begins to read it."""
+
+    deleting = False
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        if name.startswith("big/"):
+            if self.deleting:
+                self._objects.pop(name, None)
+            else:
+                self.put_now(name, b"other\n")
+        return await super().read(name, start, length)
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_a_file_that_is_replaced_while_it_is_read_is_told(deleting: bool) -> None:
+    before = exported("csv")
+    store = ChangingStore()
+    store._objects, store._generation, store.deleting = before._objects, before._generation, deleting
+    assert found(read(store, "csv")) == [
+        ("replaced", name) for name in files(exported("csv")) if name.startswith("big")
+    ]
