@@ -151,3 +151,19 @@ def test_a_sample_and_the_source_exclude_each_other(stage: Stage, capsys: pytest
     called = call(capsys, "verify", "--source", "--read=10%", "--bucket", stage.bucket, "--project", stage.project)
     assert called.code == 2
     assert "--source compares whole tables, so it reads every file. Leave --read out." in called.errors[0]
+
+
+def test_what_was_exported_as_text_or_left_out_is_compared_as_such(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.sql(NESTED)
+    stage.sql(SCALARS)
+    for number, policy in enumerate(("string", "skip")):
+        stage.now()
+        stage.run_tasks(1, execution=f"r{number}", on_unsupported=policy)
+        code, verified, _ = compare(stage, capsys)
+        assert (verified["findings"], code) == ([], 0)
+        assert verified["source"]["tables"] == 2
+        name = "nested/nested_000000000000.csv"
+        swap_in(stage, name, stage.read(name).replace(b"5", b"6"))
+        assert compare(stage, capsys)[0] == 4

@@ -89,12 +89,17 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
 
 def exported_columns(entry: TableEntry) -> tuple[Column, ...]:
     """The columns that the files of a table should have. What stands in for a masked column may be of any type."""
-    chosen_ones, masks = entry.shape.columns, entry.shape.masks
-    return tuple(
-        Column(column.name, "") if column.name in masks else column
-        for column in columns(entry.definition)
-        if not chosen_ones or column.name in chosen_ones
-    )
+    shape, found = entry.shape, []
+    for column in columns(entry.definition):
+        if column.name in shape.left_out or (shape.columns and column.name not in shape.columns):
+            continue
+        if column.name in shape.masks:
+            found.append(Column(column.name, ""))
+        elif column.name in shape.texts:
+            found.append(Column(column.name, "STRING"))
+        else:
+            found.append(column)
+    return tuple(found)
 
 
 async def _pieces(store: ObjectStore, file: File) -> AsyncIterator[bytes]:

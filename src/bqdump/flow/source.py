@@ -12,6 +12,7 @@ from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Manifest, TableEntry
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
 from bqdump.core.sizes import size_text
+from bqdump.core.types import columns
 from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.read_back import exported_columns
 from bqdump.ports import Digest, Warehouse
@@ -127,9 +128,9 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
 
 
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
-    name = ".".join(map(sql.identifier, (dataset.project, dataset.name, entry.table)))
-    where = f" WHERE {entry.shape.where}" if entry.shape.where else ""
-    source = f"{name} FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({manifest.snapshot}){where}"
+    items = sql.items(columns(entry.definition), entry.shape)
+    where = f" WHERE (\n{entry.shape.where}\n)" if entry.shape.where else ""
+    source = f"({sql.select(dataset, entry.table, manifest.snapshot, items)}{where})"
     format_ = entry.format or manifest.settings["format"]
     asked, start = [], 0
     for some in chunks(leaves(exported_columns(entry))):
