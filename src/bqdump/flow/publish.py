@@ -29,7 +29,7 @@ from bqdump.core.guards import with_jobs
 from bqdump.core.settings import moment_text
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
-from bqdump.flow.collect import Collected, all_units, collect, expected_rows, prove
+from bqdump.flow.collect import Collected, all_units, collect, expected_rows, hidden_rows, prove
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.planning import read_latest
 from bqdump.flow.replace import announce, origin, place, publishing, withdraw
@@ -199,7 +199,10 @@ def _manifest(
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
 ) -> Manifest:
-    tables = tuple(_entry(plan, unit, ledger.receipts[unit.id], files[unit.id]) for unit in units if unit.id in files)
+    hidden = hidden_rows(plan, ledger)
+    tables = tuple(
+        _entry(plan, unit, ledger.receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in files
+    )
     failed = tuple(ledger.failed())
     receipts = [ledger.receipts[unit.id] for unit in units if unit.id in files]
     told = ((receipt.table, danger) for receipt in receipts for danger in receipt.dangers)
@@ -235,7 +238,7 @@ def _manifest(
     )
 
 
-def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: list[File]) -> TableEntry:
+def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: list[File], hidden: set[str]) -> TableEntry:
     known = [file.rows for file in files if file.rows is not None]
     return TableEntry(
         table=unit.table,
@@ -252,7 +255,7 @@ def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: list[File]) -> Table
         files=tuple(files),
         definition=unit.definition,
         rows=sum(known) if len(known) == len(files) else receipt.rows,
-        expected_rows=expected_rows(plan, unit),
+        expected_rows=expected_rows(plan, unit, hidden),
         moment=unit.moment,
         why=unit.why,
         format=unit.format or plan.settings["format"],
