@@ -354,7 +354,10 @@ class Encoder(Protocol):
 
 
 class DataFile(NamedTuple):
-    """A file of an export: how it was written, and the columns and the CRC32C (base64) that it should have."""
+    """A file of an export: how it was written, and the columns and the CRC32C (base64) that it should have.
+
+    null_marker: what stands for NULL in CSV beside an empty field.
+    """
 
     name: str
     format: str
@@ -363,6 +366,7 @@ class DataFile(NamedTuple):
     delimiter: str
     columns: tuple[Column, ...]
     crc32c: str
+    null_marker: str = ""
 
 
 class Digest(NamedTuple):

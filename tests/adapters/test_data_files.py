@@ -176,3 +176,14 @@ def test_nothing_is_left_behind() -> None:
     folder = reader._folder.name
     reader.close()
     assert not Path(folder).exists()
+
+
+def test_a_null_marker_is_no_value() -> None:
+    data = b"id,text\n\\N,a\n1,\n2,\\N\n"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield data
+
+    file = DataFile("file", "csv", "none", True, ",", TWO, crc32c(data), "\\N")
+    found = asyncio.run(READER.digest(file, pieces(), checksums=True))
+    assert (found.unreadable, found.rows, found.sums[0], found.sums[2]) == ("", 3, 2, 1)

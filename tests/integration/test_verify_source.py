@@ -59,6 +59,23 @@ def test_a_faithful_export_is_what_bigquery_had_whatever_happened_since(
     assert "for this comparison" in told
 
 
+@pytest.mark.parametrize(
+    ("format_", "route"), [("csv", "read"), ("parquet", "read"), ("json", "query"), ("avro", "query")]
+)
+def test_whatever_the_route_the_values_are_the_same(
+    stage: Stage, capsys: pytest.CaptureFixture[str], format_: str, route: str
+) -> None:
+    stage.sql(SCALARS)
+    stage.sql(MORE)
+    if format_ != "csv":
+        stage.sql(NESTED)
+    stage.now()
+    ran = stage.execute("--format", format_, "--route", route, execution="r1")
+    assert ran.codes == [0], ran.text
+    code, verified, _ = compare(stage, capsys)
+    assert (verified["findings"], code) == ([], 0)
+
+
 def swap_in(stage: Stage, name: str, data: bytes) -> None:
     """Put other bytes into the export, so that its manifest vouches for them."""
     stage.upload(name, data)

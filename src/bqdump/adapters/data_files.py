@@ -140,7 +140,8 @@ def _csv(file: DataFile, path: Path, *, header: bool) -> str:
     columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
     return (
         f"read_csv({_literal(path)}, auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, "
-        f"quote = '\"', escape = '\"', new_line = '\\n', columns = {{{columns}}}, parallel = false, "
+        f"nullstr = ['', {_literal(file.null_marker)}], quote = '\"', escape = '\"', new_line = '\\n', "
+        f"columns = {{{columns}}}, parallel = false, "
         f"compression = {_literal(file.codec)}, max_line_size = {LARGEST_VALUE_BYTES}, "
         f"buffer_size = {LARGEST_VALUE_BYTES + 1})"
     )

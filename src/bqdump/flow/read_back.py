@@ -84,6 +84,7 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
         delimiter=settings["delimiter"],
         columns=exported_columns(entry),
         crc32c=file.crc32c,
+        null_marker=settings.get("null_marker", "") if entry.route == "read" else "",
     )
 
 
