@@ -4,12 +4,16 @@ locals {
   image          = var.image == "" ? "${local.repository}/bqdump:latest" : var.image
   labels         = merge({ app = "bqdump" }, var.labels)
 
-  environment = merge(var.settings, {
-    PROJECT_ID         = local.source_project
-    SOURCE_DATASET     = var.dataset
-    DESTINATION_BUCKET = var.bucket
-    BQDUMP_JOB_PROJECT = var.project
-  })
+  environment = merge(
+    var.settings,
+    {
+      PROJECT_ID         = local.source_project
+      SOURCE_DATASET     = var.dataset
+      DESTINATION_BUCKET = var.bucket
+      BQDUMP_JOB_PROJECT = var.project
+    },
+    var.kms_key == "" ? {} : { BQDUMP_KMS_KEY = var.kms_key },
+  )
 
   services = [
     "artifactregistry.googleapis.com",

@@ -61,7 +61,7 @@ variable "bucket_soft_delete_seconds" {
 }
 
 variable "kms_key" {
-  description = "Cloud KMS key for a new bucket: projects/P/locations/L/keyRings/R/cryptoKeys/K. Empty: Google's keys."
+  description = "Cloud KMS key of the exports, and the default of a new bucket: projects/P/locations/L/keyRings/R/cryptoKeys/K."
   type        = string
   default     = ""
 }

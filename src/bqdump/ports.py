@@ -51,13 +51,15 @@ class Copy(NamedTuple):
 
 class BucketInfo(NamedTuple):
     """What a bucket says about itself: location ("" for nowhere in particular), for how many seconds it keeps objects
-    against deletion, whether replaced objects stay as versions, whether new objects are put under a hold."""
+    against deletion, whether replaced objects stay as versions, whether new objects are put under a hold, and the
+    Cloud KMS key that encrypts what is written without naming one ("" for Google's own keys)."""
 
     location: str
     retention_seconds: int
     soft_delete_seconds: int
     versions: bool = False
     holds: bool = False
+    kms_key: str = ""
 
 
 NOTE_BYTES = 4096

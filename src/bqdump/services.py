@@ -80,7 +80,7 @@ def open_store(settings: Settings) -> ObjectStore:
         from bqdump.adapters.folder import FolderStore
 
         return FolderStore(Path(settings.to))
-    return RetryingStore(CloudStore(settings.bucket, settings.jobs_in))
+    return RetryingStore(CloudStore(settings.bucket, settings.jobs_in, settings.kms_key))
 
 
 def open_services(settings: Settings, tasks: int) -> Services:

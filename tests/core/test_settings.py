@@ -46,6 +46,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "location": ("europe-west1", "europe-west1", ["EU!", "a b"]),
     "concurrency": ("7", 7, ["0", "1001", "many", "1.5", ""]),
     "labels": ("team=data, x=", {"team": "data", "x": ""}, ["team", "Team=x", "1a=x", "a=B", "a=" + "x" * 64]),
+    "kms_key": (
+        "projects/p/locations/eu/keyRings/r/cryptoKeys/k",
+        "projects/p/locations/eu/keyRings/r/cryptoKeys/k",
+        ["k", "projects/p/locations/eu/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1", "projects//locations/eu"],
+    ),
     "run_id": ("nightly-7", "nightly-7", ["a b", "-a", "x" * 101, "a/b", "ü"]),
     "snapshot_time": (
         "2026-01-31T03:00:00Z",
@@ -174,7 +179,7 @@ INSIDE_DIGEST = {
     "route": ["*=query"],
     "format": "json", "compression": "gzip", "header": False, "delimiter": ";", "path": "{table}_*",
     "on_unsupported": "skip",
-    "labels": {"a": "b"},
+    "labels": {"a": "b"}, "kms_key": "projects/p/locations/eu/keyRings/r/cryptoKeys/k",
     "job_project": "other", "to": "x", "null_marker": "x", "file_size": 5, "row_group_rows": 5,
 }  # fmt: skip
 

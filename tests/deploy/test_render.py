@@ -39,6 +39,7 @@ EVERYTHING = Settings(
     route=("*=query", "a=extract"), max_bytes_billed=5,
     allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
     allow_skipped=True, allow_created_later=True,
+    kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
 )  # fmt: skip
 
 
@@ -157,7 +158,8 @@ def test_the_call_of_the_terraform_module_fits_the_module() -> None:
     assert check_call(call, module) == []
     assert call["project"] == '"my-jobs"'
     assert call["source_project"] == '"my-data"'
-    own = {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT"}
+    assert call["kms_key"] == f'"{EVERYTHING.kms_key}"'
+    own = {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
     given = {name: json.loads(value) for name, value in call["settings"].items() if not name.startswith("__")}
     assert given == {name: value for name, value in environment(EVERYTHING).items() if name not in own}
 

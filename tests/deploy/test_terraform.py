@@ -143,7 +143,7 @@ def test_the_job_can_be_destroyed_unless_told_otherwise(module: dict[str, Any]) 
 def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> None:
     [environment] = [block["environment"] for block in module["locals"]]
     names = set(re.findall(r"\b([A-Z_]{5,})\s*=", environment))
-    assert names == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT"}
+    assert names == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
     assert names <= {setting.env for setting in SETTINGS}
 
 

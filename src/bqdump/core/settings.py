@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     location: str = ""
     concurrency: int = 500
     labels: dict[str, str] = {}
+    kms_key: str = ""
     run_id: str = ""
     snapshot_time: str = ""
     allow_partial: bool = False
@@ -337,6 +338,10 @@ SETTINGS: tuple[Setting, ...] = (
             "Where the dataset must lie (default: wherever it lies)."),
     Setting("concurrency", "BQDUMP_CONCURRENCY", _count, "N", "Jobs in flight per task, 1 to 1000."),
     Setting("labels", "BQDUMP_LABELS", _labels, "KEY=VALUE,…", "Labels of every job."),
+    Setting("kms_key", "BQDUMP_KMS_KEY",
+            _name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+",
+                  "projects/P/locations/L/keyRings/R/cryptoKeys/K is wanted"),
+            "NAME", "Cloud KMS key of every file and document in the bucket (default: the bucket's own default)."),
     Setting("run_id", "BQDUMP_RUN_ID", _run_id, "ID",
             "Name of the run (default: CLOUD_RUN_EXECUTION, else the UTC time). Naming an unfinished run resumes it."),
     Setting("snapshot_time", "BQDUMP_SNAPSHOT_TIME", _moment, "TIME",

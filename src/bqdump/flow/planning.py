@@ -82,7 +82,8 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
     """Refuse a target that cannot be written as promised, before anything is written.
 
     Returns what the bucket tells about itself, None where there is no right to ask.
-    Raises UsageError for a bucket with a retention policy or a hold, or a prefix that holds another dataset's export.
+    Raises UsageError for a bucket with a retention policy or a hold, a key that files would not get, or a prefix that
+    holds another dataset's export.
     """
     bucket = None
     try:
@@ -91,6 +92,7 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
         log.warning("%s: no right to see the bucket's settings (storage.buckets.get): not checked", store.url)
     else:
         refuse_bucket(bucket, store.url)
+        refuse_key(bucket, settings, store.url)
     latest, _ = await read_latest(store, settings)
     if latest and (latest.project, latest.dataset) != (settings.project, settings.dataset):
         raise UsageError(
@@ -110,6 +112,16 @@ def refuse_bucket(bucket: BucketInfo, url: str) -> None:
         return
     hint = f"Use a bucket without a {wanted}."
     raise UsageError(PLAN, url, f"{cause}, and an export must replace its files", hint)
+
+
+def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
+    """Raise UsageError for a Cloud KMS key that files would not get."""
+    if settings.kms_key and settings.template.keeps and bucket.kms_key != settings.kms_key:
+        raise UsageError(
+            PLAN, f"kms_key {settings.kms_key}", f"{{run}} in --path lets BigQuery write final names at once, and "
+            f"what BigQuery writes gets the default key of {url}, {bucket.kms_key or 'which is none'}",
+            "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
+        )  # fmt: skip
 
 
 async def draft_plan(

@@ -9,7 +9,7 @@ from typing import Any
 from bqdump.render.deployment import Deployment, environment
 
 # The module has variables of its own for these.
-OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT")
+OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY")
 
 
 def module_call(deployment: Deployment, source: str) -> str:
@@ -31,6 +31,7 @@ def module_call(deployment: Deployment, source: str) -> str:
         "max_retries": deployment.max_retries,
         "schedule": deployment.schedule,
         "time_zone": deployment.time_zone,
+        "kms_key": settings.kms_key,
         "job_kms_key": deployment.job_kms_key,
         "read_route": deployment.read_route,
     }
