@@ -1,4 +1,4 @@
-"""One stand-in as a process: `python -m bqdump_local.serve storage|bigquery …`.
+"""One stand-in as a process: `python -m bqdump_local.serve storage|bigquery|cloud-run …`.
 
 Its first line is its address (BigQuery: that of the Storage Read API follows after a space). It ends when its standard
 input does: nothing outlives who started it.
@@ -23,12 +23,14 @@ from bqdump_local.control import Control, bigquery_operation, storage_operation
 def main() -> None:
     """Serve until standard input ends or a signal comes."""
     parser = argparse.ArgumentParser(prog="bqdump_local.serve")
-    parser.add_argument("service", choices=("storage", "bigquery"))
+    parser.add_argument("service", choices=("storage", "bigquery", "cloud-run"))
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--read-port", type=int, default=0, help="bigquery: port of the Storage Read API")
     parser.add_argument("--root", type=Path, help="storage: folder of the buckets (default: a temporary one)")
     parser.add_argument("--persist", action="store_true", help="storage: keep metadata beside the files")
-    parser.add_argument("--storage", help="bigquery: address of the storage server")
+    parser.add_argument("--storage", help="bigquery, cloud-run: address of the storage server")
+    parser.add_argument("--bigquery", help="cloud-run: address of the BigQuery server")
+    parser.add_argument("--storage-read", default="", help="cloud-run: address of the Storage Read API")
     parser.add_argument("--data-dir", type=Path, help="bigquery: keep tables here (default: in memory)")
     parser.add_argument("--detached", action="store_true", help="live on when standard input ends")
     arguments = parser.parse_args()
@@ -57,6 +59,13 @@ def _app(arguments: argparse.Namespace) -> Control:
 
         app = storage_app(arguments.root, persist=arguments.persist)
         return Control(app, service="storage", name=storage_operation)
+    if arguments.service == "cloud-run":
+        from bqdump_local.cloud_run.app import cloud_run_operation
+        from bqdump_local.cloud_run.app import create_app as cloud_run_app
+        from bqdump_local.stack import Stack
+
+        stack = Stack(arguments.storage, arguments.bigquery, storage_read=arguments.storage_read)
+        return Control(cloud_run_app(environ=stack.variables()), service="cloud-run", name=cloud_run_operation)
     from bqdump_local.bigquery.app import create_app as bigquery_app
 
     app = bigquery_app(storage=arguments.storage, data_dir=arguments.data_dir)

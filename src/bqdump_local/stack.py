@@ -1,4 +1,4 @@
-"""The local stack: both stand-ins as processes on free loopback ports."""
+"""The local stack: the stand-ins as processes on free loopback ports."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ STOP_SECONDS = 30
 
 
 class Stack(NamedTuple):
-    """Addresses of a running stack, and the processes behind them."""
+    """Addresses of a running stack, and the processes behind them. `cloud_run` is "" where it was not asked for."""
 
     storage: str
     bigquery: str
     pids: tuple[int, ...] = ()
     storage_read: str = ""
+    cloud_run: str = ""
 
     def variables(self) -> dict[str, str]:
         """The environment that leads Google's clients to the stack."""
@@ -59,9 +60,10 @@ def start(
     root: Path | None = None,
     data_dir: Path | None = None,
     ports: tuple[int, int] = (0, 0),
+    cloud_run_port: int | None = None,
     detached_log: IO[bytes] | None = None,
 ) -> tuple[Stack, list[subprocess.Popen[bytes]]]:
-    """Start both stand-ins and wait until they listen.
+    """Start the stand-ins and wait until they listen; Cloud Run's only where it gets a port (0: any).
 
     root: the folder of the buckets; data_dir: where tables live on, with the buckets' metadata. Without a
     detached_log they end when this process does.
@@ -76,7 +78,13 @@ def start(
         )
         processes.append(bigquery)
         tables, _, reads = _address(bigquery).partition(" ")
-        return Stack(address, tables, tuple(process.pid for process in processes), reads), processes
+        stack = Stack(address, tables, storage_read=reads)
+        if cloud_run_port is not None:
+            others = ["--storage", address, "--bigquery", tables, "--storage-read", reads]
+            run = _spawn(["cloud-run", "--port", str(cloud_run_port), *others], detached_log)
+            processes.append(run)
+            stack = stack._replace(cloud_run=_address(run))
+        return stack._replace(pids=tuple(process.pid for process in processes)), processes
     except BaseException:
         stop(processes)
         raise

@@ -17,7 +17,7 @@ FILE = "stack.json"
 STOP_SECONDS = 10.0
 
 
-def up(folder: Path, *, persist: bool, ports: tuple[int, int]) -> Stack:
+def up(folder: Path, *, persist: bool, ports: tuple[int, int], cloud_run_port: int) -> Stack:
     """Start a stack in the background and write it down. Raises UsageError when one runs already."""
     if (running := find(folder)) is not None:
         raise UsageError(
@@ -26,7 +26,9 @@ def up(folder: Path, *, persist: bool, ports: tuple[int, int]) -> Stack:
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "bigquery" if persist else None
     with (folder / "log").open("ab") as log:
-        stack, processes = start(root=folder / "buckets", data_dir=data, ports=ports, detached_log=log)
+        stack, processes = start(
+            root=folder / "buckets", data_dir=data, ports=ports, cloud_run_port=cloud_run_port, detached_log=log
+        )
     for process in processes:
         if process.stdout:
             process.stdout.close()

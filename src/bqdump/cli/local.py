@@ -33,7 +33,7 @@ def needs_local_stack() -> None:
               show_default=True, help="Where the stack keeps its files.")  # fmt: skip
 @click.pass_context
 def local(context: click.Context, folder: Path) -> None:
-    """A local stack: stand-ins for BigQuery and Cloud Storage that Google's own clients talk to.
+    """A local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run that Google's own clients talk to.
 
     \b
     Examples:
@@ -50,14 +50,17 @@ def local(context: click.Context, folder: Path) -> None:
 @click.option("--persist", is_flag=True, help="Keep datasets and objects for the next time.")
 @click.option("--bigquery-port", type=click.IntRange(0, 65535), default=0, help="Default: any free port.")
 @click.option("--storage-port", type=click.IntRange(0, 65535), default=0, help="Default: any free port.")
+@click.option("--cloud-run-port", type=click.IntRange(0, 65535), default=0, help="Default: any free port.")
 @click.pass_obj
-def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int) -> None:
+def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud_run_port: int) -> None:
     """Start the stack in the background, and print the variables that lead clients to it."""
     from bqdump_local import state
 
-    stack = state.up(folder, persist=persist, ports=(storage_port, bigquery_port))
+    stack = state.up(folder, persist=persist, ports=(storage_port, bigquery_port), cloud_run_port=cloud_run_port)
     for name, value in stack.variables().items():
         sys.stdout.write(f"export {name}={value}\n")
+    # Google's client for Cloud Run takes its address as an option; there is no variable that it reads.
+    sys.stdout.write(f"export CLOUD_RUN_ADDRESS={stack.cloud_run}\n")
     sys.stderr.write(f"Objects are files below {folder / 'buckets'}/. End the stack: bqdump local down\n")
 
 

@@ -29,7 +29,7 @@ COMMANDS = {
     "ui": "Look at runs, tables and files in a browser, on this machine.",
     "verify": "Compare what is stored with what the manifest says.",
     "render": "Print what deploys this export: job, workflow, schedule, grants, Terraform.",
-    "local": "A local stack: BigQuery and Cloud Storage stand-ins, and a runner of tasks.",
+    "local": "A local stack: BigQuery, Cloud Storage and Cloud Run stand-ins, and a runner of tasks.",
     "demo": "The whole job on a local stack, with data to look at.",
 }
 
