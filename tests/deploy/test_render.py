@@ -34,7 +34,7 @@ SETTINGS_FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-
 FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
 EVERYTHING = Settings(
     project="my-data", dataset="sales", bucket="my-exports", prefix="a/b/", include=("x*", "y"), exclude=("z",),
-    format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
+    route=("*=query",), format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
     job_project="my-jobs", location="EU", concurrency=50, labels={"team": "data", "cost": "1"}, allow_partial=True,
     route=("*=query", "a=extract"), max_bytes_billed=5,
     allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
@@ -242,9 +242,11 @@ def test_the_region_is_asked_for() -> None:
 
 
 TEXTS = st.text(st.characters(codec="utf-8"))
+# YAML takes keys of 1,024 characters at most, and one of these may be written as ten.
+KEYS = st.text(st.characters(codec="utf-8"), max_size=64)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXTS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
 )  # fmt: skip
 
