@@ -34,9 +34,9 @@ SETTINGS_FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-
 FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
 EVERYTHING = Settings(
     project="my-data", dataset="sales", bucket="my-exports", prefix="a/b/", include=("x*", "y"), exclude=("z",),
-    route=("*=query",), format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
+    format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
     job_project="my-jobs", location="EU", concurrency=50, labels={"team": "data", "cost": "1"}, allow_partial=True,
-    route=("*=query", "a=extract"), max_bytes_billed=5,
+    route=("*=query", "a=extract"), max_bytes_billed=5, on_unsupported="skip",
     allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
     allow_skipped=True, allow_created_later=True,
     kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
