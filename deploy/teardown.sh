@@ -65,6 +65,10 @@ for account in "$name" "$name-scheduler" "$name-workflow"; do
   email=$account@$project.iam.gserviceaccount.com
   marked bqdump: gcloud iam service-accounts describe "$email" "$at" '--format=value(displayName)' || continue
   member=serviceAccount:$email
+  if [ "$account" = "$name-workflow" ]; then
+    later bq "--project_id=$project" query --use_legacy_sql=false \
+      "REVOKE \`roles/bigquery.metadataViewer\` ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""
+  fi
   if [ "$account" = "$name" ]; then
     later bq "--project_id=$project" query --use_legacy_sql=false \
       "REVOKE \`roles/bigquery.dataViewer\` ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""

@@ -120,6 +120,16 @@ resource "google_project_iam_member" "workflow_waits" {
   member  = google_service_account.workflow[0].member
 }
 
+# Counts the tables of the dataset, for the number of tasks.
+resource "google_bigquery_dataset_iam_member" "workflow_counts_tables" {
+  count = var.workflow ? 1 : 0
+
+  project    = local.source_project
+  dataset_id = var.dataset
+  role       = "roles/bigquery.metadataViewer"
+  member     = google_service_account.workflow[0].member
+}
+
 # Writes the workflow's own log lines.
 resource "google_project_iam_member" "workflow_logs" {
   count = var.workflow ? 1 : 0

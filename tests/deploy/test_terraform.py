@@ -114,6 +114,7 @@ def _grants(module: dict[str, Any]) -> set[tuple[str, str]]:
 def test_the_grants_are_the_least_that_is_needed(module: dict[str, Any]) -> None:
     assert _grants(module) == {
         ("google_bigquery_dataset_iam_member", "roles/bigquery.dataViewer"),
+        ("google_bigquery_dataset_iam_member", "roles/bigquery.metadataViewer"),
         ("google_project_iam_member", "roles/bigquery.jobUser"),
         ("google_project_iam_member", "roles/bigquery.readSessionUser"),
         ("google_storage_bucket_iam_member", "roles/storage.objectUser"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from bqdump.core.plan import recommended_tasks
 from bqdump.core.settings import SETTINGS
 from bqdump.render.workflow import workflow_source
 from deploy import discovery
@@ -23,10 +25,19 @@ ITEM = {"project": "p", "dataset": "sales", "bucket": "b"}
 
 
 class Api:
-    """A stub of `jobs.run`: keeps what it was asked for, and fails as told for a dataset."""
+    """A stub of `jobs.run`: keeps what it was asked for, and fails as told for a dataset.
 
-    def __init__(self, failures: dict[str, list[Exception | dict[str, Any]]] | None = None) -> None:
+    tables: how many tables `tables.list` tells of a dataset, or its refusal.
+    """
+
+    def __init__(
+        self,
+        failures: dict[str, list[Exception | dict[str, Any]]] | None = None,
+        tables: dict[str, int | Exception] | None = None,
+    ) -> None:
         self.failures = failures or {}
+        self.tables = tables or {}
+        self.counted: list[str] = []
         self.urls: set[str] = set()
         self.bodies: list[dict[str, Any]] = []
         self.at_once = self.most_at_once = 0
@@ -34,6 +45,8 @@ class Api:
         self.pause = threading.Event()
 
     def __call__(self, method: str, url: str, body: Any) -> Any:
+        if method == "GET":
+            return self._list(url)
         assert method == "POST"
         assert discovery.check("run.v2", "GoogleCloudRunV2RunJobRequest", json.loads(json.dumps(body))) == []
         with self._lock:
@@ -49,6 +62,17 @@ class Api:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def _list(self, url: str) -> Any:
+        found = re.fullmatch(r"https://bigquery\.googleapis\.com/bigquery/v2/projects/p/datasets/(\w+)/tables", url)
+        assert found, url
+        self.counted.append(found[1])
+        count = self.tables.get(found[1], refusal(403, "not yours"))
+        if isinstance(count, Exception):
+            raise count
+        answer = {"kind": "bigquery#tableList", "totalItems": count}
+        assert discovery.check("bigquery.v2", "TableList", answer) == []
+        return answer
 
 
 def variables(body: dict[str, Any]) -> dict[str, str]:
@@ -169,3 +193,25 @@ def test_an_earlier_execution_can_be_resumed() -> None:
     api = Api()
     run(SOURCE, {"exports": [ITEM], "resume": "earlier"}, api)
     assert variables(api.bodies[0])["BQDUMP_RUN_ID"] == "earlier-0"
+
+
+def test_an_item_without_tasks_gets_as_many_as_a_plan_recommends() -> None:
+    counts = (0, 1, 499, 500, 501, 1000, 1001, 9_500, 9_501, 50_000)
+    api = Api(tables={f"d{count}": count for count in counts})
+    run(SOURCE, {"exports": [ITEM | {"dataset": f"d{count}"} for count in counts]}, api)
+    given = {variables(body)["SOURCE_DATASET"]: body["overrides"]["taskCount"] for body in api.bodies}
+    assert given == {f"d{count}": recommended_tasks(count) for count in counts}
+
+
+def test_an_item_with_tasks_is_not_counted() -> None:
+    api = Api(tables={"sales": 5_000})
+    run(SOURCE, {"exports": [ITEM | {"tasks": 3}]}, api)
+    assert api.bodies[0]["overrides"]["taskCount"] == 3
+    assert api.counted == []
+
+
+def test_where_the_tables_cannot_be_counted_the_job_keeps_its_number() -> None:
+    api = Api(tables={"sales": refusal(403, "Access Denied")})
+    assert run(SOURCE, {"exports": [ITEM]}, api) == {"published": [f"{EXECUTION}-0"]}
+    assert "taskCount" not in api.bodies[0]["overrides"]
+    assert api.counted == ["sales"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bqdump.render.workflow import workflow_source
 from bqdump_local import stack as local_stack
 from bqdump_local.cloud_run.app import cloud_run_operation, create_app
 from bqdump_local.control import Control
-from deploy.workflow_engine import ENVIRONMENT, EXECUTION, FailedError, operation_failed, run
+from deploy.workflow_engine import ENVIRONMENT, EXECUTION, FailedError, operation_failed, refusal, run
 from local.storage_server import serving
 
 PROJECT = "my-project"
@@ -43,7 +44,12 @@ class World:
         return decode(file.read_bytes(), Latest, file.name) if file.exists() else None
 
     def connector(self, method: str, url: str, body: Any) -> Any:
-        """Run the job and wait for its execution, as the connector of Workflows does."""
+        """Run the job and wait for its execution, as the connector of Workflows does; or ask BigQuery."""
+        if url.startswith("https://bigquery.googleapis.com"):
+            answer = requests.get(url.replace("https://bigquery.googleapis.com", self.stack.bigquery), timeout=10)
+            if not answer.ok:
+                raise refusal(answer.status_code, answer.json()["error"]["message"])
+            return answer.json()
         local = url.replace("https://run.googleapis.com", self.address)
         answer = requests.request(method, local, json=body, timeout=60)
         answer.raise_for_status()
@@ -125,3 +131,18 @@ def test_a_repeated_workflow_finds_its_runs_done_and_exports_nothing_again(world
     run(workflow_source(), {"exports": exports, "resume": "again"}, world.connector)
     assert world.latest("sales-exports") == first
     assert world.jobs_started() == before > 0
+
+
+def test_the_number_of_tasks_follows_the_number_of_tables(world: World) -> None:
+    anonymous: Any = AnonymousCredentials
+    big = bigquery.Client(PROJECT, anonymous(), client_options=ClientOptions(api_endpoint=world.stack.bigquery))
+    big.create_dataset("many")
+    schema = [bigquery.SchemaField("n", "INT64")]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(big.create_table, [bigquery.Table(f"{PROJECT}.many.t{n}", schema=schema) for n in range(501)]))
+    big.close()
+    before = len(world.executions())
+    exports = [item("many", "hr-exports", prefix="many", include="t0"), item("hr", "hr-exports", prefix="few")]
+    run(workflow_source(), {"exports": exports, "resume": "counted"}, world.connector)
+    assert sorted(one["taskCount"] for one in world.executions()[before:]) == [1, 2]
+    assert (world.root / "hr-exports/many/t0/t0_000000000000.csv").exists()

@@ -43,6 +43,8 @@ def accounts(deployment: Deployment, *, schedule: bool = True, workflow: bool = 
                     "starts this one job with other settings and another number of tasks"),
             _on_project(deployment.project, email, "roles/run.viewer",
                         "waits: the operations that it polls belong to the project, not to the job"),
+            _on_dataset(deployment, email, "roles/bigquery.metadataViewer",
+                        "counts the tables, for the number of tasks"),
             _on_project(deployment.project, email, "roles/logging.logWriter", "writes the workflow's log lines"),
         ]))  # fmt: skip
     return made
@@ -51,7 +53,7 @@ def accounts(deployment: Deployment, *, schedule: bool = True, workflow: bool = 
 def _job_grants(deployment: Deployment) -> list[Grant]:
     settings, email = deployment.settings, deployment.job_account
     grants = [
-        _on_dataset(deployment, "roles/bigquery.dataViewer", "lists the tables and exports them"),
+        _on_dataset(deployment, email, "roles/bigquery.dataViewer", "lists the tables and exports them"),
         see_row_policies(deployment),
         _on_project(deployment.project, email, "roles/bigquery.jobUser",
                     "starts jobs in the project that pays; there is no smaller place for this role"),
@@ -86,9 +88,9 @@ def _member(email: str) -> str:
     return f"serviceAccount:{email}"
 
 
-def _on_dataset(deployment: Deployment, role: str, why: str) -> Grant:
+def _on_dataset(deployment: Deployment, email: str, role: str, why: str) -> Grant:
     project, dataset = deployment.settings.project, deployment.settings.dataset
-    statement = f'GRANT `{role}` ON SCHEMA `{project}`.`{dataset}` TO "{_member(deployment.job_account)}"'
+    statement = f'GRANT `{role}` ON SCHEMA `{project}`.`{dataset}` TO "{_member(email)}"'
     return Grant(role, f"dataset {project}.{dataset}", why, [
         "bq", f"--project_id={deployment.project}", "query", "--use_legacy_sql=false", statement,
     ])  # fmt: skip
