@@ -3,7 +3,8 @@
 #
 #   PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports REGION=europe-west1 deploy/teardown.sh
 #
-# It shows what it would remove and asks first. What does not carry bqdump's mark (the label app=bqdump, or the name
+# The dummy tables of `bqdump local seed --cloud` go too, by their label; the dataset goes if it was made with them and
+# nothing else is in it. It shows what it would remove and asks first. What does not carry bqdump's mark (the label app=bqdump, or the name
 # that only bqdump gives) is left alone. The bucket and its exports stay, unless --with-bucket is given.
 #
 #   --yes          do not ask
@@ -88,6 +89,25 @@ for account in "$name" "$name-scheduler" "$name-workflow"; do
   done
   later gcloud iam service-accounts delete "$email" "$at" --quiet
 done
+
+# ask_bigquery STATEMENT: the values of its one column.
+ask_bigquery() {
+  bq "--project_id=$project" --format=csv --quiet query --use_legacy_sql=false --max_rows=1000 "$1" 2>/dev/null | sed 1d
+}
+schema="\`$PROJECT_ID\`.\`$SOURCE_DATASET\`.INFORMATION_SCHEMA"
+dummies=$(ask_bigquery "SELECT table_name FROM $schema.TABLE_OPTIONS WHERE option_name = 'labels' \
+AND option_value LIKE '%STRUCT(\"app\", \"bqdump-dummy-data\")%'" | grep -x 'dummy_[0-9][0-9]' || true)
+for table in $dummies; do
+  later bq rm --force --table "$PROJECT_ID:$SOURCE_DATASET.$table"
+done
+if bq --format=prettyjson show "$PROJECT_ID:$SOURCE_DATASET" 2>/dev/null | grep -q '"app": "bqdump-dummy-data"'; then
+  if [ "$(ask_bigquery "SELECT COUNT(*) FROM $schema.TABLES")" = "$(printf %s "$dummies" | grep -c .)" ]; then
+    # Without -r: BigQuery itself refuses to remove a dataset that has got a table since.
+    later bq rm --force --dataset "$PROJECT_ID:$SOURCE_DATASET"
+  else
+    echo "teardown: other tables are in $PROJECT_ID:$SOURCE_DATASET: the dataset stays" >&2
+  fi
+fi
 
 if [ "$with_bucket" ]; then
   if marked bqdump gcloud storage buckets describe "gs://$DESTINATION_BUCKET" '--format=value(labels.app)'; then

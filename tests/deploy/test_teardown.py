@@ -26,6 +26,12 @@ import json, pathlib, sys
 here = pathlib.Path(__file__).parent
 words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]
 known = json.loads((here / "known.json").read_text())
+if words[0] == "bq" and "INFORMATION_SCHEMA" in words[-1]:
+    dummies = known.get("dummies", [])
+    count = len(dummies) + known.get("others", 0)
+    sys.exit(print("f0_", count, sep="\\n") if "COUNT" in words[-1] else print("table_name", *dummies, sep="\\n"))
+if words[0] == "bq" and "show" in words:
+    sys.exit(print(json.dumps({{"labels": known.get("dataset labels", {{}})}}, indent=2)))
 if "describe" in words:
     place = words.index("describe")
     answer = known.get(" ".join(words[1:place]) + " " + words[place + 1])
@@ -163,3 +169,34 @@ def test_missing_settings_are_named(world: World) -> None:
     )
     assert done.returncode != 0
     assert "PROJECT_ID" in done.stderr
+
+
+SEEDED: dict[str, Any] = {
+    "dummies": ["dummy_01", "dummy_02"], "dataset labels": {"app": "bqdump-dummy-data"},
+}  # fmt: skip
+
+
+def test_the_dummy_tables_and_their_dataset_are_removed(world: World) -> None:
+    done = world.run(SEEDED, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert world.removed == [
+        "bq rm --force --table my-data:sales.dummy_01", "bq rm --force --table my-data:sales.dummy_02",
+        "bq rm --force --dataset my-data:sales",
+    ]  # fmt: skip
+
+
+def test_a_dataset_that_was_there_before_keeps_all_but_the_dummy_tables(world: World) -> None:
+    done = world.run(SEEDED | {"dataset labels": {"team": "data"}}, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert world.removed == [f"bq rm --force --table my-data:sales.dummy_{number}" for number in ("01", "02")]
+
+
+def test_a_dataset_that_has_got_other_tables_stays(world: World) -> None:
+    done = world.run(SEEDED | {"others": 1}, "--yes")
+    assert "the dataset stays" in done.stderr
+    assert not any("--dataset" in command for command in world.removed)
+
+
+def test_a_label_on_a_table_of_another_name_removes_nothing(world: World) -> None:
+    world.run({"dummies": ["sales_2026", "dummy_1 x", "../dummy_01"]}, "--yes")
+    assert world.removed == []

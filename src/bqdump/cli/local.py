@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bqdump.cli.execution import run_tasks
-from bqdump.cli.exit_codes import UNITS_FAILED
+from bqdump.cli.exit_codes import DONE, UNEXPECTED, UNITS_FAILED
 from bqdump.cli.options import quiet_option
 from bqdump.core.errors import UsageError
 
@@ -65,18 +65,72 @@ def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud
 
 
 @local.command()
-@click.option("--project", default=PROJECT, show_default=True)
-@click.option("--dataset", default=DATASET, show_default=True)
-@click.option("--bucket", default=SOURCE, show_default=True, help="Where the CSV files are uploaded to.")
-@click.option("--target", default=TARGET, show_default=True, help="A bucket to export to.")
+@click.option("--project", help=f"Default on the local stack: {PROJECT}.")
+@click.option("--dataset", help=f"Default on the local stack: {DATASET}.")
+@click.option("--bucket", help=f"Local stack: where CSV files are uploaded to (default: {SOURCE}). "
+                               "Google Cloud: the bucket to export to.")  # fmt: skip
+@click.option("--target", help=f"Local stack: a bucket to export to (default: {TARGET}).")
+@click.option("--cloud", is_flag=True, help="On Google Cloud instead of the local stack: the dummy tables only.")
+@click.option("--location", help="Google Cloud: of a new dataset and bucket (default: US).")
+@click.option("--yes", is_flag=True, help="Google Cloud: do not ask.")
 @click.pass_obj
-def seed(folder: Path, project: str, dataset: str, bucket: str, target: str) -> None:
-    """Make data to export: 30 dummy tables, special ones, and flights from New York in 2013."""
+def seed(folder: Path, /, cloud: bool, **options: Any) -> int:
+    """Make data to export: 30 dummy tables, special ones, and flights from New York in 2013.
+
+    \b
+    Examples:
+      bqdump local seed
+      bqdump local seed --cloud --project my-project --dataset dummy --bucket my-exports
+    """
+    check_place(cloud, options)
+    if cloud:
+        return _seed_cloud(options)
     from bqdump_local import seed as data
     from bqdump_local import state
 
-    tables = data.seed(state.the_stack(folder), project=project, dataset=dataset, bucket=bucket, target=target)
-    sys.stdout.write(f"{len(tables)} tables in {project}.{dataset}; gs://{target} is there to export to\n")
+    defaults = {"project": PROJECT, "dataset": DATASET, "bucket": SOURCE, "target": TARGET}
+    place: dict[str, Any] = {name: options[name] or default for name, default in defaults.items()}
+    tables = data.seed(state.the_stack(folder), **place)
+    sys.stdout.write(
+        f"{len(tables)} tables in {place['project']}.{place['dataset']}; gs://{place['target']} is there to export to\n"
+    )
+    return DONE
+
+
+def check_place(cloud: bool, options: dict[str, Any]) -> None:
+    """Nothing is made on Google Cloud that was not named. Raises UsageError."""
+    wanted, other = (("project", "dataset", "bucket"), ("target",)) if cloud else ((), ("location", "yes"))
+    where = "with --cloud" if cloud else "without --cloud"
+    if missing := [f"--{name}" for name in wanted if not options[name]]:
+        raise UsageError("make data", missing[0], f"it is wanted {where}", "Name project, dataset and bucket.")
+    if given := [f"--{name}" for name in other if options[name]]:
+        raise UsageError("make data", given[0], f"it means nothing {where}")
+
+
+def _seed_cloud(options: dict[str, Any]) -> int:
+    from bqdump_local import cloud_data as data
+    from bqdump_local.seed import DUMMY_ROWS
+
+    place = data.Place(options["project"], options["dataset"], options["bucket"], options["location"] or "US")
+    with data.connected(place.project) as clients:
+        missing = data.look(clients, place)
+        if not missing:
+            sys.stdout.write(f"Everything is there in {place.name} and gs://{place.bucket} already.\n")
+            return DONE
+        sys.stdout.write(f"To be made by {clients.address}, in {missing.location}:\n")
+        sys.stdout.write(f"  dataset {place.name}\n" if missing.dataset else "")
+        sys.stdout.write(f"  bucket gs://{place.bucket}\n" if missing.bucket else "")
+        for source in missing.tables:
+            sys.stdout.write(f"  table {place.name}.{source.table}, {DUMMY_ROWS:,} rows\n")
+        if not options["yes"] and not click.confirm("Go on?"):
+            sys.stdout.write("Nothing was made.\n")
+            return UNEXPECTED
+        data.make(clients, place, missing)
+        sys.stdout.write(
+            f"Done. To try an export: bqdump run --project {place.project} --dataset {place.dataset} "
+            f"--bucket {place.bucket}\nTo remove what was made: deploy/teardown.sh\n"
+        )
+    return DONE
 
 
 @local.command(context_settings={"ignore_unknown_options": True})
