@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.core.documents import Danger, Manifest
+from bqdump.core.layout import unit_of
 from bqdump.core.template import shard_name, split_shard
 from bqdump.ports import Copy, ObjectInfo
 from simulation.contents import lines_of
@@ -99,7 +100,8 @@ class Laws:
         view, layout = self.view, self.view.layout.run(run)
         if info.name.startswith(layout.staging):
             later = [pointer for pointer in (view.latest(), view.publishing()) if pointer]
-            return view.manifest(run) is not None or any(pointer.age > view.age(run) for pointer in later)
+            ended = view.manifest(run) is not None or unit_of(info.name) in view.given_up(run)
+            return ended or any(pointer.age > view.age(run) for pointer in later)
         plan = view.plan(run)
         if info.name.startswith(layout.root):
             return plan is not None and info.name != plan.units and "/units-" in info.name

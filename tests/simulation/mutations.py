@@ -18,7 +18,7 @@ from unittest import mock
 from bqdump import flow
 from bqdump.adapters import retry
 from bqdump.core import plan
-from bqdump.flow import clear, collect, count, jobs, planning, publish, replace, run, work
+from bqdump.flow import clear, collect, count, jobs, ledger, planning, publish, replace, run, work
 
 
 class Mutation(NamedTuple):
@@ -77,6 +77,8 @@ MUTATIONS = (
              "rows != expected", "False"),
     Mutation("of a block of rows only one is counted", 4, count, "_avro_rows",
              "rows += block.rows", "rows += min(block.rows, 1)"),
+    Mutation("that a table was given up is not settled for all", 4, ledger, "give_up",
+             "await asyncio.gather(*map(one, failed))", "pass"),
     Mutation("latest.json is pointed at whoever comes last", 3, publish, "_point",
              "if latest and latest.age > plan.age:", "if False:"),
     Mutation("publishing.json names whoever comes last", 3, replace, "announce",

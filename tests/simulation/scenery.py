@@ -35,7 +35,7 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         path=rng.choice(KEEPING_PATHS if keeps else PATHS),
         concurrency=rng.choice((1, 2, 500)),
         route=rng.choice(((), (), ("*=query",))),
-        allow_partial=rng.random() < 0.1,
+        allow_partial=rng.random() < 0.25,
         format=rng.choice(("csv", "csv", "avro")),
         # What they allow must be named: law 6.
         allow_row_policies=True,

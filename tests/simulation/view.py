@@ -7,9 +7,10 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents import File, Intent, Latest, Manifest, Plan, Pointer, Receipt, Unit
+from bqdump.core.documents import File, GivenUp, Intent, Latest, Manifest, Plan, Pointer, Receipt, Unit
 from bqdump.core.layout import Layout, unit_of
 from bqdump.core.plan import read_units
+from bqdump.flow.ledger import End
 from bqdump.ports import ObjectInfo
 
 Document = TypeVar("Document", bound=msgspec.Struct)
@@ -51,8 +52,13 @@ class View:
     def receipts(self, run: str) -> dict[str, Receipt]:
         """The receipts of a run by unit."""
         names = [name for name in self.names(self.layout.run(run).receipts) if name.endswith(".json")]
-        found = {unit_of(name): self._read(name, Receipt) for name in names}
-        return {unit: receipt for unit, receipt in found.items() if receipt}
+        found = {unit_of(name): self._read(name, End) for name in names}
+        return {unit: receipt for unit, receipt in found.items() if isinstance(receipt, Receipt)}
+
+    def given_up(self, run: str) -> set[str]:
+        """The units that a run goes without for good."""
+        names = [name for name in self.names(self.layout.run(run).receipts) if name.endswith(".json")]
+        return {unit_of(name) for name in names if isinstance(self._read(name, End), GivenUp)}
 
     def names(self, prefix: str) -> list[str]:
         """All object names below a prefix."""

@@ -83,6 +83,8 @@ class World:
             losing=self._loses, page=self.rng.choice((1, 3, 1000)),
         )  # fmt: skip
         self.scenery = scenery.build(self.rng, self.store, self.warehouse, self.history)
+        if self.scenery.settings.allow_partial and self.rng.random() < 0.8:
+            self.dice.weather = self.dice.weather._replace(job_permanent=0.3)
         self.view = View(self.store, self.scenery.settings.layout)
         self.laws = Laws(self.view, self.history, self.scenery.foreign, self.loop.stop)
         self.laws.protected = set(self.warehouse.policies)
@@ -127,7 +129,7 @@ class World:
         rng = self.rng
         made: list[tuple[Execution, float]] = []
         for number in range(rng.choice((1, 2, 2, 3, 3))):
-            again = bool(made) and rng.random() < 0.2 and not self.scenery.settings.allow_partial
+            again = bool(made) and rng.random() < (0.4 if self.scenery.settings.allow_partial else 0.2)
             run = rng.choice(made)[0].run if again else f"run{number}"
             settings = self.scenery.settings
             if again:

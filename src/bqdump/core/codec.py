@@ -36,7 +36,7 @@ def decode(data: bytes, type_: type[Document], name: str) -> Document:
         if version == FORMAT_VERSION:
             return msgspec.json.decode(data, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DocumentError("read", name, f"it is not a valid {type_.__name__} ({error})") from None
+        raise DocumentError("read", name, f"it is not a valid {getattr(type_, '__name__', type_)} ({error})") from None
     raise DocumentError(
         "read",
         name,

@@ -141,7 +141,7 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
 
 
-class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcome", tag="done"):
     """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
 
     rows: how many were exported, where the route tells it. billed: bytes that its query has billed.
@@ -180,6 +180,15 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
     message: str
     owner: Owner
+
+
+class GivenUp(msgspec.Struct, frozen=True, tag_field="outcome", tag="given up"):
+    """The other end of a unit: a partial export goes without it, and nobody can finish it any more.
+
+    Stored under the name of the unit's receipt, so that there is one of the two, and every task sees the same.
+    """
+
+    failure: Failure
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):

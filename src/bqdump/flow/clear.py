@@ -13,6 +13,7 @@ import msgspec
 from bqdump.core.codec import decode, encode_indented
 from bqdump.core.documents import ManifestFiles, Plan, TableFiles
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.template import split_shard
 from bqdump.flow.planning import read_latest
 from bqdump.flow.task import Task
 
@@ -42,6 +43,12 @@ async def clear_staging(task: Task) -> None:
     """Delete everything that this run has staged."""
     async for page in task.store.objects(task.layout.staging):
         await delete(task, ((info.name, info.generation) for info in page))
+
+
+async def clear_written(task: Task, pattern: str) -> None:
+    """Delete the files that a job has written for a unit which its run goes without: no manifest names them."""
+    async for page in task.store.objects(pattern.partition("*")[0]):
+        await delete(task, ((info.name, info.generation) for info in page if split_shard(info.name, {pattern})))
 
 
 async def delete(task: Task, objects: Iterable[tuple[str, int]]) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+from contextlib import suppress
+from typing import NamedTuple, cast
 
-from bqdump.core.codec import decode
-from bqdump.core.documents import Claim, Failure, Owner, Plan, Receipt
+from bqdump.core.codec import decode, encode
+from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Plan, Receipt
+from bqdump.core.errors import ConflictError
 from bqdump.core.layout import RunLayout, unit_of
 from bqdump.core.progress import Looked, Started
 from bqdump.ports import ObjectStore
 
+WRITES_AT_ONCE = 16
+End = cast("type[Receipt | GivenUp]", Receipt | GivenUp)
+
 
 class Ledger(NamedTuple):
-    """Receipts by unit, and by unit the failures that each execution has met."""
+    """Receipts by unit, by unit the failures that each execution has met, and what the run goes without for good."""
 
     receipts: dict[str, Receipt]
     failures: dict[str, list[Failure]]
+    given_up: dict[str, Failure]
 
     def last_failure(self, unit: str, execution: str | None = None) -> Failure | None:
         """The last attempt at a unit that failed, in this execution or (None) in any."""
@@ -23,9 +30,13 @@ class Ledger(NamedTuple):
         return max(met, key=lambda failure: failure.attempt, default=None)
 
     def failed(self, execution: str | None = None) -> list[Failure]:
-        """The last failure of each unit that has no receipt, in this execution or (None) in any, by table."""
-        open_ = (self.last_failure(unit, execution) for unit in self.failures if unit not in self.receipts)
-        return sorted(filter(None, open_), key=lambda failure: failure.table)
+        """The last failure of each unit that has no receipt, in this execution or (None) in any, by table.
+
+        What has been given up has failed for every execution.
+        """
+        ended = self.receipts.keys() | self.given_up.keys()
+        open_ = (self.last_failure(unit, execution) for unit in self.failures if unit not in ended)
+        return sorted([*filter(None, open_), *self.given_up.values()], key=lambda failure: failure.table)
 
     def settled(self, plan: Plan, execution: str) -> bool:
         """Whether nothing of the plan is left to do in this execution."""
@@ -79,15 +90,40 @@ async def read_all(store: ObjectStore, layout: RunLayout) -> tuple[Ledger, dict[
 
 async def read_ledger(store: ObjectStore, layout: RunLayout) -> Ledger:
     """The ledger as it is now."""
-    receipts = {}
+    receipts, given_up = {}, {}
     async for notes in store.notes(layout.receipts):
         for note in notes:
-            receipts[unit_of(note.name)] = decode(note.data, Receipt, note.name)
+            ended = read_end(note.data, note.name)
+            if isinstance(ended, Receipt):
+                receipts[unit_of(note.name)] = ended
+            else:
+                given_up[unit_of(note.name)] = ended.failure
     failures: dict[str, list[Failure]] = {}
     async for notes in store.notes(layout.failures):
         for note in notes:
             failures.setdefault(unit_of(note.name), []).append(decode(note.data, Failure, note.name))
-    return Ledger(receipts, failures)
+    return Ledger(receipts, failures, given_up)
+
+
+def read_end(data: bytes, name: str) -> Receipt | GivenUp:
+    """How a unit has ended: what is stored under the name of its receipt. Raises DocumentError."""
+    return decode(data, End, name)
+
+
+async def give_up(store: ObjectStore, layout: RunLayout, failed: list[Failure]) -> Ledger:
+    """Settle that the run goes without these; the ledger after that, in which some may have a receipt all the same.
+
+    Whoever still works on such a unit cannot finish it any more: every task publishes the same.
+    """
+    slots = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def one(failure: Failure) -> None:
+        async with slots:
+            with suppress(ConflictError):
+                await store.write_note(layout.receipt(failure.unit), encode(GivenUp(failure)), 0)
+
+    await asyncio.gather(*map(one, failed))
+    return await read_ledger(store, layout)
 
 
 async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:

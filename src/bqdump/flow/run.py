@@ -10,7 +10,7 @@ from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Failure, Owner, Plan, Totals
 from bqdump.core.errors import ConflictError, UnitsFailedError
 from bqdump.core.progress import Entered
-from bqdump.flow.ledger import Ledger, read_ledger
+from bqdump.flow.ledger import Ledger, give_up, read_ledger
 from bqdump.flow.planning import obtain_plan, read_latest
 from bqdump.flow.publish import has_manifest, publish
 from bqdump.flow.report import has_report, store_report
@@ -50,7 +50,9 @@ async def run(task: Task) -> Outcome:
     failed = ledger.failed(task.owner.execution)
     if failed and not task.settings.allow_partial:
         raise _refusal(plan, failed)
-    return await _publish(task, plan, ledger, failed)
+    if failed:
+        ledger = await give_up(task.store, task.layout, failed)
+    return await _publish(task, plan, ledger, ledger.failed())
 
 
 async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]) -> Outcome:

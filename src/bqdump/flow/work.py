@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from bqdump.core.codec import encode
-from bqdump.core.documents import Claim, Failure, Plan, Receipt, Unit
+from bqdump.core.documents import Claim, Failure, GivenUp, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
 from bqdump.core.layout import unit_id
 from bqdump.core.plan import read_units
 from bqdump.core.progress import Started
 from bqdump.core.sizes import counted
+from bqdump.flow.clear import clear_written
+from bqdump.flow.collect import written_pattern
 from bqdump.flow.jobs import extract_unit, query_unit
-from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
+from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_end, read_ledger
 from bqdump.flow.read import read_unit
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
@@ -54,7 +56,7 @@ class Picture(NamedTuple):
     claims: dict[str, Held]
 
 
-UNTOUCHED = Picture(Ledger({}, {}), {})
+UNTOUCHED = Picture(Ledger({}, {}, {}), {})
 
 
 class Slots:
@@ -159,8 +161,17 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
     try:
         await task.store.write_note(name, encode(_bounded(outcome)), 0)
     except ConflictError:
+        if isinstance(outcome, Receipt) and await _was_given_up(task, name):
+            log.warning("%s: the run goes without it: it was given up before", outcome.table, extra=labels)
+            await clear_written(task, written_pattern(task, plan, todo.unit, outcome))
+            return
         # Somebody else has seen the end of the same job first.
         log.debug("%s: its end is recorded already", outcome.table, extra=labels)
+
+
+async def _was_given_up(task: Task, receipt: str) -> bool:
+    stored = await task.store.read(receipt)
+    return isinstance(read_end(stored.data, receipt), GivenUp)
 
 
 def _bounded(outcome: Receipt | Failure) -> Receipt | Failure:
@@ -239,7 +250,8 @@ async def _open(task: Task, plan: Plan, picture: Picture, shares: list[int], hel
 
 def _free(task: Task, picture: Picture, unit: str) -> Free | None:
     """How this task may take the unit; None when it is done, failed, or somebody works on it."""
-    if unit in picture.ledger.receipts or picture.ledger.last_failure(unit, task.owner.execution):
+    ledger = picture.ledger
+    if unit in ledger.receipts or unit in ledger.given_up or ledger.last_failure(unit, task.owner.execution):
         return None
     held = picture.claims.get(unit)
     if held is None:
