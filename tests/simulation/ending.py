@@ -44,12 +44,18 @@ def _staged(world: World, run: str) -> list[str]:
 
 
 def _late(world: World, run: str) -> set[str]:
-    """Patterns of files that nobody can clear away: their job's request arrived after the run had been completed."""
-    completed = world.laws.completed.get(run, 0)
+    """Patterns of files that nobody may be there to clear: their job has ended after the run had been completed, or
+    after its table had been given up, and whoever waited for it may have died."""
+
+    def late(job_id: str) -> bool:
+        ended, unit = world.warehouse._jobs[job_id].ended, job_id.split("_")[-2]
+        since = (world.laws.completed.get(run, 0), world.laws.given_up.get((run, unit), 0))
+        return any(0 < moment < ended for moment in since)
+
     return {
         request.uri.split("/", 3)[3]
         for job_id, request in world.warehouse.extracted.items()
-        if job_id.startswith(f"bqdump_{run}_") and 0 < completed < world.warehouse._jobs[job_id].ended
+        if job_id.startswith(f"bqdump_{run}_") and late(job_id)
     }
 
 

@@ -38,6 +38,7 @@ class Laws:
         # Tables with row access policies.
         self.protected: set[str] = set()
         self.completed: dict[str, int] = {}
+        self.given_up: dict[tuple[str, str], int] = {}
         self._listed: dict[str, set[str]] = {}
         self._contents: dict[int, bytes] = {}
         self._named: set[tuple[str, int]] = set()
@@ -68,6 +69,8 @@ class Laws:
         elif name == layout.run(run).manifest:
             self.hold(2, before is None, f"the manifest of {run} was written twice")
             self._completed(run)
+        elif name.startswith(layout.run(run).receipts) and (unit := unit_of(name)) in self.view.given_up(run):
+            self.given_up[run, unit] = self.history.clock()
         elif name == layout.run(run).plan:
             self.hold(4, before is None, f"the plan of {run} was written twice")
             self._planned(run, self._listed.get(process.name, set()))

@@ -11,7 +11,7 @@ from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Plan, Receipt
 from bqdump.core.errors import ConflictError
 from bqdump.core.layout import RunLayout, unit_of
 from bqdump.core.progress import Looked, Started
-from bqdump.ports import ObjectStore
+from bqdump.ports import Note, ObjectStore
 
 WRITES_AT_ONCE = 16
 End = cast("type[Receipt | GivenUp]", Receipt | GivenUp)
@@ -23,6 +23,14 @@ class Ledger(NamedTuple):
     receipts: dict[str, Receipt]
     failures: dict[str, list[Failure]]
     given_up: dict[str, Failure]
+
+    def add_end(self, note: Note) -> None:
+        """Take in what is stored under the name of a receipt. Raises DocumentError."""
+        unit, ended = unit_of(note.name), read_end(note.data, note.name)
+        if isinstance(ended, Receipt):
+            self.receipts[unit] = ended
+        else:
+            self.given_up[unit] = ended.failure
 
     def last_failure(self, unit: str, execution: str | None = None) -> Failure | None:
         """The last attempt at a unit that failed, in this execution or (None) in any."""
@@ -66,7 +74,7 @@ def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
         if unit not in ledger.receipts
         and (failure := ledger.last_failure(unit, claims[unit].owner.execution if unit in claims else None))
     }
-    return Looked(started, ledger.receipts, failures)
+    return Looked(started, ledger.receipts, failures | ledger.given_up)
 
 
 async def read_all(store: ObjectStore, layout: RunLayout) -> tuple[Ledger, dict[str, Held], int]:
@@ -75,34 +83,29 @@ async def read_all(store: ObjectStore, layout: RunLayout) -> tuple[Ledger, dict[
     async for notes in store.notes(layout.root):
         pages += 1
         every += notes
-    receipts, claims = {}, {}
-    failures: dict[str, list[Failure]] = {}
+    claims = {}
+    ledger = Ledger({}, {}, {})
     for note in every:
         unit = unit_of(note.name)
         if note.name.startswith(layout.receipts):
-            receipts[unit] = decode(note.data, Receipt, note.name)
+            ledger.add_end(note)
         elif note.name.startswith(layout.claims):
             claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
         elif note.name.startswith(layout.failures):
-            failures.setdefault(unit, []).append(decode(note.data, Failure, note.name))
-    return Ledger(receipts, failures), claims, pages
+            ledger.failures.setdefault(unit, []).append(decode(note.data, Failure, note.name))
+    return ledger, claims, pages
 
 
 async def read_ledger(store: ObjectStore, layout: RunLayout) -> Ledger:
     """The ledger as it is now."""
-    receipts, given_up = {}, {}
+    ledger = Ledger({}, {}, {})
     async for notes in store.notes(layout.receipts):
         for note in notes:
-            ended = read_end(note.data, note.name)
-            if isinstance(ended, Receipt):
-                receipts[unit_of(note.name)] = ended
-            else:
-                given_up[unit_of(note.name)] = ended.failure
-    failures: dict[str, list[Failure]] = {}
+            ledger.add_end(note)
     async for notes in store.notes(layout.failures):
         for note in notes:
-            failures.setdefault(unit_of(note.name), []).append(decode(note.data, Failure, note.name))
-    return Ledger(receipts, failures, given_up)
+            ledger.failures.setdefault(unit_of(note.name), []).append(decode(note.data, Failure, note.name))
+    return ledger
 
 
 def read_end(data: bytes, name: str) -> Receipt | GivenUp:

@@ -13,7 +13,7 @@ import msgspec
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Latest, Newest, Owner, Plan
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.guards import (
     COSTS_ONLY,
     POLICED,
@@ -211,8 +211,12 @@ async def _make_or_await(task: Task) -> Plan:
     try:
         await task.store.write(task.layout.plan, encode_indented(plan), 0)
     except ConflictError:
-        await task.store.delete([(plan.units, generation)])
-        return await read_plan(task) or plan
+        stored = await read_plan(task)
+        if stored is None:
+            raise UnavailableError(PLAN, f"run {task.run}", "the bucket has refused the plan, and holds none") from None
+        if stored.nonce != plan.nonce:
+            await task.store.delete([(plan.units, generation)])
+        return stored
     log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot),
              counted(task.tasks, "task"))  # fmt: skip
     for flag in plan.flags[:FLAGS_TOLD]:

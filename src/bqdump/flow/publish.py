@@ -24,7 +24,7 @@ from bqdump.core.documents import (
     Totals,
     Unit,
 )
-from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
+from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
 from bqdump.core.guards import with_jobs
 from bqdump.core.settings import moment_text
 from bqdump.core.template import shard_name, split_shard
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 class Published(NamedTuple):
     """How publishing ended. `superseded`: a run of a later moment is what readers see."""
 
-    result: Literal["published", "superseded", "elsewhere"]
+    result: Literal["published", "superseded"]
     manifest: ManifestFiles | None
 
 
@@ -118,7 +118,10 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
     try:
         generation = await task.store.write(task.layout.manifest, data, 0)
     except ConflictError:
-        return await read_manifest_files(task) or Published("elsewhere", None)
+        if made := await read_manifest_files(task):
+            return made
+        cause = "the bucket has refused the manifest, and holds none"
+        raise UnavailableError("publish", f"run {plan.run}", cause) from None
     return decode(data, ManifestFiles, task.layout.manifest), generation
 
 

@@ -74,7 +74,7 @@ class Sight(NamedTuple):
         return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.tables
 
 
-NOTHING = Ledger({}, {})
+NOTHING = Ledger({}, {}, {})
 
 
 async def read_plan_of(store: ObjectStore, settings: Settings, run: str) -> Plan | None:

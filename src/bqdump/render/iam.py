@@ -74,6 +74,7 @@ def see_row_policies(deployment: Deployment) -> Grant:
     where = [role, f"--project={project}"]
     grant = _on_dataset(
         deployment,
+        deployment.job_account,
         f"projects/{project}/roles/{role}",
         "sees whether row access policies would hide rows; without it a run needs to be told to go on",
     )
