@@ -38,8 +38,8 @@ EVERYTHING = Settings(
     job_project="my-jobs", location="EU", concurrency=50, labels={"team": "data", "cost": "1"}, allow_partial=True,
     route=("*=query", "a=extract"), max_bytes_billed=5, on_unsupported="skip",
     allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
-    allow_skipped=True, allow_created_later=True,
-    kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
+    allow_skipped=True, allow_created_later=True, null_marker="-", file_size=256_000_000, row_group_rows=1000,
+    read_memory=64_000_000, kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
 )  # fmt: skip
 
 
@@ -262,5 +262,5 @@ def test_texts_that_look_like_something_else_stay_texts(word: str) -> None:
 
 
 def test_every_setting_has_a_place_in_the_deployment() -> None:
-    names = {setting.env for setting in SETTINGS if setting.name not in ("run_id", "snapshot_time")}
+    names = {setting.env for setting in SETTINGS if setting.name not in ("run_id", "snapshot_time", "to")}
     assert set(environment(EVERYTHING)) == names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from integration.stage import STATE, Stage
 
 KEY = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
@@ -19,9 +21,11 @@ def with_default_key(stage: Stage) -> None:
     bucket.patch()
 
 
-def test_files_and_documents_get_the_key_that_is_set(stage: Stage) -> None:
+@pytest.mark.parametrize("route", ["extract", "read"])
+def test_files_and_documents_get_the_key_that_is_set(stage: Stage, route: str) -> None:
     stage.table("a")
-    assert stage.execute("--kms-key", KEY).codes == [0]
+    ran = stage.execute("--kms-key", KEY, "--route", route)
+    assert ran.codes == [0], ran.text
     found = keys(stage)
     assert "a/a_000000000000.csv" in found
     assert f"{STATE}latest.json" in found

@@ -105,7 +105,7 @@ class CloudStore:
         """See ObjectStore. In parts that the client repeats by itself, for `fill` cannot be asked again."""
 
         def filled() -> tuple[ObjectInfo, Result]:
-            parts = _Parts(self._bucket.blob(name), expect)
+            parts = _Parts(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect)
             file = Summed(cast("IO[bytes]", parts))
             try:
                 with translated("write", f"{self.url}/{name}", ADMIN):

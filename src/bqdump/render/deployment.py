@@ -10,8 +10,9 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.settings import BY_NAME, SETTINGS, Settings
 
-# What a run is called and which moment it reads is a matter of each run, not of its deployment.
-OF_A_RUN = ("run_id", "snapshot_time")
+# What a run is called and which moment it reads is a matter of each run, not of its deployment; and a folder of this
+# machine is no place for a job to export to.
+OF_A_RUN = ("run_id", "snapshot_time", "to")
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
