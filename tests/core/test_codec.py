@@ -17,6 +17,7 @@ from bqdump.core.documents import (
     Failure,
     File,
     Flag,
+    GivenUp,
     Intent,
     Latest,
     Manifest,
@@ -92,6 +93,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         some(st.sampled_from(Danger)),
     ),
     Failure: FAILURE,
+    GivenUp: st.builds(GivenUp, FAILURE),
     File: FILE,
     TableFiles: FILES,
     TableEntry: ENTRY,
@@ -109,7 +111,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ),
     Intent: st.builds(Intent, TEXT, some(TEXT)),
 }  # fmt: skip
-STORED = (Plan, Newest, Claim, Receipt, Failure, Manifest, ManifestFiles, Latest, Intent)
+STORED = (Plan, Newest, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)
 ROOT = "gs://b/_bqdump/x.json"
 
 
