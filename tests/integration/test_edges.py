@@ -1,0 +1,229 @@
+"""What surrounds a run at its worst: clocks, disks, tokens, refusals of every request, another version's plan."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from google.auth.credentials import Credentials
+
+from bqdump.adapters import bigquery, gcs
+from bqdump.core.errors import BqdumpError
+from bqdump.core.settings import parse_moment
+from bqdump_local.execute import execute
+from integration.stage import COMMAND, STATE, Ran, Stage, records
+
+WRONG_CLOCK = Path(__file__).parent / "wrong_clock"
+OPERATIONS = (
+    "storage.buckets.get", "storage.objects.get", "storage.objects.list", "storage.objects.insert",
+    "storage.objects.patch", "storage.objects.copy", "storage.objects.delete", "storage.batch",
+    "bigquery.datasets.get", "bigquery.tables.list", "bigquery.tables.get", "bigquery.jobs.query",
+    "bigquery.jobs.insert", "bigquery.jobs.list",
+)  # fmt: skip
+
+
+# Refusals of every request.
+
+
+@contextmanager
+def faults(stage: Stage, rules: list[dict[str, Any]]) -> Iterator[None]:
+    """Both services with these rules, of which all must have been met by the end."""
+    urls = (stage.stack.storage, stage.stack.bigquery)
+    for url in urls:
+        requests.put(f"{url}/_local/faults", json={"rules": rules}, timeout=10).raise_for_status()
+    try:
+        yield
+        met = [requests.get(f"{url}/_local/faults", timeout=10).json()["rules"] for url in urls]
+        left = [a["operation"] for a, b in zip(*met, strict=True) if a["times"] and b["times"]]
+        assert left == []
+    finally:
+        for url in urls:
+            requests.delete(f"{url}/_local/faults", timeout=10).raise_for_status()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "carried-out"])
+@pytest.mark.parametrize("status", [429, 503, "reset"])
+def test_every_kind_of_request_may_fail_once(stage: Stage, status: int | str, after: bool) -> None:
+    stage.table("a")
+    assert stage.execute().codes == [0]
+    stage.table("a", 5)
+    rules = [
+        {"operation": f"^{operation}$", "status": status, "times": 1, "after": after}
+        for operation in OPERATIONS
+        # A query that was carried out is not asked again under its id, and a job whose answer was lost is found done.
+        if not (after and operation in ("bigquery.jobs.query", "bigquery.jobs.list"))
+    ]
+    with faults(stage, rules):
+        stage.run_tasks(1, execution="again")
+    assert stage.latest().run == "again"
+    assert stage.manifest().totals.files == 1
+    assert stage.read("a/a_000000000000.csv").count(b"\n") == 6
+    assert stage.staged() == []
+
+
+@pytest.mark.parametrize(
+    "operation", ["storage.objects.insert", "storage.objects.copy", "storage.objects.patch", "storage.objects.delete"]
+)
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "carried-out"])
+@pytest.mark.parametrize("which", range(0, 12, 3))
+def test_a_412_at_any_write_is_survived_or_told(stage: Stage, operation: str, after: bool, which: int) -> None:
+    stage.table("a")
+    skipped = [{"operation": f"^{operation}$", "seconds": 0.0, "times": which}]
+    rule = {"operation": f"^{operation}$", "status": 412, "times": 1, "after": after}
+    for url in (stage.stack.storage, stage.stack.bigquery):
+        # A rule without a status lets its requests pass, and counts them.
+        requests.put(f"{url}/_local/faults", json={"rules": [*skipped, rule]}, timeout=10).raise_for_status()
+    try:
+        # What is told is a BqdumpError; anything else would fail this test.
+        with suppress(BqdumpError):
+            stage.run_tasks(1, execution="first")
+    finally:
+        for url in (stage.stack.storage, stage.stack.bigquery):
+            requests.delete(f"{url}/_local/faults", timeout=10).raise_for_status()
+    stage.run_tasks(1, execution="first")
+    assert stage.latest().run == "first"
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+# Clocks.
+
+
+def test_clocks_that_are_wrong_by_days_change_nothing(stage: Stage) -> None:
+    stage.table("a")
+    seen: list[int] = []
+    for days in ("5", "-5", "0"):
+        before = stage.now()
+        ran = stage.execute(env={"PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": days}, tasks=2)
+        assert ran.codes == [0, 0], ran.text
+        told = next(record["time"] for record in records(ran.text))
+        shift = datetime.datetime.fromisoformat(told) - datetime.datetime.now(datetime.UTC)
+        assert round(shift / datetime.timedelta(days=1)) == int(days)
+        latest = stage.latest()
+        assert latest.run == ran.execution.name
+        seen.append(parse_moment(latest.snapshot_time))
+        assert before <= seen[-1] <= stage.now()
+        assert [table.table for table in stage.manifest().tables] == ["a"]
+    assert seen == sorted(seen)
+
+
+# Disks.
+
+
+def run_in(stage: Stage, shell: str, **env: str) -> Ran:
+    """Run the job from within a shell command that ends in "$@"."""
+    lines: list[Any] = []
+    done = asyncio.run(
+        execute(["sh", "-c", shell, "sh", *COMMAND], tasks=1, max_retries=0, env=stage.variables | env,
+                cwd=stage.folder, on_output=lines.append)
+    )  # fmt: skip
+    return Ran(done, lines)
+
+
+def test_a_full_disk_is_no_matter(stage: Stage) -> None:
+    stage.table("a")
+    # No file may grow at all, as on a disk without room; standard output is a pipe.
+    ran = run_in(stage, 'ulimit -f 0; (echo x >file) 2>/dev/null && exit 99; exec "$@"')
+    assert ran.codes == [0], ran.text
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+def test_no_folder_for_temporary_files_is_no_matter(stage: Stage) -> None:
+    stage.table("a")
+    nowhere = "/nonexistent"
+    ran = run_in(stage, 'exec "$@"', TMPDIR=nowhere, TEMP=nowhere, HOME=nowhere, XDG_CACHE_HOME=nowhere)
+    assert ran.codes == [0], ran.text
+    assert [path.name for path in stage.folder.iterdir()] == []
+
+
+# Tokens.
+
+
+class Token(Credentials):  # type: ignore[misc]
+    """Credentials whose token lasts for so many seconds; `made` counts tokens."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.made = seconds, 0
+
+    def refresh(self, request: Any) -> None:
+        """Get a new token."""
+        self.made += 1
+        self.token = f"token-{self.made}"
+        self.expiry = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + datetime.timedelta(
+            seconds=self.seconds
+        )
+
+
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> Token:
+    made = Token(3600.0)
+    for module in (bigquery, gcs):
+        monkeypatch.setattr(module, "credentials", lambda variable: made)
+    return made
+
+
+def test_a_token_that_expires_during_the_run_is_renewed(stage: Stage, token: Token) -> None:
+    # Google's client takes a token for expired some minutes before its time: each request needs a new one.
+    token.seconds = 1.0
+    stage.table("a")
+    stage.run_tasks(1)
+    assert token.made > 10
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+def test_a_token_that_is_refused_is_renewed_and_the_request_repeated(stage: Stage, token: Token) -> None:
+    stage.table("a")
+    with faults(stage, [{"operation": f"^{operation}$", "status": 401, "times": 1} for operation in OPERATIONS
+                        if not operation.startswith(("storage.objects.patch", "storage.objects.copy",
+                                                     "storage.objects.delete"))]):  # fmt: skip
+        stage.run_tasks(1)
+    assert token.made > 5
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+def test_a_token_that_stays_refused_is_told_as_a_missing_right(stage: Stage) -> None:
+    stage.table("a")
+    url = f"{stage.stack.storage}/_local/faults"
+    requests.put(url, json={"rules": [{"status": 401}]}, timeout=10).raise_for_status()
+    try:
+        ran = stage.execute()
+    finally:
+        requests.delete(url, timeout=10)
+    assert ran.codes == [5], ran.text
+    assert "Traceback" not in ran.text
+
+
+# Another version's plan.
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ((b'"format_version": 1', b'"format_version": 2'), 4, "it has format version 2, this bqdump reads 1"),
+        ((b'"digest": "', b'"digest": "0'), 2, "it was planned with other settings (of another release)"),
+        ((b'"shares":', b'"shared":'), 4, "it is not a valid Plan"),
+    ],
+)
+def test_a_plan_of_another_version_is_told_and_nothing_is_touched(
+    stage: Stage, change: tuple[bytes, bytes], code: int, told: str
+) -> None:
+    stage.table("a")
+    assert stage.execute(execution="first").codes == [0]
+    for name in ("manifest.json", "report.html"):
+        stage.store.bucket(stage.bucket).blob(f"{STATE}runs/first/{name}").delete()
+    name = f"{STATE}runs/first/plan.json"
+    plan = stage.read(name)
+    assert plan.count(change[0]) == 1
+    stage.upload(name, plan.replace(*change))
+    before = stage.objects()
+    ran = stage.execute("--run-id", "first")
+    assert ran.codes == [code]
+    assert told in ran.text
+    assert "Traceback" not in ran.text
+    assert stage.objects() == before
