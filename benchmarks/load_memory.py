@@ -1,0 +1,137 @@
+"""Many tables, many tasks: 10,000 × 100 on the store and the warehouse in memory, in virtual time.
+
+Run: python -m benchmarks.load_memory. Each case is a process of its own. Nothing may be lost; what it costs must grow
+about as the number of tables does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from benchmarks.virtual import VirtualLoop
+
+from bqdump.adapters.limits import PacedWarehouse
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
+from bqdump.core.codec import decode
+from bqdump.core.documents import Latest, Manifest, Owner
+from bqdump.core.settings import Settings
+from bqdump.flow.run import run
+from bqdump.flow.task import Task
+
+CASES = ((2_500, 100), (5_000, 100), (10_000, 100), (10_000, 25), (10_000, 50))
+SETTINGS = Settings(project="p", dataset="d", bucket="memory")
+NOW = 1_790_000_000_000
+LATENCY, JOB_SECONDS = 0.05, 5.0
+LISTINGS = ("notes", "objects", "jobs")
+
+
+class Counted:
+    """A port that takes its time, and counts requests; each page of a listing is one."""
+
+    def __init__(self, port: Any, requests: Counter[str]) -> None:
+        self._port, self._requests, self.url = port, requests, getattr(port, "url", "")
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+        if name in LISTINGS:
+            return lambda *given: self._pages(name, method(*given))
+        return lambda *given: self._ask(name, lambda: method(*given))
+
+    async def _ask(self, name: str, carry_out: Callable[[], Awaitable[Any]]) -> Any:
+        self._requests[name] += 1
+        await asyncio.sleep(LATENCY)
+        return await carry_out()
+
+    async def _pages(self, name: str, listing: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for page in listing:
+            self._requests[name] += 1
+            await asyncio.sleep(LATENCY)
+            yield page
+
+
+def measure(tables: int, tasks: int) -> dict[str, Any]:
+    """One export of so many tables by so many tasks, held against what was there."""
+    store, requests = MemoryStore(), Counter[str]()
+    warehouse = MemoryWarehouse(store, lambda: NOW, seconds=lambda table: JOB_SECONDS)
+    for number in range(tables):
+        warehouse.put("p", "d", f"table_{number:05}", [f"row {number}"])
+    before, memory = time.process_time(), peak()
+    loop = VirtualLoop()
+
+    async def one(index: int) -> None:
+        store_: Any = Counted(store, requests)
+        warehouse_: Any = Counted(warehouse, requests)
+        asking, paced = RetryingStore(store_), RetryingWarehouse(PacedWarehouse(warehouse_, tasks))
+        await run(Task(asking, paced, SETTINGS, "run", Owner("run", index), tasks))
+
+    async def everybody() -> None:
+        await asyncio.gather(*map(one, range(tasks)))
+
+    loop.run_until_complete(everybody())
+    check(store, tables)
+    return {
+        "tables": tables, "tasks": tasks, "cpu": time.process_time() - before, "memory": (peak() - memory) / 2**20,
+        "virtual": loop.time(), "requests": requests.total(), "by": dict(requests.most_common()),
+    }  # fmt: skip
+
+
+def check(store: MemoryStore, tables: int) -> None:
+    """Every table is in the published manifest, with the one file that it must have, and nothing else is there."""
+    latest = decode(read(store, SETTINGS.layout.latest), Latest, "latest.json")
+    manifest = decode(read(store, latest.manifest), Manifest, "manifest.json")
+    assert [entry.table for entry in manifest.tables] == [f"table_{number:05}" for number in range(tables)]
+    for number, entry in enumerate(manifest.tables):
+        [file] = entry.files
+        assert read(store, file.name) == f"row {number}\n".encode()
+    named = {file.name for entry in manifest.tables for file in entry.files}
+    assert named == {name for name in store.names_now() if not name.startswith("_bqdump/")}
+
+
+def read(store: MemoryStore, name: str) -> bytes:
+    found = store.peek(name)
+    assert found, name
+    return found[0]
+
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    """Print each case, and how cost grows."""
+    results = {}
+    for case in CASES:
+        ran = subprocess.run(
+            [sys.executable, "-m", "benchmarks.load_memory", *map(str, case)], check=True, capture_output=True
+        )
+        results[case] = found = json.loads(ran.stdout)
+        print(f"{case[0]:>6} tables × {case[1]:>3} tasks: {found['requests'] / case[0]:.2f} requests a table, "
+              f"{1000 * found['cpu'] / case[0]:.2f} ms CPU a table, {found['memory']:.0f} MiB with the bucket, "
+              f"{found['virtual']:.0f} s of virtual time")  # fmt: skip
+    grow("tables", results, CASES[:3])
+    grow("tasks", results, (CASES[3], CASES[4], CASES[2]))
+
+
+def grow(what: str, results: dict[Any, Any], cases: tuple[Any, ...]) -> None:
+    """How cost grows where one number doubles, and doubles again."""
+    for key in ("requests", "cpu", "memory"):
+        first = results[cases[0]][key]
+        print(f"{what} 1× 2× 4×: {key} " + " ".join(f"{results[case][key] / first:.2f}" for case in cases))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        logging.disable(logging.CRITICAL)
+        print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))
+    else:
+        main()
