@@ -96,11 +96,13 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
             return ended
         # What earlier replacing exports have at final names, as far as the latest manifest knows.
         before = await read_earlier(task, latest.manifest) if latest and latest.mode == "replace" else []
-        if latest is None or latest.mode == "keep":
-            found = await _naive_shards(task, plan, units)
-        known = {file.name: file.generation for table in before for file in table.files}
-        known |= {file.name: file.generation for file in found}
         failed = {failure.table for failure in ledger.failed()}
+        naive: list[TableFiles] = []
+        if latest is None or latest.mode == "keep":
+            naive = await _naive_shards(task, plan, units)
+            found = tuple(file for table in naive if table.table not in failed for file in table.files)
+        before += naive
+        known = {file.name: file.generation for table in before for file in table.files}
         # Announced with the rest, so that an earlier run which steps aside does not take these away.
         staying = [file.name for table in before if table.table in failed for file in table.files]
         placed = await _replace(task, plan, units, collected, known, staying)
@@ -110,7 +112,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
             raise VerificationError("publish", f"run {plan.run}", "staged files have gone while they were published",
                                     "Something has deleted them: run the export again.")  # fmt: skip
         files = placed
-        left = await _left(task, failed)
+        left = await _left(task, failed, naive)
     files = {unit: _counted(placed, collected.written[unit], collected.rows) for unit, placed in files.items()}
     number = latest.number + 1 if latest else 1
     manifest = _manifest(plan, number, ledger, units, files, left, found)
@@ -164,33 +166,34 @@ async def _step_aside(task: Task, plan: Plan) -> Published:
     return Published("superseded", None)
 
 
-async def _left(task: Task, failed: set[str]) -> tuple[TableFiles, ...]:
+async def _left(task: Task, failed: set[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:
     """The files of an earlier export that stay for failed tables, as they are now.
 
     An earlier run may have published until this one announced itself, so what was known before that is not enough.
     """
     latest, _ = await read_latest(task.store, task.settings) if failed else (None, 0)
-    if latest is None or latest.mode == "keep":
-        return ()
+    replacing = latest is not None and latest.mode == "replace"
     left = []
-    for table in await read_earlier(task, latest.manifest):
+    for table in await read_earlier(task, latest.manifest) if latest and replacing else naive:
         if table.table in failed:
             infos = await asyncio.gather(*(task.store.stat(file.name) for file in table.files))
             left.append(TableFiles(table.table, tuple(_file(info) for info in infos if info)))
     return tuple(left)
 
 
-async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> tuple[File, ...]:
+async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> list[TableFiles]:
     """Before the first publication: files that an export by BigQuery's own naming has left at these tables' names.
 
     Not those which another task of this run has just placed there.
     """
-    patterns, mark = {unit.pattern for unit in units}, origin(plan)
-    found: list[File] = []
+    tables, mark = {unit.pattern: unit.table for unit in units}, origin(plan)
+    found: dict[str, list[File]] = {}
     async for page in task.store.objects(task.settings.prefix):
-        ours = (info for info in page if not info.name.startswith(task.settings.layout.state))
-        found.extend(_file(info) for info in ours if info.origin != mark and split_shard(info.name, patterns))
-    return tuple(found)
+        for info in page:
+            ours = info.origin == mark or info.name.startswith(task.settings.layout.state)
+            if not ours and (split := split_shard(info.name, tables)):
+                found.setdefault(tables[split[0]], []).append(_file(info))
+    return [TableFiles(table, tuple(files)) for table, files in found.items()]
 
 
 def _manifest(
