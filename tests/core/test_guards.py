@@ -99,11 +99,21 @@ def test_units_tell_of_masks_and_buffers_and_what_is_read_as_it_is_now_has_no_bu
     ]
 
 
+def test_units_tell_of_columns_that_do_not_fit() -> None:
+    out, text = Shape(left_out={"a": "a RANGE: no"}), Shape(texts={"b": "b RANGE: no", "c": "c RANGE: no"})
+    units = [msgspec.structs.replace(unit("t", schema()), shape=shape) for shape in (out, text)]
+    assert [(flag.danger, flag.columns, flag.detail) for flag in unit_flags(units)] == [
+        (Danger.LEFT_OUT_COLUMNS, ("a",), "a RANGE: no"),
+        (Danger.COLUMNS_AS_TEXT, ("b", "c"), "b RANGE: no; c RANGE: no"),
+    ]
+
+
 def test_a_protected_column_that_is_left_out_or_masked_by_the_export_is_no_danger() -> None:
     definition = schema({"name": "id", "type": "INT64"}, TAGGED)
     mask = Mask("null")
-    for shape in (Shape(columns=("id",)), Shape(masks={"ssn": mask})):
-        assert list(unit_flags([msgspec.structs.replace(unit("people", definition), shape=shape)])) == []
+    for shape in (Shape(columns=("id",)), Shape(masks={"ssn": mask}), Shape(left_out={"ssn": "no"})):
+        flags = unit_flags([msgspec.structs.replace(unit("people", definition), shape=shape)])
+        assert [flag for flag in flags if flag.danger is Danger.MASKED_COLUMNS] == []
     (flag,) = unit_flags([msgspec.structs.replace(unit("people", definition), shape=Shape(columns=("ssn",)))])
     assert flag.columns == ("ssn",)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from bqdump.cli.reference import FORMATS, README, SCHEMAS, schema, with_settings, with_types
+from bqdump.core import formats
 from bqdump.core.documents import Latest, Manifest
+from bqdump.core.fidelity import CELLS
 from bqdump.core.settings import SETTINGS
 from bqdump.core.types import TYPES
 from bqdump.flow.verify import Verified
@@ -27,6 +30,15 @@ def test_the_page_on_formats_has_every_type() -> None:
     page = (ROOT / FORMATS).read_text()
     assert with_types(page) == page
     assert all(page.count(f"\n| {type_} |") >= 4 for type_ in TYPES)
+
+
+@pytest.mark.parametrize("route", CELLS)
+def test_the_page_on_formats_has_the_codecs_of_every_route(route: str) -> None:
+    page = (ROOT / FORMATS).read_text()
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| `--compression`, {route} route |")]
+    told = [tuple(re.findall("`([a-z]+)`", cell)) for cell in line.split("|")[2:-1]]
+    able = {name for name, cells in CELLS[route].items() if any(cell.holds != "no" for cell in cells.values())}
+    assert told == [formats.codecs(route, name) if name in able else () for name in formats.FORMATS]
 
 
 @pytest.mark.parametrize("path", SCHEMAS)

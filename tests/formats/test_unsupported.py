@@ -16,6 +16,7 @@ from formats.exports import Exports, Way
 from formats.forms import FORMS, same
 from formats.readers import READERS, Columns
 from formats.values import KINDS, ROWS, Kind, expected
+from integration.command import call
 
 PLAIN = next(kind for kind in KINDS if kind.name == "s")
 MISFITS = [
@@ -77,6 +78,32 @@ def test_columns_that_do_not_fit_are_exported_as_text(
             assert same(json.loads(text), json.loads(json.dumps(encoded(value)))), (text, encoded(value))
         else:
             assert text == value
+
+
+@pytest.mark.parametrize(
+    ("policy", "danger", "done"),
+    [("skip", "left-out-columns", "left out"), ("string", "columns-as-text", "exported as text")],
+)
+def test_the_plan_shows_columns_that_do_not_fit(
+    exports: Exports, capsys: pytest.CaptureFixture[str], policy: str, danger: str, done: str
+) -> None:
+    kind = next(kind for kind in KINDS if kind.name == "rd")
+    stage, table = exports.stage, exports.table("beside_rd", [PLAIN, kind])
+    where = ["--project", stage.project, "--dataset", stage.dataset, "--bucket", stage.bucket, "--prefix", "plan"]
+    asked = ["plan", *where, "--include", table, "--format", "avro"]
+    refused = call(capsys, *asked)
+    assert refused.code == 2
+    assert "rd RANGE<DATE>, rd_null RANGE<DATE>" in refused.errors[0]
+    assert "Use --format csv or json, --on-unsupported skip or string" in refused.errors[0]
+    shown = call(capsys, *asked, "--on-unsupported", policy)
+    assert (shown.code, shown.errors) == (0, [])
+    text = " ".join(shown.out.split())
+    why = "rd RANGE<DATE>: Avro exports have no RANGE; rd_null RANGE<DATE>: Avro exports have no RANGE"
+    assert f"{danger} {table} {table}: columns that do not fit into the format are {done} ({why}) yes" in text
+    planned = json.loads(call(capsys, *asked, "--on-unsupported", policy, "--json").out)
+    (flag,) = [flag for flag in planned["flags"] if flag["table"]]
+    assert (flag["danger"], flag["columns"], flag["allowed"]) == (danger, ["rd", "rd_null"], True)
+    assert [item["route"] for item in planned["tables"]] == ["query"]
 
 
 def test_a_table_of_which_nothing_is_left_is_not_exported_and_named(exports: Exports) -> None:

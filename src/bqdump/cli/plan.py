@@ -69,15 +69,6 @@ def _print(settings: Settings, shown: Planned) -> None:
     if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract"]:
         sys.stdout.write("\nNot by a free extract job:\n")
         print_table(("table", "route", "bills", "why"), others, right=(2,))
-    misfits = [
-        (table.table, done, why)
-        for table in shown.tables
-        for done, columns in (("left out", table.left_out), ("as text", table.texts))
-        for why in columns.values()
-    ]
-    if misfits:
-        sys.stdout.write("\nColumns that do not fit:\n")
-        print_table(("table", "is", "why"), misfits)
     if shown.skipped:
         sys.stdout.write("\nNot exported:\n")
         print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])

@@ -45,6 +45,8 @@ class Danger(enum.StrEnum):
     STREAMING_BUFFER = "streaming-buffer"
     SKIPPED = "skipped"
     CREATED_LATER = "created-later"
+    LEFT_OUT_COLUMNS = "left-out-columns"
+    COLUMNS_AS_TEXT = "columns-as-text"
     OTHER_LOCATION = "other-location"
     SOFT_DELETE = "soft-delete"
     VERSIONS = "versions"

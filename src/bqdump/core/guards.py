@@ -68,6 +68,9 @@ GUARDS: dict[Danger, Guard] = {
         "tables created, or replaced, after the snapshot time cannot be read as they were then",
         "Take a later snapshot time, or leave them out with --exclude.",
     ),
+    # Asked for by --on-unsupported, which allows them.
+    Danger.LEFT_OUT_COLUMNS: Guard("", "columns that do not fit into the format are left out", ""),
+    Danger.COLUMNS_AS_TEXT: Guard("", "columns that do not fit into the format are exported as text", ""),
     Danger.OTHER_LOCATION: Guard("", "bucket and dataset lie in different locations", ""),
     Danger.SOFT_DELETE: Guard("", "the bucket keeps deleted objects, and they are billed", ""),
     Danger.VERSIONS: Guard("", "the bucket keeps replaced objects as versions, and they are billed", ""),
@@ -75,8 +78,12 @@ GUARDS: dict[Danger, Guard] = {
 
 
 def unit_flags(units: Iterable[Unit]) -> Iterator[Flag]:
-    """What the definitions of these units' tables tell: masked columns, rows in the streaming buffer."""
+    """What these units tell: columns that do not fit; in their definitions, masked columns and rows still streamed."""
     for unit in units:
+        told = ((Danger.LEFT_OUT_COLUMNS, unit.shape.left_out), (Danger.COLUMNS_AS_TEXT, unit.shape.texts))
+        for danger, reasons in told:
+            if reasons:
+                yield _found(danger, unit.table, "; ".join(reasons.values()), tuple(reasons))
         if columns := tuple(_read(protected_columns(unit.definition), unit.shape)):
             yield _found(Danger.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
         # Queries see the buffer; whether they do at an earlier moment is written nowhere.
@@ -234,7 +241,7 @@ def _read(columns: Iterable[str], shape: Shape) -> Iterator[str]:
     """Those of the columns whose values a shape lets through."""
     for path in columns:
         column = path.partition(".")[0]
-        if column not in shape.masks and (not shape.columns or column in shape.columns):
+        if column not in (*shape.masks, *shape.left_out) and (not shape.columns or column in shape.columns):
             yield path
 
 

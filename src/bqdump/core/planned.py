@@ -17,9 +17,7 @@ FILE_BYTES = 1_000_000_000
 class PlannedTable(msgspec.Struct, frozen=True):
     """One table of a plan as `--json` shows it. `files`: how many are to be expected at least.
 
-    bills: bytes that its query will bill (null: no query), at least so many where `bills_at_least`.
-    left_out, texts: columns that do not fit into the format, with the reason: not exported, or exported as text.
-    """
+    bills: bytes that its query will bill (null: no query), at least so many where `bills_at_least`."""
 
     table: str
     kind: str
@@ -33,8 +31,6 @@ class PlannedTable(msgspec.Struct, frozen=True):
     path: str
     bills: int | None
     bills_at_least: bool
-    left_out: dict[str, str]
-    texts: dict[str, str]
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -69,8 +65,6 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
             path=unit.pattern,
             bills=unit.bills,
             bills_at_least=unit.bills_at_least,
-            left_out=unit.shape.left_out,
-            texts=unit.shape.texts,
         )
         for unit in sorted(units, key=lambda unit: unit.table)
     ]

@@ -56,10 +56,6 @@ async def query_unit(
     task: Task, plan: Plan, watch: Watch, unit: Unit, first: int, started: Callable[[], None]
 ) -> Receipt | Failure:
     """Export one unit by an EXPORT DATA job. See by_job."""
-    for done, reasons in (("leaves out", unit.shape.left_out), ("makes text of", unit.shape.texts)):
-        if reasons:
-            log.warning("%s: the export %s %s", unit.table, done, "; ".join(reasons.values()),
-                        extra={"table": unit.table})  # fmt: skip
 
     def start(attempt: int) -> Awaitable[Job]:
         return task.warehouse.query(_query(task, plan, unit, attempt))

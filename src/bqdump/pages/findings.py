@@ -31,7 +31,10 @@ from bqdump.pages.gantt import bar, span
 from bqdump.pages.links import job_address
 
 # Dangers that leave a table without something that it has in BigQuery.
-LACKING = (Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES, Danger.MASKED_COLUMNS, Danger.STREAMING_BUFFER)
+LACKING = (
+    Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES, Danger.MASKED_COLUMNS, Danger.STREAMING_BUFFER,
+    Danger.LEFT_OUT_COLUMNS,
+)  # fmt: skip
 CHANGED = {"added": "good", "removed": "bad", "changed": ""}
 
 
