@@ -10,13 +10,16 @@ import sys
 import zlib
 from typing import Any
 
+import fastavro
 import polars
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.ports import Stored
-from bqdump.ui.preview import FOOTER_BYTES, HEAD_BYTES, ROWS, TEXT_BYTES, Preview, preview
+from bqdump.ui import preview as module
+from bqdump.ui.decode import ROWS, Preview
+from bqdump.ui.preview import FOOTER_BYTES, HEAD_BYTES, TEXT_BYTES, preview
 
 
 class Counted(MemoryStore):
@@ -128,3 +131,26 @@ def test_without_polars_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(UsageError, match=r"pip install 'bqdump\[read\]'"):
         look("a.avro", written("avro", FRAME), format="avro")
+
+
+# Found by changing bytes at random: the decoder panics, which is more than an exception.
+@pytest.mark.parametrize("data", [b'Obj\x01\x02\x16avro.schema\x1e{"type":"rtcord"}\x00' + bytes(16)])
+def test_a_file_on_which_the_decoder_fails_hard_is_told(data: bytes) -> None:
+    with pytest.raises(BqdumpError, match="do not show whole rows"):
+        look("a.avro", data, format="avro")
+
+
+def test_a_decoder_that_does_not_come_to_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    with pytest.raises(BqdumpError, match="do not show whole rows"):
+        look("a.avro", written("avro", FRAME), format="avro")
+
+
+def test_an_avro_file_that_is_cut_off_shows_its_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEAD_BYTES", 50_000)
+    buffer = io.BytesIO()
+    schema = {"type": "record", "name": "Root", "fields": [{"name": "id", "type": "long"}]}
+    fastavro.writer(buffer, schema, ({"id": number} for number in range(100_000)), codec="deflate", sync_interval=4000)
+    shown, store = look("a.avro", buffer.getvalue(), format="avro")
+    assert [row[0] for row in shown.rows] == [str(number) for number in range(ROWS)]
+    assert store.bytes_read == 50_000 < len(buffer.getvalue())

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import importlib.util
 import io
+import sys
+import tempfile
 import zlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from asyncio.subprocess import DEVNULL, PIPE
+from typing import Any
 
 import msgspec
 
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.ports import ObjectStore
+from bqdump.ui import decode
+from bqdump.ui.decode import COLUMNS, ROWS, Preview, shortened, value_text
 
-ROWS = 50
-COLUMNS = 200
 # So much of a text file is read, and at most so much of its content is unpacked.
 TEXT_BYTES = 128 << 10
 UNPACKED_BYTES = 1 << 20
 # Avro and Parquet are read from their beginning; Parquet's footer, at the end, says where what is.
 HEAD_BYTES = 16 << 20
 FOOTER_BYTES = 4 << 20
-CELL_CHARACTERS = 200
-
-
-class Preview(NamedTuple):
-    """Rows of cells under their columns; `more`: the file goes on."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    more: bool
+# How long decoding these may take.
+SECONDS = 30.0
 
 
 async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, Any]) -> Preview:
@@ -45,12 +42,10 @@ async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, 
             return _json(text, whole)
         return _csv(text, settings.get("delimiter", ","), whole, header=bool(settings.get("header", True)))
     head = (await store.read(name, 0, HEAD_BYTES)).data
-    if format_ == "avro":
-        return _avro(head, name)
-    footer = head[-FOOTER_BYTES:]
-    if size > len(head):
+    footer = b""
+    if format_ == "parquet" and size > len(head):
         footer = (await store.read(name, max(0, size - FOOTER_BYTES), FOOTER_BYTES)).data
-    return _parquet(head, footer, size, name)
+    return await _decoded(format_, head, footer, size, name)
 
 
 def _text(data: bytes, *, whole: bool, packed: bool, name: str) -> tuple[str, bool]:
@@ -77,7 +72,7 @@ def _csv(text: str, delimiter: str, whole: bool, *, header: bool) -> Preview:
             if len(rows) > ROWS:
                 more = True
                 break
-            rows.append([_short(cell) for cell in row[:COLUMNS]])
+            rows.append([shortened(cell) for cell in row[:COLUMNS]])
     except csv.Error:
         # A cell longer than this preview; what came before it is shown.
         more = True
@@ -104,54 +99,34 @@ def _json(text: str, whole: bool) -> Preview:
             record = {"(not JSON)": line}
         records.append(record if isinstance(record, dict) else {"(value)": record})
     columns = list(dict.fromkeys(key for record in records for key in record))[:COLUMNS]
-    return Preview(columns, [[_value(record.get(column)) for column in columns] for record in records], more)
+    return Preview(columns, [[value_text(record.get(column)) for column in columns] for record in records], more)
 
 
-def _avro(head: bytes, name: str) -> Preview:
-    return _frame(lambda polars: polars.read_avro(io.BytesIO(head), n_rows=ROWS + 1), name)
-
-
-def _parquet(head: bytes, footer: bytes, size: int, name: str) -> Preview:
-    import tempfile
-
-    # A file of the same size that has only its beginning and its end; the system stores no more than these.
-    with tempfile.TemporaryFile() as file:
-        file.write(head)
-        file.seek(max(0, size - len(footer)))
-        file.write(footer)
-        file.seek(0)
-        return _frame(lambda polars: polars.read_parquet(file, n_rows=ROWS + 1), name)
-
-
-def _frame(read: Any, name: str) -> Preview:
-    try:
-        import polars
-    except ImportError:
+async def _decoded(format_: str, head: bytes, footer: bytes, size: int, name: str) -> Preview:
+    """The first rows of an Avro or Parquet file of which these parts are known."""
+    if importlib.util.find_spec("polars") is None:
         hint = "Install it: pip install 'bqdump[read]'"
-        raise UsageError("show", name, "showing Avro and Parquet files takes polars", hint) from None
+        raise UsageError("show", name, "showing Avro and Parquet files takes polars", hint)
+    # A file of the same size that has only its beginning and its end; the system stores no more than these.
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(head)
+        if footer:
+            file.seek(max(0, size - len(footer)))
+            file.write(footer)
+        file.flush()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", decode.__name__, format_, file.name, stdout=PIPE, stderr=DEVNULL
+        )
+        try:
+            printed, _ = await asyncio.wait_for(process.communicate(), SECONDS)
+        except BaseException as error:
+            process.kill()
+            await process.wait()
+            if not isinstance(error, TimeoutError):
+                raise
+            printed = b""
     try:
-        frame = read(polars)
-    except Exception as error:
-        cause = f"its first {HEAD_BYTES >> 20} MB do not show whole rows ({type(error).__name__})"
-        raise BqdumpError("show", name, cause, "Download it to look at it.") from error
-    columns = frame.columns[:COLUMNS]
-    rows = [[_value(value) for value in row[:COLUMNS]] for row in frame.head(ROWS).rows()]
-    return Preview(columns, rows, frame.height > ROWS)
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return _short(value)
-    if isinstance(value, bytes):
-        return _short(value[:CELL_CHARACTERS].hex(" "))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict | list):
-        return _short(msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace"))
-    return _short(str(value))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= CELL_CHARACTERS else text[:CELL_CHARACTERS] + "…"
+        return msgspec.json.decode(printed, type=Preview)
+    except msgspec.DecodeError:
+        cause = f"its first {HEAD_BYTES >> 20} MB do not show whole rows"
+        raise BqdumpError("show", name, cause, "Download it to look at it.") from None
