@@ -158,7 +158,8 @@ class QueryRequest(NamedTuple):
     """An EXPORT DATA job: rows of the table or view `table` of `dataset`, to gs:// `uri` with one `*`.
 
     snapshot: the moment (ms) at which it is read, None for whenever the job runs. select: the same in GoogleSQL,
-    with the texts that it knows as `@name` in `parameters`. max_bytes_billed: the job fails if it would bill more;
+    with the texts that it knows as `@name` in `parameters`: for each name the environment variable that holds the text,
+    which nobody but the warehouse looks at. max_bytes_billed: the job fails if it would bill more;
     0 for no limit.
     """
 
@@ -245,7 +246,8 @@ class Warehouse(Protocol):
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """What a query of this table or view will bill: a dry run, which is free and leaves nothing behind.
 
-        JobFailedError where BigQuery refuses the query, with its own words as the cause.
+        JobFailedError where BigQuery refuses the query, with its own words as the cause. UsageError where one of
+        the variables in `parameters` is not set.
         """
         ...
 

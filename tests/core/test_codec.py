@@ -51,7 +51,7 @@ def some(strategy: Any) -> Any:
     return st.lists(strategy, max_size=3).map(tuple)
 
 
-MASK = st.builds(Mask, st.sampled_from(["null", "sha256", "constant"]), TEXT, TEXT | st.integers(-9, 9) | st.booleans())
+MASK = st.builds(Mask, st.booleans(), TEXT, st.none() | TEXT | st.integers(-9, 9) | st.booleans())
 SHAPE = st.builds(Shape, some(TEXT), st.dictionaries(TEXT, MASK, max_size=2), TEXT)
 MOMENT = st.sampled_from(["snapshot", "job"])
 OWNER = st.builds(Owner, TEXT, COUNT)

@@ -110,7 +110,7 @@ def test_units_tell_of_columns_that_do_not_fit() -> None:
 
 def test_a_protected_column_that_is_left_out_or_masked_by_the_export_is_no_danger() -> None:
     definition = schema({"name": "id", "type": "INT64"}, TAGGED)
-    mask = Mask("null")
+    mask = Mask(null=True)
     for shape in (Shape(columns=("id",)), Shape(masks={"ssn": mask}), Shape(left_out={"ssn": "no"})):
         flags = unit_flags([msgspec.structs.replace(unit("people", definition), shape=shape)])
         assert [flag for flag in flags if flag.danger is Danger.MASKED_COLUMNS] == []

@@ -18,7 +18,7 @@ KINDS = ("TABLE", "SNAPSHOT", "VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
 ICEBERG = Table("ice", "TABLE", 1, 1, msgspec.Raw(b'{"schema":{"fields":[]},"biglakeConfiguration":{"x":"y"}}'))
 SHAPES = {
     "columns are chosen": Shape(columns=("a",)),
-    "columns are masked": Shape(masks={"a": Mask("null")}),
+    "columns are masked": Shape(masks={"a": Mask(null=True)}),
     "rows are filtered": Shape(where="x > 1"),
 }
 
@@ -78,7 +78,7 @@ def test_a_route_that_is_asked_for_is_taken_or_refused_with_those_that_can(kind:
 
 def test_the_last_route_that_matches_counts() -> None:
     chosen = settings(route=("*=query", "a*=extract", "ab=auto"))
-    assert [wanted_of(chosen, name).route for name in ("x", "aa", "ab")] == ["query", "extract", "auto"]
+    assert [wanted_of(chosen, table(name)).route for name in ("x", "aa", "ab")] == ["query", "extract", "auto"]
 
 
 def test_a_route_for_a_table_that_is_not_there_gets_a_guess() -> None:
@@ -91,3 +91,8 @@ def test_a_kind_that_no_route_can_read_is_skipped_with_its_reason() -> None:
     routing = route_tables(settings(), [of_kind("MODEL"), table("plain")])
     assert [(item.table, item.reason) for item in routing.skipped] == [("t", "of the unknown kind MODEL")]
     assert [item.table.name for item in routing.routed] == ["plain"]
+
+
+def test_a_codec_that_no_route_has_for_a_view_is_told_with_one_that_fits() -> None:
+    with pytest.raises(UsageError, match=r'Set compression = "\w+" in \[tables\."t"\], or leave it out'):
+        choose_route(of_kind("VIEW"), Wanted(format="parquet", compression="zstd"))

@@ -19,6 +19,8 @@ from bqdump.core.settings import (
     parse_moment,
     resolve,
 )
+from bqdump.core.shape import Mask
+from bqdump.core.tables import TableSettings
 from core.strategies import settings
 
 REQUIRED = {"project": "proj", "dataset": "data", "bucket": "target"}
@@ -65,6 +67,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "allow_streaming_buffer": ("yes", True, ["x"]),
     "allow_skipped": ("yes", True, ["x"]),
     "allow_created_later": ("yes", True, ["x"]),
+    "tables": (
+        '{"a*": {"where": "x > 1", "masks": {"b": "null"}}}',
+        (TableSettings("a*", where="x > 1", masks={"b": Mask(null=True)}),),
+        ["[1]", "{", '{"a": 1}', '{"a": {"colums": []}}', '{"a": {"where": "x) OR (y"}}', '{"a": {"format": "xml"}}'],
+    ),
 }
 BAD = [(name, bad) for name, (_, _, bads) in VALUES.items() for bad in bads]
 
@@ -181,6 +188,7 @@ INSIDE_DIGEST = {
     "on_unsupported": "skip",
     "labels": {"a": "b"}, "kms_key": "projects/p/locations/eu/keyRings/r/cryptoKeys/k",
     "job_project": "other", "to": "x", "null_marker": "x", "file_size": 5, "row_group_rows": 5,
+    "tables": [{"name": "a", "where": "x"}],
 }  # fmt: skip
 
 

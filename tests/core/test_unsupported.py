@@ -32,7 +32,7 @@ def test_a_table_is_made_to_fit(policy: str, shape: Shape) -> None:
 
 
 def test_columns_that_are_masked_or_not_asked_for_need_not_fit() -> None:
-    masked = Shape(masks={"span": Mask("null")})
+    masked = Shape(masks={"span": Mask(null=True)})
     assert fitted("skip", "avro", "query", COLUMNS, masked) == masked
     chosen = Shape(columns=("id", "tags"))
     assert fitted("string", "avro", "query", COLUMNS, chosen) == chosen

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from bqdump.cli.render import render
 from bqdump.core.errors import UsageError
 from bqdump.core.settings import SETTINGS, Settings, resolve
+from bqdump.core.tables import TableSettings
 from bqdump.render.deployment import Deployment, check, environment
 from bqdump.render.iam import accounts
 from bqdump.render.terraform import module_call
@@ -40,6 +41,7 @@ EVERYTHING = Settings(
     allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
     allow_skipped=True, allow_created_later=True, null_marker="-", file_size=256_000_000, row_group_rows=1000,
     read_memory=64_000_000, kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
+    tables=(TableSettings("a*", where="x > 1"),),
 )  # fmt: skip
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
+import requests
 from google.cloud import bigquery
 
+from bqdump.core.codec import decode
+from bqdump.core.documents import Manifest
 from integration.command import Called, call
 from integration.stage import Stage, csv_rows, expected_rows
 
@@ -178,3 +182,144 @@ def test_a_view_that_is_broken_is_told_with_bigquerys_words(outside: Stage, caps
     outside.sql("CREATE OR REPLACE TABLE orders AS SELECT 1 AS other")
     refused(outside, call(capsys, "run"), "table stale", "BigQuery refuses to query it", "id", "--exclude 'stale'")
     assert call(capsys, "run", "--exclude", "stale").code == 0
+
+
+def people(stage: Stage, toml: str) -> None:
+    """A table of people, and settings for it."""
+    stage.sql(
+        "CREATE TABLE people AS "
+        "SELECT 1 AS id, 'a@x.ch' AS email, 'CH' AS country, DATE '2001-02-03' AS born, 7.5 AS pay "
+        "UNION ALL SELECT 2, 'b@x.li', 'LI', DATE '2002-03-04', 8.5 UNION ALL SELECT 3, NULL, 'AT', NULL, 9.5"
+    )
+    stage.table("orders", 2)
+    (stage.folder / "bqdump.toml").write_text(toml)
+
+
+def test_a_part_of_a_table_is_exported(outside: Stage) -> None:
+    people(
+        outside,
+        """
+        [tables.people]
+        columns = ["country", "ID", "email", "pay"]
+        exclude_columns = ["pay"]
+        where = "country = 'CH' OR email IS NULL"
+        """,
+    )
+    snapshot = outside.now()
+    outside.now()
+    outside.sql("DELETE FROM people WHERE id = 3")
+    assert outside.execute("--snapshot-time", str(snapshot), tasks=2).codes == [0, 0]
+    orders, entry = outside.manifest().tables
+    assert csv_rows(outside.read(entry.files[0].name)) == ["country,id,email", "AT,3,", "CH,1,a@x.ch"]
+    assert (entry.route, entry.rows, entry.expected_rows, entry.moment) == ("query", 2, None, "snapshot")
+    assert (entry.shape.columns, entry.shape.where) == (("country", "id", "email"), "country = 'CH' OR email IS NULL")
+    assert entry.why == "columns are chosen and rows are filtered: extract jobs read whole tables"
+    assert orders.route == "extract"
+
+
+SALT = "salt-7d1c-never-to-be-seen"
+
+
+def test_masks_hide_values_and_the_salt_is_nowhere(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    people(
+        outside,
+        """
+        [tables."p*".masks]
+        email = {sha256 = "EXPORT_SALT"}
+        id = {sha256 = "EXPORT_SALT"}
+        born = "null"
+        country = {constant = "it's) OR ('"}
+        """,
+    )
+    ran = outside.execute(env={"EXPORT_SALT": SALT}, execution="masked")
+    assert ran.codes == [0], ran.text
+    (_, entry) = outside.manifest().tables
+
+    def hashed(value: str) -> str:
+        return hashlib.sha256(f"{SALT}{value}".encode()).hexdigest()
+
+    constant = "it's) OR ('"
+    assert csv_rows(outside.read(entry.files[0].name)) == ["id,email,country,born,pay", *sorted([
+        f"{hashed('1')},{hashed('a@x.ch')},{constant},,7.5", f"{hashed('2')},{hashed('b@x.li')},{constant},,8.5",
+        f"{hashed('3')},,{constant},,9.5",
+    ])]  # fmt: skip
+    stored = b"".join(outside.read(name) for name in outside.objects())
+    assert SALT.encode() not in stored
+    assert b"EXPORT_SALT" in stored
+    assert SALT not in ran.text
+    (job,) = [job for job in outside.big.list_jobs() if job.job_type == "query" and "EXPORT DATA" in job.query]
+    assert SALT not in job.query
+    assert [(parameter.name, parameter.value) for parameter in job.query_parameters] == [("salt_0", SALT)]
+
+
+def test_a_mask_without_its_salt_is_refused(
+    outside: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people(outside, '[tables.people.masks]\nemail = {sha256 = "EXPORT_SALT"}\n')
+    monkeypatch.delenv("EXPORT_SALT", raising=False)
+    for command in ("run", "plan"):
+        refused(outside, call(capsys, command), "EXPORT_SALT", "it is not set")
+    monkeypatch.setenv("EXPORT_SALT", "")
+    refused(outside, call(capsys, "run"), "EXPORT_SALT")
+
+
+def test_format_codec_and_route_of_single_tables(outside: Stage) -> None:
+    people(outside, '[tables.people]\nformat = "json"\ncompression = "gzip"\n[tables."ord*"]\nroute = "query"\n')
+    assert outside.execute().codes == [0]
+    assert outside.files() == ["orders/orders_000000000000.csv", "people/people_000000000000.json.gz"]
+    manifest = decode(outside.read(outside.latest().manifest), Manifest, "manifest.json")
+    assert {t.table: (t.route, t.format, t.compression) for t in manifest.tables} == {
+        "orders": ("query", "csv", "none"), "people": ("extract", "json", "gzip")
+    }  # fmt: skip
+
+
+def test_the_same_settings_come_from_the_environment(
+    outside: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people(outside, "")
+    monkeypatch.setenv("BQDUMP_TABLES", '{"people": {"columns": ["id"], "where": "id > 1"}}')
+    assert call(capsys, "run", "--exclude", "orders").code == 0
+    assert csv_rows(outside.read("people/people_000000000000.csv")) == ["id", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ('[tables.people]\ncolumns = ["emial"]', ["[tables.people]", "no column 'emial'", "Did you mean 'email'?"]),
+        ('[tables.poeple]\ncolumns = ["id"]', ["[tables.poeple]", "Did you mean 'people'?"]),
+        ('[tables.people]\nwhere = "emial IS NULL"', ["table people", "BigQuery refuses to query it", "emial"]),
+        ('[tables.people]\nwhere = "id >"', ["table people", "BigQuery refuses to query it", "yntax error"]),
+        ('[tables.people]\nwhere = "id > 1; DROP TABLE orders"', ["tables.people.where", "';' is not allowed"]),
+        ('[tables.people]\nwhere = "TRUE) UNION ALL SELECT (1"', ["tables.people.where", "closes nothing"]),
+        ('[tables.people]\nwhere = "id > 1 --"', ["tables.people.where", "comments"]),
+        ('[tables.people]\nwhere = "id GROUP BY 1"', ["table people", "BigQuery refuses to query it"]),
+        ('[tables.people]\nroute = "extract"\nwhere = "id > 1"', ["table people", "rows are filtered", "people=query"]),
+        ('[tables.people.masks]\nid = {constant = "x"}', ["table people", "BigQuery refuses to query it", "INT64"]),
+        ('[tables.people]\ncolums = ["id"]', ["bqdump.toml", "unknown setting 'colums'"]),
+    ],
+)
+def test_settings_of_a_table_that_cannot_be_are_told_before_anything_starts(
+    outside: Stage, capsys: pytest.CaptureFixture[str], toml: str, words: list[str]
+) -> None:
+    people(outside, toml)
+    refused(outside, call(capsys, "run"), *words)
+
+
+HOSTILE = ["with space", "select", "straße", "a-b", "100%", "it's", "x;y", "--", "#"]
+
+
+def test_hostile_names_of_columns_and_tables_stay_names(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = [{"name": name, "type": "STRING"} for name in HOSTILE]
+    made = requests.post(
+        f"{outside.stack.bigquery}/bigquery/v2/projects/{outside.project}/datasets/{outside.dataset}/tables",
+        json={"tableReference": {"projectId": outside.project, "datasetId": outside.dataset, "tableId": "x' OR; --"},
+              "schema": {"fields": schema}}, timeout=10,
+    )  # fmt: skip
+    assert made.ok, made.text
+    tables = {"x' OR; --": {"columns": HOSTILE, "where": f"`{HOSTILE[0]}` IS NULL OR `--` = ';'",
+                            "masks": {"it's": "null", "x;y": {"constant": "`"}}}}  # fmt: skip
+    called = call(capsys, "run", "--tables", json.dumps(tables))
+    assert called.code == 0, called
+    (table,) = outside.manifest().tables
+    assert (table.route, table.rows, table.shape.columns) == ("query", 0, ())
+    assert outside.read(table.files[0].name).decode().splitlines()[0].count(",") == len(HOSTILE) - 1

@@ -16,7 +16,7 @@ from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed, Table
-from bqdump.core.errors import DeniedError, UnavailableError
+from bqdump.core.errors import DeniedError, UnavailableError, UsageError
 from bqdump.core.formats import FORMATS
 from bqdump.core.settings import milliseconds_of
 from bqdump.ports import Estimate, ExtractRequest, Job, JobError, QueryRequest
@@ -247,8 +247,13 @@ class BigQueryWarehouse:
         return _job(started)
 
 
-def _parameters(texts: dict[str, str]) -> list[Any]:
-    return [bigquery.ScalarQueryParameter(name, "STRING", text) for name, text in texts.items()]
+def _parameters(variables: dict[str, str]) -> list[Any]:
+    """A parameter for each name, with the text that its environment variable holds."""
+    for variable in variables.values():
+        if not os.environ.get(variable):
+            cause = "it is not set, and masks need the salt that it holds"
+            raise UsageError("mask columns", f"environment variable {variable}", cause, "Set it for every task.")
+    return [bigquery.ScalarQueryParameter(name, "STRING", os.environ[variable]) for name, variable in variables.items()]
 
 
 def _job(job: Any) -> Job:

@@ -17,9 +17,10 @@ import msgspec
 from bqdump.core.catalog import KIND_WORDS, Table, is_iceberg, unknown_kind
 from bqdump.core.documents import Moment, Skipped
 from bqdump.core.errors import UsageError
-from bqdump.core.formats import codecs
+from bqdump.core.formats import FORMATS, codecs
 from bqdump.core.settings import ROUTES, Settings
 from bqdump.core.shape import WHOLE, Shape
+from bqdump.core.tables import check_columns, close, sections_of, shape_of
 from bqdump.core.types import columns
 from bqdump.core.unsupported import as_they_are, fitted
 
@@ -112,8 +113,11 @@ def choose_route(table: Table, wanted: Wanted) -> Choice:
         return Choice(wanted.route, "asked for")
     if not able:
         reasons = "; ".join(f"{route}: {reason}" for route, reason in obstacles.items())
+        less = "Ask for less"
+        if wanted.compression not in (known := codecs("query", wanted.format)):
+            less = f'Set compression = "{known[-1]}" in [tables."{table.name}"]'
         raise UsageError(PLAN, f"table {table.name}", f"no route can export it as asked ({reasons})",
-                         "Ask for less, or leave it out with --exclude.")  # fmt: skip
+                         f"{less}, or leave it out with --exclude.")  # fmt: skip
     return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
 
 
@@ -122,19 +126,35 @@ def moment_of(table: Table) -> Moment:
     return "job" if table.kind in WITHOUT_PAST else "snapshot"
 
 
-def wanted_of(settings: Settings, table: str) -> Wanted:
-    """What the settings ask of a table: of several `route` entries that match it the last one counts."""
-    routes = [route for pattern, route in settings.routes if fnmatchcase(table, pattern)]
-    return Wanted(routes[-1] if routes else "auto", settings.format, settings.compression, ours=_ours(settings))
+def wanted_of(settings: Settings, table: Table) -> Wanted:
+    """What the settings ask of a table.
+
+    Of several that match it the last one counts, first among `route` entries that name tables, then among the
+    table's own sections, then among routes for all tables. Raises UsageError as shape_of does.
+    """
+    name, sections = table.name, sections_of(settings.tables, table.name)
+    every = [route for pattern, route in settings.routes if pattern == "*"]
+    own = [section.route for section in sections if section.route]
+    named = [route for pattern, route in settings.routes if pattern != "*" and fnmatchcase(name, pattern)]
+    format_ = next((section.format for section in reversed(sections) if section.format), settings.format)
+    given = [section.compression for section in sections if section.compression]
+    # What compresses the other tables may not be known to another format.
+    usual = settings.compression if settings.compression in FORMATS[format_].codecs else "none"
+    compression = given[-1] if given else usual
+    if compression not in FORMATS[format_].codecs:
+        raise UsageError(PLAN, f"table {name}", f"{compression!r} is not a codec of {format_}",
+                         f"{format_} takes {', '.join(FORMATS[format_].codecs)}.")  # fmt: skip
+    shape = shape_of(sections, name, columns(table.definition))
+    return Wanted((*["auto"], *every, *own, *named)[-1], format_, compression, shape, ours=_ours(settings, format_))
 
 
-def _ours(settings: Settings) -> str:
+def _ours(settings: Settings, format_: str) -> str:
     """What only the read route can give, of all that the settings ask; "" for nothing."""
     asked = {
         "files go to a folder": settings.to,
         "a file size is asked for": settings.file_size,
-        "a null marker is asked for": settings.format == "csv" and settings.null_marker,
-        "a size of row groups is asked for": settings.format == "parquet" and settings.row_group_rows,
+        "a null marker is asked for": format_ == "csv" and settings.null_marker,
+        "a size of row groups is asked for": format_ == "parquet" and settings.row_group_rows,
     }
     return next((words for words, wanted in asked.items() if wanted), "")
 
@@ -147,11 +167,10 @@ def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
     names = [table.name for table in tables]
     for pattern, route in settings.routes:
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
-            import difflib
-
-            close = difflib.get_close_matches(pattern, names, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else "bqdump plan shows all tables."
-            raise UsageError(PLAN, f"route {pattern}={route}", "no table that is exported matches", hint)
+            raise UsageError(PLAN, f"route {pattern}={route}", "no table that is exported matches",
+                             close(pattern, names, "bqdump plan shows all tables."))  # fmt: skip
+    if settings.tables:
+        check_columns(settings.tables, {table.name: columns(table.definition) for table in tables})
     routed, skipped = [], []
     for table in tables:
         if reason := unknown_kind(table.kind):
@@ -160,7 +179,12 @@ def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
         wanted, moment = _fitted(settings, table), moment_of(table)
         if wanted is None:
             skipped.append(
-                Skipped(table.name, table.kind, f"none of its columns fits into {settings.format}", asked=True)
+                Skipped(
+                    table.name,
+                    table.kind,
+                    f"none of its columns fits into {wanted_of(settings, table).format}",
+                    asked=True,
+                )  # fmt: skip
             )
             continue
         route, why = choose_route(table, wanted)
@@ -171,7 +195,7 @@ def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
 
 def _fitted(settings: Settings, table: Table) -> Wanted | None:
     """What is asked of a table, without or with text for what does not fit into its format; None when nothing does."""
-    wanted = wanted_of(settings, table.name)
+    wanted = wanted_of(settings, table)
     if settings.on_unsupported == "fail":
         return wanted
     all_of_it = columns(table.definition)

@@ -14,6 +14,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats import ALIASES, FORMATS
 from bqdump.core.layout import RUN_ID, Layout
 from bqdump.core.sizes import parse_size
+from bqdump.core.tables import TableSettings, parse_tables
 from bqdump.core.template import DEFAULT, Template, parse_template
 from bqdump.core.unsupported import POLICIES
 
@@ -59,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_streaming_buffer: bool = False
     allow_skipped: bool = False
     allow_created_later: bool = False
+    tables: tuple[TableSettings, ...] = ()
 
     @property
     def jobs_in(self) -> str:
@@ -362,6 +364,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Export the rest although some objects cannot be exported."),
     Setting("allow_created_later", "BQDUMP_ALLOW_CREATED_LATER", _flag, "BOOL",
             "Export the rest although some tables were created, or replaced, after the snapshot time."),
+    Setting("tables", "BQDUMP_TABLES", lambda value: parse_tables(value, tuple(FORMATS), ALIASES, ROUTES), "JSON",
+            "Settings of single tables: sections [tables.NAME] of bqdump.toml, or the same as JSON."),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 REQUIRED = ("project", "dataset", "bucket")

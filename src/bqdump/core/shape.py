@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 Constant = str | int | float | bool
 
 
-class Mask(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What stands in the place of a column's values.
+class Mask(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What stands in the place of a column's values: NULL, a hash of them, or a constant.
 
-    salt: for sha256, the name of the environment variable that holds it, never the salt itself. value: the constant.
+    sha256: the name of the environment variable that holds the salt, never the salt itself.
     """
 
-    kind: Literal["null", "sha256", "constant"]
-    salt: str = ""
-    value: Constant = ""
+    null: bool = False
+    sha256: str = ""
+    constant: Constant | None = None
 
 
 class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of a table that is exported. No columns: all of them. `where` is an expression of GoogleSQL.
 
-    left_out, texts: columns that the format cannot hold, with the reason: those that are not exported, and those that
-    are exported as text instead.
+    masks: by column. left_out, texts: columns that the format cannot hold, with the reason: those that are not
+    exported, and those that are exported as text instead.
     """
 
     columns: tuple[str, ...] = ()
@@ -32,6 +30,12 @@ class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
     where: str = ""
     left_out: dict[str, str] = {}
     texts: dict[str, str] = {}
+
+    @property
+    def salts(self) -> dict[str, str]:
+        """The environment variables that hold its salts, by the name under which the query knows each."""
+        variables = dict.fromkeys(mask.sha256 for mask in self.masks.values() if mask.sha256)
+        return {f"salt_{number}": variable for number, variable in enumerate(variables)}
 
     @property
     def words(self) -> str:

@@ -12,7 +12,9 @@ import msgspec
 
 from bqdump.core.catalog import Dataset
 from bqdump.core.shape import Shape
+from bqdump.core.tables import constant_text
 from bqdump.core.types import Column
+from bqdump.core.types import columns as columns_of
 
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
 
@@ -32,23 +34,65 @@ def _escaped(text: str, quote: str) -> str:
     return "".join(char if char >= " " and char != "\x7f" else f"\\x{ord(char):02x}" for char in escaped)
 
 
-def select(dataset: Dataset, table: str, snapshot: int | None, items: str = "*") -> str:
-    """The query that reads a table as it was at a moment (ms), or (None) when it runs. items: see `items`."""
+def select(dataset: Dataset, table: str, snapshot: int | None, items: str = "*", where: str = "") -> str:
+    """The query that reads a table as it was at a moment (ms), or (None) when it runs.
+
+    items: see `items`. where: a filter that core.filters has looked at.
+    """
     source = ".".join(map(identifier, (dataset.project, dataset.name, table)))
     moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot})" if snapshot is not None else ""
-    return f"SELECT {items} FROM {source}{moment}"  # noqa: S608 (quoted above)
+    # Lines of its own keep the filter apart from what stands around it.
+    rows = f"\nWHERE (\n{where}\n)" if where else ""
+    return f"SELECT {items} FROM {source}{moment}{rows}"  # noqa: S608 (quoted above)
+
+
+def select_part(dataset: Dataset, table: str, snapshot: int | None, definition: msgspec.Raw, shape: Shape) -> str:
+    """The query that reads of a table what its shape asks for."""
+    return select(dataset, table, snapshot, items(columns_of(definition), shape), shape.where)
 
 
 def items(columns: Iterable[Column], shape: Shape) -> str:
-    """What is selected of a table's columns: all as they are, or by name, some of them turned into text."""
-    if not (shape.left_out or shape.texts):
+    """What is selected of a table's columns: all as they are, or by name, some of them masked or turned into text."""
+    if not (shape.columns or shape.masks or shape.left_out or shape.texts):
         return "*"
-    chosen = []
-    for column in columns:
-        if column.name not in shape.left_out:
-            name = identifier(column.name)
-            chosen.append(f"{as_text(column, name)} AS {name}" if column.name in shape.texts else name)
-    return ", ".join(chosen)
+    by_name = {column.name: column for column in columns}
+    names = [name for name in shape.columns or by_name if name not in shape.left_out]
+    return ", ".join(_item(by_name[name], shape) for name in names)
+
+
+def _item(column: Column, shape: Shape) -> str:
+    name = identifier(column.name)
+    mask = shape.masks.get(column.name)
+    if mask is None:
+        return f"{as_text(column, name)} AS {name}" if column.name in shape.texts else name
+    if mask.sha256:
+        parameter = next(known for known, variable in shape.salts.items() if variable == mask.sha256)
+        return f"{_hashed(column, name, parameter)} AS {name}"
+    if mask.constant is None:
+        return f"CAST(NULL AS {_masked_type(column)}) AS {name}"
+    text = literal(constant_text(mask.constant))
+    type_ = _masked_type(column)
+    return f"{CONSTRUCTED.get(type_, f'CAST({{}} AS {type_})').format(text)} AS {name}"
+
+
+def _masked_type(column: Column) -> str:
+    """A column keeps its type under a mask, if every format can hold it."""
+    return "STRING" if column.repeated or column.type in ("STRUCT", "INTERVAL", "RANGE") else column.type
+
+
+# Types that a text cannot be cast to.
+CONSTRUCTED = {"JSON": "PARSE_JSON({})", "GEOGRAPHY": "ST_GEOGFROMTEXT({})"}
+
+
+def _hashed(column: Column, ref: str, parameter: str) -> str:
+    """SHA-256 of salt and value, as hex digits; NULL stays NULL. What has no one text is taken as JSON."""
+    if column.type == "BYTES" and not column.repeated:
+        return f"TO_HEX(SHA256(CONCAT(CAST(@{parameter} AS BYTES), {ref})))"
+    if column.type == "JSON" and not column.repeated:
+        text = f"IF({ref} IS NULL, NULL, TO_JSON_STRING({ref}))"
+    else:
+        text = ref if (column.type, column.repeated) == ("STRING", False) else as_text(column, ref)
+    return f"TO_HEX(SHA256(CONCAT(@{parameter}, {text})))"
 
 
 def as_text(column: Column, ref: str) -> str:

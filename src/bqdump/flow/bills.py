@@ -13,7 +13,6 @@ from bqdump.core.errors import JobFailedError, NotFoundError, UsageError
 from bqdump.core.routes import Routed, Routing
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import size_text
-from bqdump.core.types import columns
 from bqdump.ports import Estimate, Warehouse
 
 PLAN = "plan the export"
@@ -31,11 +30,11 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
     async def one(item: Routed) -> Routed | JobFailedError | NotFoundError:
         if item.route != "query":
             return item
-        items = sql.items(columns(item.table.definition), item.shape)
-        select = sql.select(dataset, item.table.name, snapshot if item.moment == "snapshot" else None, items)
+        moment = snapshot if item.moment == "snapshot" else None
+        select = sql.select_part(dataset, item.table.name, moment, item.table.definition, item.shape)
         async with slots:
             try:
-                found = await warehouse.estimate(dataset, item.table.name, select, {})
+                found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
             except (JobFailedError, NotFoundError) as error:
                 # A table that goes while the plan is made stays in it: its export fails by name.
                 gone = isinstance(error, NotFoundError) and item.table.kind in EXTRACTABLE

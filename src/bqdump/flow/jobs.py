@@ -17,7 +17,6 @@ from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Failure, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
 from bqdump.core.guards import job_dangers, objection
-from bqdump.core.types import columns
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
@@ -158,13 +157,13 @@ def _query(task: Task, plan: Plan, unit: Unit, attempt: int) -> QueryRequest:
         dataset=dataset,
         table=unit.table,
         snapshot=snapshot,
-        select=sql.select(dataset, unit.table, snapshot, sql.items(columns(unit.definition), unit.shape)),
+        select=sql.select_part(dataset, unit.table, snapshot, unit.definition, unit.shape),
         uri=_uri(task, plan, unit, attempt),
         format=unit.format or settings.format,
         codec=unit.compression or settings.compression,
         header=settings.header,
         delimiter=settings.delimiter,
         labels=settings.labels,
-        parameters={},
+        parameters=unit.shape.salts,
         max_bytes_billed=settings.max_bytes_billed,
     )

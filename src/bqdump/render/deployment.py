@@ -9,6 +9,7 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.settings import BY_NAME, SETTINGS, Settings
+from bqdump.core.tables import TableSettings, tables_text
 
 # What a run is called and which moment it reads is a matter of each run, not of its deployment; and a folder of this
 # machine is no place for a job to export to.
@@ -87,6 +88,8 @@ def setting_text(value: Any) -> str:
     """The value of a setting as its variable holds it."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple) and value and isinstance(value[0], TableSettings):
+        return tables_text(value)
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, dict):

@@ -89,6 +89,7 @@ class Query:
                 select = statement.this if isinstance(statement, exp.Export) else statement
                 outcome.statistics["statementType"] = _type_of(statement)
                 if isinstance(select, exp.Query):
+                    self._check_literals(select)
                     casts = cast_types(select)
                     name_columns(select)
                     sql = self._translation.to_duckdb(select)
@@ -112,6 +113,17 @@ class Query:
             for table in distinct.values()
         ]
         return outcome
+
+    def _check_literals(self, select: exp.Expression) -> None:
+        """Literals are cast while a query is analysed, not when it runs."""
+        for cast in select.find_all(exp.Cast):
+            if isinstance(cast.this, exp.Literal) and cast.this.is_string:
+                with self._catalog.warehouse.cursor() as cursor:
+                    try:
+                        cursor.execute(f"SELECT {cast.transform(self._translation.rewrite).sql(dialect='duckdb')}")
+                    except duckdb.ConversionException as error:
+                        kind = cast.to.sql(dialect="bigquery")
+                        raise invalid_query(f'Could not cast literal "{cast.name}" to type {kind}') from error
 
     def _refuse_dear(self) -> None:
         """Bill nothing beyond the limit that the request sets."""

@@ -92,7 +92,7 @@ class Translation:
                 node.replace(_plain_table(stored, node.alias or node.name))
             elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
                 node.replace(self._relation(node, pseudo=pseudo))
-        statement = statement.transform(self._rewrite)
+        statement = statement.transform(self.rewrite)
         if pseudo:
             for star in statement.find_all(exp.Star):
                 if isinstance(star.parent, exp.Select):
@@ -140,11 +140,11 @@ class Translation:
         return _subquery(" UNION ALL ".join(f"SELECT {columns} FROM {source}" for source in both), alias)
 
     def _milliseconds(self, moment: exp.Expression) -> int:
-        value = moment.expression.transform(self._rewrite).sql(dialect="duckdb")
+        value = moment.expression.transform(self.rewrite).sql(dialect="duckdb")
         with self.catalog.warehouse.cursor() as cursor:
             return int(cursor.execute(f"SELECT epoch_ms(({value})::TIMESTAMPTZ)").fetchall()[0][0])
 
-    def _rewrite(self, node: exp.Expression) -> exp.Expression:
+    def rewrite(self, node: exp.Expression) -> exp.Expression:
         """One node in DuckDB's terms, where sqlglot's own translation is not BigQuery's meaning."""
         if isinstance(node, exp.DataType):
             return _data_type(node)

@@ -170,7 +170,7 @@ class Sessions:
         if len(statements) != 1 or where is None or clauses or where.find(exp.Query) is not None:
             raise invalid("request failed: Query error: the row restriction must be a single expression")
         translation = Translation(self._catalog, table.project, None, table.location, self._catalog.settings.now_ms())
-        condition = where.this.transform(translation._rewrite)
+        condition = where.this.transform(translation.rewrite)
         if table.ingestion_time:
             for column in list(condition.find_all(exp.Column)):
                 if column.name.upper() == "_PARTITIONTIME":

@@ -1,0 +1,110 @@
+"""Filters: whatever the text, one that is taken cannot leave the parentheses that it is put into."""
+
+from __future__ import annotations
+
+import pytest
+import sqlglot
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlglot import exp
+
+from bqdump.core.catalog import Dataset
+from bqdump.core.filters import filter_problem
+from bqdump.core.sql import select
+
+DATASET = Dataset("p", "d", "EU")
+GOOD = [
+    "x > 1",
+    """name = 'it\\'s' OR name LIKE "%;--%\"""",
+    "country IN ('CH', 'LI') AND (a OR (b AND c))",
+    "`odd ; name) --` IS NOT NULL",
+    r"s = 'a\'; DROP TABLE t --'",
+    "s = '''it's\n; -- # fine ' '' \\''' '''",
+    's = """a " ) "" b"""',
+    "s IN ('', \"\", '''''')",
+    "id IN (SELECT id FROM d.other WHERE y[OFFSET(0)] = 1)",
+    "EXTRACT(YEAR FROM at) = 2026",
+    "a > 1\n  AND b < 2",
+]
+BAD = {
+    "": "it is empty",
+    "  \n": "it is empty",
+    "x > 1; DROP TABLE t": "';' is not allowed",
+    "x > 1 -- only some": "comments are not allowed in it (--)",
+    "x > 1 # only some": "comments are not allowed in it (#)",
+    "x /* some */ > 1": "comments are not allowed in it (/*)",
+    "TRUE) UNION ALL SELECT (1": "its ) closes nothing",
+    "x) OR (y": "its ) closes nothing",
+    "(x > 1": "nothing closes its (",
+    "x[(1])": "its ] closes nothing",
+    "name = 'open": "nothing closes the ' in it",
+    'name = "open': 'nothing closes the " in it',
+    "`open": "nothing closes the ` in it",
+    "name = '''open''": "nothing closes the ' in it",
+    "name = 'two\nlines'": "nothing closes the ' in it",
+    r"name = 'a\'": "nothing closes the ' in it",
+    r"s = r'\' OR TRUE OR s = 'b'": "nothing closes the ' in it",
+    r"r'\'": "nothing closes the ' in it",
+    "name = @salt_0": "'@' is not allowed",
+    "@@project_id = 'x'": "'@' is not allowed",
+    "x \\ y": "is not allowed",
+    "x > 1\x00": "is not allowed",
+    "``": "nothing closes the ` in it",
+}
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_an_expression_is_taken(text: str) -> None:
+    assert filter_problem(text) == ""
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_could_leave_its_place_is_refused(text: str) -> None:
+    assert BAD[text] in filter_problem(text)
+
+
+PIECES = st.sampled_from(
+    ["'", '"', "`", "'''", '"""', "\\", "\\'", "(", ")", "[", "]", ";", "--", "#", "/*", "*/", "\n", " ", "x", "= 1",
+     "AND", "r", "b", "rb'", "@p", "UNION ALL SELECT", "'a'", "`c`", "(1)"]
+)  # fmt: skip
+
+
+def outside_of_quotes(text: str) -> str:
+    """The text without its quoted parts, read character by character as BigQuery's lexical rules say."""
+    left, at = [], 0
+    while at < len(text):
+        quote = next((q for q in ("'''", '"""', "'", '"', "`") if text.startswith(q, at)), "")
+        if not quote:
+            left.append(text[at])
+            at += 1
+            continue
+        at += len(quote)
+        while not text.startswith(quote, at):
+            if at >= len(text):
+                raise ValueError("never closed")
+            if text[at] == "\n" and len(quote) == 1:
+                raise ValueError("a line break in a text of one line")
+            at += 2 if text[at] == "\\" else 1
+        at += len(quote)
+    return "".join(left)
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_a_filter_that_is_taken_has_nothing_outside_of_quotes_that_ends_it(text: str) -> None:
+    if filter_problem(text):
+        return
+    outside = outside_of_quotes(text)
+    assert not any(mark in outside for mark in (";", "--", "#", "/*", "@", "\\"))
+    depth = 0
+    for char in outside:
+        depth += {"(": 1, ")": -1}.get(char, 0)
+        assert depth >= 0
+    assert depth == 0
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_a_filter_is_the_only_condition_of_the_one_query(text: str) -> None:
+    (statement,) = sqlglot.parse(select(DATASET, "t", None, where=text), read="bigquery")
+    assert isinstance(statement, exp.Select)
+    assert not any(statement.args.get(part) for part in ("group", "having", "order", "limit", "joins"))
+    assert isinstance(statement.args["where"].this, exp.Paren)

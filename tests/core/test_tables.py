@@ -1,0 +1,217 @@
+"""Settings of single tables: from sections of TOML to what of each table is exported."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from bqdump.core.catalog import Dataset
+from bqdump.core.errors import UsageError
+from bqdump.core.formats import ALIASES, FORMATS
+from bqdump.core.routes import Wanted, route_tables, wanted_of
+from bqdump.core.settings import ROUTES, Settings, resolve
+from bqdump.core.shape import Mask, Shape
+from bqdump.core.sql import select_part
+from bqdump.core.tables import TableSettings, check_columns, parse_tables, shape_of, tables_text
+from bqdump.core.types import columns
+from core.strategies import settings, table
+
+PEOPLE = table(
+    "people", 1000, {"name": "id", "type": "INTEGER"}, {"name": "Email", "type": "STRING"},
+    {"name": "photo", "type": "BYTES"}, {"name": "born", "type": "DATE"}, {"name": "tags", "type": "STRING",
+    "mode": "REPEATED"}, {"name": "extra", "type": "JSON"}, {"name": "home", "type": "GEOGRAPHY"},
+)  # fmt: skip
+DATASET = Dataset("p", "d", "EU")
+
+
+def parsed(toml: str) -> tuple[TableSettings, ...]:
+    return parse_tables(tomllib.loads(toml)["tables"], tuple(FORMATS), ALIASES, ROUTES)
+
+
+def with_tables(toml: str, **flags: str) -> Settings:
+    required = {"project": "proj", "dataset": "data", "bucket": "target"}
+    return resolve(required | flags, {}, tomllib.loads(toml), "bqdump.toml")
+
+
+def shape(toml: str) -> Shape:
+    return shape_of(parsed(toml), "people", columns(PEOPLE.definition))
+
+
+def query(toml: str) -> str:
+    return select_part(DATASET, "people", None, PEOPLE.definition, shape(toml))
+
+
+def test_columns_are_chosen_in_the_order_given_and_by_any_case() -> None:
+    assert shape('[tables.people]\ncolumns = ["BORN", "id", "email", "id"]').columns == ("born", "id", "Email")
+    assert query('[tables.people]\ncolumns = ["born", "id"]') == "SELECT `born`, `id` FROM `p`.`d`.`people`"
+
+
+def test_columns_are_left_out() -> None:
+    toml = '[tables.people]\nexclude_columns = ["email", "photo", "tags", "extra", "home"]'
+    assert shape(toml).columns == ("id", "born")
+
+
+def test_all_columns_by_name_are_the_whole_table() -> None:
+    names = '"id", "Email", "photo", "born", "tags", "extra", "home"'
+    assert shape(f"[tables.people]\ncolumns = [{names}]") == Shape()
+
+
+def test_rows_are_filtered_inside_of_parentheses() -> None:
+    text = query("[tables.people]\nwhere = \"id > 1 OR Email LIKE '%.ch'\"")
+    assert text == "SELECT * FROM `p`.`d`.`people`\nWHERE (\nid > 1 OR Email LIKE '%.ch'\n)"
+
+
+def test_masks_keep_names_and_where_they_can_types() -> None:
+    toml = """
+    [tables.people.masks]
+    id = {constant = 7}
+    email = {sha256 = "SALT"}
+    photo = {sha256 = "SALT"}
+    born = "null"
+    tags = {sha256 = "OTHER_SALT"}
+    extra = {constant = '["it\\"s", "\\u0027"]'}
+    home = "null"
+    """
+    assert query(toml) == (
+        "SELECT CAST('7' AS INT64) AS `id`, TO_HEX(SHA256(CONCAT(@salt_0, `Email`))) AS `Email`, "
+        "TO_HEX(SHA256(CONCAT(CAST(@salt_0 AS BYTES), `photo`))) AS `photo`, CAST(NULL AS DATE) AS `born`, "
+        "TO_HEX(SHA256(CONCAT(@salt_1, TO_JSON_STRING(`tags`)))) AS `tags`, "
+        'PARSE_JSON(\'["it\\\\"s", "\\\\u0027"]\') AS `extra`, CAST(NULL AS GEOGRAPHY) AS `home` '
+        "FROM `p`.`d`.`people`"
+    )
+    assert shape(toml).salts == {"salt_0": "SALT", "salt_1": "OTHER_SALT"}
+
+
+def test_a_constant_cannot_leave_its_text() -> None:
+    assert "CAST('\\') OR (\\'' AS STRING) AS `Email`" in query(
+        "[tables.people.masks]\nemail = {constant = \"') OR ('\"}"
+    )
+
+
+def test_restrictions_of_several_sections_add_up() -> None:
+    toml = """
+    [tables."*"]
+    exclude_columns = ["photo"]
+    where = "id > 1"
+    masks = {email = "null", born = "null"}
+    format = "avro"
+    [tables."p*"]
+    exclude_columns = ["tags"]
+    where = "id < 9"
+    masks = {email = {constant = "x"}}
+    format = "json"
+    """
+    found = shape(toml)
+    assert found.columns == ("id", "Email", "born", "extra", "home")
+    assert found.masks == {"Email": Mask(constant="x"), "born": Mask(null=True)}
+    assert found.where == "(id > 1) AND (id < 9)"
+    assert wanted_of(with_tables(toml), PEOPLE).format == "json"
+
+
+def test_two_sections_that_choose_columns_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"\[tables\.\*\] and \[tables\.people\] both choose its columns"):
+        shape('[tables."*"]\ncolumns = ["id"]\n[tables.people]\ncolumns = ["email"]')
+
+
+@pytest.mark.parametrize("key", ["columns", "exclude_columns"])
+def test_an_unknown_column_gets_a_guess(key: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"^\[tables\.people\]: table people has no column 'emial'\. Did you mean 'Email'\?"
+    ):
+        shape(f'[tables.people]\n{key} = ["emial"]')
+    with pytest.raises(UsageError, match=r"has no column 'qqqq'\. Its columns: id, Email, photo"):
+        shape("[tables.people.masks]\nqqqq = 'null'")
+
+
+def test_a_pattern_may_name_columns_that_only_some_tables_have() -> None:
+    toml = '[tables."*"]\nexclude_columns = ["email"]'
+    chosen = with_tables(toml)
+    routed = {item.table.name: item for item in route_tables(chosen, [PEOPLE, table("orders")]).routed}
+    assert routed["orders"].shape == Shape()
+    assert routed["orders"].route == "extract"
+    assert "Email" not in routed["people"].shape.columns
+    assert (routed["people"].route, routed["people"].why) == (
+        "query", "columns are chosen: extract jobs read whole tables"
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"^\[tables\.\*\]: none of its 1 tables has no column"[:20]):
+        route_tables(chosen, [table("orders")])
+
+
+def test_a_section_for_no_table_gets_a_guess() -> None:
+    sections = parsed('[tables.poeple]\nwhere = "id > 1"')
+    with pytest.raises(UsageError, match=r"^\[tables\.poeple\]: no table .* matches\. Did you mean 'people'\?"):
+        check_columns(sections, {"people": columns(PEOPLE.definition)})
+
+
+def test_nothing_left_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"table people: \[tables\.people\] leaves no column of it"):
+        shape('[tables.people]\ncolumns = ["id"]\nexclude_columns = ["ID"]')
+
+
+def test_a_constant_for_a_nested_column_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'tags' is ARRAY<STRING>, which a constant cannot be"):
+        shape("[tables.people.masks]\ntags = {constant = 'x'}")
+
+
+def test_what_names_a_table_wins_over_what_is_for_all() -> None:
+    toml = 'route = "query"\n[tables.people]\nroute = "extract"'
+    assert wanted_of(with_tables(toml), PEOPLE).route == "extract"
+    assert wanted_of(with_tables(toml), table("orders")).route == "query"
+    assert wanted_of(with_tables(toml, route="query,peop*=auto"), PEOPLE).route == "auto"
+
+
+def test_format_and_codec_of_one_table() -> None:
+    chosen = with_tables('format = "csv"\ncompression = "gzip"\n[tables.people]\nformat = "avro"')
+    assert wanted_of(chosen, PEOPLE) == Wanted("auto", "avro", "none")
+    assert wanted_of(chosen, table("orders")) == Wanted("auto", "csv", "gzip")
+    with pytest.raises(UsageError, match=r"table people: 'gzip' is not a codec of avro\. avro takes none, deflate"):
+        wanted_of(with_tables('[tables.people]\nformat = "avro"\ncompression = "gzip"'), PEOPLE)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("[tables]\npeople = 1", "tables.people: a section with settings is wanted"),
+        ('[tables.people]\ncolums = ["a"]', "tables.people: unknown setting 'colums'; known are columns"),
+        ('[tables.people]\ncolumns = "a"', "tables.people.columns: a list of column names is wanted"),
+        ("[tables.people]\nwhere = 1", "tables.people.where: a text is wanted"),
+        ('[tables.people]\nwhere = ""', "tables.people.where: it is empty"),
+        ('[tables.people]\nwhere = "x; y"', "tables.people.where: ';' is not allowed"),
+        ('[tables.people]\nformat = "xml"', "tables.people.format: 'xml' is none of csv, json, avro, parquet"),
+        ('[tables.people]\nroute = "fast"', "tables.people.route: 'fast' is none of auto, extract, query, read"),
+        ('[tables.people.masks]\na = "hide"', "tables.people.masks.a"),
+        ("[tables.people.masks]\na = {}", "tables.people.masks.a"),
+        ('[tables.people.masks]\na = {sha256 = "S", constant = 1}', "tables.people.masks.a"),
+        ('[tables.people.masks]\na = {sha265 = "S"}', "tables.people.masks.a"),
+        ('[tables.people.masks]\na = {sha256 = "my salt"}', "'my salt' is no name of an environment variable"),
+        ("[tables.people.masks]\na = {constant = [1]}", "tables.people.masks.a"),
+    ],
+)
+def test_a_section_that_cannot_be_used_says_where_and_why(toml: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        with_tables(toml)
+    assert str(caught.value).startswith("bqdump.toml: tables: ")
+    assert words in str(caught.value)
+
+
+def test_sections_survive_the_variable_that_a_deployment_gives_them_in() -> None:
+    toml = """
+    [tables."a*"]
+    columns = ["x", "y"]
+    where = "x > 1"
+    format = "json"
+    [tables.a.masks]
+    x = {sha256 = "SALT"}
+    y = {constant = false}
+    z = "null"
+    """
+    sections = parsed(toml)
+    assert parse_tables(tables_text(sections), tuple(FORMATS), ALIASES, ROUTES) == sections
+    assert tables_text(()) == ""
+
+
+def test_the_settings_of_a_table_are_part_of_the_digest_and_hold_no_salt() -> None:
+    plain, masked = settings(), with_tables('[tables.people.masks]\nid = {sha256 = "SALT"}')
+    assert plain.digest() != masked.digest()
+    assert masked.frozen()["tables"] == [{"name": "people", "masks": {"id": {"sha256": "SALT"}}}]
