@@ -19,12 +19,14 @@ import pytest
 
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.gcs import CloudStore
+from bqdump.core import sql
 from bqdump.core.documents import Owner
 from bqdump.core.formats import FORMATS
 from bqdump.core.settings import Settings
+from bqdump.core.shape import Mask, Shape
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import ExtractRequest
+from bqdump.ports import ExtractRequest, QueryRequest
 from bqdump_local.bigquery import create_app
 from bqdump_local.storage.app import create_app as storage_app
 from local.bigquery_server import PROJECT
@@ -356,6 +358,45 @@ def test_every_format_and_codec_is_one_that_bigquery_knows(world: World, format_
     assert extract["destinationFormat"] == FORMATS[format_].api
     assert extract["compression"] == codec.upper()
     assert ("fieldDelimiter" in extract) == (format_ == "csv")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_query_and_its_dry_run_are_requests_that_bigquery_knows(
+    world: World, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    world.big.sent.clear()
+    monkeypatch.setenv("SOME_SALT", "pepper")
+    masked = Shape(masks={"id": Mask(sha256="SOME_SALT")}, where="id > 0")
+
+    async def start() -> None:
+        warehouse = BigQueryWarehouse(PROJECT)
+        try:
+            dataset = await warehouse.dataset(PROJECT, DATASET)
+            found = await warehouse.table(dataset, "one")
+            assert found
+            select = sql.select_part(dataset, "one", await warehouse.now("EU"), found.definition, masked)
+            await warehouse.estimate(dataset, "one", select, masked.salts)
+            asked = QueryRequest(f"query_{format_}", dataset, "one", None, select, f"gs://{BUCKET}/q_*", format_,
+                                 "none", header=True, delimiter="\t", labels={"team": "data"}, parameters=masked.salts,
+                                 max_bytes_billed=20_000_000)  # fmt: skip
+            await warehouse.job((await warehouse.query(asked)).id, "EU")
+        finally:
+            await warehouse.close()
+
+    asyncio.run(start())
+    assert world.problems() == []
+    dry, real = world.bodies("bigquery.jobs.insert")
+    assert dry["configuration"]["dryRun"] is True
+    assert dry["jobReference"]["location"] == real["jobReference"]["location"] == "EU"
+    assert real["configuration"]["labels"] == {"team": "data"}
+    query = real["configuration"]["query"]
+    assert query["maximumBytesBilled"] == "20000000"
+    assert query["useLegacySql"] is False
+    assert query["query"].endswith(dry["configuration"]["query"]["query"])
+    assert query["query"].startswith("EXPORT DATA OPTIONS(")
+    assert "pepper" not in query["query"]
+    (parameter,) = query["queryParameters"]
+    assert (parameter["name"], parameter["parameterValue"]) == ("salt_0", {"value": "pepper"})
 
 
 JOB: dict[str, Any] = {

@@ -267,3 +267,34 @@ def test_an_external_table_is_read_from_its_files(world: World) -> None:
     assert world.sql(f"SELECT sum(a) FROM {name}.x") == [(3,)]
     export(world, f"{name}.x", f"uri='gs://{bucket}/out/*', format='CSV'")
     assert world.read(bucket, "out/000000000000") == b"1,x\n2,y\n"
+
+
+def test_a_dry_run_names_the_tables_and_how_sure_it_is(world: World, table: str) -> None:
+    name = table.split(".")[-2]
+    world.sql(f"CREATE VIEW {name}.v AS SELECT * FROM {table}")
+    asked = bigquery.QueryJobConfig(dry_run=True)
+    statistics = world.client.query(f"SELECT * FROM {name}.v", job_config=asked)._properties["statistics"]["query"]
+    assert [found["tableId"] for found in statistics["referencedTables"]] == [table.split(".")[-1]]
+    assert statistics["totalBytesProcessedAccuracy"] == "PRECISE"
+
+
+def test_a_query_bills_no_more_than_it_may(world: World, table: str) -> None:
+    limit = bigquery.QueryJobConfig(maximum_bytes_billed=10_000_000)
+    with pytest.raises(BadRequest, match=r"limit for bytes billed: 10000000\. 10485760 or higher required"):
+        world.sql(f"SELECT * FROM {table}", job_config=limit)
+    limit.maximum_bytes_billed = 10_485_760
+    assert len(world.sql(f"SELECT * FROM {table}", job_config=limit)) == 2
+
+
+def test_a_view_has_no_past(world: World, table: str) -> None:
+    name = table.split(".")[-2]
+    world.sql(f"CREATE VIEW {name}.past AS SELECT * FROM {table}")
+    with pytest.raises(BadRequest, match="FOR SYSTEM_TIME AS OF cannot be used"):
+        world.sql(f"SELECT * FROM {name}.past FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()")
+
+
+def test_a_literal_that_cannot_be_cast_is_refused_while_the_query_is_analysed(world: World, table: str) -> None:
+    with pytest.raises(BadRequest, match='Could not cast literal "x" to type INT64'):
+        world.client.query(
+            f"SELECT CAST('x' AS INT64) AS a FROM {table}", job_config=bigquery.QueryJobConfig(dry_run=True)
+        )
