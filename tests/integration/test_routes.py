@@ -323,3 +323,17 @@ def test_hostile_names_of_columns_and_tables_stay_names(outside: Stage, capsys: 
     (table,) = outside.manifest().tables
     assert (table.route, table.rows, table.shape.columns) == ("query", 0, ())
     assert outside.read(table.files[0].name).decode().splitlines()[0].count(",") == len(HOSTILE) - 1
+
+
+def test_a_filter_of_the_read_route_is_asked_about_before_anything_starts(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people(outside, '[tables.people]\nroute = "read"\nwhere = "emial IS NULL"\n')
+    refused(outside, call(capsys, "run"), "table people", "BigQuery refuses to query it", "emial")
+    shown = planned(capsys, "--tables", '{"people": {"route": "read", "where": "email IS NULL"}}')["tables"]["people"]
+    assert (shown["route"], shown["bills"]) == ("read", None)
+
+
+def test_masks_are_nothing_for_the_read_route(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    people(outside, '[tables.people]\nroute = "read"\nmasks = {email = "null"}\n')
+    refused(outside, call(capsys, "run"), "table people", "computes nothing", "--route 'people=query'")

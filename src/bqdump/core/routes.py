@@ -178,14 +178,8 @@ def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
             continue
         wanted, moment = _fitted(settings, table), moment_of(table)
         if wanted is None:
-            skipped.append(
-                Skipped(
-                    table.name,
-                    table.kind,
-                    f"none of its columns fits into {wanted_of(settings, table).format}",
-                    asked=True,
-                )  # fmt: skip
-            )
+            reason = f"none of its columns fits into {wanted_of(settings, table).format}"
+            skipped.append(Skipped(table.name, table.kind, reason, asked=True))
             continue
         route, why = choose_route(table, wanted)
         why = f"{why}; {AT_JOB_TIME}" if moment == "job" else why
