@@ -15,10 +15,10 @@ from bqdump.adapters.presentation import DATETIME, TIME, presented
 from bqdump.core.errors import BqdumpError
 from bqdump.ports import Batch, FileShape
 
-# Small batches cost speed, large ones memory: about so many bytes of Arrow go into the encoder at once.
-GATHER_BYTES = 8 << 20
+# Small batches cost speed, large ones leave the processor's cache: about so many bytes of Arrow are decoded at once.
+GATHER_BYTES = 2 << 20
 # Parquet: a row group of about so many bytes of Arrow is held until it is complete, and a few are under way at once.
-ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 16 << 20
 ZSTD_LEVEL = 1
 GZIP_LEVEL = 1
 GZIP_WINDOW = 31
