@@ -73,7 +73,7 @@ def measure_plan() -> dict[str, float]:
     peak = peak_megabytes()
     before = time.perf_counter()
     where = decode(data, Plan, "plan.json").shares[7]
-    read = read_units(units[where.offset : where.offset + where.length])
+    read = read_units(units[where.offset : where.offset + where.length], plan, 7)
     assert len(read) == where.units
     return {
         "seconds": seconds, "peak": peak, "plan MB": len(data) / 1e6, "units MB": len(units) / 1e6,

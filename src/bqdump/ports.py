@@ -86,7 +86,10 @@ class ObjectStore(Protocol):
         ...
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """The object's bytes, or a part of them; a part beyond the end is empty."""
+        """The object's bytes, or a part of them; a part beyond the end is empty.
+
+        DocumentError for one of bqdump's own documents that is larger than any run makes it: it is not loaded.
+        """
         ...
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:

@@ -14,7 +14,8 @@ from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.gcs import CloudStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.retry import RetryingStore
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
+from bqdump.core.layout import SMALL
 from bqdump.ports import NOTE_BYTES, Copy, ObjectInfo, ObjectStore
 from local.storage_server import Http, storage_server
 
@@ -89,6 +90,21 @@ def test_reads_a_part(make: Callable[[], ObjectStore]) -> None:
         assert (await store.read("digits", 8)).data == b"89"
         assert (await store.read("digits", 8, 10)).data == b"89"
         assert (await store.read("digits", 4, 0)).data == b""
+
+    on(make, check)
+
+
+def test_a_document_that_is_too_large_to_be_true_is_not_loaded(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        for name in ("p/_bqdump/latest.json", "_bqdump/newest.json"):
+            await store.write(name, b" " * (SMALL + 1), 0)
+            with pytest.raises(DocumentError, match="it is larger than 1,048,576 bytes"):
+                await store.read(name)
+            assert (await store.read(name, 0, 5)).data == b" " * 5
+        await store.write("p/_bqdump/publishing.json", b" " * SMALL, 0)
+        assert len((await store.read("p/_bqdump/publishing.json")).data) == SMALL
+        await store.write("p/latest.json", b" " * (SMALL + 1), 0)
+        assert len((await store.read("p/latest.json")).data) == SMALL + 1
 
     on(make, check)
 

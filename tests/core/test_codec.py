@@ -42,6 +42,11 @@ from bqdump.core.shape import Mask, Shape
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 COUNT = st.integers(0, 2**63 - 1)
 MAYBE = st.none() | COUNT
+TIME = st.integers(0, 253_402_300_799_999)
+ATTEMPT = st.integers(0, 999)
+RUN = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,9}", fullmatch=True)
+UNIT = st.from_regex(r"[0-9]{5}-[0-9]{5}", fullmatch=True)
+CRC = st.from_regex(r"[A-Za-z0-9+/]{6}==", fullmatch=True)
 RAW = st.sampled_from([msgspec.Raw(b"null"), msgspec.Raw(b'{"schema":{"fields":[{"name":"a"}]}}')])
 STATUS, MODE = st.sampled_from(["complete", "partial"]), st.sampled_from(["replace", "keep"])
 SETTINGS = st.dictionaries(TEXT, TEXT | st.booleans() | st.integers(-9, 9), max_size=3)
@@ -56,15 +61,15 @@ SHAPE = st.builds(Shape, some(TEXT), st.dictionaries(TEXT, MASK, max_size=2), TE
 MOMENT = st.sampled_from(["snapshot", "job"])
 OWNER = st.builds(Owner, TEXT, COUNT)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
-FAILURE = st.builds(Failure, TEXT, TEXT, TEXT, COUNT, TEXT, TEXT, OWNER)
+FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
 FLAG = st.builds(Flag, st.sampled_from(Danger), TEXT, some(TEXT), TEXT, st.booleans())
-FILE = st.builds(File, TEXT, COUNT, TEXT, COUNT)
+FILE = st.builds(File, TEXT, COUNT, CRC, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE))
 TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
-POINTER = st.builds(Pointer, TEXT, COUNT, TEXT)
+POINTER = st.builds(Pointer, RUN, TIME, TEXT)
 ENTRY = st.builds(
-    TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=TEXT, jobs=some(TEXT), planned_rows=COUNT,
-    planned_bytes=COUNT, created=COUNT, started=COUNT, ended=COUNT, task=COUNT, files=some(FILE), definition=RAW,
+    TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=UNIT, jobs=some(TEXT), planned_rows=COUNT,
+    planned_bytes=COUNT, created=TIME, started=TIME, ended=TIME, task=COUNT, files=some(FILE), definition=RAW,
     rows=st.none() | COUNT, moment=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
     planned_billed=MAYBE, billed=MAYBE,
 )  # fmt: skip
@@ -73,23 +78,23 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Skipped: SKIPPED,
     Flag: FLAG,
     Unit: st.builds(
-        Unit, TEXT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
-        moment=MOMENT, bills=st.none() | COUNT, bills_at_least=st.booleans(),
+        Unit, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
+        moment=MOMENT, bills=MAYBE, bills_at_least=st.booleans(),
     ),
     Mask: MASK,
     Shape: SHAPE,
     Plan: st.builds(
-        Plan, run=TEXT, tool=TEXT, nonce=TEXT, project=TEXT, dataset=TEXT, location=TEXT, snapshot=COUNT, mode=MODE,
-        settings=SETTINGS, digest=TEXT, units=TEXT, shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)),
-        tables=COUNT, rows=COUNT, bytes=COUNT, skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
+        Plan, run=RUN, tool=TEXT, nonce=st.just("00ff"), project=TEXT, dataset=TEXT, location=TEXT, snapshot=TIME,
+        mode=MODE, settings=SETTINGS, digest=TEXT, units=TEXT, tables=COUNT, rows=COUNT, bytes=COUNT,
+        shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)), skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
         flags=some(FLAG),
     ),
-    Newest: st.builds(Newest, TEXT),
+    Newest: st.builds(Newest, RUN),
     Owner: OWNER,
     Reading: st.builds(Reading, OWNER, TEXT),
     Claim: st.builds(Claim, OWNER),
     Receipt: st.builds(
-        Receipt, TEXT, TEXT, TEXT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, MAYBE, MAYBE,
+        Receipt, UNIT, TEXT, TEXT, ATTEMPT, COUNT, TIME, TIME, TIME, COUNT, MAYBE, MAYBE,
         some(st.sampled_from(Danger)),
     ),
     Failure: FAILURE,
@@ -99,20 +104,20 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     TableEntry: ENTRY,
     Totals: TOTALS,
     Manifest: st.builds(
-        Manifest, run=TEXT, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
-        snapshot=COUNT, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),
+        Manifest, run=RUN, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
+        snapshot=TIME, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),
         skipped=some(SKIPPED), failed=some(FAILURE), left=some(FILES), found=some(FILE), flags=some(FLAG),
     ),
-    ManifestFiles: st.builds(ManifestFiles, TEXT, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
+    ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
     Latest: st.builds(
-        Latest, run=TEXT, dataset=TEXT, project=TEXT, snapshot_time=TEXT, snapshot=COUNT, status=STATUS, mode=MODE,
+        Latest, run=RUN, dataset=TEXT, project=TEXT, snapshot_time=TEXT, snapshot=TIME, status=STATUS, mode=MODE,
         manifest=TEXT, manifest_generation=COUNT, uncleared=some(POINTER),
     ),
-    Intent: st.builds(Intent, TEXT, some(TEXT)),
+    Intent: st.builds(Intent, RUN, some(TEXT)),
 }  # fmt: skip
 STORED = (Plan, Newest, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)
-ROOT = "gs://b/_bqdump/x.json"
+ROOT = "gs://b/x.json"
 
 
 def test_every_document_is_tried_here() -> None:
@@ -123,7 +128,8 @@ def test_every_document_is_tried_here() -> None:
 
 
 def test_a_unit_of_an_earlier_release_is_read() -> None:
-    line = b'{"id":"0-0","table":"t","kind":"TABLE","route":"extract","rows":1,"bytes":2,"pattern":"*","definition":{}}'
+    line = (b'{"id":"00000-00000","table":"t","kind":"TABLE","route":"extract","rows":1,"bytes":2,"pattern":"*",'
+            b'"definition":{}}')  # fmt: skip
     unit = decode(line, Unit, ROOT)
     assert (unit.moment, unit.shape, unit.format) == ("snapshot", Shape(), "")
     assert encode(unit) == line
@@ -171,7 +177,7 @@ def test_a_truncated_document_names_the_object(kind: type[msgspec.Struct], data:
          "huge nesting", "huge nesting of objects", "version as text", "version beyond numbers"],
 )  # fmt: skip
 def test_what_is_no_document_is_a_document_error(data: bytes) -> None:
-    with pytest.raises(DocumentError, match=r"^cannot read gs://b/_bqdump/x\.json: "):
+    with pytest.raises(DocumentError, match=r"^cannot read gs://b/x\.json: "):
         decode(data, Plan, ROOT)
 
 

@@ -45,7 +45,7 @@ def patterns_of(chosen: Settings, *names: str) -> list[str]:
 
 
 def plan_of(tables: list[Table], tasks: int, chosen: Settings | None = None) -> tuple[Plan, bytes]:
-    return make_plan(chosen or settings(), "run", "nonce", DATASET, SNAPSHOT, Selection((), (), 0),
+    return make_plan(chosen or settings(), "run", "0fce", DATASET, SNAPSHOT, Selection((), (), 0),
                      route_tables(chosen or settings(), tables), tasks)  # fmt: skip
 
 
@@ -119,12 +119,12 @@ def test_each_share_reads_its_own_units_back(sizes: dict[str, int], tasks: int) 
     assert len(plan.shares) == min(tasks, len(tables))
     whole: list[Unit] = []
     for number, share in enumerate(plan.shares):
-        units = read_units(lines[share.offset : share.offset + share.length])
+        units = read_units(lines[share.offset : share.offset + share.length], plan, number)
         assert [unit.id for unit in units] == [f"{number:05}-{place:05}" for place in range(share.units)]
         assert sum(unit.bytes for unit in units) == share.bytes
         whole += units
     assert {unit.table: unit.bytes for unit in whole} == sizes
-    assert whole == read_units(lines)
+    assert whole == read_units(lines, plan)
     assert (plan.tables, plan.bytes) == (len(sizes), sum(sizes.values()))
     assert sum(share.length for share in plan.shares) == len(lines)
     definitions = {item.name: bytes(item.definition) for item in tables}
@@ -151,7 +151,7 @@ def test_no_tables_make_an_empty_plan() -> None:
 
 def test_a_table_that_is_gone_keeps_its_place() -> None:
     plan, lines = plan_of([Table("gone", "TABLE", 0, 0, msgspec.Raw(b"null"))], 1)
-    assert [unit.table for unit in read_units(lines)] == ["gone"]
+    assert [unit.table for unit in read_units(lines, plan)] == ["gone"]
     assert plan.tables == 1
 
 

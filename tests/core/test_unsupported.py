@@ -42,20 +42,20 @@ def test_columns_that_are_masked_or_not_asked_for_need_not_fit() -> None:
 def planned(policy: str, *tables: Table, **changes: object) -> Any:
     chosen = settings(format="avro", on_unsupported=policy, **changes)
     routing = route_tables(chosen, tables)
-    return make_plan(chosen, "run", "n", Dataset("p", "d", "EU"), 1, Selection((), (), 0), routing, 1)
+    return make_plan(chosen, "run", "0f", Dataset("p", "d", "EU"), 1, Selection((), (), 0), routing, 1)
 
 
 def test_the_plan_names_what_is_left_out_and_takes_the_query_route() -> None:
-    _, lines = planned("skip", table("t", 1, ID, SPAN), table("plain", 1, ID))
-    units = {unit.table: unit for unit in read_units(lines)}
+    plan, lines = planned("skip", table("t", 1, ID, SPAN), table("plain", 1, ID))
+    units = {unit.table: unit for unit in read_units(lines, plan)}
     assert (units["t"].route, units["t"].shape) == ("query", Shape(left_out=WHY))
     assert units["t"].why == "columns are left out: extract jobs read whole tables"
     assert (units["plain"].route, units["plain"].shape) == ("extract", Shape())
 
 
 def test_the_plan_names_what_becomes_text() -> None:
-    _, lines = planned("string", table("t", 1, ID, SPAN))
-    (unit,) = read_units(lines)
+    plan, lines = planned("string", table("t", 1, ID, SPAN))
+    (unit,) = read_units(lines, plan)
     assert (unit.route, unit.shape) == ("query", Shape(texts=WHY))
 
 

@@ -47,7 +47,7 @@ class View:
     def units(self, plan: Plan) -> list[Unit]:
         """The units of a plan."""
         found = self.store.peek(plan.units)
-        return read_units(found[0]) if found else []
+        return read_units(found[0], plan) if found else []
 
     def receipts(self, run: str) -> dict[str, Receipt]:
         """The receipts of a run by unit."""

@@ -19,6 +19,7 @@ from typing import IO, NamedTuple, TypeVar, cast
 
 from bqdump.adapters.checksums import Summed, crc32c, crc32c_of_file
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
+from bqdump.core.sound import refuse_size
 from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
@@ -75,6 +76,8 @@ class FolderStore:
             row = self._row(index, name)
             if row is None:
                 raise NotFoundError("read", f"{self.url}/{name}", "there is no such file")
+            if length is None and not start:
+                refuse_size(name, row.size)
             with self._path(name).open("rb") as file:
                 file.seek(start)
                 return Stored(file.read(-1 if length is None else length), row.generation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from bqdump.adapters.checksums import Summed
 from bqdump.adapters.google_errors import translate, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
+from bqdump.core.sound import refuse_size
 from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
@@ -82,16 +84,17 @@ class CloudStore:
         """See ObjectStore."""
         if length == 0:
             return Stored(b"", 0)
-        part = {} if start == 0 and length is None else {"start": start, "end": start + length - 1 if length else None}
+        whole = start == 0 and length is None
+        part = {} if whole else {"start": start, "end": start + length - 1 if length else None}
 
         def get() -> Stored:
-            blob = self._bucket.blob(name)
+            blob, data = self._bucket.blob(name), _Bounded(name) if whole else io.BytesIO()
             with translated("read", f"{self.url}/{name}", ADMIN):
                 try:
-                    data = blob.download_as_bytes(raw_download=True, retry=None, timeout=TIMEOUT, **part)
+                    blob.download_to_file(data, raw_download=True, retry=None, timeout=TIMEOUT, **part)
                 except NotFound as error:
                     raise NotFoundError("read", f"{self.url}/{name}", "there is no such object or bucket") from error
-            return Stored(data, int(blob.generation))
+            return Stored(data.getvalue(), int(blob.generation))
 
         return await self._threads.call(get)
 
@@ -316,6 +319,20 @@ class _Parts:
             # Not sent is enough: an upload that nobody finishes is no object.
             with suppress(Exception):
                 self._writer.terminate()
+
+
+class _Bounded(io.BytesIO):
+    """Takes in an object of this name, and refuses to go on where no document is so large."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self._size = name, 0
+
+    def write(self, data: Any) -> int:
+        """Raises DocumentError."""
+        self._size += len(data)
+        refuse_size(self._name, self._size)
+        return super().write(data)
 
 
 def _responses(batch: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.core.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.sound import refuse_size
 from bqdump.core.template import shard_name
 from bqdump.ports import (
     NOTE_BYTES,
@@ -65,6 +66,8 @@ class MemoryStore:
         found = self._objects.get(name)
         if found is None:
             raise NotFoundError("read", f"{self.url}/{name}", "there is no such object")
+        if length is None and not start:
+            refuse_size(name, len(found.data))
         end = None if length is None else start + length
         return Stored(found.data[start:end], found.info.generation)
 

@@ -38,7 +38,7 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     """
     settings = load_settings(options)
     drafted, units = asyncio.run(_draft(settings, tasks or identify(os.environ).tasks))
-    shown = planned(drafted, read_units(units))
+    shown = planned(drafted, read_units(units, drafted))
     if as_json:
         print_json(shown)
     else:

@@ -8,6 +8,7 @@ import msgspec
 
 from bqdump.core.documents import FORMAT_VERSION
 from bqdump.core.errors import DocumentError
+from bqdump.core.sound import CHANGED, problem
 
 Document = TypeVar("Document")
 
@@ -30,11 +31,17 @@ def encode_indented(document: msgspec.Struct) -> bytes:
 
 
 def decode(data: bytes, type_: type[Document], name: str) -> Document:
-    """The document in `data`. Raises DocumentError for anything that is not such a document of this version."""
+    """The document in `data`, which lies in the object `name`.
+
+    Raises DocumentError for anything that is not such a document of this version, or cannot be the one of that name.
+    """
     try:
         version = msgspec.json.decode(data, type=_Versioned).format_version
         if version == FORMAT_VERSION:
-            return msgspec.json.decode(data, type=type_)
+            document = msgspec.json.decode(data, type=type_)
+            if wrong := problem(document, name):
+                raise DocumentError("read", name, wrong, CHANGED)
+            return document
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DocumentError("read", name, f"it is not a valid {getattr(type_, '__name__', type_)} ({error})") from None
     raise DocumentError(

@@ -6,13 +6,24 @@ Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC
 from __future__ import annotations
 
 import enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from bqdump.core.shape import WHOLE, Shape
 
 FORMAT_VERSION = 1
+
+Count = Annotated[int, Meta(ge=0)]
+Attempt = Annotated[int, Meta(ge=0, le=999)]
+# Up to the end of the year 9999, the last that can be written as text.
+Time = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
+# Python's $ stands before a line break at the end, too.
+RunId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
+UnitId = Annotated[str, Meta(pattern=r"^[0-9]{5,9}-[0-9]{5,9}$(?!\n)")]
+Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
+Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
 
 # When a table is read: at the plan's snapshot time, or when its job runs (views and the like have no past).
 Moment = Literal["snapshot", "job"]
@@ -21,10 +32,10 @@ Moment = Literal["snapshot", "job"]
 class Share(msgspec.Struct, frozen=True, array_like=True):
     """Where one task's part of the units lies in the units object, and how much it is."""
 
-    offset: int
-    length: int
-    units: int
-    bytes: int
+    offset: Count
+    length: Count
+    units: Count
+    bytes: Count
 
 
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,12 +85,12 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
     bill, by a dry run; more where `bills_at_least`.
     """
 
-    id: str
+    id: UnitId
     table: str
     kind: str
     route: str
-    rows: int
-    bytes: int
+    rows: Count
+    bytes: Count
     pattern: str
     definition: msgspec.Raw
     why: str = ""
@@ -87,7 +98,7 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
     compression: str = ""
     shape: Shape = WHOLE
     moment: Moment = "snapshot"
-    bills: int | None = None
+    bills: Count | None = None
     bills_at_least: bool = False
 
 
@@ -95,24 +106,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of units of a run; the units themselves lie in the object `units`, one JSON line each."""
 
     format_version: int = FORMAT_VERSION
-    run: str
+    run: RunId
     tool: str
-    nonce: str
+    nonce: Nonce
     project: str
     dataset: str
     location: str
-    snapshot: int
+    snapshot: Time
     mode: Literal["replace", "keep"]
     settings: dict[str, Any]
     digest: str
     units: str
     shares: tuple[Share, ...]
-    tables: int
-    rows: int
-    bytes: int
+    tables: Count
+    rows: Count
+    bytes: Count
     skipped: tuple[Skipped, ...]
-    excluded: int
-    bills: int = 0
+    excluded: Count
+    bills: Count = 0
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -120,11 +131,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """What orders runs: the later moment wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
 
+    def has(self, unit: str) -> bool:
+        """Whether the plan has a unit of this id."""
+        share, _, number = unit.partition("-")
+        if not (share.isdecimal() and number.isdecimal() and int(share) < len(self.shares)):
+            return False
+        return int(number) < self.shares[int(share)].units
+
 
 class Newest(msgspec.Struct, frozen=True):
     """The run that was planned last."""
 
-    run: str
+    run: RunId
     format_version: int = FORMAT_VERSION
 
 
@@ -132,7 +150,7 @@ class Owner(msgspec.Struct, frozen=True):
     """One task of one execution; a restarted task is the same owner."""
 
     execution: str
-    task: int
+    task: Count
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -140,7 +158,7 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
 
     owner: Owner
     table: str = ""
-    bytes: int = 0
+    bytes: Count = 0
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcome", tag="done"):
@@ -150,19 +168,19 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     dangers: what the job itself has told of, and the settings allow. first: the number of its first file.
     """
 
-    unit: str
+    unit: UnitId
     table: str
     job: str
-    attempt: int
-    files: int
-    created: int
-    started: int
-    ended: int
-    task: int
-    rows: int | None = None
-    billed: int | None = None
+    attempt: Attempt
+    files: Count
+    created: Time
+    started: Time
+    ended: Time
+    task: Count
+    rows: Count | None = None
+    billed: Count | None = None
     dangers: tuple[Danger, ...] = ()
-    first: int = 0
+    first: Count = 0
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -175,10 +193,10 @@ class Reading(msgspec.Struct, frozen=True):
 class Failure(msgspec.Struct, frozen=True):
     """Why an attempt at a unit failed for good, in one sentence; binding within its execution."""
 
-    unit: str
+    unit: UnitId
     table: str
     job: str
-    attempt: int
+    attempt: Attempt
     reason: str
     message: str
     owner: Owner
@@ -200,10 +218,10 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     name: str
-    size: int
-    crc32c: str
-    generation: int
-    rows: int | None = None
+    size: Count
+    crc32c: Crc32c
+    generation: Count
+    rows: Count | None = None
 
 
 class TableFiles(msgspec.Struct, frozen=True):
@@ -226,25 +244,25 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     kind: str
     route: str
-    unit: str
+    unit: UnitId
     jobs: tuple[str, ...]
-    planned_rows: int
-    planned_bytes: int
-    created: int
-    started: int
-    ended: int
-    task: int
+    planned_rows: Count
+    planned_bytes: Count
+    created: Time
+    started: Time
+    ended: Time
+    task: Count
     files: tuple[File, ...]
     definition: msgspec.Raw
-    rows: int | None = None
-    expected_rows: int | None = None
+    rows: Count | None = None
+    expected_rows: Count | None = None
     moment: Moment = "snapshot"
     why: str = ""
     format: str = ""
     compression: str = ""
     shape: Shape = WHOLE
-    planned_billed: int | None = None
-    billed: int | None = None
+    planned_billed: Count | None = None
+    billed: Count | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -253,13 +271,13 @@ class Totals(msgspec.Struct, frozen=True):
     rows: exported ones, of those tables only whose route tells them. billed: bytes billed by queries.
     """
 
-    tables: int
-    files: int
-    bytes: int
-    planned_rows: int
-    planned_bytes: int
-    rows: int = 0
-    billed: int = 0
+    tables: Count
+    files: Count
+    bytes: Count
+    planned_rows: Count
+    planned_bytes: Count
+    rows: Count = 0
+    billed: Count = 0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,15 +289,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format_version: int = FORMAT_VERSION
-    run: str
-    number: int = 0
+    run: RunId
+    number: Count = 0
     tool: str
     status: Literal["complete", "partial"]
     project: str
     dataset: str
     location: str
     snapshot_time: str
-    snapshot: int
+    snapshot: Time
     mode: Literal["replace", "keep"]
     settings: dict[str, Any]
     digest: str
@@ -300,21 +318,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class ManifestFiles(msgspec.Struct, frozen=True):
     """The part of a manifest that a later publication needs: which objects are its own."""
 
-    run: str
+    run: RunId
     status: Literal["complete", "partial"]
     totals: Totals
     tables: tuple[TableFiles, ...]
     left: tuple[TableFiles, ...]
     found: tuple[File, ...]
     format_version: int = FORMAT_VERSION
-    number: int = 0
+    number: Count = 0
 
 
 class Pointer(msgspec.Struct, frozen=True):
     """A run as `latest.json` and `publishing.json` name it."""
 
-    run: str
-    snapshot: int
+    run: RunId
+    snapshot: Time
     manifest: str
 
     @property
@@ -330,16 +348,16 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format_version: int = FORMAT_VERSION
-    run: str
-    number: int = 0
+    run: RunId
+    number: Count = 0
     dataset: str
     project: str
     snapshot_time: str
-    snapshot: int
+    snapshot: Time
     status: Literal["complete", "partial"]
     mode: Literal["replace", "keep"]
     manifest: str
-    manifest_generation: int
+    manifest_generation: Count
     uncleared: tuple[Pointer, ...] = ()
 
     @property
@@ -351,6 +369,6 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
 class Intent(msgspec.Struct, frozen=True):
     """The final object names that a run is about to write."""
 
-    run: str
+    run: RunId
     names: tuple[str, ...]
     format_version: int = FORMAT_VERSION

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 STATE = "_bqdump"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+# No document is larger, in bytes: what is, is not read. The small ones do not grow with the tables.
+SMALL, LARGEST = 1 << 20, 512 << 20
+SMALL_DOCUMENTS = ("latest.json", "publishing.json", "newest.json", "planner.json", "publisher.json")
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 
 
@@ -151,6 +154,14 @@ class RunLayout(NamedTuple):
     def report(self) -> str:
         """The same for people: a page."""
         return f"{self.root}report.html"
+
+
+def most_bytes(name: str) -> int | None:
+    """How large an object of this name may be to be read whole; None for what is none of bqdump's documents."""
+    folder, slash, last = name.rpartition("/")
+    if f"/{STATE}/" not in f"/{folder}{slash}":
+        return None
+    return SMALL if last in SMALL_DOCUMENTS else LARGEST
 
 
 def unit_of(name: str) -> str:

@@ -11,13 +11,14 @@ import msgspec
 from bqdump import __version__
 from bqdump.core.catalog import Dataset, Listed, select, unknown_kind
 from bqdump.core.documents import Plan, Share, Skipped, Unit
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.fidelity import unfit
 from bqdump.core.formats import extension
 from bqdump.core.layout import Layout, unit_id
 from bqdump.core.routes import Routed, Routing
 from bqdump.core.settings import Settings, moment_text
-from bqdump.core.template import MAX_OBJECT_NAME_BYTES, shard_name
+from bqdump.core.sound import CHANGED, sound_units
+from bqdump.core.template import MAX_OBJECT_NAME_BYTES, parse_template, shard_name
 from bqdump.core.types import columns
 from bqdump.core.unsupported import Misfit, as_they_are, refuse
 
@@ -197,10 +198,33 @@ def _unit(settings: Settings, id_: str, item: Routed, pattern: str) -> Unit:
 _UNITS = msgspec.json.Decoder(Unit)
 
 
-def read_units(lines: bytes) -> list[Unit]:
-    """The units of one or more shares, in their order."""
-    units: list[Unit] = _UNITS.decode_lines(lines)
+def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]:
+    """The units of one share, or (None) of the whole plan, in their order.
+
+    Raises DocumentError for what cannot be the units of this plan.
+    """
+    shares = plan.shares if share is None else (plan.shares[share],)
+    if (wanted := sum(one.length for one in shares)) != len(lines):
+        raise DocumentError("read", plan.units, f"{len(lines):,} bytes are there of {wanted:,}", CHANGED)
+    try:
+        units: list[Unit] = _UNITS.decode_lines(lines)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DocumentError("read", plan.units, f"its lines are not valid units ({error})", CHANGED) from None
+    for unit in sound_units(units, plan, share):
+        if unit.pattern != _pattern_of(plan, unit):
+            wrong = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
+            raise DocumentError("read", plan.units, wrong, CHANGED)
     return units
+
+
+def _pattern_of(plan: Plan, unit: Unit) -> str:
+    """The pattern that the plan's own settings give the files of a unit."""
+    told = {name: str(value) for name, value in plan.settings.items()}
+    ext = extension(unit.format or told["format"], unit.compression or told["compression"])
+    return told["prefix"] + parse_template(told["path"]).pattern(
+        table=unit.table, ext=ext, run=plan.run, project=plan.project, dataset=plan.dataset,
+        date=moment_text(plan.snapshot)[:10],
+    )  # fmt: skip
 
 
 def recommended_tasks(tables: int) -> int:

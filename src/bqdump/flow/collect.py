@@ -41,7 +41,7 @@ async def all_units(task: Task, plan: Plan) -> list[Unit]:
     if not plan.tables:
         return []
     stored = await task.store.read(plan.units)
-    return sorted(read_units(stored.data), key=lambda unit: unit.table)
+    return sorted(read_units(stored.data, plan), key=lambda unit: unit.table)
 
 
 def written_pattern(task: Task, plan: Plan, unit: Unit, receipt: Receipt) -> str:
@@ -110,6 +110,8 @@ async def prove(task: Task, plan: Plan, units: list[Unit], ledger: Ledger, colle
         expected = expected_rows(plan, unit, hidden)
         if rows is not None and told is not None and rows != told:
             raise _wrong_rows(unit, rows, f"BigQuery reported {told:,}")
+        if expected and not collected.written[unit.id]:
+            raise _wrong_rows(unit, 0, f"BigQuery had {expected:,} at {moment_text(plan.snapshot)}")
         rows = told if rows is None else rows
         if rows is not None and expected is not None and rows != expected:
             raise _wrong_rows(unit, rows, f"BigQuery had {expected:,} at {moment_text(plan.snapshot)}")

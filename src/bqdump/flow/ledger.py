@@ -8,9 +8,10 @@ from typing import NamedTuple, cast
 
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Plan, Receipt
-from bqdump.core.errors import ConflictError
+from bqdump.core.errors import ConflictError, DocumentError
 from bqdump.core.layout import RunLayout, unit_of
 from bqdump.core.progress import Looked, Started
+from bqdump.core.sound import CHANGED
 from bqdump.ports import Note, ObjectStore
 
 WRITES_AT_ONCE = 16
@@ -47,7 +48,13 @@ class Ledger(NamedTuple):
         return sorted([*filter(None, open_), *self.given_up.values()], key=lambda failure: failure.table)
 
     def settled(self, plan: Plan, execution: str) -> bool:
-        """Whether nothing of the plan is left to do in this execution."""
+        """Whether nothing of the plan is left to do in this execution.
+
+        Raises DocumentError where there are notes about units that the plan does not have.
+        """
+        if strange := [unit for unit in (*self.receipts, *self.failures, *self.given_up) if not plan.has(unit)]:
+            wrong = f"some are about {strange[0] or 'nothing'}, which is no unit of its plan"
+            raise DocumentError("read", f"the receipts and failures of run {plan.run}", wrong, CHANGED)
         return len(self.receipts) + len(self.failed(execution)) == plan.tables
 
 

@@ -51,8 +51,8 @@ async def obtain_plan(task: Task) -> Plan:
     Raises UsageError when the run was planned with other settings, or the dataset cannot be exported as asked.
     """
     plan = await read_plan(task) or await _make_or_await(task)
-    if plan.digest != task.settings.digest():
-        wanted = task.settings.frozen()
+    wanted = task.settings.frozen()
+    if plan.digest != task.settings.digest() or plan.settings != wanted:
         names = sorted(name for name in wanted if wanted[name] != plan.settings.get(name))
         cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
         raise UsageError(PLAN, f"run {task.run}", cause, "Use the same settings, or another run id.")
@@ -144,7 +144,7 @@ async def draft_plan(
     check_bill(settings, {item.table.name: item.bills or 0 for item in routing.routed})
     plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
-    found = [*policy_flags(policies), *unit_flags(read_units(units)), *skipped_flags(plan.skipped, later)]
+    found = [*policy_flags(policies), *unit_flags(read_units(units, plan)), *skipped_flags(plan.skipped, later)]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
     return msgspec.structs.replace(plan, flags=judge(found, settings)), units

@@ -267,4 +267,4 @@ async def read_share(task: Task, plan: Plan, share: int) -> list[Unit]:
     """The units of one share: a read of its part of the units object only."""
     where = plan.shares[share]
     stored = await task.store.read(plan.units, where.offset, where.length)
-    return read_units(stored.data)
+    return read_units(stored.data, plan, share)

@@ -1,0 +1,177 @@
+"""Whether a stored document can be what its name says: documents lie in a bucket, where others may change them.
+
+A document that names objects decides what is copied and deleted. So it is believed only as far as it stays in its
+place: its own run, files below the prefix, and nothing of bqdump's own documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, zip_longest
+from typing import Any, NamedTuple
+
+from bqdump.core.documents import (
+    Failure,
+    GivenUp,
+    Intent,
+    Latest,
+    Manifest,
+    ManifestFiles,
+    Plan,
+    Pointer,
+    Receipt,
+    TableEntry,
+    TableFiles,
+    Unit,
+)
+from bqdump.core.errors import DocumentError
+from bqdump.core.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_id, unit_of
+
+BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
+CHANGED = "Somebody has changed it: find out who, then start a new run, under another run id."
+LONGEST_NAME_BYTES = 1024
+# A unit's line without any values.
+LEAST_UNIT_BYTES = 80
+
+
+class Place(NamedTuple):
+    """Where a document lies: the target's names, and the run whose folder it is in ("" for none)."""
+
+    layout: Layout
+    run: str
+
+    @property
+    def own(self) -> RunLayout:
+        """The names of the run."""
+        return self.layout.run(self.run)
+
+
+def place_of(name: str) -> Place | None:
+    """The place of an object below `[prefix/]_bqdump/`, None for any other name."""
+    prefix, state, rest = name.rpartition(f"{STATE}/")
+    if not state or (prefix and not prefix.endswith("/")):
+        return None
+    parts = rest.split("/")
+    return Place(Layout(prefix), parts[1] if parts[0] == "runs" and len(parts) > 2 else "")
+
+
+def problem(document: object, name: str) -> str:
+    """Why this document cannot be the one of that name; "" when it can."""
+    check, place = CHECKS.get(type(document)), place_of(name)
+    return check(document, place, name) if check and place else ""
+
+
+def refuse_size(name: str, size: int) -> None:
+    """Raise DocumentError for a document of so many bytes that no run has written it; it is not to be loaded."""
+    most = most_bytes(name)
+    if most is not None and size > most:
+        raise DocumentError("read", name, f"it is larger than {most:,} bytes", CHANGED)
+
+
+def final_name_problem(name: str, layout: Layout) -> str:
+    """Why an export cannot have a file of this name; "" when it can."""
+    if not name.startswith(layout.prefix):
+        return f"{name!r} lies outside {layout.prefix}"
+    if name.startswith(layout.state):
+        return f"{name!r} is one of bqdump's own documents"
+    if BAD_PART.search(name[len(layout.prefix) :]):
+        return f"{name!r} is no name of a file"
+    return f"a name of {len(name)} characters is too long" if len(name.encode()) > LONGEST_NAME_BYTES else ""
+
+
+def sound_units(units: Sequence[Unit], plan: Plan, share: int | None = None) -> list[Unit]:
+    """The units of one share, or (None) of the whole plan, as they are.
+
+    Raises DocumentError when they are not those of the plan: other ids, names that leave the prefix, tables twice.
+    """
+    if wrong := _units_problem(units, plan, range(len(plan.shares)) if share is None else (share,)):
+        raise DocumentError("read", plan.units, wrong, CHANGED)
+    return list(units)
+
+
+def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> str:
+    wanted = (unit_id(share, number) for share in shares for number in range(plan.shares[share].units))
+    if not all(unit and unit.id == id_ for unit, id_ in zip_longest(units, islice(wanted, len(units) + 1))):
+        return "its units are not those of the plan"
+    place = place_of(plan.units)
+    for unit in units:
+        folder, _, last = unit.pattern.rpartition("/")
+        if "*" in folder or last.count("*") != 1:
+            return f"{unit.pattern!r} is no pattern of file names"
+        if place and (wrong := final_name_problem(unit.pattern, place.layout)):
+            return wrong
+    for what, names in (("table", [unit.table for unit in units]), ("pattern", [unit.pattern for unit in units])):
+        if len(set(names)) != len(names):
+            return f"a {what} is there twice"
+    return ""
+
+
+def _plan(plan: Plan, place: Place, _: str) -> str:
+    if plan.run != place.run:
+        return f"it is the plan of run {plan.run}"
+    told, path = plan.settings, str(plan.settings.get("path", ""))
+    if (told.get("project"), told.get("dataset")) != (plan.project, plan.dataset):
+        return f"its settings are of another dataset than {plan.project}.{plan.dataset}"
+    if (plan.mode == "keep") != ("{run}" in path) or told.get("prefix") != place.layout.prefix:
+        return f"its settings do not fit to the mode {plan.mode} and the folder it lies in"
+    if plan.units != place.own.units(plan.nonce):
+        return f"its units cannot lie in {plan.units!r}"
+    offset = 0
+    for share in plan.shares:
+        if share.offset != offset or not 0 < share.units * LEAST_UNIT_BYTES <= share.length:
+            return "its shares do not follow each other"
+        offset += share.length
+    if offset > LARGEST:
+        return f"its units take {offset:,} bytes"
+    if sum(share.units for share in plan.shares) != plan.tables:
+        return f"its shares do not have {plan.tables} tables together"
+    return ""
+
+
+def _latest(latest: Latest, place: Place, _: str) -> str:
+    named = ((latest.run, latest.manifest), *((pointer.run, pointer.manifest) for pointer in latest.uncleared))
+    for run, manifest in named:
+        if manifest != place.layout.run(run).manifest:
+            return f"the manifest of run {run} cannot be {manifest!r}"
+    return ""
+
+
+def _pointer(pointer: Pointer, place: Place, _: str) -> str:
+    if pointer.manifest != place.layout.run(pointer.run).intent:
+        return f"the intent of run {pointer.run} cannot be {pointer.manifest!r}"
+    return ""
+
+
+def _intent(intent: Intent, place: Place, _: str) -> str:
+    return _of_run(intent.run, place) or _names(intent.names, place)
+
+
+def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
+    entries: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
+    names = [file.name for entry in entries for file in entry.files]
+    if len(set(names)) != len(names):
+        return "a file is there twice"
+    return _of_run(manifest.run, place) or _names([*names, *(file.name for file in manifest.found)], place)
+
+
+def _note(note: Receipt | Failure, _: Place, name: str) -> str:
+    return "" if note.unit == unit_of(name) else f"it is about unit {note.unit}"
+
+
+def _given_up(note: GivenUp, place: Place, name: str) -> str:
+    return _note(note.failure, place, name)
+
+
+def _of_run(run: str, place: Place) -> str:
+    return "" if run == place.run else f"it is about run {run}"
+
+
+def _names(names: Iterable[str], place: Place) -> str:
+    return next((wrong for name in names if (wrong := final_name_problem(name, place.layout))), "")
+
+
+CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
+    Plan: _plan, Latest: _latest, Pointer: _pointer, Intent: _intent, Manifest: _manifest, ManifestFiles: _manifest,
+    Receipt: _note, Failure: _note, GivenUp: _given_up,
+}  # fmt: skip
