@@ -231,16 +231,23 @@ class CloudStore:
                 source = self._bucket.blob(wish.source, generation=wish.source_generation)
                 source.metadata = {ORIGIN: origin}
                 source.patch(retry=None, timeout=TIMEOUT)
+        unmarked = [
+            _failure(response, "mark", f"{self.url}/{wish.source}")
+            for wish, response in zip(copies, _responses(marking), strict=True)
+        ]
+        # What could not be marked is not copied: nobody would know whose it is.
+        wishes = [wish for wish, failure in zip(copies, unmarked, strict=True) if failure is None]
+        copied = iter(self._copy_marked(wishes) if wishes else ())
+        return [failure or next(copied) for failure in unmarked]
+
+    def _copy_marked(self, copies: Sequence[Copy]) -> list[ObjectInfo | BqdumpError]:
         copying = self._client.batch(raise_exception=False)
         with translated("copy files in", self.url, ADMIN), copying:
             made = [self._copy(wish) for wish in copies]
-        results: list[ObjectInfo | BqdumpError] = []
-        for wish, blob, marked, copied in zip(copies, made, _responses(marking), _responses(copying), strict=True):
-            failure = _failure(marked, "mark", f"{self.url}/{wish.source}") or _failure(
-                copied, "copy", f"{self.url}/{wish.source} to {wish.target}"
-            )
-            results.append(failure or _info(blob))
-        return results
+        return [
+            _failure(response, "copy", f"{self.url}/{wish.source} to {wish.target}") or _info(blob)
+            for wish, blob, response in zip(copies, made, _responses(copying), strict=True)
+        ]
 
     def _copy(self, wish: Copy) -> Any:
         source = self._bucket.blob(wish.source)

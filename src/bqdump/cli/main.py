@@ -22,6 +22,7 @@ log = logging.getLogger("bqdump")
 COMMANDS = {
     "run": "Export the dataset: one task, or this task of many.",
     "plan": "Show what a run would do, without changing anything.",
+    "doctor": "Try every right that a run needs and look for every danger, without exporting.",
     "status": "Show how far a run is, from the bucket alone.",
     "runs": "List the runs of a bucket over time.",
     "diff": "Show what changed from one export to another.",

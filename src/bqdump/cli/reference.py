@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from bqdump.cli.doctor import Diagnosis
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.settings import REQUIRED, SETTINGS, Settings
 from bqdump.flow.verify import Verified
@@ -22,6 +23,7 @@ SCHEMAS: dict[Path, type[msgspec.Struct]] = {
     Path("docs/manifest.schema.json"): Manifest,
     Path("docs/latest.schema.json"): Latest,
     Path("docs/verified.schema.json"): Verified,
+    Path("docs/doctor.schema.json"): Diagnosis,
 }
 
 

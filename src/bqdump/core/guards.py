@@ -138,7 +138,7 @@ def refuse(flags: Sequence[Flag], dataset: str) -> None:
     if not by_danger:
         return
     told = "; ".join(f"{GUARDS[danger].what}: {_names(about)}" for danger, about in by_danger.items())
-    hint = " ".join(f"{GUARDS[danger].remedy} To export all the same: {_switch(danger)}." for danger in by_danger)
+    hint = " ".join(f"{GUARDS[danger].remedy} To export all the same: {switch(danger)}." for danger in by_danger)
     raise UsageError(PLAN, dataset, f"nothing was exported, because the export would lack something ({told})", hint)
 
 
@@ -156,7 +156,7 @@ def objection(dangers: Iterable[Danger], settings: Settings) -> tuple[Danger, st
     for danger in dangers:
         if not _allowed(danger, settings):
             guard = GUARDS[danger]
-            told = f"its job tells that {guard.what}. {guard.remedy} To export all the same: {_switch(danger)}"
+            told = f"its job tells that {guard.what}. {guard.remedy} To export all the same: {switch(danger)}"
             return danger, told
     return None
 
@@ -254,7 +254,8 @@ def _allowed(danger: Danger, settings: Settings) -> bool:
     return not setting or bool(getattr(settings, setting))
 
 
-def _switch(danger: Danger) -> str:
+def switch(danger: Danger) -> str:
+    """The flag and the variable that allow a danger."""
     setting = BY_NAME[GUARDS[danger].setting]
     return f"{setting.flag} or {setting.env}=true"
 

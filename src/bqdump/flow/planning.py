@@ -93,13 +93,18 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
     else:
         refuse_bucket(bucket, store.url)
         refuse_key(bucket, settings, store.url)
+    await check_prefix(store, settings)
+    return bucket
+
+
+async def check_prefix(store: ObjectStore, settings: Settings) -> None:
+    """Raise UsageError where the folder holds another dataset's export."""
     latest, _ = await read_latest(store, settings)
     if latest and (latest.project, latest.dataset) != (settings.project, settings.dataset):
         raise UsageError(
             PLAN, f"{store.url}/{settings.prefix}", f"it holds the export of {latest.project}.{latest.dataset}",
             "Give each dataset a --prefix of its own.",
         )  # fmt: skip
-    return bucket
 
 
 def refuse_bucket(bucket: BucketInfo, url: str) -> None:

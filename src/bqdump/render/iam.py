@@ -68,6 +68,31 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
     return grants
 
 
+# Which right is in which role: the least that gives it. https://cloud.google.com/iam/docs/roles-permissions
+RIGHTS = {
+    "roles/bigquery.dataViewer": ("bigquery.datasets.get", "bigquery.tables.list", "bigquery.tables.get",
+                                  "bigquery.tables.getData", "bigquery.tables.export"),
+    "roles/bigquery.jobUser": ("bigquery.jobs.create",),
+    "roles/storage.objectUser": ("storage.objects.create", "storage.objects.get", "storage.objects.list",
+                                 "storage.objects.update", "storage.objects.delete"),
+    "roles/storage.legacyBucketReader": ("storage.buckets.get",),
+}  # fmt: skip
+
+
+def grant_of(deployment: Deployment, permission: str) -> Grant | None:
+    """The grant that gives the job's account this permission, None for one that no export needs."""
+    if permission == "bigquery.rowAccessPolicies.list":
+        return see_row_policies(deployment)
+    return next((one for one in _job_grants(deployment) if permission in RIGHTS.get(one.role, ())), None)
+
+
+def commands(grant: Grant) -> list[str]:
+    """The grant as lines of a shell script."""
+    there, make = map(shlex.join, grant.made_by) if grant.made_by else ("", "")
+    made = [f"{there} >/dev/null 2>&1 ||", f"  {make}"] if grant.made_by else []
+    return [*made, shlex.join(grant.command)]
+
+
 def see_row_policies(deployment: Deployment) -> Grant:
     """A role of its own, for no smaller one has this right: bigquery.dataOwner would be next."""
     project, role = deployment.settings.project, f"{deployment.name.replace('-', '_')}_row_policies"
@@ -133,8 +158,6 @@ def script(made: list[Account], project: str) -> str:
                   f"--display-name={account.title}"]  # fmt: skip
         lines += ["", f"# {account.email}", f"{shlex.join(describe)} >/dev/null 2>&1 ||", f"  {shlex.join(create)}"]
         for grant in account.grants:
-            lines += ["", f"# {grant.role} on {grant.on}:", f"# {grant.why}.", shlex.join(grant.command)]
-            if grant.made_by:
-                there, make = map(shlex.join, grant.made_by)
-                lines[-3:-3] = [f"{there} >/dev/null 2>&1 ||", f"  {make}"]
+            *making, command = commands(grant)
+            lines += ["", *making, f"# {grant.role} on {grant.on}:", f"# {grant.why}.", command]
     return "\n".join(lines) + "\n"

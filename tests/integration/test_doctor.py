@@ -1,0 +1,164 @@
+"""bqdump doctor: every right tried, every guard asked, nothing exported and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bqdump.cli.doctor import Diagnosis, _environment
+from bqdump.cli.reference import schema
+from integration.command import Called, call
+from integration.stage import Stage
+
+RIGHTS = {
+    "bigquery.datasets.get": "roles/bigquery.dataViewer", "bigquery.tables.list": "roles/bigquery.dataViewer",
+    "bigquery.tables.get": "roles/bigquery.dataViewer", "bigquery.tables.getData": "roles/bigquery.dataViewer",
+    "bigquery.jobs.create": "roles/bigquery.jobUser",
+    "bigquery.rowAccessPolicies.list": "/roles/bqdump_row_policies",
+    "storage.objects.create": "roles/storage.objectUser", "storage.objects.get": "roles/storage.objectUser",
+    "storage.objects.list": "roles/storage.objectUser", "storage.objects.update": "roles/storage.objectUser",
+    "storage.objects.delete": "roles/storage.objectUser",
+}  # fmt: skip
+
+
+@pytest.fixture
+def outside(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    return stage
+
+
+def diagnosed(called: Called) -> dict[str, Any]:
+    """The diagnosis as JSON, which fits its schema."""
+    diagnosis: dict[str, Any] = json.loads(called.out)
+    jsonschema.validate(diagnosis, json.loads(schema(Diagnosis)))
+    return diagnosis
+
+
+def outcomes(diagnosis: dict[str, Any], outcome: str) -> dict[str, str]:
+    """Names and permissions of the checks that ended so."""
+    return {check["name"]: check["permission"] for check in diagnosis["checks"] if check["outcome"] == outcome}
+
+
+def test_all_is_well_and_nothing_is_left_behind(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    outside.table("orders")
+    called = call(capsys, "doctor", "--json")
+    diagnosis = diagnosed(called)
+    assert called.code == 0, called.out
+    assert outcomes(diagnosis, "denied") == outcomes(diagnosis, "refused") == outcomes(diagnosis, "untried") == {}
+    assert set(outcomes(diagnosis, "ok").values()) >= {*RIGHTS, "storage.buckets.get"}
+    # The tests themselves lead to stand-ins.
+    assert list(outcomes(diagnosis, "warning")) == ["environment"]
+    assert diagnosis["cures"] == []
+    assert outside.objects() == {}
+    assert outside.extracts() == []
+    readable = call(capsys, "doctor")
+    assert readable.code == 0
+    assert "A run can start." in readable.out
+
+
+@pytest.mark.parametrize("permission", RIGHTS)
+def test_a_missing_right_is_named_with_the_least_role_and_its_command(
+    permission: str, outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.table("orders")
+    outside.deny(permission)
+    called = call(capsys, "doctor", "--json")
+    outside.deny()
+    diagnosis = diagnosed(called)
+    assert called.code == 5, called.out
+    assert permission in outcomes(diagnosis, "denied").values()
+    cure = next(cure for cure in diagnosis["cures"] if cure["permission"] == permission)
+    assert cure["role"].endswith(RIGHTS[permission])
+    assert all(shlex.split(line.removesuffix("||")) for line in cure["commands"])
+    assert any(RIGHTS[permission] in line for line in cure["commands"])
+    assert outside.extracts() == []
+    left = [check["told"] for check in diagnosis["checks"] if check["name"] == "delete objects"]
+    assert (outside.objects() == {}) == (permission != "storage.objects.delete")
+    if permission == "storage.objects.delete":
+        assert all(name in left[0] for name in outside.objects())
+
+
+def test_a_bucket_that_may_not_be_seen_is_a_warning(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    outside.table("orders")
+    outside.deny("storage.buckets.get")
+    called = call(capsys, "doctor", "--json")
+    diagnosis = diagnosed(called)
+    assert called.code == 0
+    assert "see the bucket" in outcomes(diagnosis, "warning")
+    assert diagnosis["cures"][0]["role"] == "roles/storage.legacyBucketReader"
+
+
+def test_every_danger_is_named_and_refused_or_allowed(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    outside.table("orders")
+    outside.sql('CREATE ROW ACCESS POLICY some ON orders GRANT TO ("allAuthenticatedUsers") FILTER USING (id > 1)')
+    called = call(capsys, "doctor", "--json")
+    assert called.code == 2
+    (found,) = (check for check in diagnosed(called)["checks"] if check["outcome"] == "refused")
+    assert (found["name"], found["on"]) == ("guard: row-policies", "orders")
+    assert "--allow-row-policies" in found["told"]
+    assert call(capsys, "doctor", "--allow-row-policies").code == 0
+
+
+def test_what_planning_refuses_is_told(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    outside.sql("CREATE TABLE deep AS SELECT 1 AS id, [1, 2] AS many")
+    called = call(capsys, "doctor")
+    assert called.code == 2
+    assert "deep: many" in called.out
+    assert "1 check would stop a run." in called.out
+
+
+def test_a_bucket_that_keeps_its_objects_gets_none(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    outside.table("orders")
+    bucket = outside.store.get_bucket(outside.bucket)
+    bucket.retention_period = 3600
+    bucket.patch()
+    called = call(capsys, "doctor", "--json")
+    assert called.code == 2
+    diagnosis = diagnosed(called)
+    assert "see the bucket" in outcomes(diagnosis, "refused")
+    assert "delete objects" in outcomes(diagnosis, "untried")
+    assert outside.objects() == {}
+
+
+def test_a_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    outside.table("orders")
+    assert outside.execute().codes == [0]
+    before = outside.objects()
+    other = f"{outside.dataset}_2"
+    outside.big.create_dataset(other)
+    called = call(capsys, "doctor", "--dataset", other)
+    assert called.code == 2
+    assert f"it holds the export of {outside.project}.{outside.dataset}" in called.out
+    assert outside.objects() == before
+
+
+def test_what_is_not_there(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    called = call(capsys, "doctor", "--json", "--dataset", "nothing", "--bucket", "nothing-there")
+    assert called.code == 5
+    missing = outcomes(diagnosed(called), "missing")
+    assert {"see the dataset", "see the bucket"} <= set(missing)
+
+
+def test_one_emulator_alone_is_a_mistake() -> None:
+    (check,) = _environment({"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1"})
+    assert (check.outcome, check.on) == ("refused", "BIGQUERY_EMULATOR_HOST")
+    (well,) = _environment({})
+    assert well.outcome == "ok"
+
+
+def test_clocks_that_are_wrong_by_days_are_told(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    outside.table("orders")
+    outside.stack.jobs(clock_offset_seconds=3 * 86400.0)
+    try:
+        called = call(capsys, "doctor", "--json")
+    finally:
+        outside.stack.jobs(clock_offset_seconds=0.0)
+    assert called.code == 0
+    (clock,) = (check for check in diagnosed(called)["checks"] if check["name"] == "clock")
+    assert clock["outcome"] == "warning"
+    assert "259,2" in clock["told"] or "259,1" in clock["told"]
