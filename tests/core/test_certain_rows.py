@@ -13,7 +13,7 @@ SNAPSHOT = 1_800_000_000_000
 
 
 def rows(kind: str = "TABLE", **definition: Any) -> int | None:
-    return certain_rows(kind, 7, msgspec.Raw(msgspec.json.encode(definition)), SNAPSHOT)
+    return certain_rows(kind, 7, msgspec.Raw(msgspec.json.encode({"numRows": "7"} | definition)), SNAPSHOT)
 
 
 def test_a_table_that_has_not_been_modified_since_had_these_rows() -> None:
@@ -28,11 +28,25 @@ def test_a_table_that_has_not_been_modified_since_had_these_rows() -> None:
         {"lastModifiedTime": str(SNAPSHOT + 1)},
         {"lastModifiedTime": str(SNAPSHOT - 1), "streamingBuffer": {"estimatedRows": "1"}},
         {"lastModifiedTime": str(SNAPSHOT - 1), "timePartitioning": {"type": "DAY", "expirationMs": "86400000"}},
+        {"lastModifiedTime": str(SNAPSHOT - 1), "maxStaleness": "0-0 0 0:15:0"},
+        {"lastModifiedTime": str(SNAPSHOT - 1), "biglakeConfiguration": {"storageUri": "gs://b/t"}},
+        {"lastModifiedTime": str(SNAPSHOT - 1), "numRows": None},
         {"lastModifiedTime": []},
         {"lastModifiedTime": "yesterday"},
         {},
     ],
-    ids=["in the same millisecond", "modified since", "streaming", "partitions expire", "a list", "a word", "unknown"],
+    ids=[
+        "in the same millisecond",
+        "modified since",
+        "streaming",
+        "partitions expire",
+        "changes wait",
+        "Iceberg",
+        "no rows told",
+        "a list",
+        "a word",
+        "unknown",
+    ],
 )
 def test_else_nothing_is_certain(definition: dict[str, Any]) -> None:
     assert rows(**definition) is None

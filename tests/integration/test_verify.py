@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -198,3 +200,22 @@ def test_rows_that_a_policy_may_hide_are_not_missed(stage: Stage) -> None:
     assert (people.rows, people.expected_rows) == (4, 4)
     assert orders.rows in (3, 4)
     assert orders.expected_rows is None
+
+
+def test_a_folder_is_read_back_as_well(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.table("orders", 4)
+    folder = stage.folder / "out"
+    command = ("run", "--route", "read", "--to", str(folder), "--project", stage.project, "--dataset", stage.dataset)
+    subprocess.run(
+        [sys.executable, "-m", "bqdump", *command], check=True, env={**os.environ, **stage.stack.variables()}
+    )
+    assert call(capsys, "verify", "--to", str(folder), "--read").code == 0
+    path = folder / "orders/orders_000000000000.csv"
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert call(capsys, "verify", "--to", str(folder)).code == 0
+    damaged = call(capsys, "verify", "--to", str(folder), "--read")
+    assert damaged.code == 4
+    assert "checksum  orders" in damaged.out

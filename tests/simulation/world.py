@@ -15,7 +15,6 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.settings import moment_text
 from bqdump.flow.collect import expected_rows, hidden_rows
-from bqdump.flow.ledger import Ledger
 from bqdump.flow.run import Outcome
 from bqdump.ports import JobError
 from simulation import ending, scenery
@@ -195,9 +194,7 @@ class World:
         plan = self.view.plan(run)
         assert plan is not None
         # Where policies may hide rows none can be missed.
-        hidden = hidden_rows(plan, Ledger({}, {})) | {
-            table for table, names in self.warehouse.policies.items() if names
-        }
+        hidden = hidden_rows(plan, ()) | {table for table, names in self.warehouse.policies.items() if names}
         for unit in self.view.units(plan):
             if job_id.startswith(f"bqdump_{run}_{plan.nonce}_{unit.id}_") and expected_rows(plan, unit, hidden):
                 self.lossy.add(run)

@@ -244,8 +244,8 @@ class MemoryWarehouse:
         found = self.datasets[dataset.project, dataset.name].get(name)
         if found is None or (rows := found.versions[-1].rows) is None:
             return None
-        modified = b'{"lastModifiedTime":"%d",' % found.versions[-1].since
-        definition = msgspec.Raw(modified + bytes(found.definition)[1:])
+        state = b'{"numRows":"%d","lastModifiedTime":"%d",' % (len(rows), found.versions[-1].since)
+        definition = msgspec.Raw(state + bytes(found.definition)[1:])
         return Table(name, found.kind, len(rows), sum(map(len, rows)), definition)
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:

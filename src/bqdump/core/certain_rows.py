@@ -12,7 +12,10 @@ class _Partitioning(msgspec.Struct, rename="camel"):
 
 
 class _Definition(msgspec.Struct, rename="camel"):
+    num_rows: str | int | None = None
     last_modified_time: str | int | None = None
+    max_staleness: str | None = None
+    biglake_configuration: msgspec.Raw | None = None
     streaming_buffer: msgspec.Raw | None = None
     time_partitioning: _Partitioning | None = None
 
@@ -24,8 +27,8 @@ def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -
     """The rows of a table at `snapshot` (ms), where what tables.get said later tells that for certain; else None.
 
     It does when the table has not been modified since (`lastModifiedTime` is rounded down to ms, so the same
-    millisecond may be too late), has no streaming buffer, whose rows `numRows` leaves out, and no partitions that
-    expire, which is no modification.
+    millisecond may be too late), has no streaming buffer, whose rows `numRows` leaves out, no partitions that expire,
+    which is no modification, and no changes that are applied later (`maxStaleness`), nor lies in Iceberg files.
     Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
     """
     try:
@@ -33,7 +36,9 @@ def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -
         modified = int(known.last_modified_time) if known and known.last_modified_time else snapshot
     except (msgspec.MsgspecError, ValueError):
         return None
-    if known is None or known.streaming_buffer is not None:
+    if known is None or known.num_rows is None:
+        return None
+    if any(item is not None for item in (known.streaming_buffer, known.biglake_configuration, known.max_staleness)):
         return None
     if known.time_partitioning and known.time_partitioning.expiration_ms:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from bqdump.core.certain_rows import certain_rows
@@ -104,7 +105,7 @@ async def prove(task: Task, plan: Plan, units: list[Unit], ledger: Ledger, colle
         of_format = [unit for unit in done if (unit.format or task.settings.format) == format_]
         files = [info for unit in of_format for info in collected.written[unit.id]]
         collected.rows |= await count_rows(task.store, format_, files)
-    hidden = hidden_rows(plan, ledger)
+    hidden = hidden_rows(plan, ledger.receipts.values())
     for unit in done:
         rows, told = collected.rows_of(unit.id), ledger.receipts[unit.id].rows
         expected = expected_rows(plan, unit, hidden)
@@ -124,10 +125,10 @@ def _wrong_rows(unit: Unit, rows: int, wanted: str) -> VerificationError:
     )  # fmt: skip
 
 
-def hidden_rows(plan: Plan, ledger: Ledger) -> set[str]:
+def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
     """The tables of which row access policies may hide rows from whoever exports them; "" for all tables."""
     hidden = {flag.table for flag in plan.flags if flag.danger in POLICIES}
-    return hidden | {receipt.table for receipt in ledger.receipts.values() if Danger.ROW_POLICIES in receipt.dangers}
+    return hidden | {receipt.table for receipt in receipts if Danger.ROW_POLICIES in receipt.dangers}
 
 
 def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:

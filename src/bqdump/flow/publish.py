@@ -205,7 +205,7 @@ def _manifest(
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
 ) -> Manifest:
-    hidden = hidden_rows(plan, ledger)
+    hidden = hidden_rows(plan, ledger.receipts.values())
     tables = tuple(
         _entry(plan, unit, ledger.receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in files
     )
