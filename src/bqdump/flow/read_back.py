@@ -90,17 +90,12 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
 
 def exported_columns(entry: TableEntry) -> tuple[Column, ...]:
     """The columns that the files of a table should have. What stands in for a masked column may be of any type."""
-    shape, found = entry.shape, []
-    for column in columns(entry.definition):
-        if column.name in shape.left_out or (shape.columns and column.name not in shape.columns):
-            continue
-        if column.name in shape.masks:
-            found.append(Column(column.name, ""))
-        elif column.name in shape.texts:
-            found.append(Column(column.name, "STRING"))
-        else:
-            found.append(column)
-    return tuple(found)
+    shape, by_name = entry.shape, {column.name: column for column in columns(entry.definition)}
+    return tuple(
+        Column(name, "") if name in shape.masks else Column(name, "STRING") if name in shape.texts else by_name[name]
+        for name in shape.columns or by_name
+        if name not in shape.left_out and name in by_name
+    )
 
 
 async def _pieces(store: ObjectStore, file: File) -> AsyncIterator[bytes]:

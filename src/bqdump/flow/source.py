@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.core import sql
 from bqdump.core.canonical import Leaf, bigquery_statement, chunks, leaves
 from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Manifest, TableEntry
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
 from bqdump.core.sizes import size_text
-from bqdump.core.types import columns
 from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.read_back import exported_columns
 from bqdump.ports import Digest, Warehouse
@@ -128,12 +129,14 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
 
 
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
-    items = sql.items(columns(entry.definition), entry.shape)
-    where = f" WHERE (\n{entry.shape.where}\n)" if entry.shape.where else ""
-    source = f"({sql.select(dataset, entry.table, manifest.snapshot, items)}{where})"
+    exported = exported_columns(entry)
+    # Masked columns, whose type is not known here, are not asked for: nor is their salt.
+    shape = msgspec.structs.replace(entry.shape, columns=tuple(column.name for column in exported if column.type),
+                                    masks={})  # fmt: skip
+    source = f"({sql.select_part(dataset, entry.table, manifest.snapshot, entry.definition, shape)})"
     format_ = entry.format or manifest.settings["format"]
     asked, start = [], 0
-    for some in chunks(leaves(exported_columns(entry))):
+    for some in chunks(leaves(exported)):
         asked.append(Question(entry, some, bigquery_statement(source, some, format_), start))
         start += 2 * len(some) + 1
     return asked
