@@ -30,7 +30,9 @@ class MemoryReader:
             raise JobFailedError("open a read session of", subject, cause)
         if request.restriction or set(request.columns) - {"line"}:
             raise JobFailedError("open a read session of", subject, "it has one column, and no rows are chosen here")
-        rows = next((v.rows for v in reversed(found.versions) if v.since <= request.snapshot), None) or ()
+        rows = next((v.rows for v in reversed(found.versions) if v.since <= request.snapshot), None)
+        if rows is None:
+            raise NotFoundError("open a read session of", subject, "it was not there at that moment")
         name, count = f"session-{next(self._numbers)}", min(request.streams, len(rows))
         for number in range(count):
             first, after = len(rows) * number // count, len(rows) * (number + 1) // count

@@ -30,6 +30,9 @@ from bqdump.core.errors import (
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
 from bqdump.core.unsupported import as_they_are
+from bqdump.flow.clear import delete
+from bqdump.flow.collect import written_pattern
+from bqdump.flow.ledger import read_end
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 from bqdump.ports import Batch, FileShape, Reader, ReadRequest, ReadSession
@@ -86,6 +89,18 @@ async def _take(task: Task, unit: Unit, attempt: int) -> int:
             attempt += 1
         else:
             return attempt
+
+
+async def withdraw_files(task: Task, plan: Plan, unit: Unit, mine: Receipt) -> None:
+    """Delete the files of an attempt whose receipt came second: another attempt's files are the export."""
+    name = task.layout.receipt(unit.id)
+    first = read_end((await task.store.read(name)).data, name)
+    if isinstance(first, Receipt) and first.attempt == mine.attempt:
+        return
+    pattern = written_pattern(task, plan, unit, mine)
+    names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
+    found = await asyncio.gather(*map(task.store.stat, names))
+    await delete(task, ((info.name, info.generation) for info in found if info))
 
 
 class _Written(NamedTuple):

@@ -18,7 +18,7 @@ from bqdump.flow.clear import clear_written
 from bqdump.flow.collect import written_pattern
 from bqdump.flow.jobs import extract_unit, query_unit
 from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_end, read_ledger
-from bqdump.flow.read import read_unit
+from bqdump.flow.read import read_unit, withdraw_files
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 
@@ -165,6 +165,8 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
             log.warning("%s: the run goes without it: it was given up before", outcome.table, extra=labels)
             await clear_written(task, written_pattern(task, plan, todo.unit, outcome))
             return
+        if isinstance(outcome, Receipt) and todo.unit.route == "read":
+            await withdraw_files(task, plan, todo.unit, outcome)
         # Somebody else has seen the end of the same job first.
         log.debug("%s: its end is recorded already", outcome.table, extra=labels)
 

@@ -1,0 +1,73 @@
+"""The read route on memory: of two attempts at one table the first receipt counts, and the other's files go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.core.codec import encode
+from bqdump.core.documents import Owner, Receipt
+from bqdump.core.settings import Settings
+from bqdump.flow.planning import obtain_plan
+from bqdump.flow.read import read_unit, withdraw_files
+from bqdump.flow.run import run
+from bqdump.flow.task import Reading, Task
+from bqdump.flow.watch import Watch
+from bqdump.flow.work import read_share
+
+KEEP = "{run}/{table}/{table}_*.{ext}"
+
+
+async def at_once(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def stage(path: str, **settings: Any) -> tuple[MemoryStore, Task]:
+    store = MemoryStore("bucket")
+    warehouse = MemoryWarehouse(store, lambda: 1_700_000_000_000)
+    warehouse.put("p", "d", "t", [f"row {number}" for number in range(100)])
+    reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, at_once)
+    chosen = Settings(project="p", dataset="d", bucket="bucket", route=("*=read",), path=path, **settings)
+    return store, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+
+
+def data(store: MemoryStore) -> list[str]:
+    return [name for name in store.names_now() if name.endswith(".csv")]
+
+
+@pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"])
+def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
+    store, task = stage(path)
+
+    async def check() -> None:
+        plan = await obtain_plan(task)
+        [unit] = await read_share(task, plan, 0)
+        watch = Watch(task.warehouse, "US", 1)
+        ends = [await read_unit(task, plan, watch, unit, 0, lambda: None) for _ in range(2)]
+        late, first = (end for end in ends if isinstance(end, Receipt))
+        assert (late.attempt, first.attempt, len(data(store))) == (0, 1, 2)
+        await store.write_note(task.layout.receipt(unit.id), encode(first), 0)
+        await withdraw_files(task, plan, unit, late)
+        [left] = data(store)
+        await withdraw_files(task, plan, unit, first)
+        assert data(store) == [left]
+        await run(task)
+        [file] = data(store)
+        content = store.peek(file)
+        assert content is not None
+        assert content[0].count(b"\n") == 100
+
+    asyncio.run(check())
+
+
+def test_files_are_cut_at_the_size_that_is_asked_for() -> None:
+    store, task = stage(KEEP, file_size=200)
+    asyncio.run(run(task))
+    contents = [found[0] for name in data(store) if (found := store.peek(name))]
+    assert len(contents) == 3
+    assert sorted(b"".join(contents).splitlines()) == sorted(f"row {number}".encode() for number in range(100))
