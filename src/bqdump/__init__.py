@@ -1,3 +1,79 @@
-"""bqdump: export every table of a BigQuery dataset to Cloud Storage, at one moment, published only when whole."""
+"""bqdump: export every table of a BigQuery dataset to Cloud Storage, at one moment, published only when whole.
+
+The verbs of the command line are functions here (see bqdump.api). They are imported when they are first used.
+"""
 
 __version__ = "0.1.0"
+
+# As typing has it, without importing that.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bqdump.api import diff, manifest, plan, report, run, runs, status, verify
+    from bqdump.arguments import Options
+    from bqdump.core.changes import TableChange
+    from bqdump.core.documents import Manifest
+    from bqdump.core.errors import (
+        BqdumpError,
+        ConflictError,
+        DeniedError,
+        DocumentError,
+        JobFailedError,
+        NotFoundError,
+        QuotaError,
+        UnavailableError,
+        UnitsFailedError,
+        UsageError,
+        VerificationError,
+    )
+    from bqdump.core.exported import Export
+    from bqdump.core.planned import Planned
+    from bqdump.flow.history import RunLine
+    from bqdump.flow.status import Status
+    from bqdump.flow.verify import Verified
+
+__all__ = [
+    "BqdumpError",
+    "ConflictError",
+    "DeniedError",
+    "DocumentError",
+    "Export",
+    "JobFailedError",
+    "Manifest",
+    "NotFoundError",
+    "Options",
+    "Planned",
+    "QuotaError",
+    "RunLine",
+    "Status",
+    "TableChange",
+    "UnavailableError",
+    "UnitsFailedError",
+    "UsageError",
+    "VerificationError",
+    "Verified",
+    "__version__",
+    "diff",
+    "manifest",
+    "plan",
+    "report",
+    "run",
+    "runs",
+    "status",
+    "verify",
+]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """A name of the Python API, imported now."""
+        if name not in __all__:
+            raise AttributeError(f"module 'bqdump' has no attribute {name!r}")
+        from importlib import import_module
+
+        module = import_module("bqdump.core.errors" if name.endswith("Error") else "bqdump.api")
+        return globals().setdefault(name, getattr(module, name))
+
+
+def __dir__() -> list[str]:
+    return __all__

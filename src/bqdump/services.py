@@ -1,4 +1,4 @@
-"""Adapters inside their wrappers, ready to use, and this process's place in a run."""
+"""Adapters inside their wrappers, ready to use, this process's place in a run, and the file of settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Streams read at once, one for each core up to so many: more than this is BigQuery's pace, not ours.
 MOST_STREAMS = 8
+CONFIG = "bqdump.toml"
 
 
 class Services(NamedTuple):
@@ -126,3 +127,19 @@ def owner(identity: Identity, run: str) -> Owner:
     alone = f"{run}-{secrets.token_hex(4)}"
     execution = identity.execution or (run if identity.engine else alone)
     return Owner(execution, identity.task)
+
+
+def read_config(file: str | None) -> dict[str, Any]:
+    """What the file says; nothing when no file was asked for and the usual one is not there. Raises UsageError."""
+    path = Path(file or CONFIG)
+    if not file and not path.exists():
+        return {}
+    import tomllib
+
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError("read the settings", str(path), f"it is not valid TOML: {error}") from None
+    except OSError as error:
+        raise UsageError("read the settings", str(path), error.strerror or str(error)) from None

@@ -98,6 +98,11 @@ def set_up(
     logger.propagate = False
 
 
+def is_set_up() -> bool:
+    """Whether bqdump's log lines go anywhere by now."""
+    return any(not isinstance(handler, logging.NullHandler) for handler in logging.getLogger("bqdump").handlers)
+
+
 def tell(message: str) -> None:
     """A line for the person at the terminal, on standard error."""
     sys.stderr.write(message + "\n")

@@ -14,12 +14,13 @@ import click
 
 from bqdump import __version__
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
-from bqdump.cli.logs import tell
+from bqdump.cli.logs import is_set_up, tell
 from bqdump.core.errors import BqdumpError
 
 log = logging.getLogger("bqdump")
 
 COMMANDS = {
+    "init": "Write a bqdump.toml, from flags or a few questions.",
     "run": "Export the dataset: one task, or this task of many.",
     "plan": "Show what a run would do, without changing anything.",
     "doctor": "Try every right that a run needs and look for every danger, without exporting.",
@@ -32,6 +33,7 @@ COMMANDS = {
     "render": "Print what deploys this export: job, workflow, schedule, grants, Terraform.",
     "local": "A local stack: BigQuery, Cloud Storage and Cloud Run stand-ins, and a runner of tasks.",
     "demo": "The whole job on a local stack, with data to look at.",
+    "completion": "Print what a shell needs to complete commands and flags.",
 }
 
 
@@ -101,7 +103,7 @@ def start(arguments: Sequence[str]) -> int:
 
 
 def _report(error: BqdumpError) -> None:
-    if log.handlers:
+    if is_set_up():
         log.error("%s", error)
     else:
         tell(f"bqdump: {error}")
@@ -110,7 +112,7 @@ def _report(error: BqdumpError) -> None:
 def _report_unexpected(error: Exception) -> None:
     """Tell of an error that nobody expected: with its stack trace in logs, in one sentence on a terminal."""
     what = f"unexpected {type(error).__name__}: {error}"
-    if log.handlers and not sys.stdout.isatty():
+    if is_set_up() and not sys.stdout.isatty():
         log.critical("%s", what, exc_info=error)
     elif os.environ.get("BQDUMP_DEBUG"):
         traceback.print_exception(error)

@@ -14,11 +14,14 @@ import click
 
 from bqdump.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
 from bqdump.cli.logs import set_up
-from bqdump.cli.options import load_settings, quiet_option, settings_options
+from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.output import print_json
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.wiring import open_services
 from bqdump.core.documents import Owner
+from bqdump.core.exported import Export
 from bqdump.core.identity import identify
+from bqdump.core.progress import Listener
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.run import Outcome
@@ -30,9 +33,10 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
+@json_option(Export, "Print the result as JSON; log lines go to standard error.")
 @quiet_option
 @settings_options
-def run(quiet: bool, **options: Any) -> int:
+def run(quiet: bool, as_json: bool, **options: Any) -> int:
     """Export the dataset: alone, or as one task of many (Cloud Run, Kubernetes, Google Batch, AWS Batch).
 
     \b
@@ -40,27 +44,35 @@ def run(quiet: bool, **options: Any) -> int:
       bqdump run --project my-project --dataset sales --bucket my-exports
       bqdump run --format parquet --compression zstd --prefix nightly
       bqdump run --run-id 20260131T030000Z       # finish what a run has left
+      bqdump run --json 2>log | jq -r .manifest
     """
-    level = logging.WARNING if quiet else logging.INFO
-    set_up({}, sys.stdout, level=level)
+    level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
+    set_up({}, stream, level=level)
     settings = load_settings(options)
     identity = identify(os.environ)
     name = run_id(settings, identity)
     labels = {"run": name, "task": str(identity.task), "dataset": settings.dataset}
     me = owner(identity, name)
-    with following(quiet=quiet) as follower:
-        set_up(labels, sys.stdout, level=level, print_line=follower.shown.print)
-        outcome = asyncio.run(_until_signal(_run(settings, name, me, identity.tasks, follower), follower))
-    _tell(settings, outcome)
+    with following(quiet=quiet or as_json) as follower:
+        set_up(labels, stream, level=level, print_line=follower.shown.print)
+        work = _run(settings, name, me, identity.tasks, follower.hear, as_json=as_json)
+        done = asyncio.run(_until_signal(work, follower))
+    if as_json:
+        print_json(done)
     return DONE
 
 
-async def _run(settings: Settings, name: str, me: Owner, tasks: int, follower: Follower) -> Outcome:
+async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool) -> Export | None:
     services = open_services(settings, tasks)
+    task = Task(services.store, services.warehouse, settings, name, me, tasks, tell, services.reading.open)
     try:
-        return await run_task(
-            Task(services.store, services.warehouse, settings, name, me, tasks, follower.hear, services.reading.open)
-        )
+        outcome = await run_task(task)
+        _tell(settings, outcome)
+        if not as_json:
+            return None
+        from bqdump.flow.exported import exported
+
+        return await exported(task, outcome)
     finally:
         await services.close()
 
@@ -78,7 +90,7 @@ def _tell(settings: Settings, outcome: Outcome) -> None:
         log.warning("%s is not part of this export: %s", failure.table, failure.message)
 
 
-async def _until_signal(work: Coroutine[Any, Any, Outcome], follower: Follower) -> Outcome:
+async def _until_signal(work: Coroutine[Any, Any, Export | None], follower: Follower) -> Export | None:
     """How the work ends; on SIGTERM or Ctrl-C the process ends at once, and jobs in flight run on by themselves."""
     loop = asyncio.get_running_loop()
     working = asyncio.ensure_future(work)

@@ -1,0 +1,213 @@
+"""The verbs of the command line as functions, for schedulers and notebooks. Import them from `bqdump` itself.
+
+Settings are what is passed, and what the file named by `config` says; no variable of the environment is one. Every
+function blocks until it is done, also where an event loop runs already, and raises a BqdumpError for whatever can be
+expected to go wrong. None prints, ends the process, sets a signal handler or changes the logging of its host: what
+there is to tell goes to the logger `bqdump`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import secrets
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar, Unpack
+
+from bqdump.arguments import Options
+from bqdump.core.changes import TableChange, compare
+from bqdump.core.documents import Manifest, Owner
+from bqdump.core.errors import UsageError
+from bqdump.core.exported import Export
+from bqdump.core.identity import Identity
+from bqdump.core.plan import read_units
+from bqdump.core.planned import Planned, planned
+from bqdump.core.sampling import parse_sample
+from bqdump.core.settings import REQUIRED, Settings, resolve
+from bqdump.flow.exported import exported
+from bqdump.flow.history import RunLine, list_runs
+from bqdump.flow.planning import check_target, draft_plan
+from bqdump.flow.read_back import Reading
+from bqdump.flow.run import run as run_task
+from bqdump.flow.status import Status, newest_run
+from bqdump.flow.status import status as read_status
+from bqdump.flow.task import Task
+from bqdump.flow.verify import Verified, read_manifest
+from bqdump.flow.verify import verify as verify_run
+from bqdump.pages.report import render_report
+from bqdump.ports import ObjectStore
+from bqdump.services import open_reader, open_services, open_store, read_config, run_id
+
+Result = TypeVar("Result")
+SIGNAL_SECONDS = 0.5
+logging.getLogger("bqdump").addHandler(logging.NullHandler())
+
+
+def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
+    """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
+
+    Raises UnitsFailedError when tables failed and `allow_partial` is not set; nothing is published then, and the same
+    `run_id` takes the run up again.
+    """
+    settings = _settings(options, REQUIRED)
+    if not 0 <= task < tasks:
+        raise UsageError("run", f"task {task}", f"it is none of {tasks} tasks, which count from 0")
+    if tasks > 1 and not settings.run_id:
+        raise UsageError("run", f"task {task} of {tasks}", "tasks of one run need one name", "Pass the same run_id.")
+    name = run_id(settings, Identity("", task, tasks, 0, ""))
+    # Tasks of one run are one execution, where a restarted task is the same one; a call alone is always a new one.
+    owner = Owner(name if tasks > 1 else f"{name}-{secrets.token_hex(4)}", task)
+
+    async def go() -> Export:
+        services = open_services(settings, tasks)
+        try:
+            reading = services.reading.open
+            one = Task(services.store, services.warehouse, settings, name, owner, tasks, open_reading=reading)
+            return await exported(one, await run_task(one))
+        finally:
+            await services.close()
+
+    return _finish(go())
+
+
+def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
+    """What a run by so many tasks would do; changes nothing. What a run would be refused for stands in `flags`."""
+    settings = _settings(options, REQUIRED)
+
+    async def go() -> Planned:
+        services = open_services(settings, 1)
+        try:
+            bucket = await check_target(services.store, settings)
+            drafted, units = await draft_plan(services.warehouse, settings, settings.run_id or "RUN", tasks, bucket)
+            return planned(drafted, read_units(units))
+        finally:
+            await services.close()
+
+    return _finish(go())
+
+
+def status(run: str = "", **options: Unpack[Options]) -> Status:
+    """How far a run is (default: the one that was planned last), from the bucket alone."""
+
+    async def ask(store: ObjectStore, settings: Settings) -> Status:
+        return await read_status(store, settings, run or settings.run_id or await newest_run(store, settings))
+
+    return _ask(ask, options)
+
+
+def runs(**options: Unpack[Options]) -> list[RunLine]:
+    """All runs of a bucket, the latest moment first."""
+    return _ask(list_runs, options)
+
+
+def verify(run: str = "", *, read: str = "", **options: Unpack[Options]) -> Verified:
+    """Compare the files of a run (default: the one that readers see) with its manifest. Differences are `findings`.
+
+    read: read so many of the files as well, such as "100%" or "10%"; see docs/verify.md.
+    """
+    try:
+        parts = parse_sample(read) if read else 0
+    except ValueError as error:
+        raise UsageError("verify", f"read={read!r}", str(error)) from None
+
+    async def ask(store: ObjectStore, settings: Settings) -> Verified:
+        reading = Reading(open_reader(), parts) if parts else None
+        try:
+            return await verify_run(store, settings, run or settings.run_id, reading)
+        finally:
+            if reading:
+                reading.reader.close()
+
+    return _ask(ask, options)
+
+
+def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
+    """The manifest of a run (default: the one that readers see): every table and file."""
+    return _ask(lambda store, settings: read_manifest(store, settings, run or settings.run_id), options)
+
+
+def diff(before: str, after: str = "", **options: Unpack[Options]) -> list[TableChange]:
+    """Which tables and columns changed from one run to another (default: the one that readers see)."""
+
+    async def ask(store: ObjectStore, settings: Settings) -> list[TableChange]:
+        return compare(await read_manifest(store, settings, before), await read_manifest(store, settings, after))
+
+    return _ask(ask, options)
+
+
+def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str:
+    """The report of a run (default: the one that readers see) as a page of HTML that needs nothing else.
+
+    since: show what changed since this run.
+    """
+
+    async def ask(store: ObjectStore, settings: Settings) -> str:
+        found = await read_manifest(store, settings, run or settings.run_id)
+        changes = compare(await read_manifest(store, settings, since), found) if since else None
+        return render_report(found, changes).decode()
+
+    return _ask(ask, options)
+
+
+def _settings(options: Options, required: Sequence[str]) -> Settings:
+    """Raises UsageError, naming the argument."""
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    file = given.pop("config", None)
+    values = {**(read_config(file) if file else {}), **given}
+    given_target = {"bucket"} if values.get("to") else set()
+    if missing := [name for name in required if not values.get(name) and name not in given_target]:
+        hint = "Pass it as an argument, or name a file by config."
+        raise UsageError("read the settings", "", f"missing: {' and '.join(missing)}", hint)
+    return resolve({}, {}, values, "arguments", required)
+
+
+def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> Result:
+    settings = _settings(options, ("bucket",))
+
+    async def ask() -> Result:
+        store = open_store(settings)
+        try:
+            return await question(store, settings)
+        finally:
+            await store.close()
+
+    return _finish(ask())
+
+
+def _finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """What the coroutine returns, from an event loop in a thread of its own: it must not matter whether one runs here.
+
+    Whatever interrupts the wait (Ctrl-C, a timeout of the host) ends the work before it goes on.
+    """
+    loop = asyncio.new_event_loop()
+    outcome: Future[Result] = Future()
+
+    def go() -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                result = runner.run(work)
+        except BaseException as error:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)
+
+    def cancel() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(go,), name="bqdump")
+    thread.start()
+    try:
+        # A wait without an end would miss a signal that comes just before it begins.
+        while not wait((outcome,), timeout=SIGNAL_SECONDS).done:
+            pass
+        return outcome.result()
+    except BaseException:
+        if not outcome.done():
+            loop.call_soon_threadsafe(cancel)
+        raise
+    finally:
+        thread.join()

@@ -1,0 +1,42 @@
+"""The module of the Python API's arguments, from the settings."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bqdump.core.settings import Settings
+
+# What a caller may pass beside the type that the setting has in the end.
+WIDER = {
+    "int": "int | str",
+    "tuple[str, ...]": "str | Sequence[str]",
+    "dict[str, str]": "Mapping[str, str]",
+}
+WIDER_NAMES = {"snapshot_time": "str | datetime"}
+HEAD = '''\
+"""The settings as keyword arguments of the Python API. Made by `python -m bqdump.cli.reference`, compared in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict
+
+
+class Options(TypedDict, total=False):
+    """Any of the settings, and the file to read others from; docs/commands.md says what each one means."""
+
+    config: str
+'''
+
+
+def arguments_module() -> str:
+    """The text of bqdump/arguments.py."""
+    fields = msgspec.structs.fields(Settings)
+    annotations = Settings.__annotations__
+    lines = [f"    {field.name}: {_type(field.name, str(annotations[field.name]))}\n" for field in fields]
+    return HEAD + "".join(lines)
+
+
+def _type(name: str, annotation: str) -> str:
+    return WIDER_NAMES.get(name) or WIDER.get(annotation, annotation)

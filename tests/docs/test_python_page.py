@@ -1,0 +1,147 @@
+"""The examples of the page on Python run as they stand there; the schedulers' decorators are replaced by plain ones."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import bqdump
+from bqdump import api
+from bqdump_local.seed import seed
+from bqdump_local.stack import running
+
+PAGE = (Path(__file__).parents[2] / "docs/python.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with running(root=tmp_path_factory.mktemp("buckets")) as stack, pytest.MonkeyPatch.context() as patch:
+        seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", flights=False)
+        for name, value in stack.variables().items():
+            patch.setenv(name, value)
+        yield
+
+
+def block(*words: str) -> str:
+    """The example that has these words."""
+    (found,) = [str(text) for text in BLOCKS if all(word in text for word in words)]
+    return found
+
+
+def execute(text: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(text, "docs/python.md", "exec"), names)
+    return names
+
+
+def module(patch: pytest.MonkeyPatch, name: str, **names: Any) -> None:
+    made = types.ModuleType(name)
+    vars(made).update(names)
+    patch.setitem(sys.modules, name, made)
+
+
+class Airflow:
+    """Decorators that leave functions as they are; a DAG's body calls its tasks one after the other."""
+
+    def __init__(self) -> None:
+        self.operators: list[dict[str, Any]] = []
+
+    def dag(self, **options: Any) -> Callable[[Any], Any]:
+        return lambda function: function
+
+    def task(self, function: Any = None, **options: Any) -> Any:
+        if function is None:
+            return self.task
+        context = inspect.signature(function).parameters.get("ts_nodash")
+        if context is None:
+            return function
+        # Airflow fills in what is named after a part of its context, and refuses any default but None.
+        assert context.default is None
+        return functools.partial(function, ts_nodash="20260131T030000")
+
+    def sensor(self, **options: Any) -> Callable[[Any], Any]:
+        return lambda function: function
+
+    def operator(self, **options: Any) -> None:
+        self.operators.append(options)
+
+
+class Taskflow:
+    """`task` and `task.sensor`."""
+
+    def __init__(self, airflow: Airflow) -> None:
+        self._airflow, self.sensor = airflow, airflow.sensor
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self._airflow.task(*arguments, **options)
+
+
+@pytest.fixture
+def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
+    made = Airflow()
+    for name in ("airflow", "airflow.providers", "airflow.providers.standard", "airflow.providers.standard.operators"):
+        module(monkeypatch, name)
+    module(monkeypatch, "airflow.sdk", dag=made.dag, task=Taskflow(made))
+    module(monkeypatch, "airflow.providers.standard.operators.python", PythonOperator=made.operator)
+    return made
+
+
+def test_every_function_and_no_other_is_on_the_page() -> None:
+    table = set(re.findall(r"^\| `bqdump\.(\w+)\(", PAGE, re.MULTILINE))
+    functions = {name for name in bqdump.__all__ if isinstance(getattr(api, name, None), types.FunctionType)}
+    assert table == functions
+
+
+def test_every_example_is_run_here() -> None:
+    assert len(BLOCKS) == 6
+
+
+def test_the_script_and_the_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    execute(block("sys.exit"))
+    said = capsys.readouterr().out.splitlines()
+    assert re.match(r"33 tables, [0-9]+ rows, [0-9]+ bytes as of ", said[0])
+    assert said[1].startswith("gs://my-exports/script/_bqdump/runs/")
+    names = execute(block("data frame"))
+    assert len(names["rows"]) == 33
+    assert names["files"][0].startswith("gs://my-exports/script/")
+
+
+def test_airflow_taskflow(airflow: Airflow) -> None:
+    names = execute(block("nightly_export"))
+    status = bqdump.status(**names["TARGET"])
+    assert (status.run, status.state) == ("20260131T030000", "published")
+    sensor = execute(block("export_is_published"))["export_is_published"]
+    assert sensor("20260131T030000") is True
+
+
+def test_airflow_operator(airflow: Airflow) -> None:
+    execute(block("PythonOperator("))
+    (operator,) = airflow.operators
+    assert operator["op_kwargs"] == {"run_id": "{{ ts_nodash }}"}
+    manifest = operator["python_callable"](run_id="20260201T030000")
+    assert manifest == "gs://my-exports/operator/_bqdump/runs/20260201T030000/manifest.json"
+
+
+def test_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Context(NamedTuple):
+        run_id: str
+
+    class Result(NamedTuple):
+        metadata: dict[str, Any]
+
+    module(
+        monkeypatch, "dagster", asset=lambda function: function, AssetExecutionContext=Context, MaterializeResult=Result
+    )
+    asset = execute(block("dg.asset"))["sales_export"]
+    metadata = asset(Context("0b5c8a0e-4b8e-4a53-9f38-6d1c5a1f2b11")).metadata
+    assert metadata["tables"] == 33
+    assert metadata["manifest"].startswith("gs://my-exports/dagster/")
