@@ -7,6 +7,8 @@ import pytest
 from bqdump.core.documents import Failure, Owner, Plan, Receipt
 from bqdump.core.plan import JOB_WEIGHT
 from bqdump.core.progress import (
+    Checked,
+    Checking,
     Entered,
     Event,
     Looked,
@@ -141,6 +143,19 @@ def test_tasks_have_their_processes_and_their_work() -> None:
         (1.0, receipt("a", 1)), (2.0, TaskState(0, 1, "running")), (3.0, TaskState(1, 0, "succeeded")), at=3.0,
     )  # fmt: skip
     assert view.tasks == (TaskView(0, 0, 0, 0, 1, "running"), TaskView(1, 1, 0, GB, 0, "succeeded"))
+
+
+def test_a_verification_counts_files() -> None:
+    view = seen((5.0, Checking("reading", 4, 4 * GB)), (6.0, Checked(0, GB // 2)), (7.0, Checked(1, GB // 2)), at=15.0)
+    assert (view.stage, view.things, view.tables, view.done) == ("reading", "file", 4, 1)
+    assert (view.bytes_done, view.rate, view.fraction) == (GB, GB / 10, 0.25)
+    assert view.seconds_left == pytest.approx(30.0)
+    assert view.sentence() == "reading: 1 of 4 files done, 1 GB of 4 GB, 100 MB/s, about 0:30 left"
+
+
+def test_reading_starts_anew_after_listing() -> None:
+    view = seen((0.0, Checking("listing", 9, 0)), (1.0, Checked(9, 0)), (2.0, Checking("reading", 2, 10)), at=3.0)
+    assert (view.stage, view.done, view.tables, view.seconds) == ("reading", 0, 2, 1.0)
 
 
 def test_a_log_line_has_every_number() -> None:

@@ -69,11 +69,11 @@ def on_terminal(
     *,
     cwd: Path | None = None,
     size: tuple[int, int] = (100, 30),
-    answer: Callable[[subprocess.Popen[bytes], str], None] | None = None,
+    answer: Callable[[subprocess.Popen[bytes], str], str | None] | None = None,
 ) -> Session:
     """Run a command on a terminal of so many columns and rows until it ends.
 
-    answer: gets the process and all that it has written so far, whenever there is more; may write to its `stdin`.
+    answer: gets the process and all that it has written so far, whenever there is more; returns what is typed then.
     """
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
@@ -85,8 +85,8 @@ def on_terminal(
         raw = b""
         while data := _read(ours):
             raw += data
-            if answer:
-                answer(process, raw.decode(errors="replace"))
+            if answer and (typed := answer(process, raw.decode(errors="replace"))):
+                os.write(ours, typed.encode())
     os.close(ours)
     return Session(process.returncode, raw.decode())
 

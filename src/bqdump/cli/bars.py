@@ -71,14 +71,16 @@ def _first(view: View) -> str:
     if not view.tables:
         return ""
     left = f", about {clock_text(view.seconds_left)} left" if view.seconds_left and view.done < view.tables else ""
-    return f"{view.done:,} of {counted(view.tables, 'table')}, {clock_text(view.seconds)}{left}"
+    return f"{view.done:,} of {counted(view.tables, view.things)}, {clock_text(view.seconds)}{left}"
 
 
 def _counts(view: View) -> Text:
-    text = Text(f"{view.running:,} running, {view.waiting:,} waiting, ")
-    text.append(f"{view.failed:,} failed", style="bold red" if view.failed else "")
-    text.append(f"; {size_text(view.bytes_done)} of {size_text(view.bytes)}, {size_text(view.rate)}/s")
-    return text
+    text = Text()
+    if view.things == "table":
+        text.append(f"{view.running:,} running, {view.waiting:,} waiting, ")
+        text.append(f"{view.failed:,} failed", style="bold red" if view.failed else "")
+        text.append("; ")
+    return text.append(f"{size_text(view.bytes_done)} of {size_text(view.bytes)}, {size_text(view.rate)}/s")
 
 
 def _slow(slow: Slow) -> Text:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from bqdump.core.progress import Event, Progress, View
+from bqdump.cli.logs import tell
+from bqdump.core.progress import Event, Progress, Stage, View
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,9 @@ class Shown(Protocol):
 class Follower:
     """Takes in events, and shows how far things are until it is closed. Both may happen in any thread."""
 
-    def __init__(self, show: Callable[[Callable[[], View]], Shown]) -> None:
+    def __init__(self, show: Callable[[Callable[[], View]], Shown], stage: Stage) -> None:
         self._lock = threading.Lock()
-        self._progress = Progress()
+        self._progress = Progress(stage)
         self.shown = show(self.view)
 
     def hear(self, event: Event) -> None:
@@ -62,13 +63,25 @@ class Nothing:
         """See Shown."""
 
 
-class LogLines:
-    """A log line a minute, with all numbers for whoever reads them by machine."""
+def log_line(view: View) -> None:
+    """A log line with all numbers, for whoever reads them by machine."""
+    log.info("progress: %s", view.sentence(), extra={"progress": view.numbers()})
+
+
+def error_line(view: View) -> None:
+    """A line on standard error."""
+    tell(f"progress: {view.sentence()}")
+
+
+class Lines:
+    """A line a minute: told to the log, or by what is given."""
 
     print: None = None
 
-    def __init__(self, view: Callable[[], View], every: float = EVERY_SECONDS) -> None:
-        self._view, self._every = view, every
+    def __init__(
+        self, view: Callable[[], View], say: Callable[[View], None] = log_line, every: float = EVERY_SECONDS
+    ) -> None:
+        self._view, self._say, self._every = view, say, every
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
         self._thread.start()
@@ -80,8 +93,7 @@ class LogLines:
 
     def _tell(self) -> None:
         while not self._end.wait(self._every):
-            view = self._view()
-            log.info("progress: %s", view.sentence(), extra={"progress": view.numbers()})
+            self._say(self._view())
 
 
 def draws() -> bool:
@@ -90,16 +102,18 @@ def draws() -> bool:
 
 
 @contextmanager
-def following(*, quiet: bool = False, lines: Callable[[Callable[[], View]], Shown] = LogLines) -> Iterator[Follower]:
-    """A follower for as long as the `with` block. lines: what is shown where no bars can be drawn."""
+def following(
+    *, quiet: bool = False, lines: Callable[[Callable[[], View]], Shown] = Lines, stage: Stage = "planning"
+) -> Iterator[Follower]:
+    """A follower for as long as the `with` block. lines: what is shown where no bars can be drawn. stage: the first."""
     if quiet:
-        follower = Follower(Nothing)
+        follower = Follower(Nothing, stage)
     elif draws():
         from bqdump.cli.bars import Bars
 
-        follower = Follower(Bars)
+        follower = Follower(Bars, stage)
     else:
-        follower = Follower(lines)
+        follower = Follower(lines, stage)
     try:
         yield follower
     finally:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import click
 
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
+from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.wiring import open_services, open_store
 from bqdump.core.errors import UsageError
+from bqdump.core.progress import Listener
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -44,9 +47,10 @@ EVERYTHING = "100%"
     help="Read all files and compare each table with BigQuery as it was then, while time travel lasts: rows, "
     "and checksums of every column. BigQuery bills a query of each table.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option(Verified)
+@quiet_option
 @settings_options
-def verify(run: str | None, share: str | None, with_source: bool, as_json: bool, **options: Any) -> int:
+def verify(run: str | None, share: str | None, with_source: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Compare the files of RUN (default: the export that readers see) with its manifest: exit 4 on a difference.
 
     \b
@@ -58,15 +62,16 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
     """
     parts = _parts(share, with_source)
     settings = load_settings(options, ("bucket", "project") if with_source else ("bucket",))
-    verified = asyncio.run(_verify(settings, run or settings.run_id, parts, with_source))
+    with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
+        verified = asyncio.run(_verify(settings, run or settings.run_id, parts, with_source, follower.hear))
     if as_json:
         print_json(verified)
-    else:
+    elif verified.findings or not quiet:
         _print(verified)
     return DIFFERENCE if verified.findings else DONE
 
 
-async def _verify(settings: Settings, run: str, parts: int, with_source: bool) -> Verified:
+async def _verify(settings: Settings, run: str, parts: int, with_source: bool, tell: Listener) -> Verified:
     async with AsyncExitStack() as opened:
         reading = source = None
         if parts:
@@ -79,7 +84,7 @@ async def _verify(settings: Settings, run: str, parts: int, with_source: bool) -
         else:
             store = open_store(settings)
             opened.push_async_callback(store.close)
-        return await verify_run(store, settings, run, reading, source)
+        return await verify_run(store, settings, run, reading, source, tell)
 
 
 def _tell_bill(bytes_billed: int) -> None:

@@ -13,9 +13,10 @@ from bqdump.core.documents import Failure, Plan, Receipt
 from bqdump.core.plan import JOB_WEIGHT
 from bqdump.core.sizes import counted, size_text
 
-Stage = Literal["planning", "exporting", "publishing", "published", "superseded", "unfinished", "failed"]
-ENDS: frozenset[Stage] = frozenset(("published", "superseded", "unfinished", "failed"))
+Stage = Literal["planning", "exporting", "publishing", "published", "failed", "listing", "reading"]
 SLOWEST = 3
+# What opening a file costs beside its bytes, as bytes.
+FILE_WEIGHT = 1 << 20
 
 
 class Started(NamedTuple):
@@ -41,6 +42,21 @@ class Entered(NamedTuple):
     stage: Stage
 
 
+class Checking(NamedTuple):
+    """A verification comes to so many files of so many bytes: listed, or read as well."""
+
+    stage: Literal["listing", "reading"]
+    files: int
+    bytes: int
+
+
+class Checked(NamedTuple):
+    """So many more of its files are done, and so many more of their bytes."""
+
+    files: int
+    bytes: int
+
+
 class TaskState(NamedTuple):
     """A task's process: its attempt (from 0) has begun, or the task has ended."""
 
@@ -49,7 +65,7 @@ class TaskState(NamedTuple):
     state: Literal["running", "succeeded", "failed"]
 
 
-Event = Plan | Started | Receipt | Failure | Looked | Entered | TaskState
+Event = Plan | Started | Receipt | Failure | Looked | Entered | Checking | Checked | TaskState
 Listener = Callable[[Event], None]
 
 
@@ -78,9 +94,9 @@ class TaskView(NamedTuple):
 
 
 class View(NamedTuple):
-    """A run at one moment. Counts are tables, bytes are BigQuery's, `fraction` is of the work by weight.
+    """A run at one moment. Counts are tables, or files where they are verified (`things`); bytes are BigQuery's.
 
-    `rate` is bytes a second; `seconds_left` is None while nobody can tell.
+    `fraction` is of the work by weight; `rate` is bytes a second; `seconds_left` is None while nobody can tell.
     """
 
     run: str
@@ -97,6 +113,7 @@ class View(NamedTuple):
     seconds_left: float | None
     slowest: tuple[Slow, ...]
     tasks: tuple[TaskView, ...]
+    things: Literal["table", "file"] = "table"
 
     @property
     def waiting(self) -> int:
@@ -116,7 +133,7 @@ class View(NamedTuple):
         """The same in one line, for people."""
         if not self.tables:
             return self.stage
-        parts = [f"{self.stage}: {self.done:,} of {counted(self.tables, 'table')} done"]
+        parts = [f"{self.stage}: {self.done:,} of {counted(self.tables, self.things)} done"]
         parts += [f"{count:,} {what}" for count, what in ((self.running, "running"), (self.failed, "failed")) if count]
         parts.append(f"{size_text(self.bytes_done)} of {size_text(self.bytes)}")
         if self.rate:
@@ -143,11 +160,13 @@ class _Work(NamedTuple):
 class Progress:
     """Takes events in their order, any of them more than once, and tells how far the run is."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage: Stage = "planning") -> None:
         self._plan: Plan | None = None
-        self._stage: Stage = "planning"
+        self._stage = stage
         self._began: float | None = None
         self._looked = False
+        self._check: Checking | None = None
+        self._checked = Checked(0, 0)
         self._sizes: dict[str, int] = {}
         self._running: dict[str, _Work] = {}
         self._done: dict[str, int] = {}
@@ -173,6 +192,10 @@ class Progress:
                 self._fail(event.unit)
             case Looked():
                 self._look(event, at)
+            case Checking():
+                self._check, self._checked, self._began, self._stage = event, Checked(0, 0), at, event.stage
+            case Checked():
+                self._checked = Checked(self._checked.files + event.files, self._checked.bytes + event.bytes)
             case Entered():
                 self._stage = event.stage
             case TaskState():
@@ -180,6 +203,8 @@ class Progress:
 
     def view(self, at: float) -> View:
         """How far the run is at this time."""
+        if self._check:
+            return self._check_view(self._check, at)
         seconds = 0.0 if self._began is None else max(0.0, at - self._began)
         done, done_bytes = len(self._done) - self._before[0], self._bytes_done - self._before[1]
         whole, left = self._weights()
@@ -200,6 +225,18 @@ class Progress:
             slowest=tuple(Slow(work.table, work.bytes, work.task, at - work.since) for work in longest),
             tasks=self._task_views(),
         )
+
+    def _check_view(self, check: Checking, at: float) -> View:
+        seconds, (done, done_bytes) = max(0.0, at - (self._began or 0.0)), self._checked
+        whole = check.bytes + check.files * FILE_WEIGHT
+        part = done_bytes + done * FILE_WEIGHT
+        return View(
+            run="", stage=check.stage, tables=check.files, done=done, running=0, failed=0, bytes=check.bytes,
+            bytes_done=done_bytes, fraction=part / whole if whole else 0.0, seconds=seconds,
+            rate=done_bytes / seconds if seconds > 0 else 0.0,
+            seconds_left=(whole - part) * seconds / part if part and seconds > 0 else None,
+            slowest=(), tasks=(), things="file",
+        )  # fmt: skip
 
     def _weights(self) -> tuple[int, int]:
         """All work and what is left of it: a table weighs its bytes and something for the job, as in the plan."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
+from bqdump.core.progress import Checked, Checking, Listener, nobody
 from bqdump.core.sampling import chosen
 from bqdump.core.types import Column, columns
 from bqdump.flow.findings import Finding, Kind
@@ -39,19 +40,23 @@ class _ReplacedError(Exception):
     """The file has another generation than the manifest says."""
 
 
-async def read_back(store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str]) -> Back:
+async def read_back(
+    store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str], tell: Listener = nobody
+) -> Back:
     """Read the files that are this export's turn, except those that are known to be `lost` or changed."""
     slots = asyncio.Semaphore(FILES_AT_ONCE)
 
     async def one(entry: TableEntry, file: File) -> Digest | None:
         async with slots:
             try:
-                content = _pieces(store, file)
+                content = _pieces(store, file, tell)
                 return await reading.reader.digest(
                     data_file(manifest, entry, file), content, checksums=reading.checksums
                 )
             except (NotFoundError, _ReplacedError):
                 return None
+            finally:
+                tell(Checked(1, 0))
 
     wanted = [
         (entry, file)
@@ -59,6 +64,7 @@ async def read_back(store: ObjectStore, manifest: Manifest, reading: Reading, lo
         for shard, file in enumerate(entry.files)
         if file.name not in lost and chosen(entry.table, shard, reading.parts, manifest.number)
     ]
+    tell(Checking("reading", len(wanted), sum(file.size for _, file in wanted)))
     digests = await asyncio.gather(*(one(entry, file) for entry, file in wanted))
     findings: list[Finding] = []
     whole: dict[str, Digest] = {}
@@ -98,11 +104,12 @@ def exported_columns(entry: TableEntry) -> tuple[Column, ...]:
     )
 
 
-async def _pieces(store: ObjectStore, file: File) -> AsyncIterator[bytes]:
+async def _pieces(store: ObjectStore, file: File, tell: Listener) -> AsyncIterator[bytes]:
     for start in range(0, file.size, PIECE_BYTES):
         stored = await store.read(file.name, start, min(PIECE_BYTES, file.size - start))
         if stored.generation != file.generation:
             raise _ReplacedError
+        tell(Checked(0, len(stored.data)))
         yield stored.data
 
 

@@ -9,6 +9,7 @@ import msgspec
 from bqdump.core.codec import decode
 from bqdump.core.documents import File, Manifest
 from bqdump.core.errors import NotFoundError
+from bqdump.core.progress import Checked, Checking, Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.core.template import split_shard
 from bqdump.flow.findings import Finding, Kind
@@ -59,20 +60,21 @@ async def verify(
     run: str = "",
     reading: Reading | None = None,
     source: Source | None = None,
+    tell: Listener = nobody,
 ) -> Verified:
     """Compare every file of a run (default: the one readers see) with the store.
 
     By listing: size, CRC32C and generation of each file; files missing; files beside them that the run's tables would
     claim. With `reading`: the bytes themselves, as often as its sample says. With a `source` (and a reading that makes
-    checksums): what BigQuery had at the snapshot time.
+    checksums): what BigQuery had at the snapshot time. `tell` hears how many files are done.
     Raises NotFoundError when there is no such run or nothing has been published, DocumentError for a broken manifest.
     """
     manifest = await read_manifest(store, settings, run)
-    findings = await _listed(store, manifest)
+    findings = await _listed(store, manifest, tell)
     read = compared = None
     asked = await questions(source, manifest) if source else None
     if reading:
-        back = await read_back(store, manifest, reading, {finding.file for finding in findings})
+        back = await read_back(store, manifest, reading, {finding.file for finding in findings}, tell)
         findings += back.findings
         read = ReadBack(back.files, back.bytes, back.rows, reading.parts)
         if source and asked:
@@ -85,13 +87,15 @@ async def verify(
     )
 
 
-async def _listed(store: ObjectStore, manifest: Manifest) -> list[Finding]:
+async def _listed(store: ObjectStore, manifest: Manifest, tell: Listener) -> list[Finding]:
     named = {file.name: _Named(table.table, file) for table in manifest.tables for file in table.files}
     spare = {file.name for table in manifest.left for file in table.files}
     patterns = {_pattern(file.name): table.table for table in manifest.tables for file in table.files[:1]}
     stored: dict[str, ObjectInfo] = {}
     findings: list[Finding] = []
+    tell(Checking("listing", len(named), 0))
     async for page in store.objects(_common_prefix(sorted(named))):
+        tell(Checked(sum(info.name in named for info in page), 0))
         for info in page:
             if info.name in named:
                 stored[info.name] = info
