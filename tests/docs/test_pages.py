@@ -1,0 +1,24 @@
+"""The pages name flags and pages that exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from docs.walk import ROOT
+
+
+@pytest.mark.parametrize("page", ["docs/quickstart.md", "docs/coming-from.md"])
+def test_flags_that_are_named_exist(page: str) -> None:
+    known = (ROOT / "docs/commands.md").read_text()
+    text = (ROOT / page).read_text()
+    right = [row.rpartition(" | ")[2] for row in re.findall(r"^\| .* \|$", text, re.MULTILINE)]
+    for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(right)):
+        assert f"`{flag}" in known or f"`--{flag.removeprefix('--no-')}" in known, flag
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    missing = [page.name for page in ROOT.glob("docs/*.md") if f"]({page.name})" not in index]
+    assert missing == ["README.md"]

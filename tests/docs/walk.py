@@ -1,0 +1,29 @@
+"""A page, followed from its first to its last command on a local stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(page: str) -> list[str]:
+    """The command blocks of a page, below the project's folder."""
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def follow(page: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
+    """Run every block, in order, in one shell that stops at the first failure; returns all that was printed."""
+    script = "\n".join(line for line in "\n".join(blocks(page)).splitlines() if not line.startswith("pip install"))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu"], input=script, env={"PATH": path, **variables}, cwd=folder, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout

@@ -1,0 +1,46 @@
+"""The pages for beginners do what they say, as they stand there."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from bqdump_local import state
+from bqdump_local.seed import seed
+from bqdump_local.stack import running
+from docs.walk import follow
+
+
+# It makes four exports of all the data there is, by up to ten processes at once.
+@pytest.mark.timeout(600)
+def test_the_quick_start(tmp_path: Path) -> None:
+    try:
+        said = follow("docs/quickstart.md", tmp_path)
+    finally:
+        if state.find(tmp_path / ".bqdump-local"):
+            state.down(tmp_path / ".bqdump-local")
+    assert "Every file is there" in said
+    assert "flights_000000000000.csv" in said
+    assert "10 of 10 tasks succeeded" in said
+    assert "Nothing differs." in said
+    assert "run wednesday: published" in said
+    assert (tmp_path / "tuesday.html").read_text().startswith("<!doctype html>")
+    bucket = tmp_path / ".bqdump-local/buckets/my-exports"
+    assert (bucket / "history/wednesday/flights/flights_000000000000.parquet").exists()
+    assert state.find(tmp_path / ".bqdump-local") is None
+
+
+def test_coming_from_something_else(tmp_path: Path) -> None:
+    bucket = tmp_path / "buckets/my-exports"
+    with running(root=tmp_path / "buckets") as stack:
+        seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", flights=False)
+        follow("docs/coming-from.md", tmp_path, stack.variables())
+        assert (bucket / "dummy_01/dummy_01_000000000000.csv").exists()
+        lines = gzip.decompress((bucket / "extract/dummy_01_000000000000.json.gz").read_bytes()).splitlines()
+        assert lines[0].startswith(b"{")
+        assert not (bucket / "extract/dummy_10_000000000000.json.gz").exists()
+        first = (bucket / "pipes/dummy_01/dummy_01_000000000000.csv").read_text().splitlines()[0]
+        assert "|" in first
+        assert first.startswith("1|")
