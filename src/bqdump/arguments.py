@@ -44,3 +44,4 @@ class Options(TypedDict, total=False):
     allow_streaming_buffer: bool
     allow_skipped: bool
     allow_created_later: bool
+    tables: tuple[TableSettings, ...]

@@ -36,18 +36,15 @@ def leaves(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ..
     return found
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_shows_what_it_is_for_and_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert start([command, "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "Examples:" in shown or "Example:" in shown
-    assert f"bqdump {command}" in shown
-
-
 @pytest.mark.parametrize("words", leaves(bqdump), ids=" ".join)
-def test_every_command_has_a_help_of_its_own(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_help_of_its_own_with_examples(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert start([*words, "-h"]) == 0
-    assert capsys.readouterr().out.startswith(f"Usage: bqdump {' '.join(words)}")
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: bqdump {' '.join(words)}")
+    assert "Examples:" in shown
+    assert f"bqdump {words[0]}" in shown.partition("Examples:")[2]
 
 
 def test_the_help_names_every_command_and_three_settings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +131,19 @@ def test_an_unknown_setting_in_the_file_gets_a_guess(tmp_path: Path, capsys: pyt
     (tmp_path / "bqdump.toml").write_text('projekt = "p"\n')
     assert start(["plan"]) == 2
     assert "unknown setting 'projekt'. Did you mean 'project'?" in capsys.readouterr().err
+
+
+def test_an_unknown_variable_is_told_and_gets_a_guess(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    for name in ("BQDUMP_FORMT", "BQDUMP_QUUX", "BQDUMP_PREFIX", "BQDUMP_DEBUG", "BQDUMP_SERVICE_HOST", "BQDUMP_PORT",
+                 "BQDUMP_PORT_80_TCP"):  # fmt: skip
+        monkeypatch.setenv(name, "x")
+    (tmp_path / "bqdump.toml").write_text("format = 7\n")
+    assert start(["plan", *COMPLETE]) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "BQDUMP_FORMT is no setting: did you mean BQDUMP_FORMAT?", "BQDUMP_QUUX is no setting of this bqdump"
+    ]  # fmt: skip
 
 
 def test_tasks_that_cannot_agree_on_a_run_end_with_2(

@@ -22,6 +22,7 @@ from bqdump.core.plan import (
     read_units,
     recommended_tasks,
     share_out,
+    unmatched,
 )
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
@@ -219,3 +220,10 @@ def test_other_formats_hold_nested_columns(format_: str) -> None:
 
 def test_few_tables_need_one_task_and_many_at_most_twenty() -> None:
     assert [recommended_tasks(count) for count in (0, 1, 500, 501, 100_000)] == [1, 1, 1, 2, 20]
+
+
+def test_patterns_that_match_nothing_get_a_guess() -> None:
+    assert unmatched(["orders", "users"], ("ordrs", "u*", "zzz")) == [
+        ("ordrs", ": did you mean 'orders'?"),
+        ("zzz", ""),
+    ]

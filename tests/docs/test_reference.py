@@ -9,13 +9,24 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from bqdump.cli.reference import FORMATS, README, SCHEMAS, schema, with_settings, with_types
+from bqdump.cli import exit_codes
+from bqdump.cli.arguments_module import arguments_module
+from bqdump.cli.commands_page import commands, commands_page
+from bqdump.cli.reference import (
+    ARGUMENTS,
+    COMMANDS,
+    FORMATS,
+    README,
+    documents,
+    schema,
+    settings_table,
+    with_settings,
+    with_types,
+)
 from bqdump.core import formats
-from bqdump.core.documents import Latest, Manifest
 from bqdump.core.fidelity import CELLS
 from bqdump.core.settings import SETTINGS
 from bqdump.core.types import TYPES
-from bqdump.flow.verify import Verified
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,18 +52,45 @@ def test_the_page_on_formats_has_the_codecs_of_every_route(route: str) -> None:
     assert told == [formats.codecs(route, name) if name in able else () for name in formats.FORMATS]
 
 
-@pytest.mark.parametrize("path", SCHEMAS)
+def test_the_page_on_commands_is_as_the_commands_are() -> None:
+    page = (ROOT / COMMANDS).read_text()
+    assert page == commands_page(settings_table())
+    assert all(f"## bqdump {' '.join(found.words)}\n" in page for found in commands())
+
+
+def test_the_arguments_of_the_python_api_are_the_settings() -> None:
+    assert (ROOT / ARGUMENTS).read_text() == arguments_module()
+
+
+def test_every_exit_code_is_explained() -> None:
+    explained = [code for codes, _ in exit_codes.MEANINGS for code in codes]
+    assert explained == sorted(
+        value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)
+    )
+
+
+def test_every_json_has_a_schema() -> None:
+    asked = {found.words for found in commands() for param in found.command.params if "--json" in param.opts}
+    assert asked == {found.words for found in commands() if found.json}
+    assert {words for words in asked if len(words) == 1} >= {
+        ("run",), ("plan",), ("status",), ("runs",), ("diff",), ("report",), ("verify",)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", documents(), ids=str)
 def test_the_schemas_are_the_documents(path: Path) -> None:
-    assert (ROOT / path).read_text() == schema(SCHEMAS[path])
+    assert (ROOT / path).read_text() == schema(documents()[path])
 
 
-@pytest.mark.parametrize("document", [Manifest, Latest, Verified])
-def test_the_schemas_are_valid_and_refuse_other_documents(
-    document: type[Manifest] | type[Latest] | type[Verified],
-) -> None:
-    made = json.loads(schema(document))
+@pytest.mark.parametrize("path", documents(), ids=str)
+def test_the_schemas_are_valid_and_refuse_other_documents(path: Path) -> None:
+    made = json.loads(schema(documents()[path]))
     Draft202012Validator.check_schema(made)
     assert not Draft202012Validator(made).is_valid({"run": 7})
+
+
+def test_no_schema_is_left_of_a_document_that_has_gone() -> None:
+    assert {path.relative_to(ROOT) for path in ROOT.glob("docs/*.schema.json")} == set(documents())
 
 
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]))

@@ -125,3 +125,17 @@ def test_an_error_that_nobody_expected_is_logged_with_its_stack(
     assert record["severity"] == "CRITICAL"
     assert "RuntimeError: no such thing" in record["message"]
     assert record["stack_trace"].startswith("Traceback (most recent call last):")
+
+
+def test_a_run_prints_its_result_as_json_where_that_is_wanted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    stage.table("a", 5)
+    called = call(capsys, "run", "--json", "--run-id", "one")
+    shown = json.loads(called.out)
+    assert (called.code, shown["run"], shown["state"], shown["rows"], shown["files"]) == (0, "one", "published", 5, 1)
+    assert [json.loads(line)["message"].split()[0] for line in called.err.splitlines()][-1] == "done:"
+    again = call(capsys, "run", "--json", "--run-id", "one")
+    assert json.loads(again.out) == shown

@@ -12,7 +12,7 @@ WIDER = {
     "tuple[str, ...]": "str | Sequence[str]",
     "dict[str, str]": "Mapping[str, str]",
 }
-WIDER_NAMES = {"snapshot_time": "str | datetime"}
+WIDER_NAMES = {"snapshot_time": "str | datetime", "tables": "Mapping[str, Mapping[str, Any]] | str"}
 HEAD = '''\
 """The settings as keyword arguments of the Python API. Made by `python -m bqdump.cli.reference`, compared in tests."""
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Options(TypedDict, total=False):

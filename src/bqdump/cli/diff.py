@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import ask_store
 from bqdump.core.changes import TableChange, compare
@@ -19,7 +19,7 @@ from bqdump.ports import ObjectStore
 @click.command()
 @click.argument("before")
 @click.argument("after", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option(list[TableChange])
 @settings_options
 def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
     """Show which tables and columns changed from run BEFORE to run AFTER (default: the one that readers see).

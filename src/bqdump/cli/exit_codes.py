@@ -16,6 +16,18 @@ from bqdump.core.errors import (
 DONE, UNEXPECTED, USAGE, UNITS_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA = range(7)
 INTERRUPTED, TERMINATED = 130, 143
 
+# What each code means, for the command reference.
+MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
+    ((DONE,), "done; for one task of many also: the others are still at work"),
+    ((UNEXPECTED,), "unexpected: a bug, or a service that did not answer"),
+    ((USAGE,), "a setting or an argument is wrong; nothing was touched"),
+    ((UNITS_FAILED,), "some tables failed; nothing was published"),
+    ((DIFFERENCE,), "what is stored differs from what was recorded"),
+    ((DENIED_OR_NOT_FOUND,), "denied, or not found"),
+    ((QUOTA,), "a quota says later"),
+    ((INTERRUPTED, TERMINATED), "stopped by Ctrl-C, by SIGTERM"),
+)
+
 CODES: dict[type[BqdumpError], int] = {
     UsageError: USAGE,
     UnitsFailedError: UNITS_FAILED,

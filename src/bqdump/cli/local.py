@@ -53,7 +53,13 @@ def local(context: click.Context, folder: Path) -> None:
 @click.option("--cloud-run-port", type=click.IntRange(0, 65535), default=0, help="Default: any free port.")
 @click.pass_obj
 def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud_run_port: int) -> None:
-    """Start the stack in the background, and print the variables that lead clients to it."""
+    """Start the stack in the background, and print the variables that lead clients to it.
+
+    \b
+    Examples:
+      eval "$(bqdump local up)"
+      bqdump local --folder /tmp/stack up --persist
+    """
     from bqdump_local import state
 
     stack = state.up(folder, persist=persist, ports=(storage_port, bigquery_port), cloud_run_port=cloud_run_port)
@@ -80,6 +86,7 @@ def seed(folder: Path, /, cloud: bool, **options: Any) -> int:
     \b
     Examples:
       bqdump local seed
+      bqdump local seed --dataset sales --target my-exports
       bqdump local seed --cloud --project my-project --dataset dummy --bucket my-exports
     """
     check_place(cloud, options)
@@ -148,6 +155,11 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
     """Run `bqdump run ARGUMENTS` as Cloud Run would: as many tasks, with retries, variables and exit codes.
 
     Settings are read from the environment; those that are missing name what `local seed` has made.
+
+    \b
+    Examples:
+      bqdump local execute --tasks 10
+      bqdump local execute --tasks 3 --max-retries 0 -- --format parquet --prefix nightly
     """
     from bqdump_local import state
 
@@ -171,7 +183,12 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
 @local.command()
 @click.pass_obj
 def down(folder: Path) -> None:
-    """End the stack."""
+    """End the stack.
+
+    \b
+    Examples:
+      bqdump local down
+    """
     from bqdump_local import state
 
     state.down(folder)

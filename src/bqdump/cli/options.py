@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from bqdump.core.errors import UsageError
-from bqdump.core.settings import REQUIRED, SETTINGS, Settings, resolve
+from bqdump.core.formats import FORMATS
+from bqdump.core.settings import REQUIRED, ROUTES, SETTINGS, Settings, resolve
+from bqdump.services import CONFIG, read_config
 
+log = logging.getLogger(__name__)
 Command = TypeVar("Command", bound=Callable[..., Any])
-CONFIG = "bqdump.toml"
 SWITCHES = tuple(setting.name for setting in SETTINGS if setting.metavar == "BOOL")
+# Variables that are no settings.
+OTHER_VARIABLES = ("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB")
+# What Kubernetes sets where a service is called bqdump.
+SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
+# What a shell can complete; the settings themselves say what is right.
+CHOICES: dict[str, Sequence[str]] = {
+    "format": tuple(FORMATS),
+    "compression": tuple(sorted({codec for kind in FORMATS.values() for codec in kind.codecs})),
+    "route": ROUTES,
+}
 LISTS = ("include", "exclude", "route", "labels")
 
 
@@ -27,13 +39,37 @@ def settings_options(command: Command) -> Command:
             option |= {"multiple": True, "metavar": setting.metavar}
         elif setting.name not in SWITCHES:
             option |= {"metavar": setting.metavar}
-        command = click.option(names, setting.name, **option)(command)
+        command = click.option(names, setting.name, **option, **completing(setting.name))(command)
     return click.option(
         "--config",
         metavar="FILE",
         default=None,
         help="Read settings from here (default: bqdump.toml, if there is one).",
     )(command)
+
+
+def completing(name: str) -> dict[str, Any]:
+    """What an option needs so that a shell completes this setting's values; nothing where any value is possible."""
+    if name not in CHOICES:
+        return {}
+
+    def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        return [choice for choice in CHOICES[name] if choice.startswith(incomplete)]
+
+    return {"shell_complete": complete}
+
+
+class JsonOption(click.Option):
+    """--json, with the type of the document that it prints: what docs/*.schema.json are made from."""
+
+    def __init__(self, *arguments: Any, document: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.document = document
+
+
+def json_option(document: Any, help: str = "Print JSON.") -> Callable[[Command], Command]:  # noqa: A002 (click's word)
+    """Give a command --json, which arrives as `as_json`. document: the type of what is printed then."""
+    return click.option("--json", "as_json", is_flag=True, cls=JsonOption, document=document, help=help)
 
 
 def quiet_option(command: Command) -> Command:
@@ -50,21 +86,18 @@ def load_settings(
         for name, value in options.items()
         if value not in (None, ())
     }
+    warn_of_unknown(environ)
     file = flags.pop("config", None) or environ.get("BQDUMP_CONFIG")
     return resolve(flags, environ, read_config(file), file or CONFIG, required)
 
 
-def read_config(file: str | None) -> dict[str, Any]:
-    """What the file says; nothing when no file was asked for and the usual one is not there. Raises UsageError."""
-    path = Path(file or CONFIG)
-    if not file and not path.exists():
-        return {}
-    import tomllib
+def warn_of_unknown(environ: Mapping[str, str]) -> None:
+    """Tell of variables that look like settings and are none: a misspelt one would be lost in silence."""
+    known = (*(setting.env for setting in SETTINGS), *OTHER_VARIABLES)
+    for name in sorted(environ):
+        if name.startswith("BQDUMP_") and name not in known and not SERVICE_LINK.match(name):
+            import difflib
 
-    try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError("read the settings", str(path), f"it is not valid TOML: {error}") from None
-    except OSError as error:
-        raise UsageError("read the settings", str(path), error.strerror or str(error)) from None
+            close = difflib.get_close_matches(name[7:], [one.removeprefix("BQDUMP_") for one in known], n=1)
+            guess = next((one for one in known if close and one.endswith(close[0])), "")
+            log.warning("%s is no setting%s", name, f": did you mean {guess}?" if guess else " of this bqdump")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_services
 from bqdump.core.documents import Plan
@@ -26,7 +26,7 @@ from bqdump.services import run_id
 
 @click.command()
 @click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Plan for so many tasks.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option(Planned)
 @settings_options
 def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     """Show what a run would do, without changing anything. Exit 2 where a run would be refused.

@@ -68,7 +68,12 @@ def render() -> None:
 @render.command()
 @deployment_options
 def job(**options: Any) -> None:
-    """The Cloud Run job, for `gcloud run jobs replace`."""
+    """The Cloud Run job, for `gcloud run jobs replace`.
+
+    \b
+    Examples:
+      bqdump render job --region europe-west1 > job.yaml
+    """
     click.echo(to_yaml(job_document(_deployment(options))), nl=False)
 
 
@@ -76,7 +81,12 @@ def job(**options: Any) -> None:
 @click.option("--target", type=click.Choice(["job", "workflow"]), default="job", help="What it starts.")
 @deployment_options
 def scheduler(target: str, **options: Any) -> None:
-    """The Cloud Scheduler job, as its API takes it."""
+    """The Cloud Scheduler job, as its API takes it.
+
+    \b
+    Examples:
+      bqdump render scheduler --region europe-west1 --schedule '0 3 * * *' > schedule.json
+    """
     _print_json(scheduler_job(_deployment(options), target))
 
 
@@ -85,7 +95,12 @@ def scheduler(target: str, **options: Any) -> None:
 @click.option("--workflow", is_flag=True, help="With the account of the workflow.")
 @deployment_options
 def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
-    """Service accounts and grants as a shell script, with the reason of each."""
+    """Service accounts and grants as a shell script, with the reason of each.
+
+    \b
+    Examples:
+      bqdump render iam --region europe-west1 | sh
+    """
     deployment = _deployment(options)
     click.echo(script(accounts(deployment, schedule=schedule_account, workflow=workflow), deployment.project), nl=False)
 
@@ -95,7 +110,12 @@ def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
               help="The workflow itself, the body that creates it by its API, or an input for it.")  # fmt: skip
 @deployment_options
 def workflow(part: str, **options: Any) -> None:
-    """The workflow that exports a list of datasets."""
+    """The workflow that exports a list of datasets.
+
+    \b
+    Examples:
+      bqdump render workflow --region europe-west1 --part input > exports.json
+    """
     deployment = _deployment(options)
     if part == "source":
         click.echo(workflow_source(), nl=False)
@@ -107,7 +127,12 @@ def workflow(part: str, **options: Any) -> None:
 @click.option("--source", default="./deploy/terraform", show_default=True, help="Where the module is.")
 @deployment_options
 def terraform(source: str, **options: Any) -> None:
-    """A call of the Terraform module."""
+    """A call of the Terraform module.
+
+    \b
+    Examples:
+      bqdump render terraform --region europe-west1 > main.tf
+    """
     click.echo(module_call(_deployment(options), source), nl=False)
 
 

@@ -7,13 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.output import print_json
 from bqdump.cli.wiring import ask_store
 from bqdump.core.changes import compare
+from bqdump.core.errors import UsageError
 from bqdump.flow.verify import read_manifest
 from bqdump.pages.report import render_report
 from bqdump.ports import ObjectStore
+
+
+class Written(msgspec.Struct, frozen=True):
+    """Which run's report was written to which file, and the bytes of it."""
+
+    run: str
+    file: str
+    bytes: int
 
 
 @click.command()
@@ -21,8 +32,10 @@ from bqdump.ports import ObjectStore
 @click.option("--since", metavar="RUN", help="Show what changed since this run.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
               show_default=True)  # fmt: skip
+@json_option(Written, "Print where the page is as JSON.")
+@quiet_option
 @settings_options
-def report(run: str | None, since: str | None, output: Path, **options: Any) -> None:
+def report(run: str | None, since: str | None, output: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write the report of RUN (default: the export that readers see) to a file.
 
     \b
@@ -32,11 +45,17 @@ def report(run: str | None, since: str | None, output: Path, **options: Any) -> 
     """
     settings = load_settings(options, ("bucket",))
 
-    async def ask(store: ObjectStore) -> bytes:
+    async def ask(store: ObjectStore) -> tuple[str, bytes]:
         manifest = await read_manifest(store, settings, run or settings.run_id)
-        return render_report(
-            manifest, compare(await read_manifest(store, settings, since), manifest) if since else None
-        )
+        changes = compare(await read_manifest(store, settings, since), manifest) if since else None
+        return manifest.run, render_report(manifest, changes)
 
-    output.write_bytes(ask_store(settings, ask))
-    sys.stdout.write(f"{output}\n")
+    name, page = ask_store(settings, ask)
+    try:
+        output.write_bytes(page)
+    except OSError as error:
+        raise UsageError("write", str(output), error.strerror or str(error)) from None
+    if as_json:
+        print_json(Written(name, str(output), len(page)))
+    elif not quiet:
+        sys.stdout.write(f"{output}\n")

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import ask_store
 from bqdump.core.sizes import size_text
-from bqdump.flow.history import list_runs
+from bqdump.flow.history import RunLine, list_runs
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option(list[RunLine])
 @settings_options
 def runs(as_json: bool, **options: Any) -> None:
     """List the runs of a bucket, the latest moment first; * is the one that readers see.

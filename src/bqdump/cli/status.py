@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bqdump.cli.exit_codes import DONE, UNITS_FAILED
-from bqdump.cli.options import load_settings, quiet_option, settings_options
+from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.wiring import ask_store
@@ -23,7 +23,7 @@ from bqdump.ports import ObjectStore
 @click.command()
 @click.argument("run", required=False)
 @click.option("--watch", "-w", is_flag=True, help="Go on until the run has ended: exit 0 published, 3 failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch a line for each change.")
+@json_option(Status, "Print JSON; with --watch a line for each change.")
 @quiet_option
 @settings_options
 def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:

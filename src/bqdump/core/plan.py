@@ -62,6 +62,18 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
     return Selection(tuple(chosen), tuple(skipped), excluded)
 
 
+def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]]:
+    """Patterns that no name matches, each with a guess at what is meant ("" where there is none)."""
+    found = []
+    for pattern in patterns:
+        if not any(select(names, (pattern,), ())):
+            import difflib
+
+            guesses = difflib.get_close_matches(pattern, names, n=1)
+            found.append((pattern, f": did you mean {guesses[0]!r}?" if guesses else ""))
+    return found
+
+
 def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
     """Indices of `weights`, dealt into shares: largest first, each to the share that has least (LPT).
 

@@ -26,7 +26,7 @@ from bqdump.core.guards import (
     target_flags,
     unit_flags,
 )
-from bqdump.core.plan import choose, make_plan, read_units
+from bqdump.core.plan import choose, make_plan, read_units, unmatched
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings, moment_text
 from bqdump.core.sizes import counted
@@ -142,6 +142,8 @@ async def draft_plan(
         raise UsageError(PLAN, f"location {settings.location}", cause, "Leave the setting out to follow the dataset.")
     snapshot, listing = await _listing_of_a_moment(warehouse, dataset, settings)
     selection = choose(listing, settings, snapshot)
+    for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
+        log.warning("exclude %r: no table of %s matches%s", pattern, settings.dataset, guess)
     tables, policies = await asyncio.gather(
         describe(warehouse, dataset, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
     )

@@ -1,0 +1,112 @@
+"""bqdump init: a commented bqdump.toml, from flags or from a few questions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bqdump.cli.options import completing, quiet_option
+from bqdump.core.errors import UsageError
+from bqdump.core.formats import FORMATS
+from bqdump.core.settings import BY_NAME, REQUIRED, resolve
+from bqdump.core.settings_file import settings_file
+from bqdump.core.template import DEFAULT
+from bqdump.services import CONFIG
+
+KEEP = "{run}/{table}/{table}_*.{ext}"
+ASKED = (*REQUIRED, "prefix", "format", "compression")
+
+
+def _asked_options(command: Any) -> Any:
+    for name in reversed(ASKED):
+        setting = BY_NAME[name]
+        command = click.option(setting.flag, name, metavar=setting.metavar, help=setting.help, **completing(name))(
+            command
+        )
+    return command
+
+
+@click.command()
+@_asked_options
+@click.option("--keep/--replace", default=None, help="Keep the files of every run, or replace those of the last.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path(CONFIG),
+              show_default=True)  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@quiet_option
+def init(output: Path, force: bool, quiet: bool, keep: bool | None, **options: str | None) -> None:
+    """Write a bqdump.toml with every setting in it and what it means; asks for what no flag says.
+
+    \b
+    Examples:
+      bqdump init
+      bqdump init --project my-project --dataset sales --bucket my-exports --format parquet --compression zstd
+    """
+    if output.exists() and not force:
+        raise UsageError("write", str(output), "there is such a file already", "Overwrite it: --force")
+    given = {name: value for name, value in options.items() if value is not None}
+    if any(name not in given for name in REQUIRED):
+        given, keep = _ask(given, keep)
+    chosen = {name: _parsed(name, value) for name, value in given.items() if value != "" or name in REQUIRED}
+    if keep is not None:
+        chosen["path"] = KEEP if keep else DEFAULT
+    resolve({}, {}, chosen, "bqdump init")
+    try:
+        output.write_text(settings_file(chosen), encoding="utf-8")
+    except OSError as error:
+        raise UsageError("write", str(output), error.strerror or str(error)) from None
+    if not quiet:
+        sys.stdout.write(f"{output} is written. What a run would do with it: bqdump plan\n")
+
+
+def _parsed(name: str, value: str) -> Any:
+    setting = BY_NAME[name]
+    if value == "":
+        raise UsageError("read the settings", setting.flag, "it is empty", setting.help)
+    try:
+        return setting.parse(value)
+    except ValueError as error:
+        raise UsageError("read the settings", setting.flag, f"{value!r} cannot be used: {error}") from None
+
+
+def _ask(given: Mapping[str, str], keep: bool | None) -> tuple[dict[str, str], bool]:
+    """What is given and what the person at the terminal answers; what the environment says is proposed."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        missing = " and ".join(BY_NAME[name].flag for name in REQUIRED if name not in given)
+        raise UsageError("ask", "", f"missing: {missing}, and there is no terminal to ask on", "Use the flags.")
+    answers = dict(given)
+    for name in ASKED:
+        if name not in answers:
+            setting = BY_NAME[name]
+            proposed = os.environ.get(setting.env) or ("" if name in REQUIRED else _default(name))
+            answers[name] = click.prompt(
+                setting.help, default=proposed if proposed or name not in REQUIRED else None, err=True,
+                show_default=bool(proposed), value_proc=_checked(name, answers),
+            )  # fmt: skip
+    if keep is None:
+        keep = click.confirm("Keep the files of every run (else each run replaces those of the last)?", err=True)
+    return answers, keep
+
+
+def _default(name: str) -> str:
+    return {"prefix": "", "format": "csv", "compression": "none"}[name]
+
+
+def _checked(name: str, answers: Mapping[str, str]) -> Callable[[str], str]:
+    """An answer that the setting's parser accepts; click asks again for any other."""
+
+    def check(text: str) -> str:
+        try:
+            value = BY_NAME[name].parse(text)
+        except ValueError as error:
+            raise click.UsageError(f"{text!r} cannot be used: {error}") from None
+        codecs = FORMATS[BY_NAME["format"].parse(answers["format"])].codecs if name == "compression" else (value,)
+        if value not in codecs:
+            raise click.UsageError(f"{text!r} cannot be used: {answers['format']} takes {', '.join(codecs)}")
+        return text
+
+    return check

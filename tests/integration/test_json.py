@@ -1,0 +1,81 @@
+"""What commands print with --json is what their schemas say, in every state that one can meet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from bqdump.cli.commands_page import commands
+from integration.command import Called, call
+from integration.stage import Stage
+
+DOCS = Path(__file__).parents[2] / "docs"
+Ask = Callable[..., Any]
+# Commands whose own tests hold their document against its schema.
+ELSEWHERE: set[tuple[str, ...]] = set()
+
+
+def check(words: tuple[str, ...], text: str) -> Any:
+    """The document, after its command's schema has found nothing wrong with it."""
+    document = json.loads(text)
+    schema = json.loads((DOCS / f"{'-'.join(words)}.schema.json").read_text())
+    errors = [error.message for error in Draft202012Validator(_closed(schema)).iter_errors(document)]
+    assert errors == [], words
+    return document
+
+
+def _closed(schema: Any) -> Any:
+    """The schema, with no field allowed that it does not name."""
+    if isinstance(schema, dict):
+        closed = {key: _closed(value) for key, value in schema.items()}
+        return closed | {"additionalProperties": False} if "properties" in schema else closed
+    return [_closed(item) for item in schema] if isinstance(schema, list) else schema
+
+
+@pytest.fixture
+def ask(stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(stage.folder)
+
+    def asked(*words: str, code: int = 0) -> Any:
+        called: Called = call(capsys, *words, "--json")
+        assert called.code == code, called
+        return check(words[:1], called.out)
+
+    return asked
+
+
+def test_every_json_is_what_its_schema_says(stage: Stage, ask: Ask) -> None:
+    tried: dict[tuple[str, ...], Callable[[], Any]] = {
+        ("run",): lambda: ask("run", "--run-id", "r2", "--exclude", "v"),
+        ("plan",): lambda: ask("plan"),
+        ("runs",): lambda: ask("runs"),
+        ("status",): lambda: ask("status"),
+        ("diff",): lambda: ask("diff", "r1"),
+        ("verify",): lambda: ask("verify"),
+        ("report",): lambda: ask("report"),
+    }
+    # A command that gets a --json gets a line above.
+    assert {found.words for found in commands() if found.json} - set(tried) <= ELSEWHERE
+    assert ask("runs") == []
+    stage.table("a", 5)
+    stage.table("b")
+    stage.sql(f"CREATE VIEW v AS SELECT * FROM `{stage.project}.{stage.dataset}.a`")
+    stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it"}])
+    assert stage.execute("--exclude", "v", execution="r1").codes == [3]
+    failed = ask("status", "r1")
+    assert [failure["table"] for failure in failed["failed"]] == ["a"]
+    assert ask("run", "--run-id", "r1", "--exclude", "v")["state"] == "published"
+    stage.table("b", 9)
+    documents = {words: tell() for words, tell in tried.items()}
+    assert documents["run",]["run"] == "r2"
+    assert "b" in [change["table"] for change in documents["diff",]]
+    assert documents["verify",]["findings"] == []
+    stage.upload("b/b_000000000000.csv", b"changed\n")
+    assert len(ask("verify", code=4)["findings"]) == 1
