@@ -82,7 +82,7 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
         try:
             bucket = await check_target(services.store, settings)
             drafted, units = await draft_plan(services.warehouse, settings, settings.run_id or "RUN", tasks, bucket)
-            return planned(drafted, read_units(units))
+            return planned(drafted, read_units(units, drafted))
         finally:
             await services.close()
 

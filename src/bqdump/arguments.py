@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Options(TypedDict, total=False):
@@ -44,4 +44,4 @@ class Options(TypedDict, total=False):
     allow_streaming_buffer: bool
     allow_skipped: bool
     allow_created_later: bool
-    tables: tuple[TableSettings, ...]
+    tables: Mapping[str, Mapping[str, Any]] | str

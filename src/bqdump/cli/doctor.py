@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_services
 from bqdump.core.settings import Settings
@@ -48,7 +48,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option(Diagnosis)
 @click.option(
     "--service-account", default="", metavar="EMAIL",
     help="Whom the printed commands grant to (default: the account that `bqdump render iam` makes).",
