@@ -98,11 +98,14 @@ def _all_in_place(world: World, complete: list[str]) -> None:
         return
     laws.hold(4, not latest.uncleared or latest.mode == "keep", f"{latest.uncleared} were never cleared")
     manifests = [manifest for run in complete if (manifest := view.manifest(run))]
+    # Runs that keep their files keep them whatever comes later; of those that replace, the last one counts.
+    kept = [manifest for manifest in manifests if manifest.mode == "keep"]
+    _nothing_beside(world, kept)
+    manifests = kept
     if latest.mode == "replace":
-        manifests = [manifest for manifest in manifests if manifest.run == latest.run]
-        _nothing_but(world, manifests[0])
-    else:
-        _nothing_beside(world, manifests)
+        published = next(manifest for run in complete if (manifest := view.manifest(run)) and run == latest.run)
+        _nothing_but(world, published)
+        manifests = [*kept, published]
     for manifest in manifests:
         for name, (_, file) in standing(manifest).items():
             info = view.info(name)
@@ -117,6 +120,8 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
     first = view.plan(laws.first_published)
     adopted = {unit.table for unit in view.units(first)} if first else set()
     template, ext = world.scenery.settings.template, world.scenery.settings.format
+    plans = [plan for plan in map(view.plan, world.runs) if plan]
+    keeping = {unit.pattern for plan in plans if plan.mode == "keep" for unit in view.units(plan)}
     for info in map(view.info, world.store.names_now()):
         assert info is not None
         if info.name.startswith(view.layout.state) or info.name in world.scenery.foreign:
@@ -124,10 +129,17 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
         if naive.get(info.name) == info.generation:
             heads = [view.layout.prefix + template.pattern(table=table, ext=ext).split("*")[0] for table in adopted]
             stale = any(info.name.startswith(head) and len(info.name) == len(head) + 13 + len(ext) for head in heads)
-            stale = stale and info.name not in standing(manifest)
+            stale = stale and info.name not in standing(manifest) and not keeping
             laws.hold(4, not stale, f"{info.name}, of an export before the first one, is still there")
             continue
-        laws.hold(4, info.name in standing(manifest), f"{info.name} (from {info.origin}) lies about")
+        allowed = info.name in standing(manifest) or split_shard(info.name, keeping) or _stays(world, info.origin)
+        laws.hold(4, bool(allowed), f"{info.name} (from {info.origin}) lies about")
+
+
+def _stays(world: World, origin: str) -> bool:
+    """Whether a copy may lie about: its run has stepped aside for a later one that keeps, and replaces nothing."""
+    run, plans = origin.split("/")[0], map(world.view.plan, world.runs)
+    return bool(run) and any(plan and plan.mode == "keep" and plan.age > world.view.age(run) for plan in plans)
 
 
 def _nothing_beside(world: World, manifests: list[Manifest]) -> None:

@@ -96,6 +96,8 @@ MUTATIONS = (
     Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
     Mutation("what was there before the first export of a table that failed is not named", 4, publish,
              "_make_manifest", "_left(task, failed, naive)", "_left(task, failed, [])"),
+    Mutation("a run that keeps its files deletes what was replaced before the switch", 5, clear, "clear",
+             'if plan.mode == "keep":', "if False:"),
     Mutation("everything below the prefix is taken for an old export", 5, publish, "_naive_shards",
              "if not ours and (split := split_shard(info.name, tables)):",
              "if (split := split_shard(info.name, tables) or (next(iter(tables), ''), 0)) and not ours and tables:"),

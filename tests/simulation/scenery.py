@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.settings import Settings
 from bqdump.core.template import shard_name
@@ -58,6 +60,12 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
                 name = shard_name(pattern, number)
                 naive[name] = store.put_now(name, b"an export by hand").generation
     return Scenery(settings, foreign, naive)
+
+
+def switched(rng: random.Random, settings: Settings) -> Settings:
+    """The same target with runs beside each other instead of replacing, or the other way round."""
+    paths = PATHS if settings.template.keeps else KEEPING_PATHS
+    return msgspec.structs.replace(settings, path=rng.choice(paths))
 
 
 def _others(settings: Settings, prefix: str) -> list[str]:

@@ -128,6 +128,8 @@ class World:
         """Executions and when they start: of different runs, or (at times) a second one of the same run."""
         rng = self.rng
         made: list[tuple[Execution, float]] = []
+        # Whether some runs of this target keep their files and others replace them.
+        switching = rng.random() < 0.15
         for number in range(rng.choice((1, 2, 2, 3, 3))):
             again = bool(made) and rng.random() < (0.4 if self.scenery.settings.allow_partial else 0.2)
             run = rng.choice(made)[0].run if again else f"run{number}"
@@ -136,6 +138,8 @@ class World:
                 settings = self.runs[run].settings
             elif rng.random() < 0.1:
                 settings = msgspec.structs.replace(settings, snapshot_time=moment_text(EPOCH + rng.randint(1, 900)))
+            if switching and not again and rng.random() < 0.5:
+                settings = scenery.switched(rng, settings)
             execution = Execution(run, f"x{number}", rng.choice((1, 1, 2, 2, 3, 5)), settings)
             self.runs.setdefault(run, execution)
             self.started.append(execution)
