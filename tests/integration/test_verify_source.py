@@ -184,3 +184,23 @@ def test_what_was_exported_as_text_or_left_out_is_compared_as_such(
         name = "nested/nested_000000000000.csv"
         swap_in(stage, name, stage.read(name).replace(b"5", b"6"))
         assert compare(stage, capsys)[0] == 4
+
+
+def test_the_part_of_a_table_that_was_exported_is_compared(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.sql("CREATE TABLE people AS SELECT id, CONCAT('p', CAST(id AS STRING)) AS name, id * 2 AS pay, 'x' AS secret "
+              "FROM UNNEST(GENERATE_ARRAY(1, 5)) AS id")  # fmt: skip
+    (stage.folder / "bqdump.toml").write_text(
+        '[tables.people]\ncolumns = ["secret", "pay", "id"]\nwhere = "id > 2"\n'
+        "[tables.people.masks]\nsecret = {sha256 = \"SALT\"}\n"
+    )  # fmt: skip
+    stage.now()
+    ran = stage.execute(execution="r1", env={"SALT": "unknown"})
+    assert ran.codes == [0], ran.text
+    name = "people/people_000000000000.csv"
+    assert stage.read(name).startswith(b"secret,pay,id\n")
+    code, verified, _ = compare(stage, capsys)
+    assert (verified["findings"], code, verified["read"]["rows"]) == ([], 0, 3)
+    swap_in(stage, name, stage.read(name).replace(b",10,5", b",10,6"))
+    code, verified, _ = compare(stage, capsys)
+    assert code == 4
+    assert [finding["kind"] for finding in verified["findings"]] == ["values"]
