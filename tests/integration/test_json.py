@@ -56,6 +56,7 @@ def test_every_json_is_what_its_schema_says(stage: Stage, ask: Ask) -> None:
         ("run",): lambda: ask("run", "--run-id", "r2", "--exclude", "v"),
         ("plan",): lambda: ask("plan"),
         ("runs",): lambda: ask("runs"),
+        ("doctor",): lambda: ask("doctor", "--exclude", "v"),
         ("status",): lambda: ask("status"),
         ("diff",): lambda: ask("diff", "r1"),
         ("verify",): lambda: ask("verify"),
