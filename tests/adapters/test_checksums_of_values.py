@@ -16,7 +16,7 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bqdump.adapters.checksums import crc32c
@@ -154,7 +154,7 @@ def as_avro(rows: list[dict[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS)
 def test_every_format_gives_the_sums_that_the_definition_gives(rows: list[dict[str, Any]]) -> None:
     expected = by_definition(rows)
@@ -172,8 +172,9 @@ def test_every_format_gives_the_sums_that_the_definition_gives(rows: list[dict[s
 DOUBLES = st.floats() | st.sampled_from((0.0, -0.0, 1e-30, 2.0**62, -(2.0**63), 1.5, 0.1, 123456789.123456789))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=st.lists(DOUBLES, min_size=1, max_size=6))
+@example(values=[0.0, float("nan")])
 def test_floating_numbers_are_compared_to_62_binary_places(values: list[float]) -> None:
     def text(value: float) -> str:
         if value != value:

@@ -48,6 +48,8 @@ class DataFiles:
 
     def __init__(self) -> None:
         self._connection = duckdb.connect(config={"memory_limit": MEMORY, "autoinstall_known_extensions": "false"})
+        # A Parquet file's statistics leave out NaN, and DuckDB concludes from them that there is none.
+        self._connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         self._connection.execute("SET threads = 4")
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
