@@ -8,10 +8,12 @@ ENV PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-COPY requirements/tools.txt requirements/runtime.txt requirements/
+# runtime, or read for the read route as well: docker build --build-arg REQUIREMENTS=read .
+ARG REQUIREMENTS=runtime
+COPY requirements/tools.txt requirements/${REQUIREMENTS}.txt requirements/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/tools.txt
 RUN python -m uv venv /app && \
-    python -m uv pip install --python /app/bin/python --compile-bytecode --require-hashes --no-deps -r requirements/runtime.txt
+    python -m uv pip install --python /app/bin/python --compile-bytecode --require-hashes --no-deps -r "requirements/${REQUIREMENTS}.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY src/ src/
 RUN python -m uv build --wheel --no-build-isolation --out-dir dist . && \

@@ -48,13 +48,19 @@ class Stage(NamedTuple):
         return next(step.rest for step in reversed(self.steps) if step.word == word)
 
 
-def read(text: str) -> list[Stage]:
-    """The stages of a Dockerfile."""
+def read(text: str, **given: str) -> list[Stage]:
+    """The stages of a Dockerfile, built with these --build-arg values."""
+    arguments: dict[str, str] = {}
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     stages: list[Stage] = []
     for line in "\n".join(lines).replace("\\\n", " ").splitlines():
         word, _, rest = line.strip().partition(" ")
-        step = Step(word.upper(), " ".join(rest.split()))
+        known = re.sub(r"\$\{(\w+)\}", lambda found: arguments.get(found[1], found[0]), " ".join(rest.split()))
+        step = Step(word.upper(), known)
+        if step.word == "ARG":
+            argument, _, default = known.partition("=")
+            arguments[argument] = given.get(argument, default)
+            continue
         if step.word == "FROM":
             name = re.search(r" AS (\S+)$", step.rest, re.IGNORECASE)
             stages.append(Stage(name.group(1) if name else "", []))

@@ -31,7 +31,9 @@ def stages() -> list[Stage]:
     return read((ROOT / "Dockerfile").read_text())
 
 
-def test_every_copied_path_exists_and_is_sent_to_the_build(stages: list[Stage]) -> None:
+@pytest.mark.parametrize("requirements", ["runtime", "read"])
+def test_every_copied_path_exists_and_is_sent_to_the_build(requirements: str) -> None:
+    stages = read((ROOT / "Dockerfile").read_text(), REQUIREMENTS=requirements)
     copies = [step for stage in stages for step in stage.steps if step.word == "COPY" and not step.stage]
     sources = [source.rstrip("/") for step in copies for source in step.sources]
     assert sources
@@ -150,9 +152,10 @@ def test_the_dockerfile_has_no_lint() -> None:
     assert done.stdout + done.stderr == ""
 
 
-def test_the_runtime_lock_names_every_dependency() -> None:
+@pytest.mark.parametrize("requirements", ["runtime", "read"])
+def test_the_lock_of_an_image_names_every_dependency(requirements: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    locked = {
-        line.split("==")[0] for line in (ROOT / "requirements/runtime.txt").read_text().splitlines() if "==" in line
-    }
-    assert {name.split(">=")[0] for name in project["dependencies"]} <= locked
+    lines = (ROOT / f"requirements/{requirements}.txt").read_text().splitlines()
+    locked = {line.split("==")[0] for line in lines if "==" in line}
+    wanted = project["dependencies"] + project["optional-dependencies"].get(requirements, [])
+    assert {name.split(">=")[0] for name in wanted} <= locked
