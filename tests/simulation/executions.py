@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bqdump.adapters.retry import Patience, RetryingStore, RetryingWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder
+from bqdump.adapters.retry import Patience, RetryingReader, RetryingStore, RetryingWarehouse
 from bqdump.core.documents import Owner
 from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UnitsFailedError, VerificationError
 from bqdump.core.settings import Settings
 from bqdump.flow import run as flow
 from bqdump.flow.run import Outcome
-from bqdump.flow.task import Task
+from bqdump.flow.task import Reading, Task
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.process import CrashedError, Process
 
@@ -28,6 +29,11 @@ class Execution(NamedTuple):
     name: str
     tasks: int
     settings: Settings
+
+
+async def _at_once(call: Callable[[], Any]) -> Any:
+    """What blocks elsewhere takes no time here."""
+    return call()
 
 
 class Engine:
@@ -67,8 +73,9 @@ class Engine:
         if (fatal := network.dice.kill_after()) is not None:
             asyncio.get_running_loop().call_later(fatal, process.kill)
         patience = Patience(tries=network.dice.weather.tries)
+        reading = Reading(RetryingReader(warehouse.reader(), patience), MemoryEncoder(), 2, _at_once)
         started = Task(RetryingStore(store, patience), RetryingWarehouse(warehouse, patience), execution.settings,
-                       execution.run, owner, execution.tasks)  # fmt: skip
+                       execution.run, owner, execution.tasks, open_reading=lambda: reading)  # fmt: skip
         try:
             outcome = await process.execute(flow.run(started))
         except CrashedError:

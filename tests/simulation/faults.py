@@ -7,13 +7,27 @@ On the way it may be lost, delivered late, answered to nobody, or be the last th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import IO, NamedTuple, TypeVar
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryReader
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
-from bqdump.ports import BucketInfo, Copy, Estimate, ExtractRequest, Job, Note, ObjectInfo, QueryRequest, Stored
+from bqdump.ports import (
+    Batch,
+    BucketInfo,
+    Copy,
+    Estimate,
+    ExtractRequest,
+    Job,
+    Note,
+    ObjectInfo,
+    QueryRequest,
+    ReadRequest,
+    ReadSession,
+    Stored,
+)
 from simulation.laws import Laws
 from simulation.process import Outside, Process
 from simulation.trace import Trace
@@ -110,14 +124,16 @@ class FaultyStore:
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
     ) -> tuple[ObjectInfo, Result]:
         """See ObjectStore."""
-        kept: list[tuple[ObjectInfo, Result]] = []
 
-        async def store() -> int:
-            kept.append(await self._store.upload(name, fill, expect))
-            return kept[-1][0].generation
+        async def store() -> tuple[ObjectInfo, Result]:
+            before = self._store.peek(name)
+            stored = await self._store.upload(name, fill, expect)
+            run = self._network.process.run
+            self._laws.hold(5, before is None, f"{run} wrote {name} over what was there")
+            self._laws.uploaded(run, name)
+            return stored
 
-        await self._write(name, store)
-        return kept[-1]
+        return await self._network.call("upload", name, store, changes=True)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
@@ -219,6 +235,28 @@ async def _next(listing: AsyncIterator[Result]) -> Result | None:
     return await anext(listing, None)
 
 
+class FaultyReader:
+    """A Reader whose sessions are opened over such a network; streams come whole or not at all."""
+
+    def __init__(self, reader: MemoryReader, network: Network) -> None:
+        self._reader, self._network = reader, network
+
+    async def open(self, request: ReadRequest) -> ReadSession:
+        """See Reader."""
+        return await self._network.call("open", request.table, lambda: self._reader.open(request))
+
+    def read(self, stream: str, offset: int) -> Iterator[Batch]:
+        """See Reader."""
+        return self._reader.read(stream, offset)
+
+    def now(self) -> int:
+        """See Reader."""
+        return self._reader.now()
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
 class FaultyWarehouse:
     """A Warehouse over such a network."""
 
@@ -228,6 +266,10 @@ class FaultyWarehouse:
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
         return await self._network.call("dataset", name, lambda: self._warehouse.dataset(project, name))
+
+    def reader(self) -> FaultyReader:
+        """A reader of the same tables."""
+        return FaultyReader(MemoryReader(self._warehouse, self._warehouse.clock, batch_rows=2), self._network)
 
     async def now(self, location: str) -> int:
         """See Warehouse."""
