@@ -67,10 +67,10 @@ def _make_room(folder: Path) -> None:
 
 def _summarise(console: Console, folder: Path, execution: Execution, seconds: float) -> None:
     target = folder / TARGET
-    latest_file = target / Layout("").latest
-    latest = decode(latest_file.read_bytes(), Latest, str(latest_file))
+    pointer = Layout("").latest
+    latest = decode((target / pointer).read_bytes(), Latest, pointer)
     manifest_file = target / latest.manifest
-    manifest = decode(manifest_file.read_bytes(), Manifest, str(manifest_file))
+    manifest = decode(manifest_file.read_bytes(), Manifest, latest.manifest)
     totals = manifest.totals
     by_task = {table.task for table in manifest.tables}
     console.print(
