@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 # As typing has it, without importing that.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bqdump.api import diff, manifest, plan, report, run, runs, status, verify
+    from bqdump.api import diff, doctor, manifest, plan, report, run, runs, status, verify
     from bqdump.arguments import Options
     from bqdump.core.changes import TableChange
     from bqdump.core.documents import Manifest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from bqdump.core.exported import Export
     from bqdump.core.planned import Planned
+    from bqdump.diagnosis import Diagnosis
     from bqdump.flow.history import RunLine
     from bqdump.flow.status import Status
     from bqdump.flow.verify import Verified
@@ -35,6 +36,7 @@ __all__ = [
     "BqdumpError",
     "ConflictError",
     "DeniedError",
+    "Diagnosis",
     "DocumentError",
     "Export",
     "JobFailedError",
@@ -53,6 +55,7 @@ __all__ = [
     "Verified",
     "__version__",
     "diff",
+    "doctor",
     "manifest",
     "plan",
     "report",

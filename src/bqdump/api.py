@@ -27,11 +27,14 @@ from bqdump.core.plan import read_units
 from bqdump.core.planned import Planned, planned
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings import REQUIRED, Settings, resolve
+from bqdump.core.sizes import size_text
+from bqdump.diagnosis import Diagnosis, diagnose
 from bqdump.flow.exported import exported
 from bqdump.flow.history import RunLine, list_runs
 from bqdump.flow.planning import check_target, draft_plan
 from bqdump.flow.read_back import Reading
 from bqdump.flow.run import run as run_task
+from bqdump.flow.source import Source
 from bqdump.flow.status import Status, newest_run
 from bqdump.flow.status import status as read_status
 from bqdump.flow.task import Task
@@ -39,11 +42,12 @@ from bqdump.flow.verify import Verified, read_manifest
 from bqdump.flow.verify import verify as verify_run
 from bqdump.pages.report import render_report
 from bqdump.ports import ObjectStore
-from bqdump.services import open_reader, open_services, open_store, read_config, run_id
+from bqdump.services import Services, open_reader, open_services, open_store, read_config, run_id
 
 Result = TypeVar("Result")
 SIGNAL_SECONDS = 0.5
-logging.getLogger("bqdump").addHandler(logging.NullHandler())
+log = logging.getLogger("bqdump")
+log.addHandler(logging.NullHandler())
 
 
 def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
@@ -61,32 +65,34 @@ def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
     # Tasks of one run are one execution, where a restarted task is the same one; a call alone is always a new one.
     owner = Owner(name if tasks > 1 else f"{name}-{secrets.token_hex(4)}", task)
 
-    async def go() -> Export:
-        services = open_services(settings, tasks)
-        try:
-            reading = services.reading.open
-            one = Task(services.store, services.warehouse, settings, name, owner, tasks, open_reading=reading)
-            return await exported(one, await run_task(one))
-        finally:
-            await services.close()
+    async def export(services: Services) -> Export:
+        reading = services.reading.open
+        one = Task(services.store, services.warehouse, settings, name, owner, tasks, open_reading=reading)
+        return await exported(one, await run_task(one))
 
-    return _finish(go())
+    return _serve(settings, tasks, export)
 
 
 def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     """What a run by so many tasks would do; changes nothing. What a run would be refused for stands in `flags`."""
     settings = _settings(options, REQUIRED)
 
-    async def go() -> Planned:
-        services = open_services(settings, 1)
-        try:
-            bucket = await check_target(services.store, settings)
-            drafted, units = await draft_plan(services.warehouse, settings, settings.run_id or "RUN", tasks, bucket)
-            return planned(drafted, read_units(units, drafted))
-        finally:
-            await services.close()
+    async def draft(services: Services) -> Planned:
+        bucket = await check_target(services.store, settings)
+        drafted, units = await draft_plan(services.warehouse, settings, settings.run_id or "RUN", tasks, bucket)
+        return planned(drafted, read_units(units, drafted))
 
-    return _finish(go())
+    return _serve(settings, 1, draft)
+
+
+def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosis:
+    """Try every right that a run needs, and look for what would refuse it, without exporting; `verdict` is the worst.
+
+    It writes two small objects below _bqdump/doctor/ and removes them. What is found is returned, not raised.
+    service_account: whom the commands of the `cures` grant to (default: the account that `bqdump render iam` makes).
+    """
+    settings = _settings(options, REQUIRED)
+    return _serve(settings, 1, lambda opened: diagnose(opened.store, opened.warehouse, settings, service_account))
 
 
 def status(run: str = "", **options: Unpack[Options]) -> Status:
@@ -103,25 +109,31 @@ def runs(**options: Unpack[Options]) -> list[RunLine]:
     return _ask(list_runs, options)
 
 
-def verify(run: str = "", *, read: str = "", **options: Unpack[Options]) -> Verified:
+def verify(run: str = "", *, read: str = "", source: bool = False, **options: Unpack[Options]) -> Verified:
     """Compare the files of a run (default: the one that readers see) with its manifest. Differences are `findings`.
 
     read: read so many of the files as well, such as "100%" or "10%"; see docs/verify.md.
+    source: read all files and compare each table with BigQuery as it was then, while time travel lasts. BigQuery bills
+    a query of each table: `max_bytes_billed` is the most for all of them. Takes the setting `project`.
     """
-    try:
-        parts = parse_sample(read) if read else 0
-    except ValueError as error:
-        raise UsageError("verify", f"read={read!r}", str(error)) from None
+    parts = _parts(read, source=source)
 
-    async def ask(store: ObjectStore, settings: Settings) -> Verified:
-        reading = Reading(open_reader(), parts) if parts else None
+    async def check(store: ObjectStore, settings: Settings, compared: Source | None = None) -> Verified:
+        reading = Reading(open_reader(), parts, checksums=source) if parts else None
         try:
-            return await verify_run(store, settings, run or settings.run_id, reading)
+            return await verify_run(store, settings, run or settings.run_id, reading, compared)
         finally:
             if reading:
                 reading.reader.close()
 
-    return _ask(ask, options)
+    if not source:
+        return _ask(check, options)
+    settings = _settings(options, ("bucket", "project"))
+
+    async def compare_too(services: Services) -> Verified:
+        return await check(services.store, settings, Source(services.warehouse, settings.max_bytes_billed, _tell_bill))
+
+    return _serve(settings, 1, compare_too)
 
 
 def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
@@ -152,6 +164,22 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
     return _ask(ask, options)
 
 
+def _parts(read: str, *, source: bool) -> int:
+    """In how many parts the files are dealt of which one is read; 0: none is read. Raises UsageError."""
+    try:
+        parts = parse_sample(read) if read else int(source)
+    except ValueError as error:
+        raise UsageError("verify", f"read={read!r}", str(error)) from None
+    if source and parts > 1:
+        cause = "source compares whole tables, so it reads every file"
+        raise UsageError("verify", f"read={read!r}", cause, "Leave read out.")
+    return parts
+
+
+def _tell_bill(bytes_billed: int) -> None:
+    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed))
+
+
 def _settings(options: Options, required: Sequence[str]) -> Settings:
     """Raises UsageError, naming the argument."""
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -175,6 +203,17 @@ def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options
             await store.close()
 
     return _finish(ask())
+
+
+def _serve(settings: Settings, tasks: int, work: Callable[[Services], Awaitable[Result]]) -> Result:
+    async def go() -> Result:
+        services = open_services(settings, tasks)
+        try:
+            return await work(services)
+        finally:
+            await services.close()
+
+    return _finish(go())
 
 
 def _finish(work: Coroutine[Any, Any, Result]) -> Result:

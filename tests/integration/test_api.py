@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -10,12 +11,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 import bqdump
 from bqdump.adapters.lean_imports import UNUSED
+from integration.command import call
 from integration.stage import Stage, until
+from integration.test_verify_source import swap_in
 
 ROOT = Path(__file__).parents[2]
 USER = """
@@ -24,7 +29,8 @@ import bqdump
 export: bqdump.Export = bqdump.run(project="p", dataset="d", bucket="b", format="parquet", include=["a*"])
 state: str = export.state
 rows: int = sum(line.tables for line in bqdump.runs(bucket="b"))
-names: list[str] = [finding.file for finding in bqdump.verify(bucket="b").findings]
+mends: list[str] = [line for cure in bqdump.doctor(bucket="b").cures for line in cure.commands]
+names: list[str] = [finding.file for finding in bqdump.verify(bucket="b", source=True).findings]
 try:
     page: str = bqdump.report(bucket="b", since="r1")
 except bqdump.NotFoundError as error:
@@ -66,6 +72,56 @@ def test_the_verbs_do_what_the_commands_do(stage: Stage) -> None:
         bqdump.verify(bucket=where, read="much")
     assert [table.table for table in bqdump.manifest(bucket=where).tables] == ["a", "b"]
     assert bqdump.report(bucket=where, since="r1").startswith("<!doctype html>")
+
+
+def test_the_doctor_returns_what_its_command_prints(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.table("a")
+    # The tests themselves lead to stand-ins, which is worth a warning.
+    assert bqdump.doctor(project=stage.project, dataset=stage.dataset, bucket=stage.bucket).verdict == "warning"
+    assert (stage.objects(), stage.extracts()) == ({}, [])
+    stage.deny("bigquery.tables.getData")
+    email = "exporter@example.iam.gserviceaccount.com"
+    found = bqdump.doctor(service_account=email, project=stage.project, dataset=stage.dataset, bucket=stage.bucket)
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    called = call(capsys, "doctor", "--json", "--service-account", email)
+    stage.deny()
+    assert found.verdict == "denied"
+    assert [cure.permission for cure in found.cures] == ["bigquery.tables.getData"]
+    assert any(email in line for line in found.cures[0].commands)
+    assert steady(json.loads(msgspec.json.encode(found))) == steady(json.loads(called.out))
+    with pytest.raises(bqdump.UsageError, match="missing: dataset"):
+        bqdump.doctor(project=stage.project, bucket=stage.bucket)
+
+
+def steady(diagnosis: dict[str, Any]) -> dict[str, Any]:
+    """Without words that hold a time or a job's id."""
+    return {**diagnosis, "checks": [{**check, "told": bool(check["told"])} for check in diagnosis["checks"]]}
+
+
+def test_an_export_is_compared_with_bigquery_as_it_was(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+    stage.table("a", 5)
+    stage.now()
+    run_it(stage, run_id="r1")
+    stage.sql("DELETE FROM a WHERE id > 1")
+    verified = bqdump.verify(source=True, bucket=stage.bucket, project=stage.project)
+    assert verified.findings == ()
+    assert verified.source is not None
+    assert (verified.source.tables, verified.source.bytes_billed > 0) == (1, True)
+    assert capfd.readouterr() == ("", "")
+    (name,) = stage.files()
+    swap_in(stage, name, stage.read(name).replace(b"1", b"7", 1))
+    assert bqdump.verify(read="100%", bucket=stage.bucket).findings == ()
+    found = bqdump.verify(source=True, bucket=stage.bucket, project=stage.project).findings
+    assert [(finding.kind, finding.table) for finding in found] == [("values", "a")]
+    with pytest.raises(bqdump.UsageError, match=r"bill .*Raise it"):
+        bqdump.verify(source=True, bucket=stage.bucket, project=stage.project, max_bytes_billed=1)
+    with pytest.raises(bqdump.UsageError, match="missing: project"):
+        bqdump.verify(source=True, bucket=stage.bucket)
+    with pytest.raises(bqdump.UsageError, match=r"source compares whole tables.*Leave read out"):
+        bqdump.verify(source=True, read="10%", bucket=stage.bucket, project=stage.project)
 
 
 def test_several_tasks_of_one_run_share_it(stage: Stage) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bqdump.cli.doctor import Diagnosis, _environment
 from bqdump.cli.reference import schema
+from bqdump.diagnosis import Diagnosis, environment
 from integration.command import Called, call
 from integration.stage import Stage
 
@@ -145,9 +145,9 @@ def test_what_is_not_there(outside: Stage, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_one_emulator_alone_is_a_mistake() -> None:
-    (check,) = _environment({"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1"})
+    (check,) = environment({"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1"})
     assert (check.outcome, check.on) == ("refused", "BIGQUERY_EMULATOR_HOST")
-    (well,) = _environment({})
+    (well,) = environment({})
     assert well.outcome == "ok"
 
 

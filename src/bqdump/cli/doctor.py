@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import time
-from collections.abc import Mapping
 from typing import Any
 
 import click
-import msgspec
 
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import json_option, load_settings, settings_options
@@ -18,33 +14,10 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_services
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.flow.doctor import Check, Doctor, Outcome
-from bqdump.render.deployment import Deployment
-from bqdump.render.iam import commands, grant_of
+from bqdump.diagnosis import Cure, Diagnosis, diagnose
+from bqdump.flow.doctor import Outcome
 
-EMULATORS = ("BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 LACKING = (Outcome.DENIED, Outcome.MISSING)
-
-
-class Cure(msgspec.Struct, frozen=True):
-    """What mends a check: the least role that gives the permission, on what, and the commands that grant it."""
-
-    permission: str
-    role: str
-    on: str
-    commands: list[str]
-
-
-class Diagnosis(msgspec.Struct, frozen=True):
-    """What `bqdump doctor --json` prints. verdict: the worst that was found."""
-
-    verdict: Outcome
-    project: str
-    dataset: str
-    bucket: str
-    prefix: str
-    checks: list[Check]
-    cures: list[Cure]
 
 
 @click.command()
@@ -66,8 +39,7 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
       bqdump doctor --json
     """
     settings = load_settings(options)
-    checks = [*_environment(os.environ), *asyncio.run(_examine(settings))]
-    diagnosis = _diagnosis(settings, checks, service_account)
+    diagnosis = asyncio.run(_diagnose(settings, service_account))
     if as_json:
         print_json(diagnosis)
     else:
@@ -76,42 +48,12 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
             Outcome.REFUSED: USAGE}.get(diagnosis.verdict, DONE)  # fmt: skip
 
 
-async def _examine(settings: Settings) -> list[Check]:
+async def _diagnose(settings: Settings, service_account: str) -> Diagnosis:
     services = open_services(settings, 1)
     try:
-        return await Doctor(services.store, services.warehouse, settings, time.time).examine()
+        return await diagnose(services.store, services.warehouse, settings, service_account)
     finally:
         await services.close()
-
-
-def _environment(environ: Mapping[str, str]) -> list[Check]:
-    """Whether Google itself is asked: variables of emulators lead the clients elsewhere."""
-    led = [name for name in EMULATORS if environ.get(name)]
-    if not led:
-        return [Check("environment", "", Outcome.OK, "Google Cloud is asked")]
-    if len(led) == 1:
-        told = f"{led[0]} leads one half elsewhere, and the other half asks Google: set both variables or none"
-        return [Check("environment", led[0], Outcome.REFUSED, told)]
-    return [Check("environment", ", ".join(led), Outcome.WARNING, "stand-ins are asked, not Google Cloud")]
-
-
-def _diagnosis(settings: Settings, checks: list[Check], service_account: str) -> Diagnosis:
-    deployment = Deployment(settings=settings, region="", service_account=service_account)
-    lacking = dict.fromkeys(check.permission for check in checks if check.outcome is Outcome.DENIED)
-    lacking |= dict.fromkeys(
-        check.permission for check in checks if check.outcome is Outcome.WARNING and check.permission
-    )
-    grants = {permission: grant for permission in lacking if (grant := grant_of(deployment, permission))}
-    severity = [Outcome.OK, Outcome.UNTRIED, Outcome.WARNING, Outcome.REFUSED, Outcome.MISSING, Outcome.DENIED]
-    return Diagnosis(
-        verdict=max((check.outcome for check in checks), key=severity.index),
-        project=settings.project,
-        dataset=settings.dataset,
-        bucket=settings.bucket,
-        prefix=settings.prefix,
-        checks=checks,
-        cures=[Cure(permission, one.role, one.on, commands(one)) for permission, one in grants.items()],
-    )
 
 
 def _print(diagnosis: Diagnosis) -> None:

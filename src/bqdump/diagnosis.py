@@ -1,0 +1,79 @@
+"""What the doctor has found, and what mends it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from bqdump.core.settings import Settings
+from bqdump.flow.doctor import Check, Doctor, Outcome
+from bqdump.ports import ObjectStore, Warehouse
+from bqdump.render.deployment import Deployment
+from bqdump.render.iam import commands, grant_of
+
+EMULATORS = ("BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
+
+
+class Cure(msgspec.Struct, frozen=True):
+    """What mends a check: the least role that gives the permission, on what, and the commands that grant it."""
+
+    permission: str
+    role: str
+    on: str
+    commands: list[str]
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """What `bqdump doctor --json` prints, and `bqdump.doctor` returns. verdict: the worst that was found."""
+
+    verdict: Outcome
+    project: str
+    dataset: str
+    bucket: str
+    prefix: str
+    checks: list[Check]
+    cures: list[Cure]
+
+
+async def diagnose(
+    store: ObjectStore, warehouse: Warehouse, settings: Settings, service_account: str = ""
+) -> Diagnosis:
+    """Every check of the doctor. service_account: whom the cures' commands grant to ("": the one of the deployment).
+
+    Raises only what passes by itself: the service does not answer.
+    """
+    examined = await Doctor(store, warehouse, settings, time.time).examine()
+    return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
+
+
+def environment(environ: Mapping[str, str]) -> list[Check]:
+    """Whether Google itself is asked: variables of emulators lead the clients elsewhere."""
+    led = [name for name in EMULATORS if environ.get(name)]
+    if not led:
+        return [Check("environment", "", Outcome.OK, "Google Cloud is asked")]
+    if len(led) == 1:
+        told = f"{led[0]} leads one half elsewhere, and the other half asks Google: set both variables or none"
+        return [Check("environment", led[0], Outcome.REFUSED, told)]
+    return [Check("environment", ", ".join(led), Outcome.WARNING, "stand-ins are asked, not Google Cloud")]
+
+
+def _diagnosis(settings: Settings, checks: list[Check], service_account: str) -> Diagnosis:
+    deployment = Deployment(settings=settings, region="", service_account=service_account)
+    lacking = dict.fromkeys(check.permission for check in checks if check.outcome is Outcome.DENIED)
+    lacking |= dict.fromkeys(
+        check.permission for check in checks if check.outcome is Outcome.WARNING and check.permission
+    )
+    grants = {permission: grant for permission in lacking if (grant := grant_of(deployment, permission))}
+    severity = [Outcome.OK, Outcome.UNTRIED, Outcome.WARNING, Outcome.REFUSED, Outcome.MISSING, Outcome.DENIED]
+    return Diagnosis(
+        verdict=max((check.outcome for check in checks), key=severity.index),
+        project=settings.project,
+        dataset=settings.dataset,
+        bucket=settings.bucket,
+        prefix=settings.prefix,
+        checks=checks,
+        cures=[Cure(permission, one.role, one.on, commands(one)) for permission, one in grants.items()],
+    )
