@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import itertools
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -20,13 +20,9 @@ from bqdump.flow.verify import Verified, verify
 from bqdump.ports import Stored
 
 READER = DataFiles()
+# Not at the module's end: a process may come back to it, where several share the tests.
+atexit.register(READER.close)
 FORMATS = ("csv", "avro")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def closing() -> Iterator[None]:
-    yield
-    READER.close()
 
 
 def settings(format_: str, path: str = "{table}/{table}_*.{ext}") -> Settings:
