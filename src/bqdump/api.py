@@ -33,6 +33,7 @@ from bqdump.flow.exported import exported
 from bqdump.flow.history import RunLine, list_runs
 from bqdump.flow.planning import check_target, draft_plan
 from bqdump.flow.read_back import Reading
+from bqdump.flow.report import report_page
 from bqdump.flow.run import run as run_task
 from bqdump.flow.source import Source
 from bqdump.flow.status import Status, newest_run
@@ -40,7 +41,6 @@ from bqdump.flow.status import status as read_status
 from bqdump.flow.task import Task
 from bqdump.flow.verify import Verified, read_manifest
 from bqdump.flow.verify import verify as verify_run
-from bqdump.pages.report import render_report
 from bqdump.ports import ObjectStore
 from bqdump.services import Services, open_reader, open_services, open_store, read_config, run_id
 
@@ -157,9 +157,8 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
     """
 
     async def ask(store: ObjectStore, settings: Settings) -> str:
-        found = await read_manifest(store, settings, run or settings.run_id)
-        changes = compare(await read_manifest(store, settings, since), found) if since else None
-        return render_report(found, changes).decode()
+        _, page = await report_page(store, settings, run or settings.run_id, since)
+        return page.decode()
 
     return _ask(ask, options)
 

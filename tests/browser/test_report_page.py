@@ -96,3 +96,21 @@ def test_paper_is_white_and_has_no_controls(report: Path, visitor: Visitor) -> N
     expect(page.get_by_role("searchbox")).to_be_hidden()
     expect(page.get_by_role("navigation")).to_be_hidden()
     assert len(page.pdf(format="A4")) > 10_000
+
+
+@pytest.mark.parametrize(("dark", "width"), LOOKS)
+def test_the_page_of_a_failed_run_is_accessible_and_fits(
+    tmp_path: Path, visitor: Visitor, dark: bool, width: int
+) -> None:
+    scene = shop()
+    alone(scene.export("night", failing={"empty": f"Not found: {HOSTILE}"}, partial=False))
+    found = scene.store.peek(scene.settings.layout.run("night").failed_report("night"))
+    assert found
+    path = tmp_path / "failed.html"
+    path.write_bytes(found[0])
+    page = visitor.page(dark=dark, width=width)
+    page.goto(path.as_uri())
+    expect(page.get_by_text("1 table failed, 3 of 4 are done; nothing of it is published")).to_be_visible()
+    expect(page.get_by_text("bqdump run --run-id night")).to_be_visible()
+    assert barriers(page) == []
+    assert not too_wide(page)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import pytest
+
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents import Owner
-from bqdump.core.errors import UnitsFailedError
+from bqdump.core.errors import DeniedError, NotFoundError, UnitsFailedError
 from bqdump.core.settings import Settings
 from bqdump.flow.planning import obtain_plan
+from bqdump.flow.report import report_page
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump.ports import JobError
@@ -55,6 +58,37 @@ def test_a_resumed_run_tries_the_failed_table_again_and_publishes() -> None:
     outcome = asyncio.run(run(task._replace(owner=Owner("second", 0))))
     assert outcome.result == "published"
     assert len(warehouse.extracted) == jobs + 1
+
+
+def test_a_run_that_publishes_nothing_leaves_a_page_that_says_why() -> None:
+    store, warehouse = failing_world()
+    task = Task(store, warehouse, SETTINGS, "r1", Owner("first", 0), 1)
+    assert isinstance(asyncio.run(_outcome(task)), UnitsFailedError)
+    stored = store.peek("_bqdump/runs/r1/failed-first.html")
+    assert stored is not None
+    page = stored[0].decode()
+    for wanted in ("Failed.", "1 table failed, 1 of 2 are done", "no such column", "bqdump run --run-id r1"):
+        assert wanted in page
+    run_name, made_anew = asyncio.run(report_page(store, SETTINGS, "r1"))
+    assert (run_name, made_anew) == ("r1", stored[0])
+    with pytest.raises(NotFoundError):
+        asyncio.run(report_page(store, SETTINGS, "r2"))
+
+
+def test_a_page_that_cannot_be_stored_changes_nothing_of_how_the_run_ends() -> None:
+    _, warehouse = failing_world()
+
+    class Refusing(MemoryStore):
+        async def write(self, name: str, data: bytes, expect: int | None) -> int:
+            if name.endswith(".html"):
+                raise DeniedError("write", name, "not allowed")
+            return await super().write(name, data, expect)
+
+    refusing = Refusing()
+    warehouse = MemoryWarehouse(refusing, warehouse.clock, failing=warehouse.failing)
+    warehouse.put("project", "data", "bad", ["row"])
+    task = Task(refusing, warehouse, SETTINGS, "r1", Owner("first", 0), 1)
+    assert isinstance(asyncio.run(_outcome(task)), UnitsFailedError)
 
 
 async def _outcome(task: Task) -> object:

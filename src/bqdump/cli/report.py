@@ -12,11 +12,8 @@ import msgspec
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
 from bqdump.cli.wiring import ask_store
-from bqdump.core.changes import compare
 from bqdump.core.errors import UsageError
-from bqdump.flow.verify import read_manifest
-from bqdump.pages.report import render_report
-from bqdump.ports import ObjectStore
+from bqdump.flow.report import report_page
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -45,12 +42,7 @@ def report(run: str | None, since: str | None, output: Path, as_json: bool, quie
     """
     settings = load_settings(options, ("bucket",))
 
-    async def ask(store: ObjectStore) -> tuple[str, bytes]:
-        manifest = await read_manifest(store, settings, run or settings.run_id)
-        changes = compare(await read_manifest(store, settings, since), manifest) if since else None
-        return manifest.run, render_report(manifest, changes)
-
-    name, page = ask_store(settings, ask)
+    name, page = ask_store(settings, lambda store: report_page(store, settings, run or settings.run_id, since or ""))
     try:
         output.write_bytes(page)
     except OSError as error:

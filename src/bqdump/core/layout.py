@@ -130,6 +130,10 @@ class RunLayout(NamedTuple):
         """The pattern of the files that this attempt at a unit writes."""
         return f"{self.staging}{unit}.{attempt}/{pattern.rsplit('/', 1)[-1]}"
 
+    def failed_report(self, execution: str) -> str:
+        """The page for people about an execution that has published nothing, since tables failed."""
+        return f"{self.root}failed-{execution}.html"
+
     @property
     def publisher(self) -> str:
         """Which task publishes, so that others that finish with it do not do the same work."""

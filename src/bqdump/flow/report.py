@@ -1,4 +1,4 @@
-"""What is stored beside the manifest of a published run: its index, its summary, and a report for people."""
+"""What is stored for people when a run has ended: index, summary and report of a published one, or why it failed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import logging
 from collections.abc import Awaitable
 
 from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Latest, Manifest
-from bqdump.core.errors import BqdumpError, ConflictError
+from bqdump.core.documents import Latest, Manifest, Plan
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.settings import Settings
+from bqdump.flow.ledger import Ledger, read_ledger
 from bqdump.flow.task import Task
+from bqdump.ports import ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,43 @@ async def store_report(task: Task, before: Latest | None) -> None:
         await _once(task.layout.report, task.store.write(task.layout.report, report, 0))
     except BqdumpError as error:
         log.warning("the export is published, and its report is missing: %s", error)
+
+
+async def store_failed_report(task: Task, plan: Plan, ledger: Ledger) -> None:
+    """Write the page of an execution that publishes nothing, once. An error is told, no more: the run has failed."""
+    from bqdump.pages.unpublished import render_unpublished
+
+    name = task.layout.failed_report(task.owner.execution)
+    try:
+        if await task.store.stat(name) is None:
+            failed = ledger.failed(task.owner.execution)
+            page = render_unpublished(plan, list(ledger.receipts.values()), failed)
+            await _once(name, task.store.write(name, page, 0))
+    except BqdumpError as error:
+        log.warning("the report of the failed run is missing: %s", error)
+
+
+async def report_page(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
+    """The name of a run (default: the one that readers see) and its page, made anew.
+
+    since: show what changed since this run. Raises NotFoundError where there is no such run.
+    """
+    from bqdump.core.changes import compare
+    from bqdump.flow.verify import read_manifest
+    from bqdump.pages.report import render_report
+    from bqdump.pages.unpublished import render_unpublished
+
+    try:
+        manifest = await read_manifest(store, settings, run)
+    except NotFoundError:
+        layout = settings.layout.run(run)
+        if not run or await store.stat(layout.plan) is None:
+            raise
+        plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
+        ledger = await read_ledger(store, layout)
+        return run, render_unpublished(plan, list(ledger.receipts.values()), ledger.failed())
+    changes = compare(await read_manifest(store, settings, since), manifest) if since else None
+    return manifest.run, render_report(manifest, changes)
 
 
 async def _once(name: str, write: Awaitable[int]) -> None:

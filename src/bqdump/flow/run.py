@@ -13,7 +13,7 @@ from bqdump.core.progress import Entered
 from bqdump.flow.ledger import Ledger, give_up, read_ledger
 from bqdump.flow.planning import obtain_plan, read_latest
 from bqdump.flow.publish import has_manifest, publish
-from bqdump.flow.report import has_report, store_report
+from bqdump.flow.report import has_report, store_failed_report, store_report
 from bqdump.flow.task import Task
 from bqdump.flow.work import work
 
@@ -49,6 +49,7 @@ async def run(task: Task) -> Outcome:
         return _leave_to_others(task, plan, ledger)
     failed = ledger.failed(task.owner.execution)
     if failed and not task.settings.allow_partial:
+        await store_failed_report(task, plan, ledger)
         raise _refusal(plan, failed)
     if failed:
         ledger = await give_up(task.store, task.layout, failed)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from bqdump.core.changes import TableChange
 from bqdump.core.documents import Manifest, TableEntry
 from bqdump.core.sizes import counted, size_text
-from bqdump.pages.assets import style, tables_script
+from bqdump.pages.document import document
 from bqdump.pages.elements import (
     NOTHING,
     Cell,
@@ -21,9 +21,7 @@ from bqdump.pages.elements import (
     link,
     number,
     size,
-    source_hash,
     table,
-    visible,
 )
 from bqdump.pages.findings import (
     changes_section,
@@ -50,7 +48,6 @@ COLUMNS = (
 
 def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = None) -> bytes:
     """The page. changes: what differs from the export before, None when there was none."""
-    name = visible(f"{manifest.project}.{manifest.dataset}")
     sections = (
         _chart(manifest.tables),
         _tables(manifest),
@@ -61,20 +58,10 @@ def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = No
         changes_section(changes, ROWS),
         settings_section(manifest.settings),
     )
-    # The page allows itself its own style and script and nothing else: whatever a name holds, it cannot run.
-    own_style, own_script = source_hash(style()), source_hash(tables_script())
-    policy = f"default-src 'none'; style-src {own_style}; script-src {own_script}; base-uri 'none'"
-    page = Markup(
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="{}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<title>Export of {}</title><style>{}</style></head>\n<body><main>\n"
-        "<h1>Export of {}</h1>\n{}\n{}\n{}\n{}\n</main><script>{}</script></body></html>\n"
-    ).format(
-        policy, name, style(), code(name), verdict(manifest), totals(manifest), _contents(manifest, changes),
-        Markup("\n").join(filter(None, sections)), tables_script(),
-    )  # fmt: skip
-    return page.encode()
+    return document(
+        f"{manifest.project}.{manifest.dataset}",
+        (verdict(manifest), totals(manifest), _contents(manifest, changes), *sections),
+    )
 
 
 def _contents(manifest: Manifest, changes: Sequence[TableChange] | None) -> Markup:
