@@ -221,7 +221,7 @@ def bqdump(address: str, format_: str, folder: Path) -> Callable[[], int]:
     settings = resolve(flags, {}, {}, "none")
     unit = Unit("00000-00000", "t", "TABLE", "read", ROWS, 1 << 40, "t/t_*", definition())
     plan = msgspec.convert(
-        {"run": "r", "tool": "", "nonce": "n", "project": "proj", "dataset": "d", "location": "US", "snapshot": 1,
+        {"run": "r", "tool": "", "nonce": "0", "project": "proj", "dataset": "d", "location": "US", "snapshot": 1,
          "mode": "replace", "settings": {}, "digest": "", "units": "", "shares": [], "tables": 1, "rows": 0, "bytes": 0,
          "skipped": [], "excluded": 0}, Plan,
     )  # fmt: skip
