@@ -15,7 +15,8 @@ from typing import Any
 
 # Google's clients import these when they can, and an export needs none of them.
 UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc")
-# They import these always, and an export needs them in rare cases: keys of service accounts, errors of gRPC.
+# They and requests import these always, and an export needs them in rare cases: keys of service accounts, errors of
+# gRPC, uploads by XML, hosts that are not ASCII.
 RARE = (
     "google.auth.crypt",
     "google.auth.iam",
@@ -23,6 +24,8 @@ RARE = (
     "google.protobuf.duration_pb2",
     "google.protobuf.timestamp_pb2",
     "google.rpc.error_details_pb2",
+    "idna",
+    "xml.etree.ElementTree",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -24,7 +25,10 @@ def open_store(settings: Settings) -> ObjectStore:
 def open_services(settings: Settings, tasks: int) -> Services:
     """Source and target of the export, for one of so many tasks."""
     import_lean()
-    return services.open_services(settings, tasks)
+    opened = services.open_services(settings, tasks)
+    # What imports have made stays: garbage collection need not look at it, now or later.
+    gc.freeze()
+    return opened
 
 
 def ask_store(settings: Settings, question: Callable[[ObjectStore], Awaitable[Answer]]) -> Answer:
