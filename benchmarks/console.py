@@ -33,8 +33,9 @@ from bqdump.core.documents import (
     TableEntry,
     Totals,
 )
-from bqdump.core.settings import Settings, moment_text
-from bqdump.ports import ObjectStore
+from bqdump.core.moments import moment_text
+from bqdump.core.settings import Settings
+from bqdump.ports.store import ObjectStore
 from bqdump.services import open_store
 from bqdump_local.stack import running
 

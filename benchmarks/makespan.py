@@ -22,7 +22,7 @@ from bqdump.flow.planning import obtain_plan
 from bqdump.flow.publish import publish
 from bqdump.flow.task import Task
 from bqdump.flow.work import work
-from bqdump.ports import ExtractRequest, Job
+from bqdump.ports.warehouse import ExtractRequest, Job
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = 1000, 5.0, 0.05, 1.15
 # Requests a second, for each method: https://cloud.google.com/bigquery/quotas

@@ -254,7 +254,8 @@ def encoder(address: str, format_: str, folder: Path) -> Callable[[], int]:
 
     from bqdump.adapters.encoder import PolarsEncoder
     from bqdump.core.types import columns
-    from bqdump.ports import Batch, FileShape
+    from bqdump.ports.encoder import FileShape
+    from bqdump.ports.reader import Batch
 
     google = client(address)
     session = opened(google)

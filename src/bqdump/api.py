@@ -41,7 +41,7 @@ from bqdump.flow.status import status as read_status
 from bqdump.flow.task import Task
 from bqdump.flow.verify import Verified, read_manifest
 from bqdump.flow.verify import verify as verify_run
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 from bqdump.services import Services, open_reader, open_services, open_store, read_config, run_id
 
 Result = TypeVar("Result")

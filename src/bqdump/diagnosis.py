@@ -10,7 +10,8 @@ import msgspec
 
 from bqdump.core.settings import Settings
 from bqdump.flow.doctor import Check, Doctor, Outcome
-from bqdump.ports import ObjectStore, Warehouse
+from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
 from bqdump.render.deployment import Deployment
 from bqdump.render.iam import commands, grant_of
 

@@ -12,10 +12,12 @@ from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.identity import Identity
 from bqdump.core.settings import Settings
-from bqdump.ports import DataReader, ObjectStore, Warehouse
+from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from bqdump.flow.task import Reading
+    from bqdump.ports.data_reader import DataReader
 
 # Streams read at once, one for each core up to so many: more than this is BigQuery's pace, not ours.
 MOST_STREAMS = 8

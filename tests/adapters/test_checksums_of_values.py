@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.data_files import DataFiles
 from bqdump.core.types import Column
-from bqdump.ports import DataFile
+from bqdump.ports.data_reader import DataFile
 
 READER = DataFiles()
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001

@@ -23,7 +23,7 @@ from bqdump.adapters.avro_batches import BATCH_BYTES
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.data_files import DataFiles
 from bqdump.core.types import Column
-from bqdump.ports import DataFile, Digest
+from bqdump.ports.data_reader import DataFile, Digest
 
 READER = DataFiles()
 TWO = (Column("id", "INT64"), Column("text", "STRING"))

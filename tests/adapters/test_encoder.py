@@ -19,7 +19,8 @@ from bqdump.adapters.arrow_schema import for_polars
 from bqdump.adapters.encoder import PolarsEncoder
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.types import Column
-from bqdump.ports import Batch, FileShape
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch
 
 UTC = dt.UTC
 JSON = {b"ARROW:extension:name": b"google:sqlType:json"}

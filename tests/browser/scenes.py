@@ -15,10 +15,11 @@ from bqdump.core.codec import encode
 from bqdump.core.contents import Summary, contents_of, summary_of
 from bqdump.core.documents import File, Latest, Manifest, Owner, TableEntry, Totals
 from bqdump.core.errors import UnitsFailedError
-from bqdump.core.settings import Settings, moment_text
+from bqdump.core.moments import moment_text
+from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
+from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
 
 START = 1_790_000_000_000
 NIGHT = 86_400_000

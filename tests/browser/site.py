@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from bqdump.core.settings import Settings
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 from bqdump.ui.server import serve
 
 Value = TypeVar("Value")

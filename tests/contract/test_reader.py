@@ -14,7 +14,7 @@ from bqdump.adapters.retry import Patience, RetryingReader
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader
 from bqdump.core.catalog import Dataset
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
-from bqdump.ports import Batch, Reader, ReadRequest
+from bqdump.ports.reader import Batch, Reader, ReadRequest
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")

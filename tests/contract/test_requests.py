@@ -26,7 +26,7 @@ from bqdump.core.settings import Settings
 from bqdump.core.shape import Mask, Shape
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import ExtractRequest, QueryRequest
+from bqdump.ports.warehouse import ExtractRequest, QueryRequest
 from bqdump_local.bigquery import create_app
 from bqdump_local.storage.app import create_app as storage_app
 from local.bigquery_server import PROJECT

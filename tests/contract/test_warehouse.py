@@ -20,7 +20,7 @@ from bqdump.adapters.retry import Patience, RetryingWarehouse
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Table
 from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, UnavailableError
-from bqdump.ports import Estimate, ExtractRequest, Job, JobError, QueryRequest, Warehouse
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")

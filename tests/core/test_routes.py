@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bqdump.core.catalog import Table
 from bqdump.core.errors import UsageError
 from bqdump.core.routes import Wanted, choose_route, obstacle, route_tables, wanted_of
-from bqdump.core.settings import ROUTES
+from bqdump.core.setting_values import ROUTES
 from bqdump.core.shape import Mask, Shape
 from core.strategies import settings, table
 

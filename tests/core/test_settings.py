@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.settings import (
-    BY_NAME,
-    SETTINGS,
-    Settings,
-    check,
-    moment_text,
-    parse_moment,
-    resolve,
-)
+from bqdump.core.moments import moment_text, parse_moment
+from bqdump.core.settings import BY_NAME, SETTINGS, Settings, check, resolve
 from bqdump.core.shape import Mask
 from bqdump.core.tables import TableSettings
 from core.strategies import settings

@@ -10,7 +10,8 @@ from bqdump.core.catalog import Dataset
 from bqdump.core.errors import UsageError
 from bqdump.core.formats import ALIASES, FORMATS
 from bqdump.core.routes import Wanted, route_tables, wanted_of
-from bqdump.core.settings import ROUTES, Settings, resolve
+from bqdump.core.setting_values import ROUTES
+from bqdump.core.settings import Settings, resolve
 from bqdump.core.shape import Mask, Shape
 from bqdump.core.sql import select_part
 from bqdump.core.tables import TableSettings, check_columns, parse_tables, shape_of, tables_text

@@ -19,7 +19,7 @@ from bqdump.flow.count import AVRO_REQUESTS_A_FILE, count_rows
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump.flow.verify import read_manifest
-from bqdump.ports import Stored
+from bqdump.ports.store import Stored
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory", format="avro")
 

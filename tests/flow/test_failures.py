@@ -15,7 +15,7 @@ from bqdump.flow.planning import obtain_plan
 from bqdump.flow.report import report_page
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import JobError
+from bqdump.ports.warehouse import JobError
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory")
 

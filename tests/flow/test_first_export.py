@@ -10,7 +10,7 @@ from bqdump.core.documents import Latest, Manifest, Owner
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import JobError
+from bqdump.ports.warehouse import JobError
 
 SETTINGS = Settings(project="p", dataset="d", bucket="memory", allow_partial=True)
 BY_HAND = ("a/a_000000000000.csv", "a/a_000000000001.csv", "b/b_000000000000.csv", "b/b_000000000001.csv")

@@ -19,7 +19,8 @@ from bqdump.flow.follow import Pace, follow
 from bqdump.flow.run import run
 from bqdump.flow.status import Status
 from bqdump.flow.task import Task
-from bqdump.ports import JobError, Note
+from bqdump.ports.store import Note
+from bqdump.ports.warehouse import JobError
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory", concurrency=1)
 PACE = Pace(0.002, 0.01)

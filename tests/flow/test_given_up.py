@@ -15,7 +15,7 @@ from bqdump.core.errors import UnitsFailedError
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import JobError
+from bqdump.ports.warehouse import JobError
 from simulation.loop import VirtualLoop
 
 SETTINGS = Settings(project="p", dataset="d", bucket="memory")

@@ -14,7 +14,7 @@ from bqdump.core.documents import Manifest, Owner
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.ports import Job, QueryRequest
+from bqdump.ports.warehouse import Job, QueryRequest
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory", route=("*=query",))
 

@@ -17,7 +17,7 @@ from bqdump.flow.read_back import Reading
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump.flow.verify import Verified, verify
-from bqdump.ports import Stored
+from bqdump.ports.store import Stored
 
 READER = DataFiles()
 # Not at the module's end: a process may come back to it, where several share the tests.

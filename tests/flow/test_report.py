@@ -16,7 +16,7 @@ from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump.flow.verify import read_manifest
 from bqdump.pages.report import render_report
-from bqdump.ports import JobError
+from bqdump.ports.warehouse import JobError
 
 HOSTILE = "<script>alert(1)</script>"
 SETTINGS = Settings(project="project", dataset="data", bucket="memory", allow_partial=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from google.cloud import bigquery
 
-from bqdump.core.settings import moment_text
+from bqdump.core.moments import moment_text
 from integration.command import call
 from integration.stage import Stage, records
 

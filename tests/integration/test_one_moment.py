@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bqdump.core.settings import moment_text
+from bqdump.core.moments import moment_text
 from bqdump.flow.planning import obtain_plan
 from bqdump.flow.task import Task
 from integration.stage import Stage, csv_rows, expected_rows, records

@@ -14,20 +14,9 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryReader
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
-from bqdump.ports import (
-    Batch,
-    BucketInfo,
-    Copy,
-    Estimate,
-    ExtractRequest,
-    Job,
-    Note,
-    ObjectInfo,
-    QueryRequest,
-    ReadRequest,
-    ReadSession,
-    Stored,
-)
+from bqdump.ports.reader import Batch, ReadRequest, ReadSession
+from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
 from simulation.laws import Laws
 from simulation.process import Outside, Process
 from simulation.trace import Trace

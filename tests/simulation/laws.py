@@ -9,7 +9,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.core.documents import Danger, Manifest
 from bqdump.core.layout import unit_of
 from bqdump.core.template import shard_name, split_shard
-from bqdump.ports import Copy, ObjectInfo
+from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import lines_of
 from simulation.history import History
 from simulation.process import Process

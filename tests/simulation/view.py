@@ -11,7 +11,7 @@ from bqdump.core.documents import File, GivenUp, Intent, Latest, Manifest, Plan,
 from bqdump.core.layout import Layout, unit_of
 from bqdump.core.plan import read_units
 from bqdump.flow.ledger import End
-from bqdump.ports import ObjectInfo
+from bqdump.ports.store import ObjectInfo
 
 Document = TypeVar("Document", bound=msgspec.Struct)
 

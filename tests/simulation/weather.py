@@ -6,7 +6,7 @@ import random
 from enum import Enum, auto
 from typing import NamedTuple
 
-from bqdump.ports import JobError
+from bqdump.ports.warehouse import JobError
 
 
 class Fate(Enum):

@@ -13,10 +13,10 @@ from unittest import mock
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.settings import moment_text
+from bqdump.core.moments import moment_text
 from bqdump.flow.collect import expected_rows, hidden_rows
 from bqdump.flow.run import Outcome
-from bqdump.ports import JobError
+from bqdump.ports.warehouse import JobError
 from simulation import ending, scenery
 from simulation.executions import Ended, Engine, Execution
 from simulation.faults import FaultyStore, FaultyWarehouse, Network

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bqdump.core.errors import DeniedError, UnavailableError, UsageError
-from bqdump.ports import Stored
+from bqdump.ports.store import Stored
 from bqdump.ui.app import HEADERS, PAGES
 from bqdump.ui.server import serve
 from browser.scenes import Scene, shop

@@ -10,7 +10,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.ports import Note, ObjectInfo, Stored
+from bqdump.ports.store import Note, ObjectInfo, Stored
 from bqdump.ui import archive as archive_module
 from bqdump.ui.archive import Archive
 from browser.scenes import Scene, large, older, shop

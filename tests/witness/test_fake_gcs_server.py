@@ -18,7 +18,7 @@ import requests
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.gcs import CloudStore
 from bqdump.core.errors import ConflictError, NotFoundError
-from bqdump.ports import ObjectInfo
+from bqdump.ports.store import ObjectInfo
 
 BINARIES = Path("vendor/fake-gcs-server/bin")
 

@@ -18,8 +18,8 @@ from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import DeniedError, UnavailableError, UsageError
 from bqdump.core.formats import FORMATS
-from bqdump.core.settings import milliseconds_of
-from bqdump.ports import Estimate, ExtractRequest, Job, JobError, QueryRequest
+from bqdump.core.moments import milliseconds_of
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 bigquery: Any = Later("google.cloud.bigquery")
 PAGE = 1000

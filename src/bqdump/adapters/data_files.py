@@ -21,7 +21,7 @@ import google_crc32c
 from bqdump.adapters.avro_batches import parquet_batches
 from bqdump.core.canonical import Leaf, chunks, file_statement, leaves, parsing_statement
 from bqdump.core.types import Column
-from bqdump.ports import DataFile, Digest
+from bqdump.ports.data_reader import DataFile, Digest
 
 # BigQuery exports rows of up to 100 MB; two files are decoded at once, each with room for such a row.
 MEMORY = "2GB"

@@ -13,7 +13,8 @@ from bqdump.adapters.arrow_schema import END_OF_STREAM, for_polars
 from bqdump.adapters.micros import MicrosSchema, has_time
 from bqdump.adapters.presentation import DATETIME, TIME, presented
 from bqdump.core.errors import BqdumpError
-from bqdump.ports import Batch, FileShape
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch
 
 # Small batches cost speed, large ones leave the processor's cache: about so many bytes of Arrow are decoded at once.
 GATHER_BYTES = 2 << 20

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple, TypeVar, cast
 from bqdump.adapters.checksums import Summed, crc32c, crc32c_of_file
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
 from bqdump.core.sound import refuse_size
-from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 INDEX = ".bqdump-index.sqlite"

@@ -19,7 +19,7 @@ from bqdump.adapters.google_errors import translate, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.core.sound import refuse_size
-from bqdump.ports import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 PAGE = 1000

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
-from bqdump.ports import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
 
 Result = TypeVar("Result")
 

@@ -18,19 +18,8 @@ from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.sound import refuse_size
 from bqdump.core.template import shard_name
-from bqdump.ports import (
-    NOTE_BYTES,
-    BucketInfo,
-    Copy,
-    Estimate,
-    ExtractRequest,
-    Job,
-    JobError,
-    Note,
-    ObjectInfo,
-    QueryRequest,
-    Stored,
-)
+from bqdump.ports.store import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000
 Result = TypeVar("Result")

@@ -8,7 +8,8 @@ from typing import IO
 
 from bqdump.adapters.memory import MemoryWarehouse
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError
-from bqdump.ports import Batch, FileShape, ReadRequest, ReadSession
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 
 
 class MemoryReader:

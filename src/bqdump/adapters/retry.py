@@ -15,23 +15,9 @@ from typing import IO, NamedTuple, TypeVar
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError
-from bqdump.ports import (
-    Batch,
-    BucketInfo,
-    Copy,
-    Estimate,
-    ExtractRequest,
-    Job,
-    Note,
-    ObjectInfo,
-    ObjectStore,
-    QueryRequest,
-    Reader,
-    ReadRequest,
-    ReadSession,
-    Stored,
-    Warehouse,
-)
+from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
+from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

@@ -25,7 +25,7 @@ from bqdump.core.errors import (
     SessionLostError,
     UnavailableError,
 )
-from bqdump.ports import Batch, ReadRequest, ReadSession
+from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 
 ENDPOINT = "BIGQUERY_STORAGE_GRPC_ENDPOINT"
 READER = "It takes roles/bigquery.readSessionUser on the project and roles/bigquery.dataViewer on the dataset."

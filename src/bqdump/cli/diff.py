@@ -13,7 +13,7 @@ from bqdump.cli.wiring import ask_store
 from bqdump.core.changes import TableChange, compare
 from bqdump.core.sizes import counted
 from bqdump.flow.verify import read_manifest
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 
 
 @click.command()

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from bqdump.core.formats import FORMATS
-from bqdump.core.settings import REQUIRED, ROUTES, SETTINGS, Settings, resolve
+from bqdump.core.setting_values import ROUTES
+from bqdump.core.settings import REQUIRED, SETTINGS, Settings, resolve
 from bqdump.services import CONFIG, read_config
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.flow.follow import follow
 from bqdump.flow.status import Status, newest_run
 from bqdump.flow.status import status as read_status
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 
 
 @click.command()

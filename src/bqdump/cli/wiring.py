@@ -10,7 +10,7 @@ from typing import TypeVar
 from bqdump import services
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.core.settings import Settings
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 from bqdump.services import Services
 
 Answer = TypeVar("Answer")

@@ -15,7 +15,8 @@ import msgspec
 from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Danger, Flag, Skipped, Unit
 from bqdump.core.errors import UsageError
-from bqdump.core.settings import BY_NAME, Settings, moment_text
+from bqdump.core.moments import moment_text
+from bqdump.core.settings import BY_NAME, Settings
 from bqdump.core.shape import Shape
 from bqdump.core.sizes import counted
 

@@ -15,8 +15,9 @@ from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.fidelity import unfit
 from bqdump.core.formats import extension
 from bqdump.core.layout import Layout, unit_id
+from bqdump.core.moments import moment_text
 from bqdump.core.routes import Routed, Routing
-from bqdump.core.settings import Settings, moment_text
+from bqdump.core.settings import Settings
 from bqdump.core.sound import CHANGED, sound_units
 from bqdump.core.template import MAX_OBJECT_NAME_BYTES, parse_template, shard_name
 from bqdump.core.types import columns

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from bqdump.core.documents import Flag, Plan, Unit
+from bqdump.core.moments import moment_text
 from bqdump.core.plan import recommended_tasks
-from bqdump.core.settings import moment_text
 
 # BigQuery starts a new file at about 1 GB of logical bytes.
 FILE_BYTES = 1_000_000_000

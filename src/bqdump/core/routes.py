@@ -18,7 +18,8 @@ from bqdump.core.catalog import KIND_WORDS, Table, is_iceberg, unknown_kind
 from bqdump.core.documents import Moment, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.formats import FORMATS, codecs
-from bqdump.core.settings import ROUTES, Settings
+from bqdump.core.setting_values import ROUTES
+from bqdump.core.settings import Settings
 from bqdump.core.shape import WHOLE, Shape
 from bqdump.core.tables import check_columns, close, sections_of, shape_of
 from bqdump.core.types import columns

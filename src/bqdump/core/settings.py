@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
+from bqdump.core import setting_values as parse
 from bqdump.core.errors import UsageError
 from bqdump.core.formats import ALIASES, FORMATS
-from bqdump.core.layout import RUN_ID, Layout
-from bqdump.core.sizes import parse_size
+from bqdump.core.layout import Layout
+from bqdump.core.moments import parse_moment
+from bqdump.core.setting_values import ROUTES
 from bqdump.core.tables import TableSettings, parse_tables
 from bqdump.core.template import DEFAULT, Template, parse_template
-from bqdump.core.unsupported import POLICIES
 
 READ = "read the settings"
-LEAST_MEMORY = 16 * 10**6
-ROUTES = ("extract", "query", "read")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,249 +116,67 @@ class Setting(NamedTuple):
         return "--" + self.name.replace("_", "-")
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text is wanted")
-    return value.strip()
-
-
-def _raw_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text is wanted")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("0", "false", "no", "off"):
-        return False
-    raise ValueError("true or false is wanted")
-
-
-def _count(value: Any) -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        raise ValueError("a whole number is wanted") from None
-    if not 1 <= number <= 1000:
-        raise ValueError("a whole number from 1 to 1000 is wanted")
-    return number
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("a size is wanted, such as 10GB or 1 TiB")
-    return parse_size(str(value)) if value != "" else 0
-
-
-def _memory(value: Any) -> int:
-    size = _size(value)
-    if size < LEAST_MEMORY:
-        raise ValueError(f"at least {LEAST_MEMORY // 10**6}MB is wanted")
-    return size
-
-
-def _rows(value: Any) -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise ValueError("a whole number is wanted, 0 for no limit")
-    return number
-
-
-def _patterns(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = value.split(",")
-    if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
-        raise ValueError("a list of patterns is wanted")
-    return tuple(item.strip() for item in value if item.strip())
-
-
-def _routes(value: Any) -> tuple[str, ...]:
-    """Entries PATTERN=ROUTE; a route alone is for all tables."""
-    made = []
-    for entry in _patterns(value):
-        pattern, equals, route = entry.rpartition("=")
-        if route not in ("auto", *ROUTES) or (equals and not pattern):
-            raise ValueError(f"auto, {', '.join(ROUTES)} or TABLE=ROUTE is wanted")
-        made.append(f"{pattern or '*'}={route}")
-    return tuple(made)
-
-
-LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
-LABEL_VALUE = re.compile(r"[\w-]{0,63}")
-
-
-def _labels(value: Any) -> dict[str, str]:
-    if isinstance(value, str):
-        value = value.split(",")
-    if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
-        pairs = [item.partition("=") for item in value if item.strip()]
-        if wrong := [key for key, equals, _ in pairs if not equals]:
-            raise ValueError(f"key=value is wanted, not {wrong[0]!r}")
-        value = {key.strip(): content.strip() for key, _, content in pairs}
-    if not isinstance(value, Mapping):
-        raise ValueError("key=value pairs are wanted")
-    for key, content in value.items():
-        if not LABEL_KEY.fullmatch(key) or key != key.lower():
-            raise ValueError(f"the label key {key!r} must start with a lowercase letter, then letters, digits, _ and -")
-        if not isinstance(content, str) or not LABEL_VALUE.fullmatch(content) or content != content.lower():
-            raise ValueError(
-                f"the label value {content!r} may hold lowercase letters, digits, _ and - only, 63 at most"
-            )
-    return dict(value)
-
-
-def _format(value: Any) -> str:
-    word = _text(value).lower()
-    word = ALIASES.get(word, word)
-    if word not in FORMATS:
-        raise ValueError(f"unknown format; known are {', '.join(FORMATS)}")
-    return word
-
-
-def _delimiter(value: Any) -> str:
-    text = {"tab": "\t", "\\t": "\t"}.get(_raw_text(value), value)
-    if len(text) != 1 or text in '\r\n"' or ord(text) > 255:
-        raise ValueError("one character is wanted (tab for a tabulator), no quote and no line break")
-    return str(text)
-
-
-def _policy(value: Any) -> str:
-    word = _text(value).lower()
-    if word not in POLICIES:
-        raise ValueError(f"{', '.join(POLICIES[:-1])} or {POLICIES[-1]} is wanted")
-    return word
-
-
-def _prefix(value: Any) -> str:
-    parts = _text(value).strip("/").split("/")
-    if parts == [""]:
-        return ""
-    if any(part in ("", ".", "..") for part in parts) or re.search(r"[\x00-\x1f\x7f*#?\[\]{}]", "".join(parts)):
-        raise ValueError("folder names parted by single slashes are wanted, without . .. * # ? [ ] { }")
-    return "/".join(parts) + "/"
-
-
-def _run_id(value: Any) -> str:
-    text = _text(value)
-    if text and not RUN_ID.fullmatch(text):
-        raise ValueError("up to 100 letters, digits, - and _ are wanted, the first a letter or digit")
-    return text
-
-
-def _name(pattern: str, wanted: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        text = _text(value)
-        if text and not re.fullmatch(pattern, text):
-            raise ValueError(wanted)
-        return text
-
-    return parse
-
-
-def _bucket(value: Any) -> str:
-    text = _text(value)
-    if text and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", text):
-        raise ValueError("the name of a bucket is wanted, without gs:// and without a folder (that is --prefix)")
-    return text
-
-
-def parse_moment(text: str) -> int:
-    """Milliseconds since 1970 UTC of a moment written as RFC 3339 or as such a number. Raises ValueError."""
-    if re.fullmatch(r"[0-9]{13}", text):
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError("a time with its zone is wanted, such as 2026-01-31T03:00:00Z")
-    return milliseconds_of(moment)
-
-
-def milliseconds_of(moment: datetime) -> int:
-    """Milliseconds since 1970 UTC, rounded down; exact, as floating seconds are not."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
-def moment_text(milliseconds: int) -> str:
-    """A moment as RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _moment(value: Any) -> str:
-    text = value.isoformat() if isinstance(value, datetime) else _text(value)
-    if text:
-        parse_moment(text)
-    return text
-
-
-_PROJECT = _name(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,100}", "a project id is wanted")
-_DATASET = _name(r"\w{1,1024}", "the id of a dataset is wanted, letters, digits and _, without the project")
+PROJECT = parse.name(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,100}", "a project id is wanted")
+DATASET = parse.name(r"\w{1,1024}", "the id of a dataset is wanted, letters, digits and _, without the project")
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("project", "PROJECT_ID", _PROJECT, "ID", "Project that holds the dataset (required)."),
-    Setting("dataset", "SOURCE_DATASET", _DATASET, "NAME", "Dataset to export (required)."),
-    Setting("bucket", "DESTINATION_BUCKET", _bucket, "NAME", "Bucket to export to, without gs:// (required)."),
-    Setting("to", "BQDUMP_TO", _text, "FOLDER", "Local folder to export to, instead of a bucket (by the read route)."),
-    Setting("prefix", "BQDUMP_PREFIX", _prefix, "FOLDER", "Folder in the bucket; an export needs one of its own."),
-    Setting("include", "BQDUMP_INCLUDE", _patterns, "PATTERN,…", "Only tables whose names match (* and ? allowed)."),
-    Setting("exclude", "BQDUMP_EXCLUDE", _patterns, "PATTERN,…", "No tables whose names match."),
-    Setting("route", "BQDUMP_ROUTE", _routes, "ROUTE,…",
+    Setting("project", "PROJECT_ID", PROJECT, "ID", "Project that holds the dataset (required)."),
+    Setting("dataset", "SOURCE_DATASET", DATASET, "NAME", "Dataset to export (required)."),
+    Setting("bucket", "DESTINATION_BUCKET", parse.bucket, "NAME", "Bucket to export to, without gs:// (required)."),
+    Setting("to", "BQDUMP_TO", parse.text, "FOLDER",
+            "Local folder to export to, instead of a bucket (by the read route)."),
+    Setting("prefix", "BQDUMP_PREFIX", parse.prefix, "FOLDER", "Folder in the bucket; an export needs one of its own."),
+    Setting("include", "BQDUMP_INCLUDE", parse.patterns, "PATTERN,…",
+            "Only tables whose names match (* and ? allowed)."),
+    Setting("exclude", "BQDUMP_EXCLUDE", parse.patterns, "PATTERN,…", "No tables whose names match."),
+    Setting("route", "BQDUMP_ROUTE", parse.routes, "ROUTE,…",
             "extract, query, read or auto (the default: the cheapest that can do it); TABLE=ROUTE for some tables."),
-    Setting("format", "BQDUMP_FORMAT", _format, "NAME", "csv, json (newline-delimited), avro or parquet."),
-    Setting("compression", "BQDUMP_COMPRESSION", lambda v: _text(v).lower(), "CODEC",
+    Setting("format", "BQDUMP_FORMAT", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet."),
+    Setting("compression", "BQDUMP_COMPRESSION", parse.word, "CODEC",
             "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet), zstd (parquet)."),
-    Setting("header", "BQDUMP_HEADER", _flag, "BOOL", "Column names in the first line of each CSV file."),
-    Setting("delimiter", "BQDUMP_DELIMITER", _delimiter, "CHAR",
+    Setting("header", "BQDUMP_HEADER", parse.flag, "BOOL", "Column names in the first line of each CSV file."),
+    Setting("delimiter", "BQDUMP_DELIMITER", parse.delimiter, "CHAR",
             "Between the values of a CSV line; tab for a tabulator."),
-    Setting("on_unsupported", "BQDUMP_ON_UNSUPPORTED", _policy, "WHAT",
+    Setting("on_unsupported", "BQDUMP_ON_UNSUPPORTED", parse.on_unsupported, "WHAT",
             "Columns that the format cannot hold: fail, skip (leave them out) or string (export them as text)."),
-    Setting("null_marker", "BQDUMP_NULL_MARKER", _raw_text, "TEXT",
+    Setting("null_marker", "BQDUMP_NULL_MARKER", parse.raw_text, "TEXT",
             "What stands for NULL in CSV (read route); without, an empty field."),
-    Setting("file_size", "BQDUMP_FILE_SIZE", _size, "SIZE",
+    Setting("file_size", "BQDUMP_FILE_SIZE", parse.size, "SIZE",
             "About how large files become, such as 256MB (read route); without, one file a stream."),
-    Setting("row_group_rows", "BQDUMP_ROW_GROUP_ROWS", _rows, "N",
+    Setting("row_group_rows", "BQDUMP_ROW_GROUP_ROWS", parse.rows, "N",
             "Rows in a row group of Parquet, at most (read route); 0 leaves it to the width of a row."),
-    Setting("read_memory", "BQDUMP_READ_MEMORY", _memory, "SIZE",
+    Setting("read_memory", "BQDUMP_READ_MEMORY", parse.memory, "SIZE",
             "How much memory the rows of the read route may take (beside about 200 MB for the process)."),
-    Setting("path", "BQDUMP_PATH", _text, "TEMPLATE",
+    Setting("path", "BQDUMP_PATH", parse.text, "TEMPLATE",
             "Names of the files, with one *. With {run} each run keeps its files; without, it replaces the last."),
-    Setting("job_project", "BQDUMP_JOB_PROJECT", _PROJECT, "ID", "Project that runs the jobs (default: project)."),
-    Setting("location", "BQDUMP_LOCATION", _name(r"[A-Za-z0-9-]+", "a location such as EU is wanted"), "NAME",
+    Setting("job_project", "BQDUMP_JOB_PROJECT", PROJECT, "ID", "Project that runs the jobs (default: project)."),
+    Setting("location", "BQDUMP_LOCATION", parse.name(r"[A-Za-z0-9-]+", "a location such as EU is wanted"), "NAME",
             "Where the dataset must lie (default: wherever it lies)."),
-    Setting("concurrency", "BQDUMP_CONCURRENCY", _count, "N", "Jobs in flight per task, 1 to 1000."),
-    Setting("labels", "BQDUMP_LABELS", _labels, "KEY=VALUE,…", "Labels of every job."),
+    Setting("concurrency", "BQDUMP_CONCURRENCY", parse.count, "N", "Jobs in flight per task, 1 to 1000."),
+    Setting("labels", "BQDUMP_LABELS", parse.labels, "KEY=VALUE,…", "Labels of every job."),
     Setting("kms_key", "BQDUMP_KMS_KEY",
-            _name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+",
+            parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+",
                   "projects/P/locations/L/keyRings/R/cryptoKeys/K is wanted"),
             "NAME", "Cloud KMS key of every file and document in the bucket (default: the bucket's own default)."),
-    Setting("run_id", "BQDUMP_RUN_ID", _run_id, "ID",
+    Setting("run_id", "BQDUMP_RUN_ID", parse.run_id, "ID",
             "Name of the run (default: CLOUD_RUN_EXECUTION, else the UTC time). Naming an unfinished run resumes it."),
-    Setting("snapshot_time", "BQDUMP_SNAPSHOT_TIME", _moment, "TIME",
+    Setting("snapshot_time", "BQDUMP_SNAPSHOT_TIME", parse.moment, "TIME",
             "Read every table as it was then (default: now, by BigQuery's clock)."),
-    Setting("allow_partial", "BQDUMP_ALLOW_PARTIAL", _flag, "BOOL",
+    Setting("allow_partial", "BQDUMP_ALLOW_PARTIAL", parse.flag, "BOOL",
             "Publish what is whole although some tables failed."),
-    Setting("max_bytes_billed", "BQDUMP_MAX_BYTES_BILLED", _size, "SIZE",
+    Setting("max_bytes_billed", "BQDUMP_MAX_BYTES_BILLED", parse.size, "SIZE",
             "Refuse an export whose queries would bill more, such as 10GB or 1 TiB (default: no limit)."),
-    Setting("allow_row_policies", "BQDUMP_ALLOW_ROW_POLICIES", _flag, "BOOL",
+    Setting("allow_row_policies", "BQDUMP_ALLOW_ROW_POLICIES", parse.flag, "BOOL",
             "Export tables with row access policies, which may hide rows."),
-    Setting("allow_unseen_row_policies", "BQDUMP_ALLOW_UNSEEN_ROW_POLICIES", _flag, "BOOL",
+    Setting("allow_unseen_row_policies", "BQDUMP_ALLOW_UNSEEN_ROW_POLICIES", parse.flag, "BOOL",
             "Export although the right to see whether there are row access policies is missing."),
-    Setting("allow_masked_columns", "BQDUMP_ALLOW_MASKED_COLUMNS", _flag, "BOOL",
+    Setting("allow_masked_columns", "BQDUMP_ALLOW_MASKED_COLUMNS", parse.flag, "BOOL",
             "Export columns with policy tags or data masking, whose values may be masked."),
-    Setting("allow_streaming_buffer", "BQDUMP_ALLOW_STREAMING_BUFFER", _flag, "BOOL",
+    Setting("allow_streaming_buffer", "BQDUMP_ALLOW_STREAMING_BUFFER", parse.flag, "BOOL",
             "Export tables without the rows that are still in their streaming buffer."),
-    Setting("allow_skipped", "BQDUMP_ALLOW_SKIPPED", _flag, "BOOL",
+    Setting("allow_skipped", "BQDUMP_ALLOW_SKIPPED", parse.flag, "BOOL",
             "Export the rest although some objects cannot be exported."),
-    Setting("allow_created_later", "BQDUMP_ALLOW_CREATED_LATER", _flag, "BOOL",
+    Setting("allow_created_later", "BQDUMP_ALLOW_CREATED_LATER", parse.flag, "BOOL",
             "Export the rest although some tables were created, or replaced, after the snapshot time."),
     Setting("tables", "BQDUMP_TABLES", lambda value: parse_tables(value, tuple(FORMATS), ALIASES, ROUTES), "JSON",
             "Settings of single tables: sections [tables.NAME] of bqdump.toml, or the same as JSON."),

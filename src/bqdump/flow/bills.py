@@ -13,7 +13,7 @@ from bqdump.core.errors import JobFailedError, NotFoundError, UsageError
 from bqdump.core.routes import Routed, Routing
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import size_text
-from bqdump.ports import Estimate, Warehouse
+from bqdump.ports.warehouse import Estimate, Warehouse
 
 PLAN = "plan the export"
 DRY_RUNS_AT_ONCE = 16

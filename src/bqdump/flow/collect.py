@@ -8,14 +8,14 @@ from collections.abc import Set as AbstractSet
 from bqdump.core.certain_rows import certain_rows
 from bqdump.core.documents import Danger, Plan, Receipt, Unit
 from bqdump.core.errors import VerificationError
+from bqdump.core.moments import moment_text
 from bqdump.core.plan import read_units
-from bqdump.core.settings import moment_text
 from bqdump.core.sizes import counted
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.count import count_rows
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.task import Task
-from bqdump.ports import ObjectInfo
+from bqdump.ports.store import ObjectInfo
 
 POLICIES = (Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bqdump.core import avro_blocks, parquet_footer
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
-from bqdump.ports import ObjectInfo, ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore
 
 AT_ONCE = 24
 # Avro files are read block after block. Of a file that would take more requests the rows stay unknown; nor does a

@@ -20,7 +20,8 @@ from bqdump.core.guards import GUARDS, POLICED, sentence, switch
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.planning import check_prefix, draft_plan, refuse_bucket, refuse_key
-from bqdump.ports import BucketInfo, Copy, ObjectStore, Warehouse
+from bqdump.ports.store import BucketInfo, Copy, ObjectStore
+from bqdump.ports.warehouse import Warehouse
 
 Answer = TypeVar("Answer")
 # Clocks that differ by more make log lines and run ids confusing; no decision rests on them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bqdump.core.exported import Export
-from bqdump.core.settings import moment_text
+from bqdump.core.moments import moment_text
 from bqdump.flow.run import Outcome
 from bqdump.flow.task import Task
 from bqdump.flow.verify import read_manifest

@@ -16,7 +16,7 @@ from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
 from bqdump.flow.planning import read_latest
 from bqdump.flow.status import NOTHING, Sight, Status, read_plan_of, status_of
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 
 # A listing of the whole folder also shows the staged files. From so many pages on its parts are listed instead.
 PAGES = 3

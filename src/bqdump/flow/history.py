@@ -11,9 +11,10 @@ from bqdump.core.codec import decode
 from bqdump.core.contents import Summary, contents_of, summary_of
 from bqdump.core.documents import Plan
 from bqdump.core.errors import NotFoundError
-from bqdump.core.settings import Settings, moment_text
+from bqdump.core.moments import moment_text
+from bqdump.core.settings import Settings
 from bqdump.flow.planning import read_latest
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 
 READS_AT_ONCE = 4
 # Sorts after every moment.

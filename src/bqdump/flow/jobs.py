@@ -19,7 +19,7 @@ from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFaile
 from bqdump.core.guards import job_dangers, objection
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
-from bqdump.ports import ExtractRequest, Job, JobError, QueryRequest
+from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
 
 log = logging.getLogger(__name__)
 

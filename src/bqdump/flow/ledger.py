@@ -12,7 +12,7 @@ from bqdump.core.errors import ConflictError, DocumentError
 from bqdump.core.layout import RunLayout, unit_of
 from bqdump.core.progress import Looked, Started
 from bqdump.core.sound import CHANGED
-from bqdump.ports import Note, ObjectStore
+from bqdump.ports.store import Note, ObjectStore
 
 WRITES_AT_ONCE = 16
 End = cast("type[Receipt | GivenUp]", Receipt | GivenUp)

@@ -26,13 +26,15 @@ from bqdump.core.guards import (
     target_flags,
     unit_flags,
 )
+from bqdump.core.moments import moment_text
 from bqdump.core.plan import choose, make_plan, read_units, unmatched
 from bqdump.core.routes import route_tables
-from bqdump.core.settings import Settings, moment_text
+from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.bills import check_bill, estimate_queries
 from bqdump.flow.task import Task
-from bqdump.ports import BucketInfo, ObjectStore, Warehouse
+from bqdump.ports.store import BucketInfo, ObjectStore
+from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from bqdump.core.documents import (
 )
 from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
 from bqdump.core.guards import with_jobs
-from bqdump.core.settings import moment_text
+from bqdump.core.moments import moment_text
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect, expected_rows, hidden_rows, prove
@@ -34,7 +34,7 @@ from bqdump.flow.ledger import Ledger
 from bqdump.flow.planning import read_latest
 from bqdump.flow.replace import announce, origin, place, publishing, withdraw
 from bqdump.flow.task import Task
-from bqdump.ports import ObjectInfo
+from bqdump.ports.store import ObjectInfo
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,8 @@ from bqdump.flow.collect import written_pattern
 from bqdump.flow.ledger import read_end
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
-from bqdump.ports import Batch, FileShape, Reader, ReadRequest, ReadSession
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from bqdump.core.progress import Checked, Checking, Listener, nobody
 from bqdump.core.sampling import chosen
 from bqdump.core.types import Column, columns
 from bqdump.flow.findings import Finding, Kind
-from bqdump.ports import DataFile, DataReader, Digest, ObjectStore
+from bqdump.ports.data_reader import DataFile, DataReader, Digest
+from bqdump.ports.store import ObjectStore
 
 FILES_AT_ONCE = 4
 PIECE_BYTES = 8 << 20

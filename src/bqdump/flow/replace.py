@@ -17,7 +17,7 @@ from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.flow.clear import delete, read_earlier
 from bqdump.flow.planning import read_latest
 from bqdump.flow.task import Task
-from bqdump.ports import Copy, ObjectInfo
+from bqdump.ports.store import Copy, ObjectInfo
 
 
 def origin(plan: Plan) -> str:

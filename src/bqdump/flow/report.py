@@ -11,7 +11,7 @@ from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Ledger, read_ledger
 from bqdump.flow.task import Task
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, Usage
 from bqdump.core.sizes import size_text
 from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.read_back import exported_columns
-from bqdump.ports import Digest, Warehouse
+from bqdump.ports.data_reader import Digest
+from bqdump.ports.warehouse import Warehouse
 
 QUERIES_AT_ONCE = 16
 DAY = 86_400_000

@@ -9,10 +9,11 @@ import msgspec
 from bqdump.core.codec import decode
 from bqdump.core.documents import Failure, Latest, Newest, Plan
 from bqdump.core.errors import NotFoundError
-from bqdump.core.settings import Settings, moment_text
+from bqdump.core.moments import moment_text
+from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.flow.planning import read_latest
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 
 State = Literal["planning", "running", "failed", "complete", "published"]
 

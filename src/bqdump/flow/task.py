@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bqdump.core.documents import Owner
 from bqdump.core.layout import RunLayout
 from bqdump.core.progress import Listener, nobody
 from bqdump.core.settings import Settings
-from bqdump.ports import Encoder, ObjectStore, Reader, Warehouse
+from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from bqdump.ports.encoder import Encoder
+    from bqdump.ports.reader import Reader
 
 # BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
 # https://cloud.google.com/bigquery/quotas

@@ -16,7 +16,7 @@ from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.planning import read_latest
 from bqdump.flow.read_back import Reading, read_back
 from bqdump.flow.source import Source, compare, questions
-from bqdump.ports import ObjectInfo, ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore
 
 
 class ReadBack(msgspec.Struct, frozen=True):

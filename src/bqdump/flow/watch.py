@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from bqdump.core.errors import BqdumpError
-from bqdump.ports import Job, Warehouse
+from bqdump.ports.warehouse import Job, Warehouse
 
 log = logging.getLogger(__name__)
 

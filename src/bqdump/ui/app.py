@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, QuotaError, UnavailableError, UsageError
 from bqdump.core.settings import Settings
 from bqdump.pages.assets import style
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive
 from bqdump.ui.changes import changes_page
 from bqdump.ui.file import file_page

@@ -13,7 +13,7 @@ from bqdump.core.layout import RUN_ID, RunLayout
 from bqdump.core.progress import Looked, Progress, View
 from bqdump.core.settings import Settings
 from bqdump.flow.history import RunLine, list_runs
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 
 KEPT_BYTES = 128 << 20
 # Runs under way whose pages are open.

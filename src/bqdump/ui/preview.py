@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.errors import BqdumpError, UsageError
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 from bqdump.ui import decode
 from bqdump.ui.decode import COLUMNS, ROWS, Preview, shortened, value_text
 

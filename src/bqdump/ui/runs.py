@@ -8,7 +8,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.settings import parse_moment
+from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.history import RunLine
 from bqdump.pages.elements import (

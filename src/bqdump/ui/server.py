@@ -10,7 +10,7 @@ import uvicorn
 
 from bqdump.core.errors import UsageError
 from bqdump.core.settings import Settings
-from bqdump.ports import ObjectStore
+from bqdump.ports.store import ObjectStore
 from bqdump.ui.app import make_app
 
 HOST = "127.0.0.1"

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from bqdump.core.changes import TableChange, columns_of
 from bqdump.core.contents import Line
 from bqdump.core.errors import NotFoundError
-from bqdump.core.settings import parse_moment
+from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import size_text
 from bqdump.flow.history import RunLine
 from bqdump.pages.elements import (

@@ -1,0 +1,31 @@
+"""Moments: milliseconds since 1970 UTC, and how they are written."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_moment(text: str) -> int:
+    """Milliseconds since 1970 UTC of a moment written as RFC 3339 or as such a number. Raises ValueError."""
+    if re.fullmatch(r"[0-9]{13}", text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("a time with its zone is wanted, such as 2026-01-31T03:00:00Z")
+    return milliseconds_of(moment)
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Milliseconds since 1970 UTC, rounded down; exact, as floating seconds are not."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def moment_text(milliseconds: int) -> str:
+    """A moment as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
