@@ -13,6 +13,7 @@ from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Plan, Unit
 from bqdump.core.errors import UsageError
+from bqdump.core.layout import STATE
 from bqdump.core.plan import (
     Selection,
     choose,
@@ -111,7 +112,9 @@ def test_an_include_that_matches_nothing_gets_a_guess() -> None:
 
 
 @given(
-    st.dictionaries(TABLE_NAMES.filter(lambda name: not name_problem(name)), st.integers(0, 10**15), max_size=30),
+    st.dictionaries(
+        TABLE_NAMES.filter(lambda name: not name_problem(name) and name != STATE), st.integers(0, 10**15), max_size=30
+    ),
     st.integers(1, 12),
 )
 def test_each_share_reads_its_own_units_back(sizes: dict[str, int], tasks: int) -> None:
@@ -171,6 +174,8 @@ def test_a_hostile_name_is_refused_or_stays_in_its_folder(name: str) -> None:
         pattern = error.hint
     if name_problem(name):
         assert pattern == "Leave it out with --exclude."
+    elif name == STATE:
+        assert pattern.startswith("Use another --path")
     elif pattern != "Use a shorter --path such as {table}_*.{ext}.":
         assert pattern == f"{name}/{name}_*.csv"
         assert pattern.count("/") == 1
@@ -180,6 +185,15 @@ def test_a_hostile_name_is_refused_or_stays_in_its_folder(name: str) -> None:
 def test_a_name_that_cannot_be_part_of_an_object_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="Leave it out with --exclude"):
         patterns_of(settings(), "good", name)
+
+
+def test_a_table_is_not_exported_among_the_documents_of_bqdump() -> None:
+    cause = r"its files would lie in p/_bqdump/, where .*\. Use another --path such as \{table\}_\*\.\{ext\}\.$"
+    for path, name in (("{table}/{table}_*.{ext}", STATE), ("{dataset}/{table}_*.{ext}", "t")):
+        chosen = settings(prefix="p/", path=path, dataset=STATE)
+        with pytest.raises(UsageError, match=cause):
+            patterns_of(chosen, name)
+    assert patterns_of(settings(path="{table}_*.{ext}"), STATE) == [f"{STATE}_*.csv"]
 
 
 def test_300_characters_fit_and_the_longest_name_of_bigquery_gets_advice() -> None:

@@ -99,7 +99,8 @@ def name_problem(table: str) -> str:
 def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Routed]) -> list[str]:
     """The final object name pattern of each table.
 
-    Raises UsageError for a table whose name cannot be part of an object name or makes it too long.
+    Raises UsageError for a table whose name cannot be part of an object name, makes it too long, or leads to the
+    folder of bqdump's own documents.
     """
     template = settings.template
     fixed = {
@@ -116,6 +117,9 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
         if problem := name_problem(name):
             raise UsageError(PLAN, f"table {name!r}", problem, "Leave it out with --exclude.")
         pattern = settings.prefix + template.pattern(table=name, ext=extension(item.format, item.compression), **fixed)
+        if pattern.startswith(settings.layout.state):
+            cause = f"its files would lie in {settings.layout.state}, where bqdump keeps its own documents"
+            raise UsageError(PLAN, f"table {name!r}", cause, "Use another --path such as {table}_*.{ext}.")
         final = shard_name(pattern, 0)
         longest = max(len(final.encode()), staging + len(final.rsplit("/", 1)[-1].encode()))
         if longest > MAX_OBJECT_NAME_BYTES:
