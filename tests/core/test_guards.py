@@ -201,19 +201,20 @@ def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -
     assert job_dangers(row_policies=False, masking=False) == ()
     told = job_dangers(row_policies=True, masking=True)
     assert told == (Danger.ROW_POLICIES, Danger.MASKED_COLUMNS)
-    rows = objection(told, settings(allow_masked_columns=True))
+    rows = objection(told, settings(allow_masked_columns=True), "its job tells that")
     assert rows
     assert (rows[0], "--allow-row-policies" in rows[1]) == (Danger.ROW_POLICIES, True)
-    masks = objection(told, settings(allow_row_policies=True))
+    assert rows[1].startswith("its job tells that row access policies may hide rows")
+    masks = objection(told, settings(allow_row_policies=True), "its job tells that")
     assert masks
     assert masks[0] is Danger.MASKED_COLUMNS
-    assert objection(told, settings(allow_row_policies=True, allow_masked_columns=True)) is None
+    assert objection(told, settings(allow_row_policies=True, allow_masked_columns=True), "") is None
 
 
 def test_what_jobs_tell_is_added_to_the_flags_of_the_plan_once() -> None:
     planned = (Flag(Danger.ROW_POLICIES, "a", (), "eu", allowed=True),)
-    made = with_jobs(planned, [("a", Danger.ROW_POLICIES), ("b", Danger.ROW_POLICIES)])
-    assert made == (*planned, Flag(Danger.ROW_POLICIES, "b", (), "told by its job", allowed=True))
+    made = with_jobs(planned, [("a", Danger.ROW_POLICIES), *[("b", Danger.ROW_POLICIES)] * 2])
+    assert made == (*planned, Flag(Danger.ROW_POLICIES, "b", (), "found when it was exported", allowed=True))
 
 
 def test_a_flag_is_told_in_a_sentence() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+import requests
 from google.cloud import bigquery
 
 from bqdump.core.moments import moment_text
@@ -125,6 +126,26 @@ def test_a_policy_that_planning_could_not_see_is_told_by_the_job_itself(stage: S
     assert again.codes == [0], again.text
     assert [table.table for table in stage.manifest().tables] == ["orders", "people"]
     assert ("row-policies", "orders") in [(flag.danger.value, flag.table) for flag in stage.manifest().flags]
+
+
+def test_a_policy_that_is_added_after_planning_is_found_when_the_table_has_been_read(stage: Stage) -> None:
+    stage.table("orders", 3)
+    stage.table("people", 2)
+    rule = {"operation": "readRows", "status": 403, "times": 2}
+    requests.put(f"{stage.stack.bigquery}/_local/faults", json={"rules": [rule]}, timeout=10).raise_for_status()
+    planned = stage.execute("--route", "read", execution="nightly")
+    assert planned.codes == [3], planned.text
+    row_policy(stage)
+    resume = ("--run-id", "nightly", "--route", "read")
+    ran = stage.execute(*resume)
+    assert ran.codes == [3], ran.text
+    assert "orders: row-policies: since it was planned, row access policies may hide rows" in ran.text
+    assert "--allow-row-policies or BQDUMP_ALLOW_ROW_POLICIES=true" in ran.text
+    assert stage.files() == []
+    again = stage.execute(*resume, "--allow-row-policies")
+    assert again.codes == [0], again.text
+    assert stage.plan("nightly").flags == ()
+    assert [(flag.danger.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "orders")]
 
 
 def test_a_policy_below_a_view_is_told_by_the_job_itself(stage: Stage) -> None:

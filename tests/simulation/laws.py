@@ -35,8 +35,8 @@ class Laws:
         self.view, self.history, self.foreign, self.stop = view, history, foreign, stop
         self.broken: Broken | None = None
         self.first_published = ""
-        # Tables with row access policies.
-        self.protected: set[str] = set()
+        # Tables with row access policies, and since when.
+        self.protected: dict[str, int] = {}
         self.completed: dict[str, int] = {}
         # Uploads that have arrived after their run or their table had ended: nobody may be there to clear them.
         self.late: set[str] = set()
@@ -173,11 +173,12 @@ class Laws:
         self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
         flagged = {flag.table for flag in manifest.flags if flag.danger == Danger.ROW_POLICIES}
         # No job reports what the read route was shown: where policies cannot be seen, that is what is told.
+        never = self.history.clock() + 1
         unseen = any(flag.danger == Danger.UNSEEN_ROW_POLICIES for flag in manifest.flags)
         hiding = {
             entry.table
             for entry in manifest.tables
-            if entry.table in self.protected and not (unseen and entry.route == "read")
+            if self.protected.get(entry.table, never) <= entry.started and not (unseen and entry.route == "read")
         }
         self.hold(6, hiding <= flagged, f"{run} is silent on the row access policies of {sorted(hiding - flagged)}")
         self.hold(6, set(plan.flags) <= set(manifest.flags), f"{run} has forgotten flags of its plan")

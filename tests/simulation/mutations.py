@@ -18,7 +18,7 @@ from unittest import mock
 from bqdump import flow
 from bqdump.adapters import retry
 from bqdump.core import plan
-from bqdump.flow import clear, collect, count, jobs, ledger, planning, publish, replace, run, work
+from bqdump.flow import clear, collect, count, jobs, ledger, planning, policies, publish, replace, run, work
 
 
 class Mutation(NamedTuple):
@@ -106,6 +106,8 @@ MUTATIONS = (
              "manifest = _manifest(", "await clear_staging(task); manifest = _manifest("),
     Mutation("a table created after the moment is passed over in silence", 6, plan, "choose",
              'snapshot)}"\n            skipped.append(', 'snapshot)}"\n            (lambda skip: None)('),
+    Mutation("a policy that comes after planning is passed over in silence", 6, policies, "_dangers",
+             "if names else ()", "if False else ()"),
     Mutation("a table that goes while the run is planned is passed over in silence", 6, planning, "describe",
              "list(await asyncio.gather(*map(one, listed)))",
              '[t for t in await asyncio.gather(*map(one, listed)) if bytes(t.definition) != b"null"]'),

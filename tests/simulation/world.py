@@ -87,7 +87,7 @@ class World:
             self.dice.weather = self.dice.weather._replace(job_permanent=0.3)
         self.view = View(self.store, self.scenery.settings.layout)
         self.laws = Laws(self.view, self.history, self.scenery.foreign, self.loop.stop)
-        self.laws.protected = set(self.warehouse.policies)
+        self.laws.protected = dict.fromkeys(self.warehouse.policies, 0)
         self.lossy: set[str] = set()
         self.engine = Engine(self.rng, self._connect, self._unexpected, self.lossy)
         self.runs: dict[str, Execution] = {}
@@ -108,7 +108,11 @@ class World:
         return Verdict(self.seed, self.laws.broken, list(self.trace), self.loop.steps)
 
     async def _main(self) -> None:
-        others = [self.loop.create_task(self._change_tables()), *self._readers()]
+        others = [
+            self.loop.create_task(self._change_tables()),
+            self.loop.create_task(self._protect()),
+            *self._readers(),
+        ]
         await asyncio.gather(*(self._execute(execution, start) for execution, start in self._executions()))
         self.dice.clear_up()
         for other in others:
@@ -176,6 +180,16 @@ class World:
                 kept = tables[table][rng.choice((0, 0, 1, 3)) :]
                 history.put(self.warehouse, table, kept + history.new_rows(table, rng.randint(0, 4)))
             self.trace.add("writer", "changed", table, f"{len(history.tables().get(table, ()))} rows")
+
+    async def _protect(self) -> None:
+        """At times, put a row access policy on a table while runs are under way."""
+        rng = random.Random(f"{self.seed} protector")
+        if rng.random() < 0.2:
+            await asyncio.sleep(rng.uniform(1.0, 30.0))
+            table = rng.choice(scenery.NAMES)
+            self.warehouse.policies[table] = ["some_rows"]
+            self.laws.protected.setdefault(table, self.history.clock())
+            self.trace.add("protector", "protected", table, "")
 
     def _connect(self, process: Process) -> tuple[Network, FaultyStore, FaultyWarehouse]:
         network = Network(process, self.dice, self.trace)

@@ -165,7 +165,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
 
     rows: how many were exported, where the route tells it. billed: bytes that its query has billed.
-    dangers: what the job itself has told of, and the settings allow. first: the number of its first file.
+    dangers: what exporting it has told of, beyond planning, and the settings allow. first: the number of its first
+    file.
     """
 
     unit: UnitId

@@ -152,20 +152,19 @@ def job_dangers(*, row_policies: bool, masking: bool) -> tuple[Danger, ...]:
     return tuple(danger for danger, applied in told if applied)
 
 
-def objection(dangers: Iterable[Danger], settings: Settings) -> tuple[Danger, str] | None:
-    """The first of a job's dangers that nobody has allowed, and what to say of it."""
+def objection(dangers: Iterable[Danger], settings: Settings, told: str) -> tuple[Danger, str] | None:
+    """The first of these dangers that nobody has allowed, and what to say of it; `told`: the words before it."""
     for danger in dangers:
         if not _allowed(danger, settings):
             guard = GUARDS[danger]
-            told = f"its job tells that {guard.what}. {guard.remedy} To export all the same: {switch(danger)}"
-            return danger, told
+            return danger, f"{told} {guard.what}. {guard.remedy} To export all the same: {switch(danger)}"
     return None
 
 
 def with_jobs(flags: Sequence[Flag], told: Iterable[tuple[str, Danger]]) -> tuple[Flag, ...]:
-    """A plan's flags and what the jobs of its tables have told beyond them; `told`: table and danger."""
+    """A plan's flags and what exporting its tables has told beyond them; `told`: table and danger."""
     known = {(flag.table, flag.danger) for flag in flags}
-    more = [Flag(danger, table, (), "told by its job", allowed=True) for table, danger in told
+    more = [Flag(danger, table, (), "found when it was exported", allowed=True) for table, danger in dict.fromkeys(told)
             if (table, danger) not in known]  # fmt: skip
     return (*flags, *more)
 

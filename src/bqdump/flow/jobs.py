@@ -82,7 +82,7 @@ async def by_job(
         job, attached = await _job(task, plan, watch, unit, attempt, started, start)
         if job.error is None:
             dangers = job_dangers(row_policies=job.row_policies, masking=job.masking)
-            if lost := objection(dangers, task.settings):
+            if lost := objection(dangers, task.settings, "its job tells that"):
                 return Failure(unit.id, unit.table, job.id, attempt, lost[0].value, lost[1], task.owner)
             return Receipt(unit.id, unit.table, job.id, attempt, job.files, job.created, job.started,
                            job.ended, task.owner.task, job.rows, job.billed,

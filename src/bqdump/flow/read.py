@@ -33,6 +33,7 @@ from bqdump.core.unsupported import as_they_are
 from bqdump.flow.clear import delete
 from bqdump.flow.collect import written_pattern
 from bqdump.flow.ledger import read_end
+from bqdump.flow.policies import look_again
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 from bqdump.ports.encoder import FileShape
@@ -67,7 +68,7 @@ async def read_unit(
         attempt = await _take(task, unit, attempt)
         async with task.reading.room:
             try:
-                return await _Attempt(task, plan, unit, attempt).receipt()
+                return await look_again(task, plan, unit, await _Attempt(task, plan, unit, attempt).receipt())
             except tuple(FOR_GOOD) as error:
                 reason = next(reason for kind, reason in FOR_GOOD.items() if isinstance(error, kind))
                 return Failure(unit.id, unit.table, "", attempt, reason, error.cause, task.owner)
