@@ -138,6 +138,34 @@ def test_intervals_and_ranges_have_types_of_their_own(world: World, client: BigQ
     ]  # fmt: skip
 
 
+def test_a_bignumeric_of_77_digits_comes_in_its_256_bits(world: World, client: BigQueryReadClient) -> None:
+    name, large = world.dataset(), "578960446186580977117854925043439539266.34992332820282019728792003956564819967"
+    least, text = f"-{large[:-1]}8", "CAST('{}' AS BIGNUMERIC)".format
+    world.sql(f"CREATE TABLE {name}.t (big BIGNUMERIC)")
+    for number in (large, least, "-0.5"):
+        world.sql(f"INSERT INTO {name}.t VALUES ({text(number)})")
+    world.sql(f"INSERT INTO {name}.t VALUES (NULL)")
+    opened = session(client, f"{name}.t")
+    found = [row["big"] for row in rows(client, opened)]
+    assert found == [Decimal(large), Decimal(least), Decimal("-0.5"), None]
+    with world.settings(read_batch_bytes=32):
+        assert [row["big"] for row in rows(client, opened, 1)] == found[1:]
+
+
+def test_what_arrow_cannot_hold_is_refused_with_the_value(world: World, client: BigQueryReadClient) -> None:
+    name, large, beyond, long = world.dataset(), f"5{'0' * 38}", f"6{'0' * 38}", "0-0 0 87840000:0:0"
+    cases = (
+        ("ARRAY<BIGNUMERIC>", f"[CAST('{large}' AS BIGNUMERIC)]", large),
+        ("BIGNUMERIC", f"CAST('{beyond}' AS BIGNUMERIC)", beyond),
+        ("INTERVAL", f"CAST('{long}' AS INTERVAL)", long),
+    )
+    for number, (kind, literal, told) in enumerate(cases):
+        world.sql(f"CREATE TABLE {name}.t{number} (x {kind})")
+        world.sql(f"INSERT INTO {name}.t{number} VALUES ({literal})")
+        with pytest.raises(exceptions.InvalidArgument, match=f"value out of range for Arrow: {told}$"):
+            rows(client, session(client, f"{name}.t{number}"))
+
+
 def test_streams_hold_every_row_once(world: World, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers, preferred_min_stream_count=7)
     assert len(opened.streams) == 7

@@ -1,19 +1,23 @@
 """Rows as the Storage Read API delivers them: Arrow types, and IPC messages of one schema or one record batch.
 
 Types: https://cloud.google.com/bigquery/docs/reference/storage#arrow_schema_details. Assumed for want of documentation:
-a NUMERIC or BIGNUMERIC with parameters has these in Arrow too.
+a NUMERIC or BIGNUMERIC with parameters has these in Arrow too, and a BIGNUMERIC of 77 digits comes in its 256 bits,
+although its type declares 76 digits; inside a RECORD or an ARRAY it fails the request here.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
+from decimal import Decimal, localcontext
 
 import arro3.compute
 import arro3.io
 from arro3.core import Array, DataType, RecordBatch, RecordBatchReader, Schema
 from arro3.core import Field as ArrowField
 
+from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.types import Field, literal, quote, shape
 
 EXTENSION = "ARROW:extension:name"
@@ -38,6 +42,9 @@ SCALARS = {
 }
 MOST_MICROS = (1 << 63) // 1000 - 1
 FRACTION = r"\.(\d+)$"
+WIDE_BYTES = 32
+BITS = DataType.binary(WIDE_BYTES)
+OUT_OF_RANGE = "request failed: value out of range for Arrow: "
 # https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
@@ -80,7 +87,8 @@ def read_columns(fields: Sequence[Field]) -> str:
     for field in fields:
         ref = quote(field.name)
         whole = f"coalesce({ref}, [])" if field.mode == "REPEATED" else ref
-        parts.append(f"{shape(field, whole, _leaf)} AS {ref}")
+        # `batches` makes bits of the text.
+        parts.append(f"{ref if _is_wide(field) else shape(field, whole, _leaf)} AS {ref}")
     return ", ".join(parts)
 
 
@@ -88,6 +96,10 @@ def _leaf(field: Field, ref: str) -> str:
     match field.type:
         case "NUMERIC":
             return f"({ref})::DECIMAL({field.precision},{field.scale or 0})" if field.precision else ref
+        case "BIGNUMERIC":
+            # arro3 casts what has more than 76 digits to NULL.
+            digits = f"length(ltrim(split_part({ref}, '.', 1), '-'))"
+            return f"CASE WHEN {digits} > 38 THEN error({literal(OUT_OF_RANGE)} || {ref}) ELSE {ref} END"
         case "JSON":
             return f"({ref})::VARCHAR"
         case "INTERVAL":
@@ -119,7 +131,7 @@ def _interval(ref: str) -> str:
     micros = f"coalesce(TRY_CAST(rpad({fraction}, 6, '0') AS BIGINT), 0)"
     clock = f"(3600 * {hours} + 60 * {minutes} + {seconds}) * 1000000 + {micros}"
     # Arrow counts nanoseconds in 64 bits.
-    too_long = f"error('request failed: INTERVAL value out of range for Arrow: ' || {ref})"
+    too_long = f"error({literal(OUT_OF_RANGE)} || {ref})"
     parts = (
         f"to_months(({sign('^-')} * (12 * {years} + {months}))::INTEGER)",
         f"to_days(({days})::INTEGER)",
@@ -130,19 +142,48 @@ def _interval(ref: str) -> str:
     )
 
 
-def batches(reader: object, schema: Schema, rows: int) -> Iterator[RecordBatch]:
-    """The rows of a relation in the types of the schema, at most `rows` a batch."""
-    for whole in RecordBatchReader.from_arrow(reader):  # type: ignore[arg-type]
-        columns: list[Array] = []
-        for number in range(len(schema)):
-            field = schema.field(number)
-            column = whole.column(number)
-            # Equality of nested types passes over the names and metadata of their children.
-            same = column.type == field.type and not DataType.is_nested(field.type)
-            columns.append(column if same else arro3.compute.cast(column, field.type))
-        batch = RecordBatch(columns, schema=schema)
-        for start in range(0, batch.num_rows, rows):
-            yield batch.slice(start, min(rows, batch.num_rows - start))
+def batches(reader: object, fields: Sequence[Field], rows: int) -> Iterator[RecordBatch]:
+    """The rows of `read_columns`, laid out in memory as `arrow_schema` says, at most `rows` a batch.
+
+    Raises BigQueryError for a value that its type cannot hold.
+    """
+    # Of a BIGNUMERIC its bits as they are: they have the same buffers, and no library looks at their digits.
+    sent = Schema([_field(field).with_type(BITS) if _is_wide(field) else _field(field) for field in fields])
+    try:
+        for whole in RecordBatchReader.from_arrow(reader):  # type: ignore[arg-type]
+            columns = [_brought(whole.column(number), field) for number, field in enumerate(fields)]
+            batch = RecordBatch(columns, schema=sent)
+            for start in range(0, batch.num_rows, rows):
+                yield batch.slice(start, min(rows, batch.num_rows - start))
+    except Exception as error:
+        if found := re.search(f"{OUT_OF_RANGE}.*", str(error)):
+            raise invalid(found[0]) from error
+        raise
+
+
+def _is_wide(field: Field) -> bool:
+    return field.type == "BIGNUMERIC" and field.mode != "REPEATED"
+
+
+def _brought(column: Array, field: Field) -> Array:
+    if _is_wide(field):
+        scale = (field.scale or 0) if field.precision else 38
+        return Array([_bits(text, scale) for text in column.to_pylist()], type=BITS)
+    kind = _type(field)
+    # Equality of nested types passes over the names and metadata of their children.
+    same = column.type == kind and not DataType.is_nested(kind)
+    return column if same else arro3.compute.cast(column, kind)
+
+
+def _bits(text: str | None, scale: int) -> bytes | None:
+    if text is None:
+        return None
+    with localcontext(prec=80):
+        whole = int(Decimal(text).scaleb(scale))
+    try:
+        return whole.to_bytes(WIDE_BYTES, "little", signed=True)
+    except OverflowError as error:
+        raise invalid(OUT_OF_RANGE + text) from error
 
 
 def schema_message(schema: Schema) -> bytes:

@@ -133,7 +133,7 @@ class Sessions:
         rows = max(1, batch_bytes * session.rows // max(1, session.bytes))
         query = f"SELECT {read_columns(session.fields)} FROM {session.relation}"
         with self._catalog.warehouse.cursor() as cursor:
-            yield from batches(cursor.sql(f"{query} LIMIT {left} OFFSET {stream.first + offset}"), session.schema, rows)
+            yield from batches(cursor.sql(f"{query} LIMIT {left} OFFSET {stream.first + offset}"), session.fields, rows)
 
     def _add(self, session: Session, first: int, rows: int) -> Stream:
         stream = Stream(f"{session.name}/streams/{secrets.token_urlsafe(12)}", first, rows)
