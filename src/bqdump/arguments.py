@@ -28,6 +28,7 @@ class Options(TypedDict, total=False):
     file_size: int | str
     row_group_rows: int | str
     read_memory: int | str
+    read_split: int | str
     path: str
     job_project: str
     location: str

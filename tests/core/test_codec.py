@@ -29,7 +29,9 @@ from bqdump.core.documents import (
     Reading,
     Receipt,
     Share,
+    SharedSession,
     Skipped,
+    Split,
     TableEntry,
     TableFiles,
     Totals,
@@ -73,8 +75,10 @@ ENTRY = st.builds(
     rows=st.none() | COUNT, moment=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
     planned_billed=MAYBE, billed=MAYBE,
 )  # fmt: skip
+SPLIT = st.builds(Split, TEXT, some(UNIT))
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT),
+    Split: SPLIT,
     Skipped: SKIPPED,
     Flag: FLAG,
     Unit: st.builds(
@@ -87,11 +91,12 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Plan, run=RUN, tool=TEXT, nonce=st.just("00ff"), project=TEXT, dataset=TEXT, location=TEXT, snapshot=TIME,
         mode=MODE, settings=SETTINGS, digest=TEXT, units=TEXT, tables=COUNT, rows=COUNT, bytes=COUNT,
         shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)), skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
-        flags=some(FLAG),
+        flags=some(FLAG), splits=some(SPLIT),
     ),
     Newest: st.builds(Newest, RUN),
     Owner: OWNER,
     Reading: st.builds(Reading, OWNER, TEXT),
+    SharedSession: st.builds(SharedSession, TEXT, some(TEXT), st.binary()),
     Claim: st.builds(Claim, OWNER),
     Receipt: st.builds(
         Receipt, UNIT, TEXT, TEXT, ATTEMPT, COUNT, TIME, TIME, TIME, COUNT, MAYBE, MAYBE,
@@ -135,7 +140,9 @@ def test_a_unit_of_an_earlier_release_is_read() -> None:
     assert encode(unit) == line
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STRATEGIES if kind is not Share], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in STRATEGIES if kind not in (Share, Split)], ids=lambda kind: kind.__name__
+)
 @given(data=st.data())
 def test_a_document_survives_its_bytes(kind: type[msgspec.Struct], data: st.DataObject) -> None:
     document = data.draw(STRATEGIES[kind])

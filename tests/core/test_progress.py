@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from bqdump.core.documents import Failure, Owner, Plan, Receipt
+from bqdump.core.documents import Failure, Owner, Plan, Receipt, Share, Split
 from bqdump.core.plan import JOB_WEIGHT
 from bqdump.core.progress import (
     Checked,
@@ -27,7 +28,8 @@ GB = 1_000_000_000
 def plan(tables: int = 4, bytes_: int = 4 * GB) -> Plan:
     return Plan(
         run="nightly", tool="0", nonce="n", project="p", dataset="d", location="EU", snapshot=0, mode="replace",
-        settings={}, digest="", units="", shares=(), tables=tables, rows=0, bytes=bytes_, skipped=(), excluded=0,
+        settings={}, digest="", units="", shares=(Share(0, 0, tables, bytes_),), tables=tables, rows=0, bytes=bytes_,
+        skipped=(), excluded=0,
     )  # fmt: skip
 
 
@@ -172,3 +174,19 @@ def test_a_log_line_has_every_number() -> None:
 )
 def test_durations_read_as_clocks_do(seconds: float, text: str) -> None:
     assert clock_text(seconds) == text
+
+
+def test_a_shared_table_is_done_with_its_last_part_and_failed_with_its_first() -> None:
+    shared = msgspec.structs.replace(
+        plan(2, 3 * GB), shares=(Share(0, 0, 3, 3 * GB),), splits=(Split("t", ("a", "b")),)
+    )
+    events: list[tuple[float, Event]] = [(0.0, shared), *((0.0, started(unit)) for unit in "abc")]
+    view = seen(*events, (2.0, receipt("a")), (2.0, receipt("c")), at=2.0)
+    assert (view.tables, view.done, view.running, view.failed) == (2, 1, 1, 0)
+    assert view.bytes_done == 2 * GB
+    assert view.fraction == pytest.approx(2 / 3)
+    assert (view.tasks[0].done, view.tasks[0].running) == (2, 1)
+    done = seen(*events, *((2.0, receipt(unit)) for unit in "abc"), at=2.0)
+    assert (done.done, done.running, done.seconds_left) == (2, 0, 0)
+    failed = seen(*events, (2.0, failure("b")), (3.0, receipt("a")), at=3.0)
+    assert (failed.done, failed.running, failed.failed) == (0, 1, 1)

@@ -36,6 +36,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "file_size": ("1.5MiB", 1_572_864, ["big", "-1", "1 parsec"]),
     "row_group_rows": ("100000", 100_000, ["-1", "many", "1.5", ""]),
     "read_memory": ("64 MB", 64_000_000, ["1MB", "all"]),
+    "read_split": ("2GB", 2_000_000_000, ["big", "-1"]),
     "path": ("{table}_*.{ext}", "{table}_*.{ext}", []),
     "job_project": ("jobs-1", "jobs-1", ["a b"]),
     "location": ("europe-west1", "europe-west1", ["EU!", "a b"]),
@@ -170,8 +171,8 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU", "max_bytes_billed": 5, "read_memory": 10**9, "allow_row_policies": True,
-                  "allow_unseen_row_policies": True,
+                  "location": "EU", "max_bytes_billed": 5, "read_memory": 10**9, "read_split": 0,
+                  "allow_row_policies": True, "allow_unseen_row_policies": True,
                   "allow_masked_columns": True, "allow_streaming_buffer": True, "allow_skipped": True,
                   "allow_created_later": True}  # fmt: skip
 INSIDE_DIGEST = {

@@ -40,7 +40,7 @@ EVERYTHING = Settings(
     route=("*=query", "a=extract"), max_bytes_billed=5, on_unsupported="skip",
     allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
     allow_skipped=True, allow_created_later=True, null_marker="-", file_size=256_000_000, row_group_rows=1000,
-    read_memory=64_000_000, kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
+    read_memory=64_000_000, read_split=5_000_000, kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
     tables=(TableSettings("a*", where="x > 1"),),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import random
 import sys
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 import requests
 
 from bqdump.adapters.folder import INDEX
-from bqdump.core.documents import Manifest
-from bqdump_local.execute import TaskLine, execute
+from bqdump.core.documents import Manifest, Receipt
+from bqdump_local.execute import Processes, TaskLine, execute
 from integration.stage import Ran, Stage
 
 READ = ("--route", "read")
@@ -208,3 +209,68 @@ def test_a_full_disk_publishes_nothing(stage: Stage, format_: str) -> None:
     assert folder_manifest(stage) == before
     assert bqdump(stage, "verify", "--to", "out").codes == [0]
     assert unnamed(stage) == []
+
+
+SHARED = (*READ, *PARQUET, "--read-split", "10KB")
+
+
+def published(stage: Stage) -> Manifest:
+    return msgspec.json.decode(stage.read(stage.latest().manifest), type=Manifest)
+
+
+def receipts(stage: Stage, run: str) -> list[Receipt]:
+    folder = f"_bqdump/runs/{run}/receipts/"
+    return [msgspec.json.decode(stage.read(name), type=Receipt) for name in stage.objects() if name.startswith(folder)]
+
+
+def test_several_tasks_read_a_large_table_together(stage: Stage) -> None:
+    stage.table("large", 5000)
+    stage.table("small", 3)
+    stage.stack.jobs(read_stream_bytes=10_000, read_batch_bytes=3_000)
+    ran = stage.execute(*SHARED, tasks=4, execution="together")
+    assert ran.codes == [0, 0, 0, 0]
+    assert sorted(parquet_ids(stage, "large")) == list(range(1, 5001))
+    large, small = published(stage).tables
+    assert (large.rows, large.expected_rows, small.rows, len(small.files)) == (5000, 5000, 3, 1)
+    parts = [receipt for receipt in receipts(stage, "together") if receipt.table == "large"]
+    assert len(parts) == len(large.files) == 4
+    assert sum(receipt.rows or 0 for receipt in parts) == 5000
+    assert {receipt.job for receipt in parts} == set(large.jobs)
+    assert "large (part 4 of 4): exported in 1 file" in ran.text
+    assert stage.staged() == []
+    assert bqdump(stage, "verify", "--read").codes == [0]
+
+
+@pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}"])
+def test_tasks_that_read_a_table_together_may_be_killed_at_any_moment(stage: Stage, path: str) -> None:
+    stage.table("large", 5000)
+    stage.stack.jobs(read_stream_bytes=10_000, read_batch_bytes=3_000)
+    dice, processes = random.Random(path), Processes()
+
+    async def hunted() -> tuple[Ran, int]:
+        running = asyncio.create_task(
+            stage.processes(*SHARED, "--path", path, tasks=3, execution="hunted", processes=processes, max_retries=20)
+        )
+        hits = 0
+        for _ in range(6):
+            await asyncio.wait([running], timeout=dice.uniform(0.3, 1.5))
+            if processes.running:
+                hits += processes.kill(dice.choice(sorted(processes.running)))
+        return await running, hits
+
+    ran, hits = asyncio.run(hunted())
+    assert hits
+    assert ran.codes == [0, 0, 0], ran.text
+    [large] = published(stage).tables
+    contents = [pq.read_table(io.BytesIO(stage.read(file.name))) for file in large.files]
+    assert sorted(row for one in contents for row in one.column("id").to_pylist()) == list(range(1, 5001))
+    assert bqdump(stage, "verify", "hunted", *(() if "run" not in path else ("--path", path))).codes == [0]
+
+
+def test_a_plan_tells_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
+    stage.table("large", 5000)
+    stage.table("small", 3)
+    ran = bqdump(stage, "plan", "--json", "--tasks", "3", *SHARED)
+    told = json.loads(ran.text)
+    assert {table["table"]: table["parts"] for table in told["tables"]} == {"large": 3, "small": 1}
+    assert [share["units"] for share in told["shares"]] == [1, 2, 1]

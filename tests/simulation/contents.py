@@ -12,3 +12,8 @@ def lines_of(data: bytes) -> bytes:
     if not data.startswith(b"Obj\x01"):
         return data
     return "".join(f"{row['line']}\n" for row in fastavro.reader(io.BytesIO(data))).encode()
+
+
+def in_order(lines: bytes) -> bytes:
+    """The same lines in order: BigQuery promises none, and no two rows are alike."""
+    return b"".join(sorted(lines.splitlines(keepends=True)))

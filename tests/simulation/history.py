@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from bqdump.adapters.memory import MemoryWarehouse
+from simulation.contents import in_order
 
 PROJECT, DATASET = "p", "d"
 EPOCH = 1_790_000_000_000
@@ -47,9 +48,9 @@ class History:
         return next((rows for since, rows in reversed(versions) if since <= moment), None)
 
     def content_at(self, table: str, moment: int) -> bytes | None:
-        """The same as the lines of a file."""
+        """The same as the lines of a file, in order."""
         rows = self.rows_at(table, moment)
-        return None if rows is None else "".join(f"{row}\n" for row in rows).encode()
+        return None if rows is None else in_order("".join(f"{row}\n" for row in rows).encode())
 
     def steady(self, since: int) -> set[str]:
         """The tables that were there at a moment and have not been dropped since."""

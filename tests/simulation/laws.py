@@ -8,9 +8,10 @@ from typing import NamedTuple
 from bqdump.adapters.checksums import crc32c
 from bqdump.core.documents import Danger, Manifest
 from bqdump.core.layout import unit_of
+from bqdump.core.parts import done_tables, whole
 from bqdump.core.template import shard_name, split_shard
 from bqdump.ports.store import Copy, ObjectInfo
-from simulation.contents import lines_of
+from simulation.contents import in_order, lines_of
 from simulation.history import History
 from simulation.process import Process
 from simulation.view import View, all_files, standing
@@ -166,8 +167,8 @@ class Laws:
         assert plan is not None
         assert manifest is not None
         self._named |= {(file.name, file.generation) for file in all_files(manifest)}
-        units = {unit.table: unit for unit in view.units(plan)}
-        receipts = view.receipts(run)
+        units = {unit.table: unit for unit in whole(view.units(plan), plan.splits)}
+        done = done_tables(view.receipts(run), plan.splits)
         failed = {failure.table for failure in manifest.failed}
         there = [entry.table for entry in manifest.tables]
         self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
@@ -186,10 +187,13 @@ class Laws:
         publishing = view.publishing()
         replaced = publishing is not None and publishing.age > plan.age
         for entry in manifest.tables:
-            receipt = receipts.get(units[entry.table].id)
-            self.hold(2, receipt is not None and receipt.files == len(entry.files), f"{run}: {entry.table} and receipt")
-            first = receipt.first if receipt and plan.mode == "keep" else 0
-            names = [shard_name(units[entry.table].pattern, first + number) for number in range(len(entry.files))]
+            table = done.get(units[entry.table].id)
+            parts = table.parts if table else ()
+            numbers = [part.first + number for part in parts for number in range(part.files)]
+            self.hold(2, bool(parts) and len(numbers) == len(entry.files), f"{run}: {entry.table} and receipt")
+            if plan.mode == "replace":
+                numbers = list(range(len(numbers)))
+            names = [shard_name(units[entry.table].pattern, number) for number in numbers]
             self.hold(2, [file.name for file in entry.files] == names, f"{run}: files of {entry.table}")
             content = b""
             for file in entry.files:
@@ -205,7 +209,9 @@ class Laws:
             silent = (entry.route, entry.format) == ("extract", "csv")
             told = entry.rows == (None if silent else content.count(b"\n"))
             self.hold(2, told, f"{run}: {entry.table} is said to have {entry.rows} rows, it has {content!r}")
-            self.hold(2, content == wanted, f"{run}: {entry.table} has {content!r}, at its moment it was {wanted!r}")
+            self.hold(
+                2, in_order(content) == wanted, f"{run}: {entry.table} has {content!r}, at its moment it was {wanted!r}"
+            )
 
     def _readers_see_whole(self) -> None:
         """What latest.json's manifest names is there, or a later run is replacing it and has said so."""
@@ -239,6 +245,7 @@ class Laws:
     def _may_be_missing(self, manifest: Manifest, replacing: str, name: str, table: str) -> None:
         plan, receipts = self.view.plan(replacing), self.view.receipts(replacing)
         # A table that has failed in the later run is not replaced by it; an earlier one may take back its own copy.
-        there = plan is not None and any(u.table == table and u.id in receipts for u in self.view.units(plan))
+        done = done_tables(receipts, plan.splits) if plan else {}
+        there = plan is not None and any(u.table == table and u.id in done for u in self.view.units(plan))
         gone = name not in self.view.intent(replacing) and not (there and "0" * 12 + "." in name)
         self.hold(1, gone, f"{name} of {manifest.run} is missing while {replacing} replaces it")

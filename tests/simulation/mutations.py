@@ -18,7 +18,7 @@ from unittest import mock
 from bqdump import flow
 from bqdump.adapters import retry
 from bqdump.core import plan
-from bqdump.flow import clear, collect, count, jobs, ledger, planning, policies, publish, replace, run, work
+from bqdump.flow import clear, collect, count, jobs, ledger, planning, policies, publish, replace, run, sessions, work
 
 
 class Mutation(NamedTuple):
@@ -71,9 +71,13 @@ MUTATIONS = (
              "else receipt.rows", "else unit.rows"),
     Mutation("what a failed job has left stays in the export", 4, collect, "collect",
              "collected.surplus.append(info)", "pass"),
-    Mutation("a file that is missing is left out of the manifest", 2, collect, "collect",
-             "files[number] for number in _numbers(receipt)",
-             "files[number] for number in sorted(files)[: len(files) - (len(files) > 1)]"),
+    Mutation("a file that is missing is left out of the manifest", 2, collect, "_files_of",
+             "for number in _numbers(receipt):",
+             "for number in sorted(files)[: len(files) - (len(files) > 1)]:"),
+    Mutation("a second read session takes the place of the first", 2, sessions, "shared_session",
+             "encode(mine), 0)", "encode(mine), None)"),
+    Mutation("of a shared table only the first part is published", 2, collect, "collect",
+             "for receipt in done[unit.id].parts\n", "for receipt in done[unit.id].parts[:1]\n"),
     Mutation("rows that a job has left out are not missed", 2, collect, "prove",
              "rows != expected", "False"),
     Mutation("of a block of rows only one is counted", 4, count, "_avro_rows",

@@ -10,7 +10,7 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import NotFoundError
-from simulation.contents import lines_of
+from simulation.contents import in_order, lines_of
 from simulation.history import History
 from simulation.laws import Laws
 
@@ -55,7 +55,9 @@ class Reader:
             if replaced:
                 break
             wanted = self._history.content_at(entry.table, manifest.snapshot)
-            self._laws.hold(1, content == wanted, f"a reader of {manifest.run} got {content!r} of {entry.table}")
+            self._laws.hold(
+                1, in_order(content) == wanted, f"a reader of {manifest.run} got {content!r} of {entry.table}"
+            )
         if replaced:
             now, announced = self._laws.view.latest(), self._laws.view.publishing()
             later = any(pointer is not None and pointer.age > manifest.age for pointer in (now, announced))

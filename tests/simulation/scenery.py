@@ -30,7 +30,8 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
     keeps = rng.random() < 0.15
     prefix = rng.choice(("", "", "x/", "deep/er/"))
     # Drawn apart, so that the other schedules stay what they were.
-    reads = random.Random(str(rng.getstate())).random() < 0.25
+    seldom = random.Random(str(rng.getstate()))
+    reads = seldom.random() < 0.25
     settings = Settings(
         project=PROJECT,
         dataset=DATASET,
@@ -38,6 +39,8 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         prefix=prefix,
         path=rng.choice(KEEPING_PATHS if keeps else PATHS),
         concurrency=rng.choice((1, 2, 500)),
+        # So that a table of some rows is shared by two tasks or more, where there are so many.
+        read_split=seldom.choice((10**9, 30, 12)),
         route=("*=read",) if reads else rng.choice(((), (), ("*=query",))),
         allow_partial=rng.random() < 0.25,
         # The read route writes no Avro files.

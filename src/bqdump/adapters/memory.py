@@ -172,7 +172,7 @@ class MemoryWarehouse:
     clock: milliseconds now. seconds: how long a job takes. shard_rows: rows a file. failing: what a job of this
     table and job id fails with. losing: whether a job leaves the last row of each file out, in silence.
     Rows are lines of text; files hold them as such, or as the strings of an Avro file.
-    policies: row access policies by table.
+    policies: row access policies by table. streams: what the streams of all read sessions hold.
     """
 
     def __init__(
@@ -191,6 +191,7 @@ class MemoryWarehouse:
         self.seconds, self.shard_rows, self.failing, self.losing, self.page = seconds, shard_rows, failing, losing, page
         self.datasets: dict[tuple[str, str], dict[str, MemoryTable]] = {}
         self.policies: dict[str, list[str]] = {}
+        self.streams: dict[str, tuple[str, ...]] = {}
         self.sees_policies = True
         self.extracted: dict[str, ExtractRequest | QueryRequest] = {}
         self._jobs: dict[str, Job] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -17,8 +16,6 @@ class MemoryReader:
 
     def __init__(self, warehouse: MemoryWarehouse, clock: Callable[[], int], *, batch_rows: int = 1000) -> None:
         self._warehouse, self._clock, self._batch_rows = warehouse, clock, batch_rows
-        self._streams: dict[str, tuple[str, ...]] = {}
-        self._numbers = itertools.count()
 
     async def open(self, request: ReadRequest) -> ReadSession:
         """See Reader."""
@@ -34,17 +31,22 @@ class MemoryReader:
         rows = next((v.rows for v in reversed(found.versions) if v.since <= request.snapshot), None)
         if rows is None:
             raise NotFoundError("open a read session of", subject, "it was not there at that moment")
-        name, count = f"session-{next(self._numbers)}", min(request.streams, len(rows))
+        # Sessions are BigQuery's: whoever knows a stream's name reads it.
+        streams, count = self._warehouse.streams, min(request.streams, len(rows))
+        name = f"session-{len(streams)}"
+        # In each session the rows come in other streams.
+        shift = len(streams) % max(1, len(rows))
+        rows = rows[shift:] + rows[:shift]
         for number in range(count):
             first, after = len(rows) * number // count, len(rows) * (number + 1) // count
-            self._streams[f"{name}/{number}"] = rows[first:after]
+            streams[f"{name}/{number}"] = rows[first:after]
         return ReadSession(name, tuple(f"{name}/{number}" for number in range(count)), b"line")
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         """See Reader."""
-        if stream not in self._streams:
+        if stream not in self._warehouse.streams:
             raise SessionLostError("read", f"stream {stream}", "there is no such stream")
-        rows = self._streams[stream]
+        rows = self._warehouse.streams[stream]
         for start in range(offset, len(rows), self._batch_rows):
             some = rows[start : start + self._batch_rows]
             yield Batch("".join(f"{row}\n" for row in some).encode(), len(some))

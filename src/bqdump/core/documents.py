@@ -38,6 +38,13 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     bytes: Count
 
 
+class Split(msgspec.Struct, frozen=True, array_like=True):
+    """A table that several units share: each has its part of the streams of one read session, in this order."""
+
+    table: str
+    units: tuple[UnitId, ...]
+
+
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     """An object of the dataset that is not exported, and why. asked: the user wants it so (`--on-unsupported skip`)."""
 
@@ -78,7 +85,9 @@ class Flag(msgspec.Struct, frozen=True):
 
 
 class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is exported at once: a table. `rows` and `bytes` are what BigQuery said while planning.
+    """What is exported at once: a table, or a part of it where the plan splits it among tasks.
+
+    `rows` and `bytes` are what BigQuery said while planning; of a part its share of them.
 
     `pattern` is the final object name with one `*`, below the bucket. `why` tells why it goes by its route.
     `format` and `compression` are those of the settings where they are empty. `bills`: the bytes that its query will
@@ -103,7 +112,10 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The frozen list of units of a run; the units themselves lie in the object `units`, one JSON line each."""
+    """The frozen list of units of a run; the units themselves lie in the object `units`, one JSON line each.
+
+    splits: the tables of which each unit is a part only.
+    """
 
     format_version: int = FORMAT_VERSION
     run: RunId
@@ -125,6 +137,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     excluded: Count
     bills: Count = 0
     flags: tuple[Flag, ...] = ()
+    splits: tuple[Split, ...] = ()
+
+    @property
+    def unit_count(self) -> int:
+        """How many units it has: one for each table, or several."""
+        return sum(share.units for share in self.shares)
 
     @property
     def age(self) -> tuple[int, str]:
@@ -189,6 +207,17 @@ class Reading(msgspec.Struct, frozen=True):
 
     owner: Owner
     nonce: str
+
+
+class SharedSession(msgspec.Struct, frozen=True):
+    """The read session of a table that several units share: the one by which all of its parts are read.
+
+    schema: of its rows, as an Arrow IPC message.
+    """
+
+    name: str
+    streams: tuple[str, ...]
+    schema: bytes
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -103,6 +103,10 @@ class RunLayout(NamedTuple):
         """Whose this attempt at a unit by the read route is."""
         return f"{self.root}readings/{unit}.{attempt}.json"
 
+    def session(self, lead: str) -> str:
+        """The read session of the table whose first part is the unit `lead`."""
+        return f"{self.root}sessions/{lead}.json"
+
     @property
     def receipts(self) -> str:
         """The folder of receipts."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from bqdump import __version__
 from bqdump.core.catalog import Dataset, Listed, select, unknown_kind
-from bqdump.core.documents import Plan, Share, Skipped, Unit
+from bqdump.core.documents import Plan, Share, Skipped, Split, Unit
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.fidelity import unfit
 from bqdump.core.formats import extension
 from bqdump.core.layout import Layout, unit_id
 from bqdump.core.moments import moment_text
+from bqdump.core.parts import parts_wanted, portion
 from bqdump.core.routes import Routed, Routing
 from bqdump.core.settings import Settings
 from bqdump.core.sound import CHANGED, sound_units
@@ -157,16 +159,20 @@ def make_plan(
     routed = routing.routed
     refuse_unfit(routed)
     names = patterns(settings, run, snapshot, routed)
+    pieces = _pieces(settings, routed, tasks)
     shares, lines, offset = [], [], 0
-    # Of a view only its query tells how much it reads.
-    weights = [max(item.table.bytes, item.bills or 0) + JOB_WEIGHT for item in routed]
-    for share, indices in enumerate(share_out(weights, min(tasks, len(routed)))):
-        start = offset
+    ids: dict[str, list[str]] = {}
+    for share, indices in enumerate(share_out([piece.weight for piece in pieces], min(tasks, len(pieces)))):
+        start, bytes_ = offset, 0
         for number, index in enumerate(indices):
-            line = msgspec.json.encode(_unit(settings, unit_id(share, number), routed[index], names[index])) + b"\n"
+            piece, id_ = pieces[index], unit_id(share, number)
+            unit = _unit(settings, id_, piece, routed[piece.at], names[piece.at])
+            if piece.of > 1:
+                ids.setdefault(unit.table, [""] * piece.of)[piece.number] = id_
+            line = msgspec.json.encode(unit) + b"\n"
             lines.append(line)
-            offset += len(line)
-        shares.append(Share(start, offset - start, len(indices), sum(routed[index].table.bytes for index in indices)))
+            offset, bytes_ = offset + len(line), bytes_ + unit.bytes
+        shares.append(Share(start, offset - start, len(indices), bytes_))
     plan = Plan(
         run=run,
         tool=__version__,
@@ -186,11 +192,31 @@ def make_plan(
         skipped=(*selection.skipped, *routing.skipped),
         excluded=selection.excluded,
         bills=sum(item.bills or 0 for item in routed),
+        splits=tuple(Split(table, tuple(units)) for table, units in sorted(ids.items())),
     )
     return plan, b"".join(lines)
 
 
-def _unit(settings: Settings, id_: str, item: Routed, pattern: str) -> Unit:
+class _Piece(NamedTuple):
+    """What becomes a unit: one of `of` parts of table `at`, the whole of it where that is 1. weight: in bytes."""
+
+    at: int
+    number: int
+    of: int
+    weight: int
+
+
+def _pieces(settings: Settings, routed: Sequence[Routed], tasks: int) -> list[_Piece]:
+    pieces = []
+    for at, item in enumerate(routed):
+        # Of a view only its query tells how much it reads.
+        bytes_ = max(item.table.bytes, item.bills or 0)
+        of = parts_wanted(item.route, bytes_, tasks, settings.read_split)
+        pieces += [_Piece(at, number, of, portion(bytes_, number, of) + JOB_WEIGHT) for number in range(of)]
+    return pieces
+
+
+def _unit(settings: Settings, id_: str, piece: _Piece, item: Routed, pattern: str) -> Unit:
     table = item.table
     usual = (item.format, item.compression) == (settings.format, settings.compression)
     return Unit(
@@ -198,8 +224,8 @@ def _unit(settings: Settings, id_: str, item: Routed, pattern: str) -> Unit:
         table=table.name,
         kind=table.kind,
         route=item.route,
-        rows=table.rows,
-        bytes=table.bytes,
+        rows=portion(table.rows, piece.number, piece.of),
+        bytes=portion(table.bytes, piece.number, piece.of),
         pattern=pattern,
         definition=table.definition,
         why=item.why,

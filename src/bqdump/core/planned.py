@@ -8,6 +8,7 @@ import msgspec
 
 from bqdump.core.documents import Flag, Plan, Unit
 from bqdump.core.moments import moment_text
+from bqdump.core.parts import parts_of, whole
 from bqdump.core.plan import recommended_tasks
 
 # BigQuery starts a new file at about 1 GB of logical bytes.
@@ -15,7 +16,8 @@ FILE_BYTES = 1_000_000_000
 
 
 class PlannedTable(msgspec.Struct, frozen=True):
-    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least.
+    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least. parts: in how many it
+    is read, each a unit of some share; `share` is that of the first.
 
     bills: bytes that its query will bill (null: no query), at least so many where `bills_at_least`."""
 
@@ -31,6 +33,7 @@ class PlannedTable(msgspec.Struct, frozen=True):
     path: str
     bills: int | None
     bills_at_least: bool
+    parts: int
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -51,6 +54,7 @@ class Planned(msgspec.Struct, frozen=True):
 
 def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
     """The plan as it is shown, its tables by name."""
+    parts = parts_of(plan)
     tables = [
         PlannedTable(
             table=unit.table,
@@ -65,8 +69,9 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
             path=unit.pattern,
             bills=unit.bills,
             bills_at_least=unit.bills_at_least,
+            parts=parts[unit.id].of if unit.id in parts else 1,
         )
-        for unit in sorted(units, key=lambda unit: unit.table)
+        for unit in whole(units, plan.splits)
     ]
     return Planned(
         project=plan.project,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents import Failure, Plan, Receipt
+from bqdump.core.parts import counts
 from bqdump.core.plan import JOB_WEIGHT
 from bqdump.core.sizes import counted, size_text
 
@@ -208,14 +209,15 @@ class Progress:
         seconds = 0.0 if self._began is None else max(0.0, at - self._began)
         done, done_bytes = len(self._done) - self._before[0], self._bytes_done - self._before[1]
         whole, left = self._weights()
+        tables = counts(self._plan.splits if self._plan else (), self._done, self._failed, self._running)
         longest = heapq.nsmallest(SLOWEST, self._running.values(), key=lambda work: work.since)
         return View(
             run=self._plan.run if self._plan else "",
             stage=self._stage,
             tables=self._plan.tables if self._plan else 0,
-            done=len(self._done),
-            running=len(self._running),
-            failed=len(self._failed),
+            done=tables.done,
+            running=tables.running,
+            failed=tables.failed,
             bytes=self._plan.bytes if self._plan else 0,
             bytes_done=self._bytes_done,
             fraction=1 - left / whole if whole else 0.0,
@@ -239,13 +241,13 @@ class Progress:
         )  # fmt: skip
 
     def _weights(self) -> tuple[int, int]:
-        """All work and what is left of it: a table weighs its bytes and something for the job, as in the plan."""
+        """All work and what is left of it: a unit weighs its bytes and something for the job, as in the plan."""
         if self._plan is None:
             return 0, 0
         failed = sum(self._sizes.get(unit, 0) for unit in self._failed)
-        tables = max(0, self._plan.tables - len(self._done) - len(self._failed))
-        left = max(0, self._plan.bytes - self._bytes_done - failed) + tables * JOB_WEIGHT
-        return self._plan.bytes + self._plan.tables * JOB_WEIGHT, left if tables else 0
+        units = max(0, self._plan.unit_count - len(self._done) - len(self._failed))
+        left = max(0, self._plan.bytes - self._bytes_done - failed) + units * JOB_WEIGHT
+        return self._plan.bytes + self._plan.unit_count * JOB_WEIGHT, left if units else 0
 
     def _start(self, event: Started, at: float) -> None:
         self._sizes[event.unit] = event.bytes

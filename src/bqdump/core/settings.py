@@ -18,6 +18,10 @@ from bqdump.core.tables import TableSettings, parse_tables
 from bqdump.core.template import DEFAULT, Template, parse_template
 
 READ = "read the settings"
+# What may differ between two starts of one run: none of it changes what is exported.
+OF_ONE_START = (
+    "read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed",
+)  # fmt: skip
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     file_size: int = 0
     row_group_rows: int = 0
     read_memory: int = 256 * 10**6
+    read_split: int = 10**9
     path: str = DEFAULT
     job_project: str = ""
     location: str = ""
@@ -91,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def frozen(self) -> dict[str, Any]:
         """The settings that shape the plan, as JSON has them: two tasks of one run must agree on all of these."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        for name in ("read_memory", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"):
+        for name in OF_ONE_START:
             del values[name]
         # What is allowed decides whether there is a plan, not what is in it.
         return {name: value for name, value in values.items() if not name.startswith("allow_")}
@@ -147,6 +152,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Rows in a row group of Parquet, at most (read route); 0 leaves it to the width of a row."),
     Setting("read_memory", "BQDUMP_READ_MEMORY", parse.memory, "SIZE",
             "How much memory the rows of the read route may take (beside about 200 MB for the process)."),
+    Setting("read_split", "BQDUMP_READ_SPLIT", parse.size, "SIZE",
+            "Several tasks share a large table of the read route, each so much of it at least; 0: one task a table."),
     Setting("path", "BQDUMP_PATH", parse.text, "TEMPLATE",
             "Names of the files, with one *. With {run} each run keeps its files; without, it replaces the last."),
     Setting("job_project", "BQDUMP_JOB_PROJECT", PROJECT, "ID", "Project that runs the jobs (default: project)."),

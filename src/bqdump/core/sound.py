@@ -21,12 +21,14 @@ from bqdump.core.documents import (
     Plan,
     Pointer,
     Receipt,
+    SharedSession,
     TableEntry,
     TableFiles,
     Unit,
 )
 from bqdump.core.errors import DocumentError
 from bqdump.core.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_id, unit_of
+from bqdump.core.parts import MOST_PARTS, parts_of
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 CHANGED = "Somebody has changed it: find out who, then start a new run, under another run id."
@@ -101,7 +103,14 @@ def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> 
             return f"{unit.pattern!r} is no pattern of file names"
         if place and (wrong := final_name_problem(unit.pattern, place.layout)):
             return wrong
-    for what, names in (("table", [unit.table for unit in units]), ("pattern", [unit.pattern for unit in units])):
+    parts, ones = parts_of(plan), dict[str, Unit]()
+    for unit in units:
+        part = parts.get(unit.id)
+        if part and (unit.table, unit.route) != (part.table, "read"):
+            return f"unit {unit.id} is no part of table {part.table}"
+        ones.setdefault(part.lead if part else unit.id, unit)
+    for what, names in (("table", [unit.table for unit in ones.values()]),
+                        ("pattern", [unit.pattern for unit in ones.values()])):  # fmt: skip
         if len(set(names)) != len(names):
             return f"a {what} is there twice"
     return ""
@@ -124,7 +133,12 @@ def _plan(plan: Plan, place: Place, _: str) -> str:
         offset += share.length
     if offset > LARGEST:
         return f"its units take {offset:,} bytes"
-    if sum(share.units for share in plan.shares) != plan.tables:
+    parts = [unit for split in plan.splits for unit in split.units]
+    if len(set(parts)) != len(parts) or not all(map(plan.has, parts)):
+        return "parts of its tables are no units of it"
+    if any(not 1 < len(split.units) <= MOST_PARTS for split in plan.splits):
+        return f"a table cannot have fewer than 2 or more than {MOST_PARTS:,} parts"
+    if plan.unit_count - len(parts) + len(plan.splits) != plan.tables:
         return f"its shares do not have {plan.tables} tables together"
     return ""
 
@@ -155,6 +169,11 @@ def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
     return _of_run(manifest.run, place) or _names([*names, *(file.name for file in manifest.found)], place)
 
 
+def _session(session: SharedSession, _: Place, __: str) -> str:
+    strange = [stream for stream in session.streams if not stream.startswith(f"{session.name}/")]
+    return f"stream {strange[0]!r} is none of the session {session.name!r}" if strange else ""
+
+
 def _note(note: Receipt | Failure, _: Place, name: str) -> str:
     return "" if note.unit == unit_of(name) else f"it is about unit {note.unit}"
 
@@ -173,5 +192,5 @@ def _names(names: Iterable[str], place: Place) -> str:
 
 CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Plan: _plan, Latest: _latest, Pointer: _pointer, Intent: _intent, Manifest: _manifest, ManifestFiles: _manifest,
-    Receipt: _note, Failure: _note, GivenUp: _given_up,
+    SharedSession: _session, Receipt: _note, Failure: _note, GivenUp: _given_up,
 }  # fmt: skip

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from bqdump.core.certain_rows import certain_rows
 from bqdump.core.documents import Danger, Plan, Receipt, Unit
 from bqdump.core.errors import VerificationError
 from bqdump.core.moments import moment_text
+from bqdump.core.parts import Done, whole
 from bqdump.core.plan import read_units
 from bqdump.core.sizes import counted
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.count import count_rows
-from bqdump.flow.ledger import Ledger
 from bqdump.flow.task import Task
 from bqdump.ports.store import ObjectInfo
 
@@ -21,8 +21,8 @@ POLICIES = (Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES)
 
 
 class Collected:
-    """What a run has written. `written`: of each unit its files in order; `surplus`: files that failed attempts
-    have left at the same names, beside those or (in keep mode) of a unit that has failed for good.
+    """What a run has written. `written`: of each table, by its unit, the files in order; `surplus`: files that failed
+    attempts have left at the same names, beside those or (in keep mode) of a table that has failed for good.
     `rows`: by file name what each file tells, None where it does not."""
 
     def __init__(self) -> None:
@@ -38,31 +38,30 @@ class Collected:
 
 
 async def all_units(task: Task, plan: Plan) -> list[Unit]:
-    """Every unit of the plan, by table."""
+    """The tables of the plan, a unit for each, by table: of a shared table its parts together."""
     if not plan.tables:
         return []
     stored = await task.store.read(plan.units)
-    return sorted(read_units(stored.data, plan), key=lambda unit: unit.table)
+    return whole(read_units(stored.data, plan), plan.splits)
 
 
 def written_pattern(task: Task, plan: Plan, unit: Unit, receipt: Receipt) -> str:
     """Where the job of this receipt has written: staged names, or final ones in keep mode."""
-    return task.layout.staged(unit.id, receipt.attempt, unit.pattern) if plan.mode == "replace" else unit.pattern
+    return task.layout.staged(receipt.unit, receipt.attempt, unit.pattern) if plan.mode == "replace" else unit.pattern
 
 
-async def collect(task: Task, plan: Plan, units: list[Unit], ledger: Ledger) -> Collected:
-    """Find the files of every unit that has a receipt.
+async def collect(task: Task, plan: Plan, units: list[Unit], done: Mapping[str, Done]) -> Collected:
+    """Find the files of every table that is done.
 
     Raises VerificationError when a file that BigQuery has reported is not there.
     """
-    done = {
-        written_pattern(task, plan, unit, ledger.receipts[unit.id]): unit
-        for unit in units
-        if unit.id in ledger.receipts
-    }
+    written: dict[str, list[Receipt]] = {}
+    for unit in units:
+        for receipt in done[unit.id].parts if unit.id in done else ():
+            written.setdefault(written_pattern(task, plan, unit, receipt), []).append(receipt)
     # Where failed attempts write to final names, what they have left must not look like an export.
-    patterns = done if plan.mode == "replace" else {unit.pattern: unit for unit in units}
-    found: dict[str, dict[int, ObjectInfo]] = {unit.id: {} for unit in done.values()}
+    patterns = written if plan.mode == "replace" else {unit.pattern: unit for unit in units}
+    found: dict[str, dict[int, ObjectInfo]] = {pattern: {} for pattern in written}
     collected = Collected()
     async for page in task.store.objects(_common_prefix(task, plan, list(patterns))):
         for info in page:
@@ -70,23 +69,32 @@ async def collect(task: Task, plan: Plan, units: list[Unit], ledger: Ledger) -> 
                 # Staged by an attempt that failed, or (in keep mode) none of this run's business.
                 continue
             pattern, number = split
-            receipt = ledger.receipts.get(patterns[pattern].id)
-            if receipt and number in _numbers(receipt):
-                found[receipt.unit][number] = info
+            if any(number in _numbers(receipt) for receipt in written.get(pattern, ())):
+                found[pattern][number] = info
             else:
                 collected.surplus.append(info)
-    for pattern, unit in done.items():
-        files = found[unit.id]
-        receipt = ledger.receipts[unit.id]
-        for number in _numbers(receipt):
-            if number not in files:
-                raise VerificationError(
-                    "publish", f"table {unit.table}",
-                    f"{counted(receipt.files, 'file')} were reported, and {shard_name(pattern, number)} is not there",
-                    "Something has deleted it: run the export again.",
-                )  # fmt: skip
-        collected.written[unit.id] = [files[number] for number in _numbers(receipt)]
+    for unit in units:
+        if unit.id in done:
+            collected.written[unit.id] = [
+                info
+                for receipt in done[unit.id].parts
+                for info in _files_of(unit, receipt, found, written_pattern(task, plan, unit, receipt))
+            ]
     return collected
+
+
+def _files_of(
+    unit: Unit, receipt: Receipt, found: Mapping[str, Mapping[int, ObjectInfo]], pattern: str
+) -> Iterator[ObjectInfo]:
+    files = found[pattern]
+    for number in _numbers(receipt):
+        if number not in files:
+            raise VerificationError(
+                "publish", f"table {unit.table}",
+                f"{counted(receipt.files, 'file')} were reported, and {shard_name(pattern, number)} is not there",
+                "Something has deleted it: run the export again.",
+            )  # fmt: skip
+        yield files[number]
 
 
 def _numbers(receipt: Receipt) -> range:
@@ -94,20 +102,20 @@ def _numbers(receipt: Receipt) -> range:
     return range(receipt.first, receipt.first + receipt.files)
 
 
-async def prove(task: Task, plan: Plan, units: list[Unit], ledger: Ledger, collected: Collected) -> None:
+async def prove(task: Task, plan: Plan, units: list[Unit], done: Mapping[str, Done], collected: Collected) -> None:
     """Count the rows of the files that tell them, and hold them against what BigQuery had at the snapshot time
     and against what the job said.
 
     Raises VerificationError when a table's files do not hold its rows, DocumentError for a damaged file.
     """
-    done = [unit for unit in units if unit.id in collected.written]
-    for format_ in sorted({unit.format or task.settings.format for unit in done}):
-        of_format = [unit for unit in done if (unit.format or task.settings.format) == format_]
+    exported = [unit for unit in units if unit.id in done]
+    for format_ in sorted({unit.format or task.settings.format for unit in exported}):
+        of_format = [unit for unit in exported if (unit.format or task.settings.format) == format_]
         files = [info for unit in of_format for info in collected.written[unit.id]]
         collected.rows |= await count_rows(task.store, format_, files)
-    hidden = hidden_rows(plan, ledger.receipts.values())
-    for unit in done:
-        rows, told = collected.rows_of(unit.id), ledger.receipts[unit.id].rows
+    hidden = hidden_rows(plan, (table.whole for table in done.values()))
+    for unit in exported:
+        rows, told = collected.rows_of(unit.id), done[unit.id].whole.rows
         expected = expected_rows(plan, unit, hidden)
         if rows is not None and told is not None and rows != told:
             raise _wrong_rows(unit, rows, f"BigQuery reported {told:,}")

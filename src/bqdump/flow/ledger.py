@@ -55,7 +55,7 @@ class Ledger(NamedTuple):
         if strange := [unit for unit in (*self.receipts, *self.failures, *self.given_up) if not plan.has(unit)]:
             wrong = f"some are about {strange[0] or 'nothing'}, which is no unit of its plan"
             raise DocumentError("read", f"the receipts and failures of run {plan.run}", wrong, CHANGED)
-        return len(self.receipts) + len(self.failed(execution)) == plan.tables
+        return len(self.receipts) + len(self.failed(execution)) == plan.unit_count
 
 
 class Held(NamedTuple):

@@ -27,6 +27,7 @@ from bqdump.core.guards import (
     unit_flags,
 )
 from bqdump.core.moments import moment_text
+from bqdump.core.parts import whole
 from bqdump.core.plan import choose, make_plan, read_units, unmatched
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
@@ -153,7 +154,11 @@ async def draft_plan(
     check_bill(settings, {item.table.name: item.bills or 0 for item in routing.routed})
     plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
-    found = [*policy_flags(policies), *unit_flags(read_units(units, plan)), *skipped_flags(plan.skipped, later)]
+    found = [
+        *policy_flags(policies),
+        *unit_flags(whole(read_units(units, plan), plan.splits)),
+        *skipped_flags(plan.skipped, later),
+    ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
     return msgspec.structs.replace(plan, flags=judge(found, settings)), units

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from bqdump import __version__
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import (
+    Failure,
     File,
     Latest,
     Manifest,
@@ -27,6 +28,7 @@ from bqdump.core.documents import (
 from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
 from bqdump.core.guards import with_jobs
 from bqdump.core.moments import moment_text
+from bqdump.core.parts import Done, by_table, done_tables
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect, expected_rows, hidden_rows, prove
@@ -75,10 +77,10 @@ async def read_manifest_files(task: Task) -> tuple[ManifestFiles, int] | None:
 
 
 async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[ManifestFiles, int] | Published:
-    units = await all_units(task, plan)
+    units, done = await all_units(task, plan), done_tables(ledger.receipts, plan.splits)
     try:
-        collected = await collect(task, plan, units, ledger)
-        await prove(task, plan, units, ledger, collected)
+        collected = await collect(task, plan, units, done)
+        await prove(task, plan, units, done, collected)
     except VerificationError:
         # Files may be missing because the run has ended meanwhile, and whoever ended it has cleared up.
         if ended := await _ended(task, plan):
@@ -115,7 +117,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
         left = await _left(task, failed, naive)
     files = {unit: _counted(placed, collected.written[unit], collected.rows) for unit, placed in files.items()}
     number = latest.number + 1 if latest else 1
-    manifest = _manifest(plan, number, ledger, units, files, left, found)
+    manifest = _manifest(plan, number, done, by_table(ledger.failed()), units, files, left, found)
     data = encode(manifest)
     try:
         generation = await task.store.write(task.layout.manifest, data, 0)
@@ -199,19 +201,19 @@ async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> list[Table
 def _manifest(
     plan: Plan,
     number: int,
-    ledger: Ledger,
+    done: dict[str, Done],
+    failed: list[Failure],
     units: list[Unit],
     files: dict[str, list[File]],
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
 ) -> Manifest:
-    hidden = hidden_rows(plan, ledger.receipts.values())
+    receipts = {unit.id: done[unit.id].whole for unit in units if unit.id in files}
+    hidden = hidden_rows(plan, receipts.values())
     tables = tuple(
-        _entry(plan, unit, ledger.receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in files
+        _entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts
     )
-    failed = tuple(ledger.failed())
-    receipts = [ledger.receipts[unit.id] for unit in units if unit.id in files]
-    told = ((receipt.table, danger) for receipt in receipts for danger in receipt.dangers)
+    told = ((receipt.table, danger) for receipt in receipts.values() for danger in receipt.dangers)
     totals = Totals(
         tables=len(tables),
         files=sum(len(table.files) for table in tables),
@@ -237,7 +239,7 @@ def _manifest(
         totals=totals,
         tables=tables,
         skipped=plan.skipped,
-        failed=failed,
+        failed=tuple(failed),
         left=left,
         found=found,
         flags=with_jobs(plan.flags, told),

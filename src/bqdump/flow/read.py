@@ -27,6 +27,7 @@ from bqdump.core.errors import (
     SessionLostError,
     UnavailableError,
 )
+from bqdump.core.parts import parts_of
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
 from bqdump.core.unsupported import as_they_are
@@ -34,6 +35,7 @@ from bqdump.flow.clear import delete
 from bqdump.flow.collect import written_pattern
 from bqdump.flow.ledger import read_end
 from bqdump.flow.policies import look_again
+from bqdump.flow.sessions import shared_session
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 from bqdump.ports.encoder import FileShape
@@ -46,10 +48,16 @@ LONGEST_PAUSE = 32.0
 FOR_GOOD: dict[type[BqdumpError], str] = {
     NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid",
 }  # fmt: skip
+# Rows come in other streams in another session, so that what one has begun no other can finish.
+ENDED = "the read session that its tasks shared has ended before they had read it all; start a new run"
 # One stream for so many bytes of a table: fewer cost less, more are read at once.
 STREAM_BYTES = 64 << 20
+# https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
+MOST_STREAMS = 1000
 # Where attempts write to final names (keep mode), the numbers of each one's files start here.
 ATTEMPT_NUMBERS = 1_000_000
+# And those of the next part of the same table after so many attempts.
+ATTEMPTS_NUMBERED = 1_000
 
 
 async def read_unit(
@@ -62,6 +70,10 @@ async def read_unit(
     Returns a Receipt, or a Failure that repeating will not mend. Raises QuotaError when a quota says later, and what
     the target refuses.
     """
+
+    def failed(reason: str, cause: str) -> Failure:
+        return Failure(unit.id, unit.table, "", attempt, reason, cause, task.owner)
+
     started()
     attempt = first
     for tried in itertools.count(1):
@@ -70,11 +82,12 @@ async def read_unit(
             try:
                 return await look_again(task, plan, unit, await _Attempt(task, plan, unit, attempt).receipt())
             except tuple(FOR_GOOD) as error:
-                reason = next(reason for kind, reason in FOR_GOOD.items() if isinstance(error, kind))
-                return Failure(unit.id, unit.table, "", attempt, reason, error.cause, task.owner)
+                return failed(next(reason for kind, reason in FOR_GOOD.items() if isinstance(error, kind)), error.cause)
             except (UnavailableError, SessionLostError) as error:
+                if isinstance(error, SessionLostError) and unit.id in parts_of(plan):
+                    return failed("sessionLost", f"{error.cause}: {ENDED}")
                 if tried == ATTEMPTS:
-                    return Failure(unit.id, unit.table, "", attempt, "backendError", error.cause, task.owner)
+                    return failed("backendError", error.cause)
                 log.warning("%s: %s Reading it again.", unit.table, error, extra={"table": unit.table})
         await asyncio.sleep(min(LONGEST_PAUSE, 2.0**tried) * random.uniform(0.5, 1.0))
         attempt += 1
@@ -119,7 +132,9 @@ class _Attempt:
         self._task, self._plan, self._unit, self._attempt = task, plan, unit, attempt
         replaces = plan.mode == "replace"
         self._pattern = task.layout.staged(unit.id, attempt, unit.pattern) if replaces else unit.pattern
-        self._first = 0 if replaces else attempt * ATTEMPT_NUMBERS
+        self._part = parts_of(plan).get(unit.id)
+        before = ATTEMPTS_NUMBERED * self._part.number if self._part else 0
+        self._first = 0 if replaces else (before + attempt) * ATTEMPT_NUMBERS
         self._numbers = itertools.count(self._first)
         self._stop = threading.Event()
         settings = task.settings
@@ -138,16 +153,15 @@ class _Attempt:
 
     async def receipt(self) -> Receipt:
         """Read everything. Raises what reading, encoding and storing raise."""
-        reader, unit = self._task.reading.reader, self._unit
+        reader, unit, part = self._task.reading.reader, self._unit, self._part
         begun = reader.now()
-        dataset = Dataset(self._plan.project, self._plan.dataset, self._plan.location)
-        wanted = min(self._task.reading.streams, max(1, unit.bytes // STREAM_BYTES))
-        session = await reader.open(
-            ReadRequest(dataset, unit.table, self._plan.snapshot, self._columns(), unit.shape.where, wanted)
-        )
+        if part:
+            session = await shared_session(self._task, part, self._request(part.of))
+        else:
+            session = await reader.open(self._request())
         created = reader.now()
         rows = await self._all(reader, session)
-        if (files := next(self._numbers) - self._first) == 0:
+        if (files := next(self._numbers) - self._first) == 0 and not (part and part.number):
             # As with the other routes, a table without rows is one file without rows.
             await self._file(session, _Feed(iter(()), self._stop), self._first, empty=True)
             files = 1
@@ -156,6 +170,14 @@ class _Attempt:
             created=begun, started=created, ended=reader.now(), task=self._task.owner.task, rows=rows,
             first=self._first,
         )  # fmt: skip
+
+    def _request(self, parts: int = 1) -> ReadRequest:
+        """The wish to read the table, in streams for so many tasks."""
+        plan, unit = self._plan, self._unit
+        dataset = Dataset(plan.project, plan.dataset, plan.location)
+        streams = parts * min(self._task.reading.streams, max(1, unit.bytes // STREAM_BYTES))
+        return ReadRequest(dataset, unit.table, plan.snapshot, self._columns(), unit.shape.where,
+                           min(streams, MOST_STREAMS))  # fmt: skip
 
     def _columns(self) -> tuple[str, ...]:
         """The names of the columns where not all are read."""

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Failure, Owner, Plan, Totals
 from bqdump.core.errors import ConflictError, UnitsFailedError
+from bqdump.core.parts import by_table, counts
 from bqdump.core.progress import Entered
 from bqdump.flow.ledger import Ledger, give_up, read_ledger
 from bqdump.flow.planning import obtain_plan, read_latest
@@ -59,14 +60,14 @@ async def run(task: Task) -> Outcome:
 async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]) -> Outcome:
     if not await _becomes_publisher(task):
         log.info("another task of this execution is publishing run %s", plan.run)
-        return Outcome("elsewhere", plan, None, tuple(failed))
+        return Outcome("elsewhere", plan, None, tuple(by_table(failed)))
     task.tell(Entered("publishing"))
     before, _ = await read_latest(task.store, task.settings)
     published = await publish(task, plan, ledger)
     if published.result == "published":
         await store_report(task, before)
     totals = published.manifest.totals if published.manifest else None
-    return Outcome(published.result, plan, totals, tuple(failed))
+    return Outcome(published.result, plan, totals, tuple(by_table(failed)))
 
 
 async def _becomes_publisher(task: Task) -> bool:
@@ -96,12 +97,14 @@ def _leave_to_others(task: Task, plan: Plan, ledger: Ledger) -> Outcome:
     mine = [failure for failure in ledger.failed(task.owner.execution) if failure.owner == task.owner]
     if mine and not task.settings.allow_partial:
         raise _refusal(plan, mine)
+    tables = counts(plan.splits, ledger.receipts, ledger.failures, ())
     log.info("nothing left to do here; other tasks are still at work on %d tables",
-             plan.tables - len(ledger.receipts) - len(ledger.failures))  # fmt: skip
-    return Outcome("unfinished", plan, None, tuple(mine))
+             plan.tables - tables.done - tables.failed)  # fmt: skip
+    return Outcome("unfinished", plan, None, tuple(by_table(mine)))
 
 
-def _refusal(plan: Plan, failed: list[Failure]) -> UnitsFailedError:
+def _refusal(plan: Plan, failures: list[Failure]) -> UnitsFailedError:
+    failed = by_table(failures)
     named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     return UnitsFailedError(

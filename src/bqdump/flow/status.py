@@ -10,6 +10,7 @@ from bqdump.core.codec import decode
 from bqdump.core.documents import Failure, Latest, Newest, Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.moments import moment_text
+from bqdump.core.parts import by_table, counts
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.flow.planning import read_latest
@@ -70,9 +71,9 @@ class Sight(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether every table has a receipt or has failed in the execution that works on it."""
+        """Whether every unit has a receipt or has failed in the execution that works on it."""
         seen = looked(self.ledger, self.claims)
-        return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.tables
+        return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.unit_count
 
 
 NOTHING = Ledger({}, {}, {})
@@ -94,9 +95,9 @@ def status_of(sight: Sight) -> Status:
         return Status(run=sight.run, state="planning", snapshot_time="", tables=0, done=0, working=0, waiting=0,
                       failed=(), skipped=0, bytes=0, latest=published)  # fmt: skip
     seen = looked(sight.ledger, sight.claims)
-    failed = tuple(sorted(seen.failures.values(), key=lambda failure: failure.table))
-    working = len(sight.claims.keys() - seen.receipts.keys() - seen.failures.keys())
-    done = len(seen.receipts)
+    failed = tuple(by_table(seen.failures.values()))
+    running = sight.claims.keys() - seen.receipts.keys() - seen.failures.keys()
+    done, _, working = counts(plan.splits, seen.receipts.keys(), seen.failures.keys(), running)
     return Status(
         run=sight.run,
         state=_state(sight, published, len(failed)),

@@ -11,6 +11,7 @@ from bqdump.core.codec import encode
 from bqdump.core.documents import Claim, Failure, GivenUp, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
 from bqdump.core.layout import unit_id
+from bqdump.core.parts import parts_of
 from bqdump.core.plan import read_units
 from bqdump.core.progress import Started
 from bqdump.core.sizes import counted
@@ -151,13 +152,13 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
     export = EXPORTS[todo.unit.route]
     outcome = await export(task, plan, watch, todo.unit, todo.first_attempt, started)
     task.tell(outcome)
-    labels = {"table": outcome.table}
+    labels, called = {"table": outcome.table}, _called(plan, todo.unit)
     if isinstance(outcome, Receipt):
         name = task.layout.receipt(outcome.unit)
-        log.info("%s: exported in %s", outcome.table, counted(outcome.files, "file"), extra=labels)
+        log.info("%s: exported in %s", called, counted(outcome.files, "file"), extra=labels)
     else:
         name = task.layout.failure(outcome.unit, outcome.attempt, task.owner.execution)
-        log.error("%s: failed for good: %s: %s", outcome.table, outcome.reason, outcome.message, extra=labels)
+        log.error("%s: failed for good: %s: %s", called, outcome.reason, outcome.message, extra=labels)
     try:
         await task.store.write_note(name, encode(_bounded(outcome)), 0)
     except ConflictError:
@@ -168,7 +169,13 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
         if isinstance(outcome, Receipt) and todo.unit.route == "read":
             await withdraw_files(task, plan, todo.unit, outcome)
         # Somebody else has seen the end of the same job first.
-        log.debug("%s: its end is recorded already", outcome.table, extra=labels)
+        log.debug("%s: its end is recorded already", called, extra=labels)
+
+
+def _called(plan: Plan, unit: Unit) -> str:
+    """A unit as people know it."""
+    part = parts_of(plan).get(unit.id) if plan.splits else None
+    return f"{unit.table} (part {part.number + 1} of {part.of})" if part else unit.table
 
 
 async def _was_given_up(task: Task, receipt: str) -> bool:

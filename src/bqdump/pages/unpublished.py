@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from bqdump.core.documents import Failure, Plan, Receipt
+from bqdump.core.parts import by_table, done_tables
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.document import document
 from bqdump.pages.elements import NOTHING, code, heading, moment, tiles
@@ -17,9 +18,11 @@ from bqdump.pages.gantt import bar, gantt
 def render_unpublished(plan: Plan, receipts: Sequence[Receipt], failed: Sequence[Failure]) -> bytes:
     """The page: verdict first, then totals, the failures, where the time went, and what was not exported."""
     chart = gantt([bar(receipt) for receipt in receipts])
+    done = len(done_tables({receipt.unit: receipt for receipt in receipts}, plan.splits))
+    failed = by_table(failed)
     numbers = (
         ("tables", f"{plan.tables:,}"),
-        ("done", f"{len(receipts):,}"),
+        ("done", f"{done:,}"),
         ("failed", f"{len(failed):,}"),
         ("rows planned", f"{plan.rows:,}"),
         ("size in BigQuery", size_text(plan.bytes)),
@@ -27,7 +30,7 @@ def render_unpublished(plan: Plan, receipts: Sequence[Receipt], failed: Sequence
     return document(
         f"{plan.project}.{plan.dataset}",
         (
-            _verdict(plan, len(receipts), len(failed)),
+            _verdict(plan, done, len(failed)),
             tiles(numbers),
             failures_table(failed),
             heading("Where the time went", "time") + chart if chart else NOTHING,

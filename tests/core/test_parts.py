@@ -1,0 +1,162 @@
+"""Tables that several units share: nothing of one is lost or told twice, and a whole is made of all its parts."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqdump.core.catalog import Dataset, Table
+from bqdump.core.codec import decode, encode
+from bqdump.core.documents import Danger, Failure, Owner, Plan, Receipt, Split, Unit
+from bqdump.core.errors import DocumentError
+from bqdump.core.parts import by_table, counts, done_tables, parts_of, parts_wanted, portion, whole
+from bqdump.core.plan import Selection, make_plan, read_units
+from bqdump.core.planned import planned
+from bqdump.core.routes import route_tables
+from core.strategies import settings, table
+
+SNAPSHOT = 1_800_000_000_000
+SPLITS = (Split("t", ("0-0", "0-1", "1-0")),)
+
+
+def plan_of(tables: list[Table], tasks: int, route: str = "read", split: int = 100) -> tuple[Plan, bytes]:
+    chosen = settings(route=(f"*={route}",), read_split=split)
+    routing = route_tables(chosen, tables) if tables else route_tables(settings(), tables)
+    return make_plan(
+        chosen, "run", "0fce", Dataset("proj", "data", "EU"), SNAPSHOT, Selection((), (), 0), routing, tasks
+    )
+
+
+def receipt(unit: str, **values: object) -> Receipt:
+    told = {"unit": unit, "table": "t", "job": "s", "attempt": 0, "files": 2, "created": 5, "started": 6, "ended": 9,
+            "task": 1, **values}  # fmt: skip
+    return Receipt(**told)  # type: ignore[arg-type]
+
+
+def failure(unit: str, table: str = "t") -> Failure:
+    return Failure(unit, table, "", 0, "invalid", f"because of {unit}", Owner("e", 0))
+
+
+@given(st.integers(0, 10**15), st.integers(1, 1000))
+def test_portions_make_up_the_whole_and_are_alike(amount: int, of: int) -> None:
+    portions = [portion(amount, number, of) for number in range(of)]
+    assert sum(portions) == amount
+    assert max(portions) - min(portions) <= 1
+
+
+@pytest.mark.parametrize(
+    ("route", "bytes_", "tasks", "least", "parts"),
+    [
+        ("read", 1000, 10, 100, 10), ("read", 1000, 4, 100, 4), ("read", 199, 4, 100, 1), ("read", 200, 4, 100, 2),
+        ("read", 0, 4, 100, 1), ("read", 10**9, 4, 0, 1), ("read", 10**9, 1, 1, 1), ("extract", 10**9, 4, 1, 1),
+        ("query", 10**9, 4, 1, 1), ("read", 10**9, 10**6, 1, 1000),
+    ],
+)  # fmt: skip
+def test_a_table_has_as_many_parts_as_tasks_where_each_is_large_enough(
+    route: str, bytes_: int, tasks: int, least: int, parts: int
+) -> None:
+    assert parts_wanted(route, bytes_, tasks, least) == parts
+
+
+@given(st.lists(st.integers(0, 2000), min_size=1, max_size=8), st.integers(1, 7))
+def test_a_plan_has_each_part_once_and_gives_tables_back_whole(sizes: list[int], tasks: int) -> None:
+    tables = [table(f"t{number}", size, rows=size // 3) for number, size in enumerate(sizes)]
+    plan, lines = plan_of(tables, tasks)
+    assert decode(encode(plan), Plan, "plan.json") == plan
+    units, parts = read_units(lines, plan), parts_of(plan)
+    assert plan.unit_count == len(units) == sum(max(1, min(tasks, size // 100)) for size in sizes)
+    assert len({unit.id for unit in units}) == len(units)
+    assert {unit.id: unit.table for unit in units if unit.id in parts} == {u: part.table for u, part in parts.items()}
+    tables_again = whole(units, plan.splits)
+    assert [unit.table for unit in tables_again] == sorted(f"t{number}" for number in range(len(sizes)))
+    assert {unit.table: (unit.bytes, unit.rows) for unit in tables_again} == {
+        item.name: (item.bytes, item.rows) for item in tables
+    }
+    shown = planned(plan, units)
+    assert [(one.table, one.bytes) for one in shown.tables] == [(unit.table, unit.bytes) for unit in tables_again]
+    assert sum(one.parts for one in shown.tables) == len(units)
+    assert sum(share["bytes"] for share in shown.shares) == sum(sizes)
+
+
+def test_a_table_larger_than_all_others_is_shared_by_all_tasks_alike() -> None:
+    plan, _ = plan_of([table("small", 10), table("large", 10**12), table("other", 10)], 10)
+    [split] = plan.splits
+    assert split.table == "large"
+    assert sorted(int(unit.split("-")[0]) for unit in split.units) == list(range(10))
+    assert max(share.bytes for share in plan.shares) <= 10**11 + 20
+
+
+def test_units_that_do_not_fit_to_their_split_are_refused() -> None:
+    plan, lines = plan_of([table("a", 300), table("b", 10)], 3)
+    [split] = plan.splits
+    units = read_units(lines, plan)
+
+    def told(changed: list[Unit], of: Plan = plan) -> str:
+        data = b"".join(encode(unit) + b"\n" for unit in changed)
+        short = len(lines) - len(data)
+        data = data[:-1] + b" " * short + b"\n"
+        with pytest.raises(DocumentError) as refused:
+            read_units(data, of)
+        return refused.value.cause
+
+    part = next(unit for unit in units if unit.id == split.units[1])
+    other = msgspec.structs.replace(part, table="b", pattern="b/b_*.csv")
+    assert told([other if unit is part else unit for unit in units]) == f"unit {part.id} is no part of table a"
+    without = msgspec.structs.replace(plan, splits=())
+    with pytest.raises(DocumentError, match="a table is there twice"):
+        read_units(lines, without)
+
+
+@pytest.mark.parametrize(
+    ("splits", "told"),
+    [
+        ((Split("a", ("00000-00000", "00000-00000")),), "are no units of it"),
+        ((Split("a", ("00000-00000", "00009-00000")),), "are no units of it"),
+        ((Split("a", ("00000-00000",)),), "cannot have fewer than 2"),
+        ((Split("a", ("00000-00000", "00001-00000")),), "do not have 2 tables"),
+    ],
+)
+def test_a_plan_whose_splits_cannot_be_is_refused(splits: tuple[Split, ...], told: str) -> None:
+    plan, _ = plan_of([table("a", 300), table("b", 10)], 3)
+    with pytest.raises(DocumentError, match=told):
+        decode(encode(msgspec.structs.replace(plan, splits=splits)), Plan, "_bqdump/runs/run/plan.json")
+
+
+def test_a_table_is_done_when_all_its_parts_are() -> None:
+    receipts = {
+        "0-0": receipt("0-0", rows=3, task=4),
+        "0-1": receipt("0-1", rows=0, files=0, created=2, ended=20, dangers=(Danger.ROW_POLICIES,)),
+        "9-9": receipt("9-9", table="other"),
+    }
+    assert set(done_tables(receipts, SPLITS)) == {"9-9"}
+    receipts["1-0"] = receipt("1-0", rows=4)
+    done = done_tables(receipts, SPLITS)
+    assert [part.unit for part in done["0-0"].parts] == ["0-0", "0-1", "1-0"]
+    table_ = done["0-0"].whole
+    assert (table_.unit, table_.files, table_.rows, table_.created, table_.ended) == ("0-0", 4, 7, 2, 20)
+    assert (table_.task, table_.dangers) == (4, (Danger.ROW_POLICIES,))
+    assert done["9-9"].whole == receipts["9-9"]
+    receipts["0-0"] = receipt("0-0")
+    assert done_tables(receipts, SPLITS)["0-0"].whole.rows is None
+
+
+@given(st.sets(st.sampled_from(["0-0", "0-1", "1-0", "x", "y", "z"])), st.data())
+def test_tables_are_counted_and_not_their_parts(done: set[str], data: st.DataObject) -> None:
+    others = sorted({"0-0", "0-1", "1-0", "x", "y", "z"} - done)
+    failed = data.draw(st.sets(st.sampled_from(others)) if others else st.just(set()))
+    rest = sorted(set(others) - failed)
+    running = data.draw(st.sets(st.sampled_from(rest)) if rest else st.just(set()))
+    found = counts(SPLITS, done, failed, running)
+    parts = {"0-0", "0-1", "1-0"}
+    begun, shared_failed, shared_done = bool(parts & (done | running)), bool(parts & failed), parts <= done
+    assert found.done == len(done - parts) + shared_done
+    assert found.failed == len(failed - parts) + shared_failed
+    assert found.running == len(running - parts) + (begun and not shared_failed and not shared_done)
+    assert counts((), done, failed, running) == (len(done), len(failed), len(running))
+
+
+def test_a_table_has_failed_once_however_many_of_its_parts_have() -> None:
+    told = by_table([failure("0-1", "z"), failure("0-0"), failure("1-0")])
+    assert [(one.table, one.unit) for one in told] == [("t", "0-0"), ("z", "0-1")]
