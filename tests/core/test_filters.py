@@ -70,7 +70,7 @@ PIECES = st.sampled_from(
 
 
 def outside_of_quotes(text: str) -> str:
-    """The text without its quoted parts, read character by character as BigQuery's lexical rules say."""
+    """The text with a space for each quoted part, read character by character as BigQuery's lexical rules say."""
     left, at = [], 0
     while at < len(text):
         quote = next((q for q in ("'''", '"""', "'", '"', "`") if text.startswith(q, at)), "")
@@ -86,6 +86,8 @@ def outside_of_quotes(text: str) -> str:
                 raise ValueError("a line break in a text of one line")
             at += 2 if text[at] == "\\" else 1
         at += len(quote)
+        # What stands on either side of a quoted part is not one mark.
+        left.append(" ")
     return "".join(left)
 
 
