@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -58,6 +59,14 @@ def later(stage: Stage) -> list[str]:
     return ["--snapshot-time", moment_text(moment)]
 
 
+def unknown(stage: Stage) -> list[str]:
+    stage.table("relations")
+    where = {"project": stage.project, "dataset": stage.dataset, "table": "relations"}
+    url = f"{stage.stack.bigquery}/_local/kinds"
+    requests.put(url, json={**where, "kind": "GRAPH"}, timeout=10).raise_for_status()
+    return []
+
+
 CASES = {
     "row policies": Case(row_policy, "--allow-row-policies", "BQDUMP_ALLOW_ROW_POLICIES", [("row-policies", "orders")]),
     "unseen": Case(unseen, "--allow-unseen-row-policies", "BQDUMP_ALLOW_UNSEEN_ROW_POLICIES",
@@ -65,6 +74,7 @@ CASES = {
     "masked": Case(masked, "--allow-masked-columns", "BQDUMP_ALLOW_MASKED_COLUMNS", [("masked-columns", "people")]),
     "streamed": Case(streamed, "--allow-streaming-buffer", "BQDUMP_ALLOW_STREAMING_BUFFER",
                      [("streaming-buffer", "orders")]),
+    "unknown": Case(unknown, "--allow-skipped", "BQDUMP_ALLOW_SKIPPED", [("skipped", "relations")]),
     "later": Case(later, "--allow-created-later", "BQDUMP_ALLOW_CREATED_LATER", [("created-later", "late")]),
 }  # fmt: skip
 
@@ -103,6 +113,38 @@ def test_a_danger_is_refused_before_anything_is_written_unless_it_is_allowed(
     assert manifest.flags == stage.plan(manifest.run).flags
     warned = [line for line in records(allowed.text) if line["severity"] == "WARNING"]
     assert len(warned) == len(case.flags)
+
+
+def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in stage.variables.items():
+        monkeypatch.setenv(variable, value)
+    stage.table("orders", 3)
+    unknown(stage)
+    reason = "of the unknown kind GRAPH"
+    refused = call(capsys, "run")
+    assert refused.code == 2
+    assert f"objects that no route can export: relations ({reason})" in refused.errors[0]
+    assert "Leave them out by name with --exclude. To export all the same: --allow-skipped" in refused.errors[0]
+    told = call(capsys, "doctor")
+    assert told.code == 2
+    for word in ("guard: skipped", "relations", reason, "--allow-skipped", "1 check would stop a run."):
+        assert word in told.out
+    assert call(capsys, "doctor", "--allow-skipped").code == 0
+    planned = call(capsys, "plan", "--allow-skipped")
+    assert planned.code == 0
+    assert re.search(rf"Not exported:\n.*\nrelations +{reason}\n", planned.out)
+
+    assert stage.execute("--allow-skipped").codes == [0]
+    manifest = stage.manifest()
+    assert [table.table for table in manifest.tables] == ["orders"]
+    assert [(skipped.table, skipped.kind, skipped.reason) for skipped in manifest.skipped] == [
+        ("relations", "GRAPH", reason)
+    ]
+    left_out = stage.execute("--exclude", "relations")
+    assert left_out.codes == [0], left_out.text
+    assert (stage.manifest().skipped, stage.manifest().flags) == ((), ())
 
 
 def test_an_ordinary_dataset_meets_no_guard_with_the_roles_of_the_documentation(stage: Stage) -> None:

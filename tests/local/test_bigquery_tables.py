@@ -232,6 +232,16 @@ def test_row_access_policies_are_listed(world: World) -> None:
     assert requests.get(url, timeout=10).json() == {}
 
 
+def test_an_object_can_be_of_a_kind_that_nobody_knows(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    world.control("PUT", "kinds", {"project": PROJECT, "dataset": name, "table": "t", "kind": "GRAPH"})
+    assert [item.table_type for item in world.client.list_tables(name)] == ["GRAPH"]
+    assert world.client.get_table(f"{name}.t").table_type == "GRAPH"
+    with pytest.raises(BadRequest, match="it is currently a GRAPH"):
+        world.client.insert_rows_json(f"{name}.t", [{"a": 2}])
+
+
 def test_everything_outlives_a_restart_with_a_data_folder(tmp_path: Path) -> None:
     with serve_world(tmp_path) as world:
         name = world.dataset(location="EU")

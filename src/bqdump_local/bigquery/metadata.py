@@ -71,7 +71,7 @@ def _tables_meta(catalog: Catalog, tables: list[Table]) -> str:
         ("last_modified_time", "BIGINT"), ("row_count", "BIGINT"), ("size_bytes", "BIGINT"), ("type", "BIGINT"),
     ]  # fmt: skip
     rows = [
-        [t.project, t.dataset, t.table_id, t.created_ms, t.modified_ms, *measured(catalog, t), TYPE_CODE[t.kind]]
+        [t.project, t.dataset, t.table_id, t.created_ms, t.modified_ms, *measured(catalog, t), TYPE_CODE.get(t.kind)]
         for t in tables
     ]
     return _values(columns, rows)

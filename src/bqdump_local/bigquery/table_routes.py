@@ -52,6 +52,7 @@ class TableRoutes:
             Endpoint("GET", TABLE + "/rowAccessPolicies", self.list_policies, quick=True),
             Endpoint("GET", "/_local/policies", self.all_policies, quick=True),
             Endpoint("POST", "/_local/policies", self.add_policy),
+            Endpoint("PUT", "/_local/kinds", self.set_kind),
             Endpoint("POST", "/_local/streaming/flush", self.flush),
             Endpoint("GET", "/_local/denied", self.denied, quick=True),
             Endpoint("PUT", "/_local/denied", self.deny, quick=True),
@@ -237,6 +238,19 @@ class TableRoutes:
             raise BigQueryError("invalid", f"Required key is missing: {error}") from error
         self._catalog.keep_table(table)
         return {"policies": table.policies}
+
+    # -- kinds
+
+    def set_kind(self, call: Call) -> dict[str, Any]:
+        """Control: `{project, dataset, table, kind}` makes an object of a kind that is nothing to read of a table."""
+        body = call.body
+        try:
+            table = self._catalog.table(body["project"], body["dataset"], body["table"])
+            table.other_kind = str(body["kind"])
+        except KeyError as error:
+            raise BigQueryError("invalid", f"Required key is missing: {error}") from error
+        self._catalog.keep_table(table)
+        return resources.table_item(table)
 
     # -- permissions
 

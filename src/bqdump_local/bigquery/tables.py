@@ -65,7 +65,7 @@ class Buffer:
 
 @dataclass
 class Table:
-    """A table, view, materialized view or external table of a dataset."""
+    """A table, view, materialized view or external table of a dataset, or an object of some other kind."""
 
     project: str
     dataset: str
@@ -77,6 +77,7 @@ class Table:
     versions: list[Version] = field(default_factory=list)
     buffer: Buffer | None = None
     policies: list[dict[str, Any]] = field(default_factory=list)
+    other_kind: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @property
@@ -86,7 +87,9 @@ class Table:
 
     @property
     def kind(self) -> str:
-        """TABLE, VIEW, MATERIALIZED_VIEW or EXTERNAL."""
+        """TABLE, VIEW, MATERIALIZED_VIEW or EXTERNAL, unless a request of control has made it something else."""
+        if self.other_kind:
+            return self.other_kind
         if "view" in self.properties:
             return "VIEW"
         if "materializedView" in self.properties:
@@ -160,6 +163,7 @@ class Table:
             ],
             "buffer": None if self.buffer is None else vars(self.buffer),
             "policies": self.policies,
+            "other_kind": self.other_kind,
         }
 
     @classmethod
