@@ -6,6 +6,7 @@ import asyncio
 import itertools
 
 import msgspec
+import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
 from bqdump.core.changes import compare
@@ -70,6 +71,49 @@ def test_a_finished_run_is_listed_without_reading_its_manifest_and_one_without_s
         asyncio.run(store.write_note(SETTINGS.layout.summary(name), encode(summary), 0))
         store.put_now(SETTINGS.layout.run(name).manifest, b"not read")
     assert asyncio.run(list_runs(store, SETTINGS)) == listed
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"format_version": 2}', b"\xff", b"[]"])
+@pytest.mark.parametrize("name", ["plan.json", "manifest.json"])
+def test_a_run_that_cannot_be_read_is_a_line_with_the_reason_and_the_others_are_listed(name: str, data: bytes) -> None:
+    store = two_runs()
+    listed = asyncio.run(list_runs(store, SETTINGS))
+    store.put_now(f"{SETTINGS.layout.run('broken').root}{name}", data)
+    first, *others = asyncio.run(list_runs(store, SETTINGS))
+    assert others == listed
+    assert (first.run, first.state, first.published, first.whole) == ("broken", "unreadable", False, False)
+    assert first.problem.startswith(f"cannot read _bqdump/runs/broken/{name}: it ")
+    assert "\n" not in first.problem
+
+
+@pytest.mark.parametrize("change", [{"run": "r2"}, {"run": 7}, {"snapshot_time": "soon"}, {"format_version": 2}])
+def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[str, object]) -> None:
+    store = two_runs()
+    listed = asyncio.run(list_runs(store, SETTINGS))
+    name = SETTINGS.layout.summary("r1")
+    found = store.peek(name)
+    assert found
+    summary = msgspec.json.encode(msgspec.json.decode(found[0]) | change)
+    asyncio.run(store.write_note(name, summary, found[1].generation))
+    assert asyncio.run(list_runs(store, SETTINGS)) == listed
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"snapshot_time": "soon"}, "its snapshot time is 'soon'"), ({"run": "r1"}, "it is about run 'r1'"),
+     ({"tables": [7]}, "table 1 of it is not valid")],
+)  # fmt: skip
+def test_a_manifest_that_has_been_changed_is_told_of(change: dict[str, object], words: str) -> None:
+    store = two_runs()
+    layout = SETTINGS.layout
+    found, manifest = store.peek(layout.summary("r2")), store.peek(layout.run("r2").manifest)
+    assert found
+    assert manifest
+    asyncio.run(store.delete([(layout.summary("r2"), found[1].generation)]))
+    store.put_now(layout.run("r2").manifest, msgspec.json.encode(msgspec.json.decode(manifest[0]) | change))
+    first, other = asyncio.run(list_runs(store, SETTINGS))
+    assert (first.run, first.state, first.published, other.run) == ("r2", "unreadable", True, "r1")
+    assert words in first.problem
 
 
 def decode_contents(store: MemoryStore, name: str) -> Contents:

@@ -80,3 +80,19 @@ def test_every_json_is_what_its_schema_says(stage: Stage, ask: Ask) -> None:
     assert documents["verify",]["findings"] == []
     stage.upload("b/b_000000000000.csv", b"changed\n")
     assert len(ask("verify", code=4)["findings"]) == 1
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(
+    stage: Stage, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.table("a")
+    ask("run", "--run-id", "r1")
+    stage.upload("_bqdump/runs/r2/plan.json", b'{"format_version": 2}')
+    first, second = ask("runs")
+    assert (first["run"], first["state"], second["run"], second["state"]) == ("r2", "unreadable", "r1", "complete")
+    sentence = "cannot read _bqdump/runs/r2/plan.json: it has format version 2, this bqdump reads 1."
+    assert first["problem"].startswith(sentence)
+    called = call(capsys, "runs")
+    assert called.code == 0
+    assert [line.split()[:2] for line in called.out.splitlines()[1:]] == [["r2", "unreadable"], ["*", "r1"]]
+    assert called.err == f"bqdump: run r2: {first['problem']}\n"

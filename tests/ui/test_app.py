@@ -128,3 +128,62 @@ def test_what_goes_wrong_is_a_page_of_one_sentence(
     assert "Traceback" not in body
     assert HEADERS.items() <= headers.items()
     assert str(error).rstrip(".") in body.replace("&#39;", "'")
+
+
+@pytest.fixture
+def damaged() -> Scene:
+    made = shop()
+    asyncio.run(made.export("first"))
+    asyncio.run(made.export("second"))
+    return made
+
+
+def look(scene: Scene, path: str) -> tuple[int, str]:
+    served = Site(scene.store, scene.settings)
+    try:
+        status, _, body = ask(served, path)
+    finally:
+        served.close()
+    assert "Traceback" not in body
+    return status, body.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"format_version": 2}'])
+def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(damaged: Scene, data: bytes) -> None:
+    damaged.store.put_now(damaged.settings.layout.run("third").plan, data)
+    status, body = look(damaged, "/")
+    assert status == 200
+    assert all(f'href="/runs/{run}"' in body for run in ("first", "second", "third"))
+    assert body.count("cannot read _bqdump/runs/third/plan.json") == 1
+    assert "Readers see" in body
+    status, body = look(damaged, "/runs/third")
+    assert (status, "cannot read _bqdump/runs/third/plan.json" in body) == (500, True)
+    assert "<h1>Unreadable</h1>" in body
+
+
+@pytest.mark.parametrize(("name", "words"), [("latest", "What readers see"), ("newest", "Which run is the newest")])
+def test_runs_are_shown_where_a_document_of_the_target_cannot_be_read(damaged: Scene, name: str, words: str) -> None:
+    damaged.store.put_now(getattr(damaged.settings.layout, name), b"{")
+    status, body = look(damaged, "/")
+    assert status == 200
+    assert f"{words} cannot be told." in body
+    assert f"cannot read _bqdump/{name}.json: it is not a valid" in body
+    assert all(f'href="/runs/{run}"' in body for run in ("first", "second"))
+
+
+def test_many_runs_that_cannot_be_read_are_counted(damaged: Scene) -> None:
+    for number in range(8):
+        damaged.store.put_now(damaged.settings.layout.run(f"broken-{number}").plan, b"")
+    _, body = look(damaged, "/")
+    assert body.count("cannot read ") == 5
+    assert "3 more runs cannot be read." in body
+
+
+def test_a_table_is_followed_through_runs_of_which_one_cannot_be_read(damaged: Scene) -> None:
+    layout = damaged.settings.layout.run("first")
+    damaged.store.put_now(layout.contents, b"{")
+    damaged.store.put_now(layout.manifest, b"{")
+    status, body = look(damaged, "/tables/orders")
+    assert status == 200
+    assert 'href="/runs/second/tables/orders"' in body
+    assert "cannot read _bqdump/runs/first/manifest.json" in body

@@ -56,7 +56,7 @@ def test_a_thousand_runs_are_one_listing_and_their_folders() -> None:
     asyncio.run(older(scene, 1000))
     store.asked.clear()
     assert len(asyncio.run(archive.runs())) == 1000
-    assert store.asked == {"latest.json": 1, "folders": 1, "notes": 1}
+    assert store.asked == {"folders": 1, "notes": 1}
 
 
 def test_the_tables_of_a_run_are_one_read_once_and_one_of_them_a_part_of_the_manifest() -> None:
@@ -96,12 +96,16 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert archive._bytes == sum(map(len, archive._kept.values()))
 
 
-def test_a_broken_index_is_told_by_name() -> None:
-    scene, store, archive = counted()
+def test_a_broken_index_is_made_anew_and_a_broken_manifest_is_told_by_name() -> None:
+    scene, store, _ = counted()
     asyncio.run(large(scene, 5))
-    store.put_now(scene.settings.layout.run("large").contents, b"{broken")
-    with pytest.raises(DocumentError, match=r"contents\.json"):
-        asyncio.run(archive.whole("large"))
+    layout = scene.settings.layout.run("large")
+    contents = asyncio.run(Archive(store, scene.settings).whole("large"))
+    store.put_now(layout.contents, b"{broken")
+    assert asyncio.run(Archive(store, scene.settings).whole("large")) == contents
+    store.put_now(layout.manifest, b"{broken")
+    with pytest.raises(DocumentError, match=r"manifest\.json"):
+        asyncio.run(Archive(store, scene.settings).whole("large"))
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "-x", "x" * 101, "a\n"])

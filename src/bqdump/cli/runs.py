@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bqdump.cli.logs import tell
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import ask_store
@@ -36,5 +37,8 @@ def runs(as_json: bool, **options: Any) -> None:
             for line in lines
         ]  # fmt: skip
         print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
+        for line in lines:
+            if line.problem:
+                tell(f"bqdump: run {line.run}: {line.problem}")
     else:
         sys.stdout.write(f"No runs in {settings.target} yet. Start one: bqdump run\n")

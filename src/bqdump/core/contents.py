@@ -12,7 +12,8 @@ from typing import Any, Literal
 import msgspec
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import FORMAT_VERSION, Failure, Flag, Moment, Skipped, Totals
+from bqdump.core.documents import FORMAT_VERSION, Count, Failure, Flag, Moment, Skipped, Time, Totals
+from bqdump.core.errors import DocumentError
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -26,18 +27,18 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     kind: str
     route: str
     unit: str
-    rows: int
-    bytes: int
-    files: int
-    size: int
-    created: int
-    started: int
-    ended: int
-    task: int
-    attempt: int
+    rows: Count
+    bytes: Count
+    files: Count
+    size: Count
+    created: Time
+    started: Time
+    ended: Time
+    task: Count
+    attempt: Count
     schema: str
-    offset: int
-    length: int
+    offset: Count
+    length: Count
     moment: Moment = "snapshot"
     why: str = ""
 
@@ -53,7 +54,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     location: str
     snapshot_time: str
-    snapshot: int
+    snapshot: Time
     mode: Literal["replace", "keep"]
     settings: dict[str, Any]
     totals: Totals
@@ -74,15 +75,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["complete", "partial"]
     snapshot_time: str
     totals: Totals
-    rows: int
-    skipped: int
-    failed: int
-    begun: int
-    ended: int
+    rows: Count
+    skipped: Count
+    failed: Count
+    begun: Time
+    ended: Time
 
 
 class _Size(msgspec.Struct):
-    size: int
+    size: Count
 
 
 class _Definition(msgspec.Struct):
@@ -95,15 +96,15 @@ class _Entry(msgspec.Struct):
     route: str
     unit: str
     jobs: tuple[str, ...]
-    planned_rows: int
-    planned_bytes: int
-    created: int
-    started: int
-    ended: int
-    task: int
+    planned_rows: Count
+    planned_bytes: Count
+    created: Time
+    started: Time
+    ended: Time
+    task: Count
     files: tuple[_Size, ...]
     definition: _Definition | None
-    rows: int | None = None
+    rows: Count | None = None
     moment: Moment = "snapshot"
     why: str = ""
 
@@ -116,7 +117,7 @@ class _Manifest(msgspec.Struct):
     dataset: str
     location: str
     snapshot_time: str
-    snapshot: int
+    snapshot: Time
     mode: Literal["replace", "keep"]
     settings: dict[str, Any]
     totals: Totals
@@ -132,12 +133,17 @@ _ENTRY = msgspec.json.Decoder(_Entry)
 def contents_of(manifest: bytes, name: str) -> Contents:
     """The index of a manifest. Raises DocumentError, naming the object `name`."""
     whole = decode(manifest, _Manifest, name)
-    lines, at = [], 0
+    lines: list[Line] = []
+    at = 0
     for raw in whole.tables:
         entry = bytes(raw)
         # Entries lie one after the other, so that each is found where the last one ends.
         at = manifest.index(entry, at)
-        lines.append(_line(_ENTRY.decode(entry), at, len(entry)))
+        try:
+            decoded = _ENTRY.decode(entry)
+        except msgspec.MsgspecError as error:
+            raise DocumentError("read", name, f"table {len(lines) + 1} of it is not valid ({error})") from None
+        lines.append(_line(decoded, at, len(entry)))
         at += len(entry)
     return Contents(
         run=whole.run,
@@ -181,7 +187,7 @@ def is_job(name: str) -> bool:
 def attempt_of(job: str) -> int:
     """Which attempt at its unit a job was, from 0: the last part of its id."""
     number = job.rpartition("_")[2]
-    return int(number) if is_job(job) and number.isdecimal() else 0
+    return int(number) if is_job(job) and number.isdecimal() and len(number) <= 3 else 0
 
 
 def _line(entry: _Entry, offset: int, length: int) -> Line:

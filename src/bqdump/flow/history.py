@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -10,9 +11,10 @@ import msgspec
 from bqdump.core.codec import decode
 from bqdump.core.contents import Summary, contents_of, summary_of
 from bqdump.core.documents import Plan
-from bqdump.core.errors import NotFoundError
-from bqdump.core.moments import moment_text
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.moments import moment_text, parse_moment
 from bqdump.core.settings import Settings
+from bqdump.core.sound import CHANGED
 from bqdump.flow.planning import read_latest
 from bqdump.ports.store import ObjectStore
 
@@ -25,11 +27,12 @@ class RunLine(msgspec.Struct, frozen=True):
     """One run of a target. `published`: it is the one that readers see.
 
     rows: as exported where that is known, else as BigQuery counted them while planning. begun, ended: the first
-    creation and the last end of a job (milliseconds since 1970 UTC), 0 where nothing is known.
+    creation and the last end of a job (milliseconds since 1970 UTC), 0 where nothing is known. problem: why nothing
+    but the name is known of a run that is `unreadable`.
     """
 
     run: str
-    state: Literal["complete", "partial", "unfinished"]
+    state: Literal["complete", "partial", "unfinished", "unreadable"]
     published: bool
     snapshot_time: str
     tables: int
@@ -40,42 +43,62 @@ class RunLine(msgspec.Struct, frozen=True):
     skipped: int = 0
     begun: int = 0
     ended: int = 0
+    problem: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has come to its end, as far as can be read."""
+        return self.state in ("complete", "partial")
 
 
-async def list_runs(store: ObjectStore, settings: Settings, known: dict[str, Summary] | None = None) -> list[RunLine]:
-    """All runs of a target, the latest moment first; before them those that have no moment yet.
+async def list_runs(store: ObjectStore, settings: Settings) -> list[RunLine]:
+    """All runs of a target, the latest moment first; before them those that have no moment yet, or cannot be read."""
+    return await read_runs(store, settings, await published_run(store, settings), {})
+
+
+async def published_run(store: ObjectStore, settings: Settings) -> str:
+    """The run that readers see, "" when there is none."""
+    latest, _ = await read_latest(store, settings)
+    return latest.run if latest else ""
+
+
+async def read_runs(store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary]) -> list[RunLine]:
+    """See list_runs. published: the run that readers see. known: summaries from before; those found are added.
 
     Runs that have come to their end have left a summary, and one listing brings these; the others are looked at.
-    known: summaries that are known from before; those found are added.
     """
-    latest, _ = await read_latest(store, settings)
-    published = latest.run if latest else ""
     runs = await store.folders(settings.layout.runs)
-    summaries = {} if known is None else known
-    summaries |= await read_summaries(store, settings)
+    known |= await _read_summaries(store, settings)
     slots = asyncio.Semaphore(READS_AT_ONCE)
 
     async def line(run: str) -> RunLine:
-        if run in summaries:
-            return finished_line(summaries[run], published)
-        async with slots:
-            found = await _look_at(store, settings, run)
+        if run in known:
+            return _finished(known[run], published)
+        try:
+            async with slots:
+                found = await _look_at(store, settings, run)
+        except DocumentError as error:
+            return RunLine(run, "unreadable", run == published, "", 0, 0, 0, problem=str(error))
         if isinstance(found, RunLine):
             return found
-        summaries[run] = found
-        return finished_line(found, published)
+        known[run] = found
+        return _finished(found, published)
 
     lines = await asyncio.gather(*map(line, runs))
     return sorted(lines, key=lambda line: (line.snapshot_time or UNPLANNED, line.run), reverse=True)
 
 
-async def read_summaries(store: ObjectStore, settings: Settings) -> dict[str, Summary]:
-    """The summaries of runs that have come to their end, by run."""
+async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, Summary]:
+    """The summaries of runs that have come to their end, by run; without any that cannot be read.
+
+    A run's manifest tells the same, or why it cannot be read either.
+    """
     summaries = {}
     async for notes in store.notes(settings.layout.history):
         for note in notes:
-            summary = decode(note.data, Summary, note.name)
-            summaries[summary.run] = summary
+            with suppress(DocumentError):
+                run = note.name.removeprefix(settings.layout.history).removesuffix(".json")
+                summaries[run] = _sound(decode(note.data, Summary, note.name), run, note.name)
     return summaries
 
 
@@ -90,10 +113,21 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
         except NotFoundError:
             return RunLine(run, "unfinished", False, "", 0, 0, 0)
         return RunLine(run, "unfinished", False, moment_text(plan.snapshot), plan.tables, 0, 0, plan.rows)
-    return summary_of(contents_of(manifest, layout.manifest))
+    return _sound(summary_of(contents_of(manifest, layout.manifest)), run, layout.manifest)
 
 
-def finished_line(summary: Summary, published: str) -> RunLine:
+def _sound(summary: Summary, run: str, name: str) -> Summary:
+    """The same. Raises DocumentError where it is about another run, or its moment is none."""
+    if summary.run != run:
+        raise DocumentError("read", name, f"it is about run {summary.run[:100]!r}", CHANGED)
+    try:
+        parse_moment(summary.snapshot_time)
+    except ValueError:
+        raise DocumentError("read", name, f"its snapshot time is {summary.snapshot_time[:50]!r}", CHANGED) from None
+    return summary
+
+
+def _finished(summary: Summary, published: str) -> RunLine:
     """The line of a run that has left a summary."""
     totals = summary.totals
     return RunLine(

@@ -18,7 +18,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, QuotaError, UnavailableError, UsageError
+from bqdump.core.errors import (
+    BqdumpError,
+    DeniedError,
+    DocumentError,
+    NotFoundError,
+    QuotaError,
+    UnavailableError,
+    UsageError,
+)
 from bqdump.core.settings import Settings
 from bqdump.pages.assets import style
 from bqdump.ports.store import ObjectStore
@@ -74,7 +82,8 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
 
     async def told(_: Request, error: Exception) -> Response:
         status = next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
-        return page(archive.place, HTTPStatus(status).phrase, [empty(str(error))], trail=RUNS, status=status)
+        title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
+        return page(archive.place, title, [empty(str(error))], trail=RUNS, status=status)
 
     async def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

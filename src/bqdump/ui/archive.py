@@ -8,11 +8,11 @@ from collections import OrderedDict
 from bqdump.core.codec import decode, encode
 from bqdump.core.contents import Contents, Line, Summary, contents_of
 from bqdump.core.documents import Newest, Plan, TableEntry
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.layout import RUN_ID, RunLayout
 from bqdump.core.progress import Looked, Progress, View
 from bqdump.core.settings import Settings
-from bqdump.flow.history import RunLine, list_runs
+from bqdump.flow.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore
 
 KEPT_BYTES = 128 << 20
@@ -41,9 +41,13 @@ class Archive:
             return self.settings.layout.run(run)
         raise NotFoundError("find", f"run {run[:100]!r}", "no run can have this name")
 
-    async def runs(self) -> list[RunLine]:
-        """All runs, the latest moment first."""
-        return await list_runs(self.store, self.settings, self._summaries)
+    async def runs(self, published: str = "") -> list[RunLine]:
+        """All runs, the latest moment first. published: the one that is marked as what readers see."""
+        return await read_runs(self.store, self.settings, published, self._summaries)
+
+    async def published(self) -> str:
+        """The run that readers see, "" when there is none."""
+        return await published_run(self.store, self.settings)
 
     async def newest(self) -> str:
         """The run that was planned last, "" when there is none."""
@@ -57,20 +61,22 @@ class Archive:
         """The tables of a run that is whole, None while it has no manifest."""
         layout = self.layout(run)
         data = self._kept.get(layout.contents)
-        if data is None:
-            try:
-                data = (await self.store.read(layout.contents)).data
-            except NotFoundError:
-                # Its publisher has not come that far, or ended before: the manifest has it all.
-                try:
-                    manifest = (await self.store.read(layout.manifest)).data
-                except NotFoundError:
-                    return None
-                data = encode(contents_of(manifest, layout.manifest))
-            self._keep(layout.contents, data)
-        else:
+        if data is not None:
             self._kept.move_to_end(layout.contents)
-        return decode(data, Contents, layout.contents)
+            return decode(data, Contents, layout.contents)
+        try:
+            data = (await self.store.read(layout.contents)).data
+            contents = decode(data, Contents, layout.contents)
+        except (NotFoundError, DocumentError):
+            # Its publisher has not come that far, or ended before, or the index is damaged: the manifest has it all.
+            try:
+                manifest = (await self.store.read(layout.manifest)).data
+            except NotFoundError:
+                return None
+            contents = contents_of(manifest, layout.manifest)
+            data = encode(contents)
+        self._keep(layout.contents, data)
+        return contents
 
     async def whole(self, run: str) -> Contents:
         """The same of a run that must be whole. Raises NotFoundError."""

@@ -44,7 +44,7 @@ async def changes_page(archive: Archive, request: Request) -> Response:
 
 
 async def _before(archive: Archive, contents: Contents) -> str:
-    whole = (line for line in await archive.runs() if line.state != "unfinished")
+    whole = (line for line in await archive.runs() if line.whole)
     return next(
         (line.run for line in whole if (line.snapshot_time, line.run) < (contents.snapshot_time, contents.run)), ""
     )

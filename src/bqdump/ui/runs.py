@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.core.errors import DocumentError
 from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.history import RunLine
@@ -26,6 +29,7 @@ from bqdump.pages.elements import (
     size,
     table,
     tiles,
+    visible,
 )
 from bqdump.ui.archive import Archive
 from bqdump.ui.charts import Point, bars
@@ -33,25 +37,27 @@ from bqdump.ui.frame import empty, page, page_number, pager, run_address
 
 EACH = 50
 CHARTED = 90
+# Runs that cannot be read: so many are told of in a sentence.
+TOLD = 5
 COLUMNS = (
     Column("run"), Column("state"), Column("as of", css="when"), Column("took", number=True),
     Column("tables", number=True), Column("failed", number=True), Column("rows", number=True),
     Column("files", number=True), Column("size", number=True),
 )  # fmt: skip
-TONES = {"complete": "good", "partial": "bad", "failed": "bad", "unfinished": "warn"}
+TONES = {"complete": "good", "partial": "bad", "failed": "bad", "unfinished": "warn", "unreadable": "bad"}
 
 
 async def runs_page(archive: Archive, request: Request) -> Response:
     """All runs: how they ended, how long they took, how much they brought."""
-    lines, newest = await asyncio.gather(archive.runs(), archive.newest())
+    (published, unclear), (newest, unknown) = await asyncio.gather(_read(archive.published()), _read(archive.newest()))
+    lines = await archive.runs(published)
     if not lines:
         return page(archive.place, "Runs", [empty("There are no runs here yet.",
                     Markup("Start one with {}.").format(code("bqdump run")))])  # fmt: skip
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
     shown = lines[(now - 1) * EACH : now * EACH]
     failed = await _failed(archive, [line.run for line in shown if line.state == "unfinished"])
-    parts = [_verdict(lines, newest, failed), _totals(lines)] if now == 1 else []
-    parts += [_charts(lines)] if now == 1 else []
+    parts = _above(lines, newest, failed, unclear, unknown) if now == 1 else []
     rows = [_row(line, failed) for line in shown]
     return page(
         archive.place, "Runs",
@@ -59,39 +65,65 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     )  # fmt: skip
 
 
-def _verdict(lines: list[RunLine], newest: str, failed: set[str]) -> Markup:
-    """What readers see, and what is under way."""
-    said = []
+def _above(lines: list[RunLine], newest: str, failed: set[str], unclear: str, unknown: str) -> list[Markup]:
+    """What stands above the list. unclear, unknown: why latest.json and newest.json cannot be read."""
+    readable = [line for line in lines if not line.problem]
+    return [
+        _said("bad", "What readers see cannot be told.", unclear) if unclear else _verdict(lines),
+        _said("bad", "Which run is the newest cannot be told.", unknown)
+        if unknown
+        else _under_way(lines, newest, failed),
+        _problems([line for line in lines if line.problem]),
+        *((_totals(readable), _charts(readable)) if readable else ()),
+    ]
+
+
+async def _read(document: Coroutine[Any, Any, str]) -> tuple[str, str]:
+    """What a document of the target tells, or why it cannot be read: the runs are shown all the same."""
+    try:
+        return await document, ""
+    except DocumentError as error:
+        return "", str(error)
+
+
+def _said(tone: str, word: Markup | str, told: Markup | str) -> Markup:
+    return Markup('<div class="verdict {}"><strong>{}</strong> {}</div>').format(tone, word, told)
+
+
+def _verdict(lines: list[RunLine]) -> Markup:
+    """What readers see."""
     published = next((line for line in lines if line.published), None)
     if published is None:
-        said.append(
-            Markup('<div class="verdict warn"><strong>Nothing is published.</strong> No run has come to its end.</div>')
-        )
-    else:
-        tone = TONES[published.state]
-        told = f"{counted(published.tables, 'table')}" + (f", {published.failed} failed" if published.failed else "")
-        said.append(
-            Markup(
-                '<div class="verdict {}"><strong>Readers see {}</strong>, {} ({}), the dataset as of {}.</div>'
-            ).format(
-                tone,
-                link(run_address(published.run), code(published.run)),
-                published.state,
-                told,
-                moment(parse_moment(published.snapshot_time)),
-            )
-        )
-    if any(line.run == newest and line.state == "unfinished" for line in lines):
-        tone, word = ("bad", "The newest run has met failures.") if newest in failed else ("", "A run is under way.")
-        more = link(run_address(newest), Markup("How far {} is").format(code(newest)))
-        said.append(Markup('<div class="verdict {}"><strong>{}</strong> {}</div>').format(tone, word, more))
+        return _said("warn", "Nothing is published.", "No run has come to its end.")
+    sees = Markup("Readers see {},").format(link(run_address(published.run), code(published.run)))
+    if published.state == "unreadable":
+        return _said("bad", sees, "which cannot be read.")
+    told = f"{counted(published.tables, 'table')}" + (f", {published.failed} failed" if published.failed else "")
+    when = moment(parse_moment(published.snapshot_time))
+    return _said(TONES[published.state], sees,
+                 Markup("{} ({}), the dataset as of {}.").format(published.state, told, when))  # fmt: skip
+
+
+def _under_way(lines: list[RunLine], newest: str, failed: set[str]) -> Markup:
+    """That the newest run goes on, or has failed."""
+    if not any(line.run == newest and line.state == "unfinished" for line in lines):
+        return NOTHING
+    tone, word = ("bad", "The newest run has met failures.") if newest in failed else ("", "A run is under way.")
+    return _said(tone, word, link(run_address(newest), Markup("How far {} is").format(code(newest))))
+
+
+def _problems(lines: list[RunLine]) -> Markup:
+    """Why runs cannot be read."""
+    said = [_said("bad", Markup("Run {}:").format(code(line.run)), visible(line.problem)) for line in lines[:TOLD]]
+    if len(lines) > TOLD:
+        said.append(_said("bad", f"{counted(len(lines) - TOLD, 'more run')} cannot be read.", "Their pages say why."))
     return NOTHING.join(said)
 
 
 def _totals(lines: list[RunLine]) -> Markup:
     recent = lines[:30]
     good = sum(line.state == "complete" for line in recent)
-    last = next((line for line in lines if line.state != "unfinished"), None)
+    last = next((line for line in lines if line.whole), None)
     facts = [("runs", f"{len(lines):,}"), (f"complete, of the last {len(recent)}", f"{good}")]
     if last:
         facts += [("last took", duration_text(last.ended - last.begun)), ("last rows", f"{last.rows:,}"),
@@ -138,12 +170,13 @@ def _row(line: RunLine, failed: set[str]) -> tuple[Cell | Markup | str, ...]:
     shown = badge(state, TONES[state])
     if line.published:
         shown += Markup(" ") + badge("readers see it")
-    done = line.state != "unfinished"
+    done = line.whole
     return (
         link(run_address(line.run), code(line.run)), shown,
-        moment(parse_moment(line.snapshot_time)) if line.snapshot_time else "being planned",
-        duration(line.ended - line.begun) if line.ended else "–", number(line.tables),
-        number(line.failed) if done else "–", number(line.rows), number(line.files) if done else "–",
+        moment(parse_moment(line.snapshot_time)) if line.snapshot_time else "–" if line.problem else "being planned",
+        duration(line.ended - line.begun) if line.ended else "–", "–" if line.problem else number(line.tables),
+        number(line.failed) if done else "–", "–" if line.problem else number(line.rows),
+        number(line.files) if done else "–",
         size(line.bytes) if done else "–",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from bqdump.core.changes import TableChange, columns_of
 from bqdump.core.contents import Line
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import size_text
 from bqdump.flow.history import RunLine
@@ -28,6 +28,7 @@ from bqdump.pages.elements import (
     number,
     size,
     table,
+    visible,
 )
 from bqdump.pages.findings import column_changes
 from bqdump.ui.archive import Archive
@@ -41,19 +42,20 @@ RUNS_EACH = 30
 async def history_page(archive: Archive, request: Request) -> Response:
     """A table through all runs: rows, bytes, and when its columns changed."""
     name = request.path_params["table"]
-    whole = [line for line in await archive.runs() if line.state != "unfinished"]
+    whole = [line for line in await archive.runs() if line.whole]
     now, pages = page_number(request.query_params.get("page", ""), len(whole), RUNS_EACH)
     # One more than is shown: the earliest one shown is compared with it.
     runs = whole[(now - 1) * RUNS_EACH : now * RUNS_EACH + 1]
-    found = await asyncio.gather(*(_line(archive, run.run, name) for run in runs))
+    unread: dict[str, str] = {}
+    found = await asyncio.gather(*(_line(archive, run.run, name, unread) for run in runs))
     shown = list(zip(runs, found, strict=True))[:RUNS_EACH]
-    if not any(found):
+    if not any(found) and not unread:
         if pages == 1:
             raise NotFoundError("find", f"table {name!r}", f"no run in {archive.place} has exported it")
         return page(archive.place, name, [empty("None of these runs has exported it."), pager(now, pages)], trail=RUNS)
     before = dict(zip((run.run for run in runs), _befores(found), strict=True))
     changes = await asyncio.gather(
-        *(_change(archive, run.run, line, before[run.run], runs, found) for run, line in shown)
+        *(_told(archive, run.run, line, before[run.run], runs, found, unread) for run, line in shown)
     )
     points = [(f"{run.run}, {run.snapshot_time[:10]}", line) for run, line in reversed(shown)]
     return page(
@@ -101,14 +103,23 @@ def _befores(found: list[Line | None]) -> list[int | None]:
     return later[::-1]
 
 
-async def _line(archive: Archive, run: str, name: str) -> Line | None:
-    contents = await archive.contents(run)
+async def _line(archive: Archive, run: str, name: str, unread: dict[str, str]) -> Line | None:
+    """The table in a run. A run that cannot be read is added to `unread`, with the reason."""
+    try:
+        contents = await archive.contents(run)
+    except DocumentError as error:
+        unread[run] = str(error)
+        return None
     return next((line for line in contents.tables if line.table == name), None) if contents else None
 
 
-async def _change(
-    archive: Archive, run: str, line: Line | None, before: int | None, runs: list[RunLine], found: list[Line | None]
-) -> Markup:
+async def _told(
+    archive: Archive, run: str, line: Line | None, before: int | None, runs: list[RunLine], found: list[Line | None],
+    unread: dict[str, str],
+) -> Markup:  # fmt: skip
+    """What changed in a run since the one before, or why that cannot be told."""
+    if run in unread:
+        return Markup("{} {}").format(badge("unreadable", "bad"), visible(unread[run]))
     if line is None:
         return badge("not exported", "bad")
     old = found[before] if before is not None else None
@@ -116,7 +127,10 @@ async def _change(
         return NOTHING
     if old.schema == line.schema:
         return Markup('<span class="soft">{}</span>').format(_grown(old.rows, line.rows))
-    was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
+    try:
+        was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
+    except DocumentError as error:
+        return Markup("{} {}").format(badge("columns", "warn"), visible(str(error)))
     change = TableChange.of(line.table, columns_of(was.definition), columns_of(now.definition))
     columns = column_changes(change) or "descriptions or details of columns"
     return Markup("{} {}").format(badge("columns", "warn"), columns)
