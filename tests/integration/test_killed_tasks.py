@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from bqdump_local.execute import Processes
 from integration.stage import Ran, Stage, csv_rows, expected_rows, until
+from integration.terminal import on_terminal
 
+WRONG_CLOCK = Path(__file__).parent / "wrong_clock"
 TABLES = [f"t_{number}" for number in range(6)]
 
 
@@ -86,3 +92,42 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
     assert stage.execute("--run-id", "e").codes == [0]
     assert stage.extracted() == Counter(TABLES)
     assert [table.table for table in stage.manifest().tables] == TABLES
+
+
+def test_whoever_watches_a_run_whose_tasks_are_gone_is_told_so_and_can_leave(stage: Stage) -> None:
+    fill(stage)
+    stage.stack.jobs(run_seconds=2.0)
+    processes = Processes()
+
+    async def killed() -> Ran:
+        running = asyncio.create_task(stage.processes(execution="e", processes=processes, max_retries=0))
+        await asyncio.to_thread(until, lambda: len(stage.extracts()) == len(TABLES), "every job is in flight")
+        assert processes.kill(0)
+        return await running
+
+    asyncio.run(killed())
+    told = "no table has been done for 24 hours; if the run's tasks have ended: bqdump run --run-id e"
+    env = {**stage.variables, "PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": "1"}
+    command = [sys.executable, "-m", "bqdump", "status"]
+
+    left: set[int] = set()
+
+    def leave(process: subprocess.Popen[bytes], written: str) -> None:
+        if told in written and process.pid not in left:
+            left.add(process.pid)
+            os.kill(process.pid, signal.SIGINT)
+
+    for term in ("xterm-256color", "dumb"):
+        session = on_terminal([*command, "--watch"], {**env, "TERM": term}, cwd=stage.folder, answer=leave)
+        assert session.code == 130
+        assert session.cursor_shown
+        assert told in session.screen
+        assert not any("Traceback" in line or "━" in line for line in session.screen)
+    piped = subprocess.run(command, capture_output=True, text=True, check=True, cwd=stage.folder, env=env)
+    assert f"  {told}\n" in piped.stdout
+    assert (
+        told
+        not in subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=stage.folder, env=stage.variables
+        ).stdout
+    )

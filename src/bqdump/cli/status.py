@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from bqdump.cli.exit_codes import DONE, UNITS_FAILED
+from bqdump.cli.logs import tell
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
@@ -15,7 +18,7 @@ from bqdump.cli.wiring import ask_store
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.follow import follow
-from bqdump.flow.status import Status, newest_run
+from bqdump.flow.status import SILENT_SECONDS, Status, newest_run
 from bqdump.flow.status import status as read_status
 from bqdump.ports.store import ObjectStore
 
@@ -55,20 +58,45 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
     """Follow the run to its end, and return the exit code that says which."""
     bars = draws() and not (as_json or quiet)
     with following(quiet=quiet or as_json, lines=Nothing) as follower:
+        reminder = _Reminder((lambda line: None) if quiet else follower.shown.print or tell)
 
         async def ask(store: ObjectStore) -> Status:
-            name = run or await newest_run(store, settings)
-            async for found in follow(store, settings, name, tell=follower.hear):
-                if as_json:
+            name, before = run or await newest_run(store, settings), None
+            async for found in follow(store, settings, name, tell=follower.hear, every_look=True):
+                if found != before and as_json:
                     print_json_line(found)
-                elif not (quiet or bars):
+                elif found != before and not (quiet or bars):
                     say(f"run {name}: {follower.view().sentence()}")
+                reminder.look(found)
+                before = found
             return found
 
         found = ask_store(settings, ask)
     if not (as_json or quiet):
         sys.stdout.write(_text(found))
     return UNITS_FAILED if found.state == "failed" else DONE
+
+
+class _Reminder:
+    """Tells of a silence when it is long, and again whenever it has doubled."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._after: float = SILENT_SECONDS
+
+    def look(self, found: Status) -> None:
+        """The run looks like this now."""
+        silence = found.silence(time.time())
+        if silence >= self._after:
+            self._say(_silent(found, silence))
+            self._after = 2 * silence
+        elif silence < SILENT_SECONDS:
+            self._after = SILENT_SECONDS
+
+
+def _silent(found: Status, seconds: float) -> str:
+    ago = counted(int(seconds // 60), "minute") if seconds < 7200 else counted(int(seconds // 3600), "hour")
+    return f"no table has been done for {ago}; if the run's tasks have ended: bqdump run --run-id {found.run}"
 
 
 def _text(found: Status) -> str:
@@ -82,6 +110,8 @@ def _text(found: Status) -> str:
             f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in all"
         )
     lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in found.failed]
+    if (seconds := found.silence(time.time())) > SILENT_SECONDS:
+        lines.append(f"  {_silent(found, seconds)}")
     if found.latest != found.run:
         lines.append(f"  readers see run {found.latest}" if found.latest else "  nothing has been published here yet")
     return "\n".join(lines) + "\n"

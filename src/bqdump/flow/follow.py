@@ -42,10 +42,12 @@ async def follow(
     tell: Listener = nobody,
     pace: Pace | None = None,
     wait: bool = False,
+    every_look: bool = False,
 ) -> AsyncIterator[Status]:
     """The run's status now and whenever it changes, until it has ended: published, superseded, or failed.
 
     wait: also for a run that nobody has started yet; else NotFoundError is raised for it.
+    every_look: the status also where it is as before.
     """
     pace = pace or PACE
     eye = _Eye(store, settings, run)
@@ -55,7 +57,7 @@ async def follow(
         now = status_of(sight)
         failed_looks = failed_looks + 1 if now.state == "failed" and not await eye.publishes() else 0
         _tell(tell, sight, now, failed=failed_looks > 0)
-        if now != before:
+        if now != before or every_look:
             yield now
         if _superseded(sight) or now.state == "published" or failed_looks >= FAILED_LOOKS:
             return

@@ -9,18 +9,23 @@ import msgspec
 from bqdump.core.codec import decode
 from bqdump.core.documents import Failure, Latest, Newest, Plan
 from bqdump.core.errors import NotFoundError
-from bqdump.core.moments import moment_text
+from bqdump.core.moments import moment_text, parse_moment
 from bqdump.core.parts import by_table, counts
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.flow.planning import read_latest
 from bqdump.ports.store import ObjectStore
 
+# A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
+SILENT_SECONDS = 600
 State = Literal["planning", "running", "failed", "complete", "published"]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as its documents tell it; counts are tables."""
+    """A run as its documents tell it; counts are tables.
+
+    last_done: when the last table, or part of a large one, was done (RFC 3339), "" where none is.
+    """
 
     run: str
     state: State
@@ -33,6 +38,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     bytes: int
     latest: str
+    last_done: str = ""
+
+    def silence(self, now: float) -> float:
+        """For how many seconds no table has been done, of a run that has begun and not ended; else 0.
+
+        now: in seconds since 1970 UTC. Before the first table is done: since the snapshot time.
+        """
+        if self.state != "running":
+            return 0.0
+        return max(0.0, now - parse_moment(self.last_done or self.snapshot_time) / 1000)
 
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
@@ -110,6 +125,7 @@ def status_of(sight: Sight) -> Status:
         skipped=len(plan.skipped),
         bytes=plan.bytes,
         latest=published,
+        last_done=moment_text(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else "",
     )
 
 

@@ -13,6 +13,7 @@ from bqdump.core.documents import Plan
 from bqdump.core.progress import Looked, View
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
+from bqdump.flow.status import SILENT_SECONDS
 from bqdump.pages.elements import (
     NOTHING,
     Column,
@@ -37,7 +38,6 @@ from bqdump.ui.frame import RUNS, page, run_address
 
 # Says to the script that there is nothing more to wait for.
 ENDED = {"bqdump-run": "ended"}
-SILENT_SECONDS = 600
 SHOWN = 30
 
 
