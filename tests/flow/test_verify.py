@@ -91,3 +91,57 @@ def test_nothing_published_is_not_found() -> None:
         asyncio.run(verify(MemoryStore(), SETTINGS))
     with pytest.raises(NotFoundError, match="r9"):
         asyncio.run(verify(exported(), SETTINGS, "r9"))
+
+
+def copy_of(store: MemoryStore, bucket: str = "elsewhere") -> tuple[MemoryStore, Settings]:
+    """The same objects in another store, at other generations; and the settings that lead there."""
+    made = MemoryStore(bucket)
+    made.put_now("first", b"so that no generation is as it was")
+    for name in store.names_now():
+        found = store.peek(name)
+        assert found
+        made.put_now(name, found[0])
+    return made, Settings(project="", dataset="", bucket=bucket)
+
+
+@pytest.mark.parametrize("bucket", ["elsewhere", "memory"])
+@pytest.mark.parametrize("run_id", ["", "r1"])
+def test_a_copy_is_verified_by_its_content_and_named_as_one(bucket: str, run_id: str) -> None:
+    store, settings = copy_of(exported(), bucket)
+    verified = asyncio.run(verify(store, settings, run_id))
+    assert (verified.copied, verified.findings, verified.files) == (True, (), 3)
+    assert not asyncio.run(verify(exported(), SETTINGS)).copied
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_a_copy_lacks_or_has_otherwise_is_found(file: str) -> None:
+    store, settings = copy_of(exported())
+    found = store.peek(file)
+    assert found
+    store.put_now(file, found[0] + b"x")
+    assert kinds(store, settings) == [(Kind.SIZE, file)]
+    if found[0]:
+        store.put_now(file, bytes(len(found[0])))
+        assert kinds(store, settings) == [(Kind.CHECKSUM, file)]
+    changed = store.peek(file)
+    assert changed
+    asyncio.run(store.delete([(file, changed[1].generation)]))
+    assert kinds(store, settings) == [(Kind.MISSING, file)]
+
+
+def test_files_that_were_all_written_again_where_they_were_exported_are_no_copy() -> None:
+    store = exported()
+    for file in FILES:
+        found = store.peek(file)
+        assert found
+        store.put_now(file, found[0])
+    assert kinds(store) == [(Kind.REPLACED, file) for file in FILES]
+
+
+def test_one_file_at_its_own_generation_says_that_this_is_no_copy() -> None:
+    store = exported()
+    for name in [*FILES[1:], SETTINGS.layout.run("r1").manifest]:
+        found = store.peek(name)
+        assert found
+        store.put_now(name, found[0])
+    assert kinds(store) == [(Kind.REPLACED, file) for file in FILES[1:]]

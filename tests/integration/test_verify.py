@@ -219,3 +219,29 @@ def test_a_folder_is_read_back_as_well(stage: Stage, capsys: pytest.CaptureFixtu
     damaged = call(capsys, "verify", "--to", str(folder), "--read")
     assert damaged.code == 4
     assert "checksum  orders" in damaged.out
+
+
+def test_a_copy_in_a_folder_or_another_bucket_is_read_back_and_named_as_one(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        stage.table(f"table_{number}", number)
+    assert stage.execute(execution="r1").codes == [0]
+    folder, bucket = stage.folder / "copy", stage.store.create_bucket(f"{stage.bucket}-copy")
+    for blob in stage.store.list_blobs(stage.bucket):
+        path = folder / blob.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(blob.download_as_bytes())
+        bucket.blob(blob.name).upload_from_string(path.read_bytes())
+    for place in (("--to", str(folder)), ("--bucket", bucket.name)):
+        called = call(capsys, "verify", *place, "--read")
+        assert called.code == 0, called
+        assert "A copy of the export: its files have other generations, which were not compared." in called.out
+        assert "Read every file: 3 files" in called.out
+        assert called.out.endswith("Every file is there, with its size and checksum.\n")
+    name = "table_2/table_2_000000000000.csv"
+    bucket.blob(name).upload_from_string(b"x" * len(stage.read(name)))
+    called = call(capsys, "verify", "--bucket", bucket.name)
+    assert called.code == 4
+    assert f"checksum  table_2  {name}" in called.out
+    assert "1 difference." in called.out

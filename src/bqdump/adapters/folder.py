@@ -1,7 +1,8 @@
 """The ObjectStore in a local folder: objects are files, to open with any tool.
 
 Generations and origins, which a file system does not have, are kept in a small SQLite index beside the files. A file
-that something else has written or changed is an object of a new generation.
+that something else has written or changed is an object of a new generation. A folder without an index, such as a copy
+of a bucket, stays without one while it is only read: the time of its last change is a file's generation there.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class FolderStore:
         """See ObjectStore."""
 
         def read(index: sqlite3.Connection) -> Stored:
-            row = self._row(index, name)
+            row = self._row(index, name, summed=False)
             if row is None:
                 raise NotFoundError("read", f"{self.url}/{name}", "there is no such file")
             if length is None and not start:
@@ -196,8 +197,11 @@ class FolderStore:
             raise UsageError("write", f"file {name!r}", "this name would leave the folder")
         return self._root.joinpath(*parts)
 
-    def _row(self, index: sqlite3.Connection, name: str) -> _Row | None:
-        """What the index knows of the file, brought up to date with the file itself."""
+    def _row(self, index: sqlite3.Connection, name: str, *, summed: bool = True) -> _Row | None:
+        """What the index knows of the file, brought up to date with the file itself.
+
+        summed: whether the checksum is wanted, for which a file that no index knows is read.
+        """
         path = self._path(name)
         try:
             status = path.stat()
@@ -207,6 +211,9 @@ class FolderStore:
         found = index.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
         if found and (found[1], found[2]) == (status.st_size, status.st_mtime_ns):
             return _Row(*found)
+        if not (self._root / INDEX).exists():
+            checksum = crc32c_of_file(path) if summed else ""
+            return _Row(name, status.st_size, status.st_mtime_ns, checksum, status.st_mtime_ns, "", 0)
         return self._enter(index, name, crc32c_of_file(path), "", 0)
 
     def _rows(self, index: sqlite3.Connection, prefix: str) -> list[_Row]:

@@ -116,6 +116,8 @@ def _print(verified: Verified) -> None:
         )
         sys.stdout.write("\n")
     sys.stdout.write(f"{what}\n")
+    if verified.copied:
+        sys.stdout.write("A copy of the export: its files have other generations, which were not compared.\n")
     if read := verified.read:
         some = "every file" if read.parts == 1 else f"the files whose turn it is (1 in {read.parts})"
         sys.stdout.write(
@@ -128,5 +130,7 @@ def _print(verified: Verified) -> None:
             sys.stdout.write(f"Not compared, as BigQuery has no past of them: {', '.join(source.not_compared)}.\n")
     if verified.findings:
         sys.stdout.write(f"{counted(len(verified.findings), 'difference')}.\n")
+    elif verified.copied:
+        sys.stdout.write("Every file is there, with its size and checksum.\n")
     else:
         sys.stdout.write("Every file is there, with its size, checksum and generation.\n")

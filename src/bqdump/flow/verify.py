@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
+from msgspec.structs import replace
 
 from bqdump.core.codec import decode
 from bqdump.core.documents import File, Manifest
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress import Checked, Checking, Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.core.template import split_shard
@@ -37,7 +39,10 @@ class SourceCompared(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """The result for one run. Counts are of what the manifest names. read, source: where these were asked for."""
+    """The result for one run. Counts are of what the manifest names. read, source: where these were asked for.
+
+    copied: these are copies of the export's files, so that no generation could be compared.
+    """
 
     run: str
     snapshot_time: str
@@ -47,11 +52,7 @@ class Verified(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     read: ReadBack | None = None
     source: SourceCompared | None = None
-
-
-class _Named(NamedTuple):
-    table: str
-    file: File
+    copied: bool = False
 
 
 async def verify(
@@ -65,12 +66,20 @@ async def verify(
     """Compare every file of a run (default: the one readers see) with the store.
 
     By listing: size, CRC32C and generation of each file; files missing; files beside them that the run's tables would
-    claim. With `reading`: the bytes themselves, as often as its sample says. With a `source` (and a reading that makes
-    checksums): what BigQuery had at the snapshot time. `tell` hears how many files are done.
+    claim. Of a copy of an export (see Verified) size and CRC32C only. With `reading`: the bytes themselves, as often as
+    its sample says. With a `source` (and a reading that makes checksums): what BigQuery had at the snapshot time.
+    `tell` hears how many files are done.
     Raises NotFoundError when there is no such run or nothing has been published, DocumentError for a broken manifest.
     """
     manifest = await read_manifest(store, settings, run)
-    findings = await _listed(store, manifest, tell)
+    stored, findings = await _list(store, manifest, tell)
+    copied = await _is_copy(store, settings, manifest, stored)
+    if copied:
+        manifest = _adopt(manifest, stored)
+    findings += [
+        finding for table in manifest.tables for file in table.files
+        for finding in _compare(table.table, file, stored.get(file.name))
+    ]  # fmt: skip
     read = compared = None
     asked = await questions(source, manifest) if source else None
     if reading:
@@ -83,12 +92,14 @@ async def verify(
             compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
     totals = manifest.totals
     return Verified(
-        manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read, compared
-    )
+        manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read,
+        compared, copied,
+    )  # fmt: skip
 
 
-async def _listed(store: ObjectStore, manifest: Manifest, tell: Listener) -> list[Finding]:
-    named = {file.name: _Named(table.table, file) for table in manifest.tables for file in table.files}
+async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple[dict[str, ObjectInfo], list[Finding]]:
+    """What is stored under the names of the manifest, and the files beside them that its tables would claim."""
+    named = {file.name for table in manifest.tables for file in table.files}
     spare = {file.name for table in manifest.left for file in table.files}
     patterns = {_pattern(file.name): table.table for table in manifest.tables for file in table.files[:1]}
     stored: dict[str, ObjectInfo] = {}
@@ -101,9 +112,40 @@ async def _listed(store: ObjectStore, manifest: Manifest, tell: Listener) -> lis
                 stored[info.name] = info
             elif info.name not in spare and (split := split_shard(info.name, patterns)):
                 findings.append(Finding(Kind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
-    for name, (table, file) in named.items():
-        findings += _compare(table, file, stored.get(name))
-    return findings
+    return stored, findings
+
+
+async def _is_copy(
+    store: ObjectStore, settings: Settings, manifest: Manifest, stored: Mapping[str, ObjectInfo]
+) -> bool:
+    """Whether the whole export was copied here: another store gives other generations.
+
+    No file has its own then, and either the export was made for another bucket, or the manifest that readers follow
+    is not the object that it was when it was published. A file that somebody has written again is no copy.
+    """
+    files = (file for table in manifest.tables for file in table.files)
+    if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
+        return False
+    bucket = manifest.settings.get("bucket")
+    if bucket and bucket != settings.bucket:
+        return True
+    with suppress(DocumentError):
+        latest, _ = await read_latest(store, settings)
+        found = await store.stat(latest.manifest) if latest else None
+        return bool(latest and found and found.generation != latest.manifest_generation)
+    return False
+
+
+def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:
+    """The manifest with the generations that are stored here."""
+    tables = (
+        replace(table, files=tuple(
+            replace(file, generation=stored[file.name].generation) if file.name in stored else file
+            for file in table.files
+        ))
+        for table in manifest.tables
+    )  # fmt: skip
+    return replace(manifest, tables=tuple(tables))
 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:

@@ -25,9 +25,12 @@ async def verify_page(archive: Archive, request: Request) -> Response:
             f"{counted(len(found.findings), 'difference')}", size_text(found.bytes), counted(found.files, "file")
         )
     else:
-        said = Markup('<div class="verdict good"><strong>Every file is there</strong> with the size, CRC32C and '
-                      "generation that the manifest says: {}, {}.</div>").format(
-                          counted(found.files, "file"), size_text(found.bytes))  # fmt: skip
+        what = "size and CRC32C" if found.copied else "size, CRC32C and generation"
+        said = Markup(
+            '<div class="verdict good"><strong>Every file is there</strong> with the {} of the manifest: {}, {}.</div>'
+        ).format(what, counted(found.files, "file"), size_text(found.bytes))
+    if found.copied:
+        said += Markup("<p>A copy of the export: its files have other generations, which were not compared.</p>")
     rows = [
         (code(finding.file), badge(finding.kind.value, "bad"), code(finding.table), visible(finding.expected),
          visible(finding.found))

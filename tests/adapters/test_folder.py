@@ -1,0 +1,42 @@
+"""The store in a folder that nothing but other tools have written to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from bqdump.adapters.folder import FolderStore
+from bqdump.ports.store import ObjectInfo
+
+
+async def listed(store: FolderStore) -> list[ObjectInfo]:
+    return [info async for page in store.objects("") for info in page]
+
+
+def test_files_that_no_index_knows_keep_their_generation_until_they_change(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"one")
+    store = FolderStore(tmp_path)
+    before = asyncio.run(listed(store))
+    assert [info.name for info in before] == ["a", "b"]
+    assert asyncio.run(listed(FolderStore(tmp_path))) == before
+    for info in before:
+        assert asyncio.run(store.stat(info.name)) == info
+        assert asyncio.run(store.read(info.name, 1, 1)) == (b"n", info.generation)
+    (tmp_path / "a").write_bytes(b"two")
+    os.utime(tmp_path / "a", ns=(1, before[0].generation + 1))
+    after = asyncio.run(listed(store))
+    assert after[0].generation != before[0].generation
+    assert after[0].crc32c != before[0].crc32c
+    assert after[1] == before[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_the_first_write_gives_every_file_a_generation_that_lasts(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    store = FolderStore(tmp_path)
+    asyncio.run(store.write("b", b"two", 0))
+    first = asyncio.run(listed(store))
+    assert asyncio.run(listed(FolderStore(tmp_path))) == first
+    assert len({info.generation for info in first}) == 2
