@@ -252,7 +252,7 @@ def encoder(address: str, format_: str, folder: Path) -> Callable[[], int]:
     """The encoder in as many threads, on batches that are there already."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from bqdump.adapters.encoder import PolarsEncoder
+    from bqdump.adapters.encoder import ArrowEncoder
     from bqdump.core.types import columns
     from bqdump.ports.encoder import FileShape
     from bqdump.ports.reader import Batch
@@ -265,7 +265,7 @@ def encoder(address: str, format_: str, folder: Path) -> Callable[[], int]:
         for stream in session.streams
     ]  # fmt: skip
     shape = FileShape(*FORMATS[format_], columns(definition()))
-    made = PolarsEncoder(READ_MEMORY // STREAMS)
+    made = ArrowEncoder(READ_MEMORY // STREAMS)
 
     def one(number: int) -> int:
         with (folder / f"{number}").open("wb") as file:

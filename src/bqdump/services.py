@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 from datetime import UTC, datetime
@@ -58,20 +59,28 @@ class Readings:
 
 
 def _open_reading(settings: Settings) -> Reading:
-    from bqdump.adapters.lean_imports import import_grpc
+    from bqdump.adapters.lean_imports import allow, load_rare
     from bqdump.flow.task import Reading
 
-    import_grpc()
+    allow("grpc")
+    load_rare()
     try:
-        from bqdump.adapters.encoder import PolarsEncoder
+        from bqdump.adapters.encoder import ArrowEncoder
         from bqdump.adapters.retry import RetryingReader
         from bqdump.adapters.storage_read import StorageReader
+
+        # Google's client has been imported without it; Parquet takes it.
+        allow("pyarrow")
+        for name in ("polars", "pyarrow"):
+            # Each is imported where the first file takes it.
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(name, name=name)
     except ImportError as error:
         cause = f"{error.name} is not installed"
         raise UsageError("read tables", "route read", cause, "Install it: pip install 'bqdump[read]'") from error
     streams = max(1, min(MOST_STREAMS, os.cpu_count() or 1))
     reader = RetryingReader(StorageReader(settings.jobs_in))
-    return Reading(reader, PolarsEncoder(settings.read_memory // streams), streams)
+    return Reading(reader, ArrowEncoder(settings.read_memory // streams), streams)
 
 
 def open_store(settings: Settings) -> ObjectStore:

@@ -7,6 +7,8 @@ import datetime as dt
 import gzip
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import IO, Any, cast
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bqdump.adapters.arrow_schema import for_polars
-from bqdump.adapters.encoder import PolarsEncoder
+from bqdump.adapters.encoder import ArrowEncoder
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.types import Column
 from bqdump.ports.encoder import FileShape
@@ -91,7 +93,7 @@ def encoded(
 ) -> bytes:
     file = io.BytesIO()
     wanted = FileShape(format_, codec, columns, **shape)
-    assert PolarsEncoder().encode(schema, iter(batches), wanted, file) == sum(batch.rows for batch in batches)
+    assert ArrowEncoder().encode(schema, iter(batches), wanted, file) == sum(batch.rows for batch in batches)
     return file.getvalue()
 
 
@@ -169,11 +171,51 @@ def test_rows_keep_their_order_through_many_batches_and_row_groups() -> None:
     columns = (ID, Column("x", "STRING"))
     file = io.BytesIO()
     shape = FileShape("parquet", "zstd", columns, row_group_rows=1000)
-    assert PolarsEncoder(memory=1).encode(schema, iter(batches), shape, file) == 20_000
+    assert ArrowEncoder(memory=1).encode(schema, iter(batches), shape, file) == 20_000
     parquet = pq.ParquetFile(file)
     assert parquet.read().to_pylist() == rows
     assert max(parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)) <= 1000
     assert encoded(columns, schema, batches, "csv").decode().splitlines()[1:] == [f"{n},{n}" for n in range(20_000)]
+
+
+def test_row_groups_have_as_many_rows_as_asked_for() -> None:
+    schema, batches = messages(pa.schema([("id", pa.int64())]), [{"id": number} for number in range(2_500)], 300)
+    data = encoded((ID,), schema, batches, "parquet", row_group_rows=1000)
+    metadata = pq.read_metadata(io.BytesIO(data))
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [1000, 1000, 500]
+
+
+def test_dictionaries_are_for_values_that_repeat() -> None:
+    arrow = pa.schema([
+        ("id", pa.int64()), ("kind", pa.string()),
+        ("s", pa.struct([("few", pa.int64()), ("note", pa.string()), ("l", pa.list_(pa.string()))])),
+    ])  # fmt: skip
+    rows = [{"id": n, "kind": f"{n % 3}", "s": {"few": n % 5, "note": f"note {n}", "l": ["a", "b"][: n % 3]}}
+            for n in range(2_000)]  # fmt: skip
+    schema, batches = messages(arrow, rows)
+    members = (Column("few", "INT64"), Column("note", "STRING"), Column("l", "STRING", repeated=True))
+    data = encoded((ID, Column("kind", "STRING"), Column("s", "STRUCT", fields=members)), schema, batches, "parquet")
+    group = pq.read_metadata(io.BytesIO(data)).row_group(0)
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    repeated = [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]
+    assert repeated == ["kind", "s.few", "s.l.list.element"]
+    assert pq.read_table(io.BytesIO(data)).to_pylist() == rows
+
+
+@pytest.mark.parametrize(("format_", "other"), [("parquet", "polars"), ("csv", "pyarrow"), ("json", "pyarrow")])
+def test_the_library_of_one_format_is_not_imported_for_another(format_: str, other: str) -> None:
+    _, schema, [batch] = one("INT64")
+    code = (
+        "import io, sys\n"
+        "from bqdump.adapters.encoder import ArrowEncoder\n"
+        "from bqdump.core.types import Column\n"
+        "from bqdump.ports.encoder import FileShape\n"
+        "from bqdump.ports.reader import Batch\n"
+        f"shape = FileShape({format_!r}, 'none', (Column('id', 'INT64'), Column('x', 'INT64')))\n"
+        f"print(ArrowEncoder().encode({schema!r}, iter([Batch({batch.data!r}, 2)]), shape, io.BytesIO()))\n"
+        f"print({other!r} in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "2\nFalse\n"
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
@@ -193,16 +235,18 @@ def test_what_the_source_or_the_file_raises_is_raised(format_: str) -> None:
 
     shape = FileShape(format_, "none", (ID, column))
     with pytest.raises(BrokenError):
-        PolarsEncoder(memory=1).encode(schema, source(), shape, io.BytesIO())
+        ArrowEncoder(memory=1).encode(schema, source(), shape, io.BytesIO())
     with pytest.raises(OSError, match="No space left"):
-        PolarsEncoder(memory=1).encode(schema, iter(batches * 9000), shape, cast("IO[bytes]", Full()))
+        ArrowEncoder(memory=1).encode(schema, iter(batches * 9000), shape, cast("IO[bytes]", Full()))
 
 
-def test_rows_that_do_not_arrive_are_missed() -> None:
-    column, schema, batches = one("INT64")
-    shape = FileShape("csv", "none", (ID, column))
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", ["INT64", "BIGNUMERIC"])
+def test_rows_that_do_not_arrive_are_missed(kind: str, format_: str) -> None:
+    column, schema, batches = one(kind)
+    shape = FileShape(format_, "none", (ID, column))
     with pytest.raises(BqdumpError, match="2 arrived where 3 were announced"):
-        PolarsEncoder().encode(schema, iter([batches[0]._replace(rows=3)]), shape, io.BytesIO())
+        ArrowEncoder().encode(schema, iter([batches[0]._replace(rows=3)]), shape, io.BytesIO())
 
 
 def test_a_damaged_schema_is_told() -> None:
@@ -210,3 +254,5 @@ def test_a_damaged_schema_is_told() -> None:
     for damaged in (b"", schema[:40], schema[:8] + b"\xff" * (len(schema) - 8)):
         with pytest.raises(DocumentError, match="the schema of a read session"):
             for_polars(damaged)
+        with pytest.raises(DocumentError, match="the schema of a read session"):
+            ArrowEncoder().encode(damaged, iter(()), FileShape("parquet", "none", (ID,)), io.BytesIO())

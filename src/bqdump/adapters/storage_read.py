@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import grpc
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
 from bqdump.adapters.google_http import Threads, credentials
+from bqdump.adapters.read_rows import batch_of
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -29,6 +31,7 @@ from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 
 ENDPOINT = "BIGQUERY_STORAGE_GRPC_ENDPOINT"
 READER = "It takes roles/bigquery.readSessionUser on the project and roles/bigquery.dataViewer on the dataset."
+READ_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"
 OPEN_SECONDS = 120.0
 # Answers of up to 128 MB: https://cloud.google.com/bigquery/docs/reference/storage/rpc
 CHANNEL = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -48,6 +51,10 @@ class StorageReader:
             self._transport = BigQueryReadGrpcTransport(channel=grpc.insecure_channel(endpoint, options=CHANNEL))
         else:
             self._transport = BigQueryReadGrpcTransport(credentials=credentials(ENDPOINT))
+        # As the transport's own, but answers stay as they are.
+        self._rows = self._transport.grpc_channel.unary_stream(
+            READ_ROWS, request_serializer=types.ReadRowsRequest.serialize, response_deserializer=None
+        )
         self._project = project
         self._threads = Threads("storage-read")
 
@@ -67,7 +74,9 @@ class StorageReader:
 
         def create() -> ReadSession:
             with _translated("open a read session of", f"table {request.table}"):
-                made = self._transport.create_read_session(asked, timeout=OPEN_SECONDS)
+                made = self._transport.create_read_session(
+                    asked, timeout=OPEN_SECONDS, metadata=_routed("read_session.table", asked.read_session.table)
+                )
             names = tuple(stream.name for stream in made.streams)
             return ReadSession(made.name, names, made.arrow_schema.serialized_schema)
 
@@ -75,12 +84,13 @@ class StorageReader:
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         """See Reader."""
-        call = self._transport.read_rows(types.ReadRowsRequest(read_stream=stream, offset=offset))
+        request = types.ReadRowsRequest(read_stream=stream, offset=offset)
+        call = self._rows(request, metadata=_routed("read_stream", stream))
         try:
             with _translated("read", f"stream {stream.rpartition('/')[2]}"):
                 for answer in call:
-                    if answer.row_count:
-                        yield Batch(answer.arrow_record_batch.serialized_record_batch, answer.row_count)
+                    if (batch := batch_of(answer)).rows:
+                        yield batch
         finally:
             call.cancel()
 
@@ -92,6 +102,11 @@ class StorageReader:
         """See Reader."""
         self._threads.close()
         self._transport.close()
+
+
+def _routed(field: str, value: str) -> list[tuple[str, str]]:
+    """The header by which Google's front end routes a request; their client adds it, their transport does not."""
+    return [to_grpc_metadata([(field, value)])]
 
 
 @contextmanager

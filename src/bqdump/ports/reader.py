@@ -36,7 +36,7 @@ class ReadSession(NamedTuple):
 class Batch(NamedTuple):
     """Rows as they arrive: an Arrow record batch, as an IPC message, and its number of rows."""
 
-    data: bytes
+    data: bytes | memoryview
     rows: int
 
 

@@ -1,0 +1,29 @@
+"""Record batches on their way into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from bqdump.core.errors import BqdumpError
+from bqdump.ports.reader import Batch
+
+
+def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """Batches of about so many bytes together; the last are fewer."""
+    held: list[Batch] = []
+    total = 0
+    for batch in batches:
+        held.append(batch)
+        total += len(batch.data)
+        if total >= size:
+            yield held
+            held, total = [], 0
+    if held:
+        yield held
+
+
+def check_rows(rows: int, batches: Sequence[Batch]) -> None:
+    """Raise BqdumpError where batches hold more or fewer rows than they announce."""
+    announced = sum(batch.rows for batch in batches)
+    if rows != announced:
+        raise BqdumpError("read", "rows", f"{rows} arrived where {announced} were announced")

@@ -1,0 +1,158 @@
+"""Parquet by pyarrow, a row group at a time, with dictionaries where values repeat and nowhere else.
+
+Half of the time of a Parquet writer goes to dictionaries that are built in vain, and files become larger by them. The
+first rows tell which columns are worth one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bqdump.adapters.batches import check_rows, gathered
+from bqdump.core.errors import BqdumpError, DocumentError
+from bqdump.core.types import Column
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch
+
+# A row group of about so many bytes of Arrow is held until it is complete.
+ROW_GROUP_BYTES = 16 << 20
+# Of what one file may take: the rows of a row group, their encoded form, and what arrives meanwhile.
+SHARE = 4
+ZSTD_LEVEL = 1
+# A dictionary for columns of which so many first rows have at most a quarter as many values.
+SAMPLE_ROWS, REPEATED = 10_000, 4
+# Columns that polars changes are decoded by it, so many bytes of Arrow at once.
+PRESENTED_BYTES = 2 << 20
+# What Parquet has no type for is written as text, which polars makes.
+AS_TEXT = ("BIGNUMERIC", "INTERVAL", "RANGE")
+
+
+def write_parquet(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:
+    """Write all rows, in their order; returns how many. Raises BqdumpError for what cannot be written so."""
+    decoded = _Presented(schema, shape) if _has_text(shape.columns) else _Decoded(schema)
+    size = max(1 << 16, min(ROW_GROUP_BYTES, memory // SHARE))
+    groups = _row_groups(decoded.tables(batches), size, shape.row_group_rows)
+    first = next(groups, decoded.schema.empty_table())
+    rows = int(first.num_rows)
+    try:
+        # Closed where everything is written, and only there: a file that breaks off gets no footer.
+        writer = pq.ParquetWriter(
+            file,
+            decoded.schema,
+            compression=shape.codec,
+            compression_level=ZSTD_LEVEL if shape.codec == "zstd" else None,
+            use_dictionary=_repeated(first.slice(0, SAMPLE_ROWS)),
+            store_schema=False,
+        )
+        writer.write_table(first)
+        del first
+        for group in groups:
+            writer.write_table(group)
+            rows += group.num_rows
+        writer.close()
+    except pa.ArrowException as error:
+        raise BqdumpError("encode", "rows as parquet", str(error).splitlines()[0]) from error
+    return rows
+
+
+class _Decoded:
+    """Batches as they arrive, without a copy."""
+
+    def __init__(self, schema: bytes) -> None:
+        try:
+            self.schema = pa.ipc.read_schema(pa.py_buffer(schema))
+        except (pa.ArrowException, OSError) as error:
+            raise DocumentError("read", "the schema of a read session", f"it is damaged ({error})") from error
+
+    def tables(self, batches: Iterator[Batch]) -> Iterator[Any]:
+        """A table for each batch."""
+        for batch in batches:
+            made = pa.ipc.read_record_batch(pa.py_buffer(batch.data), self.schema)
+            check_rows(made.num_rows, [batch])
+            yield pa.Table.from_batches([made])
+
+
+class _Presented:
+    """Batches whose columns are not all written as they arrive."""
+
+    def __init__(self, schema: bytes, shape: FileShape) -> None:
+        from bqdump.adapters.arrow_schema import for_polars
+        from bqdump.adapters.presentation import presented
+
+        self._head, self._columns = for_polars(schema), presented(shape.columns, shape.format)
+        made = self._table([])
+        self.schema = pa.schema([field.with_type(_micros(field.type)) for field in made.schema])
+
+    def tables(self, batches: Iterator[Batch]) -> Iterator[Any]:
+        """A table for a few megabytes of batches."""
+        for some in gathered(batches, PRESENTED_BYTES):
+            made = self._table(some)
+            check_rows(made.num_rows, some)
+            yield made.cast(self.schema)
+
+    def _table(self, batches: list[Batch]) -> Any:
+        import polars as pl
+
+        from bqdump.adapters.frames import frame
+
+        return frame(self._head, batches).select(self._columns).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _has_text(columns: Sequence[Column]) -> bool:
+    return any(column.type in AS_TEXT or _has_text(column.fields) for column in columns)
+
+
+def _micros(kind: Any) -> Any:
+    """The type with TIME in microseconds: polars has nanoseconds only, which BigQuery misreads.
+
+    See https://github.com/googleapis/python-bigquery/issues/382 for what a load job makes of nanoseconds.
+    """
+    if pa.types.is_time(kind):
+        return pa.time64("us")
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_micros(field.type)) for field in kind])
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_micros(kind.value_type)))
+    return kind
+
+
+def _row_groups(tables: Iterator[Any], size: int, most_rows: int) -> Iterator[Any]:
+    """Tables of about so many bytes, or of exactly so many rows where that is less (0: as many as fit)."""
+    held: list[Any] = []
+    rows = total = 0
+    for arrived in tables:
+        table = arrived
+        while most_rows and rows + table.num_rows >= most_rows:
+            taken = most_rows - rows
+            yield pa.concat_tables([*held, table.slice(0, taken)])
+            table, held, rows, total = table.slice(taken), [], 0, 0
+        if table.num_rows:
+            held.append(table)
+            rows, total = rows + table.num_rows, total + table.nbytes
+        if total >= size:
+            yield pa.concat_tables(held)
+            held, rows, total = [], 0, 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _repeated(sample: Any) -> list[str]:
+    """The paths of those columns whose values repeat: every leaf of nested columns has one of its own."""
+    return [path for field in sample.schema
+            for path, values in _leaves(field.name, sample.column(field.name).combine_chunks())
+            if len(pc.unique(values)) * REPEATED <= len(values)]  # fmt: skip
+
+
+def _leaves(path: str, values: Any) -> Iterator[tuple[str, Any]]:
+    if pa.types.is_struct(values.type):
+        for index, field in enumerate(values.type):
+            yield from _leaves(f"{path}.{field.name}", values.field(index))
+    elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        yield from _leaves(f"{path}.list.element", values.flatten())
+    else:
+        yield path, values

@@ -1,0 +1,72 @@
+"""CSV and newline-delimited JSON by polars: whole columns at a time, with bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from bqdump.adapters.arrow_schema import for_polars
+from bqdump.adapters.batches import check_rows, gathered
+from bqdump.adapters.frames import frame
+from bqdump.adapters.presentation import DATETIME, TIME, presented
+from bqdump.core.errors import BqdumpError
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch
+
+# Small batches cost speed, large ones leave the processor's cache: about so many bytes of Arrow are decoded at once.
+# That is a small share of what one file may take, for polars has several frames under way.
+GATHER_BYTES, SHARE = 2 << 20, 16
+
+
+def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:
+    """Write all rows, in their order; returns how many. Raises BqdumpError for what cannot be written so."""
+    size = max(1 << 16, min(GATHER_BYTES, memory // SHARE))
+    frames = _Frames(for_polars(schema), gathered(batches, size))
+    try:
+        source = register_io_source(frames.pull, schema=frames.empty.schema)
+        written = source.select(presented(shape.columns, shape.format))
+        if shape.format == "json":
+            written.sink_ndjson(file)
+        else:
+            written.sink_csv(
+                file,
+                include_header=shape.header,
+                separator=shape.delimiter,
+                null_value=shape.null_marker,
+                datetime_format=DATETIME,
+                time_format=TIME,
+            )
+    except BaseException as error:
+        # polars reports what the source has raised as an error of its own, or panics.
+        if frames.failed:
+            raise frames.failed from None
+        if isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException":
+            raise BqdumpError("encode", f"rows as {shape.format}", str(error).splitlines()[0]) from error
+        raise
+    return frames.rows
+
+
+class _Frames:
+    """The rows as frames, for polars to pull."""
+
+    failed: BaseException | None
+
+    def __init__(self, head: bytes, batches: Iterator[list[Batch]]) -> None:
+        self._head, self._batches = head, batches
+        self.empty = frame(head, [])
+        self.rows, self.failed = 0, None
+
+    def pull(self, _columns: Any, _predicate: Any, _rows: Any, _batch_size: Any) -> Iterator[pl.DataFrame]:
+        """All frames in turn; nothing is chosen here, for a file takes everything."""
+        try:
+            for batches in self._batches:
+                made = frame(self._head, batches)
+                check_rows(made.height, batches)
+                self.rows += made.height
+                yield made
+        except Exception as error:
+            self.failed = error
+            raise

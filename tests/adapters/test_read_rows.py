@@ -1,0 +1,66 @@
+"""Answers of ReadRows: what is read from the bytes is what Google's own classes say, and nothing is copied."""
+
+from __future__ import annotations
+
+import pytest
+from google.cloud.bigquery_storage_v1 import types
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqdump.adapters.read_rows import batch_of
+from bqdump.core.errors import DocumentError
+
+NUMBERS = st.integers(0, 2**63 - 1)
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "arrow_record_batch": st.fixed_dictionaries(
+            {}, optional={"serialized_record_batch": st.binary(max_size=300), "row_count": NUMBERS}
+        ),
+        "row_count": NUMBERS,
+        "uncompressed_byte_size": NUMBERS,
+        "arrow_schema": st.fixed_dictionaries({"serialized_schema": st.binary(max_size=20)}),
+        "throttle_state": st.fixed_dictionaries({"throttle_percent": st.integers(0, 100)}),
+        "stats": st.fixed_dictionaries({"progress": st.fixed_dictionaries({"at_response_start": st.floats(0, 1)})}),
+    },
+)
+
+
+@given(ANSWERS)
+def test_a_batch_is_what_googles_classes_say(content: dict[str, object]) -> None:
+    answer = types.ReadRowsResponse(content)
+    data, rows = batch_of(types.ReadRowsResponse.serialize(answer))
+    assert (bytes(data), rows) == (answer.arrow_record_batch.serialized_record_batch, answer.row_count)
+
+
+@given(ANSWERS, st.data())
+def test_an_answer_that_breaks_off_is_told(content: dict[str, object], data: st.DataObject) -> None:
+    whole = types.ReadRowsResponse.serialize(types.ReadRowsResponse(content))
+    damaged = whole[: data.draw(st.integers(0, len(whole)))]
+    try:
+        found = batch_of(damaged)
+    except DocumentError:
+        return
+    # It ends where a field does.
+    answer = types.ReadRowsResponse.deserialize(damaged)
+    assert found == (answer.arrow_record_batch.serialized_record_batch, answer.row_count)
+
+
+def test_fields_of_a_later_version_are_passed_over() -> None:
+    known = types.ReadRowsResponse.serialize(
+        types.ReadRowsResponse(arrow_record_batch={"serialized_record_batch": b"rows"}, row_count=3)
+    )
+    # Field 100 as a varint, as 64 bits, with a length, as 32 bits.
+    unknown = b"\xa0\x06\x05" + b"\xa1\x06" + bytes(8) + b"\xa2\x06\x02xx" + b"\xa5\x06" + bytes(4)
+    assert batch_of(unknown + known + unknown) == (b"rows", 3)
+    with pytest.raises(DocumentError, match="an answer of the Storage Read API"):
+        batch_of(known + b"\xa3\x06")
+
+
+def test_rows_are_not_copied() -> None:
+    answer = types.ReadRowsResponse.serialize(
+        types.ReadRowsResponse(arrow_record_batch={"serialized_record_batch": b"rows"}, row_count=1)
+    )
+    data = batch_of(answer).data
+    assert isinstance(data, memoryview)
+    assert data.obj is answer
