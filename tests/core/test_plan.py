@@ -210,7 +210,7 @@ def test_no_pattern_makes_an_object_name_that_is_too_long(length: int) -> None:
         (pattern,) = patterns_of(chosen, "x" * length)
     except UsageError:
         assume(False)
-    staged = chosen.layout.run("run").staged("00000-00000", 999, pattern).replace("*", "0" * 12)
+    staged = chosen.layout.run("r7").staged("00000-00000", 999, pattern).replace("*", "0" * 12)
     assert len(staged.encode()) <= 1024
     assert len(pattern.replace("*", "0" * 12).encode()) <= 1024
 
