@@ -110,6 +110,20 @@ def test_an_unknown_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) 
     assert outside.objects() == {}
 
 
+def test_a_view_that_bigquery_cannot_read_is_refused_in_one_sentence(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"{outside.project}.{outside.dataset}"
+    outside.table("orders")
+    outside.sql(f"CREATE TABLE `{place}.base` AS SELECT 1 AS kept, 2 AS gone")
+    outside.sql(f"CREATE VIEW `{place}.broken` AS SELECT gone FROM `{place}.base`")
+    outside.sql(f"CREATE OR REPLACE TABLE `{place}.base` AS SELECT 1 AS kept")
+    called = call(capsys, "plan")
+    refused(called, 2, "table broken: BigQuery refuses to query it (broken: ", "gone", "--exclude 'broken'")
+    assert called.err.count("\n") == 1
+    assert not any(word in called.err for word in ("POST", "http", "Job ID", "Location:"))
+
+
 def test_every_task_says_why_the_run_cannot_be_planned(stage: Stage) -> None:
     ran = stage.execute("--dataset", "nowhere", tasks=3)
     assert ran.codes == [5, 5, 5], ran.text

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from google.api_core.exceptions import NotFound
 
-from bqdump.adapters.google_errors import translated
+from bqdump.adapters.google_errors import one_line, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
 from bqdump.core import sql
@@ -267,7 +267,7 @@ def _job(job: Any) -> Job:
     return Job(
         id=job.job_id,
         state=STATES.get(job.state, "pending"),
-        error=JobError(error.get("reason", "unknown"), error.get("message", "no message")) if error else None,
+        error=JobError(error.get("reason", "unknown"), one_line(error.get("message", "no message"))) if error else None,
         files=sum(map(int, counts)) or int(exported.get("fileCount", 0)),
         created=_ms(job.created),
         started=_ms(job.started),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import requests
 from google.api_core import exceptions as api
@@ -23,6 +25,9 @@ COME_BACK = "Quotas are replenished through the day: resume the run in an hour."
 # https://cloud.google.com/bigquery/docs/error-messages
 SLOW_DOWN = ("rateLimitExceeded", "userRateLimitExceeded", "jobRateLimitExceeded")
 OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
+MOST_TOLD = 2000
+REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
+FOOTER = re.compile(r"\s+Location: \S*\s+Job ID: \S*\s*$")
 
 
 @contextmanager
@@ -37,12 +42,13 @@ def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
 def translate(error: Exception, operation: str, subject: str, hint: str = "") -> BqdumpError:
     """The BqdumpError for an exception of a Google client or of the connection below it."""
     if isinstance(error, auth.TransportError):
-        return UnavailableError(operation, subject, str(error))
+        return UnavailableError(operation, subject, one_line(str(error)))
     if isinstance(error, auth.GoogleAuthError):
-        return DeniedError(operation, subject, str(error), "Run: gcloud auth application-default login")
+        told = one_line(str(error.args[0] if error.args else error))
+        return DeniedError(operation, subject, told, "Run: gcloud auth application-default login")
     if not isinstance(error, api.GoogleAPICallError):
         return UnavailableError(operation, subject, f"the connection broke ({type(error).__name__})")
-    reason, message = _reason(error), error.message or str(error)
+    reason, message = _reason(error), _message(error)
     if reason in OUT_OF_QUOTA:
         return QuotaError(operation, subject, message, COME_BACK)
     if reason in SLOW_DOWN or isinstance(error, api.TooManyRequests) or (error.code or 0) >= 500:
@@ -53,7 +59,22 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
         return DeniedError(operation, subject, message, hint)
     if isinstance(error, (api.Conflict, api.PreconditionFailed)):
         return ConflictError(operation, subject, message)
-    return JobFailedError(operation, subject, message, hint)
+    return JobFailedError(operation, subject, message)
+
+
+def one_line(message: str) -> str:
+    """The message without line breaks, and not longer than anybody reads."""
+    return " ".join(message.split())[:MOST_TOLD]
+
+
+def _message(error: api.GoogleAPICallError) -> str:
+    """What the service said, without what Google's clients add: request, location and job id."""
+    said = FOOTER.sub("", REQUEST.sub("", error.message or ""))
+    if not said or said.lstrip().startswith("<"):
+        # A proxy, or a front end of Google's, has answered with a page or nothing.
+        code = error.code or 0
+        return f"HTTP {int(code)} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else type(error).__name__
+    return one_line(said)
 
 
 def _reason(error: api.GoogleAPICallError) -> str:

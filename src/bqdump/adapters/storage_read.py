@@ -16,6 +16,7 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
+from bqdump.adapters.google_errors import one_line
 from bqdump.adapters.google_http import Threads, credentials
 from bqdump.adapters.read_rows import batch_of
 from bqdump.core.errors import (
@@ -118,7 +119,7 @@ def _translated(operation: str, subject: str) -> Iterator[None]:
 
 
 def _error(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
-    code, message = error.code(), error.details() or "no message"
+    code, message = error.code(), one_line(error.details() or "no message")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "quota" in message.lower():
         return QuotaError(operation, subject, message, "Quotas are replenished: resume the run later.")
     if code in AGAIN:

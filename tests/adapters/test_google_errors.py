@@ -1,0 +1,98 @@
+"""Errors of Google's clients become one sentence each, in the class that says what to do about it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import requests
+from google.api_core import exceptions as api
+from google.auth import exceptions as auth
+
+from bqdump.adapters.google_errors import MOST_TOLD, translate
+from bqdump.core.errors import (
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    QuotaError,
+    UnavailableError,
+)
+
+HINT = "It takes a role."
+
+
+def answered(status: int, body: str | dict[str, object]) -> api.GoogleAPICallError:
+    """What Google's client raises for such an answer."""
+    response = requests.Response()
+    response.status_code = status
+    response._content = (body if isinstance(body, str) else json.dumps(body)).encode()
+    url = "https://bigquery.googleapis.com/bigquery/v2/projects/p/queries?prettyPrint=false"
+    response.request = requests.Request("POST", url).prepare()
+    error: api.GoogleAPICallError = api.from_http_response(response)
+    return error
+
+
+def refused(status: int, message: str, reason: str = "") -> api.GoogleAPICallError:
+    errors = [{"message": message, "reason": reason}]
+    return answered(status, {"error": {"code": status, "message": message, "errors": errors}})
+
+
+def told(error: Exception) -> str:
+    made = translate(error, "query", "table v", HINT)
+    assert "\n" not in str(made)
+    assert "https://bigquery" not in str(made)
+    return made.cause
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind", "hint"),
+    [
+        (400, "invalidQuery", JobFailedError, ""), (401, "", DeniedError, HINT),
+        (403, "accessDenied", DeniedError, HINT), (403, "quotaExceeded", QuotaError, "Quotas are replenished"),
+        (403, "rateLimitExceeded", UnavailableError, ""), (404, "notFound", NotFoundError, HINT),
+        (409, "duplicate", ConflictError, ""),
+        (412, "conditionNotMet", ConflictError, ""), (429, "", UnavailableError, ""),
+        (500, "backendError", UnavailableError, ""), (503, "", UnavailableError, ""),
+    ],
+)  # fmt: skip
+def test_each_answer_is_told_in_bigquery_s_own_words(
+    status: int, reason: str, kind: type[BqdumpError], hint: str
+) -> None:
+    made = translate(refused(status, "Something is wrong: at [1:7]", reason), "query", "table v", HINT)
+    assert type(made) is kind
+    assert made.cause == "Something is wrong: at [1:7]"
+    assert made.hint.startswith(hint)
+    assert bool(made.hint) == bool(hint)
+
+
+def test_what_the_client_writes_below_the_message_of_a_query_is_left_out() -> None:
+    error = refused(400, "Unrecognized name: gone;\n  did you mean one? at [1:20]", "invalidQuery")
+    error.message = f"{error.message}\n\nLocation: EU\nJob ID: 0f3a-11\n"
+    assert told(error) == "Unrecognized name: gone; did you mean one? at [1:20]"
+    error.message = "Unrecognized name: gone\n\nLocation: None\nJob ID: 0f3a-11\n\n"
+    assert told(error) == "Unrecognized name: gone"
+
+
+@pytest.mark.parametrize("body", ["<!DOCTYPE html>\n<html><title>Error 502</title></html>", "\n <html></html>"])
+def test_a_page_instead_of_an_answer_is_its_status(body: str) -> None:
+    assert told(answered(502, body)) == "HTTP 502 Bad Gateway"
+
+
+def test_an_answer_without_a_word_is_something_all_the_same() -> None:
+    assert told(answered(503, "")) == "unknown error"
+    assert told(api.ServiceUnavailable("")) == "HTTP 503 Service Unavailable"
+    assert told(api.GoogleAPICallError("")) == "GoogleAPICallError"
+
+
+def test_a_very_long_message_is_cut() -> None:
+    assert len(told(refused(400, "x " * MOST_TOLD))) == MOST_TOLD
+
+
+def test_credentials_that_are_no_longer_valid_are_told_in_one_line() -> None:
+    error = auth.RefreshError("invalid_grant:\nBad Request", {"error": "invalid_grant"})
+    made = translate(error, "query", "table v")
+    assert str(made) == ("cannot query table v: invalid_grant: Bad Request. Run: gcloud auth application-default login")
+    assert isinstance(made, DeniedError)
+    assert isinstance(translate(auth.TransportError("no\nway"), "query", "table v"), UnavailableError)
