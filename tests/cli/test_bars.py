@@ -38,6 +38,11 @@ def test_it_says_how_far_how_fast_how_long_and_what_holds_it_up() -> None:
         assert said in text
 
 
+def test_a_table_that_is_being_read_tells_how_much_of_it_is() -> None:
+    text = "\n".join(drawn(VIEW._replace(slowest=(Slow("orders", 2 * GB, 0, 75.0, GB // 2),))))
+    assert "longest       1:15     2 GB   25 %  orders" in text
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
 @pytest.mark.parametrize("height", [10, 24, 60])
 def test_it_fits_into_any_terminal(width: int, height: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from bqdump.core.documents import Failure, Owner, Plan, Receipt, Share, Split
 from bqdump.core.plan import JOB_WEIGHT
 from bqdump.core.progress import (
+    Advanced,
     Checked,
     Checking,
     Entered,
@@ -76,6 +77,34 @@ def test_tables_without_bytes_are_work_as_well() -> None:
     assert view.seconds_left == pytest.approx(6.0)
     assert view.fraction == pytest.approx(0.25)
     assert view.rate == 0
+
+
+def test_a_long_table_moves_the_bar_while_it_is_read() -> None:
+    events: list[tuple[float, Event]] = [(0.0, plan(2, 4 * GB)), (0.0, started("a", 3 * GB)), (0.0, started("b", GB))]
+    read: list[tuple[float, Event]] = [(number * 10.0, Advanced("a", number * 100, 400)) for number in (1, 2, 3)]
+    views = [seen(*events, *read[:number], at=number * 10.0) for number in (1, 2, 3)]
+    assert [view.bytes_done for view in views] == [3 * GB // 4, 6 * GB // 4, 9 * GB // 4]
+    assert [view.fraction for view in views] == sorted(view.fraction for view in views)
+    assert views[0].fraction > 0
+    assert (views[2].done, views[2].running) == (0, 2)
+    assert views[2].rate == pytest.approx(75_000_000)
+    assert views[2].seconds_left == pytest.approx(30 * (7 / 4 * GB + 2 * JOB_WEIGHT) / (9 / 4 * GB))
+    assert [slow.read for slow in views[2].slowest] == [9 * GB // 4, 0]
+    done = seen(*events, *read, (40.0, receipt("a")), at=40.0)
+    assert (done.bytes_done, done.done) == (3 * GB, 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "bytes_done"),
+    [(Advanced("a", 500, 400), 3 * GB), (Advanced("a", 7, 0), 0), (Advanced("z", 7, 9), 0), (failure("a"), 0)],
+)
+def test_more_rows_than_planned_an_unknown_number_and_another_attempt_are_no_surprise(
+    event: Event, bytes_done: int
+) -> None:
+    begun = (0.0, plan(2, 4 * GB)), (0.0, started("a", 3 * GB))
+    assert seen(*begun, (1.0, event), at=2.0).bytes_done == bytes_done
+    again = seen(*begun, (1.0, Advanced("a", 300, 400)), (2.0, Advanced("a", 100, 400)), at=3.0)
+    assert again.bytes_done == 3 * GB // 4
 
 
 def test_nobody_can_tell_the_time_left_before_something_is_done() -> None:

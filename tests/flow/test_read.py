@@ -12,6 +12,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.codec import encode
 from bqdump.core.documents import Owner, Receipt
+from bqdump.core.progress import Advanced, Event
 from bqdump.core.settings import Settings
 from bqdump.flow.planning import obtain_plan
 from bqdump.flow.read import read_unit, withdraw_files
@@ -71,3 +72,14 @@ def test_files_are_cut_at_the_size_that_is_asked_for() -> None:
     contents = [found[0] for name in data(store) if (found := store.peek(name))]
     assert len(contents) == 3
     assert sorted(b"".join(contents).splitlines()) == sorted(f"row {number}".encode() for number in range(100))
+
+
+def test_whoever_looks_on_hears_how_many_rows_have_been_read() -> None:
+    _, task = stage(KEEP)
+    told: list[Event] = []
+    asyncio.run(run(task._replace(tell=told.append)))
+    rows = [event.rows for event in told if isinstance(event, Advanced)]
+    assert rows == sorted(rows)
+    assert len(set(rows)) > 10
+    assert rows[-1] == 100
+    assert {(event.unit, event.of) for event in told if isinstance(event, Advanced)} == {("00000-00000", 100)}

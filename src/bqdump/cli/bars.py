@@ -84,7 +84,8 @@ def _counts(view: View) -> Text:
 
 
 def _slow(slow: Slow) -> Text:
-    return Text(f"{clock_text(slow.seconds):>7}  {size_text(slow.bytes):>7}  {slow.table}")
+    part = f"{100 * slow.read // slow.bytes:>3} %  " if slow.read else ""
+    return Text(f"{clock_text(slow.seconds):>7}  {size_text(slow.bytes):>7}  {part}{slow.table}")
 
 
 def _task(task: TaskView) -> Text:

@@ -29,6 +29,14 @@ class Started(NamedTuple):
     task: int
 
 
+class Advanced(NamedTuple):
+    """A unit of about `of` rows is being read by this process, which has come to so many of them in this attempt."""
+
+    unit: str
+    rows: int
+    of: int
+
+
 class Looked(NamedTuple):
     """What a look around has shown, by unit: who works on it, what is done, what has failed."""
 
@@ -66,7 +74,8 @@ class TaskState(NamedTuple):
     state: Literal["running", "succeeded", "failed"]
 
 
-Event = Plan | Started | Receipt | Failure | Looked | Entered | Checking | Checked | TaskState
+Event = Plan | Started | Advanced | Receipt | Failure | Looked | Entered | Checking | Checked | TaskState
+# May be called in any thread.
 Listener = Callable[[Event], None]
 
 
@@ -75,12 +84,13 @@ def nobody(event: Event) -> None:
 
 
 class Slow(NamedTuple):
-    """A unit that somebody works on, and for how many seconds by now."""
+    """A unit that somebody works on, for how many seconds by now, and what of its bytes is known to be read."""
 
     table: str
     bytes: int
     task: int
     seconds: float
+    read: int = 0
 
 
 class TaskView(NamedTuple):
@@ -156,6 +166,7 @@ class _Work(NamedTuple):
     bytes: int
     task: int
     since: float
+    read: int = 0
 
 
 class Progress:
@@ -187,6 +198,8 @@ class Progress:
                 self._began = at if self._began is None else self._began
             case Started():
                 self._start(event, at)
+            case Advanced():
+                self._advance(event)
             case Receipt():
                 self._finish(event)
             case Failure():
@@ -207,8 +220,10 @@ class Progress:
         if self._check:
             return self._check_view(self._check, at)
         seconds = 0.0 if self._began is None else max(0.0, at - self._began)
-        done, done_bytes = len(self._done) - self._before[0], self._bytes_done - self._before[1]
-        whole, left = self._weights()
+        bytes_done = self._bytes_done + sum(work.read for work in self._running.values())
+        done, done_bytes = len(self._done) - self._before[0], bytes_done - self._before[1]
+        weight = done_bytes + done * JOB_WEIGHT
+        whole, left = self._weights(bytes_done)
         tables = counts(self._plan.splits if self._plan else (), self._done, self._failed, self._running)
         longest = heapq.nsmallest(SLOWEST, self._running.values(), key=lambda work: work.since)
         return View(
@@ -219,12 +234,12 @@ class Progress:
             running=tables.running,
             failed=tables.failed,
             bytes=self._plan.bytes if self._plan else 0,
-            bytes_done=self._bytes_done,
+            bytes_done=bytes_done,
             fraction=1 - left / whole if whole else 0.0,
             seconds=seconds,
             rate=done_bytes / seconds if seconds > 0 else 0.0,
-            seconds_left=left * seconds / (done_bytes + done * JOB_WEIGHT) if done > 0 and seconds > 0 else None,
-            slowest=tuple(Slow(work.table, work.bytes, work.task, at - work.since) for work in longest),
+            seconds_left=left * seconds / weight if weight > 0 and seconds > 0 else None,
+            slowest=tuple(Slow(work.table, work.bytes, work.task, at - work.since, work.read) for work in longest),
             tasks=self._task_views(),
         )
 
@@ -240,13 +255,13 @@ class Progress:
             slowest=(), tasks=(), things="file",
         )  # fmt: skip
 
-    def _weights(self) -> tuple[int, int]:
+    def _weights(self, bytes_done: int) -> tuple[int, int]:
         """All work and what is left of it: a unit weighs its bytes and something for the job, as in the plan."""
         if self._plan is None:
             return 0, 0
         failed = sum(self._sizes.get(unit, 0) for unit in self._failed)
         units = max(0, self._plan.unit_count - len(self._done) - len(self._failed))
-        left = max(0, self._plan.bytes - self._bytes_done - failed) + units * JOB_WEIGHT
+        left = max(0, self._plan.bytes - bytes_done - failed) + units * JOB_WEIGHT
         return self._plan.bytes + self._plan.unit_count * JOB_WEIGHT, left if units else 0
 
     def _start(self, event: Started, at: float) -> None:
@@ -254,6 +269,11 @@ class Progress:
         if event.unit not in self._done:
             self._failed.discard(event.unit)
             self._running.setdefault(event.unit, _Work(event.table, event.bytes, event.task, at))
+
+    def _advance(self, event: Advanced) -> None:
+        work = self._running.get(event.unit)
+        if work and event.of:
+            self._running[event.unit] = work._replace(read=work.bytes * min(event.rows, event.of) // event.of)
 
     def _finish(self, receipt: Receipt) -> None:
         if receipt.unit in self._done:

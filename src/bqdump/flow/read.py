@@ -28,6 +28,7 @@ from bqdump.core.errors import (
     UnavailableError,
 )
 from bqdump.core.parts import parts_of
+from bqdump.core.progress import Advanced
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
 from bqdump.core.unsupported import as_they_are
@@ -150,6 +151,8 @@ class _Attempt:
         self._file_bytes = settings.file_size
         # Bytes in a file for each byte of Arrow: a guess for the first file, which then tells it for the others.
         self._ratio = 1.0
+        # Read so far, by stream.
+        self._rows: dict[str, int] = {}
 
     async def receipt(self) -> Receipt:
         """Read everything. Raises what reading, encoding and storing raise."""
@@ -187,6 +190,7 @@ class _Attempt:
         return tuple(column.name for column in as_they_are(self._shape.columns, shape))
 
     async def _all(self, reader: Reader, session: ReadSession) -> int:
+        self._rows = dict.fromkeys(session.streams, 0)
         try:
             async with asyncio.TaskGroup() as group:
                 streams = [group.create_task(self._stream(reader, session, name)) for name in session.streams]
@@ -201,13 +205,20 @@ class _Attempt:
         return sum(stream.result() for stream in streams)
 
     async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
-        feed = _Feed(reader.read(name, 0), self._stop)
+        feed = _Feed(self._heard(reader.read(name, 0), name), self._stop)
         rows = 0
         more = await self._task.reading.beside(feed.more)
         while more:
             written = await self._file(session, feed, next(self._numbers))
             rows, more = rows + written.rows, written.more
         return rows
+
+    def _heard(self, batches: Iterator[Batch], stream: str) -> Iterator[Batch]:
+        """The batches of a stream, told to whoever looks on as they come."""
+        for batch in batches:
+            self._rows[stream] += batch.rows
+            self._task.tell(Advanced(self._unit.id, sum(self._rows.values()), self._unit.rows))
+            yield batch
 
     async def _file(self, session: ReadSession, feed: _Feed, number: int, *, empty: bool = False) -> _Written:
         def fill(file: IO[bytes]) -> _Written:
