@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -52,7 +53,9 @@ PAGES = {
     "changes": "runs/run-0999/changes",
     "a table of a run": "runs/run-0999/tables/table_00500",
     "a table through 30 runs": "tables/table_00500",
+    "verification": "runs/run-0999/verify",
 }
+CONTENT = b"column\n1\n"
 
 
 class Timed(NamedTuple):
@@ -115,28 +118,35 @@ async def prepare() -> None:
         async with slots:
             await put_run(store, night)
 
-    await asyncio.gather(*map(put, range(RUNS)))
+    async def put_file(number: int) -> File:
+        name = f"table_{number:05}/table_{number:05}_000000000000.csv"
+        async with slots:
+            info, _ = await store.upload(name, lambda file: file.write(CONTENT), 0)
+        return File(name, info.size, info.crc32c, info.generation)
+
+    await asyncio.gather(*map(put, range(RUNS - 1)))
+    await put_run(store, RUNS - 1, await asyncio.gather(*map(put_file, range(TABLES))))
     await put_going(store)
     await store.close()
 
 
-async def put_run(store: ObjectStore, night: int) -> None:
+async def put_run(store: ObjectStore, night: int, files: Sequence[File] = ()) -> None:
+    """One run. files: those of its tables, of the run whose files are there."""
     run = f"run-{night:04}"
     layout = SETTINGS.layout.run(run)
     whole = night >= RUNS - WHOLE
-    made = manifest(run, TABLES if whole else 1, night)
+    made = manifest(run, TABLES if whole else 1, night, files)
     data = encode(made)
     contents = contents_of(data, layout.manifest)
     totals = msgspec.structs.replace(made.totals, tables=TABLES, files=TABLES)
     summary = msgspec.structs.replace(summary_of(contents), totals=totals)
     await store.write_note(SETTINGS.layout.summary(run), encode(summary), 0)
     await store.write(layout.contents, encode(contents), 0)
-    if whole:
-        await store.write(layout.manifest, data, 0)
+    generation = await store.write(layout.manifest, data, 0) if whole else 0
     if night == RUNS - 1:
         latest = Latest(run=run, dataset="shop", project=PROJECT, snapshot_time=made.snapshot_time, mode="replace",
                         snapshot=made.snapshot, status="complete", manifest=layout.manifest,
-                        manifest_generation=1)  # fmt: skip
+                        manifest_generation=generation)  # fmt: skip
         await store.write(SETTINGS.layout.latest, encode(latest), None)
 
 
@@ -167,7 +177,7 @@ async def put_going(store: ObjectStore) -> None:
     await asyncio.gather(*map(put, range(TABLES // 2 + 2000)))
 
 
-def manifest(run: str, tables: int, night: int) -> Manifest:
+def manifest(run: str, tables: int, night: int, files: Sequence[File]) -> Manifest:
     """A manifest of so many tables with 15 columns each."""
     chance = random.Random(night)
     moment = START + night * NIGHT
@@ -182,7 +192,8 @@ def manifest(run: str, tables: int, night: int) -> Manifest:
                 table=name, kind="TABLE", route="extract", unit=unit, jobs=(f"bqdump_{run}_0123abcd_{unit}_0",),
                 planned_rows=size // 50, planned_bytes=size, created=begun, started=begun + 900,
                 ended=begun + 2000 + size // 100_000, task=number % TASKS,
-                files=(File(f"{name}/{name}_000000000000.csv", size, "AAAAAA==", 1),), definition=definition,
+                files=(files[number] if files else File(f"{name}/{name}_000000000000.csv", size, "AAAAAA==", 1),),
+                definition=definition,
             )
         )  # fmt: skip
     sizes = sum(entry.files[0].size for entry in entries)
