@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import pytest
@@ -24,8 +24,10 @@ from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, Quer
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")
+Kind = Literal["extract", "query"]
 PAGE = 3
 SHARD_ROWS = 2
+both_kinds = pytest.mark.parametrize("kind", ["extract", "query"])
 
 
 class Stage(NamedTuple):
@@ -168,6 +170,13 @@ def query(stage: Stage, table: str, snapshot: int | None, job: str) -> QueryRequ
     )  # fmt: skip
 
 
+async def start(warehouse: Warehouse, stage: Stage, kind: Kind, table: str, snapshot: int, job: str) -> Job:
+    """A job of either kind that exports the table to `<job>/part_*.csv`."""
+    if kind == "extract":
+        return await warehouse.extract(request(stage, table, snapshot, job))
+    return await warehouse.query(query(stage, table, snapshot, job))
+
+
 async def finished(warehouse: Warehouse, job: Job) -> tuple[Job, list[str]]:
     """The job once it is done, and the states it went through."""
     states: list[str] = [job.state]
@@ -305,33 +314,87 @@ def test_a_job_tells_that_row_access_policies_applied(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_a_job_goes_forward_to_done_and_tells_its_files(stage: Stage) -> None:
+@both_kinds
+def test_a_job_goes_forward_to_done_and_tells_its_files(stage: Stage, kind: Kind) -> None:
     stage.put("orders", stage.many_rows)
 
     async def check(warehouse: Warehouse) -> None:
         snapshot = await next_millisecond(warehouse)
-        started = await warehouse.extract(request(stage, "orders", snapshot, "job_1"))
-        assert started.id == named(stage, "job_1")
+        started = await start(warehouse, stage, kind, "orders", snapshot, kind)
+        assert started.id == named(stage, kind)
         job, states = await finished(warehouse, started)
         assert states == sorted(states, key=["pending", "running", "done"].index)
-        assert (job.error, job.rows) == (None, None)
+        # An extract job does not tell its rows.
+        assert (job.error, job.rows) == (None, len(stage.many_rows) if kind == "query" else None)
         assert snapshot <= job.created <= job.started <= job.ended
-        files = stage.read("job_1/")
+        files = stage.read(f"{kind}/")
         assert job.files == len(files) > 1
-        assert list(files) == [f"job_1/part_{number:012d}.csv" for number in range(job.files)]
+        assert list(files) == [f"{kind}/part_{number:012d}.csv" for number in range(job.files)]
         assert lines(files) == sorted(stage.many_rows)
+        listed = {job.id: job for job in await everything(warehouse.jobs(job.created))}
+        assert listed[job.id] == job
 
     on(stage, check)
 
 
-def test_an_empty_table_makes_a_file(stage: Stage) -> None:
+@both_kinds
+def test_an_empty_table_makes_a_file_without_rows(stage: Stage, kind: Kind) -> None:
     stage.put("empty", [])
 
     async def check(warehouse: Warehouse) -> None:
+        started = await start(warehouse, stage, kind, "empty", await next_millisecond(warehouse), kind)
+        job, _ = await finished(warehouse, started)
+        assert (job.error, job.rows) == (None, 0 if kind == "query" else None)
+        assert len(stage.read(f"{kind}/")) == job.files == 1
+        assert lines(stage.read(f"{kind}/")) == []
+
+    on(stage, check)
+
+
+@both_kinds
+def test_a_table_is_read_as_it_was_at_the_snapshot(stage: Stage, kind: Kind) -> None:
+    async def check(warehouse: Warehouse) -> None:
+        stage.put("orders", ["old"])
+        before = await next_millisecond(warehouse)
+        await next_millisecond(warehouse)
+        stage.put("orders", ["new"])
+        after = await next_millisecond(warehouse)
+        for snapshot, job_id, wanted in ((before, "before", ["old"]), (after, "after", ["new"])):
+            job, _ = await finished(warehouse, await start(warehouse, stage, kind, "orders", snapshot, job_id))
+            assert job.error is None
+            assert lines(stage.read(f"{job_id}/")) == wanted
+
+    on(stage, check)
+
+
+def test_a_query_without_a_snapshot_reads_a_table_as_it_is(stage: Stage) -> None:
+    async def check(warehouse: Warehouse) -> None:
+        stage.put("orders", ["old"])
+        await next_millisecond(warehouse)
+        stage.put("orders", ["new"])
+        await next_millisecond(warehouse)
+        job, _ = await finished(warehouse, await warehouse.query(query(stage, "orders", None, "now")))
+        assert job.error is None
+        assert lines(stage.read("now/")) == ["new"]
+
+    on(stage, check)
+
+
+@both_kinds
+def test_a_table_that_was_dropped_fails_by_name(stage: Stage, kind: Kind) -> None:
+    stage.put("gone", ["a"])
+
+    async def check(warehouse: Warehouse) -> None:
         snapshot = await next_millisecond(warehouse)
-        job, _ = await finished(warehouse, await warehouse.extract(request(stage, "empty", snapshot, "job_empty")))
-        assert (job.error, job.files) == (None, 1)
-        assert lines(stage.read("job_empty/")) == []
+        stage.drop("gone")
+        said = ""
+        try:
+            job, _ = await finished(warehouse, await start(warehouse, stage, kind, "gone", snapshot, kind))
+            said = f"{job.error}"
+        except NotFoundError as error:
+            said = str(error)
+        assert "gone" in said
+        assert stage.read(f"{kind}/") == {}
 
     on(stage, check)
 
@@ -360,71 +423,6 @@ def test_one_of_many_who_start_a_job_wins(stage: Stage) -> None:
         assert sum(isinstance(result, Job) for result in results) == 1
         assert sum(isinstance(result, ConflictError) for result in results) == 9
         await finished(warehouse, await warehouse.job(asked.job_id, "US"))
-
-    on(stage, check)
-
-
-def test_a_table_is_read_as_it_was_at_the_snapshot(stage: Stage) -> None:
-    async def check(warehouse: Warehouse) -> None:
-        stage.put("orders", ["old"])
-        before = await next_millisecond(warehouse)
-        await next_millisecond(warehouse)
-        stage.put("orders", ["new"])
-        after = await next_millisecond(warehouse)
-        for snapshot, job_id, wanted in ((before, "job_before", ["old"]), (after, "job_after", ["new"])):
-            job, _ = await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, job_id)))
-            assert job.error is None
-            assert lines(stage.read(f"{job_id}/")) == wanted
-
-    on(stage, check)
-
-
-def test_a_query_tells_its_rows_and_files(stage: Stage) -> None:
-    stage.put("orders", stage.many_rows)
-
-    async def check(warehouse: Warehouse) -> None:
-        snapshot = await next_millisecond(warehouse)
-        started = await warehouse.query(query(stage, "orders", snapshot, "query_1"))
-        assert started.id == named(stage, "query_1")
-        job, states = await finished(warehouse, started)
-        assert states == sorted(states, key=["pending", "running", "done"].index)
-        assert job.error is None
-        assert job.rows == len(stage.many_rows)
-        assert snapshot <= job.created <= job.started <= job.ended
-        files = stage.read("query_1/")
-        assert list(files) == [f"query_1/part_{number:012d}.csv" for number in range(job.files)]
-        assert job.files > 1
-        assert lines(files) == sorted(stage.many_rows)
-        listed = {job.id: job for job in await everything(warehouse.jobs(job.created))}
-        assert listed[job.id] == job
-
-    on(stage, check)
-
-
-def test_a_query_that_finds_no_rows_says_so(stage: Stage) -> None:
-    stage.put("empty", [])
-
-    async def check(warehouse: Warehouse) -> None:
-        asked = query(stage, "empty", await next_millisecond(warehouse), "query_empty")
-        job, _ = await finished(warehouse, await warehouse.query(asked))
-        assert (job.error, job.rows) == (None, 0)
-        assert len(stage.read("query_empty/")) == job.files
-        assert lines(stage.read("query_empty/")) == []
-
-    on(stage, check)
-
-
-def test_a_query_reads_a_table_as_it_was_at_its_snapshot_or_as_it_is(stage: Stage) -> None:
-    async def check(warehouse: Warehouse) -> None:
-        stage.put("orders", ["old"])
-        before = await next_millisecond(warehouse)
-        await next_millisecond(warehouse)
-        stage.put("orders", ["new"])
-        await next_millisecond(warehouse)
-        for snapshot, job_id, wanted in ((before, "query_before", ["old"]), (None, "query_now", ["new"])):
-            job, _ = await finished(warehouse, await warehouse.query(query(stage, "orders", snapshot, job_id)))
-            assert job.error is None
-            assert lines(stage.read(f"{job_id}/")) == wanted
 
     on(stage, check)
 
@@ -472,24 +470,6 @@ def test_extracts_and_queries_share_their_ids(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_a_query_of_a_table_that_was_dropped_fails_by_name(stage: Stage) -> None:
-    stage.put("gone", ["a"])
-
-    async def check(warehouse: Warehouse) -> None:
-        snapshot = await next_millisecond(warehouse)
-        stage.drop("gone")
-        said = ""
-        try:
-            job, _ = await finished(warehouse, await warehouse.query(query(stage, "gone", snapshot, "query_gone")))
-            said = f"{job.error}"
-        except NotFoundError as error:
-            said = str(error)
-        assert "gone" in said
-        assert stage.read("query_gone/") == {}
-
-    on(stage, check)
-
-
 @pytest.mark.parametrize("reason", ["backendError", "quotaExceeded", "invalid"])
 def test_a_job_that_fails_tells_its_reason(stage: Stage, reason: str) -> None:
     stage.put("orders", ["a"])
@@ -501,24 +481,6 @@ def test_a_job_that_fails_tells_its_reason(stage: Stage, reason: str) -> None:
         assert job.error == JobError(reason, "An injected error.")
         again, _ = await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, "job_good")))
         assert again.error is None
-
-    on(stage, check)
-
-
-def test_a_table_that_was_dropped_fails_by_name(stage: Stage) -> None:
-    stage.put("gone", ["a"])
-
-    async def check(warehouse: Warehouse) -> None:
-        snapshot = await next_millisecond(warehouse)
-        stage.drop("gone")
-        said = ""
-        try:
-            job, _ = await finished(warehouse, await warehouse.extract(request(stage, "gone", snapshot, "job_gone")))
-            said = f"{job.error}"
-        except NotFoundError as error:
-            said = str(error)
-        assert "gone" in said
-        assert stage.read("job_gone/") == {}
 
     on(stage, check)
 
