@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -53,18 +54,30 @@ def test_a_run_survives_kills_at_random_moments(stage: Stage, seed: int) -> None
     assert stage.staged() == []
 
 
-def test_a_task_killed_with_jobs_in_flight_attaches_to_them(stage: Stage) -> None:
+class Hit(NamedTuple):
+    """An execution whose task got a signal while every job was in flight, and the seconds that it took to end then."""
+
+    ran: Ran
+    seconds: float
+
+
+def hit(stage: Stage, number: signal.Signals, retries: int) -> Hit:
     fill(stage)
-    stage.stack.jobs(run_seconds=2.0)
+    stage.stack.jobs(run_seconds=2.5)
     processes = Processes()
 
-    async def killed_once() -> Ran:
-        running = asyncio.create_task(stage.processes(execution="e", processes=processes, max_retries=1))
+    async def executed() -> Hit:
+        running = asyncio.create_task(stage.processes(execution="e", processes=processes, max_retries=retries))
         await asyncio.to_thread(until, lambda: len(stage.extracts()) == len(TABLES), "every job is in flight")
-        assert processes.kill(0)
-        return await running
+        since = time.monotonic()
+        assert processes.kill(0, number)
+        return Hit(await running, time.monotonic() - since)
 
-    ran = asyncio.run(killed_once())
+    return asyncio.run(executed())
+
+
+def test_a_task_killed_with_jobs_in_flight_attaches_to_them(stage: Stage) -> None:
+    ran, _ = hit(stage, signal.SIGKILL, retries=1)
     (task,) = ran.execution.tasks
     assert [(attempt.exit_code, attempt.signal) for attempt in task.attempts] == [(None, signal.SIGKILL), (0, None)]
     assert stage.extracted() == Counter(TABLES)
@@ -72,18 +85,7 @@ def test_a_task_killed_with_jobs_in_flight_attaches_to_them(stage: Stage) -> Non
 
 
 def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
-    fill(stage)
-    stage.stack.jobs(run_seconds=2.5)
-    processes = Processes()
-
-    async def stopped() -> tuple[Ran, float]:
-        running = asyncio.create_task(stage.processes(execution="e", processes=processes))
-        await asyncio.to_thread(until, lambda: len(stage.extracts()) == len(TABLES), "every job is in flight")
-        since = time.monotonic()
-        assert processes.kill(0, signal.SIGTERM)
-        return await running, time.monotonic() - since
-
-    ran, seconds = asyncio.run(stopped())
+    ran, seconds = hit(stage, signal.SIGTERM, retries=0)
     assert ran.codes == [143]
     assert seconds < 5
     assert "stopped by SIGTERM" in ran.text
@@ -95,17 +97,7 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
 
 
 def test_whoever_watches_a_run_whose_tasks_are_gone_is_told_so_and_can_leave(stage: Stage) -> None:
-    fill(stage)
-    stage.stack.jobs(run_seconds=2.0)
-    processes = Processes()
-
-    async def killed() -> Ran:
-        running = asyncio.create_task(stage.processes(execution="e", processes=processes, max_retries=0))
-        await asyncio.to_thread(until, lambda: len(stage.extracts()) == len(TABLES), "every job is in flight")
-        assert processes.kill(0)
-        return await running
-
-    asyncio.run(killed())
+    hit(stage, signal.SIGKILL, retries=0)
     told = "no table has been done for 24 hours; if the run's tasks have ended: bqdump run --run-id e"
     env = {**stage.variables, "PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": "1"}
     command = [sys.executable, "-m", "bqdump", "status"]

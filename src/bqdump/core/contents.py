@@ -43,10 +43,9 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     why: str = ""
 
 
-class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest without definitions and files; see Manifest."""
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What a manifest says of an export as a whole; see Manifest."""
 
-    format_version: int = FORMAT_VERSION
     run: str
     tool: str
     status: Literal["complete", "partial"]
@@ -58,10 +57,16 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["replace", "keep"]
     settings: dict[str, Any]
     totals: Totals
-    tables: tuple[Line, ...]
     skipped: tuple[Skipped, ...]
     failed: tuple[Failure, ...]
     flags: tuple[Flag, ...] = ()
+
+
+class Contents(Head, frozen=True, kw_only=True):
+    """A manifest without definitions and files."""
+
+    format_version: int = FORMAT_VERSION
+    tables: tuple[Line, ...]
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,22 +114,8 @@ class _Entry(msgspec.Struct):
     why: str = ""
 
 
-class _Manifest(msgspec.Struct):
-    run: str
-    tool: str
-    status: Literal["complete", "partial"]
-    project: str
-    dataset: str
-    location: str
-    snapshot_time: str
-    snapshot: Time
-    mode: Literal["replace", "keep"]
-    settings: dict[str, Any]
-    totals: Totals
+class _Manifest(Head, frozen=True, kw_only=True):
     tables: tuple[msgspec.Raw, ...]
-    skipped: tuple[Skipped, ...]
-    failed: tuple[Failure, ...]
-    flags: tuple[Flag, ...] = ()
 
 
 _ENTRY = msgspec.json.Decoder(_Entry)
@@ -145,23 +136,7 @@ def contents_of(manifest: bytes, name: str) -> Contents:
             raise DocumentError("read", name, f"table {len(lines) + 1} of it is not valid ({error})") from None
         lines.append(_line(decoded, at, len(entry)))
         at += len(entry)
-    return Contents(
-        run=whole.run,
-        tool=whole.tool,
-        status=whole.status,
-        project=whole.project,
-        dataset=whole.dataset,
-        location=whole.location,
-        snapshot_time=whole.snapshot_time,
-        snapshot=whole.snapshot,
-        mode=whole.mode,
-        settings=whole.settings,
-        totals=whole.totals,
-        tables=tuple(lines),
-        skipped=whole.skipped,
-        failed=whole.failed,
-        flags=whole.flags,
-    )
+    return Contents(tables=tuple(lines), **{name: getattr(whole, name) for name in Head.__struct_fields__})
 
 
 def summary_of(contents: Contents) -> Summary:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bqdump_local.storage.errors import condition_not_met, invalid, not_modified
+from bqdump_local.storage.errors import condition_not_met, not_modified
+from bqdump_local.storage.wire import integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ class Conditions:
         """The conditions on a request's target, or on the source of a copy."""
         prefix = "ifSource" if source else "if"
         values = [
-            _integer(query, prefix + name)
+            integer(query, prefix + name)
             for name in ("GenerationMatch", "GenerationNotMatch", "MetagenerationMatch", "MetagenerationNotMatch")
         ]
         return NONE if values == [None, None, None, None] else cls(*values)
@@ -55,13 +56,3 @@ class Conditions:
 
 
 NONE = Conditions()
-
-
-def _integer(query: Mapping[str, str], key: str) -> int | None:
-    text = query.get(key)
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise invalid(f"Invalid value for {key}: {text}") from error

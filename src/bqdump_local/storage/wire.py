@@ -11,7 +11,7 @@ import msgspec
 from bqdump_local.storage.errors import ApiError, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -65,13 +65,18 @@ class Request:
 
     def number(self, key: str) -> int | None:
         """An integer of the query, or None if absent."""
-        text = self.query.get(key)
-        if text is None:
-            return None
-        try:
-            return int(text)
-        except ValueError as error:
-            raise invalid(f"Invalid value for {key}: {text}") from error
+        return integer(self.query, key)
+
+
+def integer(query: Mapping[str, str], key: str) -> int | None:
+    """An integer of a query, or None if absent."""
+    text = query.get(key)
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise invalid(f"Invalid value for {key}: {text}") from error
 
 
 def parse_resource(body: bytes) -> dict[str, Any]:
