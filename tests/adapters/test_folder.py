@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
+from typing import IO
+
+import pytest
 
 from bqdump.adapters.folder import FolderStore
 from bqdump.ports.store import ObjectInfo
@@ -40,3 +44,25 @@ def test_the_first_write_gives_every_file_a_generation_that_lasts(tmp_path: Path
     first = asyncio.run(listed(store))
     assert asyncio.run(listed(FolderStore(tmp_path))) == first
     assert len({info.generation for info in first}) == 2
+
+
+def test_a_file_that_nobody_waits_for_any_more_leaves_nothing(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fill(file: IO[bytes]) -> None:
+        file.write(b"half")
+        begun.set()
+        assert go_on.wait(20)
+        file.write(b"and half")
+
+    async def abandoned() -> None:
+        store = FolderStore(tmp_path)
+        writing = asyncio.create_task(store.upload("a", fill, 0))
+        assert await asyncio.to_thread(begun.wait, 20)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        go_on.set()
+
+    asyncio.run(abandoned())
+    assert list(tmp_path.iterdir()) == []

@@ -96,23 +96,26 @@ class FolderStore:
     ) -> tuple[ObjectInfo, Result]:
         """See ObjectStore."""
 
-        def written() -> tuple[Path, str, Result]:
+        made = self._unnamed()
+
+        def written() -> tuple[str, Result]:
             with _told("write", f"{self.url}/{name}"):
                 self._path(name)
                 self._root.mkdir(parents=True, exist_ok=True)
-                with self._temporary() as file:
+                with self._temporary(made) as file:
                     summed = Summed(file)
                     result = fill(cast("IO[bytes]", summed))
                     file.flush()
                     os.fsync(file.fileno())
-                return Path(file.name), summed.crc32c, result
+                return summed.crc32c, result
 
-        made, checksum, result = await asyncio.to_thread(written)
         try:
+            checksum, result = await asyncio.to_thread(written)
             row = await self._locked(
                 "write", name, lambda index: self._place(index, name, made, checksum, expect), writes=True
             )
         finally:
+            # Also where nobody waits any more for the thread, which may still be at it.
             made.unlink(missing_ok=True)
         return _known(row), result
 
@@ -231,7 +234,7 @@ class FolderStore:
         self, index: sqlite3.Connection, name: str, data: bytes, expect: int | None, origin: str, note: int
     ) -> _Row:
         self._expect(index, name, expect)
-        with self._temporary() as file:
+        with self._temporary(self._unnamed()) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -244,10 +247,13 @@ class FolderStore:
         if expect is not None and expect != current:
             raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
 
+    def _unnamed(self) -> Path:
+        """Where to write what has no name yet, in the same file system."""
+        return self._root / f".bqdump-{secrets.token_hex(8)}"
+
     @contextmanager
-    def _temporary(self) -> Iterator[IO[bytes]]:
-        """A file of no name yet, in the same file system; gone where writing it fails."""
-        made = self._root / f".bqdump-{secrets.token_hex(8)}"
+    def _temporary(self, made: Path) -> Iterator[IO[bytes]]:
+        """A file that is gone where writing it fails."""
         with made.open("xb") as file:
             try:
                 yield file
@@ -296,7 +302,7 @@ class FolderStore:
 
     def _twin(self, path: Path) -> Path:
         """The same content under a passing name: a link, for no file is ever changed in place; else a copy."""
-        with self._temporary() as file:
+        with self._temporary(self._unnamed()) as file:
             made = Path(file.name)
         made.unlink()
         try:
