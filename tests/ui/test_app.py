@@ -166,7 +166,7 @@ def test_runs_are_shown_where_a_document_of_the_target_cannot_be_read(damaged: S
     damaged.store.put_now(getattr(damaged.settings.layout, name), b"{")
     status, body = look(damaged, "/")
     assert status == 200
-    assert f"{words} cannot be told." in body
+    assert f"{words} cannot be told:" in body
     assert f"cannot read _bqdump/{name}.json: it is not a valid" in body
     assert all(f'href="/runs/{run}"' in body for run in ("first", "second"))
 

@@ -69,8 +69,8 @@ def _above(lines: list[RunLine], newest: str, failed: set[str], unclear: str, un
     """What stands above the list. unclear, unknown: why latest.json and newest.json cannot be read."""
     readable = [line for line in lines if not line.problem]
     return [
-        _said("bad", "What readers see cannot be told.", unclear) if unclear else _verdict(lines),
-        _said("bad", "Which run is the newest cannot be told.", unknown)
+        _said("bad", "What readers see cannot be told:", unclear) if unclear else _verdict(lines),
+        _said("bad", "Which run is the newest cannot be told:", unknown)
         if unknown
         else _under_way(lines, newest, failed),
         _problems([line for line in lines if line.problem]),
