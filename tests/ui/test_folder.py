@@ -44,6 +44,9 @@ def test_a_copied_bucket_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
         assert "Replaced." not in read("runs/second/tables/orders/files/0")
         assert "Replaced." in read("runs/first/tables/orders/files/0")
         assert "−1,991 rows" in read("tables/orders")
+        verified = read("runs/second/verify")
+        assert "Every file is there</strong> with the size and CRC32C of the manifest" in verified
+        assert "A copy of the export: its files have other generations" in verified
     finally:
         site.close()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
