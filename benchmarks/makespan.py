@@ -58,7 +58,7 @@ async def measure() -> tuple[list[float], int]:
     moments.append(loop.time())
     await work(task, plan)
     moments.append(loop.time())
-    published = await publish(task, plan, await read_ledger(store, task.layout))
+    published = await publish(task, plan, await read_ledger(store, task.layout, plan))
     moments.append(loop.time())
     return moments, published.manifest.totals.files if published.manifest else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -12,19 +12,30 @@ import pytest
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Claim, Manifest, Owner, SharedSession
+from bqdump.core.documents import Claim, Manifest, Owner, Plan, Receipt, SharedSession, Unit
 from bqdump.core.errors import JobFailedError, UnitsFailedError
 from bqdump.core.parts import parts_of
 from bqdump.core.settings import Settings
+from bqdump.flow.ledger import read_ledger, write_end
 from bqdump.flow.planning import obtain_plan
+from bqdump.flow.read import read_unit
 from bqdump.flow.run import Outcome, run
+from bqdump.flow.sessions import close_sessions, current_session, retire
 from bqdump.flow.status import status
 from bqdump.flow.task import Reading, Task
+from bqdump.flow.watch import Watch
+from bqdump.flow.work import read_share
 from bqdump.ports.reader import Batch
+from simulation.loop import VirtualLoop
 
 KEEP, REPLACE = "{run}/{table}/{table}_*.{ext}", "{table}/{table}_*.{ext}"
 TASKS = 4
 ROWS = sorted(f"row {number}" for number in range(100))
+
+
+def go(work: Coroutine[Any, Any, Any]) -> Any:
+    """Pauses take no time."""
+    return VirtualLoop("shared tables").complete(work)
 
 
 async def at_once(call: Callable[[], Any]) -> Any:
@@ -32,14 +43,30 @@ async def at_once(call: Callable[[], Any]) -> Any:
 
 
 class Breaking(MemoryReader):
-    """A reader that cannot read the streams of these numbers."""
+    """A reader that cannot read the streams of these numbers, and loses all sessions with the reading of so many."""
 
     broken: tuple[int, ...] = ()
+    losing = 0
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
+        self.losing -= 1
+        if self.losing == 0:
+            self._warehouse.streams.clear()
         if int(stream.rpartition("/")[2]) in self.broken:
             raise JobFailedError("read", f"stream {stream}", "it is broken")
         return super().read(stream, offset)
+
+
+async def all_parts(task: Task, plan: Plan) -> list[Unit]:
+    shares = [await read_share(task, plan, share) for share in range(len(plan.shares))]
+    units = {unit.id: unit for share in shares for unit in share}
+    return [units[unit] for unit in plan.splits[0].units]
+
+
+async def read(task: Task, plan: Plan, unit: Unit) -> Receipt:
+    end = await read_unit(task, plan, Watch(task.warehouse, "US", 1), unit, 0, lambda: None)
+    assert isinstance(end, Receipt)
+    return end
 
 
 class World:
@@ -87,7 +114,7 @@ class World:
 @pytest.mark.parametrize("file_size", [0, 60])
 def test_a_large_table_is_read_by_all_tasks_from_one_session(path: str, file_size: int) -> None:
     world = World(path, file_size=file_size)
-    outcomes = asyncio.run(world.all_tasks())
+    outcomes = go(world.all_tasks())
     assert "published" in [outcome.result for outcome in outcomes if isinstance(outcome, Outcome)]
     assert world.rows("large") == ROWS
     entry = world.manifest().tables[0]
@@ -104,7 +131,7 @@ def test_one_task_alone_reads_all_parts() -> None:
         await obtain_plan(world.task(1))
         await run(world.task(1))
 
-    asyncio.run(check())
+    go(check())
     assert world.rows("large") == ROWS
     assert len(world.sessions()) == 2
 
@@ -113,7 +140,7 @@ def test_a_large_table_that_was_empty_at_the_moment_is_one_file() -> None:
     world = World(rows=0, snapshot_time="2023-11-14T22:13:20Z")
     world.now += 1000
     world.warehouse.put("p", "d", "large", ROWS)
-    asyncio.run(world.all_tasks())
+    go(world.all_tasks())
     assert world.rows("large") == []
     assert [len(entry.files) for entry in world.manifest().tables] == [1, 1]
 
@@ -135,7 +162,7 @@ def test_another_execution_finishes_the_parts_that_are_left_from_the_same_sessio
         await world.all_tasks("e2")
         assert world.sessions() == sessions
 
-    asyncio.run(check())
+    go(check())
     assert world.rows("large") == ROWS
     assert len(world.data()) == TASKS + 1
 
@@ -144,7 +171,7 @@ def test_another_execution_finishes_the_parts_that_are_left_from_the_same_sessio
 def test_a_partial_export_goes_without_a_table_of_which_parts_failed(path: str) -> None:
     world = World(path, allow_partial=True)
     world.reader.broken = (1, 2)
-    outcomes = asyncio.run(world.all_tasks())
+    outcomes = go(world.all_tasks())
     manifest = world.manifest()
     assert (manifest.status, [entry.table for entry in manifest.tables]) == ("partial", ["small"])
     assert [failure.table for failure in manifest.failed] == ["large"]
@@ -153,22 +180,88 @@ def test_a_partial_export_goes_without_a_table_of_which_parts_failed(path: str) 
     assert world.data() == [file.name for entry in manifest.tables for file in entry.files]
 
 
-def test_parts_of_a_session_that_has_ended_cannot_be_finished_and_say_so() -> None:
-    world = World()
+@pytest.mark.parametrize("path", [KEEP, REPLACE])
+def test_another_execution_reads_a_table_anew_whose_session_has_ended(path: str) -> None:
+    world = World(path)
     world.reader.broken = (3,)
 
-    async def check() -> str:
+    async def check() -> None:
         await world.all_tasks("e1")
         world.reader.broken = ()
         world.warehouse.streams.clear()
+        seen = await status(world.store, world.settings, "r1")
+        assert (seen.done, [one.table for one in seen.failed]) == (1, ["large"])
         ended = await world.all_tasks("e2")
-        [failed] = {str(one) for one in ended if isinstance(one, UnitsFailedError)}
-        return failed
+        assert "published" in [one.result for one in ended if isinstance(one, Outcome)]
 
-    told = asyncio.run(check())
-    assert "large: sessionLost" in told
-    assert "start a new run" in told
-    assert world.settings.layout.run("r1").manifest not in world.store.names_now()
+    go(check())
+    assert world.rows("large") == ROWS
+    assert world.rows("small") == ["x"]
+    [entry] = [entry for entry in world.manifest().tables if entry.table == "large"]
+    assert set(entry.jobs) == world.sessions()
+    assert sorted(world.data()) == sorted(file.name for table in world.manifest().tables for file in table.files)
+
+
+def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -> None:
+    world = World()
+    world.reader.losing = 3
+
+    async def check() -> None:
+        ended = await world.all_tasks()
+        [told] = {str(one) for one in ended if isinstance(one, UnitsFailedError)}
+        assert "large: sessionLost: there is no such stream: the read session that its tasks shared has ended" in told
+        assert "bqdump run --run-id r1" in told
+        assert world.settings.layout.run("r1").manifest not in world.store.names_now()
+        await world.all_tasks("e2")
+
+    go(check())
+    assert world.rows("large") == ROWS
+
+
+def test_a_partial_export_goes_without_a_table_whose_session_has_ended() -> None:
+    world = World(allow_partial=True)
+    world.reader.losing = 3
+    go(world.all_tasks())
+    assert ([entry.table for entry in world.manifest().tables], world.manifest().status) == (["small"], "partial")
+
+
+def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_and_not_the_other_way_round() -> None:
+    world = World()
+
+    async def check() -> None:
+        task, later = world.task(0), world.task(0, "e2")
+        plan = await obtain_plan(task)
+        [split] = plan.splits
+        parts, units = parts_of(plan), await all_parts(task, plan)
+        old = [await read(task, plan, unit) for unit in units[:3]]
+        for receipt in old[:2]:
+            assert await write_end(task.store, task.layout, plan, receipt) == receipt
+        part, lead = parts[split.units[0]], split.units[0]
+        assert not await retire(task, part, old[0].job)
+        assert await retire(later, part, "another")
+        assert await retire(later, part, old[0].job)
+        assert (await read_ledger(task.store, task.layout, plan)).receipts == {}
+        new = [await read(later, plan, unit) for unit in units]
+        assert (
+            {receipt.job for receipt in new} == {await current_session(task.store, task.layout, lead)} != {old[0].job}
+        )
+        # A task of the first execution comes late: nothing is there yet, or what is there counts.
+        assert await write_end(task.store, task.layout, plan, old[2]) == old[2]
+        for receipt in new:
+            assert await write_end(task.store, task.layout, plan, receipt) == receipt
+            assert await write_end(task.store, task.layout, plan, receipt) == receipt
+        assert await write_end(task.store, task.layout, plan, old[0]) == new[0]
+        ledger = await read_ledger(task.store, task.layout, plan)
+        assert (sorted(ledger.receipts), ledger.outdated) == (sorted(split.units), {})
+        some = {unit: receipt for unit, receipt in ledger.receipts.items() if unit != lead}
+        assert not await close_sessions(task, plan.splits, some, ())
+        assert await close_sessions(task, plan.splits, some, {lead})
+        assert not await close_sessions(task, plan.splits, ledger.receipts | {lead: old[0]}, ())
+        assert await close_sessions(task, plan.splits, ledger.receipts, ())
+        assert not await retire(world.task(0, "e3"), part, new[0].job)
+        assert await close_sessions(later, plan.splits, ledger.receipts, ())
+
+    go(check())
 
 
 def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -185,7 +278,7 @@ def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptur
         assert dead.layout.manifest not in world.store.names_now()
         await run(dead)
 
-    asyncio.run(check())
+    go(check())
     assert world.rows("large") == ROWS
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("large (part")]
     assert len(set(told)) == len(told) == TASKS
@@ -197,10 +290,10 @@ def test_a_session_that_somebody_has_changed_is_refused() -> None:
     async def check() -> list[Outcome | BaseException]:
         plan = await obtain_plan(world.task(0))
         lead = plan.splits[0].units[0]
-        forged = SharedSession("session-9", ("session-8/0",), b"line")
+        forged = SharedSession("session-9", ("session-8/0",), b"line", "e1")
         await world.store.write(world.task(0).layout.session(lead), encode(forged), 0)
         return await world.all_tasks()
 
-    ended = asyncio.run(check())
+    ended = go(check())
     assert any("'session-8/0' is none of the session 'session-9'" in str(one) for one in ended)
     assert world.settings.layout.run("r1").manifest not in world.store.names_now()

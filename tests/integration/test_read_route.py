@@ -274,3 +274,20 @@ def test_a_plan_tells_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
     told = json.loads(ran.text)
     assert {table["table"]: table["parts"] for table in told["tables"]} == {"large": 3, "small": 1}
     assert [share["units"] for share in told["shares"]] == [1, 2, 1]
+
+
+def test_a_table_whose_shared_session_has_ended_is_read_anew_by_a_resumed_run(stage: Stage) -> None:
+    stage.table("large", 5000)
+    stage.stack.jobs(read_stream_bytes=10_000, read_batch_bytes=3_000)
+    fault(stage, status=412, rows=500, times=1)
+    ended = stage.execute(*SHARED, tasks=2, execution="e1", env={"BQDUMP_RUN_ID": "r1"})
+    assert 3 in ended.codes
+    assert "sessionLost" in ended.text
+    first = {receipt.job for receipt in receipts(stage, "r1")}
+    fault(stage, status=412, rows=500, times=1)
+    assert stage.execute(*SHARED, tasks=2, execution="e2", env={"BQDUMP_RUN_ID": "r1"}).codes == [0, 0]
+    assert sorted(parquet_ids(stage, "large")) == list(range(1, 5001))
+    [large] = published(stage).tables
+    assert len(large.jobs) == 1
+    assert not first & set(large.jobs)
+    assert (faults_left(stage), stage.staged()) == (0, [])

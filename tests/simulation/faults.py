@@ -225,10 +225,10 @@ async def _next(listing: AsyncIterator[Result]) -> Result | None:
 
 
 class FaultyReader:
-    """A Reader whose sessions are opened over such a network; streams come whole or not at all."""
+    """A Reader whose sessions are opened over such a network and may end; streams come whole or not at all."""
 
-    def __init__(self, reader: MemoryReader, network: Network) -> None:
-        self._reader, self._network = reader, network
+    def __init__(self, reader: MemoryReader, streams: dict[str, tuple[str, ...]], network: Network) -> None:
+        self._reader, self._streams, self._network = reader, streams, network
 
     async def open(self, request: ReadRequest) -> ReadSession:
         """See Reader."""
@@ -236,6 +236,11 @@ class FaultyReader:
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         """See Reader."""
+        dice = self._network.dice
+        if dice.weather.expiring and dice.rng.random() < dice.weather.expiring:
+            session = stream.partition("/")[0]
+            for name in [name for name in self._streams if name.startswith(f"{session}/")]:
+                del self._streams[name]
         return self._reader.read(stream, offset)
 
     def now(self) -> int:
@@ -258,7 +263,8 @@ class FaultyWarehouse:
 
     def reader(self) -> FaultyReader:
         """A reader of the same tables."""
-        return FaultyReader(MemoryReader(self._warehouse, self._warehouse.clock, batch_rows=2), self._network)
+        reader = MemoryReader(self._warehouse, self._warehouse.clock, batch_rows=2)
+        return FaultyReader(reader, self._warehouse.streams, self._network)
 
     async def now(self, location: str) -> int:
         """See Warehouse."""

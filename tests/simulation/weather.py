@@ -24,7 +24,8 @@ class Weather(NamedTuple):
     """Chances of one schedule: what happens to requests, to processes, to jobs.
 
     leftovers: a job that fails has written files. losing: a job that succeeds has left rows out. unlisted: a listing
-    of jobs leaves one out. tries: how often the retrying wrappers ask; few, so that errors reach the flow.
+    of jobs leaves one out. expiring: a read session ends while a stream is asked for. tries: how often the retrying
+    wrappers ask; few, so that errors reach the flow.
     """
 
     lost: float
@@ -40,9 +41,10 @@ class Weather(NamedTuple):
     losing: float
     unlisted: float
     tries: int
+    expiring: float
 
 
-CALM = Weather(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8)
+CALM = Weather(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0)
 
 
 def forecast(rng: random.Random) -> Weather:
@@ -64,6 +66,7 @@ def forecast(rng: random.Random) -> Weather:
         losing=rng.choice((0.0, 0.0, 0.0, 0.2)),
         unlisted=rng.choice((0.0, 0.0, 0.5)),
         tries=rng.choice((2, 3, 8)),
+        expiring=random.Random(str(rng.getstate())).choice((0.0, 0.0, 0.05, 0.2)),
     )
 
 

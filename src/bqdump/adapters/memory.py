@@ -173,6 +173,7 @@ class MemoryWarehouse:
     table and job id fails with. losing: whether a job leaves the last row of each file out, in silence.
     Rows are lines of text; files hold them as such, or as the strings of an Avro file.
     policies: row access policies by table. streams: what the streams of all read sessions hold.
+    sessions: how many there have been.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class MemoryWarehouse:
         self.datasets: dict[tuple[str, str], dict[str, MemoryTable]] = {}
         self.policies: dict[str, list[str]] = {}
         self.streams: dict[str, tuple[str, ...]] = {}
+        self.sessions = 0
         self.sees_policies = True
         self.extracted: dict[str, ExtractRequest | QueryRequest] = {}
         self._jobs: dict[str, Job] = {}

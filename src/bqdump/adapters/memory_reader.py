@@ -33,9 +33,10 @@ class MemoryReader:
             raise NotFoundError("open a read session of", subject, "it was not there at that moment")
         # Sessions are BigQuery's: whoever knows a stream's name reads it.
         streams, count = self._warehouse.streams, min(request.streams, len(rows))
-        name = f"session-{len(streams)}"
+        self._warehouse.sessions += 1
+        name = f"session-{self._warehouse.sessions}"
         # In each session the rows come in other streams.
-        shift = len(streams) % max(1, len(rows))
+        shift = self._warehouse.sessions % max(1, len(rows))
         rows = rows[shift:] + rows[:shift]
         for number in range(count):
             first, after = len(rows) * number // count, len(rows) * (number + 1) // count

@@ -172,11 +172,15 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who works on a unit, and for those who look on: a table of so many bytes, as planned."""
+    """Who works on a unit, and for those who look on: a table of so many bytes, as planned.
+
+    again: the unit has a receipt already, of a session that has been retired.
+    """
 
     owner: Owner
     table: str = ""
     bytes: Count = 0
+    again: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcome", tag="done"):
@@ -209,15 +213,23 @@ class Reading(msgspec.Struct, frozen=True):
     nonce: str
 
 
-class SharedSession(msgspec.Struct, frozen=True):
+class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
     """The read session of a table that several units share: the one by which all of its parts are read.
 
-    schema: of its rows, as an Arrow IPC message.
+    schema: of its rows, as an Arrow IPC message. execution: whose task has opened it. closed: the parts are settled.
+    Without a name: the one before has ended, and nobody has opened another one yet.
     """
 
     name: str
     streams: tuple[str, ...]
     schema: bytes
+    execution: str
+    closed: bool = False
+
+    @property
+    def retired(self) -> bool:
+        """Whether another session is to be opened."""
+        return not self.name
 
 
 class Failure(msgspec.Struct, frozen=True):

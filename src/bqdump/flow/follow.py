@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from bqdump.core.documents import Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress import Entered, Listener, nobody
 from bqdump.core.settings import Settings
@@ -95,7 +96,7 @@ class _Eye:
         plan = (self._sight and self._sight.plan) or await read_plan_of(self._store, self._settings, self._run)
         if plan is None and not wait and not self._sight and await self._store.stat(self._layout.planner) is None:
             raise NotFoundError("find", f"run {self._run}", f"{self._store.url}/{self._layout.root} is empty")
-        ledger, claims = await self._notes() if plan else (NOTHING, {})
+        ledger, claims = await self._notes(plan) if plan else (NOTHING, {})
         last = self._sight
         sight = Sight(self._run, plan, ledger, claims, last.latest if last else None, last.manifest if last else False)
         if last is None or sight.settled:
@@ -109,9 +110,9 @@ class _Eye:
         """Whether some task has begun to publish the run."""
         return await self._store.stat(self._layout.publisher) is not None
 
-    async def _notes(self) -> tuple[Ledger, dict[str, Held]]:
+    async def _notes(self, plan: Plan) -> tuple[Ledger, dict[str, Held]]:
         if self.pages < PAGES:
-            ledger, claims, self.pages = await read_all(self._store, self._layout)
+            ledger, claims, self.pages = await read_all(self._store, self._layout, plan)
             return ledger, claims
-        ledger, claims = await read_ledger(self._store, self._layout), await read_claims(self._store, self._layout)
-        return ledger, claims
+        ledger = await read_ledger(self._store, self._layout, plan)
+        return ledger, await read_claims(self._store, self._layout)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import NamedTuple, cast
 
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Plan, Receipt
 from bqdump.core.errors import ConflictError, DocumentError
 from bqdump.core.layout import RunLayout, unit_of
+from bqdump.core.parts import parts_of
 from bqdump.core.progress import Looked, Started
 from bqdump.core.sound import CHANGED
+from bqdump.flow.sessions import current_session, outdated
 from bqdump.ports.store import Note, ObjectStore
 
 WRITES_AT_ONCE = 16
@@ -19,11 +20,20 @@ End = cast("type[Receipt | GivenUp]", Receipt | GivenUp)
 
 
 class Ledger(NamedTuple):
-    """Receipts by unit, by unit the failures that each execution has met, and what the run goes without for good."""
+    """Receipts by unit, by unit the failures that each execution has met, and what the run goes without for good.
+
+    outdated: receipts that do not count any more, as their read sessions have been retired.
+    """
 
     receipts: dict[str, Receipt]
     failures: dict[str, list[Failure]]
     given_up: dict[str, Failure]
+    outdated: dict[str, Receipt]
+
+    @classmethod
+    def empty(cls) -> Ledger:
+        """The ledger of a run that has just begun."""
+        return cls({}, {}, {}, {})
 
     def add_end(self, note: Note) -> None:
         """Take in what is stored under the name of a receipt. Raises DocumentError."""
@@ -84,14 +94,14 @@ def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
     return Looked(started, ledger.receipts, failures | ledger.given_up)
 
 
-async def read_all(store: ObjectStore, layout: RunLayout) -> tuple[Ledger, dict[str, Held], int]:
+async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[Ledger, dict[str, Held], int]:
     """Ledger and claims from one listing of the run's whole folder, and how many pages that took."""
     pages, every = 0, []
     async for notes in store.notes(layout.root):
         pages += 1
         every += notes
     claims = {}
-    ledger = Ledger({}, {}, {})
+    ledger = Ledger.empty()
     for note in every:
         unit = unit_of(note.name)
         if note.name.startswith(layout.receipts):
@@ -100,19 +110,27 @@ async def read_all(store: ObjectStore, layout: RunLayout) -> tuple[Ledger, dict[
             claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
         elif note.name.startswith(layout.failures):
             ledger.failures.setdefault(unit, []).append(decode(note.data, Failure, note.name))
+    await _set_apart(store, layout, plan, ledger)
     return ledger, claims, pages
 
 
-async def read_ledger(store: ObjectStore, layout: RunLayout) -> Ledger:
+async def read_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> Ledger:
     """The ledger as it is now."""
-    ledger = Ledger({}, {}, {})
+    ledger = Ledger.empty()
     async for notes in store.notes(layout.receipts):
         for note in notes:
             ledger.add_end(note)
     async for notes in store.notes(layout.failures):
         for note in notes:
             ledger.failures.setdefault(unit_of(note.name), []).append(decode(note.data, Failure, note.name))
+    await _set_apart(store, layout, plan, ledger)
     return ledger
+
+
+async def _set_apart(store: ObjectStore, layout: RunLayout, plan: Plan, ledger: Ledger) -> None:
+    """Take receipts that do not count any more out of the others. Sessions are looked at last: none counts too long."""
+    for unit in await outdated(store, layout, plan.splits, ledger.receipts):
+        ledger.outdated[unit] = ledger.receipts.pop(unit)
 
 
 def read_end(data: bytes, name: str) -> Receipt | GivenUp:
@@ -120,7 +138,7 @@ def read_end(data: bytes, name: str) -> Receipt | GivenUp:
     return decode(data, End, name)
 
 
-async def give_up(store: ObjectStore, layout: RunLayout, failed: list[Failure]) -> Ledger:
+async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: list[Failure]) -> Ledger:
     """Settle that the run goes without these; the ledger after that, in which some may have a receipt all the same.
 
     Whoever still works on such a unit cannot finish it any more: every task publishes the same.
@@ -129,11 +147,40 @@ async def give_up(store: ObjectStore, layout: RunLayout, failed: list[Failure]) 
 
     async def one(failure: Failure) -> None:
         async with slots:
-            with suppress(ConflictError):
-                await store.write_note(layout.receipt(failure.unit), encode(GivenUp(failure)), 0)
+            await write_end(store, layout, plan, GivenUp(failure))
 
     await asyncio.gather(*map(one, failed))
-    return await read_ledger(store, layout)
+    return await read_ledger(store, layout, plan)
+
+
+async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: Receipt | GivenUp) -> Receipt | GivenUp:
+    """Store how a unit has ended, unless that is recorded already; returns what is recorded.
+
+    Only a receipt of a read session that has been retired since makes room for another end.
+    """
+    unit = end.unit if isinstance(end, Receipt) else end.failure.unit
+    name, expect = layout.receipt(unit), 0
+    while True:
+        try:
+            await store.write_note(name, encode(end), expect)
+        except ConflictError:
+            stored = await store.read(name)
+            found = read_end(stored.data, name)
+            if found == end or not await _makes_room(store, layout, plan, found, end):
+                return found
+            expect = stored.generation
+        else:
+            return end
+
+
+async def _makes_room(
+    store: ObjectStore, layout: RunLayout, plan: Plan, found: Receipt | GivenUp, end: Receipt | GivenUp
+) -> bool:
+    part = parts_of(plan).get(found.unit) if isinstance(found, Receipt) and plan.splits else None
+    if part is None or not isinstance(found, Receipt):
+        return False
+    current = await current_session(store, layout, part.lead)
+    return found.job != current and (isinstance(end, GivenUp) or end.job == current)
 
 
 async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:

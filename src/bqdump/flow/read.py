@@ -27,16 +27,15 @@ from bqdump.core.errors import (
     SessionLostError,
     UnavailableError,
 )
-from bqdump.core.parts import parts_of
+from bqdump.core.parts import Part, parts_of
 from bqdump.core.progress import Advanced
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
 from bqdump.core.unsupported import as_they_are
 from bqdump.flow.clear import delete
 from bqdump.flow.collect import written_pattern
-from bqdump.flow.ledger import read_end
 from bqdump.flow.policies import look_again
-from bqdump.flow.sessions import shared_session
+from bqdump.flow.sessions import retire, session_id, shared_session
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 from bqdump.ports.encoder import FileShape
@@ -49,8 +48,8 @@ LONGEST_PAUSE = 32.0
 FOR_GOOD: dict[type[BqdumpError], str] = {
     NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid",
 }  # fmt: skip
-# Rows come in other streams in another session, so that what one has begun no other can finish.
-ENDED = "the read session that its tasks shared has ended before they had read it all; start a new run"
+# In another session the rows come in other streams, so that all of the table would be read again.
+ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
 # One stream for so many bytes of a table: fewer cost less, more are read at once.
 STREAM_BYTES = 64 << 20
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
@@ -76,16 +75,18 @@ async def read_unit(
         return Failure(unit.id, unit.table, "", attempt, reason, cause, task.owner)
 
     started()
-    attempt = first
+    part, attempt = parts_of(plan).get(unit.id), first
     for tried in itertools.count(1):
         attempt = await _take(task, unit, attempt)
+        mine = _Attempt(task, plan, unit, part, attempt)
         async with task.reading.room:
             try:
-                return await look_again(task, plan, unit, await _Attempt(task, plan, unit, attempt).receipt())
+                return await look_again(task, plan, unit, await mine.receipt())
             except tuple(FOR_GOOD) as error:
                 return failed(next(reason for kind, reason in FOR_GOOD.items() if isinstance(error, kind)), error.cause)
             except (UnavailableError, SessionLostError) as error:
-                if isinstance(error, SessionLostError) and unit.id in parts_of(plan):
+                lost = mine.session if isinstance(error, SessionLostError) else ""
+                if part and lost and not await retire(task, part, lost):
                     return failed("sessionLost", f"{error.cause}: {ENDED}")
                 if tried == ATTEMPTS:
                     return failed("backendError", error.cause)
@@ -109,10 +110,6 @@ async def _take(task: Task, unit: Unit, attempt: int) -> int:
 
 async def withdraw_files(task: Task, plan: Plan, unit: Unit, mine: Receipt) -> None:
     """Delete the files of an attempt whose receipt came second: another attempt's files are the export."""
-    name = task.layout.receipt(unit.id)
-    first = read_end((await task.store.read(name)).data, name)
-    if isinstance(first, Receipt) and first.attempt == mine.attempt:
-        return
     pattern = written_pattern(task, plan, unit, mine)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
     found = await asyncio.gather(*map(task.store.stat, names))
@@ -127,14 +124,13 @@ class _Written(NamedTuple):
 
 
 class _Attempt:
-    """One attempt at one unit."""
+    """One attempt at one unit. session: the name of its read session, "" before that is open."""
 
-    def __init__(self, task: Task, plan: Plan, unit: Unit, attempt: int) -> None:
-        self._task, self._plan, self._unit, self._attempt = task, plan, unit, attempt
+    def __init__(self, task: Task, plan: Plan, unit: Unit, part: Part | None, attempt: int) -> None:
+        self._task, self._plan, self._unit, self._part, self._attempt = task, plan, unit, part, attempt
         replaces = plan.mode == "replace"
         self._pattern = task.layout.staged(unit.id, attempt, unit.pattern) if replaces else unit.pattern
-        self._part = parts_of(plan).get(unit.id)
-        before = ATTEMPTS_NUMBERED * self._part.number if self._part else 0
+        before = ATTEMPTS_NUMBERED * part.number if part else 0
         self._first = 0 if replaces else (before + attempt) * ATTEMPT_NUMBERS
         self._numbers = itertools.count(self._first)
         self._stop = threading.Event()
@@ -148,6 +144,7 @@ class _Attempt:
             null_marker=settings.null_marker,
             row_group_rows=settings.row_group_rows,
         )
+        self.session = ""
         self._file_bytes = settings.file_size
         # Bytes in a file for each byte of Arrow: a guess for the first file, which then tells it for the others.
         self._ratio = 1.0
@@ -162,14 +159,14 @@ class _Attempt:
             session = await shared_session(self._task, part, self._request(part.of))
         else:
             session = await reader.open(self._request())
-        created = reader.now()
+        self.session, created = session.name, reader.now()
         rows = await self._all(reader, session)
         if (files := next(self._numbers) - self._first) == 0 and not (part and part.number):
             # As with the other routes, a table without rows is one file without rows.
             await self._file(session, _Feed(iter(()), self._stop), self._first, empty=True)
             files = 1
         return Receipt(
-            unit=unit.id, table=unit.table, job=session.name.rpartition("/")[2], attempt=self._attempt, files=files,
+            unit=unit.id, table=unit.table, job=session_id(session.name), attempt=self._attempt, files=files,
             created=begun, started=created, ended=reader.now(), task=self._task.owner.task, rows=rows,
             first=self._first,
         )  # fmt: skip

@@ -79,7 +79,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
         if not run or await store.stat(layout.plan) is None:
             raise
         plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
-        ledger = await read_ledger(store, layout)
+        ledger = await read_ledger(store, layout, plan)
         return run, render_unpublished(plan, list(ledger.receipts.values()), ledger.failed())
     changes = compare(await read_manifest(store, settings, since), manifest) if since else None
     return manifest.run, render_report(manifest, changes)

@@ -15,6 +15,7 @@ from bqdump.flow.ledger import Ledger, give_up, read_ledger
 from bqdump.flow.planning import obtain_plan, read_latest
 from bqdump.flow.publish import has_manifest, publish
 from bqdump.flow.report import has_report, store_failed_report, store_report
+from bqdump.flow.sessions import close_sessions
 from bqdump.flow.task import Task
 from bqdump.flow.work import work
 
@@ -42,10 +43,9 @@ async def run(task: Task) -> Outcome:
         return Outcome("published", plan, None, ())
     if await has_manifest(task):
         # What the run publishes is settled, and more work would change nothing.
-        ledger = await read_ledger(task.store, task.layout)
+        ledger = await read_ledger(task.store, task.layout, plan)
         return await _publish(task, plan, ledger, ledger.failed())
-    await work(task, plan)
-    ledger = await read_ledger(task.store, task.layout)
+    ledger = await _work(task, plan)
     if not ledger.settled(plan, task.owner.execution):
         return _leave_to_others(task, plan, ledger)
     failed = ledger.failed(task.owner.execution)
@@ -53,8 +53,19 @@ async def run(task: Task) -> Outcome:
         await store_failed_report(task, plan, ledger)
         raise _refusal(plan, failed)
     if failed:
-        ledger = await give_up(task.store, task.layout, failed)
+        ledger = await give_up(task.store, task.layout, plan, failed)
+    if not await close_sessions(task, plan.splits, ledger.receipts, ledger.given_up):
+        return _leave_to_others(task, plan, ledger)
     return await _publish(task, plan, ledger, ledger.failed())
+
+
+async def _work(task: Task, plan: Plan) -> Ledger:
+    """Work until nothing is left for this task: once more where parts are open anew, as their session has ended."""
+    while True:
+        taken = await work(task, plan)
+        ledger = await read_ledger(task.store, task.layout, plan)
+        if not taken or not ledger.outdated:
+            return ledger
 
 
 async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]) -> Outcome:

@@ -70,7 +70,7 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     if plan is None:
         return status_of(Sight(run, None, NOTHING, {}, latest, manifest=False))
     layout = settings.layout.run(run)
-    ledger, claims = await read_ledger(store, layout), await read_claims(store, layout)
+    ledger, claims = await read_ledger(store, layout, plan), await read_claims(store, layout)
     return status_of(Sight(run, plan, ledger, claims, latest, await store.stat(layout.manifest) is not None))
 
 
@@ -91,7 +91,7 @@ class Sight(NamedTuple):
         return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.unit_count
 
 
-NOTHING = Ledger({}, {}, {})
+NOTHING = Ledger.empty()
 
 
 async def read_plan_of(store: ObjectStore, settings: Settings, run: str) -> Plan | None:

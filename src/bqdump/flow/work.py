@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple
+
+import msgspec
 
 from bqdump.core.codec import encode
 from bqdump.core.documents import Claim, Failure, GivenUp, Plan, Receipt, Unit
@@ -18,7 +21,7 @@ from bqdump.core.sizes import counted
 from bqdump.flow.clear import clear_written
 from bqdump.flow.collect import written_pattern
 from bqdump.flow.jobs import extract_unit, query_unit
-from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_end, read_ledger
+from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger, write_end
 from bqdump.flow.read import read_unit, withdraw_files
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
@@ -37,11 +40,15 @@ EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit, "rea
 
 
 class Todo(NamedTuple):
-    """A unit to work on: the generation of the claim to replace (0 for none, None when it is ours already)."""
+    """A unit to work on: the generation of the claim to replace (0 for none, None when it is ours already).
+
+    again: see Claim.
+    """
 
     unit: Unit
     replaces: int | None
     first_attempt: int
+    again: str
 
 
 class Free(NamedTuple):
@@ -57,7 +64,7 @@ class Picture(NamedTuple):
     claims: dict[str, Held]
 
 
-UNTOUCHED = Picture(Ledger({}, {}, {}), {})
+UNTOUCHED = Picture(Ledger.empty(), {})
 
 
 class Slots:
@@ -104,16 +111,17 @@ class Hold:
         self._in_flight.release()
 
 
-async def work(task: Task, plan: Plan) -> None:
+async def work(task: Task, plan: Plan) -> bool:
     """Work until nothing is left that this task may do. Receipts and failures are stored as they come.
 
-    Raises QuotaError, after the jobs in flight have ended, when a quota says later.
+    Returns whether there was anything. Raises QuotaError, after the jobs in flight have ended, when a quota says later.
     """
     if not plan.shares:
-        return
+        return False
     watch = Watch(task.warehouse, plan.location, task.tasks)
     slots = Slots(task)
     stop: list[QuotaError] = []
+    taken = False
 
     async def do(todo: Todo) -> None:
         hold = slots.hold()
@@ -131,6 +139,7 @@ async def work(task: Task, plan: Plan) -> None:
             async for todo in _claimed(task, plan, slots):
                 if stop:
                     break
+                taken = True
                 group.create_task(do(todo))
     except* BqdumpError as group:
         raise _first(group) from None
@@ -138,6 +147,7 @@ async def work(task: Task, plan: Plan) -> None:
         polling.cancel()
     if stop:
         raise stop[0]
+    return taken
 
 
 def _first(group: BaseExceptionGroup[BqdumpError]) -> BqdumpError:
@@ -153,23 +163,22 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
     outcome = await export(task, plan, watch, todo.unit, todo.first_attempt, started)
     task.tell(outcome)
     labels, called = {"table": outcome.table}, _called(plan, todo.unit)
-    if isinstance(outcome, Receipt):
-        name = task.layout.receipt(outcome.unit)
-        log.info("%s: exported in %s", called, counted(outcome.files, "file"), extra=labels)
-    else:
-        name = task.layout.failure(outcome.unit, outcome.attempt, task.owner.execution)
+    if isinstance(outcome, Failure):
         log.error("%s: failed for good: %s: %s", called, outcome.reason, outcome.message, extra=labels)
-    try:
-        await task.store.write_note(name, encode(_bounded(outcome)), 0)
-    except ConflictError:
-        if isinstance(outcome, Receipt) and await _was_given_up(task, name):
-            log.warning("%s: the run goes without it: it was given up before", outcome.table, extra=labels)
-            await clear_written(task, written_pattern(task, plan, todo.unit, outcome))
-            return
-        if isinstance(outcome, Receipt) and todo.unit.route == "read":
-            await withdraw_files(task, plan, todo.unit, outcome)
-        # Somebody else has seen the end of the same job first.
+        name = task.layout.failure(outcome.unit, outcome.attempt, task.owner.execution)
+        with suppress(ConflictError):
+            await task.store.write_note(name, encode(_bounded(outcome)), 0)
+        return
+    log.info("%s: exported in %s", called, counted(outcome.files, "file"), extra=labels)
+    recorded = await write_end(task.store, task.layout, plan, outcome)
+    if isinstance(recorded, GivenUp):
+        log.warning("%s: the run goes without it: it was given up before", called, extra=labels)
+        await clear_written(task, written_pattern(task, plan, todo.unit, outcome))
+    elif recorded != outcome:
+        # Somebody else has seen the end of the same job first, or has read the same rows.
         log.debug("%s: its end is recorded already", called, extra=labels)
+        if todo.unit.route == "read":
+            await withdraw_files(task, plan, todo.unit, outcome)
 
 
 def _called(plan: Plan, unit: Unit) -> str:
@@ -178,16 +187,10 @@ def _called(plan: Plan, unit: Unit) -> str:
     return f"{unit.table} (part {part.number + 1} of {part.of})" if part else unit.table
 
 
-async def _was_given_up(task: Task, receipt: str) -> bool:
-    stored = await task.store.read(receipt)
-    return isinstance(read_end(stored.data, receipt), GivenUp)
-
-
-def _bounded(outcome: Receipt | Failure) -> Receipt | Failure:
-    if isinstance(outcome, Failure) and len(outcome.message) > 1000:
-        return Failure(outcome.unit, outcome.table, outcome.job, outcome.attempt, outcome.reason,
-                       outcome.message[:1000] + "…", outcome.owner)  # fmt: skip
-    return outcome
+def _bounded(failure: Failure) -> Failure:
+    if len(failure.message) <= 1000:
+        return failure
+    return msgspec.structs.replace(failure, message=failure.message[:1000] + "…")
 
 
 async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
@@ -204,7 +207,7 @@ async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
         again = bool(shares)
         while again:
             if picture is None or helping:
-                picture = await _look(task)
+                picture = await _look(task, plan)
             again, lost = False, 0
             async for todo in _open(task, plan, picture, shares, helping):
                 if todo.unit.id in taken:
@@ -225,7 +228,7 @@ async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
 
 
 async def _claim(task: Task, todo: Todo) -> bool:
-    claim = encode(Claim(task.owner, todo.unit.table, todo.unit.bytes))
+    claim = encode(Claim(task.owner, todo.unit.table, todo.unit.bytes, todo.again))
     try:
         await task.store.write_note(task.layout.claim(todo.unit.id), claim, todo.replaces)
     except ConflictError:
@@ -233,9 +236,9 @@ async def _claim(task: Task, todo: Todo) -> bool:
     return True
 
 
-async def _look(task: Task) -> Picture:
+async def _look(task: Task, plan: Plan) -> Picture:
     claims = await read_claims(task.store, task.layout)
-    ledger = await read_ledger(task.store, task.layout)
+    ledger = await read_ledger(task.store, task.layout, plan)
     task.tell(looked(ledger, claims))
     return Picture(ledger, claims)
 
@@ -254,7 +257,9 @@ async def _open(task: Task, plan: Plan, picture: Picture, shares: list[int], hel
         for unit in reversed(units) if helping else units:
             if unit.id in wanted:
                 failure = picture.ledger.last_failure(unit.id)
-                yield Todo(unit, wanted[unit.id].replaces, failure.attempt + 1 if failure else 0)
+                again = picture.ledger.outdated.get(unit.id)
+                yield Todo(unit, wanted[unit.id].replaces, failure.attempt + 1 if failure else 0,
+                           again.job if again else "")  # fmt: skip
 
 
 def _free(task: Task, picture: Picture, unit: str) -> Free | None:
@@ -265,6 +270,9 @@ def _free(task: Task, picture: Picture, unit: str) -> Free | None:
     held = picture.claims.get(unit)
     if held is None:
         return Free(0)
+    if unit in ledger.outdated and held.claim.again != ledger.outdated[unit].job:
+        # Whoever holds it is done with it: it was claimed for the session that has been retired.
+        return Free(held.generation)
     if held.owner == task.owner:
         return Free(None)
     # A claim binds the tasks of its execution. Another execution of the same run may take it over: its job

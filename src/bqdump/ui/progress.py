@@ -56,7 +56,7 @@ async def _progress(archive: Archive, run: str) -> Markup:
     if plan is None:
         return Markup('<div class="verdict"><strong>Being planned.</strong> A task lists the dataset.</div>')
     layout = archive.layout(run)
-    claims, ledger = await asyncio.gather(read_claims(archive.store, layout), read_ledger(archive.store, layout))
+    claims, ledger = await asyncio.gather(read_claims(archive.store, layout), read_ledger(archive.store, layout, plan))
     view = archive.view(plan, looked(ledger, claims))
     chart = gantt([bar(receipt) for receipt in ledger.receipts.values()])
     left = "–" if view.seconds_left is None or not view.running else f"about {duration_text(1000 * view.seconds_left)}"
