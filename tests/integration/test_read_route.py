@@ -245,6 +245,8 @@ def test_several_tasks_read_a_large_table_together(stage: Stage) -> None:
 def test_tasks_that_read_a_table_together_may_be_killed_at_any_moment(stage: Stage, path: str) -> None:
     stage.table("large", 5000)
     stage.stack.jobs(read_stream_bytes=10_000, read_batch_bytes=3_000)
+    # So slow that the first kill hits a task.
+    fault(stage, seconds=1.5, times=1000)
     dice, processes = random.Random(path), Processes()
 
     async def hunted() -> tuple[Ran, int]:
