@@ -7,8 +7,10 @@ round, each contender reads all of it into one file a stream, on a file system i
   pandas    the same client's to_dataframe(), then to_parquet() or to_csv(), in an environment that this script makes
   bqdump    flow.read on the real adapters, to a local folder
   encoder   bqdump's encoder on the same batches, already in memory: the limit
+  receive   bqdump's reader without an encoder: encoder and receive together, on all cores, are the floor
 
 Client CPU counts as well as wall time, since the server shares the machine. Printed are ratios of the best rounds.
+Nobody's imports are measured. Two tables: orders, made up to be wide in text, and TPC-H's lineitem.
 
     python -m benchmarks.read_route [--rounds 5] [--without-pandas]
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gzip
+import importlib
 import json
 import os
 import resource
@@ -32,12 +35,14 @@ from pathlib import Path
 from typing import Any
 
 ROWS, STREAMS = 1_500_000, 2
-# Of 1 MB and of 125 KB: what the service sends depends on the table.
-BATCH_ROWS = (8_000, 1_000)
+# Tables and rows in a batch: 1 MB and 125 KB. What the service sends depends on the table.
+SERVED = (("orders", 8_000), ("orders", 1_000), ("lineitem", 8_000))
 WORDS = """the quick final furiously regular deposits sleep above pending packages across bold accounts wake carefully
 ironic requests haggle slyly express foxes nag even theodolites along silent instructions among blithely special pinto
 beans cajole daring asymptotes boost dependencies doze ideas detect quietly unusual platelets integrate courts"""
 FORMATS = {"parquet": ("parquet", "zstd"), "csv": ("csv", "none"), "csv.gz": ("csv", "gzip")}
+# What is imported with the first file of a format.
+ENCODERS = {"parquet": "bqdump.adapters.parquet_files", "csv": "bqdump.adapters.text_files"}
 SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
 SESSION = "projects/p/locations/us/sessions/s"
 READ_MEMORY = 128 * 10**6
@@ -50,32 +55,53 @@ ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "_RJEM_MALLOC_CONF": "retain:false,dirty_
 # The server.
 
 
-def table(rows: int) -> Any:
-    """Ten columns of mixed types, about 140 bytes a row: what orders might look like."""
+def some_words(count: int) -> str:
+    """SQL for a text of so many of the words `w`, another for each `i`."""
+    return " || ' ' || ".join(f"w[1 + (hash(i * 31 + {n}) % len(w))::INT]" for n in range(count))
+
+
+# Ten columns of mixed types, about 125 bytes a row: what orders might look like.
+ORDERS = f"""i::BIGINT AS id, (i * 7919) % 100000 AS ref, round(random() * 1000, 2) AS price,
+    (random() * 1e6)::DECIMAL(18, 2)::DECIMAL(38, 9) AS amount, DATE '2020-01-01' + (i % 1000)::INT AS d,
+    TIMESTAMPTZ '2020-01-01' + to_microseconds(i * 1000003) AS ts, i % 3 = 0 AS ok,
+    ['EU', 'US', 'ASIA', 'AFRICA'][1 + i % 4] AS region, 'customer-' || ((i * 31) % 50000) AS name,
+    {some_words(6)} AS note"""
+# Sixteen columns with the ranges that the specification of TPC-H gives (4.2.3), decimals as NUMERIC.
+LINEITEM = f"""(i // 4 * 8)::BIGINT AS l_orderkey, (hash(i) % 200000 + 1)::BIGINT AS l_partkey,
+    (hash(i + 1) % 10000 + 1)::BIGINT AS l_suppkey, i % 4 + 1 AS l_linenumber,
+    (hash(i + 2) % 50 + 1)::DECIMAL(38, 9) AS l_quantity,
+    ((hash(i + 2) % 50 + 1) * (90000 + hash(i) % 120001) / 100)::DECIMAL(15, 2)::DECIMAL(38, 9) AS l_extendedprice,
+    ((hash(i + 3) % 11) / 100)::DECIMAL(15, 2)::DECIMAL(38, 9) AS l_discount,
+    ((hash(i + 4) % 9) / 100)::DECIMAL(15, 2)::DECIMAL(38, 9) AS l_tax,
+    ['R', 'A', 'N'][1 + (hash(i + 5) % 3)::INT] AS l_returnflag, ['O', 'F'][1 + (hash(i + 6) % 2)::INT] AS l_linestatus,
+    DATE '1992-01-02' + (hash(i + 7) % 2526)::INT AS l_shipdate,
+    DATE '1992-01-31' + (hash(i + 8) % 2466)::INT AS l_commitdate,
+    DATE '1992-01-03' + (hash(i + 7) % 2526 + hash(i + 9) % 30)::INT AS l_receiptdate,
+    ['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'][1 + (hash(i + 10) % 4)::INT] AS l_shipinstruct,
+    ['REG AIR', 'AIR', 'RAIL', 'SHIP', 'TRUCK', 'MAIL', 'FOB'][1 + (hash(i + 11) % 7)::INT] AS l_shipmode,
+    {some_words(4)} AS l_comment"""
+TABLES = {"orders": ORDERS, "lineitem": LINEITEM}
+
+
+def table(name: str, rows: int) -> Any:
+    """One of the tables."""
     import duckdb
 
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
     words = ", ".join(f"'{word}'" for word in WORDS.split())
-    note = " || ' ' || ".join(f"w[1 + (hash(i * 31 + {n}) % len(w))::INT]" for n in range(6))
-    return con.sql(
-        f"""WITH words AS (SELECT [{words}] AS w)
-        SELECT i::BIGINT AS id, (i * 7919) % 100000 AS ref, round(random() * 1000, 2) AS price,
-        (random() * 1e6)::DECIMAL(18, 2)::DECIMAL(38, 9) AS amount, DATE '2020-01-01' + (i % 1000)::INT AS d,
-        TIMESTAMPTZ '2020-01-01' + to_microseconds(i * 1000003) AS ts, i % 3 = 0 AS ok,
-        ['EU', 'US', 'ASIA', 'AFRICA'][1 + i % 4] AS region, 'customer-' || ((i * 31) % 50000) AS name, {note} AS note
-        FROM range({rows}) t(i), words"""
-    ).to_arrow_table()
+    made = con.sql(f"WITH words AS (SELECT [{words}] AS w) SELECT {TABLES[name]} FROM range({rows}) t(i), words")
+    return made.to_arrow_table()
 
 
-def serve(rows: int, repeat: int, batch_rows: int) -> None:
+def serve(name: str, rows: int, repeat: int, batch_rows: int) -> None:
     """Serve until standard input ends; prints the port, and how many bytes of Arrow there are."""
     from concurrent.futures import ThreadPoolExecutor
 
     import grpc
     from google.cloud.bigquery_storage_v1 import types
 
-    made = table(rows)
+    made = table(name, rows)
     schema = made.schema.serialize().to_pybytes()
     answers, size = [], 0
     for number, batch in enumerate(made.combine_chunks().to_batches(max_chunksize=batch_rows)):
@@ -116,9 +142,9 @@ def serve(rows: int, repeat: int, batch_rows: int) -> None:
 
 
 @contextmanager
-def serving(rows: int, repeat: int = 1, batch_rows: int = BATCH_ROWS[0]) -> Iterator[tuple[str, int, int]]:
+def serving(name: str, rows: int, repeat: int = 1, batch_rows: int = SERVED[0][1]) -> Iterator[tuple[str, int, int]]:
     """A server in a process of its own: its address, bytes of Arrow, and rows."""
-    command = [sys.executable, "-m", "benchmarks.read_route", "serve", *map(str, (rows, repeat, batch_rows))]
+    command = [sys.executable, "-m", "benchmarks.read_route", "serve", name, *map(str, (rows, repeat, batch_rows))]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdin
@@ -150,7 +176,7 @@ def opened(google: Any) -> Any:
     )  # fmt: skip
 
 
-def loop(address: str, format_: str, folder: Path) -> Callable[[], int]:
+def loop(address: str, format_: str, _table: str, folder: Path) -> Callable[[], int]:
     """The bare loop: a batch arrives, a batch is written."""
     import pyarrow as pa
     import pyarrow.csv
@@ -180,7 +206,7 @@ def loop(address: str, format_: str, folder: Path) -> Callable[[], int]:
     return read
 
 
-def pandas(address: str, format_: str, folder: Path) -> Callable[[], int]:
+def pandas(address: str, format_: str, _table: str, folder: Path) -> Callable[[], int]:
     """A frame with everything, then a file."""
     import pandas as pd  # type: ignore[import-untyped]
 
@@ -199,7 +225,7 @@ def pandas(address: str, format_: str, folder: Path) -> Callable[[], int]:
     return read
 
 
-def bqdump(address: str, format_: str, folder: Path) -> Callable[[], int]:
+def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[], int]:
     """One unit by the read route, as a task does it."""
     os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"] = address
     import msgspec
@@ -219,7 +245,7 @@ def bqdump(address: str, format_: str, folder: Path) -> Callable[[], int]:
     flags = {"project": "proj", "dataset": "d", "to": str(folder), "format": name, "compression": codec,
              "read_memory": str(READ_MEMORY)}  # fmt: skip
     settings = resolve(flags, {}, {}, "none")
-    unit = Unit("00000-00000", "t", "TABLE", "read", ROWS, 1 << 40, "t/t_*", definition())
+    unit = Unit("00000-00000", "t", "TABLE", "read", ROWS, 1 << 40, "t/t_*", definition(table))
     plan = msgspec.convert(
         {"run": "r", "tool": "", "nonce": "0", "project": "proj", "dataset": "d", "location": "US", "snapshot": 1,
          "mode": "replace", "settings": {}, "digest": "", "units": "", "shares": [], "tables": 1, "rows": 0, "bytes": 0,
@@ -227,6 +253,7 @@ def bqdump(address: str, format_: str, folder: Path) -> Callable[[], int]:
     )  # fmt: skip
     readings = Readings(settings)
     readings.open()
+    importlib.import_module(ENCODERS[name])
     warehouse = MemoryWarehouse(MemoryStore(), lambda: 0)
 
     async def one() -> int:
@@ -238,17 +265,23 @@ def bqdump(address: str, format_: str, folder: Path) -> Callable[[], int]:
     return lambda: asyncio.run(one())
 
 
-def definition() -> Any:
+def definition(table: str) -> Any:
     """What tables.get would say of the columns."""
     import msgspec
 
     kinds = {"id": "INTEGER", "ref": "INTEGER", "price": "FLOAT", "amount": "NUMERIC", "d": "DATE", "ts": "TIMESTAMP",
              "ok": "BOOLEAN", "region": "STRING", "name": "STRING", "note": "STRING"}  # fmt: skip
+    if table == "lineitem":
+        kinds = dict.fromkeys(("l_orderkey", "l_partkey", "l_suppkey", "l_linenumber"), "INTEGER")
+        kinds |= dict.fromkeys(("l_quantity", "l_extendedprice", "l_discount", "l_tax"), "NUMERIC")
+        kinds |= dict.fromkeys(("l_returnflag", "l_linestatus"), "STRING")
+        kinds |= dict.fromkeys(("l_shipdate", "l_commitdate", "l_receiptdate"), "DATE")
+        kinds |= dict.fromkeys(("l_shipinstruct", "l_shipmode", "l_comment"), "STRING")
     fields = [{"name": name, "type": kind} for name, kind in kinds.items()]
     return msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}}))
 
 
-def encoder(address: str, format_: str, folder: Path) -> Callable[[], int]:
+def encoder(address: str, format_: str, table: str, folder: Path) -> Callable[[], int]:
     """The encoder in as many threads, on batches that are there already."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -264,8 +297,9 @@ def encoder(address: str, format_: str, folder: Path) -> Callable[[], int]:
          for answer in google.read_rows(stream.name)]
         for stream in session.streams
     ]  # fmt: skip
-    shape = FileShape(*FORMATS[format_], columns(definition()))
+    shape = FileShape(*FORMATS[format_], columns(definition(table)))
     made = ArrowEncoder(READ_MEMORY // STREAMS)
+    importlib.import_module(ENCODERS[shape.format])
 
     def one(number: int) -> int:
         with (folder / f"{number}").open("wb") as file:
@@ -278,13 +312,32 @@ def encoder(address: str, format_: str, folder: Path) -> Callable[[], int]:
     return encode
 
 
-CONTENDERS = {"loop": loop, "pandas": pandas, "bqdump": bqdump, "encoder": encoder}
+def receive(address: str, _format: str, _table: str, _folder: Path) -> Callable[[], int]:
+    """The reader in as many threads; what arrives is counted."""
+    os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"] = address
+    from concurrent.futures import ThreadPoolExecutor
+
+    from bqdump.adapters.storage_read import StorageReader
+
+    reader = StorageReader("proj")
+
+    def one(number: int) -> int:
+        return sum(batch.rows for batch in reader.read(f"{SESSION}/streams/{number}", 0))
+
+    def read() -> int:
+        with ThreadPoolExecutor(STREAMS) as pool:
+            return sum(pool.map(one, range(STREAMS)))
+
+    return read
 
 
-def contend(name: str, address: str, format_: str) -> None:
+CONTENDERS = {"loop": loop, "pandas": pandas, "bqdump": bqdump, "encoder": encoder, "receive": receive}
+
+
+def contend(name: str, address: str, format_: str, table: str) -> None:
     """Be one contender; prints seconds of wall time and of this process's CPU, rows, and peak memory."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        work = CONTENDERS[name](address, format_, Path(folder))
+        work = CONTENDERS[name](address, format_, table, Path(folder))
         started, before = time.perf_counter(), cpu()
         rows = work()
         wall, used = time.perf_counter() - started, cpu() - before
@@ -302,7 +355,9 @@ def cpu() -> float:
 # The comparison.
 
 
-def measured(name: str, address: str, format_: str, python: str = sys.executable, limit: int = 0) -> dict[str, Any]:
+def measured(
+    name: str, address: str, format_: str, table: str, python: str = sys.executable, limit: int = 0
+) -> dict[str, Any]:
     """What a contender tells of itself. limit: bytes that its data and heap may take."""
 
     def limited() -> None:
@@ -312,7 +367,7 @@ def measured(name: str, address: str, format_: str, python: str = sys.executable
             resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))
 
     done = subprocess.run(
-        [python, "-W", "ignore", "-m", "benchmarks.read_route", "contend", name, address, format_],
+        [python, "-W", "ignore", "-m", "benchmarks.read_route", "contend", name, address, format_, table],
         capture_output=True, text=True, check=False, preexec_fn=limited if limit else None,
         env={**os.environ, "PYTHONPATH": f"{Path.cwd()}", **(ALLOCATORS if limit else {})},
     )  # fmt: skip
@@ -330,18 +385,18 @@ def pandas_environment(folder: Path) -> str:
     return str(folder / "bin/python")
 
 
-def compare(rounds: int, python: str, batch_rows: int) -> None:
+def compare(rounds: int, python: str, table: str, batch_rows: int) -> None:
     """Rounds of all contenders in all formats, then ratios of the best."""
     names = [name for name in CONTENDERS if name != "pandas" or python]
-    with serving(ROWS, 1, batch_rows) as (address, size, rows):
-        print(f"{rows:,} rows in batches of {batch_rows:,}, {size / 1e6:.0f} MB of Arrow, "
+    with serving(table, ROWS, 1, batch_rows) as (address, size, rows):
+        print(f"{table}: {rows:,} rows in batches of {batch_rows:,}, {size / 1e6:.0f} MB of Arrow, "
               f"{STREAMS} streams, {os.cpu_count()} cores\n")  # fmt: skip
         for format_ in FORMATS:
             best: dict[str, dict[str, Any]] = {}
             for round_ in range(rounds):
                 # pandas holds everything and takes long: once is enough.
                 for name in names if round_ == 0 else [name for name in names if name != "pandas"]:
-                    found = measured(name, address, format_, python if name == "pandas" else sys.executable)
+                    found = measured(name, address, format_, table, python if name == "pandas" else sys.executable)
                     assert found["rows"] == rows, (name, found)
                     known = best.setdefault(name, found)
                     best[name] = {**found, **{key: min(known[key], found[key]) for key in ("wall", "cpu")}}
@@ -349,19 +404,21 @@ def compare(rounds: int, python: str, batch_rows: int) -> None:
             for name, found in best.items():
                 print(f"{name:8} {found['wall']:8.2f} {size / 1e6 / found['wall']:7.0f} {found['cpu']:7.2f} "
                       f"{found['size'] / 1e6:8.1f} {found['peak'] / 1e6:8.0f}")  # fmt: skip
-            ours = best["bqdump"]
+            ours, cores = best["bqdump"], os.cpu_count() or 1
+            floor = sum(best[name]["cpu"] for name in ("encoder", "receive")) / min(cores, STREAMS)
             print(f"bqdump: {best['loop']['wall'] / ours['wall']:.2f} x the loop in wall time, "
                   f"{ours['cpu'] / best['encoder']['cpu']:.2f} x the encoder's CPU, "
-                  f"{ours['cpu'] / best['loop']['cpu']:.2f} x the loop's CPU\n")  # fmt: skip
+                  f"{ours['cpu'] / best['loop']['cpu']:.2f} x the loop's CPU; the floor, with no server on "
+                  f"these cores, is {best['loop']['wall'] / floor:.2f} x\n")  # fmt: skip
 
 
 def bounded() -> None:
     """A table ten times larger than the memory limit, in a small process."""
-    with serving(ROWS) as (_, once, _):
+    with serving("orders", ROWS) as (_, once, _):
         repeat = -(-TIMES_LARGER * MEMORY_LIMIT // once)
-    with serving(ROWS, repeat) as (address, size, rows):
+    with serving("orders", ROWS, repeat) as (address, size, rows):
         for format_ in ("parquet", "csv.gz"):
-            found = measured("bqdump", address, format_, limit=MEMORY_LIMIT)
+            found = measured("bqdump", address, format_, "orders", limit=MEMORY_LIMIT)
             assert found["rows"] == rows, found
             print(f"{format_:8} {size / 1e9:.2f} GB of Arrow within RLIMIT_DATA {MEMORY_LIMIT >> 20} MiB and "
                   f"--read-memory {READ_MEMORY // 10**6} MB: peak resident {found['peak'] / 1e6:.0f} MB, "
@@ -371,9 +428,9 @@ def bounded() -> None:
 def main() -> None:
     """Compare, or be one of the processes."""
     if sys.argv[1:2] == ["serve"]:
-        serve(*map(int, sys.argv[2:5]))
+        serve(sys.argv[2], *map(int, sys.argv[3:6]))
     elif sys.argv[1:2] == ["contend"]:
-        contend(*sys.argv[2:5])
+        contend(*sys.argv[2:6])
     else:
         parser = argparse.ArgumentParser(prog="benchmarks.read_route")
         parser.add_argument("--rounds", type=int, default=5)
@@ -382,8 +439,8 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp())
         try:
             python = "" if arguments.without_pandas else pandas_environment(folder / "pandas")
-            for batch_rows in BATCH_ROWS:
-                compare(arguments.rounds, python, batch_rows)
+            for name, batch_rows in SERVED:
+                compare(arguments.rounds, python, name, batch_rows)
             bounded()
         finally:
             shutil.rmtree(folder)

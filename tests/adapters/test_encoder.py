@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import gc
 import gzip
 import io
 import json
@@ -238,6 +239,30 @@ def test_what_the_source_or_the_file_raises_is_raised(format_: str) -> None:
         ArrowEncoder(memory=1).encode(schema, source(), shape, io.BytesIO())
     with pytest.raises(OSError, match="No space left"):
         ArrowEncoder(memory=1).encode(schema, iter(batches * 9000), shape, cast("IO[bytes]", Full()))
+
+
+def test_a_parquet_file_that_breaks_off_gets_no_footer() -> None:
+    column, schema, batches = one("STRING")
+
+    def source() -> Iterator[Batch]:
+        yield from batches * 3
+        raise ConnectionError
+
+    file = io.BytesIO()
+    with pytest.raises(ConnectionError):
+        ArrowEncoder().encode(schema, source(), FileShape("parquet", "none", (ID, column), row_group_rows=1), file)
+    # The writer is gone with the exception.
+    gc.collect()
+    assert len(file.getvalue()) > 100
+    with pytest.raises(pa.ArrowInvalid, match="magic bytes not found in footer"):
+        pq.read_metadata(file)
+
+
+def test_a_damaged_batch_is_told() -> None:
+    column, schema, batches = one("INT64")
+    damaged = batches[0]._replace(data=b"no message of Arrow")
+    with pytest.raises(BqdumpError, match="encode rows as parquet"):
+        ArrowEncoder().encode(schema, iter([damaged]), FileShape("parquet", "none", (ID, column)), io.BytesIO())
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])

@@ -33,6 +33,7 @@ class ArrowEncoder:
         try:
             rows = write(schema, batches, shape, given, self._memory)
         except BaseException:
+            target.drop()
             if target.failed:
                 raise target.failed from None
             raise
@@ -46,11 +47,13 @@ class _Plain:
     closed = False
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+        self._file, self._dropped = file, False
         self.failed: BaseException | None = None
 
     def write(self, data: bytes) -> int:
         """Pass the bytes on."""
+        if self._dropped:
+            return len(data)
         try:
             self._pass(data)
         except BaseException as error:
@@ -66,6 +69,10 @@ class _Plain:
 
     def finish(self) -> None:
         """Write what is left."""
+
+    def drop(self) -> None:
+        """Let nothing through any more: pyarrow completes a file even while its writer is thrown away."""
+        self._dropped = True
 
     def _pass(self, data: bytes) -> None:
         self._file.write(data)

@@ -19,8 +19,9 @@ from bqdump.core.types import Column
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 
-# A row group of about so many bytes of Arrow is held until it is complete.
-ROW_GROUP_BYTES = 16 << 20
+# A row group of about so many bytes of Arrow is held until it is complete: a quarter of it is in the file, and BigQuery
+# wants 16 MiB there (https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#input_file_requirements).
+ROW_GROUP_BYTES = 64 << 20
 # Of what one file may take: the rows of a row group, their encoded form, and what arrives meanwhile.
 SHARE = 4
 ZSTD_LEVEL = 1
@@ -36,11 +37,10 @@ def write_parquet(schema: bytes, batches: Iterator[Batch], shape: FileShape, fil
     """Write all rows, in their order; returns how many. Raises BqdumpError for what cannot be written so."""
     decoded = _Presented(schema, shape) if _has_text(shape.columns) else _Decoded(schema)
     size = max(1 << 16, min(ROW_GROUP_BYTES, memory // SHARE))
-    groups = _row_groups(decoded.tables(batches), size, shape.row_group_rows)
-    first = next(groups, decoded.schema.empty_table())
-    rows = int(first.num_rows)
+    groups = _row_groups(decoded.batches(batches), size, shape.row_group_rows)
     try:
-        # Closed where everything is written, and only there: a file that breaks off gets no footer.
+        first = next(groups, decoded.schema.empty_table())
+        rows = int(first.num_rows)
         writer = pq.ParquetWriter(
             file,
             decoded.schema,
@@ -69,12 +69,12 @@ class _Decoded:
         except (pa.ArrowException, OSError) as error:
             raise DocumentError("read", "the schema of a read session", f"it is damaged ({error})") from error
 
-    def tables(self, batches: Iterator[Batch]) -> Iterator[Any]:
-        """A table for each batch."""
+    def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
+        """Each as pyarrow has it, with its bytes."""
         for batch in batches:
             made = pa.ipc.read_record_batch(pa.py_buffer(batch.data), self.schema)
             check_rows(made.num_rows, [batch])
-            yield pa.Table.from_batches([made])
+            yield made, len(batch.data)
 
 
 class _Presented:
@@ -88,12 +88,13 @@ class _Presented:
         made = self._table([])
         self.schema = pa.schema([field.with_type(_micros(field.type)) for field in made.schema])
 
-    def tables(self, batches: Iterator[Batch]) -> Iterator[Any]:
-        """A table for a few megabytes of batches."""
+    def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
+        """A few megabytes of them at once, as pyarrow has them, with their bytes."""
         for some in gathered(batches, PRESENTED_BYTES):
             made = self._table(some)
             check_rows(made.num_rows, some)
-            yield made.cast(self.schema)
+            for batch in made.cast(self.schema).to_batches():
+                yield batch, batch.nbytes
 
     def _table(self, batches: list[Batch]) -> Any:
         import polars as pl
@@ -121,24 +122,23 @@ def _micros(kind: Any) -> Any:
     return kind
 
 
-def _row_groups(tables: Iterator[Any], size: int, most_rows: int) -> Iterator[Any]:
+def _row_groups(batches: Iterator[tuple[Any, int]], size: int, most_rows: int) -> Iterator[Any]:
     """Tables of about so many bytes, or of exactly so many rows where that is less (0: as many as fit)."""
     held: list[Any] = []
     rows = total = 0
-    for arrived in tables:
-        table = arrived
-        while most_rows and rows + table.num_rows >= most_rows:
-            taken = most_rows - rows
-            yield pa.concat_tables([*held, table.slice(0, taken)])
-            table, held, rows, total = table.slice(taken), [], 0, 0
-        if table.num_rows:
-            held.append(table)
-            rows, total = rows + table.num_rows, total + table.nbytes
+    for arrived, bytes_ in batches:
+        batch = arrived
+        while most_rows and rows + batch.num_rows >= most_rows:
+            yield pa.Table.from_batches([*held, batch.slice(0, most_rows - rows)])
+            batch, held, rows, total = batch.slice(most_rows - rows), [], 0, 0
+        if batch.num_rows:
+            held.append(batch)
+            rows, total = rows + batch.num_rows, total + bytes_
         if total >= size:
-            yield pa.concat_tables(held)
+            yield pa.Table.from_batches(held)
             held, rows, total = [], 0, 0
     if held:
-        yield pa.concat_tables(held)
+        yield pa.Table.from_batches(held)
 
 
 def _repeated(sample: Any) -> list[str]:
