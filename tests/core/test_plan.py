@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Plan, Unit
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.layout import STATE
 from bqdump.core.plan import (
     Selection,
@@ -187,6 +187,16 @@ def test_a_name_that_cannot_be_part_of_an_object_name_is_refused(name: str) -> N
         patterns_of(settings(), "good", name)
 
 
+@pytest.mark.parametrize("name", ["t$20240101", "t$__NULL__", "$", "t@0", "t@1700000000000", "t$2024'; DROP TABLE t"])
+def test_a_partition_or_a_moment_is_not_taken_for_a_table(name: str) -> None:
+    with pytest.raises(UsageError, match=r"for a partition or a moment of another table\. Leave it out"):
+        patterns_of(settings(), "good", name)
+    plan, lines = plan_of([table("t" * len(name.encode()))], 1)
+    unit = msgspec.structs.replace(read_units(lines, plan)[0], table=name, pattern=f"{name}/{name}_*.csv")
+    with pytest.raises(DocumentError, match="for a partition or a moment"):
+        read_units(msgspec.json.encode(unit) + b"\n", plan)
+
+
 def test_a_table_is_not_exported_among_the_documents_of_bqdump() -> None:
     cause = r"its files would lie in p/_bqdump/, where .*\. Use another --path such as \{table\}_\*\.\{ext\}\.$"
     for path, name in (("{table}/{table}_*.{ext}", STATE), ("{dataset}/{table}_*.{ext}", "t")):
@@ -234,6 +244,7 @@ def test_other_formats_hold_nested_columns(format_: str) -> None:
 
 def test_few_tables_need_one_task_and_many_at_most_twenty() -> None:
     assert [recommended_tasks(count) for count in (0, 1, 500, 501, 100_000)] == [1, 1, 1, 2, 20]
+    assert [recommended_tasks(1, size * 10**9) for size in (0, 10, 11, 10_000)] == [1, 1, 2, 20]
 
 
 def test_patterns_that_match_nothing_get_a_guess() -> None:

@@ -276,6 +276,8 @@ def test_a_plan_tells_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
     told = json.loads(ran.text)
     assert {table["table"]: table["parts"] for table in told["tables"]} == {"large": 3, "small": 1}
     assert [share["units"] for share in told["shares"]] == [1, 2, 1]
+    shown = bqdump(stage, "plan", "--tasks", "3", *SHARED).text
+    assert " and 2 more" in shown
 
 
 def test_a_table_whose_shared_session_has_ended_is_read_anew_by_a_resumed_run(stage: Stage) -> None:

@@ -62,7 +62,8 @@ async def _draft(settings: Settings, tasks: int) -> tuple[Plan, bytes]:
 def _print(settings: Settings, shown: Planned) -> None:
     print_table(
         ("table", "kind", "route", "rows", "bytes", "files", "task"),
-        [(t.table, t.kind.lower(), t.route, f"{t.rows:,}", size_text(t.bytes), f"{t.files:,}", str(t.share))
+        [(t.table, t.kind.lower(), t.route, f"{t.rows:,}", size_text(t.bytes), f"{t.files:,}",
+          f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share))
          for t in shown.tables],
         right=(3, 4, 5, 6),
     )  # fmt: skip

@@ -27,6 +27,7 @@ from bqdump.core.unsupported import Misfit, as_they_are, refuse
 
 # What a job costs beside its bytes, as bytes: it keeps shares of many small tables equal in number.
 JOB_WEIGHT = 64 << 20
+MOST_RECOMMENDED, TABLES_A_TASK, READ_BYTES_A_TASK = 20, 500, 10 * 10**9
 PLAN = "plan the export"
 
 
@@ -92,9 +93,14 @@ def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
 
 
 def name_problem(table: str) -> str:
-    """Why this table name cannot become an object name; "" when it can."""
+    """Why a table of this name cannot be exported as a whole, to objects of that name; "" when it can.
+
+    Source: https://cloud.google.com/bigquery/docs/managing-partitioned-table-data#select_a_partition_to_read
+    """
     if table in ("", ".", "..") or re.search(r"[/*\x00-\x1f\x7f]", table):
         return "its name cannot be part of an object name"
+    if mark := re.search(r"[$@]", table):
+        return f"BigQuery takes what follows {mark[0]} for a partition or a moment of another table"
     return ""
 
 
@@ -254,6 +260,8 @@ def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DocumentError("read", plan.units, f"its lines are not valid units ({error})", CHANGED) from None
     for unit in sound_units(units, plan, share):
+        if problem := name_problem(unit.table):
+            raise DocumentError("read", plan.units, f"table {unit.table!r}: {problem}", CHANGED)
         if unit.pattern != _pattern_of(plan, unit):
             wrong = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
             raise DocumentError("read", plan.units, wrong, CHANGED)
@@ -270,6 +278,9 @@ def _pattern_of(plan: Plan, unit: Unit) -> str:
     )  # fmt: skip
 
 
-def recommended_tasks(tables: int) -> int:
-    """How many tasks are worth having: extract jobs run on BigQuery's side, and one task watches hundreds of them."""
-    return max(1, min(20, -(-tables // 500)))
+def recommended_tasks(tables: int, read_bytes: int = 0) -> int:
+    """How many tasks are worth having: extract jobs run on BigQuery's side, and one task watches hundreds of them.
+
+    read_bytes: of the tables that tasks read themselves, at some hundred MB a second each.
+    """
+    return max(1, min(MOST_RECOMMENDED, max(-(-tables // TABLES_A_TASK), -(-read_bytes // READ_BYTES_A_TASK))))

@@ -73,6 +73,7 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         )
         for unit in whole(units, plan.splits)
     ]
+    read = sum(table.bytes for table in tables if table.route == "read")
     return Planned(
         project=plan.project,
         dataset=plan.dataset,
@@ -81,7 +82,7 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         mode=plan.mode,
         totals={"tables": plan.tables, "rows": plan.rows, "bytes": plan.bytes,
                 "files": sum(table.files for table in tables), "excluded": plan.excluded, "bills": plan.bills},
-        recommended_tasks=recommended_tasks(plan.tables),
+        recommended_tasks=recommended_tasks(plan.tables, read),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
         tables=tables,
         skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in plan.skipped],
