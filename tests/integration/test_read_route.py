@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from bqdump.adapters.folder import INDEX
+from bqdump.adapters.folder_index import INDEX
 from bqdump.core.documents import Manifest, Receipt
 from bqdump_local.execute import Processes, TaskLine, execute
 from integration.stage import Ran, Stage

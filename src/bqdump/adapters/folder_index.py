@@ -1,0 +1,123 @@
+"""What a folder knows of its files beside their content: generations, origins, checksums, in an SQLite file among them.
+
+A file that something else has written or changed is an object of a new generation. A folder without an index, such as a
+copy of a bucket, stays without one while it is only read: the time of its last change is a file's generation there.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bqdump.adapters.checksums import crc32c_of_file
+from bqdump.core.errors import ConflictError, UsageError
+from bqdump.ports.store import ObjectInfo
+
+INDEX = ".bqdump-index.sqlite"
+# What such names begin with is no object: the index, and files that are being written.
+OWN = ".bqdump-"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+  name TEXT PRIMARY KEY, size INTEGER, changed INTEGER, crc32c TEXT, generation INTEGER, origin TEXT, note INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS generations (last INTEGER);
+INSERT INTO generations SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generations);
+"""
+
+
+class Row(NamedTuple):
+    """What is known of a file. changed: in nanoseconds since 1970. note: whether a listing brings it along."""
+
+    name: str
+    size: int
+    changed: int
+    crc32c: str
+    generation: int
+    origin: str
+    note: int
+
+    @property
+    def info(self) -> ObjectInfo:
+        """The file as an object."""
+        return ObjectInfo(self.name, self.size, self.crc32c, self.generation, self.origin)
+
+
+def path_of(root: Path, name: str) -> Path:
+    """The file of an object. Raises UsageError for a name that would leave the folder."""
+    parts = name.rstrip("/").split("/")
+    if name.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in name:
+        raise UsageError("write", f"file {name!r}", "this name would leave the folder")
+    return root.joinpath(*parts)
+
+
+@contextmanager
+def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
+    """The index of a folder, while no other process is at work there. What only reads does not make one."""
+    if writes:
+        root.mkdir(parents=True, exist_ok=True)
+    kept = writes or (root / INDEX).exists()
+    with closing(sqlite3.connect(root / INDEX if kept else ":memory:", timeout=60, isolation_level=None)) as rows:
+        rows.executescript(SCHEMA)
+        rows.execute("BEGIN IMMEDIATE")
+        yield Index(root, rows, kept=kept)
+        rows.execute("COMMIT")
+
+
+class Index:
+    """What is known of the files, brought up to date with each file that is asked for."""
+
+    def __init__(self, root: Path, rows: sqlite3.Connection, *, kept: bool) -> None:
+        self._root, self._rows, self._kept = root, rows, kept
+
+    def find(self, name: str, *, summed: bool = True) -> Row | None:
+        """The file as it is now, None when there is none.
+
+        summed: whether the checksum is wanted, for which a file that no index knows is read.
+        """
+        path = path_of(self._root, name)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            self.forget(name)
+            return None
+        found = self._rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
+        if found and (found[1], found[2]) == (status.st_size, status.st_mtime_ns):
+            return Row(*found)
+        if not self._kept:
+            checksum = crc32c_of_file(path) if summed else ""
+            return Row(name, status.st_size, status.st_mtime_ns, checksum, status.st_mtime_ns, "", 0)
+        return self.enter(name, crc32c_of_file(path))
+
+    def below(self, prefix: str) -> list[Row]:
+        """All files whose names start with this, by name."""
+        names = sorted(name for name in self._names() if name.startswith(prefix))
+        return [row for name in names if (row := self.find(name))]
+
+    def expect(self, name: str, generation: int | None) -> None:
+        """Raise ConflictError unless the file has this generation; None takes any."""
+        row = self.find(name) if generation is not None else None
+        current = row.generation if row else 0
+        if generation is not None and generation != current:
+            raise ConflictError("write", f"{self._root}/{name}", f"its generation is {current}, not {generation}")
+
+    def enter(self, name: str, checksum: str, origin: str = "", note: int = 0) -> Row:
+        """Take in a file that has just been written: a new generation."""
+        (generation,) = self._rows.execute("UPDATE generations SET last = last + 1 RETURNING last").fetchone()
+        status = path_of(self._root, name).stat()
+        row = Row(name, status.st_size, status.st_mtime_ns, checksum, generation, origin, note)
+        self._rows.execute("REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        return row
+
+    def forget(self, name: str) -> None:
+        """The file is gone."""
+        self._rows.execute("DELETE FROM objects WHERE name = ?", (name,))
+
+    def _names(self) -> Iterator[str]:
+        for folder, _, files in os.walk(self._root):
+            for file in files:
+                if not file.startswith(OWN):
+                    yield Path(folder, file).relative_to(self._root).as_posix()
