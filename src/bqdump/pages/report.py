@@ -23,7 +23,9 @@ from bqdump.pages.elements import (
     size,
     table,
 )
-from bqdump.pages.findings import (
+from bqdump.pages.gantt import bar, gantt, remarks
+from bqdump.pages.links import folder_address, job_address
+from bqdump.pages.sections import (
     changes_section,
     failed_section,
     flags_section,
@@ -34,8 +36,6 @@ from bqdump.pages.findings import (
     totals,
     verdict,
 )
-from bqdump.pages.gantt import bar, gantt, remarks
-from bqdump.pages.links import folder_address, job_address
 
 # What a browser shows without effort; the manifest has them all.
 ROWS = 2000

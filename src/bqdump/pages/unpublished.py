@@ -11,8 +11,8 @@ from bqdump.core.parts import by_table, done_tables
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.document import document
 from bqdump.pages.elements import NOTHING, code, heading, moment, tiles
-from bqdump.pages.findings import failures_table, flags_section, settings_section, skipped_section
 from bqdump.pages.gantt import bar, gantt
+from bqdump.pages.sections import failures_table, flags_section, settings_section, skipped_section
 
 
 def render_unpublished(plan: Plan, receipts: Sequence[Receipt], failed: Sequence[Failure]) -> bytes:

@@ -13,7 +13,7 @@ from bqdump.core.changes import Column, TableChange, columns_of
 from bqdump.core.contents import Contents, Line
 from bqdump.core.sizes import counted
 from bqdump.pages.elements import NOTHING, code, link
-from bqdump.pages.findings import changes_section
+from bqdump.pages.sections import changes_section
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import empty, page, run_address, run_trail
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bqdump.core.errors import NotFoundError
 from bqdump.pages.elements import code, facts, link, moment, tiles
-from bqdump.pages.findings import failed_section, settings_section, skipped_section
+from bqdump.pages.sections import failed_section, settings_section, skipped_section
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, run_address, run_trail
 

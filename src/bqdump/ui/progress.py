@@ -26,13 +26,13 @@ from bqdump.pages.elements import (
     table,
     tiles,
 )
-from bqdump.pages.findings import (
+from bqdump.pages.gantt import bar, gantt
+from bqdump.pages.sections import (
     failures_table,
     flags_section,
     settings_section,
     skipped_section,
 )
-from bqdump.pages.gantt import bar, gantt
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import RUNS, page, run_address
 

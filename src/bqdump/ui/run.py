@@ -12,7 +12,8 @@ from bqdump.pages.elements import (
     heading,
     link,
 )
-from bqdump.pages.findings import (
+from bqdump.pages.gantt import bar, gantt
+from bqdump.pages.sections import (
     failed_section,
     flags_section,
     out_of_time_section,
@@ -21,7 +22,6 @@ from bqdump.pages.findings import (
     totals,
     verdict,
 )
-from bqdump.pages.gantt import bar, gantt
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import RUNS, page, run_address
 from bqdump.ui.listing import Wish, tables_section

@@ -30,7 +30,7 @@ from bqdump.pages.elements import (
     table,
     visible,
 )
-from bqdump.pages.findings import column_changes
+from bqdump.pages.sections import column_changes
 from bqdump.ui.archive import Archive
 from bqdump.ui.charts import Point, bars
 from bqdump.ui.frame import RUNS, empty, page, page_number, pager, run_address

@@ -1,4 +1,4 @@
-"""What a run came to, in words: its verdict, what failed, what was not exported, what changed, how it was set."""
+"""The sections of a page about a run: its verdict, what failed, was not exported, or changed, and how it was set."""
 
 from __future__ import annotations
 
