@@ -32,6 +32,7 @@ from bqdump.diagnosis import Diagnosis, diagnose
 from bqdump.flow.exported import exported
 from bqdump.flow.history import RunLine, list_runs
 from bqdump.flow.planning import check_target, draft_plan
+from bqdump.flow.published import read_manifest
 from bqdump.flow.read_back import Reading
 from bqdump.flow.report import report_page
 from bqdump.flow.run import run as run_task
@@ -39,7 +40,7 @@ from bqdump.flow.source import Source
 from bqdump.flow.status import Status, newest_run
 from bqdump.flow.status import status as read_status
 from bqdump.flow.task import Task
-from bqdump.flow.verify import Verified, read_manifest
+from bqdump.flow.verify import Verified
 from bqdump.flow.verify import verify as verify_run
 from bqdump.ports.store import ObjectStore
 from bqdump.services import Services, open_reader, open_services, open_store, read_config, run_id

@@ -16,9 +16,9 @@ from bqdump.core.documents import Manifest, Owner
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.settings import Settings
 from bqdump.flow.count import AVRO_REQUESTS_A_FILE, count_rows
+from bqdump.flow.published import read_manifest
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.flow.verify import read_manifest
 from bqdump.ports.store import Stored
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory", format="avro")

@@ -15,9 +15,9 @@ from bqdump.core.contents import Contents, contents_of, summary_of
 from bqdump.core.documents import Owner, TableEntry
 from bqdump.core.settings import Settings
 from bqdump.flow.history import list_runs
+from bqdump.flow.published import read_manifest
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.flow.verify import read_manifest
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory")
 

@@ -12,9 +12,9 @@ import pytest
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents import Danger, Flag, Owner
 from bqdump.core.settings import Settings
+from bqdump.flow.published import read_manifest
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
-from bqdump.flow.verify import read_manifest
 from bqdump.pages.report import render_report
 from bqdump.ports.warehouse import JobError
 

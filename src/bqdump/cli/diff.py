@@ -12,7 +12,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import ask_store
 from bqdump.core.changes import TableChange, compare
 from bqdump.core.sizes import counted
-from bqdump.flow.verify import read_manifest
+from bqdump.flow.published import read_manifest
 from bqdump.ports.store import ObjectStore
 
 

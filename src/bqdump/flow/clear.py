@@ -14,7 +14,7 @@ from bqdump.core.codec import decode, encode_indented
 from bqdump.core.documents import ManifestFiles, Plan, TableFiles
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.template import split_shard
-from bqdump.flow.planning import read_latest
+from bqdump.flow.published import read_latest
 from bqdump.flow.task import Task
 
 

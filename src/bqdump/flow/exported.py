@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bqdump.core.exported import Export
 from bqdump.core.moments import moment_text
+from bqdump.flow.published import read_manifest
 from bqdump.flow.run import Outcome
 from bqdump.flow.task import Task
-from bqdump.flow.verify import read_manifest
 
 
 async def exported(task: Task, outcome: Outcome) -> Export:

@@ -15,7 +15,7 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.progress import Entered, Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
-from bqdump.flow.planning import read_latest
+from bqdump.flow.published import read_latest
 from bqdump.flow.status import NOTHING, Sight, Status, read_plan_of, status_of
 from bqdump.ports.store import ObjectStore
 

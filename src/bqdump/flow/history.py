@@ -15,7 +15,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.moments import moment_text, parse_moment
 from bqdump.core.settings import Settings
 from bqdump.core.sound import CHANGED
-from bqdump.flow.planning import read_latest
+from bqdump.flow.published import read_latest
 from bqdump.ports.store import ObjectStore
 
 READS_AT_ONCE = 4

@@ -12,7 +12,7 @@ import msgspec
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
-from bqdump.core.documents import Latest, Newest, Owner, Plan
+from bqdump.core.documents import Newest, Owner, Plan
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.guards import (
     COSTS_ONLY,
@@ -33,6 +33,7 @@ from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.bills import check_bill, estimate_queries
+from bqdump.flow.published import read_latest
 from bqdump.flow.task import Task
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -69,16 +70,6 @@ async def read_plan(task: Task) -> Plan | None:
     except NotFoundError:
         return None
     return decode(stored.data, Plan, task.layout.plan)
-
-
-async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, int]:
-    """The pointer that readers follow and its generation; (None, 0) when nothing was ever published here."""
-    name = settings.layout.latest
-    try:
-        stored = await store.read(name)
-    except NotFoundError:
-        return None, 0
-    return decode(stored.data, Latest, name), stored.generation
 
 
 async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | None:

@@ -33,7 +33,7 @@ from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect, expected_rows, hidden_rows, prove
 from bqdump.flow.ledger import Ledger
-from bqdump.flow.planning import read_latest
+from bqdump.flow.published import read_latest
 from bqdump.flow.replace import announce, origin, place, publishing, withdraw
 from bqdump.flow.task import Task
 from bqdump.ports.store import ObjectInfo

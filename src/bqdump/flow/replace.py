@@ -15,7 +15,7 @@ from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import File, Intent, Plan, Pointer
 from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.flow.clear import delete, read_earlier
-from bqdump.flow.planning import read_latest
+from bqdump.flow.published import read_latest
 from bqdump.flow.task import Task
 from bqdump.ports.store import Copy, ObjectInfo
 

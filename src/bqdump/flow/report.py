@@ -68,7 +68,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     since: show what changed since this run. Raises NotFoundError where there is no such run.
     """
     from bqdump.core.changes import compare
-    from bqdump.flow.verify import read_manifest
+    from bqdump.flow.published import read_manifest
     from bqdump.pages.report import render_report
     from bqdump.pages.unpublished import render_unpublished
 

@@ -12,8 +12,9 @@ from bqdump.core.errors import ConflictError, UnitsFailedError
 from bqdump.core.parts import by_table, counts
 from bqdump.core.progress import Entered
 from bqdump.flow.ledger import Ledger, give_up, read_ledger
-from bqdump.flow.planning import obtain_plan, read_latest
+from bqdump.flow.planning import obtain_plan
 from bqdump.flow.publish import has_manifest, publish
+from bqdump.flow.published import read_latest
 from bqdump.flow.report import has_report, store_failed_report, store_report
 from bqdump.flow.sessions import close_sessions
 from bqdump.flow.task import Task

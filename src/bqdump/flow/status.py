@@ -13,7 +13,7 @@ from bqdump.core.moments import moment_text, parse_moment
 from bqdump.core.parts import by_table, counts
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_claims, read_ledger
-from bqdump.flow.planning import read_latest
+from bqdump.flow.published import read_latest
 from bqdump.ports.store import ObjectStore
 
 # A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.

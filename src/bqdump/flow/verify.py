@@ -8,14 +8,13 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.codec import decode
 from bqdump.core.documents import File, Manifest
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError
 from bqdump.core.progress import Checked, Checking, Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.core.template import split_shard
 from bqdump.flow.findings import Finding, Kind
-from bqdump.flow.planning import read_latest
+from bqdump.flow.published import read_latest, read_manifest
 from bqdump.flow.read_back import Reading, read_back
 from bqdump.flow.source import Source, compare, questions
 from bqdump.ports.store import ObjectInfo, ObjectStore
@@ -146,23 +145,6 @@ def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:
         for table in manifest.tables
     )  # fmt: skip
     return replace(manifest, tables=tuple(tables))
-
-
-async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
-    """The manifest of a run, or of the one that readers see. Raises NotFoundError."""
-    name = settings.layout.run(run).manifest
-    if not run:
-        latest, _ = await read_latest(store, settings)
-        if latest is None:
-            cause = "nothing has been published there yet"
-            raise NotFoundError("find", f"an export in {store.url}/{settings.prefix}", cause, "Start one: bqdump run")
-        name = latest.manifest
-    try:
-        stored = await store.read(name)
-    except NotFoundError:
-        hint = "bqdump status shows how far a run is."
-        raise NotFoundError("find", f"the manifest of run {run}", "there is none", hint) from None
-    return decode(stored.data, Manifest, name)
 
 
 def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
