@@ -33,6 +33,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     folder = tmp_path_factory.mktemp("up") / "stack"
     printed = bqdump_local(folder, "up")
     try:
+        assert bqdump_local(folder, "up") == printed, "another terminal gets the same"
         found = dict(line.removeprefix("export ").split("=", 1) for line in printed.splitlines())
         _fill(found)
         yield found

@@ -55,6 +55,8 @@ def local(context: click.Context, folder: Path) -> None:
 def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud_run_port: int) -> None:
     """Start the stack in the background, and print the variables that lead clients to it.
 
+    Where it runs already the variables are printed again, for another terminal.
+
     \b
     Examples:
       eval "$(bqdump local up)"
@@ -62,11 +64,15 @@ def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud
     """
     from bqdump_local import state
 
-    stack = state.up(folder, persist=persist, ports=(storage_port, bigquery_port), cloud_run_port=cloud_run_port)
+    ports = (storage_port, bigquery_port)
+    running = None if persist or any((*ports, cloud_run_port)) else state.find(folder)
+    stack = running or state.up(folder, persist=persist, ports=ports, cloud_run_port=cloud_run_port)
     for name, value in stack.variables().items():
         sys.stdout.write(f"export {name}={value}\n")
     # Google's client for Cloud Run takes its address as an option; there is no variable that it reads.
     sys.stdout.write(f"export CLOUD_RUN_ADDRESS={stack.cloud_run}\n")
+    if running:
+        sys.stderr.write("It runs already. ")
     sys.stderr.write(f"Objects are files below {folder / 'buckets'}/. End the stack: bqdump local down\n")
 
 
