@@ -94,7 +94,8 @@ def on(source: Source, test: Callable[[Reader], Awaitable[Result]]) -> Result:
 
 def wanted(source: Source, table: str = "t", *, streams: int = 1, snapshot: int | None = None, **more: Any) -> Any:
     moment = source.now() if snapshot is None else snapshot
-    return ReadRequest(source.dataset, table, moment, more.get("columns", ()), more.get("restriction", ""), streams)
+    return ReadRequest(source.dataset, table, moment, more.get("columns", ()), more.get("restriction", ""), streams,
+                       more.get("least", 1))  # fmt: skip
 
 
 def rows(reader: Reader, stream: str, offset: int = 0) -> int:
@@ -108,6 +109,15 @@ def test_every_row_is_in_one_stream(source: Source) -> None:
         assert session.schema
         assert sum(rows(reader, stream) for stream in session.streams) == 1000
         assert reader.now() > 0
+
+    on(source, check)
+
+
+def test_as_many_streams_as_are_wished_for(source: Source) -> None:
+    async def check(reader: Reader) -> None:
+        session = await reader.open(wanted(source, streams=6, least=5))
+        assert 5 <= len(session.streams) <= 6
+        assert sum(rows(reader, stream) for stream in session.streams) == 1000
 
     on(source, check)
 

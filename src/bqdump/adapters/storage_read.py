@@ -71,6 +71,7 @@ class StorageReader:
                 read_options={"selected_fields": request.columns, "row_restriction": request.restriction},
             ),
             max_stream_count=request.streams,
+            preferred_min_stream_count=request.least,
         )
 
         def create() -> ReadSession:

@@ -172,12 +172,12 @@ class _Attempt:
         )  # fmt: skip
 
     def _request(self, parts: int = 1) -> ReadRequest:
-        """The wish to read the table, in streams for so many tasks."""
+        """The wish to read the table, in streams for so many tasks, one for each at least."""
         plan, unit = self._plan, self._unit
         dataset = Dataset(plan.project, plan.dataset, plan.location)
         streams = parts * min(self._task.reading.streams, max(1, unit.bytes // STREAM_BYTES))
         return ReadRequest(dataset, unit.table, plan.snapshot, self._columns(), unit.shape.where,
-                           min(streams, MOST_STREAMS))  # fmt: skip
+                           min(streams, MOST_STREAMS), least=parts)  # fmt: skip
 
     def _columns(self) -> tuple[str, ...]:
         """The names of the columns where not all are read."""

@@ -11,7 +11,8 @@ from bqdump.core.catalog import Dataset
 class ReadRequest(NamedTuple):
     """A wish to read the table `table` of `dataset` as it was at `snapshot` (ms), in at most so many streams.
 
-    columns: () for all. restriction: an expression of GoogleSQL that rows must meet, "" for none.
+    columns: () for all. restriction: an expression of GoogleSQL that rows must meet, "" for none. least: as many
+    streams as are wished for, where the warehouse would rather make fewer.
     """
 
     dataset: Dataset
@@ -20,6 +21,7 @@ class ReadRequest(NamedTuple):
     columns: tuple[str, ...]
     restriction: str
     streams: int
+    least: int = 1
 
 
 class ReadSession(NamedTuple):
