@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.documents import Owner
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings import Settings
 from bqdump.flow.findings import Kind
 from bqdump.flow.run import run
-from bqdump.flow.task import Task
+from bqdump.flow.task import Reading, Task
 from bqdump.flow.verify import Verified, verify
 
 SETTINGS = Settings(project="project", dataset="data", bucket="memory")
 FILES = ["big/big_000000000000.csv", "big/big_000000000001.csv", "empty/empty_000000000000.csv"]
 
 
-def exported(settings: Settings = SETTINGS) -> MemoryStore:
+async def at_once(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def exported(settings: Settings = SETTINGS, tables: Sequence[str] = ("big", "empty")) -> MemoryStore:
+    """An export; by the read route somebody has begun an attempt at the first table before, and has died."""
     store = MemoryStore()
     clock = itertools.count(1_800_000_000_000)
     warehouse = MemoryWarehouse(store, lambda: next(clock), shard_rows=2)
-    warehouse.put("project", "data", "big", ["one", "two", "three"])
-    warehouse.put("project", "data", "empty", [])
+    for name in tables:
+        warehouse.put("project", "data", name, ["one", "two", "three"] if name == "big" else [])
     store.put_now("big/notes.txt", b"beside ours")
-    asyncio.run(run(Task(store, warehouse, settings, "r1", Owner("e1", 0), 1)))
+    reading = Reading(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 1, at_once)
+    task = Task(store, warehouse, settings, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+
+    async def export() -> None:
+        await store.write_note(task.layout.reading("00000-00000", 0), b"{}", 0)
+        await run(task)
+
+    asyncio.run(export())
     return store
 
 
@@ -76,6 +92,23 @@ def test_a_shard_too_many_is_extra_and_other_files_are_not() -> None:
     store = exported()
     store.put_now("big/big_000000000002.csv", b"four\n")
     assert kinds(store) == [(Kind.EXTRA, "big/big_000000000002.csv")]
+
+
+def test_a_shard_too_many_of_the_only_file_is_extra() -> None:
+    store = exported(tables=["empty"])
+    assert kinds(store) == []
+    store.put_now("empty/empty_000000000007.csv", b"four\n")
+    store.put_now("empty/empty_7.csv", b"named by somebody else")
+    assert kinds(store) == [(Kind.EXTRA, "empty/empty_000000000007.csv")]
+
+
+def test_what_another_attempt_of_the_read_route_has_left_is_extra() -> None:
+    settings = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}", route=("*=read",))
+    store = exported(settings)
+    assert [name for name in store.names_now() if name.startswith("r1/big")] == ["r1/big_000001000000.csv"]
+    assert kinds(store, settings) == []
+    store.put_now("r1/big_000000000000.csv", b"one\n")
+    assert kinds(store, settings) == [(Kind.EXTRA, "r1/big_000000000000.csv")]
 
 
 def test_the_same_content_written_again_was_replaced() -> None:

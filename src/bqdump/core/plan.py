@@ -11,7 +11,7 @@ import msgspec
 
 from bqdump import __version__
 from bqdump.core.catalog import Dataset, Listed, select, unknown_kind
-from bqdump.core.documents import Plan, Share, Skipped, Split, Unit
+from bqdump.core.documents import Manifest, Plan, Share, Skipped, Split, TableEntry, Unit
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.fidelity import unfit
 from bqdump.core.formats import extension
@@ -262,19 +262,19 @@ def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]
     for unit in sound_units(units, plan, share):
         if problem := name_problem(unit.table):
             raise DocumentError("read", plan.units, f"table {unit.table!r}: {problem}", CHANGED)
-        if unit.pattern != _pattern_of(plan, unit):
+        if unit.pattern != pattern_of(plan, unit):
             wrong = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
             raise DocumentError("read", plan.units, wrong, CHANGED)
     return units
 
 
-def _pattern_of(plan: Plan, unit: Unit) -> str:
-    """The pattern that the plan's own settings give the files of a unit."""
-    told = {name: str(value) for name, value in plan.settings.items()}
-    ext = extension(unit.format or told["format"], unit.compression or told["compression"])
+def pattern_of(export: Plan | Manifest, table: Unit | TableEntry) -> str:
+    """The pattern of a table's final file names, as the plan's or manifest's own settings make it."""
+    told = {name: str(value) for name, value in export.settings.items()}
+    ext = extension(table.format or told["format"], table.compression or told["compression"])
     return told["prefix"] + parse_template(told["path"]).pattern(
-        table=unit.table, ext=ext, run=plan.run, project=plan.project, dataset=plan.dataset,
-        date=moment_text(plan.snapshot)[:10],
+        table=table.table, ext=ext, run=export.run, project=export.project, dataset=export.dataset,
+        date=moment_text(export.snapshot)[:10],
     )  # fmt: skip
 
 

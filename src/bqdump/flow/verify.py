@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from bqdump.core.documents import File, Manifest
 from bqdump.core.errors import DocumentError
+from bqdump.core.plan import pattern_of
 from bqdump.core.progress import Checked, Checking, Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.core.template import split_shard
@@ -100,11 +101,11 @@ async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple
     """What is stored under the names of the manifest, and the files beside them that its tables would claim."""
     named = {file.name for table in manifest.tables for file in table.files}
     spare = {file.name for table in manifest.left for file in table.files}
-    patterns = {_pattern(file.name): table.table for table in manifest.tables for file in table.files[:1]}
+    patterns = {pattern_of(manifest, table): table.table for table in manifest.tables}
     stored: dict[str, ObjectInfo] = {}
     findings: list[Finding] = []
     tell(Checking("listing", len(named), 0))
-    async for page in store.objects(_common_prefix(sorted(named))):
+    async for page in store.objects(_common_prefix([*named, *(pattern.partition("*")[0] for pattern in patterns)])):
         tell(Checked(sum(info.name in named for info in page), 0))
         for info in page:
             if info.name in named:
@@ -159,15 +160,9 @@ def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
     return []
 
 
-def _pattern(name: str) -> str:
-    """The pattern that has made the name of a table's first file, whose number is 0."""
-    head, _, tail = name.rpartition("000000000000")
-    return f"{head}*{tail}"
-
-
 def _common_prefix(names: list[str]) -> str:
     if not names:
         return ""
-    first, last = names[0], names[-1]
+    first, last = min(names), max(names)
     same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[:same]
