@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.codec import encode
 from bqdump.core.documents import Owner, Receipt
+from bqdump.core.errors import BqdumpError, DeniedError
 from bqdump.core.progress import Advanced, Event
 from bqdump.core.settings import Settings
 from bqdump.flow.planning import obtain_plan
@@ -63,6 +64,48 @@ def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
         assert content[0].count(b"\n") == 100
 
     asyncio.run(check())
+
+
+async def late(task: Task) -> None:
+    """An attempt that ends when its run has ended, of a process that is killed before it can give a receipt."""
+    plan = await obtain_plan(task)
+    [unit] = await read_share(task, plan, 0)
+    assert isinstance(await read_unit(task, plan, Watch(task.warehouse, "US", 1), unit, 1, lambda: None), Receipt)
+
+
+@pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"])
+def test_what_an_attempt_leaves_that_ends_after_its_run_goes_when_the_run_is_started_again(path: str) -> None:
+    store, task = stage(path)
+
+    async def check() -> None:
+        await run(task)
+        whole = data(store)
+        await late(task)
+        assert len(data(store)) == 2
+        others = ["r1/t/t_000002000000.csv", "r1/t/t_1.csv", "r1/t/x_000001000000.csv"]
+        for name in others:
+            store.put_now(name, b"of nobody's attempt")
+        assert (await run(task)).result == "published"
+        assert data(store) == sorted([*whole, *others])
+
+    asyncio.run(check())
+
+
+def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    store, task = stage(KEEP)
+
+    async def denied(objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        return [DeniedError("delete", name, "no") for name, _ in objects]
+
+    async def check() -> None:
+        await run(task)
+        await late(task)
+        store.delete = denied  # type: ignore[method-assign]
+        assert (await run(task)).result == "published"
+
+    asyncio.run(check())
+    assert len(data(store)) == 2
+    assert "files of attempts that came late may lie beside it" in caplog.text
 
 
 def test_files_are_cut_at_the_size_that_is_asked_for() -> None:

@@ -134,6 +134,25 @@ def test_a_lost_session_is_read_again_from_the_start(stage: Stage) -> None:
     assert bqdump(stage, "verify").codes == [0]
 
 
+def test_a_file_that_a_killed_attempt_has_left_is_extra_until_the_run_is_started_again(stage: Stage) -> None:
+    stage.table("t", 3000)
+    stage.stack.jobs(read_batch_bytes=2_000)
+    fault(stage, status=412, rows=700, times=1)
+    arguments = (*READ, "--path", "{run}/{table}/{table}_*.{ext}", "--run-id", "nightly")
+    assert (stage.execute(*arguments).codes, faults_left(stage)) == ([0], 0)
+    [whole] = stage.files()
+    left, foreign = "nightly/t/t_000000000000.csv", "nightly/t/t_000005000000.csv"
+    stage.upload(left)
+    told = bqdump(stage, "verify")
+    assert told.codes == [4]
+    assert left in told.text
+    stage.upload(foreign)
+    assert stage.execute(*arguments).codes == [0]
+    assert stage.files() == [whole, foreign]
+    stage.store.bucket(stage.bucket).delete_blob(foreign)
+    assert bqdump(stage, "verify").codes == [0]
+
+
 def test_what_cannot_be_read_fails_by_name(stage: Stage) -> None:
     stage.table("t", 3)
     fault(stage, status=403, times=1)

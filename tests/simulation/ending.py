@@ -89,7 +89,7 @@ def _all_in_place(world: World, complete: list[str]) -> None:
         info = view.info(name)
         laws.hold(5, info is not None and info.generation == generation, f"{name}, somebody else's, was touched")
     for run in complete:
-        staged = _staged(world, run)
+        staged = view.names(view.layout.run(run).staging)
         laws.hold(4, not staged, f"{run} is complete, and its staging still holds {staged}")
     latest = view.latest()
     newest = max((view.age(run) for run in complete), default=None)
@@ -150,7 +150,7 @@ def _nothing_beside(world: World, manifests: list[Manifest]) -> None:
     late = set().union(*(_late(world, run) for run in complete))
     for name in world.store.names_now():
         if not name.startswith(state) and name not in foreign and any(run in name for run in complete):
-            told = name in named or name in world.laws.late or split_shard(name, late) is not None
+            told = name in named or split_shard(name, late) is not None
             world.laws.hold(4, told, f"{name} lies about")
 
 

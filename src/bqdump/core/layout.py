@@ -99,9 +99,14 @@ class RunLayout(NamedTuple):
         """Which task works on the unit."""
         return f"{self.claims}{unit}.json"
 
+    @property
+    def readings(self) -> str:
+        """The folder of attempts by the read route."""
+        return f"{self.root}readings/"
+
     def reading(self, unit: str, attempt: int) -> str:
         """Whose this attempt at a unit by the read route is."""
-        return f"{self.root}readings/{unit}.{attempt}.json"
+        return f"{self.readings}{unit}.{attempt}.json"
 
     def session(self, lead: str) -> str:
         """The read session of the table whose first part is the unit `lead`."""
@@ -170,6 +175,12 @@ def most_bytes(name: str) -> int | None:
     if f"/{STATE}/" not in f"/{folder}{slash}":
         return None
     return SMALL if last in SMALL_DOCUMENTS else LARGEST
+
+
+def attempt_of(name: str) -> int | None:
+    """The attempt of a reading's object name, None for any other name."""
+    number = name.rpartition("/")[2].removesuffix(".json").partition(".")[2]
+    return int(number) if re.fullmatch("[0-9]{1,9}", number) else None
 
 
 def unit_of(name: str) -> str:

@@ -15,6 +15,10 @@ from bqdump.core.documents import Danger, Failure, Plan, Receipt, Split, Unit
 # The numbers of files leave room for so many, and a session has no more streams:
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
 MOST_PARTS = 1000
+# Where attempts write to final names (keep mode), the numbers of each one's files start here.
+ATTEMPT_NUMBERS = 1_000_000
+# And those of the next part of the same table after so many attempts.
+ATTEMPTS_NUMBERED = 1_000
 
 
 class Part(NamedTuple):
@@ -60,6 +64,12 @@ def parts_of(plan: Plan) -> dict[str, Part]:
         for split in plan.splits
         for number, unit in enumerate(split.units)
     }
+
+
+def numbers_of(part: Part | None, attempt: int) -> range:
+    """The numbers of an attempt's files where attempts write to final names."""
+    first = ((ATTEMPTS_NUMBERED * part.number if part else 0) + attempt) * ATTEMPT_NUMBERS
+    return range(first, first + ATTEMPT_NUMBERS)
 
 
 def whole(units: Iterable[Unit], splits: Sequence[Split]) -> list[Unit]:

@@ -27,7 +27,7 @@ from bqdump.core.errors import (
     SessionLostError,
     UnavailableError,
 )
-from bqdump.core.parts import Part, parts_of
+from bqdump.core.parts import Part, numbers_of, parts_of
 from bqdump.core.progress import Advanced
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
@@ -54,10 +54,6 @@ ENDED = "the read session that its tasks shared has ended before they had read i
 STREAM_BYTES = 64 << 20
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
 MOST_STREAMS = 1000
-# Where attempts write to final names (keep mode), the numbers of each one's files start here.
-ATTEMPT_NUMBERS = 1_000_000
-# And those of the next part of the same table after so many attempts.
-ATTEMPTS_NUMBERED = 1_000
 
 
 async def read_unit(
@@ -130,8 +126,7 @@ class _Attempt:
         self._task, self._plan, self._unit, self._part, self._attempt = task, plan, unit, part, attempt
         replaces = plan.mode == "replace"
         self._pattern = task.layout.staged(unit.id, attempt, unit.pattern) if replaces else unit.pattern
-        before = ATTEMPTS_NUMBERED * part.number if part else 0
-        self._first = 0 if replaces else (before + attempt) * ATTEMPT_NUMBERS
+        self._first = 0 if replaces else numbers_of(part, attempt).start
         self._numbers = itertools.count(self._first)
         self._stop = threading.Event()
         settings = task.settings

@@ -107,12 +107,13 @@ async def withdraw(task: Task, plan: Plan) -> None:
     if current is None or current.run == plan.run:
         return
     theirs = set((await _intended(task, current.manifest))[0])
-    left: set[tuple[str, int]] = set()
     latest, _ = await read_latest(task.store, task.settings)
-    if latest:
-        # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
-        tables = await read_earlier(task, latest.manifest)
-        left = {(file.name, file.generation) for table in tables for file in table.files}
+    # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
+    given = [file for table in await read_earlier(task, latest.manifest) for file in table.files] if latest else []
+    left = {(file.name, file.generation) for file in given}
+    if latest and latest.run == current.run:
+        # It is published: of what it had spoken of, for tables that failed, it replaces no more than it names.
+        theirs = {file.name for file in given}
     ours = [info for info in placed if info and info.origin == origin(plan) and info.name not in theirs]
     mine = [(info.name, info.generation) for info in ours]
     await delete(task, (wish for wish in mine if wish not in left))

@@ -11,6 +11,7 @@ from bqdump.core.documents import Failure, Owner, Plan, Totals
 from bqdump.core.errors import ConflictError, UnitsFailedError
 from bqdump.core.parts import by_table, counts
 from bqdump.core.progress import Entered
+from bqdump.flow.late import clear_late
 from bqdump.flow.ledger import Ledger, give_up, read_ledger
 from bqdump.flow.planning import obtain_plan
 from bqdump.flow.publish import has_manifest, publish
@@ -41,11 +42,14 @@ async def run(task: Task) -> Outcome:
     task.tell(plan)
     if await has_report(task):
         log.info("run %s is published already: nothing to do", plan.run)
+        await clear_late(task, plan)
         return Outcome("published", plan, None, ())
     if await has_manifest(task):
         # What the run publishes is settled, and more work would change nothing.
         ledger = await read_ledger(task.store, task.layout, plan)
-        return await _publish(task, plan, ledger, ledger.failed())
+        outcome = await _publish(task, plan, ledger, ledger.failed())
+        await clear_late(task, plan)
+        return outcome
     ledger = await _work(task, plan)
     if not ledger.settled(plan, task.owner.execution):
         return _leave_to_others(task, plan, ledger)
