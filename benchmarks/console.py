@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
+from benchmarks.size import sized
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
@@ -40,20 +41,21 @@ from bqdump.ports.store import ObjectStore
 from bqdump.services import open_store
 from bqdump_local.stack import running
 
-PROJECT, BUCKET, RUNS, TABLES = "local-project", "many-runs", 1000, 10_000
+PROJECT, BUCKET, RUNS, TABLES = "local-project", "many-runs", *sized((1000, 10_000), (6, 100))
 # So many runs have all their documents: the pages that are measured read no others.
 WHOLE = 40
 START, NIGHT, TASKS = 1_790_000_000_000, 86_400_000, 20
 SETTINGS = Settings(project=PROJECT, dataset="shop", bucket=BUCKET)
+RUN, TABLE = f"run-{RUNS - 1:04}", f"table_{TABLES // 20:05}"
 PAGES = {
     "runs": "",
-    "a run": "runs/run-0999",
-    "a run, filtered and sorted": "runs/run-0999?q=_01&sort=-time",
-    "a run under way, 5,000 of 10,000 done": "runs/going/live",
-    "changes": "runs/run-0999/changes",
-    "a table of a run": "runs/run-0999/tables/table_00500",
-    "a table through 30 runs": "tables/table_00500",
-    "verification": "runs/run-0999/verify",
+    "a run": f"runs/{RUN}",
+    "a run, filtered and sorted": f"runs/{RUN}?q=_01&sort=-time",
+    f"a run under way, {TABLES // 2:,} of {TABLES:,} done": "runs/going/live",
+    "changes": f"runs/{RUN}/changes",
+    "a table of a run": f"runs/{RUN}/tables/{TABLE}",
+    "a table through 30 runs": f"tables/{TABLE}",
+    "verification": f"runs/{RUN}/verify",
 }
 CONTENT = b"column\n1\n"
 
@@ -102,7 +104,7 @@ def measure(path: str) -> Timed:
 async def baseline() -> float:
     store = open_store(SETTINGS)
     before = time.perf_counter()
-    name = SETTINGS.layout.run("run-0999").manifest
+    name = SETTINGS.layout.run(RUN).manifest
     decode((await store.read(name)).data, Manifest, name)
     took = time.perf_counter() - before
     await store.close()
@@ -174,7 +176,7 @@ async def put_going(store: ObjectStore) -> None:
                 )
                 await store.write_note(layout.receipt(unit), encode(receipt), 0)
 
-    await asyncio.gather(*map(put, range(TABLES // 2 + 2000)))
+    await asyncio.gather(*map(put, range(TABLES // 2 + TABLES // 5)))
 
 
 def manifest(run: str, tables: int, night: int, files: Sequence[File]) -> Manifest:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import PacedWarehouse
@@ -28,7 +29,10 @@ from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
 
-CASES = ((2_500, 100), (5_000, 100), (10_000, 100), (10_000, 25), (10_000, 50))
+CASES = sized(
+    ((2_500, 100), (5_000, 100), (10_000, 100), (10_000, 25), (10_000, 50)),
+    ((5, 4), (10, 4), (20, 4), (20, 1), (20, 2)),
+)
 SETTINGS = Settings(project="p", dataset="d", bucket="memory")
 NOW = 1_790_000_000_000
 LATENCY, JOB_SECONDS = 0.05, 5.0

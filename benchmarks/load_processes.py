@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.naive_task import clients
+from benchmarks.size import sized
 
 from bqdump.core.codec import decode
 from bqdump.core.documents import Latest, Manifest
@@ -26,7 +27,7 @@ from bqdump_local.execute import execute
 from bqdump_local.stack import Stack, running
 
 PROJECT = "local-project"
-CASES = ((500, 20), (1_000, 20), (2_000, 20), (2_000, 5), (2_000, 10))
+CASES = sized(((500, 20), (1_000, 20), (2_000, 20), (2_000, 5), (2_000, 10)), ((2, 3), (3, 3), (4, 3), (4, 1), (4, 2)))
 
 
 class Measured(NamedTuple):

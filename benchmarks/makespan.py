@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
 
+from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import PacedWarehouse
@@ -24,7 +25,7 @@ from bqdump.flow.task import Task
 from bqdump.flow.work import work
 from bqdump.ports.warehouse import ExtractRequest, Job
 
-TABLES, JOB_SECONDS, LATENCY, TARGET = 1000, 5.0, 0.05, 1.15
+TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.15
 # Requests a second, for each method: https://cloud.google.com/bigquery/quotas
 LIMIT = 100.0
 EPOCH = 1_800_000_000_000

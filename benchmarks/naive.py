@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.naive_task import clients
+from benchmarks.size import sized
 
 from bqdump_local.execute import execute
 from bqdump_local.seed import DUMMIES, seed
 from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET = "local-project", "TEST_DATA"
+MANY, FEW = sized((DUMMIES, 10), (3, 2))
 NAIVE = [sys.executable, str(Path(__file__).with_name("naive_task.py"))]
 BQDUMP = [sys.executable, "-m", "bqdump", "run"]
 
@@ -37,9 +39,9 @@ def main() -> None:
         os.environ.update(stack.variables())
         prepare(stack)
         runs = [
-            measure(stack, "naive, 30 tasks", NAIVE, DUMMIES, "naive"),
+            measure(stack, f"naive, {MANY} tasks", NAIVE, MANY, "naive"),
             measure(stack, "bqdump, 1 task", BQDUMP, 1, "one"),
-            measure(stack, "bqdump, 10 tasks", BQDUMP, 10, "ten"),
+            measure(stack, f"bqdump, {FEW} tasks", BQDUMP, FEW, "ten"),
         ]
     baseline = runs[0]
     print(f"{DUMMIES} tables of 1,000 rows on the local stack; ratios to {baseline.name!r}")

@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 import msgspec
+from benchmarks.size import sized
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
@@ -23,7 +24,7 @@ from bqdump.core.plan import JOB_WEIGHT, choose, make_plan, read_units, share_ou
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
 
-TABLES, TASKS = 100_000, 10_000
+TABLES, TASKS = sized((100_000, 10_000), (1_000, 100))
 SECONDS, MEGABYTES = 10.0, 500.0
 SETTINGS = Settings(project="proj", dataset="data", bucket="target")
 SNAPSHOT = 1_800_000_000_000
@@ -61,7 +62,7 @@ def measure_plan() -> dict[str, float]:
     plan, units = make_plan(
         SETTINGS,
         "run",
-        "nonce",
+        "0123abcd",
         Dataset("proj", "data", "EU"),
         SNAPSHOT,
         selection,
@@ -134,7 +135,7 @@ PARTS = {"plan": measure_plan, "manifest": measure_manifest, "balance": measure_
 def main() -> None:
     print(f"{TABLES:,} tables, {TASKS:,} tasks; each part in a process of its own")
     for part in PARTS:
-        command = [sys.executable, __file__, part]
+        command = [sys.executable, "-m", "benchmarks.planning", part]
         found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         print(f"{part}: " + ", ".join(f"{name} {value:,.3f}" for name, value in found.items()))
         if "peak" in found:

@@ -22,6 +22,7 @@ import asyncio
 import gzip
 import importlib
 import json
+import math
 import os
 import resource
 import shutil
@@ -34,9 +35,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROWS, STREAMS = 1_500_000, 2
+from benchmarks.size import sized
+
+ROWS, STREAMS = sized(1_500_000, 2_000), 2
 # Tables and rows in a batch: 1 MB and 125 KB. What the service sends depends on the table.
-SERVED = (("orders", 8_000), ("orders", 1_000), ("lineitem", 8_000))
+SERVED = sized((("orders", 8_000), ("orders", 1_000), ("lineitem", 8_000)), (("lineitem", 500),))
 WORDS = """the quick final furiously regular deposits sleep above pending packages across bold accounts wake carefully
 ironic requests haggle slyly express foxes nag even theodolites along silent instructions among blithely special pinto
 beans cajole daring asymptotes boost dependencies doze ideas detect quietly unusual platelets integrate courts"""
@@ -48,7 +51,7 @@ SESSION = "projects/p/locations/us/sessions/s"
 READ_MEMORY = 128 * 10**6
 # A process of this size reads a table ten times as large. Allocators keep address space that they do not use, which
 # RLIMIT_DATA counts; with these settings they give it back.
-MEMORY_LIMIT, TIMES_LARGER = 512 << 20, 10
+MEMORY_LIMIT, TIMES_LARGER = 512 << 20, sized(10.0, 0.001)
 ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "_RJEM_MALLOC_CONF": "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"}
 
 
@@ -415,7 +418,7 @@ def compare(rounds: int, python: str, table: str, batch_rows: int) -> None:
 def bounded() -> None:
     """A table ten times larger than the memory limit, in a small process."""
     with serving("orders", ROWS) as (_, once, _):
-        repeat = -(-TIMES_LARGER * MEMORY_LIMIT // once)
+        repeat = math.ceil(TIMES_LARGER * MEMORY_LIMIT / once)
     with serving("orders", ROWS, repeat) as (address, size, rows):
         for format_ in ("parquet", "csv.gz"):
             found = measured("bqdump", address, format_, "orders", limit=MEMORY_LIMIT)

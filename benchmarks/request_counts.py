@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.naive_task import clients, export
+from benchmarks.size import sized
 
 from bqdump.cli.wiring import open_services
 from bqdump.core.documents import Owner
@@ -21,7 +22,7 @@ from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump_local.stack import Stack, running
 
-PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", 1000, 20
+PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", *sized((1000, 20), (20, 2))
 
 
 def main() -> None:
