@@ -95,4 +95,5 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(
     called = call(capsys, "runs")
     assert called.code == 0
     assert [line.split()[:2] for line in called.out.splitlines()[1:]] == [["r2", "unreadable"], ["*", "r1"]]
+    assert len(called.out.splitlines()[1].split()) == 2
     assert called.err == f"bqdump: run r2: {first['problem']}\n"

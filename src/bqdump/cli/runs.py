@@ -32,8 +32,8 @@ def runs(as_json: bool, **options: Any) -> None:
         print_json(lines)
     elif lines:
         rows = [
-            ("*" if line.published else "", line.run, line.state, line.snapshot_time, f"{line.tables:,}",
-             f"{line.files:,}", size_text(line.bytes))
+            ("*" if line.published else "", line.run, line.state, line.snapshot_time,
+             *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))))
             for line in lines
         ]  # fmt: skip
         print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
