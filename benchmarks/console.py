@@ -24,14 +24,16 @@ from bqdump.core.codec import decode, encode
 from bqdump.core.contents import contents_of, summary_of
 from bqdump.core.documents import (
     Claim,
-    File,
-    Latest,
-    Manifest,
     Newest,
     Owner,
     Plan,
     Receipt,
     Share,
+)
+from bqdump.core.manifest import (
+    File,
+    Latest,
+    Manifest,
     TableEntry,
     Totals,
 )

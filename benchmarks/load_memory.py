@@ -24,7 +24,8 @@ from bqdump.adapters.limits import PacedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
 from bqdump.core.codec import decode
-from bqdump.core.documents import Latest, Manifest, Owner
+from bqdump.core.documents import Owner
+from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task

@@ -22,7 +22,7 @@ from benchmarks.naive_task import clients
 from benchmarks.size import sized
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import Latest, Manifest
+from bqdump.core.manifest import Latest, Manifest
 from bqdump_local.execute import execute
 from bqdump_local.stack import Stack, running
 

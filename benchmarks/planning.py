@@ -19,7 +19,13 @@ from benchmarks.size import sized
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
-from bqdump.core.documents import File, Manifest, Plan, TableEntry, Totals
+from bqdump.core.documents import Plan
+from bqdump.core.manifest import (
+    File,
+    Manifest,
+    TableEntry,
+    Totals,
+)
 from bqdump.core.plan import JOB_WEIGHT, choose, make_plan, read_units, share_out
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from bqdump.api import diff, doctor, manifest, plan, report, run, runs, status, verify
     from bqdump.arguments import Options
     from bqdump.core.changes import TableChange
-    from bqdump.core.documents import Manifest
     from bqdump.core.errors import (
         BqdumpError,
         ConflictError,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from bqdump.core.exported import Export
+    from bqdump.core.manifest import Manifest
     from bqdump.core.planned import Planned
     from bqdump.diagnosis import Diagnosis
     from bqdump.flow.history import RunLine

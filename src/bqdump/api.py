@@ -19,10 +19,11 @@ from typing import Any, TypeVar, Unpack
 
 from bqdump.arguments import Options
 from bqdump.core.changes import TableChange, compare
-from bqdump.core.documents import Manifest, Owner
+from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.exported import Export
 from bqdump.core.identity import Identity
+from bqdump.core.manifest import Manifest
 from bqdump.core.plan import read_units
 from bqdump.core.planned import Planned, planned
 from bqdump.core.sampling import parse_sample

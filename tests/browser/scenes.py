@@ -13,8 +13,15 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
 from bqdump.core.codec import encode
 from bqdump.core.contents import Summary, contents_of, summary_of
-from bqdump.core.documents import File, Latest, Manifest, Owner, TableEntry, Totals
+from bqdump.core.documents import Owner
 from bqdump.core.errors import UnitsFailedError
+from bqdump.core.manifest import (
+    File,
+    Latest,
+    Manifest,
+    TableEntry,
+    Totals,
+)
 from bqdump.core.moments import moment_text
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run

@@ -9,35 +9,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core import documents
+from bqdump.core import documents, manifest
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import (
     Claim,
     Danger,
     Failure,
-    File,
     Flag,
     GivenUp,
-    Intent,
-    Latest,
-    Manifest,
-    ManifestFiles,
     Newest,
     Owner,
     Plan,
-    Pointer,
     Reading,
     Receipt,
     Share,
     SharedSession,
     Skipped,
     Split,
-    TableEntry,
-    TableFiles,
-    Totals,
     Unit,
 )
 from bqdump.core.errors import DocumentError
+from bqdump.core.manifest import (
+    File,
+    Intent,
+    Latest,
+    Manifest,
+    ManifestFiles,
+    Pointer,
+    TableEntry,
+    TableFiles,
+    Totals,
+)
 from bqdump.core.shape import Mask, Shape
 
 # JSON has no lone surrogates.
@@ -126,9 +128,8 @@ ROOT = "gs://b/x.json"
 
 
 def test_every_document_is_tried_here() -> None:
-    defined = {
-        value for value in vars(documents).values() if isinstance(value, type) and issubclass(value, msgspec.Struct)
-    }
+    values = [*vars(documents).values(), *vars(manifest).values()]
+    defined = {value for value in values if isinstance(value, type) and issubclass(value, msgspec.Struct)}
     assert defined | {Mask} == set(STRATEGIES)
 
 

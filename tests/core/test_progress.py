@@ -6,18 +6,20 @@ import msgspec
 import pytest
 
 from bqdump.core.documents import Failure, Owner, Plan, Receipt, Share, Split
-from bqdump.core.plan import JOB_WEIGHT
-from bqdump.core.progress import (
+from bqdump.core.events import (
     Advanced,
     Checked,
     Checking,
     Entered,
     Event,
     Looked,
-    Progress,
-    Slow,
     Started,
     TaskState,
+)
+from bqdump.core.plan import JOB_WEIGHT
+from bqdump.core.progress import (
+    Progress,
+    Slow,
     TaskView,
     View,
     clock_text,

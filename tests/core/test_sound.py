@@ -10,20 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.codec import decode, encode
-from bqdump.core.documents import (
-    Failure,
+from bqdump.core.documents import Failure, Owner, Receipt
+from bqdump.core.errors import DocumentError
+from bqdump.core.layout import LARGEST, SMALL, Layout, most_bytes
+from bqdump.core.manifest import (
     File,
     Intent,
     Latest,
     ManifestFiles,
-    Owner,
     Pointer,
-    Receipt,
     TableFiles,
     Totals,
 )
-from bqdump.core.errors import DocumentError
-from bqdump.core.layout import LARGEST, SMALL, Layout, most_bytes
 from bqdump.core.sound import final_name_problem, place_of
 
 LAYOUT = Layout("p/")

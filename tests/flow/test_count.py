@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.documents import Manifest, Owner
+from bqdump.core.documents import Owner
 from bqdump.core.errors import DocumentError, VerificationError
+from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.count import AVRO_REQUESTS_A_FILE, count_rows
 from bqdump.flow.published import read_manifest

@@ -6,7 +6,8 @@ import asyncio
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.codec import decode
-from bqdump.core.documents import Latest, Manifest, Owner
+from bqdump.core.documents import Owner
+from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task

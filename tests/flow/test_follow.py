@@ -13,7 +13,8 @@ import pytest
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents import Owner
 from bqdump.core.errors import NotFoundError, UnitsFailedError
-from bqdump.core.progress import Event, Progress
+from bqdump.core.events import Event
+from bqdump.core.progress import Progress
 from bqdump.core.settings import Settings
 from bqdump.flow.follow import Pace, follow
 from bqdump.flow.run import run

@@ -10,8 +10,9 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.codec import decode
-from bqdump.core.documents import Manifest, Owner
+from bqdump.core.documents import Owner
 from bqdump.core.errors import UnitsFailedError
+from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task

@@ -12,7 +12,8 @@ from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
 from bqdump.core.changes import compare
 from bqdump.core.codec import decode, encode
 from bqdump.core.contents import Contents, contents_of, summary_of
-from bqdump.core.documents import Owner, TableEntry
+from bqdump.core.documents import Owner
+from bqdump.core.manifest import TableEntry
 from bqdump.core.settings import Settings
 from bqdump.flow.history import list_runs
 from bqdump.flow.published import read_manifest

@@ -13,8 +13,9 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.catalog import Dataset
 from bqdump.core.codec import decode
-from bqdump.core.documents import Danger, Manifest, Owner
+from bqdump.core.documents import Danger, Owner
 from bqdump.core.errors import UnitsFailedError
+from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Reading, Task

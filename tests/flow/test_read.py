@@ -13,7 +13,7 @@ from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.codec import encode
 from bqdump.core.documents import Owner, Receipt
 from bqdump.core.errors import BqdumpError, DeniedError
-from bqdump.core.progress import Advanced, Event
+from bqdump.core.events import Advanced, Event
 from bqdump.core.settings import Settings
 from bqdump.flow.planning import obtain_plan
 from bqdump.flow.read import read_unit, withdraw_files

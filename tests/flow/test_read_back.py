@@ -11,7 +11,8 @@ import pytest
 
 from bqdump.adapters.data_files import DataFiles
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.documents import Manifest, Owner
+from bqdump.core.documents import Owner
+from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.read_back import Reading
 from bqdump.flow.run import run

@@ -12,8 +12,16 @@ import pytest
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Claim, Manifest, Owner, Plan, Receipt, SharedSession, Unit
+from bqdump.core.documents import (
+    Claim,
+    Owner,
+    Plan,
+    Receipt,
+    SharedSession,
+    Unit,
+)
 from bqdump.core.errors import JobFailedError, UnitsFailedError
+from bqdump.core.manifest import Manifest
 from bqdump.core.parts import parts_of
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import read_ledger, write_end

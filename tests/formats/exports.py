@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import Latest, Manifest
 from bqdump.core.fidelity import cell, unfit
 from bqdump.core.formats import FORMATS, codecs
+from bqdump.core.manifest import Latest, Manifest
 from formats.values import KINDS, Kind, create
 from integration.stage import Stage
 

@@ -24,7 +24,8 @@ from google.cloud import bigquery, storage
 from bqdump.adapters.lean_imports import UNUSED
 from bqdump.cli.wiring import open_services
 from bqdump.core.codec import decode
-from bqdump.core.documents import Latest, Manifest, Owner, Plan
+from bqdump.core.documents import Owner, Plan
+from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.settings import Settings, resolve
 from bqdump.core.template import shard_name
 from bqdump.flow.run import Outcome, run

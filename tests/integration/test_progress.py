@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from bqdump.cli.progress import Lines, following
-from bqdump.core.progress import Event, Looked, Started
+from bqdump.core.events import Event, Looked, Started
 from bqdump.flow.follow import Pace
 from bqdump.flow.run import run
 from integration.command import call

@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from bqdump.adapters.folder_index import INDEX
-from bqdump.core.documents import Manifest, Receipt
+from bqdump.core.documents import Receipt
+from bqdump.core.manifest import Manifest
 from bqdump_local.execute import Processes, TaskLine, execute
 from integration.stage import Ran, Stage
 

@@ -14,7 +14,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import File, Latest, ManifestFiles
+from bqdump.core.manifest import File, Latest, ManifestFiles
 from bqdump.core.template import shard_name
 from integration.stage import STATE, Ran, Stage, csv_rows, expected_rows
 

@@ -11,7 +11,7 @@ import requests
 from google.cloud import bigquery
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import Manifest
+from bqdump.core.manifest import Manifest
 from integration.command import Called, call
 from integration.stage import Stage, csv_rows, expected_rows
 

@@ -15,8 +15,8 @@ import pytest
 
 from bqdump.adapters.data_files import DataFiles
 from bqdump.core.codec import decode
-from bqdump.core.documents import Manifest
 from bqdump.core.formats import FORMATS
+from bqdump.core.manifest import Manifest
 from bqdump.flow.read_back import Reading
 from bqdump.flow.task import Task
 from bqdump.flow.verify import Verified, verify

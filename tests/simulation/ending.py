@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bqdump.core.documents import Manifest
 from bqdump.core.errors import UnitsFailedError, VerificationError
+from bqdump.core.manifest import Manifest
 from bqdump.core.template import split_shard
 from bqdump.flow.run import Outcome
 from simulation.executions import Execution

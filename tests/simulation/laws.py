@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.core.documents import Danger, Manifest
+from bqdump.core.documents import Danger
 from bqdump.core.layout import unit_of
+from bqdump.core.manifest import Manifest
 from bqdump.core.parts import done_tables, whole
 from bqdump.core.template import shard_name, split_shard
 from bqdump.ports.store import Copy, ObjectInfo

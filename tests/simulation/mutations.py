@@ -17,7 +17,7 @@ from unittest import mock
 
 from bqdump import flow
 from bqdump.adapters import retry
-from bqdump.core import plan
+from bqdump.core import plan, record
 from bqdump.flow import clear, collect, count, jobs, ledger, planning, policies, publish, replace, run, sessions, work
 
 
@@ -67,7 +67,7 @@ MUTATIONS = (
              "snapshot=plan.snapshot", "snapshot=10**15"),
     Mutation("a query reads a table as it is, not as it was at the moment of the run", 2, jobs, "_query",
              'plan.snapshot if unit.moment == "snapshot" else None', "None"),
-    Mutation("a manifest tells other rows than those that were exported", 2, publish, "_entry",
+    Mutation("a manifest tells other rows than those that were exported", 2, record, "_entry",
              "else receipt.rows", "else unit.rows"),
     Mutation("what a failed job has left stays in the export", 4, collect, "collect",
              "collected.surplus.append(info)", "pass"),
@@ -109,7 +109,7 @@ MUTATIONS = (
              "if not ours and (split := split_shard(info.name, tables)):",
              "if (split := split_shard(info.name, tables) or (next(iter(tables), ''), 0)) and not ours and tables:"),
     Mutation("staged files are deleted before the manifest names them", 5, publish, "_make_manifest",
-             "manifest = _manifest(", "await clear_staging(task); manifest = _manifest("),
+             "manifest = make_manifest(", "await clear_staging(task); manifest = make_manifest("),
     Mutation("a table created after the moment is passed over in silence", 6, plan, "choose",
              'snapshot)}"\n            skipped.append(', 'snapshot)}"\n            (lambda skip: None)('),
     Mutation("a policy that comes after planning is passed over in silence", 6, policies, "_dangers",

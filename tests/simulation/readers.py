@@ -8,8 +8,8 @@ import random
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import NotFoundError
+from bqdump.core.manifest import Latest, Manifest
 from simulation.contents import in_order, lines_of
 from simulation.history import History
 from simulation.laws import Laws

@@ -7,8 +7,20 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents import File, GivenUp, Intent, Latest, Manifest, Plan, Pointer, Receipt, Unit
+from bqdump.core.documents import (
+    GivenUp,
+    Plan,
+    Receipt,
+    Unit,
+)
 from bqdump.core.layout import Layout, unit_of
+from bqdump.core.manifest import (
+    File,
+    Intent,
+    Latest,
+    Manifest,
+    Pointer,
+)
 from bqdump.core.plan import read_units
 from bqdump.flow.ledger import End
 from bqdump.ports.store import ObjectInfo

@@ -13,8 +13,8 @@ from unittest import mock
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.certain_rows import expected_rows, hidden_rows
 from bqdump.core.moments import moment_text
-from bqdump.flow.collect import expected_rows, hidden_rows
 from bqdump.flow.run import Outcome
 from bqdump.ports.warehouse import JobError
 from simulation import ending, scenery

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from bqdump.cli.logs import tell
-from bqdump.core.progress import Event, Progress, Stage, View
+from bqdump.core.events import Event, Stage
+from bqdump.core.progress import Progress, View
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from bqdump.cli.output import print_json
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.wiring import open_services
 from bqdump.core.documents import Owner
+from bqdump.core.events import Listener
 from bqdump.core.exported import Export
 from bqdump.core.identity import identify
 from bqdump.core.moments import moment_text
-from bqdump.core.progress import Listener
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.run import Outcome

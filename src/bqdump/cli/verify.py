@@ -16,7 +16,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.wiring import open_services, open_store
 from bqdump.core.errors import UsageError
-from bqdump.core.progress import Listener
+from bqdump.core.events import Listener
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text

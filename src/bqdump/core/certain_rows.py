@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
 import msgspec
 
 from bqdump.core.catalog import EXTRACTABLE
+from bqdump.core.documents import Danger, Plan, Receipt, Unit
+
+POLICIES = (Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES)
 
 
 class _Partitioning(msgspec.Struct, rename="camel"):
@@ -43,3 +49,16 @@ def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -
     if known.time_partitioning and known.time_partitioning.expiration_ms:
         return None
     return rows if modified < snapshot else None
+
+
+def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
+    """The tables of which row access policies may hide rows from whoever exports them; "" for all tables."""
+    hidden = {flag.table for flag in plan.flags if flag.danger in POLICIES}
+    return hidden | {receipt.table for receipt in receipts if not set(POLICIES).isdisjoint(receipt.dangers)}
+
+
+def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:
+    """The rows that BigQuery had at the snapshot time, where it tells that for certain and all of them are wanted."""
+    if unit.shape.where or unit.moment == "job" or not hidden.isdisjoint((unit.table, "")):
+        return None
+    return certain_rows(unit.kind, unit.rows, unit.definition, plan.snapshot)

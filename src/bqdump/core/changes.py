@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from bqdump.core.documents import Manifest, TableEntry
+from bqdump.core.manifest import Manifest, TableEntry
 
 Kind = Literal["added", "removed", "changed"]
 

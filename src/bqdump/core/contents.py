@@ -12,8 +12,17 @@ from typing import Any, Literal
 import msgspec
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import FORMAT_VERSION, Count, Failure, Flag, Moment, Skipped, Time, Totals
+from bqdump.core.documents import (
+    FORMAT_VERSION,
+    Count,
+    Failure,
+    Flag,
+    Moment,
+    Skipped,
+    Time,
+)
 from bqdump.core.errors import DocumentError
+from bqdump.core.manifest import Totals
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):

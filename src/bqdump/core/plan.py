@@ -11,11 +11,18 @@ import msgspec
 
 from bqdump import __version__
 from bqdump.core.catalog import Dataset, Listed, select, unknown_kind
-from bqdump.core.documents import Manifest, Plan, Share, Skipped, Split, TableEntry, Unit
+from bqdump.core.documents import (
+    Plan,
+    Share,
+    Skipped,
+    Split,
+    Unit,
+)
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.fidelity import unfit
 from bqdump.core.formats import extension
 from bqdump.core.layout import Layout, unit_id
+from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import parts_wanted, portion
 from bqdump.core.routes import Routed, Routing

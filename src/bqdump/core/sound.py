@@ -14,20 +14,22 @@ from typing import Any, NamedTuple
 from bqdump.core.documents import (
     Failure,
     GivenUp,
-    Intent,
-    Latest,
-    Manifest,
-    ManifestFiles,
     Plan,
-    Pointer,
     Receipt,
     SharedSession,
-    TableEntry,
-    TableFiles,
     Unit,
 )
 from bqdump.core.errors import DocumentError
 from bqdump.core.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_id, unit_of
+from bqdump.core.manifest import (
+    Intent,
+    Latest,
+    Manifest,
+    ManifestFiles,
+    Pointer,
+    TableEntry,
+    TableFiles,
+)
 from bqdump.core.parts import MOST_PARTS, parts_of
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")

@@ -11,8 +11,9 @@ from contextlib import suppress
 import msgspec
 
 from bqdump.core.codec import decode, encode_indented
-from bqdump.core.documents import ManifestFiles, Plan, TableFiles
+from bqdump.core.documents import Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.manifest import ManifestFiles, TableFiles
 from bqdump.core.template import split_shard
 from bqdump.flow.published import read_latest
 from bqdump.flow.task import Task

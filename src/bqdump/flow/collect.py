@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping
 
-from bqdump.core.certain_rows import certain_rows
-from bqdump.core.documents import Danger, Plan, Receipt, Unit
+from bqdump.core.certain_rows import expected_rows, hidden_rows
+from bqdump.core.documents import Plan, Receipt, Unit
 from bqdump.core.errors import VerificationError
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import Done, whole
@@ -16,8 +15,6 @@ from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.count import count_rows
 from bqdump.flow.task import Task
 from bqdump.ports.store import ObjectInfo
-
-POLICIES = (Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES)
 
 
 class Collected:
@@ -131,19 +128,6 @@ def _wrong_rows(unit: Unit, rows: int, wanted: str) -> VerificationError:
         "publish", f"table {unit.table}", f"its files hold {counted(rows, 'row')}, and {wanted}",
         "Nothing was published: run the export again, under another run id.",
     )  # fmt: skip
-
-
-def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
-    """The tables of which row access policies may hide rows from whoever exports them; "" for all tables."""
-    hidden = {flag.table for flag in plan.flags if flag.danger in POLICIES}
-    return hidden | {receipt.table for receipt in receipts if not set(POLICIES).isdisjoint(receipt.dangers)}
-
-
-def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:
-    """The rows that BigQuery had at the snapshot time, where it tells that for certain and all of them are wanted."""
-    if unit.shape.where or unit.moment == "job" or not hidden.isdisjoint((unit.table, "")):
-        return None
-    return certain_rows(unit.kind, unit.rows, unit.definition, plan.snapshot)
 
 
 def _common_prefix(task: Task, plan: Plan, patterns: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents import Plan
 from bqdump.core.errors import NotFoundError
-from bqdump.core.progress import Entered, Listener, nobody
+from bqdump.core.events import Entered, Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
 from bqdump.flow.published import read_latest

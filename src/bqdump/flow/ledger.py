@@ -8,9 +8,9 @@ from typing import NamedTuple, cast
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Plan, Receipt
 from bqdump.core.errors import ConflictError, DocumentError
+from bqdump.core.events import Looked, Started
 from bqdump.core.layout import RunLayout, unit_of
 from bqdump.core.parts import parts_of
-from bqdump.core.progress import Looked, Started
 from bqdump.core.sound import CHANGED
 from bqdump.flow.sessions import current_session, outdated
 from bqdump.ports.store import Note, ObjectStore

@@ -9,29 +9,25 @@ import asyncio
 import logging
 from typing import Literal, NamedTuple
 
-from bqdump import __version__
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import (
-    Failure,
-    File,
-    Latest,
-    Manifest,
-    ManifestFiles,
     Plan,
-    Pointer,
-    Receipt,
-    TableEntry,
-    TableFiles,
-    Totals,
     Unit,
 )
 from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
-from bqdump.core.guards import with_jobs
+from bqdump.core.manifest import (
+    File,
+    Latest,
+    ManifestFiles,
+    Pointer,
+    TableFiles,
+)
 from bqdump.core.moments import moment_text
-from bqdump.core.parts import Done, by_table, done_tables
+from bqdump.core.parts import by_table, done_tables
+from bqdump.core.record import make_manifest
 from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
-from bqdump.flow.collect import Collected, all_units, collect, expected_rows, hidden_rows, prove
+from bqdump.flow.collect import Collected, all_units, collect, prove
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.published import read_latest
 from bqdump.flow.replace import announce, origin, place, publishing, withdraw
@@ -117,7 +113,7 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
         left = await _left(task, failed, naive)
     files = {unit: _counted(placed, collected.written[unit], collected.rows) for unit, placed in files.items()}
     number = latest.number + 1 if latest else 1
-    manifest = _manifest(plan, number, done, by_table(ledger.failed()), units, files, left, found)
+    manifest = make_manifest(plan, number, done, by_table(ledger.failed()), units, files, left, found)
     data = encode(manifest)
     try:
         generation = await task.store.write(task.layout.manifest, data, 0)
@@ -196,82 +192,6 @@ async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> list[Table
             if not ours and (split := split_shard(info.name, tables)):
                 found.setdefault(tables[split[0]], []).append(_file(info))
     return [TableFiles(table, tuple(files)) for table, files in found.items()]
-
-
-def _manifest(
-    plan: Plan,
-    number: int,
-    done: dict[str, Done],
-    failed: list[Failure],
-    units: list[Unit],
-    files: dict[str, list[File]],
-    left: tuple[TableFiles, ...],
-    found: tuple[File, ...],
-) -> Manifest:
-    receipts = {unit.id: done[unit.id].whole for unit in units if unit.id in files}
-    hidden = hidden_rows(plan, receipts.values())
-    tables = tuple(
-        _entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts
-    )
-    told = ((receipt.table, danger) for receipt in receipts.values() for danger in receipt.dangers)
-    totals = Totals(
-        tables=len(tables),
-        files=sum(len(table.files) for table in tables),
-        bytes=sum(file.size for table in tables for file in table.files),
-        planned_rows=sum(table.planned_rows for table in tables),
-        planned_bytes=sum(table.planned_bytes for table in tables),
-        rows=sum(table.rows or 0 for table in tables),
-        billed=sum(table.billed or 0 for table in tables),
-    )
-    return Manifest(
-        run=plan.run,
-        number=number,
-        tool=__version__,
-        status="partial" if failed else "complete",
-        project=plan.project,
-        dataset=plan.dataset,
-        location=plan.location,
-        snapshot_time=moment_text(plan.snapshot),
-        snapshot=plan.snapshot,
-        mode=plan.mode,
-        settings=plan.settings,
-        digest=plan.digest,
-        totals=totals,
-        tables=tables,
-        skipped=plan.skipped,
-        failed=tuple(failed),
-        left=left,
-        found=found,
-        flags=with_jobs(plan.flags, told),
-    )
-
-
-def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: list[File], hidden: set[str]) -> TableEntry:
-    known = [file.rows for file in files if file.rows is not None]
-    return TableEntry(
-        table=unit.table,
-        kind=unit.kind,
-        route=unit.route,
-        unit=unit.id,
-        jobs=(receipt.job,),
-        planned_rows=unit.rows,
-        planned_bytes=unit.bytes,
-        created=receipt.created,
-        started=receipt.started,
-        ended=receipt.ended,
-        task=receipt.task,
-        files=tuple(files),
-        definition=unit.definition,
-        rows=sum(known) if len(known) == len(files) else receipt.rows,
-        expected_rows=expected_rows(plan, unit, hidden),
-        moment=unit.moment,
-        why=unit.why,
-        format=unit.format or plan.settings["format"],
-        compression=unit.compression or plan.settings["compression"],
-        shape=unit.shape,
-        planned_billed=unit.bills,
-        billed=receipt.billed,
-    )
 
 
 def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int | None]) -> list[File]:

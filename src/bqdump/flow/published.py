@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import Latest, Manifest
 from bqdump.core.errors import NotFoundError
+from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.settings import Settings
 from bqdump.ports.store import ObjectStore
 

@@ -27,8 +27,8 @@ from bqdump.core.errors import (
     SessionLostError,
     UnavailableError,
 )
+from bqdump.core.events import Advanced
 from bqdump.core.parts import Part, numbers_of, parts_of
-from bqdump.core.progress import Advanced
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
 from bqdump.core.unsupported import as_they_are

@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Container
 from typing import NamedTuple
 
-from bqdump.core.documents import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
-from bqdump.core.progress import Checked, Checking, Listener, nobody
+from bqdump.core.events import (
+    Checked,
+    Checking,
+    Listener,
+    nobody,
+)
+from bqdump.core.manifest import File, Manifest, TableEntry
 from bqdump.core.sampling import chosen
 from bqdump.core.types import Column, columns
 from bqdump.flow.findings import Finding, Kind

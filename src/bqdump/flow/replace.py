@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from bqdump.core.codec import decode, encode, encode_indented
-from bqdump.core.documents import File, Intent, Plan, Pointer
+from bqdump.core.documents import Plan
 from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.manifest import File, Intent, Pointer
 from bqdump.flow.clear import delete, read_earlier
 from bqdump.flow.published import read_latest
 from bqdump.flow.task import Task

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Awaitable
 
 from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Latest, Manifest, Plan
+from bqdump.core.documents import Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Ledger, read_ledger
 from bqdump.flow.task import Task

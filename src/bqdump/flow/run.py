@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Failure, Owner, Plan, Totals
+from bqdump.core.documents import Failure, Owner, Plan
 from bqdump.core.errors import ConflictError, UnitsFailedError
+from bqdump.core.events import Entered
+from bqdump.core.manifest import Totals
 from bqdump.core.parts import by_table, counts
-from bqdump.core.progress import Entered
 from bqdump.flow.late import clear_late
 from bqdump.flow.ledger import Ledger, give_up, read_ledger
 from bqdump.flow.planning import obtain_plan

@@ -11,8 +11,8 @@ import msgspec
 from bqdump.core import sql
 from bqdump.core.canonical import Leaf, bigquery_statement, chunks, leaves
 from bqdump.core.catalog import Dataset
-from bqdump.core.documents import Manifest, TableEntry
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
+from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.sizes import size_text
 from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.read_back import exported_columns

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from bqdump.core.codec import decode
-from bqdump.core.documents import Failure, Latest, Newest, Plan
+from bqdump.core.documents import Failure, Newest, Plan
 from bqdump.core.errors import NotFoundError
+from bqdump.core.manifest import Latest
 from bqdump.core.moments import moment_text, parse_moment
 from bqdump.core.parts import by_table, counts
 from bqdump.core.settings import Settings

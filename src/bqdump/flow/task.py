@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bqdump.core.documents import Owner
+from bqdump.core.events import Listener, nobody
 from bqdump.core.layout import RunLayout
-from bqdump.core.progress import Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse

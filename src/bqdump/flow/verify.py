@@ -8,10 +8,15 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.documents import File, Manifest
 from bqdump.core.errors import DocumentError
+from bqdump.core.events import (
+    Checked,
+    Checking,
+    Listener,
+    nobody,
+)
+from bqdump.core.manifest import File, Manifest
 from bqdump.core.plan import pattern_of
-from bqdump.core.progress import Checked, Checking, Listener, nobody
 from bqdump.core.settings import Settings
 from bqdump.core.template import split_shard
 from bqdump.flow.findings import Finding, Kind

@@ -13,10 +13,10 @@ import msgspec
 from bqdump.core.codec import encode
 from bqdump.core.documents import Claim, Failure, GivenUp, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
+from bqdump.core.events import Started
 from bqdump.core.layout import unit_id
 from bqdump.core.parts import parts_of
 from bqdump.core.plan import read_units
-from bqdump.core.progress import Started
 from bqdump.core.sizes import counted
 from bqdump.flow.clear import clear_written
 from bqdump.flow.collect import written_pattern

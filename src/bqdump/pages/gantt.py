@@ -12,8 +12,9 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from bqdump.core.contents import Line, attempt_of
-from bqdump.core.documents import Receipt, TableEntry
+from bqdump.core.documents import Receipt
 from bqdump.core.layout import share_of
+from bqdump.core.manifest import TableEntry
 from bqdump.core.sizes import counted
 from bqdump.pages.elements import NOTHING, duration_text, visible
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from bqdump.core.changes import TableChange
-from bqdump.core.documents import Manifest, TableEntry
+from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.document import document
 from bqdump.pages.elements import (

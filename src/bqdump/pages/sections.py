@@ -9,8 +9,14 @@ from markupsafe import Markup
 
 from bqdump.core.changes import TableChange
 from bqdump.core.contents import Contents, Line
-from bqdump.core.documents import Danger, Failure, Flag, Manifest, Skipped, TableEntry
+from bqdump.core.documents import (
+    Danger,
+    Failure,
+    Flag,
+    Skipped,
+)
 from bqdump.core.guards import sentence
+from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import (
     NOTHING,

@@ -7,10 +7,12 @@ from collections import OrderedDict
 
 from bqdump.core.codec import decode, encode
 from bqdump.core.contents import Contents, Line, Summary, contents_of
-from bqdump.core.documents import Newest, Plan, TableEntry
+from bqdump.core.documents import Newest, Plan
 from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.events import Looked
 from bqdump.core.layout import RUN_ID, RunLayout
-from bqdump.core.progress import Looked, Progress, View
+from bqdump.core.manifest import TableEntry
+from bqdump.core.progress import Progress, View
 from bqdump.core.settings import Settings
 from bqdump.flow.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from bqdump.core.documents import Plan
-from bqdump.core.progress import Looked, View
+from bqdump.core.events import Looked
+from bqdump.core.progress import View
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
 from bqdump.flow.status import SILENT_SECONDS

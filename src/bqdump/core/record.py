@@ -1,0 +1,93 @@
+"""The record of a complete run, pure: from its plan, its receipts and the files that were found to the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bqdump import __version__
+from bqdump.core.certain_rows import expected_rows, hidden_rows
+from bqdump.core.documents import Failure, Plan, Receipt, Unit
+from bqdump.core.guards import with_jobs
+from bqdump.core.manifest import File, Manifest, TableEntry, TableFiles, Totals
+from bqdump.core.moments import moment_text
+from bqdump.core.parts import Done
+
+
+def make_manifest(
+    plan: Plan,
+    number: int,
+    done: Mapping[str, Done],
+    failed: Sequence[Failure],
+    units: Sequence[Unit],
+    files: Mapping[str, Sequence[File]],
+    left: tuple[TableFiles, ...],
+    found: tuple[File, ...],
+) -> Manifest:
+    """The manifest of a run whose tables (units, by table) are in these files, by unit.
+
+    failed: one for each table that the run goes without. left, found: see Manifest.
+    """
+    receipts = {unit.id: done[unit.id].whole for unit in units if unit.id in files}
+    hidden = hidden_rows(plan, receipts.values())
+    tables = tuple(
+        _entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts
+    )
+    told = ((receipt.table, danger) for receipt in receipts.values() for danger in receipt.dangers)
+    totals = Totals(
+        tables=len(tables),
+        files=sum(len(table.files) for table in tables),
+        bytes=sum(file.size for table in tables for file in table.files),
+        planned_rows=sum(table.planned_rows for table in tables),
+        planned_bytes=sum(table.planned_bytes for table in tables),
+        rows=sum(table.rows or 0 for table in tables),
+        billed=sum(table.billed or 0 for table in tables),
+    )
+    return Manifest(
+        run=plan.run,
+        number=number,
+        tool=__version__,
+        status="partial" if failed else "complete",
+        project=plan.project,
+        dataset=plan.dataset,
+        location=plan.location,
+        snapshot_time=moment_text(plan.snapshot),
+        snapshot=plan.snapshot,
+        mode=plan.mode,
+        settings=plan.settings,
+        digest=plan.digest,
+        totals=totals,
+        tables=tables,
+        skipped=plan.skipped,
+        failed=tuple(failed),
+        left=left,
+        found=found,
+        flags=with_jobs(plan.flags, told),
+    )
+
+
+def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: Sequence[File], hidden: set[str]) -> TableEntry:
+    known = [file.rows for file in files if file.rows is not None]
+    return TableEntry(
+        table=unit.table,
+        kind=unit.kind,
+        route=unit.route,
+        unit=unit.id,
+        jobs=(receipt.job,),
+        planned_rows=unit.rows,
+        planned_bytes=unit.bytes,
+        created=receipt.created,
+        started=receipt.started,
+        ended=receipt.ended,
+        task=receipt.task,
+        files=tuple(files),
+        definition=unit.definition,
+        rows=sum(known) if len(known) == len(files) else receipt.rows,
+        expected_rows=expected_rows(plan, unit, hidden),
+        moment=unit.moment,
+        why=unit.why,
+        format=unit.format or plan.settings["format"],
+        compression=unit.compression or plan.settings["compression"],
+        shape=unit.shape,
+        planned_billed=unit.bills,
+        billed=receipt.billed,
+    )
