@@ -1,4 +1,4 @@
-"""The read route asks for row access policies once more when a table has been read: no job tells of late ones."""
+"""The read route looks once more when a table has been read: no job tells of policies that came late."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
-from bqdump.core.catalog import Dataset
+from bqdump.core.catalog import Dataset, Table
 from bqdump.core.codec import decode
 from bqdump.core.documents import Danger, Owner
 from bqdump.core.errors import UnitsFailedError
@@ -30,11 +30,16 @@ async def at_once(call: Callable[[], Any]) -> Any:
 
 
 class Warehouse(MemoryWarehouse):
-    """Counts the requests for row access policies, by table."""
+    """Counts the requests for row access policies and for definitions, by table."""
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store, lambda: NOW)
         self.asked: list[str] = []
+        self.described: list[str] = []
+
+    async def table(self, dataset: Dataset, name: str) -> Table | None:
+        self.described.append(name)
+        return await super().table(dataset, name)
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
         self.asked.append(table)
@@ -77,6 +82,12 @@ class World:
         """Put a policy on `t`."""
         self.warehouse.policies["t"] = ["eu"]
 
+    def mask(self) -> None:
+        """Put a policy tag on the column of `t`."""
+        table = self.warehouse.datasets["p", "d"]["t"]
+        tagged = bytes(table.definition).replace(b'"STRING"', b'"STRING","policyTags":{"names":["tag"]}')
+        self.warehouse.datasets["p", "d"]["t"] = table._replace(definition=msgspec.Raw(tagged))
+
     def blind(self) -> None:
         """Take the right to see policies away."""
         self.warehouse.sees_policies = False
@@ -111,10 +122,20 @@ def test_the_right_to_see_policies_that_goes_while_tables_are_read_is_missed() -
     assert [entry.expected_rows for entry in manifest.tables] == [None, None]
 
 
+def test_a_column_that_gets_masked_while_the_table_is_read_fails_it_by_name() -> None:
+    world = World()
+    with pytest.raises(UnitsFailedError) as refused:
+        world.export(world.mask)
+    assert "t: masked-columns: since it was planned, columns with policy tags or data masking" in refused.value.cause
+    world = World()
+    assert told(world.export(world.mask, allow_masked_columns=True)) == [(Danger.MASKED_COLUMNS, "t")]
+
+
 def test_policies_cost_one_request_more_for_a_table() -> None:
     world = World()
     world.export()
     assert sorted(world.warehouse.asked) == ["other", "other", "t", "t"]
+    assert sorted(world.warehouse.described) == ["other", "other", "t", "t"]
 
 
 def test_what_the_plan_names_already_is_not_asked_again() -> None:
@@ -123,6 +144,11 @@ def test_what_the_plan_names_already_is_not_asked_again() -> None:
     manifest = world.export(allow_row_policies=True)
     assert sorted(world.warehouse.asked) == ["other", "other", "t"]
     assert told(manifest) == [(Danger.ROW_POLICIES, "t")]
+    world = World()
+    world.mask()
+    manifest = world.export(allow_masked_columns=True)
+    assert sorted(world.warehouse.described) == ["other", "other", "t"]
+    assert told(manifest) == [(Danger.MASKED_COLUMNS, "t")]
     world = World()
     world.blind()
     manifest = world.export(allow_unseen_row_policies=True)

@@ -85,11 +85,16 @@ def unit_flags(units: Iterable[Unit]) -> Iterator[Flag]:
         for danger, reasons in told:
             if reasons:
                 yield _found(danger, unit.table, "; ".join(reasons.values()), tuple(reasons))
-        if columns := tuple(_read(protected_columns(unit.definition), unit.shape)):
+        if columns := masked_columns(unit):
             yield _found(Danger.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
         # Queries see the buffer; whether they do at an earlier moment is written nowhere.
         if unit.moment == "snapshot" and (rows := buffered_rows(unit.definition)) is not None:
             yield _found(Danger.STREAMING_BUFFER, unit.table, f"about {counted(rows, 'row')}")
+
+
+def masked_columns(unit: Unit) -> tuple[str, ...]:
+    """The columns of a unit that are exported as they are, and have policy tags or data masking by its definition."""
+    return tuple(_read(protected_columns(unit.definition), unit.shape))
 
 
 def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]:

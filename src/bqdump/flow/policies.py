@@ -1,23 +1,26 @@
-"""The second look of the read route: row access policies that planning could not see, because they came later."""
+"""The second look of the read route: row access policies and masked columns that came after planning."""
 
 from __future__ import annotations
+
+import asyncio
 
 import msgspec
 
 from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Danger, Failure, Plan, Receipt, Unit
-from bqdump.core.guards import POLICED, objection
+from bqdump.core.guards import POLICED, masked_columns, objection
 from bqdump.flow.task import Task
 
 
 async def look_again(task: Task, plan: Plan, unit: Unit, receipt: Receipt) -> Receipt | Failure:
     """The receipt with the dangers that are found once everything has been read, or a Failure for one not allowed.
 
-    A job's statistics tell whether row access policies applied to it; a read session tells nothing, so BigQuery is
-    asked once more: one request, none where the plan names the danger already. Asked when the last row has arrived,
-    it finds every policy that was there at any moment of the reading and has not been dropped since. Two things stand
-    behind that for one dropped meanwhile: BigQuery refuses to read through this API for whoever may not see every
-    row, and refuses an earlier moment of a table that has, or has had, policies to all but its administrators.
+    A job's statistics tell whether row access policies or masking applied to it; a read session tells nothing. So
+    BigQuery is asked once more: two requests, none about what the plan names already. Asked when the last row has
+    arrived, they find all that was there at any moment of the reading and has not been dropped since. Two things
+    stand behind that for a row access policy that was dropped meanwhile: BigQuery refuses to read through this API
+    for whoever may not see every row, and refuses an earlier moment of a table that has, or has had, policies to all
+    but its administrators.
     Sources: https://cloud.google.com/bigquery/docs/using-row-level-security-with-features
     """
     dangers = await _dangers(task, plan, unit)
@@ -28,11 +31,27 @@ async def look_again(task: Task, plan: Plan, unit: Unit, receipt: Receipt) -> Re
 
 async def _dangers(task: Task, plan: Plan, unit: Unit) -> tuple[Danger, ...]:
     planned = {flag.danger for flag in plan.flags if flag.table in (unit.table, "")}
+    dataset = Dataset(plan.project, plan.dataset, plan.location)
+    rows, columns = await asyncio.gather(
+        _hidden_rows(task, dataset, unit, planned), _masked_columns(task, dataset, unit, planned)
+    )
+    return (*rows, *columns)
+
+
+async def _hidden_rows(task: Task, dataset: Dataset, unit: Unit, planned: set[Danger]) -> tuple[Danger, ...]:
     if Danger.ROW_POLICIES in planned:
         return (Danger.ROW_POLICIES,)
     if Danger.UNSEEN_ROW_POLICIES in planned or unit.kind not in POLICED:
         return ()
-    names = await task.warehouse.row_policies(Dataset(plan.project, plan.dataset, plan.location), unit.table)
+    names = await task.warehouse.row_policies(dataset, unit.table)
     if names is None:
         return (Danger.UNSEEN_ROW_POLICIES,)
     return (Danger.ROW_POLICIES,) if names else ()
+
+
+async def _masked_columns(task: Task, dataset: Dataset, unit: Unit, planned: set[Danger]) -> tuple[Danger, ...]:
+    if Danger.MASKED_COLUMNS in planned:
+        return (Danger.MASKED_COLUMNS,)
+    now = await task.warehouse.table(dataset, unit.table)
+    masked = now is not None and masked_columns(msgspec.structs.replace(unit, definition=now.definition))
+    return (Danger.MASKED_COLUMNS,) if masked else ()
