@@ -258,6 +258,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     readings.open()
     importlib.import_module(ENCODERS[name])
     warehouse = MemoryWarehouse(MemoryStore(), lambda: 0)
+    warehouse.put("proj", "d", "t", ())
 
     async def one() -> int:
         task = Task(FolderStore(folder), warehouse, settings, "r", Owner("r", 0), 1, open_reading=readings.open)
