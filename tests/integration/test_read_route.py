@@ -315,3 +315,15 @@ def test_a_table_whose_shared_session_has_ended_is_read_anew_by_a_resumed_run(st
     assert len(large.jobs) == 1
     assert not first & set(large.jobs)
     assert (faults_left(stage), stage.staged()) == (0, [])
+
+
+def test_a_required_column_is_required_in_parquet_by_either_route(stage: Stage) -> None:
+    stage.sql("CREATE TABLE t (id INT64 NOT NULL, name STRING)")
+    stage.sql("INSERT INTO t VALUES (1, NULL)")
+    found = []
+    for route in ("extract", "read"):
+        assert stage.execute("--route", route, "--format", "parquet").codes == [0]
+        [name] = stage.files()
+        schema = pq.read_schema(io.BytesIO(stage.read(name)))
+        found.append([(field.name, field.nullable) for field in schema])
+    assert found == [[("id", False), ("name", True)]] * 2
