@@ -10,7 +10,7 @@ round, each contender reads all of it into one file a stream, on a file system i
   receive   bqdump's reader without an encoder: encoder and receive together, on all cores, are the floor
 
 Client CPU counts as well as wall time, since the server shares the machine. Printed are ratios of the best rounds.
-Nobody's imports are measured. Two tables: orders, made up to be wide in text, and TPC-H's lineitem.
+Nobody's imports are measured. Three tables: orders, made up to be wide in text; TPC-H's lineitem; readings, mostly numbers.
 
     python -m benchmarks.read_route [--rounds 5] [--without-pandas]
 """
@@ -39,7 +39,10 @@ from benchmarks.size import sized
 
 ROWS, STREAMS = sized(1_500_000, 2_000), 2
 # Tables and rows in a batch: 1 MB and 125 KB. What the service sends depends on the table.
-SERVED = sized((("orders", 8_000), ("orders", 1_000), ("lineitem", 8_000)), (("lineitem", 500),))
+SERVED = sized(
+    (("orders", 8_000), ("orders", 1_000), ("lineitem", 8_000), ("readings", 10_000), ("readings", 1_200)),
+    (("lineitem", 500), ("readings", 500)),
+)
 WORDS = """the quick final furiously regular deposits sleep above pending packages across bold accounts wake carefully
 ironic requests haggle slyly express foxes nag even theodolites along silent instructions among blithely special pinto
 beans cajole daring asymptotes boost dependencies doze ideas detect quietly unusual platelets integrate courts"""
@@ -83,7 +86,31 @@ LINEITEM = f"""(i // 4 * 8)::BIGINT AS l_orderkey, (hash(i) % 200000 + 1)::BIGIN
     ['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'][1 + (hash(i + 10) % 4)::INT] AS l_shipinstruct,
     ['REG AIR', 'AIR', 'RAIL', 'SHIP', 'TRUCK', 'MAIL', 'FOB'][1 + (hash(i + 11) % 7)::INT] AS l_shipmode,
     {some_words(4)} AS l_comment"""
-TABLES = {"orders": ORDERS, "lineitem": LINEITEM}
+# Twelve columns of measurements: mostly numbers, few of which repeat.
+READINGS = """i::BIGINT AS id, (hash(i) % 5000)::BIGINT AS sensor,
+    TIMESTAMPTZ '2024-01-01' + to_microseconds(i * 250007) AS ts, (hash(i + 1) % 100000)::BIGINT AS sequence,
+    random() * 60 - 20 AS temperature, 950 + random() * 100 AS pressure, random() AS humidity, 3 + random() AS voltage,
+    random() * 180 - 90 AS latitude, random() * 360 - 180 AS longitude, hash(i + 2) % 50 > 0 AS ok,
+    ['idle', 'running', 'stopped'][1 + (hash(i + 3) % 3)::INT] AS state"""
+TABLES = {"orders": ORDERS, "lineitem": LINEITEM, "readings": READINGS}
+COLUMNS = {
+    "orders": {
+        "id": "INTEGER", "ref": "INTEGER", "price": "FLOAT", "amount": "NUMERIC", "d": "DATE", "ts": "TIMESTAMP",
+        "ok": "BOOLEAN", **dict.fromkeys(("region", "name", "note"), "STRING"),
+    },
+    "lineitem": {
+        **dict.fromkeys(("l_orderkey", "l_partkey", "l_suppkey", "l_linenumber"), "INTEGER"),
+        **dict.fromkeys(("l_quantity", "l_extendedprice", "l_discount", "l_tax"), "NUMERIC"),
+        **dict.fromkeys(("l_returnflag", "l_linestatus"), "STRING"),
+        **dict.fromkeys(("l_shipdate", "l_commitdate", "l_receiptdate"), "DATE"),
+        **dict.fromkeys(("l_shipinstruct", "l_shipmode", "l_comment"), "STRING"),
+    },
+    "readings": {
+        "id": "INTEGER", "sensor": "INTEGER", "ts": "TIMESTAMP", "sequence": "INTEGER",
+        **dict.fromkeys(("temperature", "pressure", "humidity", "voltage", "latitude", "longitude"), "FLOAT"),
+        "ok": "BOOLEAN", "state": "STRING",
+    },
+}  # fmt: skip
 
 
 def table(name: str, rows: int) -> Any:
@@ -273,15 +300,7 @@ def definition(table: str) -> Any:
     """What tables.get would say of the columns."""
     import msgspec
 
-    kinds = {"id": "INTEGER", "ref": "INTEGER", "price": "FLOAT", "amount": "NUMERIC", "d": "DATE", "ts": "TIMESTAMP",
-             "ok": "BOOLEAN", "region": "STRING", "name": "STRING", "note": "STRING"}  # fmt: skip
-    if table == "lineitem":
-        kinds = dict.fromkeys(("l_orderkey", "l_partkey", "l_suppkey", "l_linenumber"), "INTEGER")
-        kinds |= dict.fromkeys(("l_quantity", "l_extendedprice", "l_discount", "l_tax"), "NUMERIC")
-        kinds |= dict.fromkeys(("l_returnflag", "l_linestatus"), "STRING")
-        kinds |= dict.fromkeys(("l_shipdate", "l_commitdate", "l_receiptdate"), "DATE")
-        kinds |= dict.fromkeys(("l_shipinstruct", "l_shipmode", "l_comment"), "STRING")
-    fields = [{"name": name, "type": kind} for name, kind in kinds.items()]
+    fields = [{"name": name, "type": kind} for name, kind in COLUMNS[table].items()]
     return msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}}))
 
 
