@@ -112,7 +112,7 @@ MUTATIONS = (
              "manifest = make_manifest(", "await clear_staging(task); manifest = make_manifest("),
     Mutation("a table created after the moment is passed over in silence", 6, plan, "choose",
              'snapshot)}"\n            skipped.append(', 'snapshot)}"\n            (lambda skip: None)('),
-    Mutation("a policy that comes after planning is passed over in silence", 6, policies, "_dangers",
+    Mutation("a policy that comes after planning is passed over in silence", 6, policies, "_hidden_rows",
              "if names else ()", "if False else ()"),
     Mutation("a table that goes while the run is planned is passed over in silence", 6, planning, "describe",
              "list(await asyncio.gather(*map(one, listed)))",
