@@ -10,8 +10,8 @@ round, each contender reads all of it into one file a stream, on a file system i
   receive   bqdump's reader without an encoder: encoder and receive together, on all cores, are the floor
 
 Client CPU counts as well as wall time, since the server shares the machine. Printed are ratios of the best rounds.
-Nobody's imports are measured. Three tables: orders, made up to be wide in text, TPC-H's lineitem, and readings, which are
-mostly numbers.
+Nobody's imports are measured. Three tables: orders, made up to be wide in text, TPC-H's lineitem, and readings, mostly
+numbers.
 
     python -m benchmarks.read_route [--rounds 5] [--without-pandas]
 """
