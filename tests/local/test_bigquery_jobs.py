@@ -252,6 +252,8 @@ def test_a_query_for_an_unknown_table_is_a_failed_job(world: World) -> None:
     job = world.client.query(f"SELECT 1 FROM {name}.nope")
     with pytest.raises(NotFound, match="was not found in location US"):
         job.result()
+    # The client may have learnt of it from the results, and still have the job as it was when it began.
+    job.reload()
     assert job.error_result["reason"] == "notFound"
 
 
