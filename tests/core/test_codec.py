@@ -36,6 +36,7 @@ from bqdump.core.manifest import (
     Manifest,
     ManifestFiles,
     Pointer,
+    Publishing,
     TableEntry,
     TableFiles,
     Totals,
@@ -71,6 +72,10 @@ FILE = st.builds(File, TEXT, COUNT, CRC, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE))
 TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
 POINTER = st.builds(Pointer, RUN, TIME, TEXT)
+LATEST = st.builds(
+    Latest, run=RUN, dataset=TEXT, project=TEXT, snapshot_time=TEXT, snapshot=TIME, status=STATUS, mode=MODE,
+    manifest=TEXT, manifest_generation=COUNT, uncleared=some(POINTER),
+)  # fmt: skip
 ENTRY = st.builds(
     TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=UNIT, jobs=some(TEXT), planned_rows=COUNT,
     planned_bytes=COUNT, created=TIME, started=TIME, ended=TIME, task=COUNT, files=some(FILE), definition=RAW,
@@ -117,10 +122,8 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ),
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
-    Latest: st.builds(
-        Latest, run=RUN, dataset=TEXT, project=TEXT, snapshot_time=TEXT, snapshot=TIME, status=STATUS, mode=MODE,
-        manifest=TEXT, manifest_generation=COUNT, uncleared=some(POINTER),
-    ),
+    Latest: LATEST,
+    Publishing: st.builds(Publishing, RUN, TIME, TEXT, st.none() | LATEST),
     Intent: st.builds(Intent, RUN, some(TEXT)),
 }  # fmt: skip
 STORED = (Plan, Newest, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)

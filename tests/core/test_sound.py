@@ -19,6 +19,7 @@ from bqdump.core.manifest import (
     Latest,
     ManifestFiles,
     Pointer,
+    Publishing,
     TableFiles,
     Totals,
 )
@@ -80,8 +81,12 @@ def test_pointers_lead_to_the_documents_of_their_run_and_nowhere_else(name: str)
     decode(encode(GOOD), Latest, LAYOUT.latest)
     refused(msgspec.structs.replace(GOOD, manifest=name), LAYOUT.latest)
     refused(msgspec.structs.replace(GOOD, uncleared=(Pointer("r1", 1, name),)), LAYOUT.latest)
-    decode(encode(Pointer("r1", 1, RUN.intent)), Pointer, LAYOUT.publishing)
-    refused(Pointer("r1", 1, name), LAYOUT.publishing)
+    decode(encode(Publishing("r1", 1, RUN.intent)), Publishing, LAYOUT.publishing)
+    refused(Publishing("r1", 1, name), LAYOUT.publishing)
+    ready = msgspec.structs.replace(GOOD, run="r1", snapshot=1, manifest=RUN.manifest)
+    decode(encode(Publishing("r1", 1, RUN.intent, ready)), Publishing, LAYOUT.publishing)
+    refused(Publishing("r1", 1, RUN.intent, msgspec.structs.replace(ready, manifest=name)), LAYOUT.publishing)
+    refused(Publishing("r1", 2, RUN.intent, ready), LAYOUT.publishing)
 
 
 @pytest.mark.parametrize(

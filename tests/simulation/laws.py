@@ -135,7 +135,7 @@ class Laws:
         view = self.view
         latest = view.latest()
         assert latest is not None
-        self.first_published = self.first_published or run
+        self.first_published = self.first_published or latest.run
         if before is not None:
             old = view.decode_latest(before[0])
             forward = old.age < latest.age or old.run == latest.run
@@ -150,7 +150,8 @@ class Laws:
         assert now is not None
         if before is not None:
             old = self.view.decode_pointer(before[0])
-            self.hold(3, old.age < now.age, f"publishing.json went from {old.run} to the earlier {now.run}")
+            forward = old.age < now.age or (old.run == now.run and now.ready is not None)
+            self.hold(3, forward, f"publishing.json went from {old.run} to the earlier {now.run}")
 
     def _planned(self, run: str, listed: set[str]) -> None:
         plan = self.view.plan(run)

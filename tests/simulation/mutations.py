@@ -18,7 +18,21 @@ from unittest import mock
 from bqdump import flow
 from bqdump.adapters import retry
 from bqdump.core import plan, record
-from bqdump.flow import clear, collect, count, jobs, ledger, planning, policies, publish, replace, run, sessions, work
+from bqdump.flow import (
+    clear,
+    collect,
+    count,
+    jobs,
+    ledger,
+    planning,
+    policies,
+    publish,
+    published,
+    replace,
+    run,
+    sessions,
+    work,
+)
 
 
 class Mutation(NamedTuple):
@@ -86,8 +100,8 @@ MUTATIONS = (
              "rows += block.rows", "rows += min(block.rows, 1)"),
     Mutation("that a table was given up is not settled for all", 4, ledger, "give_up",
              "await asyncio.gather(*map(one, failed))", "pass"),
-    Mutation("latest.json is pointed at whoever comes last", 3, publish, "_point",
-             "if latest and latest.age > plan.age:", "if False:"),
+    Mutation("latest.json is pointed at whoever comes last", 3, published, "move_latest",
+             "if latest and latest.age > ready.age:", "if False:"),
     Mutation("publishing.json names whoever comes last", 3, replace, "announce",
              "if current and current.age > plan.age:", "if False:"),
     Mutation("the claims of another execution bind for ever", 4, work, "_free",
@@ -98,7 +112,7 @@ MUTATIONS = (
              "encode_indented(plan), 0)", "encode_indented(plan), None)"),
     Mutation("a superseded run withdraws nothing", 4, replace, "withdraw",
              "if current is None or", "if True or"),
-    Mutation("the exports that a new one replaces are not cleared", 4, publish, "_point",
+    Mutation("the exports that a new one replaces are not cleared", 4, published, "move_latest",
              "if latest and latest.mode == \"replace\":", "if False:"),
     Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
     Mutation("what was there before the first export of a table that failed is not named", 4, publish,

@@ -19,7 +19,7 @@ from bqdump.core.manifest import (
     Intent,
     Latest,
     Manifest,
-    Pointer,
+    Publishing,
 )
 from bqdump.core.plan import read_units
 from bqdump.flow.ledger import End
@@ -39,9 +39,9 @@ class View:
         """The run that readers follow."""
         return self._read(self.layout.latest, Latest)
 
-    def publishing(self) -> Pointer | None:
+    def publishing(self) -> Publishing | None:
         """The run that may write final names."""
-        return self._read(self.layout.publishing, Pointer)
+        return self._read(self.layout.publishing, Publishing)
 
     def plan(self, run: str) -> Plan | None:
         """The plan of a run."""
@@ -90,9 +90,9 @@ class View:
         """An earlier latest.json."""
         return msgspec.json.decode(data, type=Latest)
 
-    def decode_pointer(self, data: bytes) -> Pointer:
+    def decode_pointer(self, data: bytes) -> Publishing:
         """An earlier publishing.json."""
-        return msgspec.json.decode(data, type=Pointer)
+        return msgspec.json.decode(data, type=Publishing)
 
     def _read(self, name: str, type_: type[Document]) -> Document | None:
         found = self.store.peek(name)

@@ -134,7 +134,7 @@ class ManifestFiles(msgspec.Struct, frozen=True):
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """A run as `latest.json` and `publishing.json` name it."""
+    """A run as `latest.json` names it."""
 
     run: RunId
     snapshot: Time
@@ -164,6 +164,23 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
     manifest_generation: Count
     uncleared: tuple[Pointer, ...] = ()
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Publishing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run that may write final names; `manifest` is the name of its intent.
+
+    ready: all of its files are in place, and this is what latest.json becomes, whoever writes it.
+    """
+
+    run: RunId
+    snapshot: Time
+    manifest: str
+    ready: Latest | None = None
 
     @property
     def age(self) -> tuple[int, str]:

@@ -26,7 +26,7 @@ from bqdump.core.manifest import (
     Latest,
     Manifest,
     ManifestFiles,
-    Pointer,
+    Publishing,
     TableEntry,
     TableFiles,
 )
@@ -153,10 +153,12 @@ def _latest(latest: Latest, place: Place, _: str) -> str:
     return ""
 
 
-def _pointer(pointer: Pointer, place: Place, _: str) -> str:
-    if pointer.manifest != place.layout.run(pointer.run).intent:
-        return f"the intent of run {pointer.run} cannot be {pointer.manifest!r}"
-    return ""
+def _publishing(publishing: Publishing, place: Place, name: str) -> str:
+    if publishing.manifest != place.layout.run(publishing.run).intent:
+        return f"the intent of run {publishing.run} cannot be {publishing.manifest!r}"
+    if publishing.ready and publishing.ready.age != publishing.age:
+        return f"run {publishing.run} cannot make latest.json name run {publishing.ready.run}"
+    return _latest(publishing.ready, place, name) if publishing.ready else ""
 
 
 def _intent(intent: Intent, place: Place, _: str) -> str:
@@ -193,6 +195,6 @@ def _names(names: Iterable[str], place: Place) -> str:
 
 
 CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
-    Plan: _plan, Latest: _latest, Pointer: _pointer, Intent: _intent, Manifest: _manifest, ManifestFiles: _manifest,
-    SharedSession: _session, Receipt: _note, Failure: _note, GivenUp: _given_up,
+    Plan: _plan, Latest: _latest, Publishing: _publishing, Intent: _intent, Manifest: _manifest,
+    ManifestFiles: _manifest, SharedSession: _session, Receipt: _note, Failure: _note, GivenUp: _given_up,
 }  # fmt: skip

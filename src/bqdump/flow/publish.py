@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import Literal, NamedTuple
 
-from bqdump.core.codec import decode, encode, encode_indented
+from bqdump.core.codec import decode, encode
 from bqdump.core.documents import (
     Plan,
     Unit,
@@ -19,7 +19,6 @@ from bqdump.core.manifest import (
     File,
     Latest,
     ManifestFiles,
-    Pointer,
     TableFiles,
 )
 from bqdump.core.moments import moment_text
@@ -29,8 +28,8 @@ from bqdump.core.template import shard_name, split_shard
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect, prove
 from bqdump.flow.ledger import Ledger
-from bqdump.flow.published import read_latest
-from bqdump.flow.replace import announce, origin, place, publishing, withdraw
+from bqdump.flow.published import move_latest, read_latest
+from bqdump.flow.replace import announce, make_ready, origin, place, publishing, withdraw
 from bqdump.flow.task import Task
 from bqdump.ports.store import ObjectInfo
 
@@ -207,32 +206,21 @@ def _file(info: ObjectInfo) -> File:
 
 
 async def _point(task: Task, plan: Plan, manifest: ManifestFiles, generation: int) -> bool:
-    """Move latest.json to this run; False when it names a later moment."""
-    while True:
-        latest, seen = await read_latest(task.store, task.settings)
-        if latest and latest.run == plan.run:
-            return True
-        if latest and latest.age > plan.age:
-            return False
-        uncleared = latest.uncleared if latest else ()
-        if latest and latest.mode == "replace":
-            uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
-        new = Latest(
-            run=plan.run,
-            number=manifest.number,
-            project=plan.project,
-            dataset=plan.dataset,
-            snapshot_time=moment_text(plan.snapshot),
-            snapshot=plan.snapshot,
-            status=manifest.status,
-            mode=plan.mode,
-            manifest=task.layout.manifest,
-            manifest_generation=generation,
-            uncleared=uncleared,
-        )
-        try:
-            await task.store.write(task.settings.layout.latest, encode_indented(new), seen)
-        except ConflictError:
-            continue
-        log.info("published run %s, the dataset as of %s", plan.run, new.snapshot_time)
-        return True
+    """Move latest.json to this run; False when a later run is there, or about to be."""
+    ready = Latest(
+        run=plan.run,
+        number=manifest.number,
+        project=plan.project,
+        dataset=plan.dataset,
+        snapshot_time=moment_text(plan.snapshot),
+        snapshot=plan.snapshot,
+        status=manifest.status,
+        mode=plan.mode,
+        manifest=task.layout.manifest,
+        manifest_generation=generation,
+    )
+    if plan.mode == "replace" and not await make_ready(task, plan, ready):
+        # Whoever has announced itself since has shown this run to readers, where it was ready before.
+        latest, _ = await read_latest(task.store, task.settings)
+        return latest is not None and latest.run == plan.run
+    return await move_latest(task.store, task.settings, ready)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from bqdump.core.codec import decode
-from bqdump.core.errors import NotFoundError
-from bqdump.core.manifest import Latest, Manifest
+import logging
+from contextlib import suppress
+
+import msgspec
+
+from bqdump.core.codec import decode, encode_indented
+from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.manifest import Latest, Manifest, Pointer
 from bqdump.core.settings import Settings
 from bqdump.ports.store import ObjectStore
+
+log = logging.getLogger(__name__)
 
 
 async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, int]:
@@ -17,6 +24,27 @@ async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | 
     except NotFoundError:
         return None, 0
     return decode(stored.data, Latest, name), stored.generation
+
+
+async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> bool:
+    """Let latest.json name this run, unless it does or names a later one; whether readers see the run now.
+
+    ready: all but its `uncleared`, the exports that it replaces, which follow from what is there.
+    """
+    while True:
+        latest, seen = await read_latest(store, settings)
+        if latest and latest.run == ready.run:
+            return True
+        if latest and latest.age > ready.age:
+            return False
+        uncleared = latest.uncleared if latest else ()
+        if latest and latest.mode == "replace":
+            uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
+        new = msgspec.structs.replace(ready, uncleared=uncleared)
+        with suppress(ConflictError):
+            await store.write(settings.layout.latest, encode_indented(new), seen)
+            log.info("published run %s, the dataset as of %s", new.run, new.snapshot_time)
+            return True
 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:

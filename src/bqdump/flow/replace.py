@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
+import msgspec
+
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Plan
 from bqdump.core.errors import ConflictError, NotFoundError
-from bqdump.core.manifest import File, Intent, Pointer
+from bqdump.core.manifest import File, Intent, Latest, Publishing
 from bqdump.flow.clear import delete, read_earlier
-from bqdump.flow.published import read_latest
+from bqdump.flow.published import move_latest, read_latest
 from bqdump.flow.task import Task
 from bqdump.ports.store import Copy, ObjectInfo
 
@@ -27,17 +29,41 @@ def origin(plan: Plan) -> str:
 
 
 async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
-    """Say that these names are this run's from now on; False when a later run has said so already."""
+    """Say that these names are this run's from now on; False when a later run has said so already.
+
+    An earlier run that is ready is shown to readers first: its tasks may do so at any moment, and must not do it later.
+    """
     await _intend(task, plan, names)
-    mine = Pointer(plan.run, plan.snapshot, task.layout.intent)
+    mine = Publishing(plan.run, plan.snapshot, task.layout.intent)
     while True:
         current, generation = await publishing(task)
         if current and current.run == plan.run:
             return True
         if current and current.age > plan.age:
             return False
+        if current and current.ready:
+            await move_latest(task.store, task.settings, current.ready)
         try:
             await task.store.write(task.settings.layout.publishing, encode_indented(mine), generation)
+        except ConflictError:
+            continue
+        return True
+
+
+async def make_ready(task: Task, plan: Plan, ready: Latest) -> bool:
+    """Say that this run's files are in place and its manifest is there; False when a later run has announced itself.
+
+    Between this and the moment when readers see the run no later run announces itself: whoever does shows it first.
+    """
+    while True:
+        current, generation = await publishing(task)
+        if current and current.age > plan.age:
+            return False
+        if current is None or current.run != plan.run or current.ready:
+            return True
+        try:
+            said = msgspec.structs.replace(current, ready=ready)
+            await task.store.write(task.settings.layout.publishing, encode_indented(said), generation)
         except ConflictError:
             continue
         return True
@@ -55,14 +81,14 @@ async def _intend(task: Task, plan: Plan, names: Iterable[str]) -> None:
             return
 
 
-async def publishing(task: Task) -> tuple[Pointer | None, int]:
+async def publishing(task: Task) -> tuple[Publishing | None, int]:
     """Which run may write final names, and the generation of that word; (None, 0) before the first."""
     name = task.settings.layout.publishing
     try:
         stored = await task.store.read(name)
     except NotFoundError:
         return None, 0
-    return decode(stored.data, Pointer, name), stored.generation
+    return decode(stored.data, Publishing, name), stored.generation
 
 
 async def place(
