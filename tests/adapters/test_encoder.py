@@ -159,6 +159,31 @@ def test_no_rows_make_a_whole_file(format_: str) -> None:
         assert data == (b"id,x\n" if format_ == "csv" else b"")
 
 
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_file_grows_while_rows_still_arrive(kind: str, format_: str) -> None:
+    column, type_, value, *_ = COLUMNS[kind]
+    field = type_ if isinstance(type_, pa.Field) else pa.field("x", type_)
+    schema, (batch,) = messages(pa.schema([field, ("pad", pa.string())]), [{"x": value, "pad": "x" * 1000}] * 100)
+    arrived, seen = 0, []
+
+    def arriving() -> Iterator[Batch]:
+        nonlocal arrived
+        while arrived < 100:
+            arrived += 1
+            yield batch
+
+    class Growing(io.BytesIO):
+        def write(self, data: Any) -> int:
+            seen.append(arrived)
+            return super().write(data)
+
+    shape = FileShape(format_, "none", (column, Column("pad", "STRING")))
+    assert ArrowEncoder(1 << 20).encode(schema, arriving(), shape, Growing()) == 10_000
+    # The first bytes may be a header.
+    assert seen[1] < 50
+
+
 def test_options_of_csv_are_kept() -> None:
     column, schema, batches = one("STRING")
     assert encoded((ID, column), schema, batches, "csv", header=False, delimiter="\t").startswith(b'1\t"a"",\n')

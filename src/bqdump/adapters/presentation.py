@@ -5,7 +5,7 @@ The forms are those of BigQuery's own exports wherever polars can write them; do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -52,9 +52,9 @@ def _scalar(value: pl.Expr, column: Column, format_: str) -> pl.Expr | None:
     match column.type:
         case "BIGNUMERIC":
             scale = _scale(column)
-            return value.map_batches(lambda series: bignumeric_text(series, scale), pl.String)
+            return _text(value, lambda series: bignumeric_text(series, scale))
         case "INTERVAL":
-            return value.map_batches(interval_text, pl.String)
+            return _text(value, interval_text)
         case "RANGE":
             return _range(value, column.element)
         case "BYTES" if format_ != "parquet":
@@ -68,6 +68,11 @@ def _scalar(value: pl.Expr, column: Column, format_: str) -> pl.Expr | None:
             return value.cast(pl.String)
         case _:
             return None
+
+
+def _text(value: pl.Expr, made: Callable[[pl.Series], pl.Series]) -> pl.Expr:
+    """The values through a function of ours, frame by frame; were it not elementwise, polars would gather them all."""
+    return value.map_batches(made, pl.String, is_elementwise=True)
 
 
 def _scale(column: Column) -> int:

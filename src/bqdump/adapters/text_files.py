@@ -18,7 +18,7 @@ from bqdump.ports.reader import Batch
 
 # Small batches cost speed, large ones leave the processor's cache: about so many bytes of Arrow are decoded at once.
 # That is a small share of what one file may take, for polars has several frames under way.
-GATHER_BYTES, SHARE = 2 << 20, 16
+GATHER_BYTES, SHARE = 1 << 20, 16
 
 
 def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:

@@ -1,0 +1,168 @@
+"""Google's hosts as clients see them, with names, TLS and tokens: a proxy in front of the local stack.
+
+Clients that are led by no emulator variable connect to bigquery.googleapis.com and its like through this proxy, which
+answers as those hosts, under a certificate of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bqdump_local.stack import Stack
+
+TOKEN = "ya29.a-token"
+REST, STORAGE, READ = "bigquery.googleapis.com", "storage.googleapis.com", "bigquerystorage.googleapis.com"
+PIECE = 1 << 16
+# What the metadata server answers, by a part of the path.
+METADATA = {
+    "/token": f'{{"access_token":"{TOKEN}","expires_in":3600,"token_type":"Bearer"}}',
+    "recursive=true": '{"email":"bqdump@p.iam.gserviceaccount.com","scopes":[]}',
+    "/universe": "googleapis.com",
+    "": "a-project",
+}
+
+
+class GooglesHosts:
+    """connected: the hosts that were asked for. unsigned: requests of REST that came without the token."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.connected: set[str] = set()
+        self.unsigned: list[bytes] = []
+        self.tokens = 0
+        self._upstream = {
+            host: url.removeprefix("http://").rsplit(":", 1)
+            for host, url in ((REST, stack.bigquery), (STORAGE, stack.storage), (READ, stack.storage_read))
+        }
+        self._certificate, self._key = _certificate(folder, tuple(self._upstream))
+        self._contexts = {host: self._context("h2" if host == READ else "http/1.1") for host in self._upstream}
+        self.proxy = self.metadata = ""
+
+    def variables(self) -> dict[str, str]:
+        """The environment in which these hosts are Google's, and this machine is one of theirs."""
+        return {
+            "https_proxy": f"http://{self.proxy}", "HTTPS_PROXY": f"http://{self.proxy}", "no_proxy": "127.0.0.1",
+            "REQUESTS_CA_BUNDLE": str(self._certificate), "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(self._certificate),
+            "GCE_METADATA_HOST": self.metadata, "GCE_METADATA_IP": self.metadata,
+        }  # fmt: skip
+
+    async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
+        """Serve until stopped."""
+        proxy = await asyncio.start_server(self._tunnel, "127.0.0.1", 0)
+        metadata = await asyncio.start_server(self._tell, "127.0.0.1", 0)
+        self.proxy, self.metadata = (_address(server) for server in (proxy, metadata))
+        ready.set()
+        async with proxy, metadata:
+            await stop.wait()
+
+    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """CONNECT, then TLS as the host, then whatever the local stack says."""
+        async with _closing(writer):
+            wish = re.match(rb"CONNECT ([^:]+):443 ", await reader.readuntil(b"\r\n\r\n"))
+            host = wish[1].decode() if wish else "?"
+            self.connected.add(host)
+            if host not in self._upstream:
+                writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                return
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await writer.start_tls(self._contexts[host])
+            address, port = self._upstream[host]
+            there, to_there = await asyncio.open_connection(address, int(port))
+            async with _closing(to_there):
+                ways = [asyncio.create_task(self._pump(reader, to_there, signed=host != READ)),
+                        asyncio.create_task(self._pump(there, writer))]  # fmt: skip
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                for way in ways:
+                    way.cancel()
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, signed: bool = False) -> None:
+        while piece := await source.read(PIECE):
+            if signed and re.match(rb"(GET|POST|PUT|DELETE) /", piece) and TOKEN.encode() not in piece:
+                self.unsigned.append(piece.partition(b"\r\n")[0])
+            # The local stack knows no TLS: https is where it goes on.
+            target.write(piece.replace(b"location: http://storage", b"location: https://storage"))
+            await target.drain()
+
+    async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What the metadata server of Cloud Run tells of the service account."""
+        async with _closing(writer):
+            while line := await reader.readline():
+                if b" HTTP/1.1" not in line:
+                    continue
+                path = line.split()[1].decode()
+                self.tokens += "/token" in path
+                body = next(body for part, body in METADATA.items() if part in path)
+                kind = "application/json" if body.startswith("{") else "text/plain"
+                head = (
+                    f"HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
+                )
+                writer.write(f"{head}\r\n\r\n{body}".encode())
+
+    def _context(self, protocol: str) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(self._certificate, self._key)
+        made.set_alpn_protocols([protocol])
+        return made
+
+
+@contextmanager
+def googles_hosts(stack: Stack, folder: Path) -> Iterator[GooglesHosts]:
+    """Serve in a thread of its own."""
+    made = GooglesHosts(stack, folder)
+    ready, stop = threading.Event(), asyncio.Event()
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        thread = threading.Thread(target=lambda: runner.run(made.serve(ready, stop)))
+        thread.start()
+        try:
+            assert ready.wait(10)
+            yield made
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+
+
+@asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        writer.close()
+        with suppress(OSError, asyncio.CancelledError):
+            await writer.wait_closed()
+
+
+def _address(server: asyncio.Server) -> str:
+    host, port = server.sockets[0].getsockname()
+    return f"{host}:{port}"
+
+
+def _certificate(folder: Path, hosts: tuple[str, ...]) -> tuple[Path, Path]:
+    """One for these hosts that is its own authority, and its key: the files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Google, as far as this test goes")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    certificate, secret = folder / "certificate.pem", folder / "key.pem"
+    encoding: Any = serialization.Encoding.PEM
+    certificate.write_bytes(made.public_bytes(encoding))
+    secret.write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return certificate, secret
