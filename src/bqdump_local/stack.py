@@ -122,7 +122,7 @@ def _path(flag: str, path: Path | None) -> list[str]:
 def _spawn(arguments: list[str], detached_log: IO[bytes] | None) -> subprocess.Popen[bytes]:
     # A session of their own: Ctrl-C reaches who started them, and that one stops them in order.
     return subprocess.Popen(
-        [sys.executable, "-m", "bqdump_local.serve", *arguments, *(["--detached"] if detached_log else [])],
+        [sys.executable, "-P", "-m", "bqdump_local.serve", *arguments, *(["--detached"] if detached_log else [])],
         stdin=subprocess.DEVNULL if detached_log else subprocess.PIPE, stdout=subprocess.PIPE, stderr=detached_log,
         start_new_session=True,
     )  # fmt: skip

@@ -8,6 +8,7 @@ import io
 import json
 import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -138,6 +139,17 @@ def test_without_polars_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 def test_a_file_on_which_the_decoder_fails_hard_is_told(data: bytes) -> None:
     with pytest.raises(BqdumpError, match="do not show whole rows"):
         look("a.avro", data, format="avro")
+
+
+@pytest.mark.parametrize("name", ["msgspec", "polars", "bqdump"])
+def test_no_module_of_the_folder_that_the_console_runs_in_is_imported(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    shown, _ = look("a.parquet", written("parquet", FRAME), format="parquet")
+    assert len(shown.rows) == ROWS
+    assert not (tmp_path / "imported").exists()
 
 
 def test_a_decoder_that_does_not_come_to_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,8 +114,9 @@ async def _decoded(format_: str, head: bytes, footer: bytes, size: int, name: st
             file.seek(max(0, size - len(footer)))
             file.write(footer)
         file.flush()
+        # -P: not from the folder that we are in, which may be the copy of a bucket, with anybody's modules in it.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", decode.__name__, format_, file.name, stdout=PIPE, stderr=DEVNULL
+            sys.executable, "-P", "-m", decode.__name__, format_, file.name, stdout=PIPE, stderr=DEVNULL
         )
         try:
             printed, _ = await asyncio.wait_for(process.communicate(), SECONDS)

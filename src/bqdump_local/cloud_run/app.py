@@ -19,7 +19,7 @@ from bqdump_local.cloud_run.executions import TYPE, Machine, Running
 from bqdump_local.cloud_run.template import override, read_request, read_template, seconds
 
 PLACE = "/v2/projects/{project}/locations/{location}"
-COMMAND = (sys.executable, "-m", "bqdump")
+COMMAND = (sys.executable, "-P", "-m", "bqdump")
 PAGE = 100
 
 
