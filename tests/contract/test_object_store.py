@@ -20,6 +20,7 @@ from bqdump.ports.store import NOTE_BYTES, Copy, ObjectInfo, ObjectStore
 from local.storage_server import Http, storage_server
 
 Result = TypeVar("Result")
+KEY, OLD_KEY = "projects/p/locations/us/keyRings/r/cryptoKeys/k", "projects/p/locations/us/keyRings/r/cryptoKeys/old"
 HOSTILE = [
     "plain",
     "two words",
@@ -308,3 +309,34 @@ def test_copies_of_copies_stand_by_themselves(make: Callable[[], ObjectStore]) -
         assert [info.name for info in await everything(store.objects(""))] == ["t"]
 
     on(make, check)
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_files_of_any_size_get_another_key_and_keep_their_mark(
+    server: str, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """As BigQuery writes under the bucket's key of the time, files may have another one than their copies."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+    with Http(server) as http:
+        http.bucket(f"keyed{len(key)}", encryption={"defaultKmsKeyName": "" if key else KEY})
+        sources = [
+            int(http.put(f"keyed{len(key)}", name, b"x" * size, kmsKeyName=OLD_KEY)["generation"])
+            for name, size in (("small", 5), ("large", 2_500_000))
+        ]
+
+    async def check(store: ObjectStore) -> None:
+        wishes = [Copy("small", sources[0], "a", 0), Copy("large", sources[1], "b", 0), Copy("large", 1, "c", 0)]
+        small, large, gone = await store.copy(wishes, "origin")
+        assert isinstance(small, ObjectInfo)
+        assert isinstance(large, ObjectInfo)
+        assert isinstance(gone, NotFoundError)
+        assert (small.size, small.origin) == (5, "origin")
+        assert (large.size, large.origin) == (2_500_000, "origin")
+        assert await store.stat("b") == large
+        again = (await store.copy([Copy("large", sources[1], "b", 0)], "origin"))[0]
+        assert isinstance(again, ConflictError)
+
+    on(lambda: CloudStore(f"keyed{len(key)}", "test", key), check)
+    with Http(server) as http:
+        names = [item["kmsKeyName"] for item in http.call("GET", f"b/keyed{len(key)}/o").json()["items"]]
+    assert sorted(names) == [f"{one}/cryptoKeyVersions/1" for one in (KEY, KEY, OLD_KEY, OLD_KEY)]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUCKET, OTHER = "copies", "other-copies"
+KEY = "projects/p/locations/us/keyRings/r/cryptoKeys/k"
+LARGE = b"0123456789" * 250_000
 RESOURCE = {"name": "source", "contentType": "text/csv", "metadata": {"a": "1"}}
 
 
@@ -76,6 +78,44 @@ def test_an_object_may_be_rewritten_onto_itself(http: Http) -> None:
         after = http.call("POST", f"{path_of(BUCKET, 'source')}/rewriteTo/{path_of(BUCKET, 'source')}").json()
     assert int(after["resource"]["generation"]) > int(before["generation"])
     assert data(http, BUCKET, "source") == b"source data"
+
+
+@pytest.mark.parametrize(("bucket", "options"), [(OTHER, {}), (BUCKET, {"destinationKmsKeyName": KEY})])
+def test_a_large_object_goes_to_another_class_or_key_by_several_rewrites_and_not_by_a_copy(
+    http: Http, bucket: str, options: dict[str, str]
+) -> None:
+    http.put(BUCKET, "large", LARGE)
+    target = path_of(bucket, "large elsewhere")
+    refused = http.call("POST", f"{path_of(BUCKET, 'large')}/copyTo/{target}", params=options)
+    assert (refused.status_code, refused.json()["error"]["errors"][0]["reason"]) == (413, "uploadTooLarge")
+    path = f"{path_of(BUCKET, 'large')}/rewriteTo/{target}"
+    answers = [http.call("POST", path, params=options).json()]
+    while not answers[-1]["done"]:
+        assert "resource" not in answers[-1]
+        assert http.call("GET", target).status_code == 404
+        again = {**options, "rewriteToken": answers[-1]["rewriteToken"]}
+        answers.append(http.call("POST", path, params=again).json())
+    assert [answer["totalBytesRewritten"] for answer in answers] == ["1048576", "2097152", "2500000"]
+    assert answers[-1]["resource"]["generation"] == http.call("GET", target).json()["generation"]
+    http.call("DELETE", target)
+
+
+def test_a_rewrite_goes_on_only_from_the_same_source_to_the_same_target(http: Http) -> None:
+    http.put(BUCKET, "large", LARGE)
+    path = f"{path_of(BUCKET, 'large')}/rewriteTo/{path_of(OTHER, 'a')}"
+    token = http.call("POST", path).json()["rewriteToken"]
+    other = f"{path_of(BUCKET, 'large')}/rewriteTo/{path_of(OTHER, 'b')}"
+    assert http.call("POST", other, params={"rewriteToken": token}).status_code == 400
+    token = http.call("POST", path).json()["rewriteToken"]
+    http.put(BUCKET, "large", LARGE)
+    assert http.call("POST", path, params={"rewriteToken": token}).status_code == 400
+
+
+@pytest.mark.parametrize("verb", ["copyTo", "rewriteTo"])
+def test_a_large_object_is_copied_at_once_where_no_byte_moves(http: Http, verb: str) -> None:
+    http.put(BUCKET, "large", LARGE)
+    http.call("POST", f"{path_of(BUCKET, 'large')}/{verb}/{path_of(BUCKET, 'again')}").raise_for_status()
+    assert data(http, BUCKET, "again") == LARGE
 
 
 @pytest.mark.parametrize("verb", ["copyTo", "rewriteTo"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -15,7 +14,9 @@ from google.cloud.storage.exceptions import InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from bqdump.adapters.checksums import Summed
-from bqdump.adapters.google_errors import translate, translated
+from bqdump.adapters.gcs_batches import Batches
+from bqdump.adapters.gcs_objects import ADMIN, info_of
+from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.core.sound import refuse_size
@@ -26,12 +27,7 @@ PAGE = 1000
 # Of a large object this much is held and sent at once; a smaller one is a single request.
 PART = 8 << 20
 INSIST_SECONDS = 300.0
-# https://cloud.google.com/storage/docs/batch
-BATCH = 100
-BATCHES_AT_ONCE = 4
-ADMIN = "It takes roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
 NOTE = "bqdump-note"
-ORIGIN = "bqdump-origin"
 LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
 
 
@@ -54,6 +50,7 @@ class CloudStore:
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
         self._kms_key = kms_key
+        self._batches = Batches(self._client, self._bucket, self._threads, kms_key)
         self.url = f"gs://{bucket}"
 
     async def describe(self) -> BucketInfo:
@@ -76,7 +73,7 @@ class CloudStore:
         def get() -> ObjectInfo | None:
             with translated("look at", f"{self.url}/{name}", ADMIN):
                 found = self._bucket.get_blob(name, retry=None, timeout=TIMEOUT)
-            return _info(found) if found else None
+            return info_of(found) if found else None
 
         return await self._threads.call(get)
 
@@ -138,7 +135,7 @@ class CloudStore:
     async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
         async for page in self._pages(prefix):
-            yield [_info(blob) for blob in page]
+            yield [info_of(blob) for blob in page]
 
     async def folders(self, prefix: str) -> list[str]:
         """See ObjectStore."""
@@ -156,18 +153,12 @@ class CloudStore:
         return await self._threads.call(every)
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore. In batches: the source is marked with the origin, and the copy inherits the mark."""
-        results: list[ObjectInfo | BqdumpError] = []
-        for part in await self._in_batches(copies, lambda chunk: self._copy_batch(chunk, origin)):
-            results += part
-        return results
+        """See ObjectStore."""
+        return await self._batches.copy(copies, origin)
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
-        results: list[bool | BqdumpError] = []
-        for part in await self._in_batches(objects, self._delete_batch):
-            results += part
-        return results
+        return await self._batches.delete(objects)
 
     async def close(self) -> None:
         """See ObjectStore."""
@@ -212,73 +203,7 @@ class CloudStore:
             found = self._bucket.get_blob(name, retry=DEFAULT_RETRY, timeout=TIMEOUT)
         if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
             raise lost or UnavailableError("write", subject, "what is stored is not what was sent")
-        return _info(found)
-
-    async def _in_batches(self, items: Sequence[Any], send: Callable[[Sequence[Any]], list[Any]]) -> list[list[Any]]:
-        slots = asyncio.Semaphore(BATCHES_AT_ONCE)
-
-        async def one(chunk: Sequence[Any]) -> list[Any]:
-            async with slots:
-                return await self._threads.call(lambda: send(chunk))
-
-        chunks = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
-        return list(await asyncio.gather(*map(one, chunks)))
-
-    def _copy_batch(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        marking = self._client.batch(raise_exception=False)
-        with translated("mark files in", self.url, ADMIN), marking:
-            for wish in copies:
-                source = self._bucket.blob(wish.source, generation=wish.source_generation)
-                source.metadata = {ORIGIN: origin}
-                source.patch(retry=None, timeout=TIMEOUT)
-        unmarked = [
-            _failure(response, "mark", f"{self.url}/{wish.source}")
-            for wish, response in zip(copies, _responses(marking), strict=True)
-        ]
-        # What could not be marked is not copied: nobody would know whose it is.
-        wishes = [wish for wish, failure in zip(copies, unmarked, strict=True) if failure is None]
-        copied = iter(self._copy_marked(wishes) if wishes else ())
-        return [failure or next(copied) for failure in unmarked]
-
-    def _copy_marked(self, copies: Sequence[Copy]) -> list[ObjectInfo | BqdumpError]:
-        copying = self._client.batch(raise_exception=False)
-        with translated("copy files in", self.url, ADMIN), copying:
-            made = [self._copy(wish) for wish in copies]
-        return [
-            _failure(response, "copy", f"{self.url}/{wish.source} to {wish.target}") or _info(blob)
-            for wish, blob, response in zip(copies, made, _responses(copying), strict=True)
-        ]
-
-    def _copy(self, wish: Copy) -> Any:
-        source = self._bucket.blob(wish.source)
-        if not self._kms_key:
-            return self._bucket.copy_blob(
-                source, self._bucket, wish.target, source_generation=wish.source_generation,
-                if_generation_match=wish.expect, retry=None, timeout=TIMEOUT,
-            )  # fmt: skip
-        # What copy_blob does, with the one parameter that it does not know.
-        # https://cloud.google.com/storage/docs/json_api/v1/objects/copy
-        copy = self._bucket.blob(wish.target)
-        asked = {"sourceGeneration": wish.source_generation, "ifGenerationMatch": wish.expect,
-                 "destinationKmsKeyName": self._kms_key}  # fmt: skip
-        answer = self._client._post_resource(
-            f"{source.path}/copyTo{copy.path}", None, query_params=asked, retry=None, timeout=TIMEOUT,
-            _target_object=copy,
-        )  # fmt: skip
-        copy._set_properties(answer)
-        return copy
-
-    def _delete_batch(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        deleting = self._client.batch(raise_exception=False)
-        with translated("delete files in", self.url, ADMIN), deleting:
-            for name, generation in objects:
-                self._bucket.blob(name).delete(if_generation_match=generation, retry=None, timeout=TIMEOUT)
-        results: list[bool | BqdumpError] = []
-        for (name, _), response in zip(objects, _responses(deleting), strict=True):
-            gone = response.status_code in (404, 412)
-            failure = None if gone else _failure(response, "delete", f"{self.url}/{name}")
-            results.append(failure or not gone)
-        return results
+        return info_of(found)
 
 
 class _Parts:
@@ -340,21 +265,3 @@ class _Bounded(io.BytesIO):
         self._size += len(data)
         refuse_size(self._name, self._size)
         return super().write(data)
-
-
-def _responses(batch: Any) -> list[Any]:
-    """The answers of a batch that has been sent, one for each request in it."""
-    return list(batch._responses)
-
-
-def _failure(response: Any, operation: str, subject: str) -> BqdumpError | None:
-    if 200 <= response.status_code < 300:
-        return None
-    return translate(from_http_response(response), operation, subject, ADMIN)
-
-
-def _info(blob: Any) -> ObjectInfo:
-    if blob.generation is None:
-        raise UnavailableError("look at", blob.name, "the answer names no generation")
-    origin = (blob.metadata or {}).get(ORIGIN, "")
-    return ObjectInfo(blob.name, int(blob.size), blob.crc32c, int(blob.generation), origin)

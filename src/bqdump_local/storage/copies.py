@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.storage.errors import condition_not_met, invalid
+from bqdump_local.storage.errors import ApiError, condition_not_met, invalid
 from bqdump_local.storage.names import check_object_name
 from bqdump_local.storage.preconditions import Conditions
 from bqdump_local.storage.resources import has_object_settings, object_settings, storage_class
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
 
 _SOURCES = 32
 _PIECE = 1 << 20
+# So many bytes are moved by one request, where a copy must move any. The service goes by time: 30 seconds.
+# https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
+MOVED_AT_ONCE = 1 << 20
+_TOO_LONG = (
+    "Copy spanning locations and/or storage classes could not complete within 30 seconds. Please use the Rewrite "
+    "method (https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite) instead."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rewriting:
+    """A rewrite under way: which object to where, and how much of it has been moved."""
+
+    source: tuple[str, str, int]
+    target: tuple[str, str]
+    moved: int
 
 
 class CopyMethods:
@@ -26,24 +44,39 @@ class CopyMethods:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._rewriting: dict[str, _Rewriting] = {}
 
     async def copy(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> Reply:
         """Copy an object; answers with the new one."""
-        record = await self._copy(request, bucket, name, to_bucket, to_name)
+        body = await request.resource()
+        source = self._source(request, bucket, name, to_bucket, to_name)
+        if self._moves_bytes(request, source, to_bucket, body) and source.size > MOVED_AT_ONCE:
+            raise ApiError(413, _TOO_LONG, reason="uploadTooLarge")
+        record = self._copy(request, source, to_bucket, to_name, body)
         return Reply(self._store.resource(record, request.base_url))
 
     async def rewrite(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> Reply:
-        """Copy an object; always done in one call."""
-        record = await self._copy(request, bucket, name, to_bucket, to_name)
-        return Reply(
-            {
-                "kind": "storage#rewriteResponse",
-                "totalBytesRewritten": str(record.size),
-                "objectSize": str(record.size),
-                "done": True,
-                "resource": self._store.resource(record, request.base_url),
-            }
-        )
+        """Copy an object, by several requests where many bytes must be moved."""
+        body = await request.resource()
+        source = self._source(request, bucket, name, to_bucket, to_name)
+        began = self._began(request, source, (to_bucket, to_name))
+        moved = source.size
+        if self._moves_bytes(request, source, to_bucket, body):
+            moved = min(moved, began + MOVED_AT_ONCE)
+        answer: dict[str, Any] = {
+            "kind": "storage#rewriteResponse",
+            "totalBytesRewritten": str(moved),
+            "objectSize": str(source.size),
+            "done": moved == source.size,
+        }
+        if moved < source.size:
+            self._store.check_write(to_bucket, to_name, Conditions.of(request.query))
+            answer["rewriteToken"] = token = secrets.token_urlsafe(24)
+            self._rewriting[token] = _Rewriting(_identity(source), (to_bucket, to_name), moved)
+        else:
+            record = self._copy(request, source, to_bucket, to_name, body)
+            answer["resource"] = self._store.resource(record, request.base_url)
+        return Reply(answer)
 
     async def move(self, request: Request, bucket: str, name: str, to_name: str) -> Reply:
         """Give an object another name in its bucket, in one step."""
@@ -95,15 +128,36 @@ class CopyMethods:
         )
         return Reply(self._store.resource(record, request.base_url))
 
-    async def _copy(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> ObjectRecord:
+    def _source(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> ObjectRecord:
+        """What a copy or rewrite reads, if it may be."""
         check_object_name(to_name)
-        body = await request.resource()
         self._store.bucket(bucket)
         self._store.bucket(to_bucket)
         self._store.access.require(bucket, "storage.objects.get")
         self._store.access.require(to_bucket, "storage.objects.create")
         source = self._store.find(bucket, name, request.number("sourceGeneration"))
         Conditions.of(request.query, source=True).check(source)
+        return source
+
+    def _moves_bytes(self, request: Request, source: ObjectRecord, to_bucket: str, body: dict[str, Any]) -> bool:
+        """Whether the new object lies elsewhere, in another class or under another key."""
+        here, there = self._store.bucket(source.bucket).record, self._store.bucket(to_bucket).record
+        key = self._store.key_of(to_bucket, request.query.get("destinationKmsKeyName"))
+        class_ = storage_class(body) or there.storage_class
+        return (here.location, source.storage_class, source.kms_key) != (there.location, class_, key)
+
+    def _began(self, request: Request, source: ObjectRecord, target: tuple[str, str]) -> int:
+        """Where a rewrite goes on: its token is good for the same source and target only."""
+        if not (token := request.query.get("rewriteToken")):
+            return 0
+        known = self._rewriting.pop(token, None)
+        if known is None or (known.source, known.target) != (_identity(source), target):
+            raise invalid("Invalid rewrite token.")
+        return known.moved
+
+    def _copy(
+        self, request: Request, source: ObjectRecord, to_bucket: str, to_name: str, body: dict[str, Any]
+    ) -> ObjectRecord:
         return self._store.put(
             to_bucket,
             to_name,
@@ -143,3 +197,7 @@ class CopyMethods:
         except BaseException:
             spool.discard()
             raise
+
+
+def _identity(record: ObjectRecord) -> tuple[str, str, int]:
+    return record.bucket, record.name, record.generation

@@ -102,7 +102,6 @@ class Store:
         if previous and previous.place != place:
             self.files.remove(previous.place)
         now = microseconds()
-        key = kms_key or (holder.record.settings.get("encryption") or {}).get("defaultKmsKeyName")
         record = ObjectRecord(
             bucket=bucket,
             name=name,
@@ -117,12 +116,17 @@ class Store:
             place=place,
             settings=settings,
             components=components,
-            kms_key=key,
+            kms_key=self.key_of(bucket, kms_key),
         )
         holder.add(record)
         if self._catalog:
             self._catalog.save_object(record)
         return record
+
+    def key_of(self, bucket: str, asked: str | None) -> str | None:
+        """The key that a new object gets: the one asked for, else the bucket's own."""
+        encryption = self.bucket(bucket).record.settings.get("encryption") or {}
+        return asked or encryption.get("defaultKmsKeyName")
 
     def delete(self, record: ObjectRecord) -> None:
         """Delete a live object."""
