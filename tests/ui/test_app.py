@@ -171,6 +171,16 @@ def test_runs_are_shown_where_a_document_of_the_target_cannot_be_read(damaged: S
     assert all(f'href="/runs/{run}"' in body for run in ("first", "second"))
 
 
+def test_a_file_whose_first_row_is_longer_than_what_is_read_is_not_called_empty() -> None:
+    made = shop()
+    made.table("wide", ["id,text", "1," + "x" * 200_000])
+    asyncio.run(made.export("first"))
+    _, body = look(made, "/runs/first/tables/wide/files/0")
+    assert "Its first row is longer than what is read for this page." in body
+    _, body = look(made, "/runs/first/tables/empty/files/0")
+    assert "The file has no rows." in body
+
+
 def test_many_runs_that_cannot_be_read_are_counted(damaged: Scene) -> None:
     for number in range(8):
         damaged.store.put_now(damaged.settings.layout.run(f"broken-{number}").plan, b"")

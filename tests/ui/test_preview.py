@@ -77,6 +77,33 @@ def test_any_bytes_are_some_rows(data: bytes, rows: int) -> None:
     assert len(shown.rows) == rows
 
 
+@pytest.mark.parametrize("format_", ["csv", "json"])
+def test_a_packed_file_is_unpacked_whatever_its_name(format_: str) -> None:
+    data = b"id\n1\n" if format_ == "csv" else b'{"id":1}\n'
+    shown, _ = look("a", gzip.compress(data), format=format_)
+    assert shown == Preview(["id"], [["1"]], False)
+
+
+def test_a_row_that_is_longer_than_what_is_read_is_no_empty_file() -> None:
+    shown, _ = look("a.csv", b"id,text\n1," + b"x" * TEXT_BYTES, format="csv")
+    assert (shown.rows, shown.more) == ([], True)
+    shown, _ = look("a.json", b'{"text":"' + b"x" * TEXT_BYTES + b'"}\n', format="json")
+    assert (shown.columns, len(shown.rows), shown.more) == (["(cut off)"], 1, True)
+
+
+def test_json_of_any_depth_is_a_row() -> None:
+    # Somewhere there reading it still goes, and writing it does not.
+    for depth in (10, *range(800, 1001), 5000):
+        shown, _ = look("a.json", b'{"a":' + b"[" * depth + b"]" * depth + b"}\n", format="json")
+        assert len(shown.rows) == 1
+
+
+@pytest.mark.parametrize("delimiter", ["", "ab", None, 1, ["|"]])
+def test_a_delimiter_that_cannot_be_is_a_comma(delimiter: Any) -> None:
+    shown, _ = look("a.csv", b"id,name\n1,Aiko\n", format="csv", delimiter=delimiter)
+    assert shown.rows == [["1", "Aiko"]]
+
+
 def test_json_has_the_columns_of_its_records() -> None:
     records: list[Any] = [{"id": 1, "tags": ["a", "b"]}, {"id": 2, "more": {"deep": None}}, [3], "four"]
     data = "\n".join(map(json.dumps, records)) + "\nnot json\n"

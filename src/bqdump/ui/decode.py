@@ -43,7 +43,10 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        return shortened(msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace"))
+        try:
+            return shortened(msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace"))
+        except RecursionError:
+            return "(nested too deep)"
     return shortened(str(value))
 
 

@@ -41,7 +41,7 @@ async def file_page(archive: Archive, request: Request) -> Response:
         replaced = Markup('<div class="verdict warn"><strong>Replaced.</strong> A later export has written this file '
                           "anew; what is shown is what is there now.</div>")  # fmt: skip
     columns = [Column(visible(column)) for column in shown.columns]
-    body = empty("The file has no rows.")
+    body = empty("Its first row is longer than what is read for this page." if shown.more else "The file has no rows.")
     if shown.rows and columns:
         body = table("First rows", columns, ([visible(cell) for cell in row] for row in shown.rows))
     said = (

@@ -19,6 +19,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.ui import decode
 from bqdump.ui.decode import COLUMNS, ROWS, Preview, shortened, value_text
 
+GZIP = b"\x1f\x8b"
 # So much of a text file is read, and at most so much of its content is unpacked.
 TEXT_BYTES = 128 << 10
 UNPACKED_BYTES = 1 << 20
@@ -37,10 +38,15 @@ async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, 
     format_ = settings.get("format", "csv")
     if format_ in ("csv", "json"):
         data = (await store.read(name, 0, TEXT_BYTES)).data
-        text, whole = _text(data, whole=size <= TEXT_BYTES, packed=name.endswith(".gz"), name=name)
+        # A path need not end with {ext}, and no text begins like that.
+        packed = name.endswith(".gz") or data.startswith(GZIP)
+        text, whole = _text(data, whole=size <= TEXT_BYTES, packed=packed, name=name)
         if format_ == "json":
             return _json(text, whole)
-        return _csv(text, settings.get("delimiter", ","), whole, header=bool(settings.get("header", True)))
+        delimiter = settings.get("delimiter")
+        if not isinstance(delimiter, str) or len(delimiter) != 1:
+            delimiter = ","
+        return _csv(text, delimiter, whole, header=bool(settings.get("header", True)))
     head = (await store.read(name, 0, HEAD_BYTES)).data
     footer = b""
     if format_ == "parquet" and size > len(head):
@@ -87,6 +93,8 @@ def _json(text: str, whole: bool) -> Preview:
     lines = text.split("\n")
     records: list[dict[str, Any]] = []
     more = not whole
+    # A first line that does not end within what was read is shown as far as it goes.
+    unclear = "(not JSON)" if whole or len(lines) > 1 else "(cut off)"
     for line in lines:
         if not line.strip():
             continue
@@ -96,7 +104,7 @@ def _json(text: str, whole: bool) -> Preview:
         try:
             record = msgspec.json.decode(line)
         except (msgspec.MsgspecError, RecursionError):
-            record = {"(not JSON)": line}
+            record = {unclear: line}
         records.append(record if isinstance(record, dict) else {"(value)": record})
     columns = list(dict.fromkeys(key for record in records for key in record))[:COLUMNS]
     return Preview(columns, [[value_text(record.get(column)) for column in columns] for record in records], more)
