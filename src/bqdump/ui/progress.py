@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from bqdump.core.documents import Plan
 from bqdump.core.events import Looked
+from bqdump.core.parts import by_table
 from bqdump.core.progress import View
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
@@ -58,7 +59,8 @@ async def _progress(archive: Archive, run: str) -> Markup:
         return Markup('<div class="verdict"><strong>Being planned.</strong> A task lists the dataset.</div>')
     layout = archive.layout(run)
     claims, ledger = await asyncio.gather(read_claims(archive.store, layout), read_ledger(archive.store, layout, plan))
-    view = archive.view(plan, looked(ledger, claims))
+    seen = looked(ledger, claims)
+    view = archive.view(plan, seen)
     chart = gantt([bar(receipt) for receipt in ledger.receipts.values()])
     left = "–" if view.seconds_left is None or not view.running else f"about {duration_text(1000 * view.seconds_left)}"
     parts = [
@@ -74,9 +76,9 @@ async def _progress(archive: Archive, run: str) -> Markup:
                 ("time left", left),
             )
         ),
-        failures_table(ledger.failed()),
+        failures_table(by_table(seen.failures.values())),
         heading("Where the time goes", "time") + chart if chart else NOTHING,
-        _at_work(looked(ledger, claims), ledger),
+        _at_work(seen),
         _tasks(view),
         skipped_section(plan.skipped),
         flags_section(plan.flags),
@@ -97,7 +99,7 @@ def _said(plan: Plan, ledger: Ledger, view: View) -> Markup:
     last = max((receipt.ended for receipt in ledger.receipts.values()), default=plan.snapshot)
     quiet = time.time() - last / 1000
     hint: Markup | str = ""
-    if tone == "bad" or quiet > SILENT_SECONDS:
+    if word == "Failed." or quiet > SILENT_SECONDS:
         silence = f" For {duration_text(1000 * quiet)} no table has been done." if quiet > SILENT_SECONDS else ""
         hint = Markup("{} To go on with it: {}").format(silence, code(f"bqdump run --run-id {plan.run}"))
     return Markup(
@@ -121,9 +123,9 @@ def _bar(view: View) -> Markup:
     )
 
 
-def _at_work(seen: Looked, ledger: Ledger) -> Markup:
+def _at_work(seen: Looked) -> Markup:
     """The largest tables that somebody works on."""
-    open_ = [one for one in seen.started.values() if one.unit not in ledger.receipts and one.unit not in seen.failures]
+    open_ = [one for one in seen.started.values() if one.unit not in seen.receipts and one.unit not in seen.failures]
     shown = sorted(open_, key=lambda one: -one.bytes)[:SHOWN]
     rows = [(code(one.table), size(one.bytes), number(one.task)) for one in shown]
     columns = (Column("table"), Column("size in BigQuery", number=True), Column("task", number=True))

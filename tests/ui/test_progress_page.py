@@ -1,0 +1,88 @@
+"""The page of a run under way says what is going on now, not what an earlier execution has met."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import time
+
+import msgspec
+import pytest
+
+from bqdump.core.codec import decode, encode
+from bqdump.core.documents import Claim, Failure, Owner, Plan, Split
+from bqdump.core.layout import RunLayout
+from bqdump.ports.store import Note
+from bqdump.ui.archive import Archive
+from bqdump.ui.progress import live_page
+from browser.scenes import Scene, shop
+
+REMEDY = "bqdump run --run-id first"
+
+
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Two tables of four have failed, just now."""
+    made = shop()
+    failing = {"orders": "Resources exceeded", "customers": "Resources exceeded"}
+    asyncio.run(made.export("first", failing=failing, partial=False))
+    monkeypatch.setattr(time, "time", lambda: made.time / 1000)
+    return made
+
+
+def layout(scene: Scene) -> RunLayout:
+    return scene.settings.layout.run("first")
+
+
+def text(scene: Scene) -> str:
+    body = bytes(asyncio.run(live_page(Archive(scene.store, scene.settings), "first")).body).decode()
+    return " ".join(html.unescape(re.sub("<[^>]+>", " ", body)).split())
+
+
+async def notes(scene: Scene, folder: str) -> list[Note]:
+    return [note async for page in scene.store.notes(folder) for note in page]
+
+
+async def take_over(scene: Scene) -> None:
+    """Another execution takes all units over."""
+    for name, data, generation in await notes(scene, layout(scene).claims):
+        claim = msgspec.structs.replace(decode(data, Claim, name), owner=Owner("again", 0))
+        await scene.store.write_note(name, encode(claim), generation)
+
+
+def test_a_run_that_has_failed_names_the_tables_and_how_to_go_on(failed: Scene) -> None:
+    shown = text(failed)
+    assert "Failed. 2 tables failed, 2 done" in shown
+    assert shown.count("Resources exceeded") == 2
+    assert REMEDY in shown
+
+
+def test_what_another_execution_tries_again_has_not_failed(failed: Scene) -> None:
+    asyncio.run(take_over(failed))
+    shown = text(failed)
+    assert "being exported 2 waiting 0 failed 0" in shown
+    assert "Resources exceeded" not in shown
+
+
+def test_a_failure_while_others_are_at_work_is_no_reason_to_start_the_run_again(failed: Scene) -> None:
+    name, _, generation = asyncio.run(notes(failed, layout(failed).receipts))[0]
+    asyncio.run(failed.store.delete([(name, generation)]))
+    shown = text(failed)
+    assert "Under way. 1 of 4 tables done." in shown
+    assert shown.count("Resources exceeded") == 2
+    assert REMEDY not in shown
+
+
+def test_a_shared_table_fails_once_however_many_of_its_parts_do(failed: Scene) -> None:
+    plan = decode(asyncio.run(failed.store.read(layout(failed).plan)).data, Plan, layout(failed).plan)
+    found = [decode(data, Failure, name) for name, data, _ in asyncio.run(notes(failed, layout(failed).failures))]
+    units = tuple(failure.unit for failure in found)
+    shared = msgspec.structs.replace(plan, tables=3, splits=(Split("orders", units),))
+    failed.store.put_now(layout(failed).plan, encode(shared))
+    for failure, (name, _, generation) in zip(found, asyncio.run(notes(failed, layout(failed).failures)), strict=True):
+        part = msgspec.structs.replace(failure, table="orders")
+        asyncio.run(failed.store.write_note(name, encode(part), generation))
+    shown = text(failed)
+    assert "Failed. 1 table failed, 2 done" in shown
+    assert shown.count("Resources exceeded") == 1
