@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
 import sqlglot
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
 from bqdump.core.catalog import Dataset
-from bqdump.core.sql import export, identifier, literal, select
+from bqdump.core.sql import condition, export, identifier, literal, select
 
 NAMES = st.text(st.characters(codec="utf-8") | st.sampled_from("`\\'\"\n;-.*/"), min_size=1, max_size=20)
 
@@ -56,3 +58,30 @@ def test_what_differs_from_an_extract_job_by_default_is_spelt_out() -> None:
     assert "use_avro_logical_types=true" in avro
     assert "header" not in avro
     assert "compression" not in avro
+
+
+ANY_DAY = "(`day` IS NULL OR `day` IS NOT NULL)"
+
+
+@pytest.mark.parametrize(
+    ("definition", "all_rows"),
+    [
+        ("null", ""),
+        ("{}", ""),
+        ('{"timePartitioning": {"type": "DAY", "field": "day"}}', ""),
+        ('{"timePartitioning": {"type": "DAY", "field": "day"}, "requirePartitionFilter": false}', ""),
+        ('{"timePartitioning": {"type": "DAY", "field": "day"}, "requirePartitionFilter": true}', ANY_DAY),
+        ('{"timePartitioning": {"type": "DAY", "field": "day", "requirePartitionFilter": true}}', ANY_DAY),
+        ('{"rangePartitioning": {"field": "day", "range": {}}, "requirePartitionFilter": true}', ANY_DAY),
+        (
+            '{"timePartitioning": {"type": "DAY"}, "requirePartitionFilter": true}',
+            ANY_DAY.replace("day", "_PARTITIONTIME"),
+        ),
+    ],
+)
+def test_a_table_that_wants_a_filter_on_its_partitions_gets_one_that_every_row_meets(
+    definition: str, all_rows: str
+) -> None:
+    table = msgspec.Raw(definition.encode())
+    assert condition(table, "") == all_rows
+    assert condition(table, "a OR b") == (f"(a OR b) AND {all_rows}" if all_rows else "a OR b")

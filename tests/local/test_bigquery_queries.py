@@ -298,3 +298,26 @@ def test_a_literal_that_cannot_be_cast_is_refused_while_the_query_is_analysed(wo
         world.client.query(
             f"SELECT CAST('x' AS INT64) AS a FROM {table}", job_config=bigquery.QueryJobConfig(dry_run=True)
         )
+
+
+@pytest.mark.parametrize(
+    ("partitioned", "column"), [("PARTITION BY d", "d"), ("PARTITION BY RANGE_BUCKET(n, GENERATE_ARRAY(0, 9, 1))", "n")]
+)
+def test_a_table_that_wants_a_filter_on_its_partitions_is_not_read_without(
+    world: World, partitioned: str, column: str
+) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t {partitioned} AS SELECT DATE '2024-01-01' AS d, 1 AS n, 'x' AS s")
+    table = world.client.get_table(f"{name}.t")
+    table.require_partition_filter = True
+    world.client.update_table(table, ["require_partition_filter"])
+    wanted = f"without a filter over column\\(s\\) '{column}' that can be used for partition elimination"
+    for where in ("", "WHERE s = 'x'", f"WHERE {column} IS NOT NULL OR s = 'x'"):
+        for dry_run in (True, False):
+            with pytest.raises(BadRequest, match=wanted):
+                world.client.query(
+                    f"SELECT * FROM {name}.t {where}", job_config=bigquery.QueryJobConfig(dry_run=dry_run)
+                ).result()
+    for where in (f"{column} IS NOT NULL", f"(s = 'x') AND ({column} IS NULL OR {column} IS NOT NULL)"):
+        assert world.sql(f"SELECT s FROM {name}.t WHERE {where}") == [("x",)]
+    assert world.exported(f"{name}.t").splitlines()[0] == b"d,n,s"

@@ -269,6 +269,22 @@ def test_what_cannot_be_read_is_refused_by_name(world: World, client: BigQueryRe
         list(client.read_rows("projects/p/locations/us/sessions/x/streams/y"))
 
 
+def test_a_table_that_wants_a_filter_on_its_partitions_is_not_read_without(
+    world: World, client: BigQueryReadClient
+) -> None:
+    name = world.dataset()
+    time = bigquery.TimePartitioning()
+    table = bigquery.Table(f"{PROJECT}.{name}.t", schema=[bigquery.SchemaField("a", "INT64")])
+    table.time_partitioning, table.require_partition_filter = time, True
+    world.client.create_table(table)
+    world.sql(f"INSERT INTO {name}.t (a) VALUES (1)")
+    for options in ({}, {"row_restriction": "a = 1"}):
+        with pytest.raises(exceptions.InvalidArgument, match=r"filter over column\(s\) .*'_PARTITIONTIME'"):
+            session(client, f"{name}.t", read_options=options)
+    opened = session(client, f"{name}.t", read_options={"row_restriction": "_PARTITIONTIME IS NOT NULL AND a = 1"})
+    assert rows(client, opened) == [{"a": 1}]
+
+
 def test_a_session_expires(world: World, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers)
     with (

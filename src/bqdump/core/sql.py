@@ -16,6 +16,8 @@ from bqdump.core.tables import constant_text
 from bqdump.core.types import Column
 from bqdump.core.types import columns as columns_of
 
+# What a table has that is partitioned by the time at which rows arrive.
+ARRIVAL = "_PARTITIONTIME"
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
 
 
@@ -48,7 +50,39 @@ def select(dataset: Dataset, table: str, snapshot: int | None, items: str = "*",
 
 def select_part(dataset: Dataset, table: str, snapshot: int | None, definition: msgspec.Raw, shape: Shape) -> str:
     """The query that reads of a table what its shape asks for."""
-    return select(dataset, table, snapshot, items(columns_of(definition), shape), shape.where)
+    return select(dataset, table, snapshot, items(columns_of(definition), shape), condition(definition, shape.where))
+
+
+class _Partitioning(msgspec.Struct, rename="camel"):
+    field: str | None = None
+    require_partition_filter: bool = False
+
+
+class _Partitioned(msgspec.Struct, rename="camel"):
+    time_partitioning: _Partitioning | None = None
+    range_partitioning: _Partitioning | None = None
+    require_partition_filter: bool = False
+
+
+_PARTITIONED = msgspec.json.Decoder(_Partitioned | None)
+
+
+def condition(definition: msgspec.Raw, where: str) -> str:
+    """What rows must meet: a filter (or "" for all rows), and where the table wants one on its partitions, also that.
+
+    Every row meets it: what is exported is not for a setting to decide that is there against queries by mistake.
+    https://cloud.google.com/bigquery/docs/querying-partitioned-tables#require_a_partition_filter_in_queries
+    """
+    table = _PARTITIONED.decode(definition)
+    partitioning = (table.time_partitioning or table.range_partitioning) if table else None
+    if not table or not partitioning:
+        return where
+    # The second is where the setting was before it was one for both kinds of partitions.
+    if not table.require_partition_filter and not partitioning.require_partition_filter:
+        return where
+    column = identifier(partitioning.field or ARRIVAL)
+    any_partition = f"({column} IS NULL OR {column} IS NOT NULL)"
+    return f"({where}) AND {any_partition}" if where else any_partition
 
 
 def items(columns: Iterable[Column], shape: Shape) -> str:

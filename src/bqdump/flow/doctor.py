@@ -104,8 +104,11 @@ class Doctor:
             self._note("read tables", f"{dataset.project}.{dataset.name}", Outcome.UNTRIED, "there is no table")
             return
         on = f"table {table}"
-        await self._ask("see definitions", on, "bigquery.tables.get", lambda: self._warehouse.table(dataset, table))
-        select = sql.select(dataset, table, None)
+        found = await self._ask(
+            "see definitions", on, "bigquery.tables.get", lambda: self._warehouse.table(dataset, table)
+        )
+        rows = sql.condition(found.definition, "") if found else ""
+        select = sql.select(dataset, table, None, where=rows)
         # Exporting needs bigquery.tables.export as well, which cannot be tried without exporting.
         await self._ask(
             "read rows (a dry run)", on, "bigquery.tables.getData",

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
+from bqdump.core import sql
 from bqdump.core.catalog import Dataset
 from bqdump.core.codec import encode
 from bqdump.core.documents import Failure, Plan, Reading, Receipt, Unit
@@ -171,7 +172,8 @@ class _Attempt:
         plan, unit = self._plan, self._unit
         dataset = Dataset(plan.project, plan.dataset, plan.location)
         streams = parts * min(self._task.reading.streams, max(1, unit.bytes // STREAM_BYTES))
-        return ReadRequest(dataset, unit.table, plan.snapshot, self._columns(), unit.shape.where,
+        rows = sql.condition(unit.definition, unit.shape.where)
+        return ReadRequest(dataset, unit.table, plan.snapshot, self._columns(), rows,
                            min(streams, MOST_STREAMS), least=parts)  # fmt: skip
 
     def _columns(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 
-from bqdump_local.bigquery import metadata
+from bqdump_local.bigquery import metadata, partition_filter
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.formats import to_json_string
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
@@ -126,6 +126,10 @@ class Translation:
             if self.read_external is None:
                 raise invalid_query(f"Table {table.name} is external and cannot be read here.")
             return _subquery(f"SELECT * FROM {self.read_external(table)}", alias)
+        select = node.find_ancestor(exp.Select)
+        where = select.args.get("where") if select is not None else None
+        if objection := partition_filter.objection(table, where.this if where is not None else None):
+            raise invalid_query(objection)
         moment = node.args.get("version")
         version = table.current if moment is None else table.version_at(self._milliseconds(moment), self.now_ms)
         self.source_fields.extend(version.fields)

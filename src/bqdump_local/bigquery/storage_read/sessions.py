@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 from sqlglot import exp
 
+from bqdump_local.bigquery import partition_filter
 from bqdump_local.bigquery.errors import BigQueryError, invalid, not_found
 from bqdump_local.bigquery.formats import logical_bytes
 from bqdump_local.bigquery.sql import Translation, parse
@@ -144,6 +145,8 @@ class Sessions:
     def _rows(self, table: Table, version: Version, restriction: str, fields: Sequence[Field]) -> tuple[str, int, int]:
         """The stored table that the session reads, its number of rows, and their bytes in the chosen columns."""
         relation = version.name
+        if not restriction and (objection := partition_filter.objection(table, None)):
+            raise invalid(f"request failed: Query error: {objection}")
         with self._catalog.warehouse.cursor() as cursor:
             if restriction:
                 relation = self._catalog.warehouse.fresh_name()
@@ -169,6 +172,8 @@ class Sessions:
         clauses = {name for name, value in statements[0].args.items() if value} - {"expressions", "from_", "where"}
         if len(statements) != 1 or where is None or clauses or where.find(exp.Query) is not None:
             raise invalid("request failed: Query error: the row restriction must be a single expression")
+        if objection := partition_filter.objection(table, where.this):
+            raise invalid(f"request failed: Query error: {objection}")
         translation = Translation(self._catalog, table.project, None, table.location, self._catalog.settings.now_ms())
         condition = where.this.transform(translation.rewrite)
         if table.ingestion_time:
