@@ -105,6 +105,15 @@ def test_files_have_about_the_size_that_is_asked_for(stage: Stage) -> None:
     assert unit["why"] == "a file size is asked for: only the read route can do that"
 
 
+@pytest.mark.parametrize("shape", [PARQUET, ("--format", "csv", "--compression", "gzip")])
+def test_the_first_compressed_file_is_not_much_smaller_than_the_others(stage: Stage, shape: tuple[str, ...]) -> None:
+    stage.table("t", 200_000)
+    stage.stack.jobs(read_batch_bytes=20_000)
+    assert stage.execute(*READ, *shape, "--file-size", "200KB").codes == [0]
+    first, second, *_ = (len(stage.read(name)) for name in stage.files())
+    assert 0.3 < first / second < 2
+
+
 def test_a_null_marker_and_gzip(stage: Stage) -> None:
     stage.sql("CREATE TABLE t AS SELECT CAST(NULL AS STRING) AS a, '' AS b, 'x' AS c")
     assert stage.execute("--null-marker", r"\N", "--compression", "gzip").codes == [0]

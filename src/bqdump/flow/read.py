@@ -51,6 +51,8 @@ FOR_GOOD: dict[type[BqdumpError], str] = {
 }  # fmt: skip
 # In another session the rows come in other streams, so that all of the table would be read again.
 ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
+# What compression leaves of the rows, about.
+PACKED = 0.25
 # One stream for so many bytes of a table: fewer cost less, more are read at once.
 STREAM_BYTES = 64 << 20
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
@@ -143,7 +145,7 @@ class _Attempt:
         self.session = ""
         self._file_bytes = settings.file_size
         # Bytes in a file for each byte of Arrow: a guess for the first file, which then tells it for the others.
-        self._ratio = 1.0
+        self._ratio = 1.0 if self._shape.codec == "none" else PACKED
         # Read so far, by stream.
         self._rows: dict[str, int] = {}
 
