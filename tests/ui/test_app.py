@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bqdump.core.errors import DeniedError, UnavailableError, UsageError
+from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from bqdump.flow.published import read_manifest
 from bqdump.ports.store import Stored
 from bqdump.ui.app import HEADERS, PAGES
 from bqdump.ui.server import serve
@@ -179,6 +180,47 @@ def test_a_file_whose_first_row_is_longer_than_what_is_read_is_not_called_empty(
     assert "Its first row is longer than what is read for this page." in body
     _, body = look(made, "/runs/first/tables/empty/files/0")
     assert "The file has no rows." in body
+
+
+def without(scene: Scene, prefix: str) -> Scene:
+    """The scene after somebody has removed objects by hand, or a lifecycle rule has."""
+    gone = [(name, found[1].generation) for name in scene.store.names_now()
+            if name.startswith(prefix) and (found := scene.store.peek(name))]  # fmt: skip
+    asyncio.run(scene.store.delete(gone))
+    return scene
+
+
+@pytest.mark.parametrize("prefix", ["_bqdump/runs/second/", "_bqdump/runs/"])
+def test_a_published_run_that_somebody_has_removed_is_not_called_unpublished(damaged: Scene, prefix: str) -> None:
+    status, body = look(without(damaged, prefix), "/")
+    assert status == 200
+    assert "latest.json names run <code>second</code>, whose manifest is not here." in body
+    assert "Nothing is published" not in body
+    assert "There are no runs" not in body
+
+
+def test_the_manifest_that_readers_are_led_to_in_vain_is_told_by_the_name_of_its_run(damaged: Scene) -> None:
+    without(damaged, "_bqdump/runs/second/manifest.json")
+    with pytest.raises(NotFoundError, match="the manifest of run second: there is none"):
+        asyncio.run(read_manifest(damaged.store, damaged.settings))
+
+
+def test_that_the_newest_run_has_failed_is_told_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = shop()
+    asyncio.run(made.export("newest", failing={"orders": "Resources exceeded"}, partial=False))
+    newest = made.store.peek("_bqdump/newest.json")
+    asyncio.run(made.export("later"))
+    assert newest
+    made.store.put_now("_bqdump/newest.json", newest[0])
+    monkeypatch.setattr("bqdump.ui.runs.EACH", 1)
+    assert "The newest run has met failures." in look(made, "/")[1]
+
+
+def test_a_run_of_an_empty_dataset_has_no_table() -> None:
+    made = Scene()
+    asyncio.run(made.export("first"))
+    assert "The run has exported no table." in look(made, "/runs/first")[1]
+    assert "No table has 'x' in its name." in look(made, "/runs/first?q=x")[1]
 
 
 def test_many_runs_that_cannot_be_read_are_counted(damaged: Scene) -> None:

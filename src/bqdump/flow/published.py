@@ -55,7 +55,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         if latest is None:
             cause = "nothing has been published there yet"
             raise NotFoundError("find", f"an export in {store.url}/{settings.prefix}", cause, "Start one: bqdump run")
-        name = latest.manifest
+        run, name = latest.run, latest.manifest
     try:
         stored = await store.read(name)
     except NotFoundError:

@@ -75,7 +75,7 @@ def tables_section(run: str, lines: Sequence[Line], wish: Wish) -> Markup:
     count = Markup('<p class="soft small" role="status">{} of {} tables</p>').format(
         f"{len(found):,}", f"{len(lines):,}"
     )
-    body = empty(f"No table has {wish.text!r} in its name.")
+    body = empty(f"No table has {wish.text!r} in its name." if wanted else "The run has exported no table.")
     if shown:
         columns = [sorting.column for sorting in SORTINGS.values()]
         body = table(

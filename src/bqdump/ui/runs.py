@@ -51,13 +51,15 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     """All runs: how they ended, how long they took, how much they brought."""
     (published, unclear), (newest, unknown) = await asyncio.gather(_read(archive.published()), _read(archive.newest()))
     lines = await archive.runs(published)
-    if not lines:
+    if not (lines or published or unclear):
         return page(archive.place, "Runs", [empty("There are no runs here yet.",
                     Markup("Start one with {}.").format(code("bqdump run")))])  # fmt: skip
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
     shown = lines[(now - 1) * EACH : now * EACH]
-    failed = await _failed(archive, [line.run for line in shown if line.state == "unfinished"])
-    parts = _above(lines, newest, failed, unclear, unknown) if now == 1 else []
+    # The newest one may be of an early moment, far down in the list.
+    asked = [line.run for line in lines if line.state == "unfinished" and (line.run == newest or line in shown)]
+    failed = await _failed(archive, asked)
+    parts = _above(lines, published, newest, failed, unclear, unknown) if now == 1 else []
     rows = [_row(line, failed) for line in shown]
     return page(
         archive.place, "Runs",
@@ -65,11 +67,13 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     )  # fmt: skip
 
 
-def _above(lines: list[RunLine], newest: str, failed: set[str], unclear: str, unknown: str) -> list[Markup]:
+def _above(
+    lines: list[RunLine], published: str, newest: str, failed: set[str], unclear: str, unknown: str
+) -> list[Markup]:
     """What stands above the list. unclear, unknown: why latest.json and newest.json cannot be read."""
     readable = [line for line in lines if not line.problem]
     return [
-        _said("bad", "What readers see cannot be told:", unclear) if unclear else _verdict(lines),
+        _said("bad", "What readers see cannot be told:", unclear) if unclear else _verdict(lines, published),
         _said("bad", "Which run is the newest cannot be told:", unknown)
         if unknown
         else _under_way(lines, newest, failed),
@@ -90,9 +94,12 @@ def _said(tone: str, word: Markup | str, told: Markup | str) -> Markup:
     return Markup('<div class="verdict {}"><strong>{}</strong> {}</div>').format(tone, word, told)
 
 
-def _verdict(lines: list[RunLine]) -> Markup:
-    """What readers see."""
+def _verdict(lines: list[RunLine], named: str) -> Markup:
+    """What readers see. named: the run that latest.json names."""
     published = next((line for line in lines if line.published), None)
+    if published is None and named:
+        vain = Markup("latest.json names run {}, whose manifest is not here.").format(code(named))
+        return _said("bad", "Readers find nothing:", vain)
     if published is None:
         return _said("warn", "Nothing is published.", "No run has come to its end.")
     sees = Markup("Readers see {},").format(link(run_address(published.run), code(published.run)))
