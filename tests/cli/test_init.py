@@ -84,6 +84,11 @@ def test_answers_that_bqdump_would_refuse_are_refused(
     assert list(Path().iterdir()) == []
 
 
+def test_a_wrong_flag_is_told_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["init", "--format", "xls"]) == 2
+    assert "--format: 'xls' cannot be used: unknown format" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert start(["init", *THREE, "-o", "file/bqdump.toml"]) == 2

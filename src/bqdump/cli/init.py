@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ def init(output: Path, force: bool, quiet: bool, keep: bool | None, **options: s
     if output.exists() and not force:
         raise UsageError("write", str(output), "there is such a file already", "Overwrite it: --force")
     given = {name: value for name, value in options.items() if value is not None}
+    # Before anything is asked: what is asked depends on it.
+    for name, value in given.items():
+        if value:
+            _parsed(name, value)
     if any(name not in given for name in REQUIRED):
         given, keep = _ask(given, keep)
     chosen = {name: _parsed(name, value) for name, value in given.items() if value != "" or name in REQUIRED}
@@ -104,7 +108,9 @@ def _checked(name: str, answers: Mapping[str, str]) -> Callable[[str], str]:
             value = BY_NAME[name].parse(text)
         except ValueError as error:
             raise click.UsageError(f"{text!r} cannot be used: {error}") from None
-        codecs = FORMATS[BY_NAME["format"].parse(answers["format"])].codecs if name == "compression" else (value,)
+        codecs: Collection[str] = (value,)
+        if name == "compression":
+            codecs = FORMATS[BY_NAME["format"].parse(answers["format"] or _default("format"))].codecs
         if value not in codecs:
             raise click.UsageError(f"{text!r} cannot be used: {answers['format']} takes {', '.join(codecs)}")
         return text
