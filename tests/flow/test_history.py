@@ -7,13 +7,15 @@ import itertools
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
 from bqdump.core.changes import compare
 from bqdump.core.codec import decode, encode
 from bqdump.core.contents import Contents, contents_of, summary_of
 from bqdump.core.documents import Owner
-from bqdump.core.manifest import TableEntry
+from bqdump.core.errors import DocumentError
+from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.settings import Settings
 from bqdump.flow.history import list_runs
 from bqdump.flow.published import read_manifest
@@ -148,3 +150,46 @@ def test_changes_of_tables_and_columns_are_told_and_nothing_else() -> None:
     assert (changes["grows"].rows_before, changes["grows"].rows_after) == (1, 2)
     assert (changes["widens"].columns_added, changes["widens"].columns_removed) == (("new",), ("old",))
     assert compare(after, after) == []
+
+
+def with_definition(manifest: Manifest, definition: str) -> Manifest:
+    entries = (replace(entry, definition=msgspec.Raw(definition.encode())) for entry in manifest.tables)
+    return replace(manifest, tables=tuple(entries))
+
+
+def struct(*members: str, type_: str = "RECORD", rest: str = "") -> str:
+    fields = ", ".join(f'{{"name": "{name}", "type": "STRING"}}' for name in members)
+    return f'{{"schema": {{"fields": [{{"name": "address", "type": "{type_}", "fields": [{fields}]}}{rest}]}}}}'
+
+
+ADDRESS = struct("city", "zip")
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (struct("city", "zip", "street"), "+address.street"),
+        (struct("city"), "-address.zip"),
+        (struct("city", "zip", type_="STRUCT"), ""),
+        ('{"schema": {"fields": []}}', "-address"),
+        (struct("city", "zip", rest=', {"name": "price", "type": "NUMERIC", "precision": "10"}'), "+price"),
+    ],
+)
+def test_changes_within_a_column_are_told_by_path(after: str, told: str) -> None:
+    manifest = asyncio.run(read_manifest(two_runs(), SETTINGS, "r1"))
+    changes = compare(with_definition(manifest, ADDRESS), with_definition(manifest, after))
+    assert {change.columns() for change in changes} == ({told} if told else set())
+
+
+def test_a_type_with_other_parameters_is_another_type() -> None:
+    manifest = asyncio.run(read_manifest(two_runs(), SETTINGS, "r1"))
+    price = '{"schema": {"fields": [{"name": "price", "type": "NUMERIC", "precision": "%s"}]}}'
+    changes = compare(with_definition(manifest, price % 10), with_definition(manifest, price % 12))
+    assert {change.columns() for change in changes} == {"~price"}
+
+
+@pytest.mark.parametrize("definition", ["1", '{"schema": {"fields": [{"name": 1}]}}'])
+def test_a_definition_that_is_none_is_told_by_its_table(definition: str) -> None:
+    manifest = asyncio.run(read_manifest(two_runs(), SETTINGS, "r1"))
+    with pytest.raises(DocumentError, match=f"cannot read the columns of table {manifest.tables[0].table}: "):
+        compare(manifest, with_definition(manifest, definition))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
+from bqdump.core.errors import DocumentError
 from bqdump.core.manifest import Manifest, TableEntry
+from bqdump.core.sound import CHANGED
+from bqdump.core.types import Column, columns
 
 Kind = Literal["added", "removed", "changed"]
-
-
-class Column(msgspec.Struct, frozen=True):
-    """A column as a definition has it."""
-
-    name: str
-    type: str
-    mode: str = "NULLABLE"
 
 
 class TableChange(msgspec.Struct, frozen=True):
@@ -47,8 +42,8 @@ class TableChange(msgspec.Struct, frozen=True):
             rows_after=rows_after,
             bytes_before=bytes_before,
             bytes_after=bytes_after,
-            columns_added=tuple(sorted(now.keys() - was.keys())) if both else (),
-            columns_removed=tuple(sorted(was.keys() - now.keys())) if both else (),
+            columns_added=_outermost(now.keys() - was.keys()) if both else (),
+            columns_removed=_outermost(was.keys() - now.keys()) if both else (),
             columns_changed=tuple(sorted(name for name in was.keys() & now.keys() if was[name] != now[name])),
         )
 
@@ -58,12 +53,9 @@ class TableChange(msgspec.Struct, frozen=True):
         return " ".join(f"{mark}{name}" for mark, names in marks for name in names)
 
 
-class _Schema(msgspec.Struct):
-    fields: list[Column] = []
-
-
-class _Definition(msgspec.Struct):
-    schema: _Schema = msgspec.field(default_factory=_Schema)
+def _outermost(paths: Collection[str]) -> tuple[str, ...]:
+    """In order, without the members of those that are there themselves."""
+    return tuple(sorted(path for path in paths if path.rpartition(".")[0] not in paths))
 
 
 def compare(before: Manifest, after: Manifest) -> list[TableChange]:
@@ -75,7 +67,7 @@ def compare(before: Manifest, after: Manifest) -> list[TableChange]:
 
 
 def _change(name: str, old: TableEntry | None, new: TableEntry | None) -> TableChange | None:
-    was, now = (columns_of(table.definition) if table else {} for table in (old, new))
+    was, now = (columns_of(table) if table else {} for table in (old, new))
     made = TableChange.of(
         name,
         was,
@@ -96,7 +88,17 @@ def _rows(table: TableEntry | None) -> int:
     return table.planned_rows if table.rows is None else table.rows
 
 
-def columns_of(definition: msgspec.Raw) -> dict[str, Column]:
-    """The columns of a table's definition, by name."""
-    decoded = msgspec.json.decode(definition, type=_Definition | None)
-    return {column.name: column for column in decoded.schema.fields} if decoded else {}
+def columns_of(entry: TableEntry) -> dict[str, Column]:
+    """The columns of a table and the members of its STRUCTs, by path (a.b). Raises DocumentError."""
+    try:
+        return dict(_by_path("", columns(entry.definition)))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        wrong = f"its definition is none of BigQuery's ({error})"
+        raise DocumentError("read", f"the columns of table {entry.table}", wrong, CHANGED) from None
+
+
+def _by_path(above: str, columns: Iterable[Column]) -> Iterator[tuple[str, Column]]:
+    for column in columns:
+        path = above + column.name
+        yield path, msgspec.structs.replace(column, fields=())
+        yield from _by_path(f"{path}.", column.fields)

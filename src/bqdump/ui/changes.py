@@ -9,9 +9,10 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.changes import Column, TableChange, columns_of
+from bqdump.core.changes import TableChange, columns_of
 from bqdump.core.contents import Contents, Line
 from bqdump.core.sizes import counted
+from bqdump.core.types import Column
 from bqdump.pages.elements import NOTHING, code, link
 from bqdump.pages.sections import changes_section
 from bqdump.ui.archive import Archive
@@ -60,7 +61,7 @@ async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list
         async with slots:
             before = await archive.entry(old.run, was[name])
             after = await archive.entry(new.run, now[name])
-        return _change(name, was[name], now[name], columns_of(before.definition), columns_of(after.definition))
+        return _change(name, was[name], now[name], columns_of(before), columns_of(after))
 
     told = {change.table: change for change in await asyncio.gather(*map(columns, differ[:COMPARED]))}
     changes = []

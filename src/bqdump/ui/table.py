@@ -122,7 +122,10 @@ def elsewhere(contents: Contents, name: str) -> Markup | str:
 
 
 def _columns(entry: TableEntry) -> Markup:
-    definition = msgspec.json.decode(entry.definition, type=_Definition | None)
+    try:
+        definition = msgspec.json.decode(entry.definition, type=_Definition | None)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return heading("Columns", "columns") + empty(f"The manifest's definition is none of BigQuery's ({error}).")
     if definition is None or not definition.schema.fields:
         return NOTHING
     rows = [

@@ -129,9 +129,9 @@ async def _told(
         return Markup('<span class="soft">{}</span>').format(_grown(old.rows, line.rows))
     try:
         was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
+        change = TableChange.of(line.table, columns_of(was), columns_of(now))
     except DocumentError as error:
         return Markup("{} {}").format(badge("columns", "warn"), visible(str(error)))
-    change = TableChange.of(line.table, columns_of(was.definition), columns_of(now.definition))
     columns = column_changes(change) or "descriptions or details of columns"
     return Markup("{} {}").format(badge("columns", "warn"), columns)
 
