@@ -182,6 +182,29 @@ def test_a_file_whose_first_row_is_longer_than_what_is_read_is_not_called_empty(
     assert "The file has no rows." in body
 
 
+RUN_PAGES = ("", "/manifest", "/changes", "/tables/orders", "/tables/orders/files/0")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"settings":{', b'"settings":{},"x":{'),
+        (b'"ended":1', b'"ended":0,"x":1'),
+        (b'"started":1', b'"started":99999999999999,"x":1'),
+        (b'"fields":[{"name":"id"', b'"fields":[{"name":7'),
+    ],
+)
+def test_a_manifest_that_somebody_has_edited_is_no_bug(damaged: Scene, old: bytes, new: bytes) -> None:
+    layout = damaged.settings.layout.run("second")
+    found = damaged.store.peek(layout.manifest)
+    assert found
+    assert old in found[0]
+    damaged.store.put_now(layout.manifest, found[0].replace(old, new))
+    without(damaged, layout.contents)
+    for path in (*(f"/runs/second{page}" for page in RUN_PAGES), "/tables/orders", "/"):
+        assert "This is a bug" not in look(damaged, path)[1]
+
+
 def without(scene: Scene, prefix: str) -> Scene:
     """The scene after somebody has removed objects by hand, or a lifecycle rule has."""
     gone = [(name, found[1].generation) for name in scene.store.names_now()

@@ -56,7 +56,9 @@ def bar(done: TableEntry | Line | Receipt) -> Bar:
     attempt = done.attempt if isinstance(done, Line | Receipt) else max(map(attempt_of, done.jobs), default=0)
     share = share_of(done.unit)
     planned = done.task if share is None else share
-    return Bar(done.table, done.task, planned, attempt, done.created, done.started or done.created, done.ended)
+    # Clocks that are put back, and documents that somebody has edited, let things end before they begin.
+    started = max(done.created, done.started)
+    return Bar(done.table, done.task, planned, attempt, done.created, started, max(started, done.ended))
 
 
 def remarks(done: TableEntry | Line) -> str:

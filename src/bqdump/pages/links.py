@@ -15,8 +15,8 @@ CONSOLE = "https://console.cloud.google.com"
 
 
 def object_address(settings: Mapping[str, Any], name: str) -> str:
-    """The page of an object, by the settings of its run; "" in a local folder, which has none."""
-    if settings.get("to"):
+    """The page of an object, by the settings of its run; "" in a local folder, or without a bucket in them."""
+    if settings.get("to") or not settings.get("bucket"):
         return ""
     return f"{CONSOLE}/storage/browser/_details/{quote(str(settings['bucket']), safe='')}/{quote(name)}"
 
@@ -27,13 +27,14 @@ def folder_address(settings: Mapping[str, Any], name: str) -> str:
     if settings.get("to"):
         # From [prefix/]_bqdump/runs/<run>/ to the root.
         return "../" * (3 + str(settings.get("prefix", "")).count("/")) + quote(folder)
-    return f"{CONSOLE}/storage/browser/{quote('/'.join(filter(None, (str(settings['bucket']), folder))))}"
+    bucket = settings.get("bucket")
+    return f"{CONSOLE}/storage/browser/{quote('/'.join(filter(None, (str(bucket), folder))))}" if bucket else ""
 
 
 def job_address(settings: Mapping[str, Any], location: str, job: str) -> str:
-    """The page of a BigQuery job; "" for a read session, which has none."""
-    if not is_job(job):
+    """The page of a BigQuery job; "" for a read session, which has none, or without a project in the settings."""
+    project = settings.get("job_project") or settings.get("project")
+    if not (project and is_job(job)):
         return ""
-    project = quote(str(settings.get("job_project") or settings["project"]), safe="")
     name = quote(f"bq:{location}:{job}", safe="")
-    return f"{CONSOLE}/bigquery?project={project}&j={name}&page=queryresults"
+    return f"{CONSOLE}/bigquery?project={quote(str(project), safe='')}&j={name}&page=queryresults"
