@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from html.parser import HTMLParser
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.codec import encode
 from bqdump.core.documents import Danger, Flag, Owner
+from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.published import read_manifest
+from bqdump.flow.report import report_page
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump.pages.report import render_report
@@ -116,16 +120,33 @@ def test_retries_and_what_another_task_has_taken_over_are_marked() -> None:
     assert "taken over from task 0" in render_report(moved).decode()
 
 
+def in_a_folder(store: MemoryStore, **settings: str) -> Manifest:
+    """The manifest as if the run had gone to a folder by the read route."""
+    manifest = asyncio.run(read_manifest(store, SETTINGS))
+    (entry,) = manifest.tables
+    session = msgspec.structs.replace(entry, route="read", jobs=("CAISDGZ_7",))
+    settings = manifest.settings | {"to": "exports", "bucket": ""} | settings
+    return msgspec.structs.replace(manifest, settings=settings, tables=(session,))
+
+
+def test_a_report_that_is_kept_elsewhere_leads_to_the_folder_that_was_looked_at(tmp_path: Path) -> None:
+    store, warehouse = world()
+    warehouse.put("project", "data", "people", ["1,Aiko"])
+    export(store, warehouse, "r1")
+    store.put_now("_bqdump/runs/r1/manifest.json", encode(in_a_folder(store)))
+    here = msgspec.structs.replace(SETTINGS, bucket="", to=str(tmp_path / "my exports"))
+    _, page = asyncio.run(report_page(store, here))
+    assert f'href="{tmp_path.as_uri()}/my%20exports/people"' in page.decode()
+    # The folder has been copied to a bucket: nobody knows where it was.
+    _, page = asyncio.run(report_page(store, SETTINGS))
+    assert [link for link in Page(page.decode()).links if not link.startswith("#")] == []
+
+
 def test_a_report_in_a_folder_leads_to_the_files_beside_it() -> None:
     store, warehouse = world()
     warehouse.put("project", "data", "people", ["1,Aiko"])
     export(store, warehouse, "r1")
-    manifest = asyncio.run(read_manifest(store, SETTINGS))
-    (entry,) = manifest.tables
-    session = msgspec.structs.replace(entry, route="read", jobs=("CAISDGZ_7",))
-    settings = manifest.settings | {"to": "exports", "prefix": "nightly/", "bucket": ""}
-    moved = msgspec.structs.replace(manifest, settings=settings, tables=(session,))
-    text = render_report(moved).decode()
+    text = render_report(in_a_folder(store, prefix="nightly/")).decode()
     assert 'href="../../../../people"' in text
     assert "console.cloud.google.com" not in text
     assert "retried" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from pathlib import Path
 
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Plan
@@ -83,7 +84,9 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
         ledger = await read_ledger(store, layout, plan)
         return run, render_unpublished(plan, list(ledger.receipts.values()), ledger.failed())
     changes = compare(await read_manifest(store, settings, since), manifest) if since else None
-    return manifest.run, render_report(manifest, changes)
+    # Whoever asks keeps the page elsewhere than the run keeps its own.
+    root = f"{Path(settings.to).absolute().as_uri()}/" if settings.to else ""
+    return manifest.run, render_report(manifest, changes, root)
 
 
 async def _once(name: str, write: Awaitable[int]) -> None:

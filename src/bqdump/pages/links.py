@@ -21,12 +21,16 @@ def object_address(settings: Mapping[str, Any], name: str) -> str:
     return f"{CONSOLE}/storage/browser/_details/{quote(str(settings['bucket']), safe='')}/{quote(name)}"
 
 
-def folder_address(settings: Mapping[str, Any], name: str) -> str:
-    """Where an object lies, for the report of its run: a page, or in a local folder the way from that report."""
+def folder_address(settings: Mapping[str, Any], name: str, root: str | None) -> str:
+    """Where an object lies, for a report of its run: a page of Google's, or what a browser shows of a local folder.
+
+    root: the way from the report to that folder, "" where nobody knows it, None from where the run has put its report.
+    """
     folder = "/".join(name.split("/")[:-1])
     if settings.get("to"):
         # From [prefix/]_bqdump/runs/<run>/ to the root.
-        return "../" * (3 + str(settings.get("prefix", "")).count("/")) + quote(folder)
+        way = "../" * (3 + str(settings.get("prefix", "")).count("/")) if root is None else root
+        return way and way + quote(folder)
     bucket = settings.get("bucket")
     return f"{CONSOLE}/storage/browser/{quote('/'.join(filter(None, (str(bucket), folder))))}" if bucket else ""
 

@@ -46,11 +46,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = None) -> bytes:
-    """The page. changes: what differs from the export before, None when there was none."""
+def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = None, root: str | None = None) -> bytes:
+    """The page. changes: what differs from the export before, None when there was none. root: see folder_address."""
     sections = (
         _chart(manifest.tables),
-        _tables(manifest),
+        _tables(manifest, root),
         failed_section(manifest),
         out_of_time_section(manifest.tables),
         skipped_section(manifest.skipped),
@@ -81,23 +81,24 @@ def _chart(tables: Sequence[TableEntry]) -> Markup:
     return heading("Where the time went", "time") + chart if chart else NOTHING
 
 
-def _tables(manifest: Manifest) -> Markup:
+def _tables(manifest: Manifest, root: str | None) -> Markup:
     if not manifest.tables:
         return NOTHING
     largest = sorted(manifest.tables, key=lambda entry: -_size(entry))[:ROWS]
     title, label = ("Tables", "Filter by name")
     if len(largest) < len(manifest.tables):
         title, label = f"The {ROWS:,} largest tables", f"Filter these {ROWS:,} by name"
-    shown = table(title, COLUMNS, (_row(manifest, entry) for entry in largest), tools="filter")
+    shown = table(title, COLUMNS, (_row(manifest, entry, root) for entry in largest), tools="filter")
     return heading(title, "tables", len(manifest.tables)) + filter_box("filter", label) + shown
 
 
-def _row(manifest: Manifest, entry: TableEntry) -> tuple[Cell | Markup | str, ...]:
+def _row(manifest: Manifest, entry: TableEntry, root: str | None) -> tuple[Cell | Markup | str, ...]:
     drawn, took, files = bar(entry), entry.ended - entry.created, len(entry.files)
     folder: Markup | str = f"{files:,}"
     if files:
-        folder = link(folder_address(manifest.settings, entry.files[0].name), f"{files:,}",
-                      f"{counted(files, 'file')} of {entry.table} in Cloud Storage")  # fmt: skip
+        place = "the folder" if manifest.settings.get("to") else "Cloud Storage"
+        folder = link(folder_address(manifest.settings, entry.files[0].name, root), f"{files:,}",
+                      f"{counted(files, 'file')} of {entry.table} in {place}")  # fmt: skip
     jobs = (
         link(job_address(manifest.settings, manifest.location, job), code(f"{entry.unit}_{drawn.attempt}"))
         for job in entry.jobs
