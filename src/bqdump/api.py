@@ -94,7 +94,7 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     service_account: whom the commands of the `cures` grant to (default: the account that `bqdump render iam` makes).
     """
     settings = _settings(options, REQUIRED)
-    return _serve(settings, 1, lambda opened: diagnose(opened.store, opened.warehouse, settings, service_account))
+    return _serve(settings, 1, lambda at: diagnose(at.store, at.warehouse, at.reading.open, settings, service_account))
 
 
 def status(run: str = "", **options: Unpack[Options]) -> Status:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from bqdump.core.settings import Settings
-from bqdump.flow.doctor import Check, Doctor, Outcome
+from bqdump.flow.doctor import READS, Check, Doctor, Outcome
+from bqdump.flow.task import Reading
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.render.deployment import Deployment
@@ -40,13 +41,17 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 async def diagnose(
-    store: ObjectStore, warehouse: Warehouse, settings: Settings, service_account: str = ""
+    store: ObjectStore,
+    warehouse: Warehouse,
+    open_reading: Callable[[], Reading],
+    settings: Settings,
+    service_account: str = "",
 ) -> Diagnosis:
     """Every check of the doctor. service_account: whom the cures' commands grant to ("": the one of the deployment).
 
     Raises only what passes by itself: the service does not answer.
     """
-    examined = await Doctor(store, warehouse, settings, time.time).examine()
+    examined = await Doctor(store, warehouse, open_reading, settings, time.time).examine()
     return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
 
 
@@ -62,11 +67,11 @@ def environment(environ: Mapping[str, str]) -> list[Check]:
 
 
 def _diagnosis(settings: Settings, checks: list[Check], service_account: str) -> Diagnosis:
-    deployment = Deployment(settings=settings, region="", service_account=service_account)
     lacking = dict.fromkeys(check.permission for check in checks if check.outcome is Outcome.DENIED)
     lacking |= dict.fromkeys(
         check.permission for check in checks if check.outcome is Outcome.WARNING and check.permission
     )
+    deployment = Deployment(settings=settings, region="", service_account=service_account, read_route=READS in lacking)
     grants = {permission: grant for permission in lacking if (grant := grant_of(deployment, permission))}
     severity = [Outcome.OK, Outcome.UNTRIED, Outcome.WARNING, Outcome.REFUSED, Outcome.MISSING, Outcome.DENIED]
     return Diagnosis(

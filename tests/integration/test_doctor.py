@@ -83,6 +83,22 @@ def test_a_missing_right_is_named_with_the_least_role_and_its_command(
         assert all(name in left[0] for name in outside.objects())
 
 
+def test_the_right_to_open_read_sessions_is_tried_where_a_table_takes_the_read_route(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.table("orders")
+    outside.deny("bigquery.readsessions.create")
+    assert call(capsys, "doctor").code == 0
+    called = call(capsys, "doctor", "--json", "--route", "read")
+    outside.deny()
+    diagnosis = diagnosed(called)
+    assert called.code == 5
+    assert outcomes(diagnosis, "denied") == {"open a read session": "bigquery.readsessions.create"}
+    (cure,) = diagnosis["cures"]
+    assert (cure["role"], cure["on"]) == ("roles/bigquery.readSessionUser", f"project {outside.project}")
+    assert outcomes(diagnosed(call(capsys, "doctor", "--json", "--route", "read")), "denied") == {}
+
+
 def test_a_bucket_that_may_not_be_seen_is_a_warning(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
     outside.deny("storage.buckets.get")

@@ -285,6 +285,18 @@ def test_a_table_that_wants_a_filter_on_its_partitions_is_not_read_without(
     assert rows(client, opened) == [{"a": 1}]
 
 
+@pytest.mark.parametrize("permission", ["readsessions.create", "tables.getData", "readsessions.getData"])
+def test_sessions_and_streams_take_rights_of_their_own(
+    world: World, client: BigQueryReadClient, numbers: str, permission: str
+) -> None:
+    world.control("PUT", "denied", {"projects": {PROJECT: [f"bigquery.{permission}"]}})
+    try:
+        with pytest.raises(exceptions.PermissionDenied, match=permission):
+            rows(client, session(client, numbers))
+    finally:
+        world.control("PUT", "denied", {})
+
+
 def test_a_session_expires(world: World, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers)
     with (

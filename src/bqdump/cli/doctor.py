@@ -51,7 +51,7 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
 async def _diagnose(settings: Settings, service_account: str) -> Diagnosis:
     services = open_services(settings, 1)
     try:
-        return await diagnose(services.store, services.warehouse, settings, service_account)
+        return await diagnose(services.store, services.warehouse, services.reading.open, settings, service_account)
     finally:
         await services.close()
 

@@ -14,16 +14,20 @@ import msgspec
 
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed
-from bqdump.core.documents import Danger
+from bqdump.core.documents import Danger, Plan
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError
 from bqdump.core.guards import GUARDS, POLICED, sentence, switch
+from bqdump.core.plan import read_units
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.planning import check_prefix, draft_plan, refuse_bucket, refuse_key
+from bqdump.flow.task import Reading
+from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 Answer = TypeVar("Answer")
+READS = "bigquery.readsessions.create"
 # Clocks that differ by more make log lines and run ids confusing; no decision rests on them.
 CLOCKS_APART_SECONDS = 60
 
@@ -53,10 +57,16 @@ class Doctor:
     """Asks one question after the other, and keeps every answer in `checks`."""
 
     def __init__(
-        self, store: ObjectStore, warehouse: Warehouse, settings: Settings, clock: Callable[[], float]
+        self,
+        store: ObjectStore,
+        warehouse: Warehouse,
+        open_reading: Callable[[], Reading],
+        settings: Settings,
+        clock: Callable[[], float],
     ) -> None:
-        """clock: this machine's time, in seconds since 1970 UTC."""
+        """open_reading: as that of a task. clock: this machine's time, in seconds since 1970 UTC."""
         self._store, self._warehouse, self._settings, self._clock = store, warehouse, settings, clock
+        self._open_reading = open_reading
         self.checks: list[Check] = []
 
     async def examine(self) -> list[Check]:
@@ -214,10 +224,23 @@ class Doctor:
         )  # fmt: skip
         if drafted is None:
             return
-        plan, _ = drafted
+        plan, units = drafted
+        await self._session(plan, units)
         for flag in plan.flags:
             outcome, how = (Outcome.WARNING, "") if flag.allowed else (Outcome.REFUSED, _way_out(flag.danger))
             self._note(f"guard: {flag.danger.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
+
+    async def _session(self, plan: Plan, units: bytes) -> None:
+        """The right to open a read session, tried where a table takes the read route: opening one is free."""
+        unit = next((one for one in read_units(units, plan) if one.route == "read"), None)
+        if unit is None:
+            return
+        dataset = Dataset(plan.project, plan.dataset, plan.location)
+        rows = sql.condition(unit.definition, unit.shape.where)
+        request = ReadRequest(dataset, unit.table, plan.snapshot, (), rows, 1)
+        await self._ask(
+            "open a read session", f"table {unit.table}", READS, lambda: self._open_reading().reader.open(request)
+        )
 
     async def _ask(
         self,

@@ -73,6 +73,7 @@ RIGHTS = {
     "roles/bigquery.dataViewer": ("bigquery.datasets.get", "bigquery.tables.list", "bigquery.tables.get",
                                   "bigquery.tables.getData", "bigquery.tables.export"),
     "roles/bigquery.jobUser": ("bigquery.jobs.create",),
+    "roles/bigquery.readSessionUser": ("bigquery.readsessions.create", "bigquery.readsessions.getData"),
     "roles/storage.objectUser": ("storage.objects.create", "storage.objects.get", "storage.objects.list",
                                  "storage.objects.update", "storage.objects.delete"),
     "roles/storage.legacyBucketReader": ("storage.buckets.get",),

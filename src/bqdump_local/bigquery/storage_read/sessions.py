@@ -84,7 +84,10 @@ class Sessions:
         match = TABLE.fullmatch(wanted.table)
         if match is None:
             raise invalid(f"request failed: invalid table name {wanted.table!r}")
+        project, access = wanted.parent.removeprefix("projects/"), self._catalog.access
+        access.require(project, "bigquery.readsessions.create")
         table = self._catalog.table(*match.groups())
+        access.require(table.project, "bigquery.tables.getData")
         if table.kind != "TABLE":
             raise invalid("request failed: non-table entities cannot be read with the storage API")
         settings = self._catalog.settings
@@ -92,7 +95,6 @@ class Sessions:
         version = table.current if wanted.snapshot_ms is None else table.version_at(wanted.snapshot_ms, now)
         fields = select(version.fields, wanted.selected)
         relation, rows, size = self._rows(table, version, wanted.restriction, fields)
-        project = wanted.parent.removeprefix("projects/")
         name = f"projects/{project}/locations/{table.location.lower()}/sessions/{secrets.token_urlsafe(24)}"
         session = Session(name, now + SESSION_MS, relation, fields, arrow_schema(fields), wanted.codec, rows, size)
         count = min(rows, stream_count(size, settings.read_stream_bytes, wanted))
@@ -108,6 +110,7 @@ class Sessions:
         found = self._streams.get(name)
         if found is None:
             raise not_found("read stream", name)
+        self._catalog.access.require(name.split("/")[1], "bigquery.readsessions.getData")
         if found[0].expires_ms <= self._catalog.settings.now_ms():
             raise BigQueryError("failedPrecondition", f"request failed: session expired: {found[0].name}")
         return found
