@@ -129,6 +129,14 @@ def test_an_object_on_hold_is_protected(http: Http) -> None:
     assert http.call("DELETE", path_of("holds", "x")).status_code == 204
 
 
+def test_a_bucket_may_put_every_new_object_on_hold(http: Http) -> None:
+    http.bucket("held", defaultEventBasedHold=True)
+    assert http.put("held", "x")["eventBasedHold"] is True
+    for refused in (http.call("DELETE", path_of("held", "x")), http.upload("held", "x")):
+        assert refused.status_code == 403
+        assert refused.json()["error"]["errors"][0]["reason"] == "objectUnderActiveHold"
+
+
 def deny(http: Http, **buckets: list[str]) -> None:
     http.call("PUT", "/_local/denied", json={"buckets": buckets}).raise_for_status()
 

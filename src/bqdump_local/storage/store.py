@@ -102,6 +102,9 @@ class Store:
         if previous and previous.place != place:
             self.files.remove(previous.place)
         now = microseconds()
+        if holder.record.settings.get("defaultEventBasedHold"):
+            # https://cloud.google.com/storage/docs/object-holds#default-holds
+            settings = {**settings, "eventBasedHold": True}
         record = ObjectRecord(
             bucket=bucket,
             name=name,
