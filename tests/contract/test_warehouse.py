@@ -123,7 +123,7 @@ def on_servers(
 
 WRAPPERS: dict[str, Callable[[Warehouse], Warehouse]] = {
     "": lambda warehouse: warehouse,
-    " retrying": lambda warehouse: RetryingWarehouse(PacedWarehouse(warehouse, 1)),
+    " retrying": lambda warehouse: RetryingWarehouse(PacedWarehouse(warehouse, 1), Patience(first_pause=0.001)),
 }
 
 

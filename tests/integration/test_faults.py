@@ -34,6 +34,21 @@ def test_a_job_that_was_accepted_but_answered_with_an_error_is_joined(stage: Sta
     assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
+def test_a_job_that_is_there_already_may_be_found_a_moment_later_only(stage: Stage) -> None:
+    stage.table("a")
+    stage.stack.jobs(faults=[{"at": "accepted", "table": "^a@", "reason": "backendError", "times": 1}])
+    rules = [{"operation": "jobs.get$", "status": 404, "times": 2}]
+    requests.put(f"{stage.stack.bigquery}/_local/faults", json={"rules": rules}, timeout=10).raise_for_status()
+    try:
+        stage.run_tasks(1)
+        left = requests.get(f"{stage.stack.bigquery}/_local/faults", timeout=10).json()["rules"]
+    finally:
+        requests.delete(f"{stage.stack.bigquery}/_local/faults", timeout=10).raise_for_status()
+    assert [rule["times"] for rule in left] == [0]
+    assert stage.extracted() == {"a": 1}
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
 def test_a_request_that_was_refused_for_a_while_is_repeated_under_the_same_id(stage: Stage) -> None:
     stage.table("a")
     stage.stack.jobs(faults=[{"at": "insert", "table": "^a@", "reason": "backendError", "times": 2}])

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import IO, NamedTuple, TypeVar
 
 from bqdump.core.catalog import Dataset, Listed, Table
-from bqdump.core.errors import BqdumpError, ConflictError
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
@@ -39,13 +39,15 @@ class Patience(NamedTuple):
         await asyncio.sleep(self.seconds(tried))
 
 
-async def insist(patience: Patience, request: Callable[[], Awaitable[Result]]) -> Result:
-    """The request's result; it is repeated while its error says that this may help."""
+async def insist(
+    patience: Patience, request: Callable[[], Awaitable[Result]], passing: type[BqdumpError] | None = None
+) -> Result:
+    """The request's result; it is repeated while its error says that this may help, or is one that passes here."""
     for tried in range(patience.tries - 1):
         try:
             return await request()
         except BqdumpError as error:
-            if not error.retryable:
+            if not error.retryable and not (passing and isinstance(error, passing)):
                 raise
             log.warning("%s Trying again.", error)
         await patience.pause(tried)
@@ -260,8 +262,11 @@ class RetryingWarehouse:
         return await insist(self._patience, lambda: self._warehouse.query(request))
 
     async def job(self, job_id: str, location: str) -> Job:
-        """See Warehouse."""
-        return await insist(self._patience, lambda: self._warehouse.job(job_id, location))
+        """See Warehouse. Whoever asks knows that there is such a job, which BigQuery may find a moment later only.
+
+        https://github.com/googleapis/python-bigquery/issues/2134
+        """
+        return await insist(self._patience, lambda: self._warehouse.job(job_id, location), NotFoundError)
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
         """See Warehouse. After an error jobs may be told of twice."""
