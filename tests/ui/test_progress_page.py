@@ -74,6 +74,22 @@ def test_a_failure_while_others_are_at_work_is_no_reason_to_start_the_run_again(
     assert REMEDY not in shown
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_run_over_which_a_later_one_is_published_is_not_being_published(damaged: bool) -> None:
+    made = shop()
+    asyncio.run(made.export("first"))
+    asyncio.run(made.export("second"))
+    for name in (layout(made).manifest, layout(made).contents, made.settings.layout.summary("first")):
+        found = made.store.peek(name)
+        assert found
+        asyncio.run(made.store.delete([(name, found[1].generation)]))
+    if damaged:
+        made.store.put_now(made.settings.layout.latest, b"{")
+    shown = text(made)
+    assert ("Superseded. 4 of 4 tables done; readers see run second, of a later moment." in shown) != damaged
+    assert ("Being published." in shown) == (REMEDY in shown) == damaged
+
+
 def test_a_shared_table_fails_once_however_many_of_its_parts_do(failed: Scene) -> None:
     plan = decode(asyncio.run(failed.store.read(layout(failed).plan)).data, Plan, layout(failed).plan)
     found = [decode(data, Failure, name) for name, data, _ in asyncio.run(notes(failed, layout(failed).failures))]

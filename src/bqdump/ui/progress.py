@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from bqdump.core.documents import Plan
+from bqdump.core.errors import DocumentError
 from bqdump.core.events import Looked
 from bqdump.core.parts import by_table
 from bqdump.core.progress import View
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
+from bqdump.flow.published import read_latest
 from bqdump.flow.status import SILENT_SECONDS
 from bqdump.pages.elements import (
     NOTHING,
@@ -61,10 +64,11 @@ async def _progress(archive: Archive, run: str) -> Markup:
     claims, ledger = await asyncio.gather(read_claims(archive.store, layout), read_ledger(archive.store, layout, plan))
     seen = looked(ledger, claims)
     view = archive.view(plan, seen)
+    later = await _later(archive, plan) if view.done + view.failed == view.tables else ""
     chart = gantt([bar(receipt) for receipt in ledger.receipts.values()])
     left = "–" if view.seconds_left is None or not view.running else f"about {duration_text(1000 * view.seconds_left)}"
     parts = [
-        _said(plan, ledger, view),
+        _said(plan, ledger, view, later),
         _bar(view),
         tiles(
             (
@@ -87,8 +91,20 @@ async def _progress(archive: Archive, run: str) -> Markup:
     return Markup("\n").join(filter(None, parts))
 
 
-def _said(plan: Plan, ledger: Ledger, view: View) -> Markup:
-    if view.done == view.tables:
+async def _later(archive: Archive, plan: Plan) -> str:
+    """The run of a later moment that readers see, over which this one changes nothing any more; "" for none."""
+    with suppress(DocumentError):
+        latest, _ = await read_latest(archive.store, archive.settings)
+        if latest and latest.age > plan.age:
+            return latest.run
+    return ""
+
+
+def _said(plan: Plan, ledger: Ledger, view: View, later: str) -> Markup:
+    if later:
+        tone, word = "warn", "Superseded."
+        told = f"{view.done:,} of {counted(view.tables, 'table')} done; readers see run {later}, of a later moment."
+    elif view.done == view.tables:
         tone, word, told = "good", "Being published.", f"{counted(view.tables, 'table')}, all of them done."
     elif view.failed and view.done + view.failed == view.tables:
         tone, word = "bad", "Failed."
@@ -99,7 +115,7 @@ def _said(plan: Plan, ledger: Ledger, view: View) -> Markup:
     last = max((receipt.ended for receipt in ledger.receipts.values()), default=plan.snapshot)
     quiet = time.time() - last / 1000
     hint: Markup | str = ""
-    if word == "Failed." or quiet > SILENT_SECONDS:
+    if not later and (word == "Failed." or quiet > SILENT_SECONDS):
         silence = f" For {duration_text(1000 * quiet)} no table has been done." if quiet > SILENT_SECONDS else ""
         hint = Markup("{} To go on with it: {}").format(silence, code(f"bqdump run --run-id {plan.run}"))
     return Markup(
