@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,10 +171,8 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
     from bqdump_local import state
 
     stack = state.the_stack(folder)
-    defaults = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
-    given = {name: value for name, value in os.environ.items() if name in defaults or name.startswith("BQDUMP_")}
     execution = run_tasks(
-        arguments, defaults | given | stack.variables(), quiet=quiet, tasks=options["tasks"],
+        arguments, settings_of_tasks(arguments, os.environ) | stack.variables(), quiet=quiet, tasks=options["tasks"],
         parallelism=options["parallelism"], max_retries=options["max_retries"], task_timeout=options["task_timeout"],
         seed=options["order"], engine=options["engine"],
     )  # fmt: skip
@@ -184,6 +183,16 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
         f"in {execution.seconds:.1f} s\n"
     )
     return 0 if execution.ok else UNITS_FAILED
+
+
+def settings_of_tasks(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings of the environment, and what `local seed` has made where neither they nor the arguments name it."""
+    made = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
+    given = {name: value for name, value in environ.items() if name in made or name.startswith("BQDUMP_")}
+    # An export goes to one place.
+    if given.get("BQDUMP_TO") or any(word.partition("=")[0] == "--to" for word in arguments):
+        del made["DESTINATION_BUCKET"]
+    return made | given
 
 
 @local.command()
