@@ -102,6 +102,9 @@ class Control:
         """Serve one connection event."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+        elif any(name == b"origin" for name, _ in scope["headers"]):
+            # A page of any site can post to this machine, and these servers run what they are told.
+            await _json(send, 403, _error(403, "The local stack answers no web page.", "forbidden"))
         elif scope["path"].startswith("/_local/"):
             await self._local(scope, receive, send)
         else:

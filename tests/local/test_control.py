@@ -58,6 +58,16 @@ def test_a_server_tells_that_it_is_up(http: Http) -> None:
     assert http.call("GET", "/_local/health").json() == {"service": "storage", "status": "ok"}
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+def test_a_web_page_is_refused(http: Http, origin: str) -> None:
+    path, headers = "/storage/v1/b?project=p", {"Origin": origin, "Content-Type": "text/plain"}
+    refused = http.call("POST", path, data=b'{"name": "planted"}', headers=headers)
+    assert refused.status_code == 403
+    assert refused.json()["error"]["errors"][0]["reason"] == "forbidden"
+    assert http.call("PUT", "/_local/faults", data=b"{}", headers=headers).status_code == 403
+    assert http.call("GET", "/storage/v1/b/planted").status_code == 404
+
+
 def test_requests_are_counted_by_operation(http: Http, bucket: Any) -> None:
     blob = bucket.blob("counted")
     blob.upload_from_string(b"x")
