@@ -35,8 +35,8 @@ def layout(scene: Scene) -> RunLayout:
     return scene.settings.layout.run("first")
 
 
-def text(scene: Scene) -> str:
-    body = bytes(asyncio.run(live_page(Archive(scene.store, scene.settings), "first")).body).decode()
+def text(scene: Scene, archive: Archive | None = None) -> str:
+    body = bytes(asyncio.run(live_page(archive or Archive(scene.store, scene.settings), "first")).body).decode()
     return " ".join(html.unescape(re.sub("<[^>]+>", " ", body)).split())
 
 
@@ -88,6 +88,15 @@ def test_a_run_over_which_a_later_one_is_published_is_not_being_published(damage
     shown = text(made)
     assert ("Superseded. 4 of 4 tables done; readers see run second, of a later moment." in shown) != damaged
     assert ("Being published." in shown) == (REMEDY in shown) == damaged
+
+
+def test_what_does_not_count_any_more_is_not_done(failed: Scene) -> None:
+    archive = Archive(failed.store, failed.settings)
+    assert "1 of 4 tables done" not in text(failed, archive)
+    # As if the read session of its receipt had been retired.
+    name, _, generation = asyncio.run(notes(failed, layout(failed).receipts))[0]
+    asyncio.run(failed.store.delete([(name, generation)]))
+    assert "Under way. 1 of 4 tables done." in text(failed, archive)
 
 
 def test_a_shared_table_fails_once_however_many_of_its_parts_do(failed: Scene) -> None:

@@ -30,7 +30,8 @@ class Archive:
         self._summaries: dict[str, Summary] = {}
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
-        self._progress: OrderedDict[str, Progress] = OrderedDict()
+        # With the units that were done at the last look.
+        self._progress: OrderedDict[str, tuple[Progress, frozenset[str]]] = OrderedDict()
 
     @property
     def place(self) -> str:
@@ -116,8 +117,11 @@ class Archive:
 
     def view(self, plan: Plan, seen: Looked) -> View:
         """How far a run is, by what was seen now and, for rate and time left, before."""
-        progress = self._progress.pop(plan.run, None) or Progress()
-        self._progress[plan.run] = progress
+        progress, done = self._progress.pop(plan.run, (Progress(), frozenset[str]()))
+        if not done <= seen.receipts.keys():
+            # Receipts do not count any more once their read session is retired: what was done is to be done again.
+            progress = Progress()
+        self._progress[plan.run] = progress, frozenset(seen.receipts)
         while len(self._progress) > KEPT_RUNS:
             self._progress.popitem(last=False)
         now = time.monotonic()
