@@ -108,6 +108,17 @@ def test_a_broken_index_is_made_anew_and_a_broken_manifest_is_told_by_name() -> 
         asyncio.run(Archive(store, scene.settings).whole("large"))
 
 
+def test_the_copy_of_a_run_under_another_name_is_told_of_and_not_shown_as_a_run() -> None:
+    scene, store, archive = counted()
+    asyncio.run(large(scene, 3))
+    for name in ("manifest", "contents"):
+        found = store.peek(getattr(scene.settings.layout.run("large"), name))
+        assert found
+        store.put_now(getattr(scene.settings.layout.run("copy"), name), found[0])
+    with pytest.raises(DocumentError, match=r"runs/copy/manifest\.json: it is about run 'large'"):
+        asyncio.run(archive.contents("copy"))
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "-x", "x" * 101, "a\n"])
 def test_no_other_name_becomes_part_of_an_object_name(name: str) -> None:
     _, store, archive = counted()

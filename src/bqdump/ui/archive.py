@@ -14,6 +14,7 @@ from bqdump.core.layout import RUN_ID, RunLayout
 from bqdump.core.manifest import TableEntry
 from bqdump.core.progress import Progress, View
 from bqdump.core.settings import Settings
+from bqdump.core.sound import CHANGED
 from bqdump.flow.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore
 
@@ -69,14 +70,14 @@ class Archive:
             return decode(data, Contents, layout.contents)
         try:
             data = (await self.store.read(layout.contents)).data
-            contents = decode(data, Contents, layout.contents)
+            contents = _about(run, decode(data, Contents, layout.contents), layout.contents)
         except (NotFoundError, DocumentError):
             # Its publisher has not come that far, or ended before, or the index is damaged: the manifest has it all.
             try:
                 manifest = (await self.store.read(layout.manifest)).data
             except NotFoundError:
                 return None
-            contents = contents_of(manifest, layout.manifest)
+            contents = _about(run, contents_of(manifest, layout.manifest), layout.manifest)
             data = encode(contents)
         self._keep(layout.contents, data)
         return contents
@@ -136,3 +137,10 @@ class Archive:
         while self._bytes > KEPT_BYTES and len(self._kept) > 1:
             _, forgotten = self._kept.popitem(last=False)
             self._bytes -= len(forgotten)
+
+
+def _about(run: str, contents: Contents, name: str) -> Contents:
+    """The same. Raises DocumentError where it is about another run, as in the copy of a run's folder."""
+    if contents.run != run:
+        raise DocumentError("read", name, f"it is about run {contents.run[:100]!r}", CHANGED)
+    return contents
