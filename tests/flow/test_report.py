@@ -12,7 +12,8 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.codec import encode
-from bqdump.core.documents import Danger, Flag, Owner
+from bqdump.core.documents import Claim, Danger, Flag, Owner
+from bqdump.core.errors import UnitsFailedError
 from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.published import read_manifest
@@ -91,6 +92,19 @@ def test_names_and_messages_are_text_and_nothing_more() -> None:
     assert "<i>" not in text
     assert "a&amp;b &lt;i&gt;" in text
     assert "1 table failed; 1 table is whole and published" in text
+
+
+def test_a_report_of_a_run_under_way_has_the_failures_that_count_now() -> None:
+    store, warehouse = world()
+    warehouse.failing = lambda table, job_id: JobError("invalid", "too large") if table == "bad" else None
+    warehouse.put("project", "data", "bad", ["x"])
+    with pytest.raises(UnitsFailedError):
+        export(store, warehouse, "r1", allow_partial=False)
+    assert "too large" in asyncio.run(report_page(store, SETTINGS, "r1"))[1].decode()
+    # Another execution tries it again.
+    name = "_bqdump/runs/r1/claims/00000-00000.json"
+    asyncio.run(store.write_note(name, encode(Claim(Owner("again", 0), "bad")), None))
+    assert "too large" not in asyncio.run(report_page(store, SETTINGS, "r1"))[1].decode()
 
 
 def test_control_characters_are_shown_and_do_not_break_the_page() -> None:

@@ -11,7 +11,7 @@ from bqdump.core.documents import Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.settings import Settings
-from bqdump.flow.ledger import Ledger, read_ledger
+from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
 from bqdump.flow.task import Task
 from bqdump.ports.store import ObjectStore
 
@@ -82,7 +82,8 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
             raise
         plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
         ledger = await read_ledger(store, layout, plan)
-        return run, render_unpublished(plan, list(ledger.receipts.values()), ledger.failed())
+        seen = looked(ledger, await read_claims(store, layout))
+        return run, render_unpublished(plan, list(seen.receipts.values()), list(seen.failures.values()))
     changes = compare(await read_manifest(store, settings, since), manifest) if since else None
     # Whoever asks keeps the page elsewhere than the run keeps its own.
     root = f"{Path(settings.to).absolute().as_uri()}/" if settings.to else ""
