@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastavro
@@ -53,6 +54,18 @@ def table(world: World) -> str:
 )
 def test_values_arrive_in_their_types(world: World, expression: str, value: Any) -> None:
     assert world.sql(f"SELECT {expression} AS v") == [(value,)]
+
+
+@pytest.mark.parametrize(
+    "relation", ["read_text({file})", "read_csv({file}) AS t", "(SELECT * FROM read_blob({file}))", "range(3)"]
+)
+def test_no_query_reads_the_files_of_this_machine(world: World, table: str, relation: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("a,s\n1,secret\n")
+    asked = relation.format(file=f"'{tmp_path / 'secret.csv'}'")
+    for text in (f"SELECT * FROM {asked}", f"CREATE VIEW {table}_view AS SELECT * FROM {asked}",
+                 f"INSERT INTO {table} SELECT 1, 'x' FROM {asked}"):  # fmt: skip
+        with pytest.raises(BadRequest, match="Table-valued function not found"):
+            world.sql(text)
 
 
 def test_nameless_columns_are_numbered(world: World) -> None:

@@ -88,6 +88,9 @@ class Translation:
         pseudo = any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
         known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
         for node in list(statement.find_all(exp.Table)):
+            if isinstance(node.this, exp.Func):
+                # DuckDB has functions that read this machine's files; BigQuery has none of these.
+                raise invalid_query(f"Table-valued function not found: {node.this.sql(dialect='bigquery')[:80]}")
             if target is not None and node is target:
                 node.replace(_plain_table(stored, node.alias or node.name))
             elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
