@@ -98,6 +98,27 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file() -> None:
     assert (found.concurrency, found.format, found.prefix) == (1, "avro", "x/")
 
 
+@pytest.mark.parametrize(
+    ("flags", "environ", "toml", "target"),
+    [
+        ({"to": "out"}, {"DESTINATION_BUCKET": "bucket-1"}, {}, "out/"),
+        ({"bucket": "bucket-1"}, {"BQDUMP_TO": "out"}, {}, "gs://bucket-1/"),
+        ({}, {"BQDUMP_TO": "out"}, {"bucket": "bucket-1"}, "out/"),
+        ({}, {"DESTINATION_BUCKET": "bucket-1"}, {"to": "out"}, "gs://bucket-1/"),
+    ],
+)
+def test_of_two_targets_the_one_closer_to_the_flags_wins(
+    flags: dict[str, str], environ: dict[str, str], toml: dict[str, str], target: str
+) -> None:
+    given = {"project": "p-1", "dataset": "d"}
+    assert resolve(given | flags, environ, toml, "bqdump.toml").target == target
+
+
+def test_two_targets_from_one_place_are_refused() -> None:
+    with pytest.raises(UsageError, match="both bucket bucket-1 and folder out are given"):
+        resolve({"project": "p-1", "dataset": "d"}, {"DESTINATION_BUCKET": "bucket-1", "BQDUMP_TO": "out"}, {}, "")
+
+
 @pytest.mark.parametrize(("name", "bad"), BAD)
 @pytest.mark.parametrize("place", ["flag", "env", "toml"])
 def test_a_bad_value_names_its_place(name: str, bad: str, place: str) -> None:

@@ -220,9 +220,16 @@ def test_a_view_cannot_go_to_a_folder_and_is_named(stage: Stage) -> None:
 
 
 def test_one_target_at_a_time(stage: Stage) -> None:
-    ran = stage.execute("--to", "out")
+    ran = stage.execute("--to", "out", "--bucket", stage.bucket)
     assert ran.codes == [2]
     assert "an export goes to one place" in ran.text
+
+
+def test_a_folder_by_flag_wins_over_the_bucket_of_the_environment(stage: Stage) -> None:
+    stage.table("t")
+    assert stage.execute("--to", "out").codes == [0]
+    assert (stage.folder / "out/t/t_000000000000.csv").exists()
+    assert stage.objects() == {}
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])

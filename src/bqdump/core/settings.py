@@ -201,6 +201,8 @@ def resolve(
 ) -> Settings:
     """The settings of one export. A flag wins over the environment, the environment over the file.
 
+    So does one target over the other: --to over DESTINATION_BUCKET, --bucket over BQDUMP_TO.
+
     required: what the command at hand cannot do without.
 
     Raises UsageError, naming the setting and the place it came from.
@@ -212,27 +214,38 @@ def resolve(
         hint = f"Did you mean {close[0]!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
         raise UsageError(READ, toml_name, f"unknown setting {unknown[0]!r}", hint)
     values: dict[str, Any] = {}
+    # How far behind the flags each value was found.
+    ranks: dict[str, int] = {}
     for setting in SETTINGS:
         sources = ((setting.flag, flags.get(setting.name)), (setting.env, environ.get(setting.env)),
                    (f"{toml_name}: {setting.name}", toml.get(setting.name)))  # fmt: skip
-        for place, value in sources:
+        for rank, (place, value) in enumerate(sources):
             if value is None:
                 continue
             if value == "" and setting.name in REQUIRED:
                 raise UsageError(READ, place, "it is empty", setting.help)
             try:
-                values[setting.name] = setting.parse(value)
+                values[setting.name], ranks[setting.name] = setting.parse(value), rank
             except ValueError as error:
                 raise UsageError(READ, place, f"{value!r} cannot be used: {error}") from None
             break
-    if values.get("to") and values.get("bucket"):
-        cause = f"an export goes to one place, and both bucket {values['bucket']} and folder {values['to']} are given"
-        raise UsageError(READ, "to", cause, "Leave one of them out.")
+    _one_target(values, ranks)
     given = {name for name, value in values.items() if value} | ({"bucket"} if values.get("to") else set())
     if missing := [name for name in required if name not in given]:
         which = " and ".join(f"{BY_NAME[name].env} ({BY_NAME[name].flag})" for name in missing)
         raise UsageError(READ, "", f"missing: {which}", "Set it in the environment, by flag, or in bqdump.toml.")
     return check(Settings(**({"project": "", "dataset": "", "bucket": ""} | values)))
+
+
+def _one_target(values: dict[str, Any], ranks: Mapping[str, int]) -> None:
+    """Leave of bucket and folder the one that was found closer to the flags. Raises UsageError for two of one place."""
+    bucket, folder = values.get("bucket"), values.get("to")
+    if not (bucket and folder):
+        return
+    if ranks["bucket"] == ranks["to"]:
+        cause = f"an export goes to one place, and both bucket {bucket} and folder {folder} are given"
+        raise UsageError(READ, "to", cause, "Leave one of them out.")
+    del values[max("bucket", "to", key=ranks.__getitem__)]
 
 
 def check(settings: Settings) -> Settings:
