@@ -74,6 +74,15 @@ def test_a_failure_while_others_are_at_work_is_no_reason_to_start_the_run_again(
     assert REMEDY not in shown
 
 
+def test_a_run_that_has_just_begun_is_not_silent_since_its_snapshot_time(failed: Scene) -> None:
+    plan = decode(asyncio.run(failed.store.read(layout(failed).plan)).data, Plan, layout(failed).plan)
+    days_ago = msgspec.structs.replace(plan, snapshot=plan.snapshot - 3 * 86_400_000)
+    failed.store.put_now(layout(failed).plan, encode(days_ago))
+    receipts = asyncio.run(notes(failed, layout(failed).receipts))
+    asyncio.run(failed.store.delete([(name, generation) for name, _, generation in receipts]))
+    assert "no table has been done" not in text(failed)
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_run_over_which_a_later_one_is_published_is_not_being_published(damaged: bool) -> None:
     made = shop()

@@ -115,7 +115,8 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of units of a run; the units themselves lie in the object `units`, one JSON line each.
 
-    splits: the tables of which each unit is a part only.
+    splits: the tables of which each unit is a part only. planned: when planning began, by BigQuery's clock; 0 in plans
+    of versions that did not tell.
     """
 
     format_version: int = FORMAT_VERSION
@@ -139,11 +140,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bills: Count = 0
     flags: tuple[Flag, ...] = ()
     splits: tuple[Split, ...] = ()
+    planned: Time = 0
 
     @property
     def unit_count(self) -> int:
         """How many units it has: one for each table, or several."""
         return sum(share.units for share in self.shares)
+
+    @property
+    def began(self) -> int:
+        """When the run began, as far as its plan tells: a snapshot time of the user's may be days before."""
+        return self.planned or self.snapshot
 
     @property
     def age(self) -> tuple[int, str]:

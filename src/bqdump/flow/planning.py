@@ -134,7 +134,7 @@ async def draft_plan(
     if settings.location and settings.location.lower() != dataset.location.lower():
         cause = f"{settings.project}.{settings.dataset} lies in {dataset.location}"
         raise UsageError(PLAN, f"location {settings.location}", cause, "Leave the setting out to follow the dataset.")
-    snapshot, listing = await _listing_of_a_moment(warehouse, dataset, settings)
+    now, snapshot, listing = await _listing_of_a_moment(warehouse, dataset, settings)
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
         log.warning("exclude %r: no table of %s matches%s", pattern, settings.dataset, guess)
@@ -152,11 +152,13 @@ async def draft_plan(
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
-    return msgspec.structs.replace(plan, flags=judge(found, settings)), units
+    return msgspec.structs.replace(plan, flags=judge(found, settings), planned=now), units
 
 
-async def _listing_of_a_moment(warehouse: Warehouse, dataset: Dataset, settings: Settings) -> tuple[int, list[Listed]]:
-    """The snapshot time, and what the dataset holds. The moment comes first, so that no table is missed.
+async def _listing_of_a_moment(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings
+) -> tuple[int, int, list[Listed]]:
+    """Now, the snapshot time, and what the dataset holds. The moments come first, so that no table is missed.
 
     A table that is created or replaced between the two cannot be read at that moment: then both are asked for again.
     """
@@ -167,7 +169,7 @@ async def _listing_of_a_moment(warehouse: Warehouse, dataset: Dataset, settings:
         refuse_moment(settings, snapshot, now, dataset)
         listing, tries = await warehouse.tables(dataset), tries - 1
         if not tries or all(item.created <= snapshot for item in listing):
-            return snapshot, listing
+            return now, snapshot, listing
 
 
 async def row_policies(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> dict[str, list[str] | None]:

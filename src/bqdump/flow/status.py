@@ -26,6 +26,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A run as its documents tell it; counts are tables.
 
     last_done: when the last table, or part of a large one, was done (RFC 3339), "" where none is.
+    planned: when planning began (RFC 3339), "" before there is a plan.
     """
 
     run: str
@@ -40,15 +41,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     latest: str
     last_done: str = ""
+    planned: str = ""
 
     def silence(self, now: float) -> float:
         """For how many seconds no table has been done, of a run that has begun and not ended; else 0.
 
-        now: in seconds since 1970 UTC. Before the first table is done: since the snapshot time.
+        now: in seconds since 1970 UTC. Before the first table is done: since the run was planned.
         """
         if self.state != "running":
             return 0.0
-        return max(0.0, now - parse_moment(self.last_done or self.snapshot_time) / 1000)
+        return max(0.0, now - parse_moment(self.last_done or self.planned) / 1000)
 
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
@@ -127,6 +129,7 @@ def status_of(sight: Sight) -> Status:
         bytes=plan.bytes,
         latest=published,
         last_done=moment_text(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else "",
+        planned=moment_text(plan.began),
     )
 
 

@@ -112,7 +112,7 @@ def _said(plan: Plan, ledger: Ledger, view: View, later: str) -> Markup:
     else:
         tone, word = "bad" if view.failed else "", "Under way."
         told = f"{view.done:,} of {counted(view.tables, 'table')} done."
-    last = max((receipt.ended for receipt in ledger.receipts.values()), default=plan.snapshot)
+    last = max((receipt.ended for receipt in ledger.receipts.values()), default=plan.began)
     quiet = time.time() - last / 1000
     hint: Markup | str = ""
     if not later and (word == "Failed." or quiet > SILENT_SECONDS):
