@@ -11,6 +11,7 @@ from typing import IO
 import pytest
 
 from bqdump.adapters.folder import FolderStore
+from bqdump.core.errors import BqdumpError
 from bqdump.ports.store import ObjectInfo
 
 
@@ -44,6 +45,11 @@ def test_the_first_write_gives_every_file_a_generation_that_lasts(tmp_path: Path
     first = asyncio.run(listed(store))
     assert asyncio.run(listed(FolderStore(tmp_path))) == first
     assert len({info.generation for info in first}) == 2
+
+
+def test_a_folder_that_cannot_be_looked_at_is_an_error_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BqdumpError, match=r"cannot list .*/: File name too long\."):
+        asyncio.run(FolderStore(tmp_path).folders("n" * 300 + "/"))
 
 
 def test_a_file_that_nobody_waits_for_any_more_leaves_nothing(tmp_path: Path) -> None:

@@ -126,8 +126,9 @@ class FolderStore:
         """See ObjectStore."""
 
         def names() -> list[str]:
-            folder = self._path(prefix) if prefix else self._root
-            return sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
+            with _told("list", f"{self.url}/{prefix}"):
+                folder = self._path(prefix) if prefix else self._root
+                return sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
 
         return await asyncio.to_thread(names)
 
