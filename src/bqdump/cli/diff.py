@@ -46,4 +46,5 @@ def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
             for change in changes
         ]  # fmt: skip
         print_table(("table", "what", "rows", "bytes", "columns"), rows, right=(2, 3))
-    sys.stdout.write(f"{counted(len(changes), 'table')} differ.\n" if changes else "Nothing differs.\n")
+    verb = "differs" if len(changes) == 1 else "differ"
+    sys.stdout.write(f"{counted(len(changes), 'table')} {verb}.\n" if changes else "Nothing differs.\n")
