@@ -10,8 +10,9 @@ import asyncio
 import re
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,66 +22,69 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bqdump_local.stack import Stack
+from integration.googles_tokens import IAM, OAUTH, TOKEN, Tokens, closing
 
-TOKEN = "ya29.a-token"
 REST, STORAGE, READ = "bigquery.googleapis.com", "storage.googleapis.com", "bigquerystorage.googleapis.com"
 PIECE = 1 << 16
-# What the metadata server answers, by a part of the path.
-METADATA = {
-    "/token": f'{{"access_token":"{TOKEN}","expires_in":3600,"token_type":"Bearer"}}',
-    "recursive=true": '{"email":"bqdump@p.iam.gserviceaccount.com","scopes":[]}',
-    "/universe": "googleapis.com",
-    "": "a-project",
-}
 
 
 class GooglesHosts:
-    """connected: the hosts that were asked for. unsigned: requests of REST that came without the token."""
+    """connected: how often each host was asked for. unsigned: requests of REST that came without a token.
+
+    refused: hosts that the proxy does not let anybody talk to.
+    """
 
     def __init__(self, stack: Stack, folder: Path) -> None:
-        self.connected: set[str] = set()
+        self.connected: Counter[str] = Counter()
+        self.refused: set[str] = set()
         self.unsigned: list[bytes] = []
-        self.tokens = 0
+        self.tokens = Tokens()
         self._upstream = {
             host: url.removeprefix("http://").rsplit(":", 1)
             for host, url in ((REST, stack.bigquery), (STORAGE, stack.storage), (READ, stack.storage_read))
         }
-        self._certificate, self._key = _certificate(folder, tuple(self._upstream))
-        self._contexts = {host: self._context("h2" if host == READ else "http/1.1") for host in self._upstream}
+        hosts = (*self._upstream, OAUTH, IAM)
+        self.certificate, self._key = _certificate(folder, hosts)
+        self._contexts = {host: self._context("h2" if host == READ else "http/1.1") for host in hosts}
         self.proxy = self.metadata = ""
 
     def variables(self) -> dict[str, str]:
         """The environment in which these hosts are Google's, and this machine is one of theirs."""
         return {
             "https_proxy": f"http://{self.proxy}", "HTTPS_PROXY": f"http://{self.proxy}", "no_proxy": "127.0.0.1",
-            "REQUESTS_CA_BUNDLE": str(self._certificate), "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(self._certificate),
+            "REQUESTS_CA_BUNDLE": str(self.certificate), "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(self.certificate),
             "GCE_METADATA_HOST": self.metadata, "GCE_METADATA_IP": self.metadata,
         }  # fmt: skip
 
     async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
         """Serve until stopped."""
         proxy = await asyncio.start_server(self._tunnel, "127.0.0.1", 0)
-        metadata = await asyncio.start_server(self._tell, "127.0.0.1", 0)
+        metadata = await asyncio.start_server(self.tokens.tell, "127.0.0.1", 0)
         self.proxy, self.metadata = (_address(server) for server in (proxy, metadata))
+        self._upstream |= {host: self.metadata.split(":") for host in (OAUTH, IAM)}
         ready.set()
         async with proxy, metadata:
             await stop.wait()
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """CONNECT, then TLS as the host, then whatever the local stack says."""
-        async with _closing(writer):
+        async with closing(writer):
             wish = re.match(rb"CONNECT ([^:]+):443 ", await reader.readuntil(b"\r\n\r\n"))
             host = wish[1].decode() if wish else "?"
-            self.connected.add(host)
-            if host not in self._upstream:
+            self.connected[host] += 1
+            if host in self.refused or host not in self._upstream:
                 writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
                 return
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await writer.start_tls(self._contexts[host])
+            try:
+                await writer.start_tls(self._contexts[host])
+            except (ssl.SSLError, ConnectionError):
+                # A client that does not trust this certificate.
+                return
             address, port = self._upstream[host]
             there, to_there = await asyncio.open_connection(address, int(port))
-            async with _closing(to_there):
-                ways = [asyncio.create_task(self._pump(reader, to_there, signed=host != READ)),
+            async with closing(to_there):
+                ways = [asyncio.create_task(self._pump(reader, to_there, signed=host in (REST, STORAGE))),
                         asyncio.create_task(self._pump(there, writer))]  # fmt: skip
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for way in ways:
@@ -91,27 +95,12 @@ class GooglesHosts:
             if signed and re.match(rb"(GET|POST|PUT|DELETE) /", piece) and TOKEN.encode() not in piece:
                 self.unsigned.append(piece.partition(b"\r\n")[0])
             # The local stack knows no TLS: https is where it goes on.
-            target.write(piece.replace(b"location: http://storage", b"location: https://storage"))
+            target.write(re.sub(rb"(?i)(\r\nlocation: )http:", rb"\1https:", piece))
             await target.drain()
-
-    async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """What the metadata server of Cloud Run tells of the service account."""
-        async with _closing(writer):
-            while line := await reader.readline():
-                if b" HTTP/1.1" not in line:
-                    continue
-                path = line.split()[1].decode()
-                self.tokens += "/token" in path
-                body = next(body for part, body in METADATA.items() if part in path)
-                kind = "application/json" if body.startswith("{") else "text/plain"
-                head = (
-                    f"HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
-                )
-                writer.write(f"{head}\r\n\r\n{body}".encode())
 
     def _context(self, protocol: str) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.load_cert_chain(self._certificate, self._key)
+        made.load_cert_chain(self.certificate, self._key)
         made.set_alpn_protocols([protocol])
         return made
 
@@ -131,16 +120,6 @@ def googles_hosts(stack: Stack, folder: Path) -> Iterator[GooglesHosts]:
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
-
-
-@asynccontextmanager
-async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        writer.close()
-        with suppress(OSError, asyncio.CancelledError):
-            await writer.wait_closed()
 
 
 def _address(server: asyncio.Server) -> str:
