@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bqdump.arguments import Options
     from bqdump.core.changes import TableChange
     from bqdump.core.errors import (
+        AccessError,
         BqdumpError,
         ConflictError,
         DeniedError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bqdump.flow.verify import Verified
 
 __all__ = [
+    "AccessError",
     "BqdumpError",
     "ConflictError",
     "DeniedError",

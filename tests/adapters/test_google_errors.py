@@ -9,8 +9,10 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
-from bqdump.adapters.google_errors import MOST_TOLD, translate
+from bqdump.adapters.google_access import MOST_TOLD
+from bqdump.adapters.google_errors import translate
 from bqdump.core.errors import (
+    AccessError,
     BqdumpError,
     ConflictError,
     DeniedError,
@@ -49,7 +51,7 @@ def told(error: Exception) -> str:
 @pytest.mark.parametrize(
     ("status", "reason", "kind", "hint"),
     [
-        (400, "invalidQuery", JobFailedError, ""), (401, "", DeniedError, HINT),
+        (400, "invalidQuery", JobFailedError, ""), (401, "", AccessError, "Run: gcloud auth"),
         (403, "accessDenied", DeniedError, HINT), (403, "quotaExceeded", QuotaError, "Quotas are replenished"),
         (403, "rateLimitExceeded", UnavailableError, ""), (404, "notFound", NotFoundError, HINT),
         (409, "duplicate", ConflictError, ""),
@@ -93,6 +95,8 @@ def test_a_very_long_message_is_cut() -> None:
 def test_credentials_that_are_no_longer_valid_are_told_in_one_line() -> None:
     error = auth.RefreshError("invalid_grant:\nBad Request", {"error": "invalid_grant"})
     made = translate(error, "query", "table v")
-    assert str(made) == ("cannot query table v: invalid_grant: Bad Request. Run: gcloud auth application-default login")
-    assert isinstance(made, DeniedError)
+    assert str(made) == (
+        "cannot sign in to Google Cloud: invalid_grant: Bad Request. Run: gcloud auth application-default login"
+    )
+    assert isinstance(made, AccessError)
     assert isinstance(translate(auth.TransportError("no\nway"), "query", "table v"), UnavailableError)

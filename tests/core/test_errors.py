@@ -12,6 +12,7 @@ MEANT = {
     "BqdumpError": 1,
     "UsageError": 2,
     "NotFoundError": 5,
+    "AccessError": 5,
     "DeniedError": 5,
     "QuotaError": 6,
     "ConflictError": 1,

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import msgspec
 from google.api_core.exceptions import NotFound
 
-from bqdump.adapters.google_errors import one_line, translated
+from bqdump.adapters.google_access import one_line
+from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
 from bqdump.core import sql

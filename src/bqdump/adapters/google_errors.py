@@ -11,7 +11,9 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
+from bqdump.adapters.google_access import broken, not_signed_in, one_line, remedy
 from bqdump.core.errors import (
+    AccessError,
     BqdumpError,
     ConflictError,
     DeniedError,
@@ -25,7 +27,6 @@ COME_BACK = "Quotas are replenished through the day: resume the run in an hour."
 # https://cloud.google.com/bigquery/docs/error-messages
 SLOW_DOWN = ("rateLimitExceeded", "userRateLimitExceeded", "jobRateLimitExceeded")
 OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
-MOST_TOLD = 2000
 REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
 FOOTER = re.compile(r"\s+Location: \S*\s+Job ID: \S*\s*$")
 
@@ -41,13 +42,10 @@ def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
 
 def translate(error: Exception, operation: str, subject: str, hint: str = "") -> BqdumpError:
     """The BqdumpError for an exception of a Google client or of the connection below it."""
-    if isinstance(error, auth.TransportError):
-        return UnavailableError(operation, subject, one_line(str(error)))
     if isinstance(error, auth.GoogleAuthError):
-        told = one_line(str(error.args[0] if error.args else error))
-        return DeniedError(operation, subject, told, "Run: gcloud auth application-default login")
+        return not_signed_in(error)
     if not isinstance(error, api.GoogleAPICallError):
-        return UnavailableError(operation, subject, f"the connection broke ({type(error).__name__})")
+        return broken(error, operation, subject)
     reason, message = _reason(error), _message(error)
     if reason in OUT_OF_QUOTA:
         return QuotaError(operation, subject, message, COME_BACK)
@@ -55,16 +53,14 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
         return UnavailableError(operation, subject, message)
     if isinstance(error, api.NotFound):
         return NotFoundError(operation, subject, message, hint)
-    if isinstance(error, (api.Forbidden, api.Unauthorized)):
+    if isinstance(error, api.Unauthorized):
+        # Google's client has tried with a new token by now.
+        return AccessError(operation, subject, message, remedy())
+    if isinstance(error, api.Forbidden):
         return DeniedError(operation, subject, message, hint)
     if isinstance(error, (api.Conflict, api.PreconditionFailed)):
         return ConflictError(operation, subject, message)
     return JobFailedError(operation, subject, message)
-
-
-def one_line(message: str) -> str:
-    """The message without line breaks, and not longer than anybody reads."""
-    return " ".join(message.split())[:MOST_TOLD]
 
 
 def _message(error: api.GoogleAPICallError) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import google.auth
@@ -13,28 +14,42 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 
+from bqdump.adapters.google_access import SIGN_IN, not_signed_in, remedy
 from bqdump.adapters.lean_imports import load_rare
-from bqdump.core.errors import DeniedError
+from bqdump.core.errors import AccessError, UsageError
 
 Result = TypeVar("Result")
 
 # Requests under way at once, per API: 100 a second at 200 ms each, of two methods while planning.
 THREADS = 40
 CONNECT_SECONDS, READ_SECONDS = 10.0, 120.0
+# Variables by which requests and gRPC find authorities of TLS.
+AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
+UNIVERSE = "googleapis.com"
 TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
 
 
 def credentials(emulator_variable: str) -> Credentials:
-    """Anonymous credentials for an emulator, else the application default ones. Raises DeniedError without any."""
+    """Anonymous credentials for an emulator, else the application default ones.
+
+    Raises AccessError without any, UsageError for authorities of TLS that are not there.
+    """
     if os.environ.get(emulator_variable):
         return AnonymousCredentials()
+    for variable in AUTHORITIES:
+        if (path := os.environ.get(variable)) and not Path(path).exists():
+            raise UsageError("connect to Google", f"environment variable {variable}", "it names no file")
     try:
         found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    except google.auth.exceptions.DefaultCredentialsError:
-        raise DeniedError(
-            "find credentials for", "Google Cloud", "there are none in this environment",
-            "Run: gcloud auth application-default login",
-        ) from None  # fmt: skip
+        universes = {found.universe_domain, os.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN") or UNIVERSE}
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise not_signed_in(error) from None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        # Google's reader expects a file to be one of its own.
+        cause = f"the file of the credentials cannot be read ({type(error).__name__})"
+        raise AccessError(*SIGN_IN, cause, remedy()) from None
+    if other := universes - {UNIVERSE}:
+        raise AccessError(*SIGN_IN, f"the universe is {other.pop()}, and bqdump knows {UNIVERSE} alone")
     if type(found).__module__ != "google.auth.compute_engine.credentials":
         # Theirs come from the metadata server; all others may have to sign something, and from any thread.
         load_rare()

@@ -18,10 +18,11 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-from bqdump.adapters.google_errors import one_line
+from bqdump.adapters.google_access import SIGN_IN, blocked, one_line, remedy
 from bqdump.adapters.google_http import Threads, credentials
 from bqdump.adapters.read_rows import batch_of
 from bqdump.core.errors import (
+    AccessError,
     BqdumpError,
     DeniedError,
     JobFailedError,
@@ -47,6 +48,8 @@ AGAIN = (
     grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED,
 )  # fmt: skip
+# What gRPC says where Google's credentials give none.
+UNSIGNED = "Getting metadata from plugin failed with error: "
 
 
 class StorageReader:
@@ -134,11 +137,17 @@ def _error(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
     code, message = error.code(), one_line(error.details() or "no message")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "quota" in message.lower():
         return QuotaError(operation, subject, message, "Quotas are replenished: resume the run later.")
+    if no_way := blocked(message, operation, subject):
+        return no_way
+    if message.startswith(UNSIGNED):
+        return AccessError(*SIGN_IN, message.removeprefix(UNSIGNED), remedy())
+    if code == grpc.StatusCode.UNAUTHENTICATED:
+        return AccessError(operation, subject, message, remedy())
     if code in AGAIN:
         return UnavailableError(operation, subject, message)
     if code == grpc.StatusCode.NOT_FOUND:
         return NotFoundError(operation, subject, message, READER)
-    if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+    if code == grpc.StatusCode.PERMISSION_DENIED:
         return DeniedError(operation, subject, message, READER)
     if code == grpc.StatusCode.FAILED_PRECONDITION:
         return SessionLostError(operation, subject, message)

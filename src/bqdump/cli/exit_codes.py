@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bqdump.core.errors import (
+    AccessError,
     BqdumpError,
     DeniedError,
     DocumentError,
@@ -23,7 +24,7 @@ MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((USAGE,), "a setting or an argument is wrong; nothing was touched"),
     ((UNITS_FAILED,), "some tables failed; nothing was published"),
     ((DIFFERENCE,), "what is stored differs from what was recorded"),
-    ((DENIED_OR_NOT_FOUND,), "denied, or not found"),
+    ((DENIED_OR_NOT_FOUND,), "denied, or not found; or no way to Google: credentials, proxy, certificate"),
     ((QUOTA,), "a quota says later"),
     ((INTERRUPTED, TERMINATED), "stopped by Ctrl-C, by SIGTERM"),
 )
@@ -33,6 +34,7 @@ CODES: dict[type[BqdumpError], int] = {
     UnitsFailedError: UNITS_FAILED,
     VerificationError: DIFFERENCE,
     DocumentError: DIFFERENCE,
+    AccessError: DENIED_OR_NOT_FOUND,
     DeniedError: DENIED_OR_NOT_FOUND,
     NotFoundError: DENIED_OR_NOT_FOUND,
     QuotaError: QUOTA,

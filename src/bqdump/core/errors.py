@@ -40,6 +40,13 @@ class DeniedError(BqdumpError):
     """The caller lacks a permission."""
 
 
+class AccessError(BqdumpError):
+    """Google was not asked at all: no credentials that it takes, a proxy that refuses, a certificate not trusted.
+
+    Not a missing permission: what the caller may do is not known.
+    """
+
+
 class QuotaError(BqdumpError):
     """A quota is used up for now; the run can be resumed later."""
 

@@ -15,7 +15,7 @@ import msgspec
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed
 from bqdump.core.documents import Danger, Plan
-from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import AccessError, BqdumpError, DeniedError, NotFoundError, UsageError
 from bqdump.core.guards import GUARDS, POLICED, sentence, switch
 from bqdump.core.plan import read_units
 from bqdump.core.settings import Settings
@@ -70,7 +70,10 @@ class Doctor:
         self.checks: list[Check] = []
 
     async def examine(self) -> list[Check]:
-        """Every check, in the order of a run. Raises only what passes by itself: the service does not answer."""
+        """Every check, in the order of a run.
+
+        Raises only what says nothing of rights and dangers: there is no way to the service, or no answer.
+        """
         dataset = await self._dataset()
         listed = await self._tables(dataset) if dataset else None
         if dataset and listed is not None:
@@ -255,7 +258,7 @@ class Doctor:
         try:
             answer = await question()
         except BqdumpError as error:
-            if error.retryable:
+            if error.retryable or isinstance(error, AccessError):
                 raise
             outcomes = {DeniedError: Outcome.DENIED, NotFoundError: Outcome.MISSING}
             found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), Outcome.REFUSED)

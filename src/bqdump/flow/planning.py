@@ -13,7 +13,15 @@ import msgspec
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Newest, Owner, Plan
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import (
+    AccessError,
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from bqdump.core.guards import (
     COSTS_ONLY,
     POLICED,
@@ -212,7 +220,7 @@ async def _make_or_await(task: Task) -> Plan:
             plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket)
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
-    except (UsageError, NotFoundError, DeniedError):
+    except (UsageError, NotFoundError, DeniedError, AccessError):
         await _step_back(task)
         raise
     try:

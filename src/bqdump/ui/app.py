@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bqdump.core.errors import (
+    AccessError,
     BqdumpError,
     DeniedError,
     DocumentError,
@@ -67,7 +68,10 @@ HEADERS = {
 }
 # A page of another site that has its own name lead to this machine sends that name.
 HOSTS = ["127.0.0.1", "localhost"]
-STATUSES = ((NotFoundError, 404), (DeniedError, 403), (QuotaError, 503), (UnavailableError, 503), (UsageError, 400))
+STATUSES = (
+    (NotFoundError, 404), (DeniedError, 403), (AccessError, 503), (QuotaError, 503), (UnavailableError, 503),
+    (UsageError, 400),
+)  # fmt: skip
 
 
 def make_app(store: ObjectStore, settings: Settings) -> Starlette:

@@ -1,0 +1,83 @@
+"""Credentials that are none: one sentence each, without the path of their file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from bqdump.adapters.google_http import AUTHORITIES, credentials
+from bqdump.core.errors import AccessError, UsageError
+
+FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+KEY = {"type": "service_account", "client_email": "a@p", "token_uri": "https://oauth2.googleapis.com/token"}
+USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment without credentials."""
+    for name in (FILE, "GOOGLE_CLOUD_UNIVERSE_DOMAIN", *AUTHORITIES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "none"))
+    monkeypatch.setattr("google.auth.compute_engine._metadata._NO_GCE_CHECK", True)
+
+
+def refusal() -> str:
+    with pytest.raises(AccessError) as caught:
+        credentials("UNSET")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (None, f"File {FILE} was not found"),
+        ("no json", f"File {FILE} is not a valid json file"),
+        ([], "the file of the credentials cannot be read (AttributeError)"),
+        ({"type": "x"}, f"The file {FILE} does not have a valid type"),
+        ({**KEY, "private_key": "no"}, f"Failed to load service account credentials from {FILE}"),
+        ({**KEY, "private_key": 5}, f"Failed to load service account credentials from {FILE}"),
+    ],
+)
+def test_a_file_that_holds_none_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: object, cause: str
+) -> None:
+    file = tmp_path / "credentials.json"
+    if content is not None:
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+    monkeypatch.setenv(FILE, str(file))
+    told = refusal()
+    assert told.startswith(f"cannot sign in to Google Cloud: {cause}")
+    assert told.endswith(f"Look at the file that {FILE} names.")
+    assert str(tmp_path) not in told
+
+
+def test_a_folder_instead_of_a_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(FILE, str(tmp_path))
+    assert "the file of the credentials cannot be read (IsADirectoryError)" in refusal()
+
+
+def test_none_at_all_are_told_with_the_way_to_some() -> None:
+    sentence = "cannot find credentials for Google Cloud: there are none in this environment"
+    assert refusal() == f"{sentence}. Run: gcloud auth application-default login"
+
+
+def test_another_universe_than_google_s_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps(USER))
+    monkeypatch.setenv(FILE, str(file))
+    assert credentials("UNSET")
+    monkeypatch.setenv("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "else.example")
+    assert "the universe is else.example, and bqdump knows googleapis.com alone" in refusal()
+
+
+@pytest.mark.parametrize("variable", AUTHORITIES)
+def test_authorities_that_are_not_there_are_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "/nowhere")
+    with pytest.raises(UsageError, match=f"environment variable {variable}: it names no file"):
+        credentials("UNSET")
+    monkeypatch.setenv("EMULATOR", "http://127.0.0.1:1")
+    assert isinstance(credentials("EMULATOR"), AnonymousCredentials)

@@ -1,0 +1,98 @@
+"""No way to Google, one sentence: tokens that nobody gives, proxies, certificates, universes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.command import Called
+from integration.googles_hosts import READ, REST, GooglesHosts, googles_hosts
+from integration.googles_tokens import OAUTH
+from integration.in_the_cloud import call, user_file
+from integration.stage import Stage
+
+FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+# Far below what a request that is repeated takes.
+SECONDS = 10
+
+
+@pytest.fixture
+def google(stage: Stage, tmp_path: Path) -> Iterator[GooglesHosts]:
+    """Google's hosts in front of the stage."""
+    with googles_hosts(stage.stack, tmp_path) as made:
+        yield made
+
+
+def refused(stage: Stage, google: GooglesHosts, *arguments: str, **options: object) -> tuple[int, str]:
+    """The exit code and the only error of a command."""
+    done = call(stage, google, *arguments, seconds=SECONDS, **options)  # type: ignore[arg-type]
+    told = [line for line in Called(done.returncode, done.stdout, done.stderr).errors if "ssl_" not in line]
+    assert "Traceback" not in done.stdout + done.stderr
+    errors = [line for line in told if "cannot" in line or "environment variable" in line]
+    assert len(errors) == 1, done.stdout + done.stderr
+    return done.returncode, errors[0].removeprefix("bqdump: ")
+
+
+def test_credentials_that_give_no_token_are_no_missing_right(
+    stage: Stage, google: GooglesHosts, tmp_path: Path
+) -> None:
+    google.tokens.statuses = {"/token": 400}
+    user = user_file(tmp_path)
+    for command in ("plan", "doctor"):
+        told = refused(stage, google, command, env=user)
+        assert told == (5, f"cannot sign in to Google Cloud: no. Look at the file that {FILE} names.")
+
+
+@pytest.mark.parametrize("part", ["/token", "recursive=true"])
+def test_a_metadata_server_without_a_service_account_is_told(stage: Stage, google: GooglesHosts, part: str) -> None:
+    google.tokens.statuses = {part: 404}
+    code, told = refused(stage, google, "status")
+    assert code == 5
+    assert told.startswith("cannot sign in to Google Cloud: the metadata server does not tell instance/service-acc")
+    assert told.endswith("Look at the service account that this runs as.")
+
+
+def test_another_universe_is_told(stage: Stage, google: GooglesHosts) -> None:
+    google.tokens.universe = "else.example"
+    sentence = "cannot sign in to Google Cloud: the universe is else.example, and bqdump knows googleapis.com alone."
+    assert refused(stage, google, "plan") == (5, sentence)
+
+
+@pytest.mark.parametrize("host", [REST, READ, OAUTH])
+def test_a_proxy_that_refuses_a_host_is_not_asked_again(
+    stage: Stage, google: GooglesHosts, tmp_path: Path, host: str
+) -> None:
+    stage.table("first")
+    google.refused = {host}
+    code, told = refused(stage, google, "run", "--route", "read", env=user_file(tmp_path))
+    assert code == 5
+    assert "the proxy refuses the connection: 403" in told
+    assert told.endswith("Let the proxy pass *.googleapis.com, or name them in no_proxy.")
+    # Where tokens come from Google's own client asks three times more, at once.
+    assert google.connected[host] <= (4 if host == OAUTH else 2)
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"])
+def test_a_certificate_that_is_not_trusted_is_told(stage: Stage, google: GooglesHosts, variable: str) -> None:
+    stage.table("first")
+    code, told = refused(stage, google, "run", "--route", "read", without=[variable])
+    assert code == 5
+    assert "the certificate shown is not trusted: self" in told
+    assert told.endswith("name its authority in REQUESTS_CA_BUNDLE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH.")
+    sentence = f"environment variable {variable}: it names no file."
+    assert refused(stage, google, "run", env={variable: "/nowhere"}) == (2, sentence)
+
+
+def test_authorities_without_a_certificate_and_proxies_without_an_address_are_told(
+    stage: Stage, google: GooglesHosts, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    code, told = refused(stage, google, "status", env={"REQUESTS_CA_BUNDLE": str(empty)})
+    assert (code, told.partition(": ")[2]) == (5, "the file of REQUESTS_CA_BUNDLE has no certificate.")
+    code, told = refused(stage, google, "status", env={"https_proxy": "http://", "HTTPS_PROXY": "http://"})
+    assert (code, told.partition(": ")[2]) == (
+        5, "the address cannot be used (InvalidProxyURL). Look at the variable https_proxy."
+    )  # fmt: skip
