@@ -82,6 +82,14 @@ def test_a_page_instead_of_an_answer_is_its_status(body: str) -> None:
     assert told(answered(502, body)) == "HTTP 502 Bad Gateway"
 
 
+def test_an_answer_to_a_download_is_what_the_service_said() -> None:
+    document = '{"error": {"code": 403, "message": "b@p does not have storage.objects.get access"}}'
+    added = ": ('Request failed with status code', 403, 'Expected one of', <HTTPStatus.OK: 200>)"
+    assert told(api.Forbidden(f"{document}{added}")) == "b@p does not have storage.objects.get access"
+    assert told(api.Forbidden(f"Access denied.{added}")) == "Access denied."
+    assert told(api.Forbidden(f"{{no document{added}")) == "{no document"
+
+
 def test_an_answer_without_a_word_is_something_all_the_same() -> None:
     assert told(answered(503, "")) == "unknown error"
     assert told(api.ServiceUnavailable("")) == "HTTP 503 Service Unavailable"

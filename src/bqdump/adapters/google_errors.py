@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 import requests
@@ -29,6 +30,8 @@ SLOW_DOWN = ("rateLimitExceeded", "userRateLimitExceeded", "jobRateLimitExceeded
 OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
 REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
 FOOTER = re.compile(r"\s+Location: \S*\s+Job ID: \S*\s*$")
+# What downloads and uploads add.
+EXPECTED = re.compile(r": \('Request failed with status code'.*\)$", re.DOTALL)
 
 
 @contextmanager
@@ -65,11 +68,15 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
 
 def _message(error: api.GoogleAPICallError) -> str:
     """What the service said, without what Google's clients add: request, location and job id."""
-    said = FOOTER.sub("", REQUEST.sub("", error.message or ""))
+    said = EXPECTED.sub("", FOOTER.sub("", REQUEST.sub("", error.message or "")))
     if not said or said.lstrip().startswith("<"):
         # A proxy, or a front end of Google's, has answered with a page or nothing.
         code = error.code or 0
         return f"HTTP {int(code)} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else type(error).__name__
+    if said.startswith("{"):
+        # What downloads and uploads take for the message.
+        with suppress(ValueError, LookupError, TypeError):
+            said = str(json.loads(said)["error"]["message"])
     return one_line(said)
 
 
