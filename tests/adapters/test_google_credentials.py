@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from bqdump.adapters.google_http import AUTHORITIES, credentials
+from bqdump.adapters.google_http import AUTHORITIES, SCOPES, credentials
 from bqdump.core.errors import AccessError, UsageError
 
 FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 KEY = {"type": "service_account", "client_email": "a@p", "token_uri": "https://oauth2.googleapis.com/token"}
+FEDERATED = {
+    "type": "external_account", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    "audience": "//iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/p/providers/x",
+    "token_url": "https://sts.googleapis.com/v1/token", "credential_source": {"file": "/nowhere"},
+}  # fmt: skip
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
 
 
@@ -53,6 +58,24 @@ def test_a_file_that_holds_none_is_told(
     assert told.startswith(f"cannot sign in to Google Cloud: {cause}")
     assert told.endswith(f"Look at the file that {FILE} names.")
     assert str(tmp_path) not in told
+
+
+def test_a_file_is_enough_nobody_is_asked_for_a_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text(f"#!/bin/sh\necho asked > {tmp_path}/asked\n")
+    gcloud.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    (tmp_path / "application_default_credentials.json").write_text(json.dumps(USER))
+    assert type(credentials("UNSET")).__module__ == "google.oauth2.credentials"
+    federated = tmp_path / "federated.json"
+    federated.write_text(json.dumps(FEDERATED))
+    monkeypatch.setenv(FILE, str(federated))
+    # Any connection would end here.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    found = credentials("UNSET")
+    assert (type(found).__module__, found.scopes) == ("google.auth.identity_pool", SCOPES)
+    assert not (tmp_path / "asked").exists()
 
 
 def test_a_folder_instead_of_a_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import google.auth
-from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth._cloud_sdk import get_application_default_credentials_path
+from google.auth.credentials import AnonymousCredentials, Credentials, with_scopes_if_required
 from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 
-from bqdump.adapters.google_access import SIGN_IN, not_signed_in, remedy
+from bqdump.adapters.google_access import FILE, SIGN_IN, not_signed_in, remedy
 from bqdump.adapters.lean_imports import load_rare
 from bqdump.core.errors import AccessError, UsageError
 
@@ -25,6 +27,7 @@ THREADS = 40
 CONNECT_SECONDS, READ_SECONDS = 10.0, 120.0
 # Variables by which requests and gRPC find authorities of TLS.
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
+SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 UNIVERSE = "googleapis.com"
 TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
 
@@ -40,7 +43,7 @@ def credentials(emulator_variable: str) -> Credentials:
         if (path := os.environ.get(variable)) and not Path(path).exists():
             raise UsageError("connect to Google", f"environment variable {variable}", "it names no file")
     try:
-        found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        found = _found()
         universes = {found.universe_domain, os.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN") or UNIVERSE}
     except google.auth.exceptions.GoogleAuthError as error:
         raise not_signed_in(error) from None
@@ -54,6 +57,21 @@ def credentials(emulator_variable: str) -> Credentials:
         # Theirs come from the metadata server; all others may have to sign something, and from any thread.
         load_rare()
     return found
+
+
+def _found() -> Credentials:
+    """The application default credentials, without a project.
+
+    For that alone google.auth.default would run gcloud, a second each time, or ask a service that nobody else needs.
+    """
+    file = os.environ.get(FILE) or get_application_default_credentials_path()
+    if not os.environ.get(FILE) and not Path(file).is_file():
+        return google.auth.default(scopes=SCOPES)[0]
+    with warnings.catch_warnings():
+        # It warns of files of unknown origin; these are the user's own.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found, _ = google.auth.load_credentials_from_file(file)
+    return with_scopes_if_required(found, SCOPES)
 
 
 def session(granted: Credentials) -> AuthorizedSession:
