@@ -80,13 +80,14 @@ def look(clients: Clients, place: Place) -> Missing:
 
     Raises UsageError where a table of the same name is somebody else's.
     """
+    # The first request of each client is not repeated: where there is no way to Google, that would take ten minutes.
     with translated("find", f"dataset {place.name}"):
-        datasets = {item.dataset_id for item in clients.big.list_datasets(place.project)}
+        datasets = {item.dataset_id for item in clients.big.list_datasets(place.project, retry=None)}
         there = place.dataset in datasets
         location = clients.big.get_dataset(place.name).location if there else place.location
         tables = {item.table_id: item for item in clients.big.list_tables(place.name)} if there else {}
     with translated("find", f"bucket gs://{place.bucket}", "Names of buckets are global: choose another one."):
-        bucket = clients.store.lookup_bucket(place.bucket)
+        bucket = clients.store.lookup_bucket(place.bucket, retry=None)
     missing = []
     for source in dummies():
         table = tables.get(source.table)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from integration.command import Called
-from integration.googles_hosts import READ, REST, GooglesHosts, googles_hosts
+from integration.googles_hosts import READ, REST, STORAGE, GooglesHosts, googles_hosts
 from integration.googles_tokens import OAUTH
 from integration.in_the_cloud import call, user_file
 from integration.stage import Stage
@@ -72,6 +72,15 @@ def test_a_proxy_that_refuses_a_host_is_not_asked_again(
     assert told.endswith("Let the proxy pass *.googleapis.com, or name them in no_proxy.")
     # Where tokens come from Google's own client asks three times more, at once.
     assert google.connected[host] <= (4 if host == OAUTH else 2)
+
+
+@pytest.mark.parametrize("host", [REST, STORAGE])
+def test_dummy_data_is_not_waited_for_where_a_proxy_refuses(stage: Stage, google: GooglesHosts, host: str) -> None:
+    google.refused = {host}
+    place = ("--project", stage.project, "--dataset", "dummy", "--bucket", "dummy")
+    code, told = refused(stage, google, "local", "seed", "--cloud", "--yes", *place)
+    assert code == 5
+    assert "the proxy refuses the connection: 403" in told
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"])
