@@ -133,7 +133,7 @@ def test_an_earlier_run_that_readers_no_longer_see_has_ended() -> None:
     store, task = world()
     asyncio.run(run(task))
     asyncio.run(run(task._replace(run="r2", owner=Owner("r2", 0))))
-    assert [status.state for status in asyncio.run(followed(store))] == ["complete"]
+    assert [status.state for status in asyncio.run(followed(store))] == ["superseded"]
 
 
 def test_a_run_that_nobody_has_started_is_not_waited_for() -> None:

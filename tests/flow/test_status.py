@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+
+import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents import Owner
@@ -11,6 +14,7 @@ from bqdump.core.settings import Settings
 from bqdump.flow.planning import obtain_plan
 from bqdump.flow.status import status
 from bqdump.flow.task import Task
+from browser.scenes import Scene, shop
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -36,3 +40,38 @@ def test_a_run_is_silent_since_it_was_planned_however_early_its_snapshot_time_is
     assert (found.state, found.snapshot_time) == ("running", early)
     assert found.silence(NOW / 1000 + 60) == 60
     assert parse_moment(found.planned) == NOW
+
+
+def overtaken(*, manifest: bool, failing: Mapping[str, str] | None = None, partial: bool = True) -> Scene:
+    """Run `first`, with or without its manifest, over which `second` is published."""
+    scene = shop()
+    asyncio.run(scene.export("first", failing=failing, partial=partial))
+    asyncio.run(scene.export("second"))
+    if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest)):
+        asyncio.run(scene.store.delete([(name, found[1].generation)]))
+    return scene
+
+
+@pytest.mark.parametrize("manifest", [False, True])
+@pytest.mark.parametrize("failing", [{}, {"orders": "Resources exceeded"}])
+def test_a_run_that_a_later_one_has_overtaken_is_superseded(manifest: bool, failing: dict[str, str]) -> None:
+    scene = overtaken(manifest=manifest, failing=failing)
+    found = asyncio.run(status(scene.store, scene.settings, "first"))
+    assert (found.state, found.latest) == ("superseded", "second")
+    assert found.silence(scene.time / 1000 + DAY) == 0
+
+
+def test_a_run_that_is_not_done_is_running_whatever_readers_see() -> None:
+    scene = overtaken(manifest=False)
+
+    async def one_less() -> None:
+        receipts = await anext(scene.store.notes(scene.settings.layout.run("first").receipts))
+        await scene.store.delete([(receipts[0].name, receipts[0].generation)])
+
+    asyncio.run(one_less())
+    assert asyncio.run(status(scene.store, scene.settings, "first")).state == "running"
+
+
+def test_a_run_that_has_failed_has_failed_whatever_readers_see() -> None:
+    scene = overtaken(manifest=True, failing={"orders": "Resources exceeded"}, partial=False)
+    assert asyncio.run(status(scene.store, scene.settings, "first")).state == "failed"

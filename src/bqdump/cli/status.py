@@ -25,7 +25,9 @@ from bqdump.ports.store import ObjectStore
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--watch", "-w", is_flag=True, help="Go on until the run has ended: exit 0 published, 3 failed.")
+@click.option(
+    "--watch", "-w", is_flag=True, help="Go on until the run has ended: exit 0 published or superseded, 3 failed."
+)
 @json_option(Status, "Print JSON; with --watch a line for each change.")
 @quiet_option
 @settings_options
@@ -113,5 +115,6 @@ def _text(found: Status) -> str:
     if (seconds := found.silence(time.time())) > SILENT_SECONDS:
         lines.append(f"  {_silent(found, seconds)}")
     if found.latest != found.run:
-        lines.append(f"  readers see run {found.latest}" if found.latest else "  nothing has been published here yet")
+        seen = f"readers see run {found.latest}" + (", of a later moment" if found.state == "superseded" else "")
+        lines.append(f"  {seen}" if found.latest else "  nothing has been published here yet")
     return "\n".join(lines) + "\n"

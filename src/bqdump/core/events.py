@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from bqdump.core.documents import Failure, Plan, Receipt
 
-Stage = Literal["planning", "exporting", "publishing", "published", "failed", "listing", "reading"]
+Stage = Literal["planning", "exporting", "publishing", "published", "superseded", "failed", "listing", "reading"]
 
 
 class Started(NamedTuple):

@@ -7,22 +7,24 @@ and is read once; the manifest and the pointer are looked at when nothing else i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from bqdump.core.documents import Plan
 from bqdump.core.errors import NotFoundError
-from bqdump.core.events import Entered, Listener, nobody
+from bqdump.core.events import Entered, Listener, Stage, nobody
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
 from bqdump.flow.published import read_latest
-from bqdump.flow.status import NOTHING, Sight, Status, read_plan_of, status_of
+from bqdump.flow.status import NOTHING, Sight, State, Status, read_plan_of, status_of
 from bqdump.ports.store import ObjectStore
 
 # A listing of the whole folder also shows the staged files. From so many pages on its parts are listed instead.
 PAGES = 3
 # A run that has failed may be one that is published in part: its publisher's note comes right after.
 FAILED_LOOKS = 3
+# States that nothing comes after, and the stages that they are to whoever looks on.
+ENDED: Mapping[State, Stage] = {"published": "published", "superseded": "superseded"}
 
 
 class Pace(NamedTuple):
@@ -60,7 +62,7 @@ async def follow(
         _tell(tell, sight, now, failed=failed_looks > 0)
         if now != before or every_look:
             yield now
-        if _superseded(sight) or now.state == "published" or failed_looks >= FAILED_LOOKS:
+        if now.state in ENDED or failed_looks >= FAILED_LOOKS:
             return
         pause = pace.shortest if now != before else min(pause * 1.5, pace.longest)
         before = now
@@ -73,13 +75,7 @@ def _tell(tell: Listener, sight: Sight, now: Status, *, failed: bool) -> None:
         tell(sight.plan)
         tell(looked(sight.ledger, sight.claims))
     if sight.settled:
-        tell(Entered("failed" if failed else "published" if now.state == "published" else "publishing"))
-
-
-def _superseded(sight: Sight) -> bool:
-    """Whether readers see a later export, so that this one changes nothing any more."""
-    later = sight.plan is not None and sight.latest is not None and sight.latest.age > sight.plan.age
-    return later and (sight.manifest or sight.settled)
+        tell(Entered("failed" if failed else ENDED.get(now.state, "publishing")))
 
 
 class _Eye:

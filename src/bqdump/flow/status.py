@@ -19,12 +19,13 @@ from bqdump.ports.store import ObjectStore
 
 # A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
 SILENT_SECONDS = 600
-State = Literal["planning", "running", "failed", "complete", "published"]
+State = Literal["planning", "running", "failed", "complete", "published", "superseded"]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A run as its documents tell it; counts are tables.
 
+    state: `superseded`: readers see a run of a later moment, over which this one changes nothing any more.
     last_done: when the last table, or part of a large one, was done (RFC 3339), "" where none is.
     planned: when planning began (RFC 3339), "" before there is a plan.
     """
@@ -93,6 +94,17 @@ class Sight(NamedTuple):
         seen = looked(self.ledger, self.claims)
         return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.unit_count
 
+    @property
+    def superseded(self) -> bool:
+        """Whether it has ended, or would publish next, and readers see a run of a later moment.
+
+        A run that has failed has failed: it does not come to publishing, and its tables want somebody to look.
+        """
+        if self.plan is None or self.latest is None or self.latest.age <= self.plan.age:
+            return False
+        lost = looked(self.ledger, self.claims).failures.keys() - self.ledger.given_up.keys()
+        return self.manifest or (self.settled and not lost)
+
 
 NOTHING = Ledger.empty()
 
@@ -136,6 +148,8 @@ def status_of(sight: Sight) -> Status:
 def _state(sight: Sight, published: str, failed: int) -> State:
     if published == sight.run:
         return "published"
+    if sight.superseded:
+        return "superseded"
     if sight.manifest:
         return "complete"
     return "failed" if failed and sight.settled else "running"

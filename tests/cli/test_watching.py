@@ -1,0 +1,29 @@
+"""bqdump status --watch of a run that ends otherwise than published."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bqdump.cli import status
+from bqdump.cli.main import start
+from browser.scenes import shop
+
+
+@pytest.mark.parametrize("manifest", [False, True])
+def test_watching_a_run_that_a_later_one_has_overtaken_says_so(
+    manifest: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    asyncio.run(scene.export("second"))
+    if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest)):
+        asyncio.run(scene.store.delete([(name, found[1].generation)]))
+    monkeypatch.setattr(status, "ask_store", lambda settings, ask: asyncio.run(ask(scene.store)))
+    # As `bqdump run` of such a run ends.
+    assert start(["status", "first", "--watch", "--bucket", "exports"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("run first: superseded: 4 of 4 tables done")
+    assert told[1].startswith("run first: superseded, the dataset as of")
+    assert told[-1] == "  readers see run second, of a later moment"
