@@ -67,6 +67,8 @@ def _open_reading(settings: Settings) -> Reading:
     from bqdump.flow.task import Reading
 
     bytes(LARGE_BLOCK)
+    # What gRPC would write to standard error is no record of a log, and comes with its errors as well.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     allow("grpc")
     load_rare()
     try:
