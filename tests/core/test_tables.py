@@ -63,6 +63,17 @@ def test_rows_are_filtered_inside_of_parentheses() -> None:
     assert text == "SELECT * FROM `p`.`d`.`people`\nWHERE (\nid > 1 OR Email LIKE '%.ch'\n)"
 
 
+def test_a_column_called_like_its_table_means_the_column_and_not_the_whole_row() -> None:
+    status = table("Status", 1, {"name": "status", "type": "STRING"}, {"name": "source", "type": "STRING"},
+                   {"name": "secret", "type": "STRING"})  # fmt: skip
+    sections = parsed('[tables.Status]\nexclude_columns = ["secret"]\nwhere = "status = \'x\'"')
+    shape = shape_of(sections, "Status", columns(status.definition))
+    assert select_part(DATASET, "Status", 7, status.definition, shape) == (
+        "SELECT `status`, `source` FROM `p`.`d`.`Status` AS `source_` "
+        "FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS(7)\nWHERE (\nstatus = 'x'\n)"
+    )
+
+
 def test_masks_keep_names_and_where_they_can_types() -> None:
     toml = """
     [tables.people.masks]

@@ -36,12 +36,15 @@ def _escaped(text: str, quote: str) -> str:
     return "".join(char if char >= " " and char != "\x7f" else f"\\x{ord(char):02x}" for char in escaped)
 
 
-def select(dataset: Dataset, table: str, snapshot: int | None, items: str = "*", where: str = "") -> str:
+def select(
+    dataset: Dataset, table: str, snapshot: int | None, items: str = "*", where: str = "", alias: str = ""
+) -> str:
     """The query that reads a table as it was at a moment (ms), or (None) when it runs.
 
-    items: see `items`. where: a filter that core.filters has looked at.
+    items: see `items`. where: a filter that core.filters has looked at. alias: see `_alias`.
     """
     source = ".".join(map(identifier, (dataset.project, dataset.name, table)))
+    source += f" AS {identifier(alias)}" if alias else ""
     moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot})" if snapshot is not None else ""
     # Lines of its own keep the filter apart from what stands around it.
     rows = f"\nWHERE (\n{where}\n)" if where else ""
@@ -50,7 +53,24 @@ def select(dataset: Dataset, table: str, snapshot: int | None, items: str = "*",
 
 def select_part(dataset: Dataset, table: str, snapshot: int | None, definition: msgspec.Raw, shape: Shape) -> str:
     """The query that reads of a table what its shape asks for."""
-    return select(dataset, table, snapshot, items(columns_of(definition), shape), condition(definition, shape.where))
+    columns = columns_of(definition)
+    where = condition(definition, shape.where)
+    return select(dataset, table, snapshot, items(columns, shape), where, _alias(table, columns))
+
+
+def _alias(table: str, columns: Iterable[Column]) -> str:
+    """Another name for a table that is called like one of its columns, "" for any other.
+
+    Without it the column's name would mean the whole row, with what is masked or left out in it.
+    Source: https://github.com/google/zetasql/blob/master/zetasql/analyzer/name_scope.h (NameTarget)
+    """
+    taken = {column.name.casefold() for column in columns}
+    if table.casefold() not in taken:
+        return ""
+    alias = "source"
+    while alias in taken:
+        alias += "_"
+    return alias
 
 
 class _Partitioning(msgspec.Struct, rename="camel"):

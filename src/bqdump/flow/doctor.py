@@ -19,6 +19,7 @@ from bqdump.core.errors import AccessError, BqdumpError, DeniedError, NotFoundEr
 from bqdump.core.guards import GUARDS, POLICED, sentence, switch
 from bqdump.core.plan import read_units
 from bqdump.core.settings import Settings
+from bqdump.core.shape import WHOLE
 from bqdump.core.sizes import counted
 from bqdump.flow.planning import check_prefix, draft_plan, refuse_bucket, refuse_key
 from bqdump.flow.task import Reading
@@ -120,8 +121,8 @@ class Doctor:
         found = await self._ask(
             "see definitions", on, "bigquery.tables.get", lambda: self._warehouse.table(dataset, table)
         )
-        rows = sql.condition(found.definition, "") if found else ""
-        select = sql.select(dataset, table, None, where=rows)
+        definition = found.definition if found else msgspec.Raw(b"null")
+        select = sql.select_part(dataset, table, None, definition, WHOLE)
         # Exporting needs bigquery.tables.export as well, which cannot be tried without exporting.
         await self._ask(
             "read rows (a dry run)", on, "bigquery.tables.getData",
