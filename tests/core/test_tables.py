@@ -48,6 +48,14 @@ def test_columns_are_chosen_in_the_order_given_and_by_any_case() -> None:
     assert query('[tables.people]\ncolumns = ["born", "id"]') == "SELECT `born`, `id` FROM `p`.`d`.`people`"
 
 
+def test_names_that_differ_in_more_than_case_are_different_columns() -> None:
+    both = table("goods", 1, {"name": "Masse", "type": "FLOAT"}, {"name": "Maße", "type": "STRING"})
+    sections = parsed('[tables.goods.masks]\nmasse = "null"')
+    assert shape_of(sections, "goods", columns(both.definition)).masks == {"Masse": Mask(null=True)}
+    sections = parsed('[tables.goods]\nexclude_columns = ["MASSE"]')
+    assert shape_of(sections, "goods", columns(both.definition)).columns == ("Maße",)
+
+
 def test_columns_are_left_out() -> None:
     toml = '[tables.people]\nexclude_columns = ["email", "photo", "tags", "extra", "home"]'
     assert shape(toml).columns == ("id", "born")

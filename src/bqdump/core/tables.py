@@ -123,7 +123,7 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
     """
     if not sections:
         return WHOLE
-    actual = {column.name.casefold(): column.name for column in columns}
+    actual = {_any_case(column.name): column.name for column in columns}
     choosing = [section for section in sections if section.columns]
     if len(choosing) > 1:
         named = " and ".join(f"[tables.{section.name}]" for section in choosing)
@@ -131,19 +131,19 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
     for section in sections:
         if section.exact:
             for name in _named(section):
-                if name.casefold() not in actual:
+                if _any_case(name) not in actual:
                     raise _unknown(name, section, list(actual.values()), f"table {table}")
-    excluded = {name.casefold() for section in sections for name in section.exclude_columns}
-    chosen = [name.casefold() for section in choosing for name in section.columns] or list(actual)
+    excluded = {_any_case(name) for section in sections for name in section.exclude_columns}
+    chosen = [_any_case(name) for section in choosing for name in section.columns] or list(actual)
     kept = [actual[name] for name in dict.fromkeys(chosen) if name in actual and name not in excluded]
     if not kept:
         names = ", ".join(f"[tables.{section.name}]" for section in sections)
         raise UsageError(PLAN, f"table {table}", f"{names} leaves no column of it", "Leave it out with --exclude.")
     masks = {
-        actual[name.casefold()]: mask
+        actual[_any_case(name)]: mask
         for section in sections
         for name, mask in section.masks.items()
-        if actual.get(name.casefold()) in kept
+        if actual.get(_any_case(name)) in kept
     }
     filters = [section.where for section in sections if section.where]
     where = filters[0] if len(filters) == 1 else " AND ".join(f"({text})" for text in filters)
@@ -161,10 +161,15 @@ def check_columns(tables: Sequence[TableSettings], columns: Mapping[str, Sequenc
         if not matched:
             raise UsageError(PLAN, f"[tables.{section.name}]", "no table that is exported matches",
                              close(section.name, list(columns), "bqdump plan shows all tables."))  # fmt: skip
-        there = {column.name.casefold(): column.name for name in matched for column in columns[name]}
+        there = {_any_case(column.name): column.name for name in matched for column in columns[name]}
         for name in () if section.exact else _named(section):
-            if name.casefold() not in there:
+            if _any_case(name) not in there:
                 raise _unknown(name, section, list(there.values()), f"none of its {len(matched)} tables")
+
+
+def _any_case(name: str) -> str:
+    """The same for names that differ in case only. Not casefold(), to which Masse and Maße are one name."""
+    return name.lower()
 
 
 def _named(section: TableSettings) -> list[str]:
