@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -36,6 +37,26 @@ def test_files_that_no_index_knows_keep_their_generation_until_they_change(tmp_p
     assert after[0].crc32c != before[0].crc32c
     assert after[1] == before[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_an_export_on_a_read_only_disk_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FolderStore(tmp_path / "ä b")
+    generation = asyncio.run(store.write("a", b"one", 0))
+    connect = sqlite3.connect
+
+    def read_only(place: Path | str, **options: Any) -> Any:
+        if isinstance(place, Path):
+            return connect(f"{place.as_uri()}?mode=ro", uri=True, **options)
+        return connect(place, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    assert [(info.name, info.generation) for info in asyncio.run(listed(store))] == [("a", generation)]
+    assert asyncio.run(store.read("a")) == (b"one", generation)
+    (tmp_path / "ä b/a").write_bytes(b"other")
+    (changed,) = asyncio.run(listed(store))
+    assert changed.generation != generation
+    with pytest.raises(BqdumpError, match="readonly"):
+        asyncio.run(store.write("b", b"two", 0))
 
 
 def test_the_first_write_gives_every_file_a_generation_that_lasts(tmp_path: Path) -> None:

@@ -60,11 +60,36 @@ def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
     if writes:
         root.mkdir(parents=True, exist_ok=True)
     kept = writes or (root / INDEX).exists()
-    with closing(sqlite3.connect(root / INDEX if kept else ":memory:", timeout=60, isolation_level=None)) as rows:
-        rows.executescript(SCHEMA)
-        rows.execute("BEGIN IMMEDIATE")
+    try:
+        opened = _locked(root / INDEX if kept else ":memory:")
+    except sqlite3.OperationalError as error:
+        # The low byte is the kind of the error, what is above it tells more of it.
+        if writes or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+        opened = _in_memory(root / INDEX)
+    with closing(opened) as rows:
         yield Index(root, rows, kept=kept)
         rows.execute("COMMIT")
+
+
+def _locked(place: Path | str) -> sqlite3.Connection:
+    rows = sqlite3.connect(place, timeout=60, isolation_level=None)
+    try:
+        rows.executescript(SCHEMA)
+        rows.execute("BEGIN IMMEDIATE")
+    except BaseException:
+        rows.close()
+        raise
+    return rows
+
+
+def _in_memory(index: Path) -> sqlite3.Connection:
+    """An index that cannot be locked, as on a read-only disk: a copy, which keeps what is found changed to itself."""
+    rows = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(sqlite3.connect(f"{index.as_uri()}?mode=ro", uri=True, timeout=60)) as stored:
+        stored.backup(rows)
+    rows.execute("BEGIN IMMEDIATE")
+    return rows
 
 
 class Index:
