@@ -56,6 +56,14 @@ def test_names_that_differ_in_more_than_case_are_different_columns() -> None:
     assert shape_of(sections, "goods", columns(both.definition)).columns == ("Maße",)
 
 
+def test_a_table_that_has_gone_stays_where_its_columns_do_not_matter() -> None:
+    assert shape_of(parsed('[tables."*"]\nformat = "json"'), "gone", ()) == Shape()
+    assert shape_of(parsed('[tables."*"]\nwhere = "id > 1"'), "gone", ()) == Shape(where="id > 1")
+    for section in ('[tables."*"]\nexclude_columns = ["photo"]', '[tables.gone.masks]\nphoto = "null"'):
+        with pytest.raises(UsageError, match="table gone: it has gone meanwhile, or has no columns"):
+            shape_of(parsed(section), "gone", ())
+
+
 def test_columns_are_left_out() -> None:
     toml = '[tables.people]\nexclude_columns = ["email", "photo", "tags", "extra", "home"]'
     assert shape(toml).columns == ("id", "born")

@@ -123,6 +123,10 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
     """
     if not sections:
         return WHOLE
+    if not columns and any(map(_named, sections)):
+        # Without its columns nobody can tell what is to be masked or left out.
+        raise UsageError(PLAN, f"table {table}", "it has gone meanwhile, or has no columns, and its settings name some",
+                         "Start again, or leave it out with --exclude.")  # fmt: skip
     actual = {_any_case(column.name): column.name for column in columns}
     choosing = [section for section in sections if section.columns]
     if len(choosing) > 1:
@@ -136,7 +140,7 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
     excluded = {_any_case(name) for section in sections for name in section.exclude_columns}
     chosen = [_any_case(name) for section in choosing for name in section.columns] or list(actual)
     kept = [actual[name] for name in dict.fromkeys(chosen) if name in actual and name not in excluded]
-    if not kept:
+    if columns and not kept:
         names = ", ".join(f"[tables.{section.name}]" for section in sections)
         raise UsageError(PLAN, f"table {table}", f"{names} leaves no column of it", "Leave it out with --exclude.")
     masks = {
