@@ -111,6 +111,11 @@ def test_masks_keep_names_and_where_they_can_types() -> None:
     assert shape(toml).salts == {"salt_0": "SALT", "salt_1": "OTHER_SALT"}
 
 
+def test_a_geography_is_hashed_as_its_wkt_as_it_cannot_be_cast() -> None:
+    hashed = "TO_HEX(SHA256(CONCAT(@salt_0, ST_ASTEXT(`home`)))) AS `home`"
+    assert hashed in query('[tables.people.masks]\nhome = {sha256 = "SALT"}')
+
+
 def test_a_constant_cannot_leave_its_text() -> None:
     assert "CAST('\\') OR (\\'' AS STRING) AS `Email`" in query(
         "[tables.people.masks]\nemail = {constant = \"') OR ('\"}"

@@ -152,14 +152,16 @@ def _hashed(column: Column, ref: str, parameter: str) -> str:
 def as_text(column: Column, ref: str) -> str:
     """A column's value as a STRING: JSON of what is nested, else as CAST writes it. NULL stays NULL.
 
-    A stored array is never NULL.
+    A stored array is never NULL. A GEOGRAPHY cannot be cast: it is WKT.
 
     Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings
     """
     json = f"TO_JSON_STRING({_for_json(column, ref, 0)})"
     if column.repeated:
         return json
-    return f"IF({ref} IS NULL, NULL, {json})" if column.type == "STRUCT" else f"CAST({ref} AS STRING)"
+    if column.type == "STRUCT":
+        return f"IF({ref} IS NULL, NULL, {json})"
+    return JSON_LACKS.get(column.type, "CAST({} AS STRING)").format(ref)
 
 
 # What TO_JSON_STRING has no encoding for, as text.
