@@ -140,6 +140,12 @@ def test_variables_give_a_task_the_very_settings() -> None:
     assert resolve({}, environment(EVERYTHING), {}, "") == EVERYTHING
 
 
+@pytest.mark.parametrize(("name", "value"), [("delimiter", "/"), ("null_marker", "N/"), ("null_marker", "\t")])
+def test_variables_keep_texts_to_the_last_character(name: str, value: str) -> None:
+    settings = msgspec.structs.replace(EVERYTHING, format="csv", **{name: value})
+    assert resolve({}, environment(settings), {}, "") == settings
+
+
 def test_what_belongs_to_one_run_is_not_deployed() -> None:
     settings = Settings(project="p1", dataset="d", bucket="bbb", run_id="r", snapshot_time="2026-01-01T00:00:00Z")
     assert set(environment(settings)) == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"}

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.errors import UsageError
-from bqdump.core.settings import BY_NAME, SETTINGS, Settings
+from bqdump.core.settings import SETTINGS, Settings
 from bqdump.core.tables import TableSettings, tables_text
 
 # What a run is called and which moment it reads is a matter of each run, not of its deployment; and a folder of this
@@ -80,12 +80,12 @@ def environment(settings: Settings) -> dict[str, str]:
         value = getattr(settings, setting.name)
         wanted = value != getattr(plain, setting.name) or setting.name in ("project", "dataset", "bucket")
         if wanted and setting.name not in OF_A_RUN:
-            values[BY_NAME[setting.name].env] = setting_text(value)
+            values[setting.env] = setting_text(setting.name, value)
     return values
 
 
-def setting_text(value: Any) -> str:
-    """The value of a setting as its variable holds it."""
+def setting_text(name: str, value: Any) -> str:
+    """The value of the setting `name` as its variable holds it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple) and value and isinstance(value[0], TableSettings):
@@ -94,8 +94,9 @@ def setting_text(value: Any) -> str:
         return ",".join(value)
     if isinstance(value, dict):
         return ",".join(f"{key}={content}" for key, content in value.items())
-    text = str(value)
-    return "tab" if text == "\t" else text.removesuffix("/")
+    if name == "prefix":
+        return str(value).removesuffix("/")
+    return "tab" if name == "delimiter" and value == "\t" else str(value)
 
 
 def check(deployment: Deployment) -> Deployment:
