@@ -185,7 +185,11 @@ def _settings(options: Options, required: Sequence[str]) -> Settings:
     """Raises UsageError, naming the argument."""
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     file = given.pop("config", None)
-    values = {**(read_config(file) if file else {}), **given}
+    filed = read_config(file) if file else {}
+    # An argument wins over the file, one target over the other too.
+    if given.get("bucket") or given.get("to"):
+        filed = {name: value for name, value in filed.items() if name not in ("bucket", "to")}
+    values = {**filed, **given}
     given_target = {"bucket"} if values.get("to") else set()
     if missing := [name for name in required if not values.get(name) and name not in given_target]:
         hint = "Pass it as an argument, or name a file by config."

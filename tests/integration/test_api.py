@@ -192,6 +192,13 @@ def test_a_folder_takes_the_place_of_a_bucket(stage: Stage, tmp_path: Path) -> N
     assert (export.state, export.rows, export.manifest) == ("published", 5, f"{folder}/_bqdump/runs/r1/manifest.json")
     assert bqdump.verify(to=folder).findings == ()
     assert [line.run for line in bqdump.runs(to=folder)] == ["r1"]
+    file = tmp_path / "nightly.toml"
+    file.write_text(f'bucket = "{stage.bucket}"\n')
+    assert [line.run for line in bqdump.runs(config=str(file), to=folder)] == ["r1"]
+    file.write_text(f'to = "{folder}"\n')
+    assert bqdump.runs(config=str(file), bucket=stage.bucket) == []
+    with pytest.raises(bqdump.UsageError, match="an export goes to one place"):
+        bqdump.runs(bucket=stage.bucket, to=folder)
 
 
 def test_it_works_where_an_event_loop_runs(stage: Stage) -> None:
