@@ -226,6 +226,20 @@ def test_terraform_and_commands_grant_the_same() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "reads"),
+    [
+        ([], False), (["--read-route"], True), (["--route", "a=query,b=read"], True), (["--route", "a=query"], False),
+        (["--file-size", "256MB"], True), (["--null-marker", "-"], True), (["--row-group-rows", "9"], False),
+        (["--format", "json", "--null-marker", "-"], False), (["--tables", '{"a": {"route": "read"}}'], True),
+        (["--row-group-rows", "9", "--tables", '{"a": {"format": "parquet"}}'], True),
+    ],
+)  # fmt: skip
+def test_read_sessions_are_granted_where_the_settings_ask_for_the_read_route(words: list[str], reads: bool) -> None:
+    assert ("roles/bigquery.readSessionUser" in printed("iam", *FLAGS, *words)) is reads
+    assert re.search(rf"read_route\s*= {str(reads).lower()}\n", printed("terraform", *FLAGS, *words))
+
+
+@pytest.mark.parametrize(
     ("values", "flag"),
     [
         ({"region": "EU"}, "--region"), ({"name": "x"}, "--name"), ({"name": "Upper-case"}, "--name"),

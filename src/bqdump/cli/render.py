@@ -35,7 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "schedule": {"help": "When it runs, as cron."},
     "time_zone": {"help": "Time zone of the schedule."},
     "job_kms_key": {"help": "Cloud KMS key of the job's image."},
-    "read_route": {"is_flag": True, "help": "Grant what the read route needs."},
+    "read_route": {"is_flag": True, "help": "Grant what the read route needs, also where no setting asks for it."},
 }
 
 

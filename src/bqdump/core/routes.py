@@ -149,6 +149,13 @@ def wanted_of(settings: Settings, table: Table) -> Wanted:
     return Wanted((*["auto"], *every, *own, *named)[-1], format_, compression, shape, ours=_ours(settings, format_))
 
 
+def asks_for_reads(settings: Settings) -> bool:
+    """Whether the settings name the read route, or ask for what it alone can give."""
+    named = {route for _, route in settings.routes} | {section.route for section in settings.tables}
+    formats = {settings.format} | {section.format for section in settings.tables}
+    return "read" in named or any(_ours(settings, format_) for format_ in formats)
+
+
 def _ours(settings: Settings, format_: str) -> str:
     """What only the read route can give, of all that the settings ask; "" for nothing."""
     asked = {

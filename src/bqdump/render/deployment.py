@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.errors import UsageError
+from bqdump.core.routes import asks_for_reads
 from bqdump.core.settings import SETTINGS, Settings
 from bqdump.core.tables import TableSettings, tables_text
 
@@ -39,6 +40,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     def project(self) -> str:
         """The project that holds the job, runs the BigQuery jobs, and pays."""
         return self.settings.jobs_in
+
+    @property
+    def reads(self) -> bool:
+        """Whether the job's account may open read sessions."""
+        return self.read_route or asks_for_reads(self.settings)
 
     @property
     def parent(self) -> str:

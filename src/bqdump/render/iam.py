@@ -62,7 +62,7 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
         _on_bucket(settings.bucket, email, "roles/storage.legacyBucketReader",
                    "sees the bucket's location, retention policy and soft delete"),
     ]  # fmt: skip
-    if deployment.read_route:
+    if deployment.reads:
         grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser",
                                   "opens read sessions, for the read route"))  # fmt: skip
     return grants

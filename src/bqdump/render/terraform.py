@@ -33,7 +33,7 @@ def module_call(deployment: Deployment, source: str) -> str:
         "time_zone": deployment.time_zone,
         "kms_key": settings.kms_key,
         "job_kms_key": deployment.job_kms_key,
-        "read_route": deployment.read_route,
+        "read_route": deployment.reads,
     }
     others = {name: value for name, value in environment(settings).items() if name not in OWN_VARIABLES}
     width = max(map(len, values))
