@@ -198,7 +198,8 @@ def test_grants_are_commands_with_a_reason_each(extra: list[str]) -> None:
 def test_grants_can_be_made_again_and_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for tool in ("gcloud", "bq"):
-        (tmp_path / tool).write_text(f'#!/bin/sh\necho "$0 $*" >> {log}\n')
+        # What is not deleted cannot be brought back.
+        (tmp_path / tool).write_text(f'#!/bin/sh\necho "$0 $*" >> {log}\ncase "$*" in *undelete*) exit 1 ;; esac\n')
         (tmp_path / tool).chmod(0o755)
     script = printed("iam", *FLAGS, "--workflow")
     path = f"{tmp_path}:{os.environ['PATH']}"
@@ -208,6 +209,17 @@ def test_grants_can_be_made_again_and_again(tmp_path: Path) -> None:
     assert log.read_text().count("service-accounts describe") == 3
     assert "roles create" not in log.read_text()
     assert log.read_text().count("roles describe bqdump_row_policies") == 1
+
+
+def test_a_role_that_was_deleted_is_brought_back(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for tool in ("gcloud", "bq"):
+        (tmp_path / tool).write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
+        (tmp_path / tool).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh"], input=printed("iam", *FLAGS), text=True, check=True, env={"PATH": path})
+    assert "iam roles undelete bqdump_row_policies --project=my-data\n" in log.read_text()
+    assert "roles create" not in log.read_text()
 
 
 def test_terraform_and_commands_grant_the_same() -> None:

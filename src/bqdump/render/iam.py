@@ -11,14 +11,14 @@ from bqdump.render.deployment import Deployment
 class Grant(NamedTuple):
     """A role, on what, for what reason, and the command that grants it.
 
-    made_by: for a role that is made first, the commands that look for it and that make it.
+    made_by: for a role that is made first, commands that are tried in turn: bring it back, look for it, make it.
     """
 
     role: str
     on: str
     why: str
     command: list[str]
-    made_by: tuple[list[str], list[str]] | None = None
+    made_by: tuple[list[str], ...] = ()
 
 
 class Account(NamedTuple):
@@ -89,8 +89,8 @@ def grant_of(deployment: Deployment, permission: str) -> Grant | None:
 
 def commands(grant: Grant) -> list[str]:
     """The grant as lines of a shell script."""
-    there, make = map(shlex.join, grant.made_by) if grant.made_by else ("", "")
-    made = [f"{there} >/dev/null 2>&1 ||", f"  {make}"] if grant.made_by else []
+    *tried, make = map(shlex.join, grant.made_by or ([],))
+    made = [*(f"{command} >/dev/null 2>&1 ||" for command in tried), f"  {make}"] if tried else []
     return [*made, shlex.join(grant.command)]
 
 
@@ -104,7 +104,9 @@ def see_row_policies(deployment: Deployment) -> Grant:
         f"projects/{project}/roles/{role}",
         "sees whether row access policies would hide rows; without it a run needs to be told to go on",
     )
+    # A role that was deleted is found for some days more, and nobody can be given it until it is brought back.
     return grant._replace(made_by=(
+        ["gcloud", "iam", "roles", "undelete", *where],
         ["gcloud", "iam", "roles", "describe", *where],
         ["gcloud", "iam", "roles", "create", *where, "--title=bqdump: see row access policies",
          "--permissions=bigquery.rowAccessPolicies.list"],
