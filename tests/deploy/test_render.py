@@ -165,11 +165,22 @@ def test_the_call_of_the_terraform_module_fits_the_module() -> None:
     call = named(load(module_call(deployment(read_route=True, job_kms_key="k"), "./m")), "module")["bqdump"]
     assert check_call(call, module) == []
     assert call["project"] == '"my-jobs"'
+    assert call["bucket_location"] == '"EU"'
     assert call["source_project"] == '"my-data"'
     assert call["kms_key"] == f'"{EVERYTHING.kms_key}"'
     own = {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
     given = {name: json.loads(value) for name, value in call["settings"].items() if not name.startswith("__")}
     assert given == {name: value for name, value in environment(EVERYTHING).items() if name not in own}
+
+
+def test_terraform_makes_the_account_itself() -> None:
+    with pytest.raises(UsageError, match="--service-account"):
+        module_call(deployment(service_account="a@b.iam.gserviceaccount.com"), "./m")
+
+
+def test_a_job_exports_to_no_folder() -> None:
+    with pytest.raises(UsageError, match="Name a bucket"):
+        deployment(settings=Settings(project="p1", dataset="d", bucket="", to="./here"))
 
 
 def test_terraform_reads_templates_in_values_as_text() -> None:

@@ -116,6 +116,9 @@ def check(deployment: Deployment) -> Deployment:
         ("--schedule", deployment.schedule, r"\S+( \S+){4}", "five fields are wanted, as in cron"),
         ("--service-account", deployment.job_account, r"\S+@\S+", "the address of a service account is wanted"),
     )  # fmt: skip
+    if deployment.settings.to:
+        cause = "a job has no folder of this machine to export to"
+        raise UsageError("render", f"to {deployment.settings.to}", cause, "Name a bucket.")
     for flag, value, pattern, wanted in rules:
         if not re.fullmatch(pattern, value):
             raise UsageError("render", flag, f"{value!r} cannot be used: {wanted}")

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from bqdump.core.errors import UsageError
 from bqdump.render.deployment import Deployment, environment
 
 # The module has variables of its own for these.
@@ -13,8 +14,11 @@ OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_J
 
 
 def module_call(deployment: Deployment, source: str) -> str:
-    """The call, with every value of the deployment written out."""
+    """The call, with every value of the deployment written out. Raises UsageError for what the module cannot do."""
     settings = deployment.settings
+    if deployment.service_account:
+        cause = "the module makes the job's account by itself"
+        raise UsageError("render", f"--service-account {deployment.service_account}", cause, "Leave it out.")
     values: dict[str, Any] = {
         "source": source,
         "project": deployment.project,
@@ -24,6 +28,7 @@ def module_call(deployment: Deployment, source: str) -> str:
         "source_project": settings.project,
         "dataset": settings.dataset,
         "bucket": settings.bucket,
+        "bucket_location": settings.location,
         "tasks": deployment.tasks,
         "cpu": deployment.cpu,
         "memory": deployment.memory,
