@@ -121,6 +121,7 @@ def test_airflow_taskflow(airflow: Airflow) -> None:
     assert (status.run, status.state) == ("20260131T030000", "published")
     sensor = execute(block("export_is_published"))["export_is_published"]
     assert sensor("20260131T030000") is True
+    assert sensor("not-begun") is False
 
 
 def test_airflow_operator(airflow: Airflow) -> None:
