@@ -230,8 +230,10 @@ def _listed(leaf: Leaf, format_: str) -> str:
         value = f'{value}."{name}"' if value else f'"{name}"'
         if not column.repeated:
             return below(value, rest, depth)
-        inner, is_list = below(f"e{depth}", rest, depth + 1)
-        listed = f"list_transform({value}, lambda e{depth}: {inner})"
+        # Columns come before parameters, so this is a name that BigQuery lets no column have.
+        item = f'"${depth}"'
+        inner, is_list = below(item, rest, depth + 1)
+        listed = f"list_transform({value}, lambda {item}: {inner})"
         return (f"flatten({listed})" if is_list else listed), True
 
     return below("", leaf.path, 0)[0]
