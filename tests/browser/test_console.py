@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import LOOKS, Visitor, barriers, too_wide
 from browser.scenes import HOSTILE, Scene, large, nights, older, orders, shop
@@ -165,6 +165,24 @@ def test_ten_thousand_tables_are_filtered_while_typing_sorted_and_paged(site: Se
     expect(page.get_by_text("Page 1 of 100")).to_be_visible()
     page.get_by_role("link", name="Next").click()
     expect(page.get_by_text("Page 2 of 100")).to_be_visible()
+
+
+def test_what_is_typed_before_the_script_has_come_filters_as_well(site: Serve, visitor: Visitor) -> None:
+    scene = Scene()
+    served = site(scene)
+    served.do(large(scene, 300))
+    page = visitor.page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/console.js", hold)
+    with page.expect_request("**/console.js"):
+        page.goto(f"{served.url}runs/large", wait_until="commit")
+    page.get_by_role("searchbox", name="Filter by name").fill("_0012")
+    held[0].continue_()
+    expect(page.get_by_text("10 of 300 tables")).to_be_visible()
 
 
 def test_the_filter_works_without_script(site: Serve, visitor: Visitor) -> None:

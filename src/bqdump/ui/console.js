@@ -39,4 +39,7 @@ if (form) {
       history.replaceState(null, "", address);
     }, 120);
   });
+  // What was typed before this script was there.
+  const search = form.querySelector("input[type=search]");
+  if (search.value !== search.defaultValue) form.dispatchEvent(new Event("input"));
 }
