@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A server that carries out calls inside a batch sends each of them through the application that it finds here.
 BATCH_ENTRY: Final = "bqdump_local.batch_entry"
+NAMES: Final = ("127.0.0.1", "localhost")
 _REASONS = {429: "rateLimitExceeded", 500: "internalError", 502: "badGateway", 503: "backendError", 504: "timeout"}
 _MESSAGES = {429: "Exceeded rate limits.", 500: "Internal error.", 503: "Service unavailable: try again later."}
 
@@ -102,8 +103,7 @@ class Control:
         """Serve one connection event."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif any(name == b"origin" for name, _ in scope["headers"]):
-            # A page of any site can post to this machine, and these servers run what they are told.
+        elif _of_a_web_page(scope):
             await _json(send, 403, _error(403, "The local stack answers no web page.", "forbidden"))
         elif scope["path"].startswith("/_local/"):
             await self._local(scope, receive, send)
@@ -181,6 +181,17 @@ class Control:
                 return
             self._faults, self._dice = faults, random.Random(faults.seed)
         await _json(send, 200, msgspec.to_builtins(self._faults))
+
+
+def _of_a_web_page(scope: Scope) -> bool:
+    """Whether a page of some site may have sent the request: these servers run what they receive.
+
+    Any page can post to this machine, with an Origin. One whose own name resolves to this machine can read as well,
+    without an Origin, but with its own name as Host.
+    """
+    own = {f"{name}:{scope['server'][1]}".encode() for name in NAMES}
+    hosts = [value.lower() for name, value in scope["headers"] if name == b"host"]
+    return any(name == b"origin" for name, _ in scope["headers"]) or len(hosts) != 1 or hosts[0] not in own
 
 
 def _plain(counts: _Counts) -> dict[str, dict[str, int]]:

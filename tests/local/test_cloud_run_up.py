@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -125,3 +126,20 @@ def test_an_execution_can_be_cancelled(variables: dict[str, str], jobs: Any, exe
         requests.delete(faults, timeout=10)
     assert ended.cancelled_count == 1
     assert ended.succeeded_count == 0
+
+
+@pytest.mark.parametrize("service", ["STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "CLOUD_RUN_ADDRESS"])
+def test_no_server_of_the_stack_answers_under_another_name(variables: Mapping[str, str], service: str) -> None:
+    address = f"{variables[service]}/_local/health"
+    assert requests.get(address, timeout=20).status_code == 200
+    port = variables[service].rpartition(":")[2]
+    for host in (f"evil.example:{port}", "evil.example", "127.0.0.1:1"):
+        assert requests.get(address, headers={"Host": host}, timeout=20).status_code == 403, host
+
+
+def test_the_storage_read_api_does_not_speak_what_web_pages_do(variables: Mapping[str, str]) -> None:
+    """Browsers speak HTTP/2 over TLS only, and this server HTTP/2 without TLS only."""
+    address, _, port = variables["BIGQUERY_STORAGE_GRPC_ENDPOINT"].partition(":")
+    with socket.create_connection((address, int(port)), timeout=20) as connection:
+        connection.sendall(f"POST /any HTTP/1.1\r\nHost: {address}:{port}\r\n\r\n".encode())
+        assert not connection.recv(100).startswith(b"HTTP/")

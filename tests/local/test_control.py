@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import googleapiclient
 import pytest
@@ -66,6 +68,39 @@ def test_a_web_page_is_refused(http: Http, origin: str) -> None:
     assert refused.json()["error"]["errors"][0]["reason"] == "forbidden"
     assert http.call("PUT", "/_local/faults", data=b"{}", headers=headers).status_code == 403
     assert http.call("GET", "/storage/v1/b/planted").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1", "localhost:1", "127.0.0.1.evil.example:{port}", "[::1]:{port}",
+     "127.0.0.1:{port}@evil.example", "localhost:{port}:{port}", ""],
+)  # fmt: skip
+def test_a_name_that_is_not_this_server_s_is_refused(http: Http, host: str) -> None:
+    """A page whose own name resolves to this machine sends no Origin with a GET."""
+    headers = {"Host": host.format(port=urlsplit(http.address).port)}
+    for path in ("/storage/v1/b/controlled", "/_local/health", "/_local/faults"):
+        refused = http.call("GET", path, headers=headers)
+        assert refused.status_code == 403, refused.text
+        assert refused.json()["error"]["errors"][0]["reason"] == "forbidden"
+    assert counts(http)["requests"] == {}
+
+
+def test_two_names_at_once_are_refused(http: Http) -> None:
+    """Whichever of them a server takes, the other may be a web page's."""
+    split = urlsplit(http.address)
+    lines = [f"Host: {name}" for name in (split.netloc, "evil.example")]
+    for order in (lines, lines[::-1]):
+        with socket.create_connection((str(split.hostname), int(split.port or 0)), timeout=20) as connection:
+            text = "\r\n".join(["GET /storage/v1/b/controlled HTTP/1.1", *order, "Connection: close", "", ""])
+            connection.sendall(text.encode())
+            answer = connection.recv(1000).decode()
+        assert answer.startswith(("HTTP/1.1 403 ", "HTTP/1.1 400 ")), answer
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST"])
+def test_the_names_of_this_machine_are_served(http: Http, name: str) -> None:
+    headers = {"Host": f"{name}:{urlsplit(http.address).port}"}
+    assert http.call("GET", "/storage/v1/b/controlled", headers=headers).status_code == 200
 
 
 def test_requests_are_counted_by_operation(http: Http, bucket: Any) -> None:
