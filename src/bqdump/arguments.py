@@ -39,10 +39,5 @@ class Options(TypedDict, total=False):
     snapshot_time: str | datetime
     allow_partial: bool
     max_bytes_billed: int | str
-    allow_row_policies: bool
-    allow_unseen_row_policies: bool
-    allow_masked_columns: bool
-    allow_streaming_buffer: bool
-    allow_skipped: bool
-    allow_created_later: bool
+    allow: str | Sequence[str]
     tables: Mapping[str, Mapping[str, Any]] | str

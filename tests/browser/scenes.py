@@ -23,6 +23,7 @@ from bqdump.core.manifest import (
     Totals,
 )
 from bqdump.core.moments import moment_text
+from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
@@ -59,7 +60,7 @@ class Scene:
     def __init__(self, **settings: Any) -> None:
         self.store = MemoryStore("exports")
         three = {"project": "my-project", "dataset": "shop", "bucket": "exports"}
-        self.settings = Settings(**{**three, "allow_partial": True, "allow_skipped": True, **settings})
+        self.settings = Settings(**{**three, "allow_partial": True, "allow": (Risk.SKIPPED,), **settings})
         self.time = START
         self._random = random.Random(1)
         self.warehouse = Warehouse(self.store, self._clock)

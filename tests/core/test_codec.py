@@ -13,7 +13,6 @@ from bqdump.core import documents, manifest
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import (
     Claim,
-    Danger,
     Failure,
     Flag,
     GivenUp,
@@ -41,6 +40,7 @@ from bqdump.core.manifest import (
     TableFiles,
     Totals,
 )
+from bqdump.core.risks import Risk
 from bqdump.core.shape import Mask, Shape
 
 # JSON has no lone surrogates.
@@ -67,7 +67,7 @@ MOMENT = st.sampled_from(["snapshot", "job"])
 OWNER = st.builds(Owner, TEXT, COUNT)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
-FLAG = st.builds(Flag, st.sampled_from(Danger), TEXT, some(TEXT), TEXT, st.booleans())
+FLAG = st.builds(Flag, st.sampled_from(Risk), TEXT, some(TEXT), TEXT, st.booleans())
 FILE = st.builds(File, TEXT, COUNT, CRC, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE))
 TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
@@ -107,7 +107,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Claim: st.builds(Claim, OWNER),
     Receipt: st.builds(
         Receipt, UNIT, TEXT, TEXT, ATTEMPT, COUNT, TIME, TIME, TIME, COUNT, MAYBE, MAYBE,
-        some(st.sampled_from(Danger)),
+        some(st.sampled_from(Risk)),
     ),
     Failure: FAILURE,
     GivenUp: st.builds(GivenUp, FAILURE),

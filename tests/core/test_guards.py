@@ -1,4 +1,4 @@
-"""What endangers an export: found in definitions, in what may be seen of policies, in the bucket; refused by name."""
+"""The risks of an export: found in definitions, in what may be seen of policies, in the bucket; refused by name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import msgspec
 import pytest
 
 from bqdump.core.catalog import Dataset
-from bqdump.core.documents import Danger, Flag, Skipped, Unit
+from bqdump.core.documents import Flag, Skipped, Unit
 from bqdump.core.errors import UsageError
 from bqdump.core.guards import (
-    GUARDS,
     buffered_rows,
-    job_dangers,
+    job_risks,
     judge,
     objection,
     policy_flags,
@@ -27,7 +26,8 @@ from bqdump.core.guards import (
     unit_flags,
     with_jobs,
 )
-from bqdump.core.settings import BY_NAME, Settings
+from bqdump.core.risks import REFUSED, REPORTED, Risk
+from bqdump.core.settings import Settings
 from bqdump.core.shape import Mask, Shape
 
 HOUR = 3_600_000
@@ -92,47 +92,47 @@ def test_a_streaming_buffer_tells_its_rows_and_none_is_none() -> None:
 def test_units_tell_of_masks_and_buffers_and_what_is_read_as_it_is_now_has_no_buffer() -> None:
     buffered = raw(schema={"fields": [TAGGED]}, streamingBuffer={"estimatedRows": "7"})
     flags = list(unit_flags([unit("plain", schema()), unit("live", buffered), unit("now", buffered, "job")]))
-    assert [(flag.danger, flag.table, flag.columns) for flag in flags] == [
-        (Danger.MASKED_COLUMNS, "live", ("ssn",)),
-        (Danger.STREAMING_BUFFER, "live", ()),
-        (Danger.MASKED_COLUMNS, "now", ("ssn",)),
+    assert [(flag.risk, flag.table, flag.columns) for flag in flags] == [
+        (Risk.MASKED_COLUMNS, "live", ("ssn",)),
+        (Risk.STREAMING_BUFFER, "live", ()),
+        (Risk.MASKED_COLUMNS, "now", ("ssn",)),
     ]
 
 
 def test_units_tell_of_columns_that_do_not_fit() -> None:
     out, text = Shape(left_out={"a": "a RANGE: no"}), Shape(texts={"b": "b RANGE: no", "c": "c RANGE: no"})
     units = [msgspec.structs.replace(unit("t", schema()), shape=shape) for shape in (out, text)]
-    assert [(flag.danger, flag.columns, flag.detail) for flag in unit_flags(units)] == [
-        (Danger.LEFT_OUT_COLUMNS, ("a",), "a RANGE: no"),
-        (Danger.COLUMNS_AS_TEXT, ("b", "c"), "b RANGE: no; c RANGE: no"),
+    assert [(flag.risk, flag.columns, flag.detail) for flag in unit_flags(units)] == [
+        (Risk.LEFT_OUT_COLUMNS, ("a",), "a RANGE: no"),
+        (Risk.COLUMNS_AS_TEXT, ("b", "c"), "b RANGE: no; c RANGE: no"),
     ]
 
 
-def test_a_protected_column_that_is_left_out_or_masked_by_the_export_is_no_danger() -> None:
+def test_a_protected_column_that_is_left_out_or_masked_by_the_export_is_no_risk() -> None:
     definition = schema({"name": "id", "type": "INT64"}, TAGGED)
     mask = Mask(null=True)
     for shape in (Shape(columns=("id",)), Shape(masks={"ssn": mask}), Shape(left_out={"ssn": "no"})):
         flags = unit_flags([msgspec.structs.replace(unit("people", definition), shape=shape)])
-        assert [flag for flag in flags if flag.danger is Danger.MASKED_COLUMNS] == []
+        assert [flag for flag in flags if flag.risk is Risk.MASKED_COLUMNS] == []
     (flag,) = unit_flags([msgspec.structs.replace(unit("people", definition), shape=Shape(columns=("ssn",)))])
     assert flag.columns == ("ssn",)
 
 
-def test_policies_are_named_and_no_right_to_see_them_is_a_danger_of_its_own() -> None:
+def test_policies_are_named_and_no_right_to_see_them_is_a_risk_of_its_own() -> None:
     (found,) = policy_flags({"a": [], "orders": ["eu_only", "us_only"]})
-    assert (found.danger, found.table, found.detail) == (Danger.ROW_POLICIES, "orders", "eu_only, us_only")
+    assert (found.risk, found.table, found.detail) == (Risk.ROW_POLICIES, "orders", "eu_only, us_only")
     (unseen,) = policy_flags({"a": None, "b": None})
-    assert (unseen.danger, unseen.table, unseen.detail) == (Danger.UNSEEN_ROW_POLICIES, "", "2 tables")
+    assert (unseen.risk, unseen.table, unseen.detail) == (Risk.UNSEEN_ROW_POLICIES, "", "2 tables")
     (one,) = policy_flags({"a": [], "b": None})
-    assert (one.danger, one.table) == (Danger.UNSEEN_ROW_POLICIES, "b")
+    assert (one.risk, one.table) == (Risk.UNSEEN_ROW_POLICIES, "b")
     assert list(policy_flags({})) == []
 
 
-def test_what_is_skipped_is_a_danger_and_what_came_later_is_another() -> None:
+def test_what_is_skipped_is_a_risk_and_what_came_later_is_another() -> None:
     skipped = [Skipped("model", "MODEL", "of the unknown kind MODEL"), Skipped("late", "TABLE", "created after")]
-    assert [(flag.danger, flag.table) for flag in skipped_flags(skipped, {"late"})] == [
-        (Danger.SKIPPED, "model"),
-        (Danger.CREATED_LATER, "late"),
+    assert [(flag.risk, flag.table) for flag in skipped_flags(skipped, {"late"})] == [
+        (Risk.SKIPPED, "model"),
+        (Risk.CREATED_LATER, "late"),
     ]
 
 
@@ -148,43 +148,38 @@ def test_what_is_skipped_is_a_danger_and_what_came_later_is_another() -> None:
 )  # fmt: skip
 def test_a_bucket_elsewhere_is_flagged_and_never_refused(dataset: str, bucket: str, near: bool) -> None:
     flags = judge(target_flags(dataset, bucket, 0, versions=False), settings())
-    assert [flag.danger for flag in flags] == ([] if near else [Danger.OTHER_LOCATION])
+    assert [flag.risk for flag in flags] == ([] if near else [Risk.OTHER_LOCATION])
     assert all(flag.allowed for flag in flags)
     refuse(flags, "proj.data")
 
 
 def test_what_a_bucket_keeps_is_flagged_and_never_refused() -> None:
     flags = judge(target_flags("US", "US", 604_800, versions=True), settings())
-    assert [(flag.danger, flag.detail) for flag in flags] == [(Danger.SOFT_DELETE, "for 7 days"), (Danger.VERSIONS, "")]
+    assert [(flag.risk, flag.detail) for flag in flags] == [(Risk.SOFT_DELETE, "for 7 days"), (Risk.VERSIONS, "")]
     refuse(flags, "proj.data")
 
 
-@pytest.mark.parametrize("danger", Danger)
-def test_each_danger_is_allowed_by_its_own_setting_and_by_no_other(danger: Danger) -> None:
-    setting = GUARDS[danger].setting
-    flag = Flag(danger, "orders", (), "why", allowed=False)
-    if not setting:
+@pytest.mark.parametrize("risk", Risk)
+def test_each_risk_is_allowed_by_its_own_name_and_by_no_other(risk: Risk) -> None:
+    flag = Flag(risk, "orders", (), "why", allowed=False)
+    if risk in REPORTED:
         assert judge([flag], settings())[0].allowed
         return
-    others = [guard.setting for guard in GUARDS.values() if guard.setting and guard.setting != setting]
-    text = told([flag], settings(**dict.fromkeys(others, True)))
+    text = told([flag], settings(allow=tuple(other for other in REFUSED if other != risk)))
     assert "orders (why)" in text
-    assert BY_NAME[setting].flag in text
-    assert f"{BY_NAME[setting].env}=true" in text
-    refuse(judge([flag], settings(**{setting: True})), "proj.data")
+    assert f"--allow {risk} or BQDUMP_ALLOW={risk}." in text
+    refuse(judge([flag], settings(allow=(risk,))), "proj.data")
 
 
-def test_one_error_names_every_table_of_every_danger_and_counts_the_many() -> None:
-    flags = [Flag(Danger.STREAMING_BUFFER, f"t{number:02}", (), "", allowed=False) for number in range(13)]
-    text = told([*flags, Flag(Danger.MASKED_COLUMNS, "people", ("ssn",), "ssn", allowed=False)])
+def test_one_error_names_every_table_of_every_risk_and_counts_the_many() -> None:
+    flags = [Flag(Risk.STREAMING_BUFFER, f"t{number:02}", (), "", allowed=False) for number in range(13)]
+    text = told([*flags, Flag(Risk.MASKED_COLUMNS, "people", ("ssn",), "ssn", allowed=False)])
     assert text.startswith("proj.data: nothing was exported")
     assert "t00, t01" in text
     assert "t09 and 3 more" in text
     assert "t10" not in text
     assert "people (ssn)" in text
-    assert "--allow-streaming-buffer" in text
-    assert "--allow-masked-columns" in text
-    assert "--allow-row-policies" not in text
+    assert "--allow streaming-buffer,masked-columns or BQDUMP_ALLOW=streaming-buffer,masked-columns." in text
 
 
 def test_a_moment_outside_time_travel_is_refused_and_nothing_allows_it() -> None:
@@ -198,29 +193,29 @@ def test_a_moment_outside_time_travel_is_refused_and_nothing_allows_it() -> None
 
 
 def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -> None:
-    assert job_dangers(row_policies=False, masking=False) == ()
-    told = job_dangers(row_policies=True, masking=True)
-    assert told == (Danger.ROW_POLICIES, Danger.MASKED_COLUMNS)
-    rows = objection(told, settings(allow_masked_columns=True), "its job tells that")
+    assert job_risks(row_policies=False, masking=False) == ()
+    told = job_risks(row_policies=True, masking=True)
+    assert told == (Risk.ROW_POLICIES, Risk.MASKED_COLUMNS)
+    rows = objection(told, settings(allow=(Risk.MASKED_COLUMNS,)), "its job tells that")
     assert rows
-    assert (rows[0], "--allow-row-policies" in rows[1]) == (Danger.ROW_POLICIES, True)
+    assert (rows[0], "--allow row-policies" in rows[1]) == (Risk.ROW_POLICIES, True)
     assert rows[1].startswith("its job tells that row access policies may hide rows")
-    masks = objection(told, settings(allow_row_policies=True), "its job tells that")
+    masks = objection(told, settings(allow=(Risk.ROW_POLICIES,)), "its job tells that")
     assert masks
-    assert masks[0] is Danger.MASKED_COLUMNS
-    assert objection(told, settings(allow_row_policies=True, allow_masked_columns=True), "") is None
+    assert masks[0] is Risk.MASKED_COLUMNS
+    assert objection(told, settings(allow=(Risk.ROW_POLICIES, Risk.MASKED_COLUMNS)), "") is None
 
 
 def test_what_jobs_tell_is_added_to_the_flags_of_the_plan_once() -> None:
-    planned = (Flag(Danger.ROW_POLICIES, "a", (), "eu", allowed=True),)
-    made = with_jobs(planned, [("a", Danger.ROW_POLICIES), *[("b", Danger.ROW_POLICIES)] * 2])
-    assert made == (*planned, Flag(Danger.ROW_POLICIES, "b", (), "found when it was exported", allowed=True))
+    planned = (Flag(Risk.ROW_POLICIES, "a", (), "eu", allowed=True),)
+    made = with_jobs(planned, [("a", Risk.ROW_POLICIES), *[("b", Risk.ROW_POLICIES)] * 2])
+    assert made == (*planned, Flag(Risk.ROW_POLICIES, "b", (), "found when it was exported", allowed=True))
 
 
 def test_a_flag_is_told_in_a_sentence() -> None:
-    assert sentence(Flag(Danger.ROW_POLICIES, "a", (), "eu", allowed=True)) == (
+    assert sentence(Flag(Risk.ROW_POLICIES, "a", (), "eu", allowed=True)) == (
         "a: row access policies may hide rows from this account (eu)"
     )
-    assert sentence(Flag(Danger.SOFT_DELETE, "", (), "for 7 days", allowed=True)) == (
+    assert sentence(Flag(Risk.SOFT_DELETE, "", (), "for 7 days", allowed=True)) == (
         "the bucket keeps deleted objects, and they are billed (for 7 days)"
     )

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from bqdump.core.catalog import Dataset, Table
 from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Danger, Failure, Owner, Plan, Receipt, Split, Unit
+from bqdump.core.documents import Failure, Owner, Plan, Receipt, Split, Unit
 from bqdump.core.errors import DocumentError
 from bqdump.core.parts import by_table, counts, done_tables, parts_of, parts_wanted, portion, whole
 from bqdump.core.plan import Selection, make_plan, read_units
 from bqdump.core.planned import planned
+from bqdump.core.risks import Risk
 from bqdump.core.routes import route_tables
 from core.strategies import settings, table
 
@@ -127,7 +128,7 @@ def test_a_plan_whose_splits_cannot_be_is_refused(splits: tuple[Split, ...], tol
 def test_a_table_is_done_when_all_its_parts_are() -> None:
     receipts = {
         "0-0": receipt("0-0", rows=3, task=4),
-        "0-1": receipt("0-1", rows=0, files=0, created=2, ended=20, dangers=(Danger.ROW_POLICIES,)),
+        "0-1": receipt("0-1", rows=0, files=0, created=2, ended=20, risks=(Risk.ROW_POLICIES,)),
         "9-9": receipt("9-9", table="other"),
     }
     assert set(done_tables(receipts, SPLITS)) == {"9-9"}
@@ -136,7 +137,7 @@ def test_a_table_is_done_when_all_its_parts_are() -> None:
     assert [part.unit for part in done["0-0"].parts] == ["0-0", "0-1", "1-0"]
     table_ = done["0-0"].whole
     assert (table_.unit, table_.files, table_.rows, table_.created, table_.ended) == ("0-0", 4, 7, 2, 20)
-    assert (table_.task, table_.dangers) == (4, (Danger.ROW_POLICIES,))
+    assert (table_.task, table_.risks) == (4, (Risk.ROW_POLICIES,))
     assert done["9-9"].whole == receipts["9-9"]
     receipts["0-0"] = receipt("0-0")
     assert done_tables(receipts, SPLITS)["0-0"].whole.rows is None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
 from bqdump.core.moments import moment_text, parse_moment
+from bqdump.core.risks import Risk
 from bqdump.core.settings import BY_NAME, SETTINGS, Settings, check, resolve
 from bqdump.core.shape import Mask
 from bqdump.core.tables import TableSettings
@@ -55,12 +56,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
-    "allow_row_policies": ("1", True, ["all"]),
-    "allow_unseen_row_policies": ("true", True, ["x"]),
-    "allow_masked_columns": ("on", True, ["x"]),
-    "allow_streaming_buffer": ("yes", True, ["x"]),
-    "allow_skipped": ("yes", True, ["x"]),
-    "allow_created_later": ("yes", True, ["x"]),
+    "allow": (
+        "skipped, masked-columns,skipped",
+        (Risk.SKIPPED, Risk.MASKED_COLUMNS),
+        ["skiped", "all", "soft-delete", "true"],
+    ),
     "tables": (
         '{"a*": {"where": "x > 1", "masks": {"b": "null"}}}',
         (TableSettings("a*", where="x > 1", masks={"b": Mask(null=True)}),),
@@ -193,9 +193,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "read_memory": 10**9, "read_split": 0,
-                  "allow_row_policies": True, "allow_unseen_row_policies": True,
-                  "allow_masked_columns": True, "allow_streaming_buffer": True, "allow_skipped": True,
-                  "allow_created_later": True}  # fmt: skip
+                  "allow": ["row-policies", "skipped"]}  # fmt: skip
 INSIDE_DIGEST = {
     "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
     "route": ["*=query"],

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from bqdump.cli.render import render
 from bqdump.core.errors import UsageError
+from bqdump.core.risks import Risk
 from bqdump.core.settings import SETTINGS, Settings, resolve
 from bqdump.core.tables import TableSettings
 from bqdump.render.deployment import Deployment, check, environment
@@ -38,8 +39,7 @@ EVERYTHING = Settings(
     format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
     job_project="my-jobs", location="EU", concurrency=50, labels={"team": "data", "cost": "1"}, allow_partial=True,
     route=("*=query", "a=extract"), max_bytes_billed=5, on_unsupported="skip",
-    allow_row_policies=True, allow_unseen_row_policies=True, allow_masked_columns=True, allow_streaming_buffer=True,
-    allow_skipped=True, allow_created_later=True, null_marker="-", file_size=256_000_000, row_group_rows=1000,
+    allow=(Risk.ROW_POLICIES, Risk.SKIPPED), null_marker="-", file_size=256_000_000, row_group_rows=1000,
     read_memory=64_000_000, read_split=5_000_000, kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
     tables=(TableSettings("a*", where="x > 1"),),
 )  # fmt: skip

@@ -13,9 +13,10 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.catalog import Dataset, Table
 from bqdump.core.codec import decode
-from bqdump.core.documents import Danger, Owner
+from bqdump.core.documents import Owner
 from bqdump.core.errors import UnitsFailedError
 from bqdump.core.manifest import Manifest
+from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.flow.run import run
 from bqdump.flow.task import Reading, Task
@@ -93,8 +94,8 @@ class World:
         self.warehouse.sees_policies = False
 
 
-def told(manifest: Manifest) -> list[tuple[Danger, str]]:
-    return [(flag.danger, flag.table) for flag in manifest.flags]
+def told(manifest: Manifest) -> list[tuple[Risk, str]]:
+    return [(flag.risk, flag.table) for flag in manifest.flags]
 
 
 def test_a_policy_that_comes_while_the_table_is_read_fails_it_by_name() -> None:
@@ -103,22 +104,22 @@ def test_a_policy_that_comes_while_the_table_is_read_fails_it_by_name() -> None:
         world.export(world.protect)
     assert "1 of 2 tables failed" in refused.value.cause
     assert "t: row-policies: since it was planned, row access policies may hide rows" in refused.value.cause
-    assert "--allow-row-policies" in refused.value.cause
+    assert "--allow row-policies" in refused.value.cause
 
 
 def test_where_policies_are_allowed_one_that_comes_late_is_named_in_the_manifest() -> None:
     world = World()
-    manifest = world.export(world.protect, allow_row_policies=True)
-    assert told(manifest) == [(Danger.ROW_POLICIES, "t")]
+    manifest = world.export(world.protect, allow=(Risk.ROW_POLICIES,))
+    assert told(manifest) == [(Risk.ROW_POLICIES, "t")]
     assert {entry.table: entry.expected_rows for entry in manifest.tables}["t"] is None
 
 
-def test_the_right_to_see_policies_that_goes_while_tables_are_read_is_missed() -> None:
-    with pytest.raises(UnitsFailedError, match="unseen-row-policies: since it was planned, this account has no right"):
+def test_a_permission_to_list_policies_that_goes_while_tables_are_read_is_missed() -> None:
+    with pytest.raises(UnitsFailedError, match="unseen-row-policies: since it was planned, this account may not list"):
         (world := World()).export(world.blind)
     world = World()
-    manifest = world.export(world.blind, allow_unseen_row_policies=True)
-    assert set(told(manifest)) == {(Danger.UNSEEN_ROW_POLICIES, table) for table in ("other", "t")}
+    manifest = world.export(world.blind, allow=(Risk.UNSEEN_ROW_POLICIES,))
+    assert set(told(manifest)) == {(Risk.UNSEEN_ROW_POLICIES, table) for table in ("other", "t")}
     assert [entry.expected_rows for entry in manifest.tables] == [None, None]
 
 
@@ -128,7 +129,7 @@ def test_a_column_that_gets_masked_while_the_table_is_read_fails_it_by_name() ->
         world.export(world.mask)
     assert "t: masked-columns: since it was planned, columns with policy tags or data masking" in refused.value.cause
     world = World()
-    assert told(world.export(world.mask, allow_masked_columns=True)) == [(Danger.MASKED_COLUMNS, "t")]
+    assert told(world.export(world.mask, allow=(Risk.MASKED_COLUMNS,))) == [(Risk.MASKED_COLUMNS, "t")]
 
 
 def test_policies_cost_one_request_more_for_a_table() -> None:
@@ -141,19 +142,19 @@ def test_policies_cost_one_request_more_for_a_table() -> None:
 def test_what_the_plan_names_already_is_not_asked_again() -> None:
     world = World()
     world.protect()
-    manifest = world.export(allow_row_policies=True)
+    manifest = world.export(allow=(Risk.ROW_POLICIES,))
     assert sorted(world.warehouse.asked) == ["other", "other", "t"]
-    assert told(manifest) == [(Danger.ROW_POLICIES, "t")]
+    assert told(manifest) == [(Risk.ROW_POLICIES, "t")]
     world = World()
     world.mask()
-    manifest = world.export(allow_masked_columns=True)
+    manifest = world.export(allow=(Risk.MASKED_COLUMNS,))
     assert sorted(world.warehouse.described) == ["other", "other", "t"]
-    assert told(manifest) == [(Danger.MASKED_COLUMNS, "t")]
+    assert told(manifest) == [(Risk.MASKED_COLUMNS, "t")]
     world = World()
     world.blind()
-    manifest = world.export(allow_unseen_row_policies=True)
+    manifest = world.export(allow=(Risk.UNSEEN_ROW_POLICIES,))
     assert len(world.warehouse.asked) == 1
-    assert told(manifest) == [(Danger.UNSEEN_ROW_POLICIES, "")]
+    assert told(manifest) == [(Risk.UNSEEN_ROW_POLICIES, "")]
 
 
 def test_in_a_partial_export_a_table_with_a_late_policy_is_left_out_with_its_files() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.codec import encode
-from bqdump.core.documents import Claim, Danger, Flag, Owner
+from bqdump.core.documents import Claim, Flag, Owner
 from bqdump.core.errors import UnitsFailedError
 from bqdump.core.manifest import Manifest
+from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.flow.published import read_manifest
 from bqdump.flow.report import report_page
@@ -173,7 +174,7 @@ def test_what_a_table_may_lack_is_part_of_the_verdict(table: str, which: str) ->
     warehouse.put("project", "data", "people", ["1,Aiko"])
     export(store, warehouse, "r1")
     manifest = asyncio.run(read_manifest(store, SETTINGS))
-    flag = Flag(Danger.MASKED_COLUMNS, table, ("name",), "masked for this caller", True)
+    flag = Flag(Risk.MASKED_COLUMNS, table, ("name",), "masked for this caller", True)
     text = render_report(msgspec.structs.replace(manifest, flags=(flag,))).decode()
     assert f"1 table, {which} of which may lack rows or values, as the settings allow." in text
     assert "each of them whole" not in text

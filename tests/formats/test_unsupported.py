@@ -81,11 +81,11 @@ def test_columns_that_do_not_fit_are_exported_as_text(
 
 
 @pytest.mark.parametrize(
-    ("policy", "danger", "done"),
+    ("policy", "risk", "done"),
     [("skip", "left-out-columns", "left out"), ("string", "columns-as-text", "exported as text")],
 )
 def test_the_plan_shows_columns_that_do_not_fit(
-    exports: Exports, capsys: pytest.CaptureFixture[str], policy: str, danger: str, done: str
+    exports: Exports, capsys: pytest.CaptureFixture[str], policy: str, risk: str, done: str
 ) -> None:
     kind = next(kind for kind in KINDS if kind.name == "rd")
     stage, table = exports.stage, exports.table("beside_rd", [PLAIN, kind])
@@ -99,10 +99,10 @@ def test_the_plan_shows_columns_that_do_not_fit(
     assert (shown.code, shown.errors) == (0, [])
     text = " ".join(shown.out.split())
     why = "rd RANGE<DATE>: Avro exports have no RANGE; rd_null RANGE<DATE>: Avro exports have no RANGE"
-    assert f"{danger} {table} {table}: columns that do not fit into the format are {done} ({why}) yes" in text
+    assert f"{risk} {table} {table}: columns that do not fit into the format are {done} ({why}) yes" in text
     planned = json.loads(call(capsys, *asked, "--on-unsupported", policy, "--json").out)
     (flag,) = [flag for flag in planned["flags"] if flag["table"]]
-    assert (flag["danger"], flag["columns"], flag["allowed"]) == (danger, ["rd", "rd_null"], True)
+    assert (flag["risk"], flag["columns"], flag["allowed"]) == (risk, ["rd", "rd_null"], True)
     assert [item["route"] for item in planned["tables"]] == ["query"]
 
 

@@ -109,15 +109,15 @@ def test_a_bucket_that_may_not_be_seen_is_a_warning(outside: Stage, capsys: pyte
     assert diagnosis["cures"][0]["role"] == "roles/storage.legacyBucketReader"
 
 
-def test_every_danger_is_named_and_refused_or_allowed(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_risk_is_named_and_refused_or_allowed(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
     outside.sql('CREATE ROW ACCESS POLICY some ON orders GRANT TO ("allAuthenticatedUsers") FILTER USING (id > 1)')
     called = call(capsys, "doctor", "--json")
     assert called.code == 2
     (found,) = (check for check in diagnosed(called)["checks"] if check["outcome"] == "refused")
     assert (found["name"], found["on"]) == ("guard: row-policies", "orders")
-    assert "--allow-row-policies" in found["told"]
-    assert call(capsys, "doctor", "--allow-row-policies").code == 0
+    assert "--allow row-policies" in found["told"]
+    assert call(capsys, "doctor", "--allow", "row-policies").code == 0
 
 
 def test_what_planning_refuses_is_told(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Nothing is lost in silence: a danger is refused by name, shown in the plan, and in the manifest where allowed."""
+"""Nothing is lost in silence: a risk is refused by name, shown in the plan, and in the manifest where allowed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ Flags = list[tuple[str, str]]
 
 
 class Case(NamedTuple):
-    """How to make a danger (returns arguments of the run), what allows it, and the flags that it gives."""
+    """How to make a risk (returns arguments of the run), its name, and the flags that it gives."""
 
     make: Callable[[Stage], list[str]]
-    flag: str
-    variable: str
+    risk: str
     flags: Flags
 
 
@@ -68,19 +67,17 @@ def unknown(stage: Stage) -> list[str]:
 
 
 CASES = {
-    "row policies": Case(row_policy, "--allow-row-policies", "BQDUMP_ALLOW_ROW_POLICIES", [("row-policies", "orders")]),
-    "unseen": Case(unseen, "--allow-unseen-row-policies", "BQDUMP_ALLOW_UNSEEN_ROW_POLICIES",
-                   [("unseen-row-policies", "")]),
-    "masked": Case(masked, "--allow-masked-columns", "BQDUMP_ALLOW_MASKED_COLUMNS", [("masked-columns", "people")]),
-    "streamed": Case(streamed, "--allow-streaming-buffer", "BQDUMP_ALLOW_STREAMING_BUFFER",
-                     [("streaming-buffer", "orders")]),
-    "unknown": Case(unknown, "--allow-skipped", "BQDUMP_ALLOW_SKIPPED", [("skipped", "relations")]),
-    "later": Case(later, "--allow-created-later", "BQDUMP_ALLOW_CREATED_LATER", [("created-later", "late")]),
+    "row policies": Case(row_policy, "row-policies", [("row-policies", "orders")]),
+    "unseen": Case(unseen, "unseen-row-policies", [("unseen-row-policies", "")]),
+    "masked": Case(masked, "masked-columns", [("masked-columns", "people")]),
+    "streamed": Case(streamed, "streaming-buffer", [("streaming-buffer", "orders")]),
+    "unknown": Case(unknown, "skipped", [("skipped", "relations")]),
+    "later": Case(later, "created-later", [("created-later", "late")]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_danger_is_refused_before_anything_is_written_unless_it_is_allowed(
+def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
     name: str, stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = CASES[name]
@@ -91,8 +88,7 @@ def test_a_danger_is_refused_before_anything_is_written_unless_it_is_allowed(
     refused = stage.execute(*arguments, tasks=2)
     assert refused.codes == [2, 2], refused.text
     (error, _) = (line["message"] for line in records(refused.text) if line["severity"] == "ERROR")
-    assert case.flag in error
-    assert f"{case.variable}=true" in error
+    assert f"--allow {case.risk} or BQDUMP_ALLOW={case.risk}." in error
     assert all(table in error for _, table in case.flags)
     assert stage.objects() == {}
     assert stage.extracts() == []
@@ -100,14 +96,12 @@ def test_a_danger_is_refused_before_anything_is_written_unless_it_is_allowed(
     planned = call(capsys, "plan", "--json", *arguments)
     assert planned.code == 2
     shown = json.loads(planned.out)["flags"]
-    assert [(flag["danger"], flag["table"], flag["allowed"]) for flag in shown] == [
-        (*flag, False) for flag in case.flags
-    ]
+    assert [(flag["risk"], flag["table"], flag["allowed"]) for flag in shown] == [(*flag, False) for flag in case.flags]
 
-    allowed = stage.execute(*arguments, case.flag)
+    allowed = stage.execute(*arguments, "--allow", case.risk)
     assert allowed.codes == [0], allowed.text
     manifest = stage.manifest()
-    assert [(flag.danger.value, flag.table, flag.allowed) for flag in manifest.flags] == [
+    assert [(flag.risk.value, flag.table, flag.allowed) for flag in manifest.flags] == [
         (*flag, True) for flag in case.flags
     ]
     assert manifest.flags == stage.plan(manifest.run).flags
@@ -126,17 +120,17 @@ def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(
     refused = call(capsys, "run")
     assert refused.code == 2
     assert f"objects that no route can export: relations ({reason})" in refused.errors[0]
-    assert "Leave them out by name with --exclude. To export all the same: --allow-skipped" in refused.errors[0]
+    assert "Leave them out by name with --exclude. To export anyway: --allow skipped" in refused.errors[0]
     told = call(capsys, "doctor")
     assert told.code == 2
-    for word in ("guard: skipped", "relations", reason, "--allow-skipped", "1 check would stop a run."):
+    for word in ("guard: skipped", "relations", reason, "--allow skipped", "1 check would stop a run."):
         assert word in told.out
-    assert call(capsys, "doctor", "--allow-skipped").code == 0
-    planned = call(capsys, "plan", "--allow-skipped")
+    assert call(capsys, "doctor", "--allow", "skipped").code == 0
+    planned = call(capsys, "plan", "--allow", "skipped")
     assert planned.code == 0
     assert re.search(rf"Not exported:\n.*\nrelations +{reason}\n", planned.out)
 
-    assert stage.execute("--allow-skipped").codes == [0]
+    assert stage.execute("--allow", "skipped").codes == [0]
     manifest = stage.manifest()
     assert [table.table for table in manifest.tables] == ["orders"]
     assert [(skipped.table, skipped.kind, skipped.reason) for skipped in manifest.skipped] == [
@@ -160,14 +154,14 @@ def test_a_policy_that_planning_could_not_see_is_told_by_the_job_itself(stage: S
     stage.table("people", 2)
     row_policy(stage)
     stage.deny("bigquery.rowAccessPolicies.list")
-    ran = stage.execute("--allow-unseen-row-policies", execution="nightly")
+    ran = stage.execute("--allow", "unseen-row-policies", execution="nightly")
     assert ran.codes == [3], ran.text
     assert "orders: row-policies: its job tells that row access policies may hide rows" in ran.text
     assert stage.files() == []
-    again = stage.execute("--run-id", "nightly", "--allow-row-policies", "--allow-unseen-row-policies")
+    again = stage.execute("--run-id", "nightly", "--allow", "row-policies,unseen-row-policies")
     assert again.codes == [0], again.text
     assert [table.table for table in stage.manifest().tables] == ["orders", "people"]
-    assert ("row-policies", "orders") in [(flag.danger.value, flag.table) for flag in stage.manifest().flags]
+    assert ("row-policies", "orders") in [(flag.risk.value, flag.table) for flag in stage.manifest().flags]
 
 
 def test_a_policy_that_is_added_after_planning_is_found_when_the_table_has_been_read(stage: Stage) -> None:
@@ -182,12 +176,12 @@ def test_a_policy_that_is_added_after_planning_is_found_when_the_table_has_been_
     ran = stage.execute(*resume)
     assert ran.codes == [3], ran.text
     assert "orders: row-policies: since it was planned, row access policies may hide rows" in ran.text
-    assert "--allow-row-policies or BQDUMP_ALLOW_ROW_POLICIES=true" in ran.text
+    assert "--allow row-policies or BQDUMP_ALLOW=row-policies" in ran.text
     assert stage.files() == []
-    again = stage.execute(*resume, "--allow-row-policies")
+    again = stage.execute(*resume, "--allow", "row-policies")
     assert again.codes == [0], again.text
     assert stage.plan("nightly").flags == ()
-    assert [(flag.danger.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "orders")]
+    assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "orders")]
 
 
 def test_a_policy_below_a_view_is_told_by_the_job_itself(stage: Stage) -> None:
@@ -197,8 +191,8 @@ def test_a_policy_below_a_view_is_told_by_the_job_itself(stage: Stage) -> None:
     ran = stage.execute("--exclude", "orders")
     assert ran.codes == [3], ran.text
     assert "newest: row-policies: its job tells that row access policies may hide rows" in ran.text
-    assert stage.execute("--exclude", "orders", "--allow-row-policies").codes == [0]
-    assert [(flag.danger.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "newest")]
+    assert stage.execute("--exclude", "orders", "--allow", "row-policies").codes == [0]
+    assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "newest")]
 
 
 def test_a_moment_outside_the_time_travel_of_the_dataset(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,10 +218,10 @@ def test_a_bucket_elsewhere_or_with_soft_delete_is_told_and_not_refused(stage: S
     ran = stage.execute(env={"DESTINATION_BUCKET": there})
     assert ran.codes == [0], ran.text
     stage.bucket = there
-    assert [(flag.danger.value, flag.allowed) for flag in stage.manifest().flags] == [
+    assert [(flag.risk.value, flag.allowed) for flag in stage.manifest().flags] == [
         ("other-location", True), ("soft-delete", True)
     ]  # fmt: skip
-    assert "bucket and dataset lie in different locations (the dataset in US, the bucket in EU)" in ran.text
+    assert "bucket and dataset are in different locations (the dataset in US, the bucket in EU)" in ran.text
 
 
 def test_a_bucket_that_holds_every_new_object_is_refused(stage: Stage) -> None:

@@ -47,7 +47,7 @@ def test_an_earlier_moment_can_be_asked_for(stage: Stage) -> None:
     stage.now()
     stage.sql("INSERT INTO a (id, name) VALUES (99, 'late')")
     stage.table("late")
-    ran = stage.execute("--snapshot-time", moment_text(moment), "--allow-created-later")
+    ran = stage.execute("--snapshot-time", moment_text(moment), "--allow", "created-later")
     assert ran.codes == [0], ran.text
     manifest = stage.manifest()
     assert manifest.snapshot == moment

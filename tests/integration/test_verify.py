@@ -195,7 +195,7 @@ def test_rows_that_a_policy_may_hide_are_not_missed(stage: Stage) -> None:
     stage.table("people", 4)
     stage.sql("CREATE ROW ACCESS POLICY mine ON orders GRANT TO ('user:a@example.com') FILTER USING (id > 1)")
     stage.now()
-    stage.run_tasks(1, execution="r1", format="parquet", allow_row_policies="true")
+    stage.run_tasks(1, execution="r1", format="parquet", allow="row-policies")
     orders, people = decode(stage.read(stage.latest().manifest), Manifest, "manifest").tables
     assert (people.rows, people.expected_rows) == (4, 4)
     assert orders.rows in (3, 4)

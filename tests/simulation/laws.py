@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.core.documents import Danger
 from bqdump.core.layout import unit_of
 from bqdump.core.manifest import Manifest
 from bqdump.core.parts import done_tables, whole
+from bqdump.core.risks import Risk
 from bqdump.core.template import shard_name, split_shard
 from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import in_order, lines_of
@@ -159,7 +159,7 @@ class Laws:
         named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
         wanted = listed | self.history.steady(plan.snapshot)
         self.hold(6, named == wanted, f"the plan of {run} names {sorted(named)}, and there are {sorted(wanted)}")
-        flagged = {flag.table for flag in plan.flags if flag.danger in (Danger.SKIPPED, Danger.CREATED_LATER)}
+        flagged = {flag.table for flag in plan.flags if flag.risk in (Risk.SKIPPED, Risk.CREATED_LATER)}
         self.hold(6, flagged == {item.table for item in plan.skipped}, f"{run} leaves out more than {sorted(flagged)}")
 
     def _completed(self, run: str) -> None:
@@ -174,10 +174,10 @@ class Laws:
         failed = {failure.table for failure in manifest.failed}
         there = [entry.table for entry in manifest.tables]
         self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
-        flagged = {flag.table for flag in manifest.flags if flag.danger == Danger.ROW_POLICIES}
+        flagged = {flag.table for flag in manifest.flags if flag.risk == Risk.ROW_POLICIES}
         # No job reports what the read route was shown: where policies cannot be seen, that is what is told.
         never = self.history.clock() + 1
-        unseen = any(flag.danger == Danger.UNSEEN_ROW_POLICIES for flag in manifest.flags)
+        unseen = any(flag.risk == Risk.UNSEEN_ROW_POLICIES for flag in manifest.flags)
         hiding = {
             entry.table
             for entry in manifest.tables

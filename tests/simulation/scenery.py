@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.core.template import shard_name
 from simulation.history import DATASET, PROJECT, History
@@ -46,9 +47,7 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         # The read route writes no Avro files.
         format="csv" if reads else rng.choice(("csv", "csv", "avro")),
         # What they allow must be named: law 6.
-        allow_row_policies=True,
-        allow_unseen_row_policies=True,
-        allow_created_later=True,
+        allow=(Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.CREATED_LATER),
     )
     warehouse.policies = {table: ["some_rows"] for table in NAMES if rng.random() < 0.1}
     warehouse.sees_policies = rng.random() < 0.8

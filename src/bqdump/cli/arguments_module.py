@@ -10,6 +10,7 @@ from bqdump.core.settings import Settings
 WIDER = {
     "int": "int | str",
     "tuple[str, ...]": "str | Sequence[str]",
+    "tuple[Risk, ...]": "str | Sequence[str]",
     "dict[str, str]": "Mapping[str, str]",
 }
 WIDER_NAMES = {"snapshot_time": "str | datetime", "tables": "Mapping[str, Mapping[str, Any]] | str"}

@@ -23,7 +23,7 @@ COMMANDS = {
     "init": "Write a bqdump.toml, from flags or a few questions.",
     "run": "Export the dataset: one task, or this task of many.",
     "plan": "Show what a run would do, without changing anything.",
-    "doctor": "Try every right that a run needs and look for every danger, without exporting.",
+    "doctor": "Check permissions and risks before a run.",
     "status": "Show how far a run is, from the bucket alone.",
     "runs": "List the runs of a bucket over time.",
     "diff": "Show what changed from one export to another.",

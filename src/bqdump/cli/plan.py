@@ -76,7 +76,7 @@ def _print(settings: Settings, shown: Planned) -> None:
     if shown.flags:
         sys.stdout.write("\nTo be aware of:\n")
         print_table(("what", "table", "why", "allowed"), [
-            (flag.danger.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
+            (flag.risk.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
             for flag in shown.flags
         ])  # fmt: skip
     totals = shown.totals

@@ -8,9 +8,10 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from bqdump.core.catalog import EXTRACTABLE
-from bqdump.core.documents import Danger, Plan, Receipt, Unit
+from bqdump.core.documents import Plan, Receipt, Unit
+from bqdump.core.risks import Risk
 
-POLICIES = (Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES)
+POLICIES = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES)
 
 
 class _Partitioning(msgspec.Struct, rename="camel"):
@@ -53,8 +54,8 @@ def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -
 
 def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
     """The tables of which row access policies may hide rows from whoever exports them; "" for all tables."""
-    hidden = {flag.table for flag in plan.flags if flag.danger in POLICIES}
-    return hidden | {receipt.table for receipt in receipts if not set(POLICIES).isdisjoint(receipt.dangers)}
+    hidden = {flag.table for flag in plan.flags if flag.risk in POLICIES}
+    return hidden | {receipt.table for receipt in receipts if not set(POLICIES).isdisjoint(receipt.risks)}
 
 
 def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:

@@ -7,12 +7,12 @@ Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from bqdump.core.risks import Risk
 from bqdump.core.shape import WHOLE, Shape
 
 FORMAT_VERSION = 1
@@ -55,30 +55,14 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     asked: bool = False
 
 
-class Danger(enum.StrEnum):
-    """What could be lost without anybody noticing, or cost without anybody wanting it."""
-
-    ROW_POLICIES = "row-policies"
-    UNSEEN_ROW_POLICIES = "unseen-row-policies"
-    MASKED_COLUMNS = "masked-columns"
-    STREAMING_BUFFER = "streaming-buffer"
-    SKIPPED = "skipped"
-    CREATED_LATER = "created-later"
-    LEFT_OUT_COLUMNS = "left-out-columns"
-    COLUMNS_AS_TEXT = "columns-as-text"
-    OTHER_LOCATION = "other-location"
-    SOFT_DELETE = "soft-delete"
-    VERSIONS = "versions"
-
-
 class Flag(msgspec.Struct, frozen=True):
-    """One danger that an export has met, about one table, or (table "") about all of it.
+    """One risk that an export has met, about one table, or (table "") about all of it.
 
-    columns: those that it is about. allowed: the run went on all the same, because a setting says so or the danger
+    columns: those that it is about. allowed: the run went on all the same, because a setting says so or the risk
     loses nothing; False is found in drafts only, for a run that is not allowed plans nothing.
     """
 
-    danger: Danger
+    risk: Risk
     table: str
     columns: tuple[str, ...]
     detail: str
@@ -195,7 +179,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
 
     rows: how many were exported, where the route tells it. billed: bytes that its query has billed.
-    dangers: what exporting it has told of, beyond planning, and the settings allow. first: the number of its first
+    risks: what exporting it has told of, beyond planning, and the settings allow. first: the number of its first
     file.
     """
 
@@ -210,7 +194,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     task: Count
     rows: Count | None = None
     billed: Count | None = None
-    dangers: tuple[Danger, ...] = ()
+    risks: tuple[Risk, ...] = ()
     first: Count = 0
 
 

@@ -1,4 +1,4 @@
-"""Guards: what would be lost in silence, found before the export, and refused unless that very thing is allowed.
+"""Guards find the risks of an export while planning, and refuse those that the setting `allow` does not name.
 
 Sources: https://cloud.google.com/bigquery/docs/row-level-security-intro,
 https://cloud.google.com/bigquery/docs/column-data-masking-intro,
@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.catalog import Dataset
-from bqdump.core.documents import Danger, Flag, Skipped, Unit
+from bqdump.core.documents import Flag, Skipped, Unit
 from bqdump.core.errors import UsageError
 from bqdump.core.moments import moment_text
+from bqdump.core.risks import REPORTED, Risk
 from bqdump.core.settings import BY_NAME, Settings
 from bqdump.core.shape import Shape
 from bqdump.core.sizes import counted
@@ -24,72 +25,61 @@ PLAN = "plan the export"
 # Kinds whose row access policies can be listed. What a view reads is told by the statistics of its job.
 POLICED = ("TABLE", "SNAPSHOT")
 # What a default bucket does; it loses nothing and is no reason to look up at night.
-COSTS_ONLY = (Danger.SOFT_DELETE, Danger.VERSIONS)
+COSTS_ONLY = (Risk.SOFT_DELETE, Risk.VERSIONS)
 # Regions of Europe that the multi-region EU does not hold.
 NOT_IN_EU = ("europe-west2", "europe-west6")
 NAMED = 10
 
 
 class Guard(NamedTuple):
-    """How a danger is told, and which setting allows it; "" for one that loses nothing and is told only."""
+    """How a risk is described, and how to remove it."""
 
-    setting: str
     what: str
-    remedy: str
+    remedy: str = ""
 
 
-GUARDS: dict[Danger, Guard] = {
-    Danger.ROW_POLICIES: Guard(
-        "allow_row_policies",
+GUARDS: dict[Risk, Guard] = {
+    Risk.ROW_POLICIES: Guard(
         "row access policies may hide rows from this account",
         "Let the account see every row (a policy with the filter TRUE).",
     ),
-    Danger.UNSEEN_ROW_POLICIES: Guard(
-        "allow_unseen_row_policies",
-        "this account has no right to see whether row access policies hide rows from it",
+    Risk.UNSEEN_ROW_POLICIES: Guard(
+        "this account may not list row access policies, so rows may be hidden from it",
         "Grant a role with bigquery.rowAccessPolicies.list (bqdump render iam shows how).",
     ),
-    Danger.MASKED_COLUMNS: Guard(
-        "allow_masked_columns",
+    Risk.MASKED_COLUMNS: Guard(
         "columns with policy tags or data masking may hold masked values, and lose their protection in the files",
-        "Leave the tables out with --exclude, or make sure that the account is a Fine-Grained Reader.",
+        "Leave the tables out with --exclude, or make the account a Fine-Grained Reader.",
     ),
-    Danger.STREAMING_BUFFER: Guard(
-        "allow_streaming_buffer",
+    Risk.STREAMING_BUFFER: Guard(
         "rows still in the streaming buffer are not part of an export",
-        "Wait until they are in the table (up to 90 minutes); where rows stream in all day, the next export has them.",
+        "Wait until they are in the table (up to 90 minutes); if rows stream in all day, the next export has them.",
     ),
-    Danger.SKIPPED: Guard(
-        "allow_skipped",
-        "objects that no route can export",
-        "Leave them out by name with --exclude.",
+    Risk.SKIPPED: Guard("objects that no route can export", "Leave them out by name with --exclude."),
+    Risk.CREATED_LATER: Guard(
+        "tables created or replaced after the snapshot time cannot be read as of that time",
+        "Choose a later snapshot time, or leave them out with --exclude.",
     ),
-    Danger.CREATED_LATER: Guard(
-        "allow_created_later",
-        "tables created, or replaced, after the snapshot time cannot be read as they were then",
-        "Take a later snapshot time, or leave them out with --exclude.",
-    ),
-    # Asked for by --on-unsupported, which allows them.
-    Danger.LEFT_OUT_COLUMNS: Guard("", "columns that do not fit into the format are left out", ""),
-    Danger.COLUMNS_AS_TEXT: Guard("", "columns that do not fit into the format are exported as text", ""),
-    Danger.OTHER_LOCATION: Guard("", "bucket and dataset lie in different locations", ""),
-    Danger.SOFT_DELETE: Guard("", "the bucket keeps deleted objects, and they are billed", ""),
-    Danger.VERSIONS: Guard("", "the bucket keeps replaced objects as versions, and they are billed", ""),
+    Risk.LEFT_OUT_COLUMNS: Guard("columns that do not fit into the format are left out"),
+    Risk.COLUMNS_AS_TEXT: Guard("columns that do not fit into the format are exported as text"),
+    Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),
+    Risk.SOFT_DELETE: Guard("the bucket keeps deleted objects, and they are billed"),
+    Risk.VERSIONS: Guard("the bucket keeps replaced objects as versions, and they are billed"),
 }
 
 
 def unit_flags(units: Iterable[Unit]) -> Iterator[Flag]:
     """What these units tell: columns that do not fit; in their definitions, masked columns and rows still streamed."""
     for unit in units:
-        told = ((Danger.LEFT_OUT_COLUMNS, unit.shape.left_out), (Danger.COLUMNS_AS_TEXT, unit.shape.texts))
-        for danger, reasons in told:
+        told = ((Risk.LEFT_OUT_COLUMNS, unit.shape.left_out), (Risk.COLUMNS_AS_TEXT, unit.shape.texts))
+        for risk, reasons in told:
             if reasons:
-                yield _found(danger, unit.table, "; ".join(reasons.values()), tuple(reasons))
+                yield _found(risk, unit.table, "; ".join(reasons.values()), tuple(reasons))
         if columns := masked_columns(unit):
-            yield _found(Danger.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
+            yield _found(Risk.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
         # Queries see the buffer; whether they do at an earlier moment is written nowhere.
         if unit.moment == "snapshot" and (rows := buffered_rows(unit.definition)) is not None:
-            yield _found(Danger.STREAMING_BUFFER, unit.table, f"about {counted(rows, 'row')}")
+            yield _found(Risk.STREAMING_BUFFER, unit.table, f"about {counted(rows, 'row')}")
 
 
 def masked_columns(unit: Unit) -> tuple[str, ...]:
@@ -100,13 +90,13 @@ def masked_columns(unit: Unit) -> tuple[str, ...]:
 def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]:
     """What is known of row access policies, by table: their names, None where there is no right to see."""
     if policies and all(names is None for names in policies.values()):
-        yield _found(Danger.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
+        yield _found(Risk.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
         return
     for table, names in policies.items():
         if names is None:
-            yield _found(Danger.UNSEEN_ROW_POLICIES, table, "")
+            yield _found(Risk.UNSEEN_ROW_POLICIES, table, "")
         elif names:
-            yield _found(Danger.ROW_POLICIES, table, ", ".join(names))
+            yield _found(Risk.ROW_POLICIES, table, ", ".join(names))
 
 
 def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]:
@@ -114,8 +104,8 @@ def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]
     for item in skipped:
         if item.asked:
             continue
-        danger = Danger.CREATED_LATER if item.table in later else Danger.SKIPPED
-        yield _found(danger, item.table, item.reason)
+        risk = Risk.CREATED_LATER if item.table in later else Risk.SKIPPED
+        yield _found(risk, item.table, item.reason)
 
 
 def target_flags(
@@ -123,54 +113,55 @@ def target_flags(
 ) -> Iterator[Flag]:
     """What the bucket tells. `bucket_location`: "" for a target that lies nowhere in particular."""
     if bucket_location and not _near(dataset_location.lower(), bucket_location.lower()):
-        yield _found(Danger.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
+        yield _found(Risk.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
     if soft_delete_seconds:
-        yield _found(Danger.SOFT_DELETE, "", f"for {soft_delete_seconds / 86400:g} days")
+        yield _found(Risk.SOFT_DELETE, "", f"for {soft_delete_seconds / 86400:g} days")
     if versions:
-        yield _found(Danger.VERSIONS, "", "")
+        yield _found(Risk.VERSIONS, "", "")
 
 
 def judge(found: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:
     """The flags, each with whether the settings allow it."""
-    return tuple(msgspec.structs.replace(flag, allowed=_allowed(flag.danger, settings)) for flag in found)
+    return tuple(msgspec.structs.replace(flag, allowed=_allowed(flag.risk, settings)) for flag in found)
 
 
 def refuse(flags: Sequence[Flag], dataset: str) -> None:
-    """Raise UsageError when a danger is not allowed: one error for all of them, by table, with what allows each."""
-    by_danger: dict[Danger, list[Flag]] = {}
+    """Raise UsageError when a risk is not allowed: one error for all of them, by table, with what allows each."""
+    by_risk: dict[Risk, list[Flag]] = {}
     for flag in flags:
         if not flag.allowed:
-            by_danger.setdefault(flag.danger, []).append(flag)
-    if not by_danger:
+            by_risk.setdefault(flag.risk, []).append(flag)
+    if not by_risk:
         return
-    told = "; ".join(f"{GUARDS[danger].what}: {_names(about)}" for danger, about in by_danger.items())
-    hint = " ".join(f"{GUARDS[danger].remedy} To export all the same: {switch(danger)}." for danger in by_danger)
-    raise UsageError(PLAN, dataset, f"nothing was exported, because the export would lack something ({told})", hint)
+    told = "; ".join(f"{GUARDS[risk].what}: {_names(about)}" for risk, about in by_risk.items())
+    remedies = " ".join(GUARDS[risk].remedy for risk in by_risk)
+    hint = f"{remedies} To export anyway: {to_allow(by_risk)}."
+    raise UsageError(PLAN, dataset, f"nothing was exported, because the export would be incomplete ({told})", hint)
 
 
-def job_dangers(*, row_policies: bool, masking: bool) -> tuple[Danger, ...]:
+def job_risks(*, row_policies: bool, masking: bool) -> tuple[Risk, ...]:
     """The second look, behind the guards: what applied to the rows that a job has read, by its own statistics.
 
     It needs no further right, and sees what planning cannot: policies of the tables below a view, or made meanwhile.
     """
-    told = ((Danger.ROW_POLICIES, row_policies), (Danger.MASKED_COLUMNS, masking))
-    return tuple(danger for danger, applied in told if applied)
+    told = ((Risk.ROW_POLICIES, row_policies), (Risk.MASKED_COLUMNS, masking))
+    return tuple(risk for risk, applied in told if applied)
 
 
-def objection(dangers: Iterable[Danger], settings: Settings, told: str) -> tuple[Danger, str] | None:
-    """The first of these dangers that nobody has allowed, and what to say of it; `told`: the words before it."""
-    for danger in dangers:
-        if not _allowed(danger, settings):
-            guard = GUARDS[danger]
-            return danger, f"{told} {guard.what}. {guard.remedy} To export all the same: {switch(danger)}"
+def objection(risks: Iterable[Risk], settings: Settings, told: str) -> tuple[Risk, str] | None:
+    """The first of these risks that is not allowed, and a sentence about it; `told`: the words before it."""
+    for risk in risks:
+        if not _allowed(risk, settings):
+            guard = GUARDS[risk]
+            return risk, f"{told} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}"
     return None
 
 
-def with_jobs(flags: Sequence[Flag], told: Iterable[tuple[str, Danger]]) -> tuple[Flag, ...]:
-    """A plan's flags and what exporting its tables has told beyond them; `told`: table and danger."""
-    known = {(flag.table, flag.danger) for flag in flags}
-    more = [Flag(danger, table, (), "found when it was exported", allowed=True) for table, danger in dict.fromkeys(told)
-            if (table, danger) not in known]  # fmt: skip
+def with_jobs(flags: Sequence[Flag], told: Iterable[tuple[str, Risk]]) -> tuple[Flag, ...]:
+    """A plan's flags and what exporting its tables has told beyond them; `told`: table and risk."""
+    known = {(flag.table, flag.risk) for flag in flags}
+    more = [Flag(risk, table, (), "found when it was exported", allowed=True) for table, risk in dict.fromkeys(told)
+            if (table, risk) not in known]  # fmt: skip
     return (*flags, *more)
 
 
@@ -188,7 +179,7 @@ def refuse_moment(settings: Settings, snapshot: int, now: int, dataset: Dataset)
 def sentence(flag: Flag) -> str:
     """The flag in words."""
     detail = f" ({flag.detail})" if flag.detail else ""
-    return f"{flag.table}: {GUARDS[flag.danger].what}{detail}" if flag.table else f"{GUARDS[flag.danger].what}{detail}"
+    return f"{flag.table}: {GUARDS[flag.risk].what}{detail}" if flag.table else f"{GUARDS[flag.risk].what}{detail}"
 
 
 class _Column(msgspec.Struct, rename="camel"):
@@ -250,19 +241,18 @@ def _read(columns: Iterable[str], shape: Shape) -> Iterator[str]:
             yield path
 
 
-def _found(danger: Danger, table: str, detail: str, columns: tuple[str, ...] = ()) -> Flag:
-    return Flag(danger, table, columns, detail, allowed=False)
+def _found(risk: Risk, table: str, detail: str, columns: tuple[str, ...] = ()) -> Flag:
+    return Flag(risk, table, columns, detail, allowed=False)
 
 
-def _allowed(danger: Danger, settings: Settings) -> bool:
-    setting = GUARDS[danger].setting
-    return not setting or bool(getattr(settings, setting))
+def _allowed(risk: Risk, settings: Settings) -> bool:
+    return risk in REPORTED or risk in settings.allow
 
 
-def switch(danger: Danger) -> str:
-    """The flag and the variable that allow a danger."""
-    setting = BY_NAME[GUARDS[danger].setting]
-    return f"{setting.flag} or {setting.env}=true"
+def to_allow(risks: Iterable[Risk]) -> str:
+    """The setting that allows these risks, as a flag and as a variable."""
+    names = ",".join(risks)
+    return f"{BY_NAME['allow'].flag} {names} or {BY_NAME['allow'].env}={names}"
 
 
 def _names(flags: Sequence[Flag]) -> str:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents import Danger, Failure, Plan, Receipt, Split, Unit
+from bqdump.core.documents import Failure, Plan, Receipt, Split, Unit
+from bqdump.core.risks import Risk
 
 # The numbers of files leave room for so many, and a session has no more streams:
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
@@ -97,7 +98,7 @@ def done_tables(receipts: Mapping[str, Receipt], splits: Sequence[Split]) -> dic
 
 def _together(parts: Sequence[Receipt]) -> Receipt:
     rows = [part.rows for part in parts if part.rows is not None]
-    dangers: dict[Danger, None] = dict.fromkeys(danger for part in parts for danger in part.dangers)
+    risks: dict[Risk, None] = dict.fromkeys(risk for part in parts for risk in part.risks)
     return msgspec.structs.replace(
         parts[0],
         files=sum(part.files for part in parts),
@@ -105,7 +106,7 @@ def _together(parts: Sequence[Receipt]) -> Receipt:
         started=min(part.started for part in parts),
         ended=max(part.ended for part in parts),
         rows=sum(rows) if len(rows) == len(parts) else None,
-        dangers=tuple(dangers),
+        risks=tuple(risks),
     )
 
 

@@ -32,7 +32,7 @@ def make_manifest(
     tables = tuple(
         _entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts
     )
-    told = ((receipt.table, danger) for receipt in receipts.values() for danger in receipt.dangers)
+    told = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
     totals = Totals(
         tables=len(tables),
         files=sum(len(table.files) for table in tables),

@@ -13,6 +13,7 @@ from typing import Any
 from bqdump.core.formats import ALIASES, FORMATS
 from bqdump.core.layout import RUN_ID
 from bqdump.core.moments import parse_moment
+from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.sizes import parse_size
 from bqdump.core.unsupported import POLICIES
 
@@ -97,6 +98,19 @@ def patterns(value: Any) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
         raise ValueError("a list of patterns is wanted")
     return tuple(item.strip() for item in value if item.strip())
+
+
+def risks(value: Any) -> tuple[Risk, ...]:
+    """A list of risks, or the same separated by commas."""
+    names = patterns(value)
+    for name in names:
+        if name not in REFUSED:
+            import difflib
+
+            close = difflib.get_close_matches(name, REFUSED, n=1)
+            guess = f"did you mean {close[0]}?" if close else f"the risks are {', '.join(REFUSED)}"
+            raise ValueError(f"unknown risk {name!r}; {guess}")
+    return tuple(dict.fromkeys(map(Risk, names)))
 
 
 def routes(value: Any) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats import ALIASES, FORMATS
 from bqdump.core.layout import Layout
 from bqdump.core.moments import parse_moment
+from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.setting_values import ROUTES
 from bqdump.core.tables import TableSettings, parse_tables
 from bqdump.core.template import DEFAULT, Template, parse_template
@@ -21,6 +22,7 @@ READ = "read the settings"
 # What may differ between two starts of one run: none of it changes what is exported.
 OF_ONE_START = (
     "read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed",
+    "allow", "allow_partial",
 )  # fmt: skip
 
 
@@ -55,12 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_time: str = ""
     allow_partial: bool = False
     max_bytes_billed: int = 0
-    allow_row_policies: bool = False
-    allow_unseen_row_policies: bool = False
-    allow_masked_columns: bool = False
-    allow_streaming_buffer: bool = False
-    allow_skipped: bool = False
-    allow_created_later: bool = False
+    allow: tuple[Risk, ...] = ()
     tables: tuple[TableSettings, ...] = ()
 
     @property
@@ -98,8 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         for name in OF_ONE_START:
             del values[name]
-        # What is allowed decides whether there is a plan, not what is in it.
-        return {name: value for name, value in values.items() if not name.startswith("allow_")}
+        return values
 
     def digest(self) -> str:
         """A short fingerprint of the settings that shape the plan."""
@@ -173,18 +169,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Publish what is whole although some tables failed."),
     Setting("max_bytes_billed", "BQDUMP_MAX_BYTES_BILLED", parse.size, "SIZE",
             "Refuse an export whose queries would bill more, such as 10GB or 1 TiB (default: no limit)."),
-    Setting("allow_row_policies", "BQDUMP_ALLOW_ROW_POLICIES", parse.flag, "BOOL",
-            "Export tables with row access policies, which may hide rows."),
-    Setting("allow_unseen_row_policies", "BQDUMP_ALLOW_UNSEEN_ROW_POLICIES", parse.flag, "BOOL",
-            "Export although the right to see whether there are row access policies is missing."),
-    Setting("allow_masked_columns", "BQDUMP_ALLOW_MASKED_COLUMNS", parse.flag, "BOOL",
-            "Export columns with policy tags or data masking, whose values may be masked."),
-    Setting("allow_streaming_buffer", "BQDUMP_ALLOW_STREAMING_BUFFER", parse.flag, "BOOL",
-            "Export tables without the rows that are still in their streaming buffer."),
-    Setting("allow_skipped", "BQDUMP_ALLOW_SKIPPED", parse.flag, "BOOL",
-            "Export the rest although some objects cannot be exported."),
-    Setting("allow_created_later", "BQDUMP_ALLOW_CREATED_LATER", parse.flag, "BOOL",
-            "Export the rest although some tables were created, or replaced, after the snapshot time."),
+    Setting("allow", "BQDUMP_ALLOW", parse.risks, "RISK,…",
+            f"Export despite these risks: {', '.join(REFUSED)}."),
     Setting("tables", "BQDUMP_TABLES", lambda value: parse_tables(value, tuple(FORMATS), ALIASES, ROUTES), "JSON",
             "Settings of single tables: sections [tables.NAME] of bqdump.toml, or the same as JSON."),
 )  # fmt: skip

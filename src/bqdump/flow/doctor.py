@@ -14,10 +14,11 @@ import msgspec
 
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed
-from bqdump.core.documents import Danger, Plan
+from bqdump.core.documents import Plan
 from bqdump.core.errors import AccessError, BqdumpError, DeniedError, NotFoundError, UsageError
-from bqdump.core.guards import GUARDS, POLICED, sentence, switch
+from bqdump.core.guards import GUARDS, POLICED, sentence, to_allow
 from bqdump.core.plan import read_units
+from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.core.shape import WHOLE
 from bqdump.core.sizes import counted
@@ -73,7 +74,7 @@ class Doctor:
     async def examine(self) -> list[Check]:
         """Every check, in the order of a run.
 
-        Raises only what says nothing of rights and dangers: there is no way to the service, or no answer.
+        Raises only what says nothing of rights and risks: there is no way to the service, or no answer.
         """
         dataset = await self._dataset()
         listed = await self._tables(dataset) if dataset else None
@@ -130,8 +131,8 @@ class Doctor:
         )  # fmt: skip
         if await self._warehouse.row_policies(dataset, table) is not None:
             self._note("see row access policies", on, Outcome.OK, "", "bigquery.rowAccessPolicies.list")
-        elif self._settings.allow_unseen_row_policies:
-            told = "no right to see them, which allow_unseen_row_policies allows"
+        elif Risk.UNSEEN_ROW_POLICIES in self._settings.allow:
+            told = f"no permission to list them; --allow {Risk.UNSEEN_ROW_POLICIES} accepts that"
             self._note("see row access policies", on, Outcome.WARNING, told, "bigquery.rowAccessPolicies.list")
         else:
             told = "a run is refused, for policies could hide rows in silence"
@@ -216,7 +217,7 @@ class Doctor:
         return True
 
     async def _guards(self, bucket: BucketInfo | None) -> None:
-        """What planning finds, each danger of each table."""
+        """What planning finds, each risk of each table."""
         place = f"{self._settings.project}.{self._settings.dataset}"
         if any(check.outcome in (Outcome.DENIED, Outcome.MISSING) and check.permission.startswith("bigquery.")
                and check.permission != "bigquery.rowAccessPolicies.list" for check in self.checks):  # fmt: skip
@@ -231,8 +232,8 @@ class Doctor:
         plan, units = drafted
         await self._session(plan, units)
         for flag in plan.flags:
-            outcome, how = (Outcome.WARNING, "") if flag.allowed else (Outcome.REFUSED, _way_out(flag.danger))
-            self._note(f"guard: {flag.danger.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
+            outcome, how = (Outcome.WARNING, "") if flag.allowed else (Outcome.REFUSED, _way_out(flag.risk))
+            self._note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
 
     async def _session(self, plan: Plan, units: bytes) -> None:
         """The right to open a read session, tried where a table takes the read route: opening one is free."""
@@ -273,5 +274,5 @@ class Doctor:
         self.checks.append(Check(name, on, outcome, told, permission))
 
 
-def _way_out(danger: Danger) -> str:
-    return f". {GUARDS[danger].remedy} To export all the same: {switch(danger)}"
+def _way_out(risk: Risk) -> str:
+    return f". {GUARDS[risk].remedy} To export anyway: {to_allow([risk])}"

@@ -16,7 +16,7 @@ from bqdump.core import sql
 from bqdump.core.catalog import Dataset
 from bqdump.core.documents import Failure, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
-from bqdump.core.guards import job_dangers, objection
+from bqdump.core.guards import job_risks, objection
 from bqdump.flow.task import Task
 from bqdump.flow.watch import Watch
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
@@ -81,12 +81,12 @@ async def by_job(
     while True:
         job, attached = await _job(task, plan, watch, unit, attempt, started, start)
         if job.error is None:
-            dangers = job_dangers(row_policies=job.row_policies, masking=job.masking)
-            if lost := objection(dangers, task.settings, "its job tells that"):
+            risks = job_risks(row_policies=job.row_policies, masking=job.masking)
+            if lost := objection(risks, task.settings, "its job tells that"):
                 return Failure(unit.id, unit.table, job.id, attempt, lost[0].value, lost[1], task.owner)
             return Receipt(unit.id, unit.table, job.id, attempt, job.files, job.created, job.started,
                            job.ended, task.owner.task, job.rows, job.billed,
-                           dangers)  # fmt: skip
+                           risks)  # fmt: skip
         reason, message = job.error
         if attached:
             # A job of an earlier try that has failed says nothing about a new one.

@@ -235,10 +235,10 @@ async def _make_or_await(task: Task) -> Plan:
     log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot),
              counted(task.tasks, "task"))  # fmt: skip
     for flag in plan.flags[:FLAGS_TOLD]:
-        level = logging.INFO if flag.danger in COSTS_ONLY else logging.WARNING
+        level = logging.INFO if flag.risk in COSTS_ONLY else logging.WARNING
         log.log(level, "%s", sentence(flag), extra={"table": flag.table} if flag.table else {})
     if len(plan.flags) > FLAGS_TOLD:
-        log.warning("and %s, named in %s", counted(len(plan.flags) - FLAGS_TOLD, "more danger"), task.layout.plan)
+        log.warning("and %s, named in %s", counted(len(plan.flags) - FLAGS_TOLD, "more risk"), task.layout.plan)
     await task.store.write(task.settings.layout.newest, encode_indented(Newest(plan.run)), None)
     return plan
 

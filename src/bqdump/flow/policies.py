@@ -7,13 +7,14 @@ import asyncio
 import msgspec
 
 from bqdump.core.catalog import Dataset
-from bqdump.core.documents import Danger, Failure, Plan, Receipt, Unit
+from bqdump.core.documents import Failure, Plan, Receipt, Unit
 from bqdump.core.guards import POLICED, masked_columns, objection
+from bqdump.core.risks import Risk
 from bqdump.flow.task import Task
 
 
 async def look_again(task: Task, plan: Plan, unit: Unit, receipt: Receipt) -> Receipt | Failure:
-    """The receipt with the dangers that are found once everything has been read, or a Failure for one not allowed.
+    """The receipt with the risks that are found once everything has been read, or a Failure for one not allowed.
 
     A job's statistics tell whether row access policies or masking applied to it; a read session tells nothing. So
     BigQuery is asked once more: two requests, none about what the plan names already. Asked when the last row has
@@ -23,14 +24,14 @@ async def look_again(task: Task, plan: Plan, unit: Unit, receipt: Receipt) -> Re
     but its administrators.
     Sources: https://cloud.google.com/bigquery/docs/using-row-level-security-with-features
     """
-    dangers = await _dangers(task, plan, unit)
-    if lost := objection(dangers, task.settings, "since it was planned,"):
+    risks = await _risks(task, plan, unit)
+    if lost := objection(risks, task.settings, "since it was planned,"):
         return Failure(unit.id, unit.table, receipt.job, receipt.attempt, lost[0].value, lost[1], task.owner)
-    return msgspec.structs.replace(receipt, dangers=dangers)
+    return msgspec.structs.replace(receipt, risks=risks)
 
 
-async def _dangers(task: Task, plan: Plan, unit: Unit) -> tuple[Danger, ...]:
-    planned = {flag.danger for flag in plan.flags if flag.table in (unit.table, "")}
+async def _risks(task: Task, plan: Plan, unit: Unit) -> tuple[Risk, ...]:
+    planned = {flag.risk for flag in plan.flags if flag.table in (unit.table, "")}
     dataset = Dataset(plan.project, plan.dataset, plan.location)
     rows, columns = await asyncio.gather(
         _hidden_rows(task, dataset, unit, planned), _masked_columns(task, dataset, unit, planned)
@@ -38,20 +39,20 @@ async def _dangers(task: Task, plan: Plan, unit: Unit) -> tuple[Danger, ...]:
     return (*rows, *columns)
 
 
-async def _hidden_rows(task: Task, dataset: Dataset, unit: Unit, planned: set[Danger]) -> tuple[Danger, ...]:
-    if Danger.ROW_POLICIES in planned:
-        return (Danger.ROW_POLICIES,)
-    if Danger.UNSEEN_ROW_POLICIES in planned or unit.kind not in POLICED:
+async def _hidden_rows(task: Task, dataset: Dataset, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+    if Risk.ROW_POLICIES in planned:
+        return (Risk.ROW_POLICIES,)
+    if Risk.UNSEEN_ROW_POLICIES in planned or unit.kind not in POLICED:
         return ()
     names = await task.warehouse.row_policies(dataset, unit.table)
     if names is None:
-        return (Danger.UNSEEN_ROW_POLICIES,)
-    return (Danger.ROW_POLICIES,) if names else ()
+        return (Risk.UNSEEN_ROW_POLICIES,)
+    return (Risk.ROW_POLICIES,) if names else ()
 
 
-async def _masked_columns(task: Task, dataset: Dataset, unit: Unit, planned: set[Danger]) -> tuple[Danger, ...]:
-    if Danger.MASKED_COLUMNS in planned:
-        return (Danger.MASKED_COLUMNS,)
+async def _masked_columns(task: Task, dataset: Dataset, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+    if Risk.MASKED_COLUMNS in planned:
+        return (Risk.MASKED_COLUMNS,)
     now = await task.warehouse.table(dataset, unit.table)
     masked = now is not None and masked_columns(msgspec.structs.replace(unit, definition=now.definition))
-    return (Danger.MASKED_COLUMNS,) if masked else ()
+    return (Risk.MASKED_COLUMNS,) if masked else ()

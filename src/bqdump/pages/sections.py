@@ -10,13 +10,13 @@ from markupsafe import Markup
 from bqdump.core.changes import TableChange
 from bqdump.core.contents import Contents, Line
 from bqdump.core.documents import (
-    Danger,
     Failure,
     Flag,
     Skipped,
 )
 from bqdump.core.guards import sentence
 from bqdump.core.manifest import Manifest, TableEntry
+from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import (
     NOTHING,
@@ -36,10 +36,10 @@ from bqdump.pages.elements import (
 from bqdump.pages.gantt import bar, span
 from bqdump.pages.links import job_address
 
-# Dangers that leave a table without something that it has in BigQuery.
+# Risks that leave a table without something that it has in BigQuery.
 LACKING = (
-    Danger.ROW_POLICIES, Danger.UNSEEN_ROW_POLICIES, Danger.MASKED_COLUMNS, Danger.STREAMING_BUFFER,
-    Danger.LEFT_OUT_COLUMNS,
+    Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.MASKED_COLUMNS, Risk.STREAMING_BUFFER,
+    Risk.LEFT_OUT_COLUMNS,
 )  # fmt: skip
 CHANGED = {"added": "good", "removed": "bad", "changed": ""}
 
@@ -52,7 +52,7 @@ def verdict(manifest: Manifest | Contents) -> Markup:
         told = f"{counted(failed, 'table')} failed; {exported} {_are(manifest.totals.tables)} whole and published."
     else:
         tone, word, told = "good", "Complete", f"{exported}, each of them whole."
-        if lacking := {flag.table for flag in manifest.flags if flag.danger in LACKING}:
+        if lacking := {flag.table for flag in manifest.flags if flag.risk in LACKING}:
             which = "any" if "" in lacking else f"{len(lacking):,}"
             tone, told = "warn", f"{exported}, {which} of which may lack rows or values, as the settings allow."
     if manifest.skipped:
@@ -129,11 +129,11 @@ def out_of_time_section(entries: Sequence[TableEntry | Line]) -> Markup:
 
 
 def flags_section(flags: Sequence[Flag]) -> Markup:
-    """What endangered the export, and was allowed."""
+    """The risks that the export met, and that were allowed."""
     if not flags:
         return NOTHING
     rows = [
-        (flag.danger.value.replace("-", " "), code(flag.table) if flag.table else "all", visible(sentence(flag)))
+        (flag.risk.value.replace("-", " "), code(flag.table) if flag.table else "all", visible(sentence(flag)))
         for flag in flags
     ]
     columns = (Column("what"), Column("table"), Column("why", css="wide"))

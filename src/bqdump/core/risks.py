@@ -1,0 +1,33 @@
+"""The risks of an export: what would be lost, or would cost something, without notice."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Risk(enum.StrEnum):
+    """What an export could lose, or cost, without notice. The values are those of the setting `allow`."""
+
+    ROW_POLICIES = "row-policies"
+    UNSEEN_ROW_POLICIES = "unseen-row-policies"
+    MASKED_COLUMNS = "masked-columns"
+    STREAMING_BUFFER = "streaming-buffer"
+    SKIPPED = "skipped"
+    CREATED_LATER = "created-later"
+    LEFT_OUT_COLUMNS = "left-out-columns"
+    COLUMNS_AS_TEXT = "columns-as-text"
+    OTHER_LOCATION = "other-location"
+    SOFT_DELETE = "soft-delete"
+    VERSIONS = "versions"
+
+
+# Risks that lose nothing, or that another setting has accepted: reported, never refused.
+REPORTED = (
+    Risk.LEFT_OUT_COLUMNS,
+    Risk.COLUMNS_AS_TEXT,
+    Risk.OTHER_LOCATION,
+    Risk.SOFT_DELETE,
+    Risk.VERSIONS,
+)
+# Risks that refuse a run unless the setting `allow` names them.
+REFUSED = tuple(risk for risk in Risk if risk not in REPORTED)
