@@ -238,3 +238,87 @@ def test_json_wants_intervals_as_iso_8601_and_csv_does_not(world: World, table: 
     assert sorted(world.sql(f"SELECT CAST(iv AS STRING) FROM `{table}`")) == [("0-0 -5 0:0:0",), ("1-2 -3 4:5:6.5",)]
     with pytest.raises(BadRequest, match="ISO 8601 is wanted"):
         load(world, table, b'{"iv": "1-2 3 4:5:6"}\n', source_format="NEWLINE_DELIMITED_JSON", schema=schema)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_long_rows_of_csv_are_loaded(world: World, table: str, packed: bool) -> None:
+    """BigQuery takes rows of up to 100 MB."""
+    text = 'long, "quoted"\n' * 500_000
+    data = f'1,"{text.replace(chr(34), chr(34) * 2)}"\n2,short\n'.encode()
+    assert len(data) > 7_000_000
+    schema, options = fields("a INT64", "s STRING"), {"allow_quoted_newlines": True}
+    load(world, table, gzip.compress(data, 1) if packed else data, schema=schema, **options)
+    assert rows(world, table) == [(1, text), (2, "short")]
+
+
+@pytest.mark.parametrize("format_", ["CSV", "NEWLINE_DELIMITED_JSON"])
+def test_an_interval_that_is_null_stays_null(world: World, table: str, format_: str) -> None:
+    schema = [
+        *fields("i INT64", "span INTERVAL"),
+        *([] if format_ == "CSV" else [*fields("spans INTERVAL REPEATED"),
+                                       bigquery.SchemaField("r", "STRUCT", fields=fields("span INTERVAL"))]),
+    ]  # fmt: skip
+    data = {
+        "CSV": b"1,\n2,1-2 3 4:5:6\n",
+        "NEWLINE_DELIMITED_JSON": b'{"i":1,"r":{"span":null}}\n'
+        b'{"i":2,"span":"P1Y2M3DT4H5M6S","spans":["P1D"],"r":{"span":"P1M"}}\n',
+    }[format_]
+    load(world, table, data, source_format=format_, schema=schema)
+    spans = "CAST(span AS STRING)"
+    assert world.sql(f"SELECT {spans} FROM `{table}` ORDER BY i") == [(None,), ("1-2 3 4:5:6",)]
+    if format_ != "CSV":
+        assert world.sql(f"SELECT r.span IS NULL FROM `{table}` ORDER BY i") == [(True,), (False,)]
+
+
+NESTED = [
+    bigquery.SchemaField(
+        "r", "STRUCT", fields=[
+            *fields("x INT64", "tags STRING REPEATED"),
+            bigquery.SchemaField("more", "STRUCT", mode="REPEATED", fields=fields("y INT64", "deep INT64 REPEATED")),
+        ],
+    ),
+    bigquery.SchemaField("l", "STRUCT", mode="REPEATED", fields=fields("z INT64", "deep STRING REPEATED")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("format_", ["NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"])
+def test_a_nested_array_that_is_missing_is_an_empty_one(world: World, table: str, format_: str) -> None:
+    """In BigQuery no array is NULL, however deep; and what has loaded can be exported in any format."""
+    data = b'{"i":1,"r":{"x":1,"more":[{"y":1},{"deep":null}]},"l":[{"z":1}]}\n{"i":2}\n{"i":3,"r":{}}\n'
+    schema = [*fields("i INT64"), *NESTED]
+    load(world, table, data, source_format="NEWLINE_DELIMITED_JSON", schema=schema)
+    wanted: list[tuple[Any, ...]] = [
+        (1, {"x": 1, "tags": [], "more": [{"y": 1, "deep": []}, {"y": None, "deep": []}]}, [{"z": 1, "deep": []}]),
+        (2, None, []),
+        (3, {"x": None, "tags": [], "more": []}, []),
+    ]
+    assert rows(world, table) == wanted
+    assert world.sql(f"SELECT i FROM `{table}` WHERE ARRAY_LENGTH(r.tags) = 0 ORDER BY i") == [(1,), (3,)]
+    bucket, name = world.bucket(), table.partition(".")[2]
+    world.extract(name, f"gs://{bucket}/x", destination_format=format_)
+    config = bigquery.LoadJobConfig(source_format=format_, schema=schema)
+    if format_ == "PARQUET":
+        options = bigquery.ParquetOptions()
+        options.enable_list_inference = True
+        config.parquet_options = options
+    finish(world.client.load_table_from_uri(f"gs://{bucket}/x", f"{table}_copy", job_config=config))
+    assert rows(world, f"{table}_copy") == wanted
+
+
+@pytest.mark.parametrize("way", ["streamed", "inserted", "queried"])
+def test_no_way_into_a_table_leaves_an_array_null(world: World, table: str, way: str) -> None:
+    ddl = "i INT64, r STRUCT<x INT64, tags ARRAY<STRING>>, l ARRAY<STRUCT<z INT64, deep ARRAY<STRING>>>"
+    values = "SELECT 1 AS i, STRUCT(1 AS x, CAST(NULL AS ARRAY<STRING>) AS tags) AS r, "
+    values += "[STRUCT(1 AS z, CAST(NULL AS ARRAY<STRING>) AS deep)] AS l"
+    if way == "queried":
+        world.sql(f"CREATE TABLE `{table}` AS {values}")
+    else:
+        world.sql(f"CREATE TABLE `{table}` ({ddl})")
+        if way == "inserted":
+            world.sql(f"INSERT INTO `{table}` (i, r, l) {values}")
+        else:
+            assert world.client.insert_rows_json(table, [{"i": 1, "r": {"x": 1}, "l": [{"z": 1}]}]) == []
+    assert rows(world, table) == [(1, {"x": 1, "tags": []}, [{"z": 1, "deep": []}])]
+    # Streamed rows are in no extract job's files.
+    for format_ in () if way == "streamed" else ("AVRO", "PARQUET", "NEWLINE_DELIMITED_JSON"):
+        assert world.exported(table.partition(".")[2], destination_format=format_)

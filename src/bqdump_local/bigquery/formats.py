@@ -182,13 +182,8 @@ def rest_columns(fields: Sequence[Field]) -> str:
 
 
 def select(fields: Sequence[Field], leaf: Callable[[Field, str], str]) -> str:
-    """The select list that applies `leaf` to every scalar; a NULL array is an empty one, as BigQuery has it."""
-    parts = []
-    for field in fields:
-        ref = quote(field.name)
-        whole = f"coalesce({ref}, [])" if field.mode == "REPEATED" else ref
-        parts.append(f"{shape(field, whole, leaf)} AS {ref}")
-    return ", ".join(parts)
+    """The select list that applies `leaf` to every scalar."""
+    return ", ".join(f"{shape(field, quote(field.name), leaf)} AS {quote(field.name)}" for field in fields)
 
 
 def _bytes_of(field: Field, ref: str, depth: int = 0) -> str:

@@ -18,13 +18,15 @@ from bqdump_local.bigquery import parquet
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.formats import select
 from bqdump_local.bigquery.results import describe, stored_select
-from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal, quote, shape
+from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal
 
 if TYPE_CHECKING:
     import duckdb
 
 # BigQuery's own logical type of DATETIME is a string to its load jobs:
 # https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-avro#logical_types
+# https://cloud.google.com/bigquery/quotas#load_jobs
+LARGEST_ROW_BYTES = 100 << 20
 AVRO_LOGICAL = {"date": "DATE", "time-micros": "TIME", "timestamp-micros": "TIMESTAMP"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AVRO_PLAIN = {"string": "STRING", "bytes": "BYTES", "int": "INTEGER", "long": "INTEGER", "boolean": "BOOLEAN"}
@@ -119,7 +121,8 @@ def _from_json(field: Field, ref: str) -> str:
     ]
     year, month, day, hour, minute, second = parts
     return (
-        f"CASE WHEN {ref} NOT LIKE 'P%' THEN error('Invalid INTERVAL value, ISO 8601 is wanted: ' || {ref}) "
+        f"CASE WHEN {ref} IS NULL THEN NULL "
+        f"WHEN {ref} NOT LIKE 'P%' THEN error('Invalid INTERVAL value, ISO 8601 is wanted: ' || {ref}) "
         f"ELSE concat({year}, '-', {month}, ' ', {day}, ' ', {hour}, ':', {minute}, ':', {second}) END"
     )
 
@@ -145,6 +148,7 @@ def _csv(
     common = (
         f"{_list(paths)}, delim = {literal(delimiter)}, quote = {literal(mark)}, escape = {literal(mark)}, "
         f"nullstr = {_list([options.get('nullMarker') or ''])}, compression = '{_compression(paths[0])}', "
+        f"max_line_size = {LARGEST_ROW_BYTES}, buffer_size = {LARGEST_ROW_BYTES + 1}, "
         f"allow_quoted_nulls = false, null_padding = {str(bool(options.get('allowJaggedRows'))).lower()}"
     )
     if not fields:
@@ -167,7 +171,10 @@ def _csv(
 def _json(
     cursor: duckdb.DuckDBPyConnection, paths: Sequence[Path], fields: tuple[Field, ...], raw_json: str = "JSON"
 ) -> tuple[tuple[Field, ...], str]:
-    common = f"{_list(paths)}, format = 'newline_delimited', compression = '{_compression(paths[0])}'"
+    common = (
+        f"{_list(paths)}, format = 'newline_delimited', compression = '{_compression(paths[0])}', "
+        f"maximum_object_size = {LARGEST_ROW_BYTES}"
+    )
     if not fields:
         source = f"SELECT * FROM read_json({common})"
         fields = _instants(describe(cursor, source, (), {}))
@@ -183,12 +190,7 @@ def _json(
 
 
 def _converted(fields: Sequence[Field], source: str, leaf: Callable[[Field, str], str]) -> str:
-    parts = []
-    for field in fields:
-        ref = quote(field.name)
-        whole = f"coalesce({ref}, [])" if field.mode == "REPEATED" else ref
-        parts.append(f"{shape(field, whole, leaf)} AS {ref}")
-    return f"SELECT {', '.join(parts)} FROM {source}"
+    return f"SELECT {select(fields, leaf)} FROM {source}"
 
 
 def _avro_fields(path: Path, *, logical: bool) -> tuple[Field, ...]:

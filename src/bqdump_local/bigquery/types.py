@@ -133,11 +133,14 @@ def columns(fields: Iterable[Field]) -> str:
 
 
 def shape(field: Field, ref: str, leaf: Callable[[Field, str], str], depth: int = 0) -> str:
-    """An expression that applies `leaf` to every scalar of `ref`, keeping lists and structs."""
+    """An expression that applies `leaf` to every scalar of `ref`, keeping structs and lists.
+
+    A NULL list becomes an empty one, however deep, as BigQuery has it.
+    """
     if field.mode == "REPEATED":
-        item = f"item{depth}"
+        item, whole = f"item{depth}", f"coalesce({ref}, [])"
         inner = shape(field.element, item, leaf, depth + 1)
-        return ref if inner == item else f"list_transform({ref}, lambda {item}: {inner})"
+        return whole if inner == item else f"list_transform({whole}, lambda {item}: {inner})"
     if field.type == "RECORD":
         refs = {member: f"({ref})[{literal(member.name)}]" for member in field.fields}
         inners = {member: shape(member, refs[member], leaf, depth) for member in field.fields}

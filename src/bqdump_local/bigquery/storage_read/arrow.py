@@ -86,9 +86,8 @@ def read_columns(fields: Sequence[Field]) -> str:
     parts = []
     for field in fields:
         ref = quote(field.name)
-        whole = f"coalesce({ref}, [])" if field.mode == "REPEATED" else ref
         # `batches` makes bits of the text.
-        parts.append(f"{ref if _is_wide(field) else shape(field, whole, _leaf)} AS {ref}")
+        parts.append(f"{ref if _is_wide(field) else shape(field, ref, _leaf)} AS {ref}")
     return ", ".join(parts)
 
 
