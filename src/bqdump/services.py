@@ -154,10 +154,14 @@ def read_config(file: str | None) -> dict[str, Any]:
         return {}
     import tomllib
 
+    from bqdump.core.settings_file import refuse_single_run
+
     try:
         with path.open("rb") as stream:
-            return tomllib.load(stream)
+            values = tomllib.load(stream)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError("read the settings", str(path), f"it is not valid TOML: {error}") from None
     except OSError as error:
         raise UsageError("read the settings", str(path), error.strerror or str(error)) from None
+    refuse_single_run(values, str(path))
+    return values

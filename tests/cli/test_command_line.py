@@ -127,6 +127,34 @@ def test_bad_toml_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "line 2" in shown
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('run_id = "nightly"', "every later run would end at once, with nothing exported"),
+        ('snapshot_time = "2026-01-31T03:00:00Z"', "every later run would export the same old data again"),
+        ("snapshot_time = 2026-01-31T03:00:00Z", "every later run would export the same old data again"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan", "status"])
+def test_what_belongs_to_a_single_run_is_refused_in_the_file(
+    command: str, line: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bqdump.toml").write_text(line + "\n")
+    assert start([command, *COMPLETE]) == 2
+    shown = capsys.readouterr()
+    name = line.partition(" ")[0]
+    flag, variable = f"--{name.replace('_', '-')}", f"BQDUMP_{name.upper()}"
+    for words in (f"bqdump.toml: {name}", why, flag, variable):
+        assert words in shown.out + shown.err
+    assert (shown.out + shown.err).count("\n") == 1
+
+
+def test_an_empty_run_id_in_the_file_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bqdump.toml").write_text('run_id = ""\nsnapshot_time = ""\nbucket = "gs://b"\n')
+    assert start(["status"]) == 2
+    assert "bqdump.toml: bucket" in capsys.readouterr().err
+
+
 def test_an_unknown_setting_in_the_file_gets_a_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bqdump.toml").write_text('projekt = "p"\n')
     assert start(["plan"]) == 2

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -19,6 +20,7 @@ from bqdump.cli.output import print_json
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.wiring import open_services
 from bqdump.core.documents import Owner
+from bqdump.core.errors import UsageError
 from bqdump.core.events import Listener
 from bqdump.core.exported import Export
 from bqdump.core.identity import identify
@@ -31,6 +33,7 @@ from bqdump.flow.task import Task
 from bqdump.services import owner, run_id
 
 log = logging.getLogger(__name__)
+STANDING_MS = 12 * 3_600_000
 
 
 @click.command()
@@ -69,6 +72,7 @@ async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Liste
     try:
         outcome = await run_task(task)
         _tell(settings, outcome)
+        _refuse_standing_id(outcome, me)
         if not as_json:
             return None
         from bqdump.flow.exported import exported
@@ -89,6 +93,23 @@ def _tell(settings: Settings, outcome: Outcome) -> None:
                  counted(totals.files, "file"), size_text(totals.bytes), moment, target)  # fmt: skip
     for failure in outcome.failed:
         log.warning("%s is not part of this export: %s", failure.table, failure.message)
+
+
+def _refuse_standing_id(outcome: Outcome, me: Owner) -> None:
+    """Raise UsageError where a run id that names an old run keeps a schedule from exporting anything.
+
+    Repeating or resuming a run that was published meanwhile is no error, and happens within hours of it.
+    """
+    again, run = outcome.again, outcome.plan.run
+    if again is None or time.time() * 1000 - again.ended < STANDING_MS:
+        return
+    cause = f"run {run} was published already (exported at {moment_text(again.ended)}), so nothing was exported"
+    hint = "Leave BQDUMP_RUN_ID and --run-id out, or give each run an id of its own."
+    if not again.same:
+        raise UsageError("run", f"run_id {run}", cause, hint)
+    if me.execution == run:
+        # The execution has no other name, so this may as well be a later one.
+        log.warning("%s. %s", cause, hint)
 
 
 async def _until_signal(work: Coroutine[Any, Any, Export | None], follower: Follower) -> Export | None:

@@ -25,6 +25,12 @@ OF_ONE_START = (
     "allow", "allow_partial",
 )  # fmt: skip
 
+# What belongs to a single run, and why a file of settings, which every later run reads as well, cannot hold it.
+OF_ONE_RUN = {
+    "run_id": "a run is published once, so every later run would end at once, with nothing exported",
+    "snapshot_time": "every later run would export the same old data again",
+}
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting of one export, checked. See SETTINGS for what each one means."""

@@ -1,4 +1,4 @@
-"""The text of a bqdump.toml: every setting with what it means, the chosen ones in force, the others commented out."""
+"""A bqdump.toml: its text, with every setting and what it means, and what it cannot hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bqdump.core.settings import SETTINGS, Settings
+from bqdump.core.errors import UsageError
+from bqdump.core.settings import BY_NAME, OF_ONE_RUN, READ, SETTINGS, Settings
 
 HEAD = """\
 # Settings of bqdump. A flag wins over the environment, the environment over this file.
@@ -19,12 +20,23 @@ def settings_file(chosen: Mapping[str, Any]) -> str:
     defaults = Settings(project="", dataset="", bucket="")
     parts = [HEAD]
     for setting in SETTINGS:
+        if setting.name in OF_ONE_RUN:
+            continue
         mark = "" if setting.name in chosen else "# "
         # Sections of their own are a table in TOML, and none of them an empty one.
         default = {} if setting.name == "tables" else getattr(defaults, setting.name)
         value = chosen.get(setting.name, default)
         parts.append(f"# {setting.help}\n{mark}{setting.name} = {_toml(value)}\n")
     return "\n".join(parts)
+
+
+def refuse_single_run(values: Mapping[str, Any], file: str) -> None:
+    """Raise UsageError where the file sets what belongs to a single run."""
+    for name, why in OF_ONE_RUN.items():
+        if values.get(name):
+            setting = BY_NAME[name]
+            hint = f"Remove it from the file; for a single run, pass {setting.flag} or set {setting.env}."
+            raise UsageError(READ, f"{file}: {name}", f"it cannot be set in a file: {why}", hint)
 
 
 def _toml(value: Any) -> str:

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Failure, Owner, Plan
-from bqdump.core.errors import ConflictError, UnitsFailedError
+from bqdump.core.errors import ConflictError, DocumentError, NotFoundError, UnitsFailedError
 from bqdump.core.events import Entered
 from bqdump.core.manifest import Totals
+from bqdump.core.moments import moment_text
 from bqdump.core.parts import by_table, counts
 from bqdump.flow.late import clear_late
 from bqdump.flow.ledger import Ledger, give_up, read_ledger
@@ -25,6 +26,16 @@ from bqdump.flow.work import work
 log = logging.getLogger(__name__)
 
 
+class Again(NamedTuple):
+    """A run that was published before this task started.
+
+    ended: when its last table was done, in milliseconds since 1970 UTC. same: this task's execution published it.
+    """
+
+    ended: int
+    same: bool
+
+
 class Outcome(NamedTuple):
     """How a task ended. `unfinished`: other tasks are still at work, the last of them will publish."""
 
@@ -32,6 +43,7 @@ class Outcome(NamedTuple):
     plan: Plan
     totals: Totals | None
     failed: tuple[Failure, ...]
+    again: Again | None = None
 
 
 async def run(task: Task) -> Outcome:
@@ -42,9 +54,9 @@ async def run(task: Task) -> Outcome:
     plan = await obtain_plan(task)
     task.tell(plan)
     if await has_report(task):
-        log.info("run %s is published already: nothing to do", plan.run)
+        again = await _again(task, plan)
         await clear_late(task, plan)
-        return Outcome("published", plan, None, ())
+        return Outcome("published", plan, None, (), again)
     if await has_manifest(task):
         # What the run publishes is settled, and more work would change nothing.
         ledger = await read_ledger(task.store, task.layout, plan)
@@ -72,6 +84,26 @@ async def _work(task: Task, plan: Plan) -> Ledger:
         ledger = await read_ledger(task.store, task.layout, plan)
         if not taken or not ledger.outdated:
             return ledger
+
+
+async def _again(task: Task, plan: Plan) -> Again:
+    """Report that the run was published before. A restarted task expects that; any other execution exports nothing."""
+    from bqdump.core.contents import Summary
+
+    ended, publisher = plan.began, None
+    # What another release or a copied bucket left out here changes no more than the wording.
+    with suppress(NotFoundError, DocumentError):
+        publisher = decode((await task.store.read(task.layout.publisher)).data, Owner, task.layout.publisher)
+        name = task.settings.layout.summary(plan.run)
+        ended = decode((await task.store.read(name)).data, Summary, name).ended or ended
+    again = Again(ended, publisher is not None and publisher.execution == task.owner.execution)
+    if again.same:
+        log.info("run %s is published already: nothing to do", plan.run)
+    else:
+        log.warning("nothing was exported: run %s was published already (exported at %s, as of %s); for a new export, "
+                    "leave the run id out or use another one", plan.run, moment_text(ended), moment_text(plan.snapshot),
+                    )  # fmt: skip
+    return again
 
 
 async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]) -> Outcome:

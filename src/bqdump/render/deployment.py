@@ -9,12 +9,12 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.routes import asks_for_reads
-from bqdump.core.settings import SETTINGS, Settings
+from bqdump.core.settings import OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.tables import TableSettings, tables_text
 
 # What a run is called and which moment it reads is a matter of each run, not of its deployment; and a folder of this
 # machine is no place for a job to export to.
-OF_A_RUN = ("run_id", "snapshot_time", "to")
+NOT_DEPLOYED = (*OF_ONE_RUN, "to")
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -85,7 +85,7 @@ def environment(settings: Settings) -> dict[str, str]:
     for setting in SETTINGS:
         value = getattr(settings, setting.name)
         wanted = value != getattr(plain, setting.name) or setting.name in ("project", "dataset", "bucket")
-        if wanted and setting.name not in OF_A_RUN:
+        if wanted and setting.name not in NOT_DEPLOYED:
             values[setting.env] = setting_text(setting.name, value)
     return values
 

@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any
 
 from bqdump.core.settings import SETTINGS
-from bqdump.render.deployment import OF_A_RUN, Deployment, environment
+from bqdump.render.deployment import NOT_DEPLOYED, Deployment, environment
 
 
 def workflow_source() -> str:
@@ -36,6 +36,6 @@ def workflow_input(deployment: Deployment) -> dict[str, Any]:
     item = {
         setting.name: values[setting.env]
         for setting in SETTINGS
-        if setting.env in values and setting.name not in OF_A_RUN
+        if setting.env in values and setting.name not in NOT_DEPLOYED
     }
     return {"exports": [item | {"tasks": deployment.tasks}]}
