@@ -77,7 +77,7 @@ resource "google_storage_bucket" "exports" {
   public_access_prevention    = "enforced"
   labels                      = local.labels
 
-  # An export replaces its files: versions and soft-deleted objects would be billed for nothing.
+  # Restores files that were deleted or replaced by mistake; they are billed until then.
   soft_delete_policy {
     retention_duration_seconds = var.bucket_soft_delete_seconds
   }

@@ -55,9 +55,9 @@ variable "bucket_force_destroy" {
 }
 
 variable "bucket_soft_delete_seconds" {
-  description = "How long the bucket keeps what an export has replaced; 0: not at all. Kept objects are billed."
+  description = "How long a new bucket keeps deleted and replaced objects, which are billed for that time; 0 turns soft delete off."
   type        = number
-  default     = 0
+  default     = 604800
 }
 
 variable "kms_key" {

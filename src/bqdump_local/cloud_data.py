@@ -22,6 +22,8 @@ from bqdump_local.seed import DUMMY_ROWS, Source, dummies
 # Of the dataset and its tables; the bucket has the one that docs/deploy.md gives it.
 LABELS = {"app": "bqdump-dummy-data"}
 BUCKET_LABELS = {"app": "bqdump"}
+# What Cloud Storage gives new buckets by itself, unless the organization has another default.
+SOFT_DELETE_SECONDS = 7 * 86400
 GOOGLE = "https://bigquery.googleapis.com"
 
 
@@ -121,7 +123,7 @@ def _make_bucket(store: Any, name: str, location: str) -> None:
     bucket.labels = BUCKET_LABELS
     bucket.iam_configuration.uniform_bucket_level_access_enabled = True
     bucket.iam_configuration.public_access_prevention = "enforced"
-    bucket.soft_delete_policy.retention_duration_seconds = 0
+    bucket.soft_delete_policy.retention_duration_seconds = SOFT_DELETE_SECONDS
     store.create_bucket(bucket, location=location)
 
 

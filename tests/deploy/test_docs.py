@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from bqdump.cli import exit_codes
+from bqdump_local.cloud_data import SOFT_DELETE_SECONDS
 from deploy import discovery
+from deploy.terraform import load_module, named
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
@@ -165,3 +167,11 @@ def test_links_lead_somewhere(page: str) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_way_to_make_the_bucket_keeps_deleted_files_for_a_week(walk: Walk) -> None:
+    (made,) = walk.asked("gcloud", "storage", "buckets", "create")
+    assert "--soft-delete-duration=7d" in made
+    module = load_module(ROOT / "deploy/terraform")
+    assert named(module, "variable")["bucket_soft_delete_seconds"]["default"] == 7 * 86400
+    assert SOFT_DELETE_SECONDS == 7 * 86400
