@@ -16,7 +16,8 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.retry import RetryingStore
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
 from bqdump.core.layout import SMALL
-from bqdump.ports.store import NOTE_BYTES, Copy, ObjectInfo, ObjectStore
+from bqdump.core.notes import NOTE_BYTES
+from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
 from local.storage_server import Http, storage_server
 
 Result = TypeVar("Result")

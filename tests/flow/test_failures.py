@@ -13,7 +13,8 @@ from bqdump.core.errors import DeniedError, NotFoundError, UnitsFailedError
 from bqdump.core.settings import Settings
 from bqdump.flow.planning import obtain_plan
 from bqdump.flow.report import report_page
-from bqdump.flow.run import run
+from bqdump.flow.run import Outcome, run
+from bqdump.flow.status import status
 from bqdump.flow.task import Task
 from bqdump.ports.warehouse import JobError
 
@@ -30,6 +31,25 @@ def failing_world() -> tuple[MemoryStore, MemoryWarehouse]:
     for table in ("bad", "good"):
         warehouse.put("project", "data", table, ["row"])
     return store, warehouse
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("char", ["\x00", "\x1b", "表", "😀", "\ud83d", '"'])
+def test_a_failure_in_any_script_is_recorded_and_ends_its_table_only(char: str, partial: bool) -> None:
+    store, warehouse = failing_world()
+    name = "表" * 300
+    warehouse.put("project", "data", name, ["row"])
+    warehouse.failing = lambda table, job_id: JobError("invalid", char * 3000) if table == name else None
+    settings = Settings(
+        project="project", dataset="data", bucket="memory", path="{table}_*.{ext}", allow_partial=partial
+    )
+    task = Task(store, warehouse, settings, "r1", Owner("first", 0), 1)
+    for _ in range(2):
+        ended = asyncio.run(_outcome(task))
+        assert isinstance(ended, Outcome if partial else UnitsFailedError)
+    found = asyncio.run(status(store, settings, "r1"))
+    assert [failure.table for failure in found.failed] == [name]
+    assert found.done == 2
 
 
 def test_two_executions_that_wait_for_one_job_both_say_that_it_failed() -> None:

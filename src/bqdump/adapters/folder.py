@@ -16,8 +16,9 @@ from typing import IO, TypeVar, cast
 from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.folder_index import INDEX, OWN, Index, Row, locked_index, path_of
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
+from bqdump.core.notes import NOTE_BYTES
 from bqdump.core.sound import refuse_size
-from bqdump.ports.store import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 PAGE = 1000

@@ -19,8 +19,9 @@ from bqdump.adapters.gcs_objects import ADMIN, info_of
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
+from bqdump.core.notes import NOTE_BYTES
 from bqdump.core.sound import refuse_size
-from bqdump.ports.store import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 PAGE = 1000

@@ -16,9 +16,10 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.core.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.notes import NOTE_BYTES
 from bqdump.core.sound import refuse_size
 from bqdump.core.template import shard_name
-from bqdump.ports.store import NOTE_BYTES, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, cast
 
-from bqdump.core.codec import decode, encode
+from bqdump.core.codec import decode
 from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Plan, Receipt
 from bqdump.core.errors import ConflictError, DocumentError
 from bqdump.core.events import Looked, Started
 from bqdump.core.layout import RunLayout, unit_of
+from bqdump.core.notes import encode_note
 from bqdump.core.parts import parts_of
 from bqdump.core.sound import CHANGED
 from bqdump.flow.sessions import current_session, outdated
@@ -162,7 +163,7 @@ async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: Rece
     name, expect = layout.receipt(unit), 0
     while True:
         try:
-            await store.write_note(name, encode(end), expect)
+            await store.write_note(name, encode_note(end), expect)
         except ConflictError:
             stored = await store.read(name)
             found = read_end(stored.data, name)

@@ -17,7 +17,6 @@ from typing import IO, NamedTuple
 
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset
-from bqdump.core.codec import encode
 from bqdump.core.documents import Failure, Plan, Reading, Receipt, Unit
 from bqdump.core.errors import (
     BqdumpError,
@@ -29,6 +28,7 @@ from bqdump.core.errors import (
     UnavailableError,
 )
 from bqdump.core.events import Advanced
+from bqdump.core.notes import encode_note
 from bqdump.core.parts import Part, numbers_of, parts_of
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
@@ -97,7 +97,7 @@ async def read_unit(
 
 async def _take(task: Task, unit: Unit, attempt: int) -> int:
     """The first attempt from this one on that nobody has begun."""
-    mine = encode(Reading(task.owner, secrets.token_hex(4)))
+    mine = encode_note(Reading(task.owner, secrets.token_hex(4)))
     while True:
         try:
             await task.store.write_note(task.layout.reading(unit.id, attempt), mine, 0)

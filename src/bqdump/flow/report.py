@@ -10,6 +10,7 @@ from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.manifest import Latest, Manifest
+from bqdump.core.notes import encode_note
 from bqdump.core.settings import Settings
 from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
 from bqdump.flow.task import Task
@@ -38,7 +39,7 @@ async def store_report(task: Task, before: Latest | None) -> None:
         contents = contents_of(data, task.layout.manifest)
         await _once(task.layout.contents, task.store.write(task.layout.contents, encode(contents), 0))
         summary = task.settings.layout.summary(task.run)
-        await _once(summary, task.store.write_note(summary, encode(summary_of(contents)), 0))
+        await _once(summary, task.store.write_note(summary, encode_note(summary_of(contents)), 0))
         manifest = decode(data, Manifest, task.layout.manifest)
         changes = None
         if before and before.run != task.run and len(manifest.tables) <= COMPARED_TABLES:

@@ -8,13 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-import msgspec
-
-from bqdump.core.codec import encode
 from bqdump.core.documents import Claim, Failure, GivenUp, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
 from bqdump.core.events import Started
 from bqdump.core.layout import unit_id
+from bqdump.core.notes import encode_note
 from bqdump.core.parts import parts_of
 from bqdump.core.plan import read_units
 from bqdump.core.sizes import counted
@@ -167,7 +165,7 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
         log.error("%s: failed for good: %s: %s", called, outcome.reason, outcome.message, extra=labels)
         name = task.layout.failure(outcome.unit, outcome.attempt, task.owner.execution)
         with suppress(ConflictError):
-            await task.store.write_note(name, encode(_bounded(outcome)), 0)
+            await task.store.write_note(name, encode_note(outcome), 0)
         return
     log.info("%s: exported in %s", called, counted(outcome.files, "file"), extra=labels)
     recorded = await write_end(task.store, task.layout, plan, outcome)
@@ -185,12 +183,6 @@ def _called(plan: Plan, unit: Unit) -> str:
     """A unit as people know it."""
     part = parts_of(plan).get(unit.id) if plan.splits else None
     return f"{unit.table} (part {part.number + 1} of {part.of})" if part else unit.table
-
-
-def _bounded(failure: Failure) -> Failure:
-    if len(failure.message) <= 1000:
-        return failure
-    return msgspec.structs.replace(failure, message=failure.message[:1000] + "…")
 
 
 async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
@@ -228,7 +220,7 @@ async def _claimed(task: Task, plan: Plan, slots: Slots) -> AsyncIterator[Todo]:
 
 
 async def _claim(task: Task, todo: Todo) -> bool:
-    claim = encode(Claim(task.owner, todo.unit.table, todo.unit.bytes, todo.again))
+    claim = encode_note(Claim(task.owner, todo.unit.table, todo.unit.bytes, todo.again))
     try:
         await task.store.write_note(task.layout.claim(todo.unit.id), claim, todo.replaces)
     except ConflictError:

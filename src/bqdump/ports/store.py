@@ -57,9 +57,6 @@ class BucketInfo(NamedTuple):
     kms_key: str = ""
 
 
-NOTE_BYTES = 4096
-
-
 class ObjectStore(Protocol):
     """A bucket or a folder. Names are full object names. Every error is a BqdumpError.
 
@@ -106,7 +103,7 @@ class ObjectStore(Protocol):
         ...
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """Store a JSON document of at most NOTE_BYTES that `notes` brings along."""
+        """Store a JSON document of at most `core.notes.NOTE_BYTES` that `notes` brings along."""
         ...
 
     def notes(self, prefix: str) -> AsyncIterator[list[Note]]:

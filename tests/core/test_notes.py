@@ -1,0 +1,92 @@
+"""Every note fits, however long and strange what others wrote into it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bqdump
+from bqdump.core.codec import decode
+from bqdump.core.contents import Summary
+from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Reading, Receipt
+from bqdump.core.manifest import Totals
+from bqdump.core.notes import NOTE_BYTES, encode_note, shortened
+from bqdump.core.plan import name_problem
+from bqdump.core.risks import Risk
+from bqdump.core.template import MAX_OBJECT_NAME_BYTES
+
+COUNT = st.just(2**63 - 1)
+TIME = st.just(253_402_300_799_999)
+# What a person, BigQuery or an operating system may say, with no half of a surrogate pair left out.
+STRANGE = st.sampled_from(["\x00", "\x1b", '"', "\\", "\n", "é", "表", "\u2028", "\ud83d", "😀", "\x7f", "a"])
+MESSAGE = st.builds(lambda parts, times: "".join(parts) * times, st.lists(STRANGE, max_size=8), st.integers(1, 5000))
+# As long as a table's name can be that planning accepts: its files have names with it, and with 13 digits.
+NAMES = st.builds(lambda char: char * ((MAX_OBJECT_NAME_BYTES - 13) // len(char.encode())),
+                  st.sampled_from(['"', "\\", "表", "😀", "a", "é"]))  # fmt: skip
+OWNER = st.builds(Owner, st.just("e" * 100), COUNT)
+JOB = st.just(f"projects/{'p' * 100}/locations/{'l' * 30}/sessions/{'s' * 300}")
+FAILURE = st.builds(Failure, st.just("00000-00000"), NAMES, JOB, st.just(999), MESSAGE, MESSAGE, OWNER)
+NOTES = st.one_of(
+    FAILURE, st.builds(GivenUp, FAILURE), st.builds(Claim, OWNER, NAMES, COUNT, JOB),
+    st.builds(Reading, OWNER, st.just("0" * 32)),
+    st.builds(Receipt, st.just("00000-00000"), NAMES, JOB, st.just(999), COUNT, TIME, TIME, TIME, COUNT, COUNT, COUNT,
+              st.just(tuple(Risk)), COUNT),
+    st.builds(Summary, run=st.just("r" * 100), status=st.just("complete"), snapshot_time=st.just("2" * 24),
+              totals=st.builds(Totals, *[COUNT] * 7), rows=COUNT, skipped=COUNT, failed=COUNT, begun=TIME, ended=TIME),
+)  # fmt: skip
+Note = Claim | Failure | GivenUp | Reading | Receipt | Summary
+
+
+@given(NOTES)
+def test_every_kind_of_note_fits_and_keeps_all_but_long_words(note: Note) -> None:
+    data = encode_note(note)
+    assert len(data) <= NOTE_BYTES
+    found = decode(data, type(note), "note")
+    plain = {"reason": "", "message": ""}
+    if isinstance(note, GivenUp) and isinstance(found, GivenUp):
+        note, found = note.failure, found.failure
+    if isinstance(note, Failure) and isinstance(found, Failure):
+        assert found.message.startswith(shortened(note.message, NOTE_BYTES, 1000)[:50])
+        note, found = msgspec.structs.replace(note, **plain), msgspec.structs.replace(found, **plain)
+    assert found == note
+
+
+@given(MESSAGE, st.integers(3, 200))
+def test_what_is_shortened_has_no_more_bytes_as_json_and_says_that_it_was_cut(text: str, most: int) -> None:
+    short = shortened(text, most, 10_000)
+    assert len(msgspec.json.encode(short)) - 2 <= most
+    assert short.endswith("…") or short == text.encode("utf-8", "replace").decode()
+
+
+def test_a_short_message_is_kept_as_it_is() -> None:
+    failure = Failure("00000-00000", "t", "j", 0, "invalid", "no such column 表", Owner("e", 0))
+    assert decode(encode_note(failure), Failure, "note") == failure
+
+
+def test_every_note_is_encoded_by_the_one_function_that_bounds_it() -> None:
+    """Whatever the steps of an export hand to `write_note` comes from encode_note, directly or by a name."""
+    for file in (Path(bqdump.__file__).parent / "flow").glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        named = {
+            target.id
+            for node in ast.walk(tree) if isinstance(node, ast.Assign) and _calls_encode_note(node.value)
+            for target in node.targets if isinstance(target, ast.Name)
+        }  # fmt: skip
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "write_note":
+                data = node.args[1]
+                assert _calls_encode_note(data) or (isinstance(data, ast.Name) and data.id in named), (
+                    file.name, node.lineno,
+                )  # fmt: skip
+
+
+def _calls_encode_note(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "encode_note"
+
+
+def test_the_names_of_these_tests_are_names_that_planning_accepts() -> None:
+    assert not any(map(name_problem, ['"', "\\", "表", "😀", "a", "é"]))
