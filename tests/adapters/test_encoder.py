@@ -20,7 +20,7 @@ import pytest
 
 from bqdump.adapters.arrow_schema import for_polars
 from bqdump.adapters.encoder import ArrowEncoder
-from bqdump.core.errors import BqdumpError, DocumentError
+from bqdump.core.errors import RowsError
 from bqdump.core.types import Column
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
@@ -286,8 +286,32 @@ def test_a_parquet_file_that_breaks_off_gets_no_footer() -> None:
 def test_a_damaged_batch_is_told() -> None:
     column, schema, batches = one("INT64")
     damaged = batches[0]._replace(data=b"no message of Arrow")
-    with pytest.raises(BqdumpError, match="encode rows as parquet"):
-        ArrowEncoder().encode(schema, iter([damaged]), FileShape("parquet", "none", (ID, column)), io.BytesIO())
+    for format_ in ("csv", "json", "parquet"):
+        with pytest.raises(RowsError, match=f"encode rows as {format_}"):
+            ArrowEncoder().encode(schema, iter([damaged]), FileShape(format_, "none", (ID, column)), io.BytesIO())
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+def test_a_column_that_does_not_arrive_is_named(format_: str) -> None:
+    column, schema, batches = one("BIGNUMERIC")
+    shape = FileShape(format_, "none", (ID, column, Column("later", "STRING")))
+    with pytest.raises(RowsError, match=f"encode rows as {format_}.*later"):
+        ArrowEncoder().encode(schema, iter(batches), shape, io.BytesIO())
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("kind", ["STRING", "BIGNUMERIC"])
+def test_files_have_the_columns_of_their_shape_in_its_order(kind: str, format_: str) -> None:
+    column, schema, batches = one(kind)
+    for columns in ((column, ID), (column,), (ID,)):
+        data = encoded(columns, schema, batches, format_)
+        names = [column.name for column in columns]
+        if format_ == "parquet":
+            assert pq.read_schema(io.BytesIO(data)).names == names
+        elif format_ == "csv":
+            assert data.decode().partition("\n")[0] == ",".join(names)
+        else:
+            assert [list(json.loads(line)) for line in data.splitlines()] == [names] * 2
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
@@ -295,14 +319,14 @@ def test_a_damaged_batch_is_told() -> None:
 def test_rows_that_do_not_arrive_are_missed(kind: str, format_: str) -> None:
     column, schema, batches = one(kind)
     shape = FileShape(format_, "none", (ID, column))
-    with pytest.raises(BqdumpError, match="2 arrived where 3 were announced"):
+    with pytest.raises(RowsError, match="2 arrived where 3 were announced"):
         ArrowEncoder().encode(schema, iter([batches[0]._replace(rows=3)]), shape, io.BytesIO())
 
 
 def test_a_damaged_schema_is_told() -> None:
     _, schema, _ = one("INT64")
     for damaged in (b"", schema[:40], schema[:8] + b"\xff" * (len(schema) - 8)):
-        with pytest.raises(DocumentError, match="the schema of a read session"):
+        with pytest.raises(RowsError, match="the schema of a read session"):
             for_polars(damaged)
-        with pytest.raises(DocumentError, match="the schema of a read session"):
+        with pytest.raises(RowsError, match="the schema of a read session"):
             ArrowEncoder().encode(damaged, iter(()), FileShape("parquet", "none", (ID,)), io.BytesIO())

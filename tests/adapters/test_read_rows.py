@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.adapters.read_rows import batch_of
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import RowsError
 
 NUMBERS = st.integers(0, 2**63 - 1)
 ANSWERS = st.fixed_dictionaries(
@@ -39,7 +39,7 @@ def test_an_answer_that_breaks_off_is_told(content: dict[str, object], data: st.
     damaged = whole[: data.draw(st.integers(0, len(whole)))]
     try:
         found = batch_of(damaged)
-    except DocumentError:
+    except RowsError:
         return
     # It ends where a field does.
     answer = types.ReadRowsResponse.deserialize(damaged)
@@ -53,7 +53,7 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
     # Field 100 as a varint, as 64 bits, with a length, as 32 bits.
     unknown = b"\xa0\x06\x05" + b"\xa1\x06" + bytes(8) + b"\xa2\x06\x02xx" + b"\xa5\x06" + bytes(4)
     assert batch_of(unknown + known + unknown) == (b"rows", 3)
-    with pytest.raises(DocumentError, match="an answer of the Storage Read API"):
+    with pytest.raises(RowsError, match="an answer of the Storage Read API"):
         batch_of(known + b"\xa3\x06")
 
 

@@ -17,6 +17,7 @@ MEANT = {
     "QuotaError": 6,
     "ConflictError": 1,
     "UnavailableError": 1,
+    "RowsError": 1,
     "SessionLostError": 1,
     "JobFailedError": 1,
     "DocumentError": 4,

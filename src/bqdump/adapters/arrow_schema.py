@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import RowsError
 
 CONTINUATION = b"\xff\xff\xff\xff"
 END_OF_STREAM = CONTINUATION + bytes(4)
@@ -61,7 +61,7 @@ class _Table(NamedTuple):
 def for_polars(message: bytes) -> bytes:
     """The schema message as polars can take it, with the same layout of record batches.
 
-    Raises DocumentError for bytes that are no such message.
+    Raises RowsError for bytes that are no such message.
     """
     try:
         length = _number("<I", message, 4)
@@ -70,7 +70,7 @@ def for_polars(message: bytes) -> bytes:
         for field in root.table(MESSAGE_HEADER).tables(SCHEMA_FIELDS):
             _change(field)
     except (struct.error, IndexError, ValueError) as error:
-        raise DocumentError("read", "the schema of a read session", f"it is damaged ({error})") from error
+        raise RowsError("read", "the schema of a read session", f"it is damaged ({error})") from error
     data += bytes(-len(data) % 8)
     return CONTINUATION + struct.pack("<I", len(data)) + bytes(data)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import RowsError
 from bqdump.ports.reader import Batch
 
 
@@ -23,7 +23,7 @@ def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def check_rows(rows: int, batches: Sequence[Batch]) -> None:
-    """Raise BqdumpError where batches hold more or fewer rows than they announce."""
+    """Raise RowsError where batches hold more or fewer rows than they announce."""
     announced = sum(batch.rows for batch in batches)
     if rows != announced:
-        raise BqdumpError("read", "rows", f"{rows} arrived where {announced} were announced")
+        raise RowsError("read", "rows", f"{rows} arrived where {announced} were announced")

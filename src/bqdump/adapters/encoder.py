@@ -7,6 +7,7 @@ from typing import IO, cast
 
 from isal import isal_zlib
 
+from bqdump.core.errors import BqdumpError, RowsError, words_of
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 
@@ -24,21 +25,45 @@ class ArrowEncoder:
     def encode(self, schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes]) -> int:
         """See Encoder."""
         target = _Gzip(file) if shape.codec == "gzip" and shape.format != "parquet" else _Plain(file)
-        given = cast("IO[bytes]", target)
+        given, source = cast("IO[bytes]", target), _Source(batches)
         # The library of one format is not imported for the other.
         if shape.format == "parquet":
             from bqdump.adapters.parquet_files import write_parquet as write
         else:
             from bqdump.adapters.text_files import write_text as write
         try:
-            rows = write(schema, batches, shape, given, self._memory)
-        except BaseException:
+            rows = write(schema, iter(source), shape, given, self._memory)
+        except BaseException as error:
             target.drop()
-            if target.failed:
-                raise target.failed from None
-            raise
+            if cause := target.failed or source.failed:
+                # The libraries report it as an error of their own.
+                raise cause from None
+            if isinstance(error, BqdumpError) or not (isinstance(error, Exception) or _is_panic(error)):
+                raise
+            raise RowsError("encode", f"rows as {shape.format}", words_of(error)) from error
         target.finish()
         return rows
+
+
+class _Source:
+    """The batches; keeps what they raise."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self.failed: BaseException | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Each of them."""
+        try:
+            yield from self._batches
+        except Exception as error:
+            self.failed = error
+            raise
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether polars has met a bug of its own, which it does not report as an Exception."""
+    return type(error).__name__ == "PanicException"
 
 
 class _Plain:

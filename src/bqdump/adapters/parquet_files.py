@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bqdump.adapters.batches import check_rows, gathered
-from bqdump.core.errors import BqdumpError, DocumentError
+from bqdump.core.errors import RowsError
 from bqdump.core.types import Column
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
@@ -34,47 +34,46 @@ AS_TEXT = ("BIGNUMERIC", "INTERVAL", "RANGE")
 
 
 def write_parquet(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:
-    """Write all rows, in their order; returns how many. Raises BqdumpError for what cannot be written so."""
-    decoded = _Presented(schema, shape) if _has_text(shape.columns) else _Decoded(schema)
+    """Write all rows, in their order; returns how many."""
+    decoded = _Presented(schema, shape) if _has_text(shape.columns) else _Decoded(schema, shape)
     size = max(1 << 16, min(ROW_GROUP_BYTES, memory // SHARE))
     groups = _row_groups(decoded.batches(batches), size, shape.row_group_rows)
-    try:
-        first = next(groups, decoded.schema.empty_table())
-        rows = int(first.num_rows)
-        writer = pq.ParquetWriter(
-            file,
-            decoded.schema,
-            compression=shape.codec,
-            compression_level=ZSTD_LEVEL if shape.codec == "zstd" else None,
-            use_dictionary=_repeated(first.slice(0, SAMPLE_ROWS)),
-            store_schema=False,
-        )
-        writer.write_table(first)
-        del first
-        for group in groups:
-            writer.write_table(group)
-            rows += group.num_rows
-        writer.close()
-    except pa.ArrowException as error:
-        raise BqdumpError("encode", "rows as parquet", str(error).splitlines()[0]) from error
+    first = next(groups, decoded.schema.empty_table())
+    rows = int(first.num_rows)
+    writer = pq.ParquetWriter(
+        file,
+        decoded.schema,
+        compression=shape.codec,
+        compression_level=ZSTD_LEVEL if shape.codec == "zstd" else None,
+        use_dictionary=_repeated(first.slice(0, SAMPLE_ROWS)),
+        store_schema=False,
+    )
+    writer.write_table(first)
+    del first
+    for group in groups:
+        writer.write_table(group)
+        rows += group.num_rows
+    writer.close()
     return rows
 
 
 class _Decoded:
-    """Batches as they arrive, without a copy."""
+    """Batches as they arrive, without a copy, their columns in the order of the file."""
 
-    def __init__(self, schema: bytes) -> None:
+    def __init__(self, schema: bytes, shape: FileShape) -> None:
         try:
-            self.schema = pa.ipc.read_schema(pa.py_buffer(schema))
+            self._arriving = pa.ipc.read_schema(pa.py_buffer(schema))
         except (pa.ArrowException, OSError) as error:
-            raise DocumentError("read", "the schema of a read session", f"it is damaged ({error})") from error
+            raise RowsError("read", "the schema of a read session", f"it is damaged ({error})") from error
+        self._names = [column.name for column in shape.columns]
+        self.schema = pa.schema([self._arriving.field(name) for name in self._names])
 
     def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
         """Each as pyarrow has it, with its bytes."""
         for batch in batches:
-            made = pa.ipc.read_record_batch(pa.py_buffer(batch.data), self.schema)
+            made = pa.ipc.read_record_batch(pa.py_buffer(batch.data), self._arriving)
             check_rows(made.num_rows, [batch])
-            yield made, len(batch.data)
+            yield made.select(self._names), len(batch.data)
 
 
 class _Presented:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import RowsError
 from bqdump.ports.reader import Batch
 
 # Numbers of fields: in ReadRowsResponse, and in its ArrowRecordBatch.
@@ -19,7 +19,7 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 
 def batch_of(answer: bytes) -> Batch:
-    """The record batch of a serialized ReadRowsResponse. Raises DocumentError where it is none."""
+    """The record batch of a serialized ReadRowsResponse. Raises RowsError where it is none."""
     data, rows = memoryview(b""), 0
     try:
         for number, value in _fields(memoryview(answer)):
@@ -30,7 +30,7 @@ def batch_of(answer: bytes) -> Batch:
                     if inner == SERIALIZED_RECORD_BATCH and isinstance(content, memoryview):
                         data = content
     except IndexError as error:
-        raise DocumentError("read", "an answer of the Storage Read API", "it is damaged") from error
+        raise RowsError("read", "an answer of the Storage Read API", "it is damaged") from error
     return Batch(data, rows)
 
 

@@ -12,7 +12,6 @@ from bqdump.adapters.arrow_schema import for_polars
 from bqdump.adapters.batches import check_rows, gathered
 from bqdump.adapters.frames import frame
 from bqdump.adapters.presentation import DATETIME, TIME, presented
-from bqdump.core.errors import BqdumpError
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 
@@ -22,7 +21,7 @@ GATHER_BYTES, SHARE = 1 << 20, 16
 
 
 def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:
-    """Write all rows, in their order; returns how many. Raises BqdumpError for what cannot be written so."""
+    """Write all rows, in their order; returns how many."""
     size = max(1 << 16, min(GATHER_BYTES, memory // SHARE))
     frames = _Frames(for_polars(schema), gathered(batches, size))
     try:
@@ -39,12 +38,10 @@ def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: 
                 datetime_format=DATETIME,
                 time_format=TIME,
             )
-    except BaseException as error:
-        # polars reports what the source has raised as an error of its own, or panics.
+    except BaseException:
+        # polars reports what decoding has raised as an error of its own, or panics.
         if frames.failed:
             raise frames.failed from None
-        if isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException":
-            raise BqdumpError("encode", f"rows as {shape.format}", str(error).splitlines()[0]) from error
         raise
     return frames.rows
 

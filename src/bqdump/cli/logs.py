@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -42,14 +43,18 @@ class JsonLines(logging.Formatter):
 
 
 class PlainLines(logging.Formatter):
-    """Time and message; the severity where it matters."""
+    """Time and message; the severity where it matters, and a stack trace where BQDUMP_DEBUG is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._traces = bool(os.environ.get("BQDUMP_DEBUG"))
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a readable line."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         line = f"{time} {level}{record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{self.formatException(record.exc_info)}" if self._traces and record.exc_info else line
 
 
 def readable(line: str, *, quiet: bool = False) -> str | None:

@@ -15,7 +15,7 @@ import click
 from bqdump import __version__
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
 from bqdump.cli.logs import is_set_up, tell
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, first_of
 
 log = logging.getLogger("bqdump")
 
@@ -89,17 +89,24 @@ def start(arguments: Sequence[str]) -> int:
         return USAGE
     except click.Abort:
         return INTERRUPTED
-    except BqdumpError as error:
-        _report(error)
-        return exit_code(error)
     except BrokenPipeError:
         # Whoever read our output has had enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNEXPECTED
+    except ExceptionGroup as group:
+        return _refuse(first_of(group))
     except Exception as error:
-        _report_unexpected(error)
-        return UNEXPECTED
+        return _refuse(error)
     return result if isinstance(result, int) else 0
+
+
+def _refuse(error: BaseException) -> int:
+    """Report what has ended the command; returns the exit code."""
+    if isinstance(error, BqdumpError):
+        _report(error)
+        return exit_code(error)
+    _report_unexpected(error)
+    return UNEXPECTED
 
 
 def _report(error: BqdumpError) -> None:
@@ -109,7 +116,7 @@ def _report(error: BqdumpError) -> None:
         tell(f"bqdump: {error}")
 
 
-def _report_unexpected(error: Exception) -> None:
+def _report_unexpected(error: BaseException) -> None:
     """Tell of an error that nobody expected: with its stack trace in logs, in one sentence on a terminal."""
     what = f"unexpected {type(error).__name__}: {error}"
     if is_set_up() and not sys.stdout.isatty():

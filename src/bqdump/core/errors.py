@@ -69,6 +69,10 @@ class JobFailedError(BqdumpError):
     """A BigQuery job, or the request for it, failed for good."""
 
 
+class RowsError(BqdumpError):
+    """Rows of one table cannot be decoded, or not be written in its format: that table fails, and no other."""
+
+
 class DocumentError(BqdumpError):
     """A stored document cannot be read: not JSON, another version, or values that cannot be."""
 
@@ -79,3 +83,17 @@ class UnitsFailedError(BqdumpError):
 
 class VerificationError(BqdumpError):
     """What is stored differs from what the manifest says."""
+
+
+def first_of(error: BaseException) -> BaseException:
+    """Of the errors that a group of tasks has ended with the first, which ended the others; any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def words_of(error: BaseException) -> str:
+    """An error that is not bqdump's own, as the cause in a sentence: its type, and the first line of what it says."""
+    error = first_of(error)
+    first = str(error).strip().partition("\n")[0].strip()
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -41,6 +41,16 @@ def as_they_are(columns: Iterable[Column], shape: Shape) -> list[Column]:
     ]  # fmt: skip
 
 
+def exported(columns: Iterable[Column], shape: Shape) -> tuple[Column, ...]:
+    """The columns of a table's files, in their order. What stands in for a masked column may be of any type."""
+    by_name = {column.name: column for column in columns}
+    return tuple(
+        Column(name, "") if name in shape.masks else Column(name, "STRING") if name in shape.texts else by_name[name]
+        for name in shape.columns or by_name
+        if name not in shape.left_out and name in by_name
+    )
+
+
 class Misfit(NamedTuple):
     """A table with the columns of it that its format cannot hold by its route."""
 

@@ -12,7 +12,8 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 from bqdump.core import sql
@@ -24,15 +25,17 @@ from bqdump.core.errors import (
     DeniedError,
     JobFailedError,
     NotFoundError,
+    RowsError,
     SessionLostError,
     UnavailableError,
+    first_of,
 )
 from bqdump.core.events import Advanced
 from bqdump.core.notes import encode_note
 from bqdump.core.parts import Part, numbers_of, parts_of
 from bqdump.core.template import shard_name
 from bqdump.core.types import columns
-from bqdump.core.unsupported import as_they_are
+from bqdump.core.unsupported import exported
 from bqdump.flow.clear import delete
 from bqdump.flow.collect import written_pattern
 from bqdump.flow.policies import look_again
@@ -47,8 +50,9 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 LONGEST_PAUSE = 32.0
 FOR_GOOD: dict[type[BqdumpError], str] = {
-    NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid",
+    NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid", RowsError: "invalidRows",
 }  # fmt: skip
+OF_ROWS: dict[type[BqdumpError], str] = {RowsError: FOR_GOOD[RowsError]}
 # In another session the rows come in other streams, so that all of the table would be read again.
 ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
 # What compression leaves of the rows, about.
@@ -80,9 +84,11 @@ async def read_unit(
         mine = _Attempt(task, plan, unit, part, attempt)
         async with task.reading.room:
             try:
-                return await look_again(task, plan, unit, await mine.receipt())
-            except tuple(FOR_GOOD) as error:
-                return failed(next(reason for kind, reason in FOR_GOOD.items() if isinstance(error, kind)), error.cause)
+                receipt = await mine.receipt()
+                with _refusals():
+                    return await look_again(task, plan, unit, receipt)
+            except _FailedError as error:
+                return failed(error.reason, error.cause)
             except (UnavailableError, SessionLostError) as error:
                 lost = mine.session if isinstance(error, SessionLostError) else ""
                 if part and lost and not await retire(task, part, lost):
@@ -115,6 +121,24 @@ async def withdraw_files(task: Task, plan: Plan, unit: Unit, mine: Receipt) -> N
     await delete(task, ((info.name, info.generation) for info in found if info))
 
 
+class _FailedError(Exception):
+    """The table cannot be read or encoded, whoever repeats it. What the target refuses is not this."""
+
+    def __init__(self, reason: str, cause: str) -> None:
+        super().__init__(reason, cause)
+        self.reason, self.cause = reason, cause
+
+
+@contextmanager
+def _refusals(kinds: Mapping[type[BqdumpError], str] = FOR_GOOD) -> Iterator[None]:
+    """Turn what is refused for good into the failure of the table."""
+    try:
+        yield
+    except tuple(kinds) as error:
+        reason = next(reason for kind, reason in kinds.items() if isinstance(error, kind))
+        raise _FailedError(reason, error.cause) from error
+
+
 class _Written(NamedTuple):
     """A file that was filled: its rows, and whether the stream has more of them."""
 
@@ -136,7 +160,7 @@ class _Attempt:
         self._shape = FileShape(
             format=unit.format or settings.format,
             codec=unit.compression or settings.compression,
-            columns=columns(unit.definition),
+            columns=exported(columns(unit.definition), unit.shape),
             header=settings.header,
             delimiter=settings.delimiter,
             null_marker=settings.null_marker,
@@ -154,9 +178,9 @@ class _Attempt:
         reader, unit, part = self._task.reading.reader, self._unit, self._part
         begun = reader.now()
         if part:
-            session = await shared_session(self._task, part, self._request(part.of))
+            session = await shared_session(self._task, part, lambda: self._open(part.of))
         else:
-            session = await reader.open(self._request())
+            session = await self._open()
         self.session, created = session.name, reader.now()
         rows = await self._all(reader, session)
         if (files := next(self._numbers) - self._first) == 0 and not (part and part.number):
@@ -168,6 +192,10 @@ class _Attempt:
             created=begun, started=created, ended=reader.now(), task=self._task.owner.task, rows=rows,
             first=self._first,
         )  # fmt: skip
+
+    async def _open(self, parts: int = 1) -> ReadSession:
+        with _refusals():
+            return await self._task.reading.reader.open(self._request(parts))
 
     def _request(self, parts: int = 1) -> ReadRequest:
         """The wish to read the table, in streams for so many tasks, one for each at least."""
@@ -183,7 +211,7 @@ class _Attempt:
         shape = self._unit.shape
         if not shape.columns and not shape.left_out:
             return ()
-        return tuple(column.name for column in as_they_are(self._shape.columns, shape))
+        return tuple(column.name for column in self._shape.columns)
 
     async def _all(self, reader: Reader, session: ReadSession) -> int:
         self._rows = dict.fromkeys(session.streams, 0)
@@ -191,17 +219,14 @@ class _Attempt:
             async with asyncio.TaskGroup() as group:
                 streams = [group.create_task(self._stream(reader, session, name)) for name in session.streams]
         except BaseExceptionGroup as failed:
-            error: BaseException = failed
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from None
+            raise first_of(failed) from None
         finally:
             # Threads that are at it cannot be cancelled: they look at this with each batch.
             self._stop.set()
         return sum(stream.result() for stream in streams)
 
     async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
-        feed = _Feed(self._heard(reader.read(name, 0), name), self._stop)
+        feed = _Feed(self._heard(reader, name), self._stop)
         rows = 0
         more = await self._task.reading.beside(feed.more)
         while more:
@@ -209,17 +234,20 @@ class _Attempt:
             rows, more = rows + written.rows, written.more
         return rows
 
-    def _heard(self, batches: Iterator[Batch], stream: str) -> Iterator[Batch]:
+    def _heard(self, reader: Reader, stream: str) -> Iterator[Batch]:
         """The batches of a stream, told to whoever looks on as they come."""
-        for batch in batches:
-            self._rows[stream] += batch.rows
-            self._task.tell(Advanced(self._unit.id, sum(self._rows.values()), self._unit.rows))
-            yield batch
+        with _refusals():
+            for batch in reader.read(stream, 0):
+                self._rows[stream] += batch.rows
+                self._task.tell(Advanced(self._unit.id, sum(self._rows.values()), self._unit.rows))
+                yield batch
 
     async def _file(self, session: ReadSession, feed: _Feed, number: int, *, empty: bool = False) -> _Written:
         def fill(file: IO[bytes]) -> _Written:
             batches = feed.until(lambda: self._full(file, feed))
-            rows = self._task.reading.encoder.encode(session.schema, batches, self._shape, file)
+            # Of other kinds is what the file raises, which is about the target.
+            with _refusals(OF_ROWS):
+                rows = self._task.reading.encoder.encode(session.schema, batches, self._shape, file)
             if feed.taken:
                 self._ratio = file.tell() / feed.taken
             return _Written(rows, not empty and feed.more())

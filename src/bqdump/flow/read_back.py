@@ -15,7 +15,8 @@ from bqdump.core.events import (
 )
 from bqdump.core.manifest import File, Manifest, TableEntry
 from bqdump.core.sampling import chosen
-from bqdump.core.types import Column, columns
+from bqdump.core.types import columns
+from bqdump.core.unsupported import exported
 from bqdump.flow.findings import Finding, Kind
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
 from bqdump.ports.store import ObjectStore
@@ -94,19 +95,9 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
         codec=entry.compression or settings["compression"],
         header=settings["header"],
         delimiter=settings["delimiter"],
-        columns=exported_columns(entry),
+        columns=exported(columns(entry.definition), entry.shape),
         crc32c=file.crc32c,
         null_marker=settings.get("null_marker", "") if entry.route == "read" else "",
-    )
-
-
-def exported_columns(entry: TableEntry) -> tuple[Column, ...]:
-    """The columns that the files of a table should have. What stands in for a masked column may be of any type."""
-    shape, by_name = entry.shape, {column.name: column for column in columns(entry.definition)}
-    return tuple(
-        Column(name, "") if name in shape.masks else Column(name, "STRING") if name in shape.texts else by_name[name]
-        for name in shape.columns or by_name
-        if name not in shape.left_out and name in by_name
     )
 
 

@@ -11,7 +11,7 @@ Closed, before anything is published, means that the parts are settled, and no o
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 
 import msgspec
 
@@ -21,15 +21,15 @@ from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError
 from bqdump.core.layout import RunLayout
 from bqdump.core.parts import Part
 from bqdump.flow.task import Task
-from bqdump.ports.reader import ReadRequest, ReadSession
+from bqdump.ports.reader import ReadSession
 from bqdump.ports.store import ObjectStore
 
 
-async def shared_session(task: Task, part: Part, request: ReadRequest) -> ReadSession:
+async def shared_session(task: Task, part: Part, open_session: Callable[[], Awaitable[ReadSession]]) -> ReadSession:
     """The session of the part's table, with the part's streams only. Raises what opening and storing raise."""
     now, generation = await _stored(task.store, task.layout, part.lead)
     if now is None or now.retired:
-        opened = await task.reading.reader.open(request)
+        opened = await open_session()
         mine = SharedSession(opened.name, opened.streams, opened.schema, task.owner.execution)
         try:
             await task.store.write(task.layout.session(part.lead), encode(mine), generation)

@@ -14,8 +14,9 @@ from bqdump.core.catalog import Dataset
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
 from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.sizes import size_text
+from bqdump.core.types import columns
+from bqdump.core.unsupported import exported
 from bqdump.flow.findings import Finding, Kind
-from bqdump.flow.read_back import exported_columns
 from bqdump.ports.data_reader import Digest
 from bqdump.ports.warehouse import Warehouse
 
@@ -130,14 +131,14 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
 
 
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
-    exported = exported_columns(entry)
+    held = exported(columns(entry.definition), entry.shape)
     # Masked columns, whose type is not known here, are not asked for: nor is their salt.
-    shape = msgspec.structs.replace(entry.shape, columns=tuple(column.name for column in exported if column.type),
+    shape = msgspec.structs.replace(entry.shape, columns=tuple(column.name for column in held if column.type),
                                     masks={})  # fmt: skip
     source = f"({sql.select_part(dataset, entry.table, manifest.snapshot, entry.definition, shape)})"
     format_ = entry.format or manifest.settings["format"]
     asked, start = [], 0
-    for some in chunks(leaves(exported)):
+    for some in chunks(leaves(held)):
         asked.append(Question(entry, some, bigquery_statement(source, some, format_), start))
         start += 2 * len(some) + 1
     return asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, words_of
 from bqdump.ports.warehouse import Job, Warehouse
 
 log = logging.getLogger(__name__)
@@ -55,11 +55,16 @@ class Watch:
             try:
                 await self._poll()
             except Exception as error:
+                told = error if isinstance(error, BqdumpError) else self._unexpected(error)
                 for waiting in self._waiting.values():
                     if not waiting.future.done():
-                        waiting.future.set_exception(error)
-                if not isinstance(error, BqdumpError):
-                    raise
+                        waiting.future.set_exception(told)
+
+    def _unexpected(self, error: Exception) -> BqdumpError:
+        """What is not about one job, so that no table fails for it."""
+        told = BqdumpError("watch", f"the jobs in {self._location}", words_of(error))
+        told.__cause__ = error
+        return told
 
     def _interval(self) -> float:
         """Short for young jobs, longer as the youngest grows old."""

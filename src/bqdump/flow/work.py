@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents import Claim, Failure, GivenUp, Plan, Receipt, Unit
-from bqdump.core.errors import BqdumpError, ConflictError, QuotaError
+from bqdump.core.errors import BqdumpError, ConflictError, QuotaError, first_of, words_of
 from bqdump.core.events import Started
 from bqdump.core.layout import unit_id
 from bqdump.core.notes import encode_note
@@ -139,8 +139,8 @@ async def work(task: Task, plan: Plan) -> bool:
                     break
                 taken = True
                 group.create_task(do(todo))
-    except* BqdumpError as group:
-        raise _first(group) from None
+    except BaseExceptionGroup as failed:
+        raise first_of(failed) from None
     finally:
         polling.cancel()
     if stop:
@@ -148,17 +148,8 @@ async def work(task: Task, plan: Plan) -> bool:
     return taken
 
 
-def _first(group: BaseExceptionGroup[BqdumpError]) -> BqdumpError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, BqdumpError)  # noqa: S101 (the group was split by this type)
-    return error
-
-
 async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
-    export = EXPORTS[todo.unit.route]
-    outcome = await export(task, plan, watch, todo.unit, todo.first_attempt, started)
+    outcome = await _export(task, plan, watch, todo, started)
     task.tell(outcome)
     labels, called = {"table": outcome.table}, _called(plan, todo.unit)
     if isinstance(outcome, Failure):
@@ -177,6 +168,21 @@ async def _finish_unit(task: Task, plan: Plan, watch: Watch, todo: Todo, started
         log.debug("%s: its end is recorded already", called, extra=labels)
         if todo.unit.route == "read":
             await withdraw_files(task, plan, todo.unit, outcome)
+
+
+async def _export(task: Task, plan: Plan, watch: Watch, todo: Todo, started: Callable[[], None]) -> Receipt | Failure:
+    """How the unit ended. An error that nobody expected fails its table, by name, and no other that is in flight.
+
+    Raises what ends the task: a BqdumpError about the target or a service, and what this machine refuses (OSError).
+    """
+    unit = todo.unit
+    try:
+        return await EXPORTS[unit.route](task, plan, watch, unit, todo.first_attempt, started)
+    except (BqdumpError, OSError):
+        raise
+    except Exception as error:
+        log.exception("%s: unexpected error", _called(plan, unit), exc_info=error, extra={"table": unit.table})
+        return Failure(unit.id, unit.table, "", todo.first_attempt, "unexpected", words_of(error), task.owner)
 
 
 def _called(plan: Plan, unit: Unit) -> str:

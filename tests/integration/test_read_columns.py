@@ -1,0 +1,97 @@
+"""The read route with columns left out or in another order: every format holds those that were asked for, as asked."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import sys
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from bqdump_local.execute import TaskLine, execute
+from integration.stage import Ran, Stage
+
+TABLE = """CREATE TABLE t AS
+SELECT 1 AS id, 'a' AS name, DATE '2026-01-31' AS day, BIGNUMERIC '1.5' AS big, STRUCT(1 AS x, ['y'] AS z) AS inner_"""
+FLAT = "CREATE TABLE t AS SELECT 1 AS id, 'a' AS name, DATE '2026-01-31' AS day, BIGNUMERIC '1.5' AS big"
+EXPECTED: dict[str, Any] = {"id": "1", "name": "a", "day": "2026-01-31", "big": "1.5"}
+
+
+def bqdump(stage: Stage, *words: str) -> Ran:
+    lines: list[TaskLine] = []
+    done = asyncio.run(
+        execute([sys.executable, "-m", "bqdump", *words], tasks=1, env=stage.variables, cwd=stage.folder,
+                on_output=lines.append, max_retries=0, task_timeout=60)
+    )  # fmt: skip
+    return Ran(done, lines)
+
+
+def rows(stage: Stage, format_: str) -> list[list[tuple[str, str]]]:
+    """The rows of the one file, each value with its column's name, in their order."""
+    [name] = [name for name in stage.files() if name.startswith("t/")]
+    data = stage.read(name)
+    if format_ == "csv":
+        return [list(row.items()) for row in csv.DictReader(io.StringIO(data.decode()))]
+    if format_ == "json":
+        return [list(json.loads(line).items()) for line in data.splitlines()]
+    return [[(key, str(value)) for key, value in row.items()] for row in pq.read_table(io.BytesIO(data)).to_pylist()]
+
+
+SECTIONS: dict[str, tuple[dict[str, list[str]], list[str]]] = {
+    "chosen": ({"columns": ["id", "day"]}, ["id", "day"]),
+    "in another order": ({"columns": ["day", "big", "id"]}, ["day", "big", "id"]),
+    "in another order, all": ({"columns": ["big", "day", "name", "id"]}, ["big", "day", "name", "id"]),
+    "in another order, without text": ({"columns": ["day", "id"]}, ["day", "id"]),
+    "left out": ({"exclude_columns": ["name"]}, ["id", "day", "big"]),
+    "chosen and left out": ({"columns": ["name", "day", "id"], "exclude_columns": ["name"]}, ["day", "id"]),
+    "in other case": ({"columns": ["DAY", "Id"]}, ["day", "id"]),
+}
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("case", SECTIONS)
+def test_files_have_the_columns_that_are_asked_for_in_that_order(stage: Stage, case: str, format_: str) -> None:
+    section, names = SECTIONS[case]
+    stage.sql(FLAT)
+    ran = stage.execute("--route", "read", "--format", format_, "--tables", json.dumps({"t": section}), tasks=2)
+    assert ran.codes == [0, 0], ran.text
+    assert rows(stage, format_) == [[(name, EXPECTED[name]) for name in names]]
+    verified = bqdump(stage, "verify", "--read", "--source")
+    assert verified.codes == [0], verified.text
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+def test_columns_that_a_format_cannot_hold_are_left_out_by_name(stage: Stage, format_: str) -> None:
+    stage.sql(TABLE)
+    ran = stage.execute("--route", "read", "--format", format_, "--on-unsupported", "skip", "--file-size", "1MB")
+    assert ran.codes == [0], ran.text
+    [row] = rows(stage, format_)
+    assert [name for name, _ in row] == [*EXPECTED, *(["inner_"] if format_ != "csv" else [])]
+    assert ("inner_" in ran.text) == (format_ == "csv")
+    assert bqdump(stage, "verify", "--read", "--source").codes == [0]
+
+
+def test_a_table_without_rows_has_the_columns_that_are_asked_for(stage: Stage) -> None:
+    stage.sql("CREATE TABLE t (id INT64, name STRING, day DATE)")
+    for format_, expected in (("csv", ["day", "id"]), ("parquet", ["day", "id"])):
+        tables = json.dumps({"t": {"columns": expected}})
+        assert stage.execute("--route", "read", "--format", format_, "--tables", tables).codes == [0]
+        [name] = stage.files()
+        data = stage.read(name)
+        found = data.decode().strip().split(",") if format_ == "csv" else pq.read_schema(io.BytesIO(data)).names
+        assert found == expected
+        assert bqdump(stage, "verify", "--read").codes == [0]
+
+
+def test_the_same_columns_by_query_are_in_the_same_order(stage: Stage) -> None:
+    stage.sql(FLAT)
+    found = []
+    for route in ("query", "read"):
+        tables = json.dumps({"t": {"columns": ["day", "name"]}})
+        assert stage.execute("--route", route, "--format", "csv", "--tables", tables).codes == [0]
+        found.append(rows(stage, "csv"))
+    assert found[0] == found[1]
