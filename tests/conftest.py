@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
 from hypothesis import settings
+
+from virtual_time import run_skipping
 
 # A loaded machine is slow, and that is no fault of what is tested.
 settings.register_profile("bqdump", deadline=None)
@@ -19,6 +22,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(outside) or name in ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests on ports in memory, where nothing takes time: timers need not, either."""
+    monkeypatch.setattr(asyncio, "run", run_skipping)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

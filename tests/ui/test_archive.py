@@ -15,6 +15,8 @@ from bqdump.ui import archive as archive_module
 from bqdump.ui.archive import Archive
 from browser.scenes import Scene, large, older, shop
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 
 class Counted(MemoryStore):
     """Counts requests: reads by the last part of the name, listings by page."""

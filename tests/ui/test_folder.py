@@ -8,10 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+import pytest
 
 from bqdump.adapters.folder import FolderStore
 from browser.scenes import orders, shop
 from browser.site import Site
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def test_a_copied_bucket_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from bqdump.ui.archive import Archive
 from bqdump.ui.progress import live_page
 from browser.scenes import Scene, shop
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+
 REMEDY = "bqdump run --run-id first"
 
 
