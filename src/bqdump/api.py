@@ -41,6 +41,7 @@ from bqdump.flow.source import Source
 from bqdump.flow.status import Status, newest_run
 from bqdump.flow.status import status as read_status
 from bqdump.flow.task import Task
+from bqdump.flow.values import compare_values
 from bqdump.flow.verify import Verified
 from bqdump.flow.verify import verify as verify_run
 from bqdump.ports.store import ObjectStore
@@ -143,11 +144,24 @@ def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
     return _ask(lambda store, settings: read_manifest(store, settings, run or settings.run_id), options)
 
 
-def diff(before: str, after: str = "", **options: Unpack[Options]) -> list[TableChange]:
-    """Which tables and columns changed from one run to another (default: the one that readers see)."""
+def diff(before: str, after: str = "", *, values: bool = False, **options: Unpack[Options]) -> list[TableChange]:
+    """What changed from one run to another (default: the published run): tables, columns, content.
+
+    Content is compared by the files' checksums; where these prove nothing, `change` is "unclear". Tables whose rows,
+    columns and bytes are equal are left out.
+    values: read the files of both runs and compare the values of every column. Raises NotFoundError where the files
+    of a run no longer exist.
+    """
 
     async def ask(store: ObjectStore, settings: Settings) -> list[TableChange]:
-        return compare(await read_manifest(store, settings, before), await read_manifest(store, settings, after))
+        old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
+        if not values:
+            return compare(old, new)
+        reader = open_reader()
+        try:
+            return await compare_values(store, old, new, reader)
+        finally:
+            reader.close()
 
     return _ask(ask, options)
 

@@ -57,7 +57,9 @@ class DataFiles:
         self._folder = tempfile.TemporaryDirectory(prefix="bqdump-")
         self._connection.execute(f"SET temp_directory = {_literal(self._folder.name)}")
 
-    async def digest(self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool) -> Digest:
+    async def digest(
+        self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
+    ) -> Digest:
         """See DataReader."""
         descriptor, name = tempfile.mkstemp(dir=self._folder.name)
         path = Path(name)
@@ -71,7 +73,7 @@ class DataFiles:
             if crc32c != file.crc32c:
                 return Digest(size, crc32c)
             loop, whole = asyncio.get_running_loop(), Digest(size, crc32c)
-            return await loop.run_in_executor(self._threads, self._read, file, path, whole, checksums)
+            return await loop.run_in_executor(self._threads, self._read, file, path, whole, checksums, texts)
         finally:
             path.unlink(missing_ok=True)
 
@@ -81,11 +83,11 @@ class DataFiles:
         self._connection.close()
         self._folder.cleanup()
 
-    def _read(self, file: DataFile, path: Path, digest: Digest, checksums: bool) -> Digest:
+    def _read(self, file: DataFile, path: Path, digest: Digest, checksums: bool, texts: bool) -> Digest:
         found = leaves(file.columns)
         try:
             with self._connection.cursor() as cursor:
-                parts = [_Part(cursor, file, path, source, found, checksums) for source in _sources(file, path)]
+                parts = [_Part(cursor, file, path, source, found, checksums, texts) for source in _sources(file, path)]
         except (duckdb.Error, OSError, EOFError, ValueError) as error:
             return digest._replace(unreadable=_first_line(error))
         differences = tuple(dict.fromkeys(difference for part in parts for difference in part.differences))
@@ -100,7 +102,14 @@ class _Part:
     """What one relation holds."""
 
     def __init__(
-        self, cursor: Any, file: DataFile, path: Path, source: str, found: Sequence[Leaf], checksums: bool
+        self,
+        cursor: Any,
+        file: DataFile,
+        path: Path,
+        source: str,
+        found: Sequence[Leaf],
+        checksums: bool,
+        texts: bool,
     ) -> None:
         self.rows = 0
         self.sums: list[int] = []
@@ -110,7 +119,7 @@ class _Part:
             return
         for some in chunks(found):
             if checksums:
-                self.rows, *sums = cursor.execute(file_statement(source, some, file.format)).fetchone()
+                self.rows, *sums = cursor.execute(file_statement(source, some, file.format, texts=texts)).fetchone()
                 self.sums += map(int, sums)
             else:
                 statement = parsing_statement(source, some, file.format)

@@ -3,48 +3,83 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
+from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.wiring import ask_store
-from bqdump.core.changes import TableChange, compare
+from bqdump.core.changes import SAME, SAME_VALUES, TableChange, compare
 from bqdump.core.sizes import counted
 from bqdump.flow.published import read_manifest
+from bqdump.flow.values import compare_values
 from bqdump.ports.store import ObjectStore
+from bqdump.services import open_reader
 
 
 @click.command()
 @click.argument("before")
 @click.argument("after", required=False)
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Read the files of both runs and compare the values of every column, whatever the order of rows. Tables "
+    "whose files have the same bytes are not read.",
+)
 @json_option(list[TableChange])
 @settings_options
-def diff(before: str, after: str | None, as_json: bool, **options: Any) -> None:
-    """Show which tables and columns changed from run BEFORE to run AFTER (default: the one that readers see).
+def diff(before: str, after: str | None, values: bool, as_json: bool, **options: Any) -> None:
+    """Show what changed from run BEFORE to run AFTER (default: the published run): tables, columns and content.
+
+    Without --values, content is compared by the checksums of the files.
 
     \b
     Examples:
       bqdump diff bqdump-a1b2c --bucket my-exports
       bqdump diff bqdump-a1b2c bqdump-x7k2p --json
+      bqdump diff bqdump-a1b2c --values
     """
     settings = load_settings(options, ("bucket",))
 
     async def ask(store: ObjectStore) -> list[TableChange]:
         old = await read_manifest(store, settings, before)
-        return compare(old, await read_manifest(store, settings, after or ""))
+        new = await read_manifest(store, settings, after or "")
+        if not values:
+            return compare(old, new)
+        reader = open_reader()
+        try:
+            with following(quiet=as_json, lines=partial(Lines, say=error_line), stage="reading") as follower:
+                return await compare_values(store, old, new, reader, follower.hear)
+        finally:
+            reader.close()
 
     changes = ask_store(settings, ask)
     if as_json:
         print_json(changes)
         return
+    _print(changes, SAME_VALUES if values else SAME, values=values)
+
+
+def _print(changes: Sequence[TableChange], same: str, *, values: bool) -> None:
     if changes:
         rows = [
-            (change.table, change.change, f"{change.rows_after - change.rows_before:+,}",
-             f"{change.bytes_after - change.bytes_before:+,}", change.columns())
+            (change.table, change.what, f"{change.rows_after - change.rows_before:+,}",
+             f"{change.bytes_after - change.bytes_before:+,}", change.content, change.columns(), change.why)
             for change in changes
         ]  # fmt: skip
-        print_table(("table", "what", "rows", "bytes", "columns"), rows, right=(2, 3))
-    verb = "differs" if len(changes) == 1 else "differ"
-    sys.stdout.write(f"{counted(len(changes), 'table')} {verb}.\n" if changes else "Nothing differs.\n")
+        print_table(("table", "what", "rows", "bytes", "content", "columns", "why"), rows, right=(2, 3))
+    unclear = sum(change.change == "unclear" for change in changes)
+    if unclear and not values:
+        sys.stdout.write(f"{counted(unclear, 'table')} may have changed: the files do not show it. "
+                         "--values compares the values.\n")  # fmt: skip
+    elif unclear:
+        sys.stdout.write(f"{counted(unclear, 'table')} may have changed, in columns that were not compared by value.\n")
+    differ = len(changes) - unclear
+    if differ:
+        sys.stdout.write(f"{counted(differ, 'table')} {'differs' if differ == 1 else 'differ'}.\n")
+    elif not unclear:
+        sys.stdout.write(f"{same}\n")

@@ -96,6 +96,15 @@ class Leaf(NamedTuple):
         text = TEXTS.get(self.type, BY_NUMBER)
         return bool(text.text if format_ in TEXT_FORMATS else text.typed)
 
+    def as_text(self, format_: str) -> bool:
+        """Whether values that are not compared by value can be compared by the text that a file holds.
+
+        Only between files of this format by the same writer: then equal values have equal texts.
+        """
+        # Its digits do not fit into any of DuckDB's types.
+        too_long = self.type == "BIGNUMERIC" and format_ not in TEXT_FORMATS
+        return not self.by_value(format_) and not too_long
+
 
 def leaves(columns: Iterable[Column], above: tuple[Column, ...] = ()) -> list[Leaf]:
     """Every column that has values, in order. Masked ones, whose type is not known, are left out."""
@@ -134,20 +143,20 @@ def bigquery_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
     return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner) or '1'} FROM {source})"
 
 
-def file_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
+def file_statement(source: str, some: Sequence[Leaf], format_: str, *, texts: bool = False) -> str:
     """DuckDB's SQL whose one row is: rows; of each column the number of values and the sum of their hashes; the sum of
     the hashes of whole rows (without repeated columns).
 
-    source: a relation with the table's columns, of texts for CSV and JSON.
+    source: a relation with the table's columns, of texts for CSV and JSON. texts: see `Leaf.as_text`.
     """
     inner, outer, hashes = [], ["count(*)"], []
     for number, leaf in enumerate(some):
         if leaf.repeated:
-            inner.append(f"{_listed(leaf, format_)} AS l{number}")
+            inner.append(f"{_listed(leaf, format_, texts=texts)} AS l{number}")
             outer += [f"coalesce(sum(len(list_filter(l{number}, lambda x: x IS NOT NULL))), 0)",
                       f"coalesce(sum(list_sum(l{number})), 0)"]  # fmt: skip
         else:
-            inner.append(f"{_file_hash(leaf, reference(leaf.path), format_)} AS h{number}")
+            inner.append(f"{_file_hash(leaf, reference(leaf.path), format_, texts=texts)} AS h{number}")
             outer += [f"count(h{number})", f"coalesce(sum(h{number}), 0)"]
             hashes.append(f"coalesce(h{number}::VARCHAR, '-')")
     row = _file_md5(f"concat({', '.join(_joined(hashes))})") if hashes else "0"
@@ -194,7 +203,9 @@ def _bigquery_hash(leaf: Leaf, value: str, format_: str) -> str:
     return _bigquery_md5(TEXTS[leaf.type].bigquery.replace("{}", value))
 
 
-def _file_hash(leaf: Leaf, value: str, format_: str) -> str:
+def _file_hash(leaf: Leaf, value: str, format_: str, *, texts: bool) -> str:
+    if texts and leaf.as_text(format_):
+        return _file_md5(f"{value}::VARCHAR")
     if not leaf.by_value(format_):
         return f"if({value} IS NULL, NULL, 0)"
     text = TEXTS[leaf.type]
@@ -218,13 +229,13 @@ def reference(path: Sequence[Column]) -> str:
     return "".join((f'"{first}"', *(f'."{name}"' for name in rest)))
 
 
-def _listed(leaf: Leaf, format_: str) -> str:
+def _listed(leaf: Leaf, format_: str, *, texts: bool) -> str:
     """In DuckDB's SQL: the hashes of all values of a row as one list."""
 
     def below(value: str, path: Sequence[Column], depth: int) -> tuple[str, bool]:
         """The hash, or the list of hashes, of what lies down the path; whether it is a list."""
         if not path:
-            return _file_hash(leaf, value, format_), False
+            return _file_hash(leaf, value, format_, texts=texts), False
         column, *rest = path
         name = column.name.replace('"', '""')
         value = f'{value}."{name}"' if value else f'"{name}"'

@@ -22,14 +22,17 @@ from bqdump.core.documents import (
     Time,
 )
 from bqdump.core.errors import DocumentError
+from bqdump.core.made import Side, bytes_fingerprint, fingerprint, modified, way
 from bqdump.core.manifest import Totals
+from bqdump.core.shape import WHOLE, Shape
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
 
     `size` is that of the files. schema: a fingerprint of its columns. offset, length: where its entry lies in the
-    manifest, in bytes. why: why it was not read at the snapshot time, where moment is "job".
+    manifest, in bytes. why: why it was not read at the snapshot time, where moment is "job". content, made, modified:
+    see `core.made`: what the bytes of two exports are compared by.
     """
 
     table: str
@@ -50,6 +53,14 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     length: Count
     moment: Moment = "snapshot"
     why: str = ""
+    content: str = ""
+    made: str = ""
+    modified: Time = 0
+
+    @property
+    def side(self) -> Side:
+        """What it is compared by with the same table of another export."""
+        return Side(self.rows, self.bytes, self.content, self.made, self.modified)
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +107,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ended: Time
 
 
-class _Size(msgspec.Struct):
+class _File(msgspec.Struct):
     size: Count
+    crc32c: str = ""
 
 
 class _Definition(msgspec.Struct):
@@ -116,17 +128,21 @@ class _Entry(msgspec.Struct):
     started: Time
     ended: Time
     task: Count
-    files: tuple[_Size, ...]
-    definition: _Definition | None
+    files: tuple[_File, ...]
+    definition: msgspec.Raw
     rows: Count | None = None
     moment: Moment = "snapshot"
     why: str = ""
+    format: str = ""
+    compression: str = ""
+    shape: Shape = WHOLE
 
 
 class _Manifest(Head, frozen=True, kw_only=True):
     tables: tuple[msgspec.Raw, ...]
 
 
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
 _ENTRY = msgspec.json.Decoder(_Entry)
 
 
@@ -140,10 +156,9 @@ def contents_of(manifest: bytes, name: str) -> Contents:
         # Entries lie one after the other, so that each is found where the last one ends.
         at = manifest.index(entry, at)
         try:
-            decoded = _ENTRY.decode(entry)
+            lines.append(_line(whole, _ENTRY.decode(entry), at, len(entry)))
         except msgspec.MsgspecError as error:
             raise DocumentError("read", name, f"table {len(lines) + 1} of it is not valid ({error})") from None
-        lines.append(_line(decoded, at, len(entry)))
         at += len(entry)
     return Contents(tables=tuple(lines), **{name: getattr(whole, name) for name in Head.__struct_fields__})
 
@@ -174,12 +189,16 @@ def attempt_of(job: str) -> int:
     return int(number) if is_job(job) and number.isdecimal() and len(number) <= 3 else 0
 
 
-def _line(entry: _Entry, offset: int, length: int) -> Line:
-    schema = bytes(entry.definition.schema) if entry.definition else b""
+def _line(manifest: _Manifest, entry: _Entry, offset: int, length: int) -> Line:
+    definition = _DEFINITION.decode(entry.definition)
+    schema = bytes(definition.schema) if definition else b""
+    made = way(entry.route, entry.format, entry.compression, entry.shape, manifest.settings, manifest.tool)
     rows = entry.planned_rows if entry.rows is None else entry.rows
     return Line(
         entry.table, entry.kind, entry.route, entry.unit, rows, entry.planned_bytes, len(entry.files),
         sum(file.size for file in entry.files), entry.created, entry.started, entry.ended, entry.task,
         max(map(attempt_of, entry.jobs), default=0), hashlib.blake2b(schema, digest_size=6).hexdigest(), offset, length,
         entry.moment, entry.why if entry.moment == "job" else "",
+        bytes_fingerprint((file.size, file.crc32c) for file in entry.files), fingerprint(made),
+        modified(entry.kind, entry.definition),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bqdump.core.changes import TableChange
+from bqdump.core.changes import SAME, TableChange
 from bqdump.core.contents import Contents, Line
 from bqdump.core.documents import (
     Failure,
@@ -41,7 +41,7 @@ LACKING = (
     Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.MASKED_COLUMNS, Risk.STREAMING_BUFFER,
     Risk.LEFT_OUT_COLUMNS,
 )  # fmt: skip
-CHANGED = {"added": "good", "removed": "bad", "changed": ""}
+CHANGED = {"added": "good", "removed": "bad", "changed": "", "content changed": "", "unclear": "warn"}
 
 
 def verdict(manifest: Manifest | Contents) -> Markup:
@@ -148,17 +148,17 @@ def changes_section(
         return NOTHING
     title = Markup("Changes since {}").format(since)
     if not changes:
-        return Markup('<h2 id="changes">{}</h2><p class="soft">Nothing differs.</p>').format(title)
+        return Markup('<h2 id="changes">{}</h2><p class="soft">{}</p>').format(title, SAME)
     rows = [
-        (code(change.table), badge(change.change, CHANGED[change.change]),
+        (code(change.table), badge(change.what, CHANGED[change.what]),
          _step(change.rows_before, change.rows_after, f"{change.rows_before:,} → {change.rows_after:,}"),
          _step(change.bytes_before, change.bytes_after,
                f"{size_text(change.bytes_before)} → {size_text(change.bytes_after)}"),
-         column_changes(change))
+         column_changes(change), change.content, visible(change.why))
         for change in changes[:most]
     ]  # fmt: skip
     columns = (Column("table"), Column("what"), Column("rows", number=True), Column("size in BigQuery", number=True),
-               Column("columns", css="wide"))  # fmt: skip
+               Column("columns", css="wide"), Column("content"), Column("why", css="wide"))  # fmt: skip
     more = Markup("")
     if len(changes) > most:
         more = Markup('<p class="soft small">The first {} of {}; bqdump diff lists them all.</p>').format(
@@ -167,6 +167,15 @@ def changes_section(
     shown = table("Changes", columns, rows)
     count = Markup(' <span class="count">{}</span>').format(f"{len(changes):,}")
     return Markup('<h2 id="changes">{}{}</h2>{}{}').format(title, count, more, shown)
+
+
+def values_hint(changes: Sequence[TableChange], before: str, after: str) -> Markup:
+    """How to compare the values of the tables whose bytes prove nothing; nothing where there are none."""
+    if not (unclear := sum(change.content == "unclear" for change in changes)):
+        return NOTHING
+    return Markup(
+        '<p class="soft small">The files do not show whether values changed in {}: {} compares them.</p>'
+    ).format(counted(unclear, "table"), code(f"bqdump diff {before} {after} --values"))
 
 
 def settings_section(settings: Mapping[str, Any]) -> Markup:

@@ -42,8 +42,10 @@ class Digest(NamedTuple):
 class DataReader(Protocol):
     """A library that decodes the files of an export."""
 
-    async def digest(self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool) -> Digest:
-        """Decode every value of a file. checksums: whether the sums are wanted too."""
+    async def digest(
+        self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
+    ) -> Digest:
+        """Decode every value of a file. checksums: whether to compute the sums too; texts: see `file_statement`."""
         ...
 
     def close(self) -> None:

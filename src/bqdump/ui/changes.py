@@ -13,8 +13,8 @@ from bqdump.core.changes import TableChange, columns_of
 from bqdump.core.contents import Contents, Line
 from bqdump.core.sizes import counted
 from bqdump.core.types import Column
-from bqdump.pages.elements import NOTHING, code, link
-from bqdump.pages.sections import changes_section
+from bqdump.pages.elements import code, link
+from bqdump.pages.sections import changes_section, values_hint
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import empty, page, run_address, run_trail
 
@@ -35,13 +35,14 @@ async def changes_page(archive: Archive, request: Request) -> Response:
         return page(archive.place, "Changes", [first], trail=run_trail(run))
     old = await archive.whole(before)
     changes, unread = await _changes(archive, old, contents)
-    hint = NOTHING
+    hints = [values_hint(changes, before, run)]
     if unread:
-        hint = Markup('<p class="soft small">{} have other columns; {} tells of the columns of all.</p>').format(
+        more = Markup('<p class="soft small">{} have other columns; {} tells of the columns of all.</p>').format(
             counted(unread, "more table"), code(f"bqdump diff {before} {run}")
         )
+        hints.append(more)
     shown = changes_section(changes, SHOWN, Markup("run {}").format(link(run_address(before), code(before))))
-    return page(archive.place, "Changes", [hint, shown], trail=run_trail(run))
+    return page(archive.place, "Changes", [*hints, shown], trail=run_trail(run))
 
 
 async def _before(archive: Archive, contents: Contents) -> str:
@@ -64,31 +65,18 @@ async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list
         return _change(name, was[name], now[name], columns_of(before), columns_of(after))
 
     told = {change.table: change for change in await asyncio.gather(*map(columns, differ[:COMPARED]))}
-    changes = []
+    changes, unread = [], set(differ[COMPARED:])
     for name in sorted(was.keys() | now.keys()):
         before, after = was.get(name), now.get(name)
         if name in told:
             changes.append(told[name])
-        elif before is None or after is None or _looks(before) != _looks(after):
-            changes.append(_change(name, before, after))
-    return changes, len(differ[COMPARED:])
-
-
-def _looks(line: Line) -> tuple[int, int, str]:
-    return line.rows, line.bytes, line.schema
+        elif not (change := _change(name, before, after)).nothing or name in unread:
+            changes.append(change)
+    return changes, len(unread)
 
 
 def _change(
     name: str, before: Line | None, after: Line | None, was: Mapping[str, Column] = NO_COLUMNS,
     now: Mapping[str, Column] = NO_COLUMNS,
 ) -> TableChange:  # fmt: skip
-    return TableChange.of(
-        name,
-        was,
-        now,
-        change="added" if before is None else "removed" if after is None else "changed",
-        rows_before=before.rows if before else 0,
-        rows_after=after.rows if after else 0,
-        bytes_before=before.bytes if before else 0,
-        bytes_after=after.bytes if after else 0,
-    )
+    return TableChange.of(name, was, now, before.side if before else None, after.side if after else None)

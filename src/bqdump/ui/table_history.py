@@ -11,6 +11,7 @@ from starlette.responses import Response
 from bqdump.core.changes import TableChange, columns_of
 from bqdump.core.contents import Line
 from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.made import Side, judge
 from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import size_text
 from bqdump.flow.history import RunLine
@@ -126,15 +127,18 @@ async def _told(
     if old is None or before is None:
         return NOTHING
     if old.schema == line.schema:
-        return Markup('<span class="soft">{}</span>').format(_grown(old.rows, line.rows))
+        return Markup('<span class="soft">{}</span>').format(_grown(old, line))
     try:
         was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
-        change = TableChange.of(line.table, columns_of(was), columns_of(now))
+        change = TableChange.of(line.table, columns_of(was), columns_of(now), Side(), Side())
     except DocumentError as error:
         return Markup("{} {}").format(badge("columns", "warn"), visible(str(error)))
     columns = column_changes(change) or "descriptions or details of columns"
     return Markup("{} {}").format(badge("columns", "warn"), columns)
 
 
-def _grown(before: int, after: int) -> str:
-    return f"{after - before:+,} rows".replace("-", "−") if after != before else ""
+def _grown(before: Line, after: Line) -> str:
+    if after.rows != before.rows:
+        return f"{after.rows - before.rows:+,} rows".replace("-", "−")
+    content, why = judge(before.side, after.side)
+    return {"same bytes": "same bytes", "changed": "content changed"}.get(content, f"unclear: {why}")

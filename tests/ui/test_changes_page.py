@@ -1,0 +1,64 @@
+"""The console and the report say what the files' checksums prove about content, and never more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from bqdump.core.changes import SAME
+from bqdump.flow.report import report_page
+from browser.scenes import Scene
+from browser.site import Site
+from ui.test_app import ask
+
+
+@pytest.fixture
+def scene() -> Scene:
+    made = Scene()
+    made.table("prices", ["id,price", "1,10", "2,20"], id="INTEGER", price="INTEGER")
+    made.table("kept", ["id", "1"], id="INTEGER")
+    asyncio.run(made.export("one"))
+    return made
+
+
+@pytest.fixture
+def site(scene: Scene) -> Iterator[Site]:
+    served = Site(scene.store, scene.settings)
+    yield served
+    served.close()
+
+
+def change_prices(scene: Scene) -> None:
+    scene.table("prices", ["id,price", "1,30", "2,40"], id="INTEGER", price="INTEGER")
+
+
+def test_other_values_in_as_many_rows_are_no_sameness(scene: Scene, site: Site) -> None:
+    change_prices(scene)
+    asyncio.run(scene.export("two"))
+    _, _, page = ask(site, "/runs/two/changes")
+    assert "content changed" in page
+    assert SAME not in page
+    assert "<code>kept</code>" not in page
+    assert "content changed" in ask(site, "/tables/prices")[2]
+    assert "same bytes" in ask(site, "/tables/kept")[2]
+    _, report = asyncio.run(report_page(scene.store, scene.settings, "two", "one"))
+    assert "content changed" in report.decode()
+
+
+def test_the_same_bytes_are_named_as_the_reason(scene: Scene, site: Site) -> None:
+    asyncio.run(scene.export("two"))
+    assert SAME in ask(site, "/runs/two/changes")[2]
+    _, report = asyncio.run(report_page(scene.store, scene.settings, "two", "one"))
+    assert SAME in report.decode()
+
+
+def test_files_made_in_another_way_are_unclear_and_the_command_is_named(scene: Scene, site: Site) -> None:
+    scene.settings = replace(scene.settings, header=False)
+    change_prices(scene)
+    asyncio.run(scene.export("two"))
+    page = ask(site, "/runs/two/changes")[2]
+    assert "unclear" in page
+    assert "bqdump diff one two --values" in page
