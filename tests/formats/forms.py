@@ -139,12 +139,16 @@ def form(way: Way) -> Form:
 
 
 def read(way: Way, reader: str, kind: Kind, value: Any) -> Any:
-    """A value as a reader gave it, where readers of one format differ: DuckDB sees a TIME's isAdjustedToUTC."""
+    """A value as a reader gave it, where readers of one format differ.
+
+    DuckDB sees a TIME's isAdjustedToUTC, and gives -0 of JSON, which has no point, no sign.
+    """
     if (way.format, reader, kind.type) == ("parquet", "duckdb", "TIME") and value is not None:
         return value.replace(tzinfo=None)
     texts = way.format == "csv" or (way.route, way.format) == ("read", "json")
-    if texts and kind.type == "FLOAT64" and value:
-        return float(value)
+    # A whole number of JSON has no point.
+    if kind.type == "FLOAT64" and (isinstance(value, int) or (texts and value)):
+        return -0.0 if (reader, value) == ("duckdb", 0) else float(value)
     return value
 
 

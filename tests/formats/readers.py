@@ -30,6 +30,11 @@ def columns(rows: Iterable[dict[str, Any]], names: Iterable[str]) -> Columns:
     return {name: [row.get(name) for row in ordered] for name in names}
 
 
+def from_json(text: str) -> Any:
+    """A value of JSON; no whole number takes the sign away from zero."""
+    return json.loads(text, parse_int=lambda digits: -0.0 if digits == "-0" else int(digits))
+
+
 def _csv(files: Sequence[bytes], _: Path) -> Columns:
     rows = []
     header: list[str] = []
@@ -45,7 +50,7 @@ def _csv_polars(files: Sequence[bytes], _: Path) -> Columns:
 
 
 def _json(files: Sequence[bytes], _: Path) -> Columns:
-    rows = [json.loads(line) for data in files for line in plain(data).decode().split("\n") if line]
+    rows = [from_json(line) for data in files for line in plain(data).decode().split("\n") if line]
     return columns(rows, {key: None for row in rows for key in row})
 
 
@@ -55,7 +60,7 @@ def _json_duckdb(files: Sequence[bytes], folder: Path) -> Columns:
     names = [name for (name,) in duckdb.sql(f"SELECT DISTINCT unnest(json_keys(json)) FROM {source}").fetchall()]
     wanted = ", ".join(f"json -> '$.{name}'" for name in names)
     found = duckdb.sql(f"SELECT {wanted} FROM {source} ORDER BY (json ->> '$.id')::INT").fetchall() if names else []
-    return {name: [None if row[n] is None else json.loads(row[n]) for row in found] for n, name in enumerate(names)}
+    return {name: [None if row[n] is None else from_json(row[n]) for row in found] for n, name in enumerate(names)}
 
 
 def _avro(files: Sequence[bytes], _: Path) -> Columns:

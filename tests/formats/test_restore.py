@@ -26,6 +26,8 @@ PLAIN = [way for way in WAYS if way.codec == "none"]
 CHANGED: dict[tuple[str, str], Any] = {
     ("csv", "STRING"): lambda text: text or None,
     ("csv", "BYTES"): lambda data: data or None,
+    # -0 of JSON is a whole number, which has no sign.
+    ("json", "FLOAT64"): lambda number: None if number is None else number + 0.0,
     ("json", "JSON"): lambda text: None if text == "null" else text,
 }
 

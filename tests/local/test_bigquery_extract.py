@@ -12,7 +12,9 @@ import fastavro
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+import requests
 from google.api_core.exceptions import BadRequest, NotFound
+from google.cloud import bigquery
 from starlette.responses import Response
 
 from bqdump_local.bigquery.errors import BigQueryError
@@ -116,9 +118,58 @@ def test_json_has_nested_values(world: World, nested: str) -> None:
 def test_floats_that_are_no_numbers_are_words(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT CAST(x AS FLOAT64) AS f FROM UNNEST(['inf', '-inf', 'nan', '1']) AS x")
-    assert world.exported(f"{name}.t") == b"f\nInfinity\n-Infinity\nNaN\n1.0\n"
+    assert world.exported(f"{name}.t") == b"f\nInfinity\n-Infinity\nNaN\n1\n"
     lines = world.exported(f"{name}.t", destination_format=JSON).splitlines()
-    assert lines == [b'{"f":"Infinity"}', b'{"f":"-Infinity"}', b'{"f":"NaN"}', b'{"f":1.0}']
+    assert lines == [b'{"f":"Infinity"}', b'{"f":"-Infinity"}', b'{"f":"NaN"}', b'{"f":1}']
+
+
+# What BigQuery's own files have, as C's printf writes it: 15 digits if they read back equal, else 17.
+FLOATS = {
+    "3800": "3800", "-5": "-5", "0": "0", "52": "52", "37.85": "37.85", "0.1": "0.1", "-73.972125": "-73.972125",
+    "-73.781852722167969": "-73.781852722167969", "40.644840240478516": "40.644840240478516",
+    "-73.9787368774414": "-73.9787368774414", "0.30000000000000004": "0.30000000000000004",
+    "123456789012345": "123456789012345", "-1e15": "-1e+15", "1.7976931348623157e308": "1.7976931348623157e+308",
+    "5e-324": "4.94065645841247e-324", "-0.0": "-0", "1e-5": "1e-05",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def floats(world: World) -> str:
+    name = world.dataset()
+    members = "STRUCT(CAST(x AS FLOAT64) AS f) AS r, [CAST(x AS FLOAT64)] AS l"
+    world.sql(f"""CREATE TABLE {name}.t AS SELECT n, CAST(x AS FLOAT64) AS f, {members}
+                  FROM UNNEST({list(FLOATS)}) AS x WITH OFFSET AS n ORDER BY n""")
+    return f"{name}.t"
+
+
+def test_floats_in_text_files_have_15_digits_or_17(world: World, floats: str) -> None:
+    dataset = floats.partition(".")[0]
+    world.sql(f"CREATE TABLE {dataset}.flat AS SELECT f FROM {floats} ORDER BY n")
+    assert world.exported(f"{dataset}.flat", print_header=False).decode().splitlines() == list(FLOATS.values())
+    lines = world.exported(floats, destination_format=JSON).decode().splitlines()
+    assert [line.partition(",")[2] for line in lines] == [
+        f'"f":{text},"r":{{"f":{text}}},"l":[{text}]}}' for text in FLOATS.values()
+    ]
+
+
+@pytest.mark.parametrize(("format_", "suffix"), [("CSV", ""), ("JSON", "}")])
+def test_queries_export_floats_alike(world: World, floats: str, format_: str, suffix: str) -> None:
+    bucket = world.bucket()
+    options = f"uri='gs://{bucket}/x-*', format='{format_}'"
+    world.sql(f"EXPORT DATA OPTIONS ({options}) AS SELECT f FROM {floats} ORDER BY n")
+    lines = world.read(bucket, "x-000000000000").decode().splitlines()
+    assert [line.removeprefix('{"f":').removesuffix(suffix) for line in lines] == list(FLOATS.values())
+
+
+def test_answers_of_the_api_keep_the_point_of_whole_floats(world: World, floats: str) -> None:
+    address = f"{world.address}/bigquery/v2/projects/{PROJECT}"
+    dataset, _, table = floats.partition(".")
+    data = requests.get(f"{address}/datasets/{dataset}/tables/{table}/data", timeout=20).json()
+    query = {"query": f"SELECT * FROM {floats} ORDER BY n", "useLegacySql": False}
+    for answer in (data, requests.post(f"{address}/queries", json=query, timeout=20).json()):
+        values = [[cell["v"] for cell in row["f"]] for row in answer["rows"]]
+        assert values[0][1:] == ["3800.0", {"f": [{"v": "3800.0"}]}, [{"v": "3800.0"}]]
+        assert [row[1] for row in values[1:3]] == ["-5.0", "0.0"]
 
 
 def test_avro_has_the_types_of_the_service(world: World, flat: str) -> None:
@@ -128,9 +179,11 @@ def test_avro_has_the_types_of_the_service(world: World, flat: str) -> None:
     assert (full["d"], full["tm"], full["dt"]) == ("2024-02-29", "10:00:00.5", "2024-02-29T10:00:00")
     assert full["ts"].isoformat() == "2024-02-29T10:00:00.250000+00:00"
     assert {key for key, value in nulls.items() if value is not None} == {"id"}
-    schema: Any = reader.writer_schema
+    schema = json.loads(reader.metadata["avro.schema"])
     assert schema["name"] == "Root"
-    assert schema["fields"][0] == {"name": "id", "type": "long"}
+    assert schema["fields"][:2] == [
+        {"name": "id", "type": "long"}, {"name": "s", "type": ["null", "string"], "default": None}
+    ]  # fmt: skip
 
 
 def test_avro_has_logical_types_if_asked(world: World, flat: str) -> None:
@@ -143,6 +196,63 @@ def test_avro_has_nested_values(world: World, nested: str) -> None:
     full, nulls = list(fastavro.reader(io.BytesIO(world.exported(nested, destination_format=AVRO))))
     assert full["r"] == {"a": 2, "b": ["x", "y"]}
     assert nulls == {"id": 2, "r": None, "ts": []}
+
+
+def test_avro_names_records_in_title_case_and_has_descriptions(world: World) -> None:
+    name = world.dataset()
+    inner = [bigquery.SchemaField("x", "INT64")]
+    counted = [
+        bigquery.SchemaField("value", "INT64", description='of a "member"'),
+        bigquery.SchemaField("inner_Part", "STRUCT", fields=inner),
+    ]
+    schema = [
+        bigquery.SchemaField("AS_MQRankSum_ft", "STRUCT", "REPEATED", description="what it counts", fields=counted),
+        bigquery.SchemaField("inner_Part", "STRUCT", fields=[bigquery.SchemaField("x", "STRING")]),
+        bigquery.SchemaField("n", "INT64", "REQUIRED", description="Zahl ü"),
+        bigquery.SchemaField("plain", "INT64"),
+    ]
+    world.client.create_table(bigquery.Table(f"{PROJECT}.{name}.t", schema))
+    world.sql(
+        f"INSERT INTO {name}.t VALUES ([STRUCT(1 AS value, STRUCT(2 AS x) AS inner_Part)], STRUCT('y' AS x), 3, 4)"
+    )
+    reader = fastavro.reader(io.BytesIO(world.exported(f"{name}.t", destination_format=AVRO)))
+    assert json.loads(reader.metadata["avro.schema"]) == {
+        "type": "record", "name": "Root", "fields": [
+            {"name": "AS_MQRankSum_ft", "doc": "what it counts", "type": {"type": "array", "items": {
+                "type": "record", "namespace": "root", "name": "As_Mqranksum_Ft", "fields": [
+                    {"name": "value", "doc": 'of a "member"', "type": ["null", "long"], "default": None},
+                    {"name": "inner_Part", "default": None, "type": ["null", {
+                        "type": "record", "namespace": "root.as_mqranksum_ft", "name": "Inner_Part",
+                        "fields": [{"name": "x", "type": ["null", "long"], "default": None}]}]}]}}},
+            {"name": "inner_Part", "default": None, "type": ["null", {
+                "type": "record", "namespace": "root", "name": "Inner_Part",
+                "fields": [{"name": "x", "type": ["null", "string"], "default": None}]}]},
+            {"name": "n", "doc": "Zahl ü", "type": "long"},
+            {"name": "plain", "type": ["null", "long"], "default": None},
+        ]}  # fmt: skip
+    first = {"value": 1, "inner_Part": {"x": 2}}
+    assert list(reader) == [{"AS_MQRankSum_ft": [first], "inner_Part": {"x": "y"}, "n": 3, "plain": 4}]
+
+
+def test_parquet_has_lists_and_elements_that_are_required(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (id INT64 NOT NULL, l ARRAY<STRING>, r STRUCT<l ARRAY<STRUCT<a INT64>>>)")
+    world.sql(
+        f"INSERT INTO {name}.t VALUES (1, ['a'], STRUCT([STRUCT(1 AS a), STRUCT(NULL AS a)] AS l)), (2, [], NULL)"
+    )
+    for codec in ("NONE", "SNAPPY"):
+        file = pq.ParquetFile(io.BytesIO(world.exported(f"{name}.t", destination_format=PARQUET, compression=codec)))
+        assert [line.strip() for line in str(file.schema).replace("field_id=-1 ", "").splitlines()[1:]] == [
+            "required group schema {",
+            "required int64 id;",
+            "required group l (List) {", "repeated group list {", "required binary element (String);", "}", "}",
+            "optional group r {",
+            "required group l (List) {", "repeated group list {",
+            "required group element {", "optional int64 a;", "}", "}", "}", "}", "}",
+        ]  # fmt: skip
+        rows = file.read().to_pylist()
+        assert rows == [{"id": 1, "l": ["a"], "r": {"l": [{"a": 1}, {"a": None}]}}, {"id": 2, "l": [], "r": None}]
+        assert rows == pl.read_parquet(io.BytesIO(world.exported(f"{name}.t", destination_format=PARQUET))).to_dicts()
 
 
 def test_parquet_has_the_types_of_the_service(world: World, flat: str) -> None:

@@ -1,9 +1,12 @@
 """What becomes of each type in each format: what is in the file, what is lost, how a load job brings it back.
 
-One table for the code and for docs/formats.md, which is made from it. A cell that is not `sure` says what Google's
-pages leave open; whichever way it is, BigQuery either writes the column or refuses the job by name.
+One table for the code and for docs/formats.md, which is made from it. Where a cell is not `sure`, neither Google's
+pages nor files that BigQuery wrote confirm it; whichever way it is, BigQuery either writes the column or refuses the
+job by name.
 
-Sources, all below https://cloud.google.com/bigquery/docs/: exporting-data (Avro and Parquet export details),
+Files that BigQuery wrote, in public repositories: GoogleCloudPlatform/training-data-analyst (CSV), googleapis/
+python-bigquery-dataframes (JSON), broadinstitute/gatk (Avro), GoogleCloudPlatform/bigquery-utils (Parquet).
+Pages, all below https://cloud.google.com/bigquery/docs/: exporting-data (Avro and Parquet export details),
 loading-data-cloud-storage-csv, -json, -avro, -parquet (how files load), geospatial-data#exporting_spatial_data,
 reference/standard-sql/json_functions#json_encodings.
 """
@@ -20,12 +23,14 @@ class Cell(NamedTuple):
     """One type in one format. `file` is empty where the format cannot hold the type, and `lost` says why.
 
     back: what a load job needs to bring it back, or what comes back instead; "" where it comes back by its schema.
+    sure: False where all of it is open. open: the part of `file` that is, where the rest is sure.
     """
 
     file: str
     lost: str = ""
     back: str = ""
     sure: bool = True
+    open: str = ""
 
     @property
     def holds(self) -> Verdict:
@@ -34,6 +39,7 @@ class Cell(NamedTuple):
 
 
 Verdict = Literal["yes", "lossy", "no"]
+FLOAT_DIGITS = "15 digits where they give the same number, else 17; whole numbers have no point: 2"
 NESTED = "CSV has no nested or repeated values"
 
 # The server-side routes (extract and query): BigQuery writes both alike, as bqdump spells out every option.
@@ -44,14 +50,14 @@ SERVER: dict[str, dict[str, Cell]] = {
                        sure=False),
         "BYTES": Cell("base64", "NULL and b'' are both an empty field", "both as NULL", sure=False),
         "INT64": Cell("digits"),
-        "FLOAT64": Cell("the shortest digits that give the same number; inf and NaN in letters, -0.0", sure=False),
+        "FLOAT64": Cell(FLOAT_DIGITS, open="Infinity, -Infinity, NaN, -0 and exponents such as 1e-05"),
         "NUMERIC": Cell("digits, without trailing zeros", sure=False),
         "BIGNUMERIC": Cell("digits, without trailing zeros", sure=False),
         "BOOL": Cell("true, false"),
         "DATE": Cell("2026-01-31"),
-        "TIME": Cell("23:59:59.999999"),
-        "DATETIME": Cell("2026-01-31T23:59:59.999999"),
-        "TIMESTAMP": Cell("2026-01-31 23:59:59.999999 UTC"),
+        "TIME": Cell("23:59:59.999999", sure=False),
+        "DATETIME": Cell("2026-01-31T23:59:59.999999", sure=False),
+        "TIMESTAMP": Cell("2026-01-31 23:59:59.999999 UTC, without trailing zeros of the fraction"),
         "JSON": Cell("JSON text", sure=False),
         "GEOGRAPHY": Cell("WKT", back="by its schema; edges are taken for spherical, as they were"),
         "INTERVAL": Cell("1-2 3 4:5:6.789", sure=False),
@@ -61,15 +67,16 @@ SERVER: dict[str, dict[str, Cell]] = {
     },
     "json": {
         "STRING": Cell("text; <, > and & as \\u003c, \\u003e and \\u0026"),
-        "BYTES": Cell("base64"),
+        "BYTES": Cell("base64", sure=False),
         "INT64": Cell("a string of digits"),
-        "FLOAT64": Cell('a number; "Infinity", "-Infinity" and "NaN" as strings', sure=False),
+        "FLOAT64": Cell(f"a number: {FLOAT_DIGITS}",
+                        open='"Infinity", "-Infinity" and "NaN" as strings, -0 and exponents such as 1e-05'),
         "NUMERIC": Cell("a string of digits, without trailing zeros", sure=False),
         "BIGNUMERIC": Cell("a string of digits, without trailing zeros", sure=False),
         "BOOL": Cell("true, false"),
         "DATE": Cell('"2026-01-31"'),
-        "TIME": Cell('"23:59:59.999999"'),
-        "DATETIME": Cell('"2026-01-31T23:59:59.999999"'),
+        "TIME": Cell('"23:59:59.999999"', sure=False),
+        "DATETIME": Cell('"2026-01-31T23:59:59.999999"', sure=False),
         "TIMESTAMP": Cell('"2026-01-31 23:59:59.999999 UTC"'),
         "JSON": Cell("the value itself", "a JSON null reads like NULL",
                      "by its schema; `PARSE_JSON` if it was written as a string", sure=False),
@@ -97,17 +104,18 @@ SERVER: dict[str, dict[str, Cell]] = {
                          back="load jobs take it for STRING: load it as that, then CAST"),
         "TIMESTAMP": Cell("long, logical type timestamp-micros", back="`--use_avro_logical_types`"),
         "JSON": Cell("string with sqlType JSON", sure=False),
-        "GEOGRAPHY": Cell("WKT in a string with sqlType GEOGRAPHY", sure=False),
+        "GEOGRAPHY": Cell("WKT in a string", open="with sqlType GEOGRAPHY"),
         "INTERVAL": Cell("string with sqlType INTERVAL", back="load it as STRING, then CAST", sure=False),
         "RANGE": Cell("", "Avro exports have no RANGE"),
-        "STRUCT": Cell("record"),
+        "STRUCT": Cell("record, in the namespace `root`; its name is the column's in title case: Order_Lines",
+                       open="records within it are in the namespace `root.order_lines`"),
         "ARRAY": Cell("array; the empty one too"),
     },
     "parquet": {
         "STRING": Cell("BYTE_ARRAY, STRING"),
         "BYTES": Cell("BYTE_ARRAY"),
         "INT64": Cell("INT64"),
-        "FLOAT64": Cell("DOUBLE (Google's page says FLOAT)", sure=False),
+        "FLOAT64": Cell("DOUBLE (Google's page says FLOAT)"),
         "NUMERIC": Cell("FIXED_LEN_BYTE_ARRAY, DECIMAL(38, 9), or (P, S)"),
         "BIGNUMERIC": Cell("FIXED_LEN_BYTE_ARRAY, DECIMAL(76, 38), or (P, S)",
                            "values of 77 digits, which do not fit: the job fails", sure=False),
@@ -123,7 +131,8 @@ SERVER: dict[str, dict[str, Cell]] = {
         "INTERVAL": Cell("", "Google's table of Parquet types has no INTERVAL", sure=False),
         "RANGE": Cell("", "Google's table of Parquet types has no RANGE", sure=False),
         "STRUCT": Cell("group"),
-        "ARRAY": Cell("LIST; the empty one too", back="`--parquet_enable_list_inference`"),
+        "ARRAY": Cell("LIST, which is required, of required elements; the empty one too",
+                      back="`--parquet_enable_list_inference`"),
     },
 }  # fmt: skip
 
@@ -133,7 +142,7 @@ READ: dict[str, dict[str, Cell]] = {
         "STRING": Cell('the text, quoted where need be; "" is quoted, NULL is the null marker',
                        back="`--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL"),
         "BYTES": Cell('base64; b\'\' is "", NULL the null marker'),
-        "FLOAT64": Cell("the shortest digits that give the same number; inf, -inf, NaN, -0.0"),
+        "FLOAT64": Cell("the shortest digits that give the same number, with a point: 2.0; inf, -inf, NaN, -0.0"),
         "NUMERIC": Cell("digits, with all decimal places of the type"),
         "BIGNUMERIC": Cell("digits, without trailing zeros"),
         "TIME": Cell("23:59:59.999999, always six decimal places"),
@@ -147,7 +156,7 @@ READ: dict[str, dict[str, Cell]] = {
         "STRING": Cell("text"),
         "BYTES": Cell("base64"),
         "INT64": Cell("a string of digits"),
-        "FLOAT64": Cell('a string of digits, "inf", "-inf", "NaN"'),
+        "FLOAT64": Cell('a string: the shortest digits that give the same number, "2.0", "inf", "-inf", "NaN"'),
         "NUMERIC": Cell("a string of digits, with all decimal places of the type"),
         "BIGNUMERIC": Cell("a string of digits, without trailing zeros"),
         "BOOL": Cell("true, false"),
@@ -165,6 +174,7 @@ READ: dict[str, dict[str, Cell]] = {
     },
     "avro": {type_: Cell("", "the read route writes no Avro files") for type_ in SERVER["avro"]},
     "parquet": SERVER["parquet"] | {
+        "ARRAY": Cell("LIST of optional elements; the empty one too", back="`--parquet_enable_list_inference`"),
         "FLOAT64": Cell("DOUBLE"),
         "BIGNUMERIC": Cell("BYTE_ARRAY, STRING with its digits", back="load it as STRING, then CAST"),
         "TIME": Cell("INT64, TIME(MICROS)"),

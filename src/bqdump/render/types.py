@@ -39,10 +39,11 @@ def _lines(format_: str) -> str:
 
 def _line(type_: str, routes: str, cell: Cell) -> str:
     mark = "" if cell.sure else " †"
+    part = f"; {_text(cell.open)} †" if cell.open else ""
     if cell.holds == "no":
         return f"| {type_} | {routes} | **no**{mark} | {cell.lost} | |"
     back = cell.back or "by its schema"
-    return "| " + " | ".join((type_, routes, _text(cell.file) + mark, _text(cell.lost), _text(back))) + " |"
+    return "| " + " | ".join((type_, routes, _text(cell.file) + part + mark, _text(cell.lost), _text(back))) + " |"
 
 
 def _text(words: str) -> str:

@@ -45,7 +45,7 @@ def _kind(field: Field, path: str, *, logical_types: bool) -> Any:
         kind: Any = {
             "type": "record",
             "namespace": path.lower(),
-            "name": field.name,
+            "name": "_".join(part.capitalize() for part in field.name.split("_")),
             "fields": _members(field.fields, f"{path}.{field.name}", logical_types=logical_types),
         }
     else:
@@ -54,11 +54,20 @@ def _kind(field: Field, path: str, *, logical_types: bool) -> Any:
 
 
 def _members(fields: Iterable[Field], path: str, *, logical_types: bool) -> list[dict[str, Any]]:
-    return [{"name": field.name, "type": _kind(field, path, logical_types=logical_types)} for field in fields]
+    members = []
+    for field in fields:
+        member = {"name": field.name, "type": _kind(field, path, logical_types=logical_types)}
+        described = {"doc": field.description} if field.description else {}
+        members.append(member | described | ({"default": None} if field.mode == "NULLABLE" else {}))
+    return members
 
 
 def schema_of(fields: Sequence[Field], *, logical_types: bool) -> dict[str, Any]:
-    """The writer's schema: a record `Root`, nullable columns as unions."""
+    """The writer's schema: a record `Root`, nullable columns as unions.
+
+    Nested records have the name of their column in title case, and are in the namespace `root`, as in files of the
+    service. Assumed, for want of such a file: records within them have the path of their columns as namespace.
+    """
     return {"type": "record", "name": "Root", "fields": _members(fields, "root", logical_types=logical_types)}
 
 
@@ -94,5 +103,4 @@ def write(
                 row = tuple(_with_decimals(field, value) for field, value in zip(fields, row, strict=True))
             yield dict(zip(names, row, strict=True))
 
-    schema = fastavro.parse_schema(schema_of(fields, logical_types=logical_types))
-    fastavro.writer(file, schema, records(), codec=CODECS[codec])
+    fastavro.writer(file, schema_of(fields, logical_types=logical_types), records(), codec=CODECS[codec])

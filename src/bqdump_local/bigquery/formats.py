@@ -1,8 +1,9 @@
 """How BigQuery writes values: SQL expressions for CSV, JSON, Avro and the REST API.
 
-Documented: INT64 is a string in JSON, NULL keys are left out of JSON, and `<`, `>` and `&` are
-escaped there. Assumed, for want of documentation: NUMERIC is a string in JSON, a JSON column is
-embedded as it is, infinities are written `Infinity`, and fractions of seconds lose trailing zeros.
+Documented, and so in files of the service: INT64 is a string in JSON, NULL keys are left out of JSON, and `<`, `>` and
+`&` are escaped there. In files of the service: the digits of FLOAT64, and fractions of seconds without trailing zeros.
+Assumed, for want of both: NUMERIC is a string in JSON, a JSON column is embedded as it is, infinities are written
+`Infinity`, and -0.0 and exponents are those of C's printf.
 """
 
 from __future__ import annotations
@@ -18,9 +19,15 @@ def _plain_decimal(ref: str) -> str:
     return f"rtrim(rtrim({ref}::VARCHAR, '0'), '.')"
 
 
-def _float(ref: str) -> str:
+def _digits(ref: str) -> str:
+    """A finite FLOAT64 as files have it: 15 digits where they read back equal, else 17; whole numbers have no point."""
+    short = f"format('{{:.15g}}', {ref})"
+    return f"CASE WHEN TRY_CAST({short} AS DOUBLE) = {ref} THEN {short} ELSE format('{{:.17g}}', {ref}) END"
+
+
+def _float(ref: str, finite: str) -> str:
     return (
-        f"CASE WHEN isfinite({ref}) THEN {ref}::VARCHAR WHEN isnan({ref}) THEN 'NaN' "
+        f"CASE WHEN isfinite({ref}) THEN {finite} WHEN isnan({ref}) THEN 'NaN' "
         f"WHEN {ref} > 0 THEN 'Infinity' WHEN {ref} < 0 THEN '-Infinity' END"
     )
 
@@ -39,7 +46,7 @@ def _text(field: Field, ref: str) -> str:
         case "BIGNUMERIC":
             return f"CASE WHEN contains({ref}, '.') THEN {_plain_decimal(ref)} ELSE {ref} END"
         case "FLOAT":
-            return _float(ref)
+            return _float(ref, _digits(ref))
         case _:
             return f"({ref})::VARCHAR"
 
@@ -70,7 +77,7 @@ def _json_scalar(field: Field, ref: str) -> str:
         case "BOOLEAN":
             return f"({ref})::VARCHAR"
         case "FLOAT":
-            return f"CASE WHEN isfinite({ref}) THEN {ref}::VARCHAR ELSE '\"' || {_float(ref)} || '\"' END"
+            return f"CASE WHEN isfinite({ref}) THEN {_digits(ref)} ELSE '\"' || {_text(field, ref)} || '\"' END"
         case "JSON":
             return _escaped(f"({ref})::VARCHAR")
         case "STRING" | "GEOGRAPHY":
@@ -172,6 +179,9 @@ def rest_columns(fields: Sequence[Field]) -> str:
         if field.type == "TIMESTAMP":
             # The form of formatOptions.useInt64Timestamp, which Google's clients ask for.
             return f"epoch_us({ref})::VARCHAR"
+        if field.type == "FLOAT":
+            # Unlike in files, whole numbers have a point here: -16.0.
+            return _float(ref, f"({ref})::VARCHAR")
         if field.type == "TIME":
             # A fraction has six digits here.
             text = f"({ref})::VARCHAR"

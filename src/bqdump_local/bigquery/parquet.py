@@ -6,6 +6,7 @@ GEOGRAPHY is WKB, as GeoParquet has it, and a BIGNUMERIC with more than 38 digit
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ SCALARS = {
     "JSON": DataType.utf8(),
 }
 CODECS: dict[str, Any] = {"NONE": "uncompressed", "SNAPPY": "snappy", "GZIP": "gzip(1)", "ZSTD": "zstd(1)"}
+TRAILER_BYTES = 8
 ADJUSTED = {"adjusted_to_utc": "true"}
 TOO_WIDE = "BIGNUMERIC value with more than 38 digits before the point cannot be exported to Parquet"
 
@@ -55,6 +57,20 @@ def write(cursor: duckdb.DuckDBPyConnection, source: str, fields: Sequence[Field
         if TOO_WIDE in str(error):
             raise invalid(TOO_WIDE) from error
         raise
+    _name_root(path)
+
+
+def _name_root(path: Path) -> None:
+    """Give the root of the file's schema its name in files of the service. It is the footer's first string."""
+    with path.open("r+b") as file:
+        file.seek(-TRAILER_BYTES, io.SEEK_END)
+        length = int.from_bytes(file.read(TRAILER_BYTES)[:4], "little")
+        file.seek(-TRAILER_BYTES - length, io.SEEK_END)
+        start, footer = file.tell(), file.read(length)
+        footer = footer.replace(b"\x0carrow_schema", b"\x06schema", 1)
+        file.seek(start)
+        file.write(footer + len(footer).to_bytes(4, "little") + b"PAR1")
+        file.truncate()
 
 
 def for_duckdb(path: Path, target: Path) -> Path:
@@ -72,13 +88,13 @@ def for_duckdb(path: Path, target: Path) -> Path:
 
 def _field(field: Field) -> ArrowField:
     metadata = ADJUSTED if field.type == "TIME" and field.mode != "REPEATED" else {}
-    return ArrowField(field.name, _type(field), nullable=field.mode != "REQUIRED", metadata=metadata)
+    return ArrowField(field.name, _type(field), nullable=field.mode == "NULLABLE", metadata=metadata)
 
 
 def _type(field: Field) -> DataType:
     if field.mode == "REPEATED":
         element = _field(field.element)
-        return DataType.list(element.with_name("element"))
+        return DataType.list(element.with_name("element").with_nullable(False))
     match field.type:
         case "RECORD":
             return DataType.struct([_field(member) for member in field.fields])
