@@ -43,7 +43,7 @@ BY_ENGINE = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine
 
 
 @BY_ENGINE
-@pytest.mark.parametrize("bad", ["-1", "x", "1.5", " 1", "1e3"])
+@pytest.mark.parametrize("bad", ["-1", "x", "1.5", " 1", "1e3", "9" * 5000])
 def test_an_index_that_is_no_number_names_its_variable(engine: Engine, bad: str) -> None:
     with pytest.raises(UsageError, match=rf"^{engine.task}: .*is not a whole number from 0"):
         identify({engine.task: bad, engine.tasks[0]: "5"})
@@ -84,3 +84,15 @@ def test_any_text_is_an_identity_or_a_usage_error(engine: Engine, index: str, co
     except UsageError:
         return
     assert 0 <= found.task < found.tasks
+
+
+NAMED = [engine for engine in ENGINES if engine.executions]
+
+
+@pytest.mark.parametrize("engine", NAMED, ids=lambda engine: engine.name)
+@pytest.mark.parametrize("bad", ["a/b", "../x", "-a", "a b", "a\n", "é", "x" * 101, "/"])
+def test_an_execution_that_cannot_name_a_run_names_its_variable(engine: Engine, bad: str) -> None:
+    environ = {engine.task: "0", engine.tasks[0]: "1", engine.executions[0]: bad}
+    with pytest.raises(UsageError, match=rf"^{engine.executions[0]}: .*cannot name a run.*{engine.name}") as caught:
+        identify(environ)
+    assert len(str(caught.value)) < 300

@@ -15,8 +15,8 @@ from bqdump.core.contents import Summary
 from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Reading, Receipt
 from bqdump.core.manifest import Totals
 from bqdump.core.notes import NOTE_BYTES, encode_note, shortened
-from bqdump.core.plan import name_problem
 from bqdump.core.risks import Risk
+from bqdump.core.table_names import name_problem
 from bqdump.core.template import MAX_OBJECT_NAME_BYTES
 
 COUNT = st.just(2**63 - 1)

@@ -18,8 +18,6 @@ from bqdump.core.plan import (
     Selection,
     choose,
     make_plan,
-    name_problem,
-    patterns,
     read_units,
     recommended_tasks,
     share_out,
@@ -27,6 +25,8 @@ from bqdump.core.plan import (
 )
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
+from bqdump.core.table_names import name_problem, patterns
+from bqdump.core.template import shard_name
 from core.strategies import TABLE_NAMES, settings, table
 
 SNAPSHOT = 1_800_000_000_000
@@ -176,7 +176,7 @@ def test_a_hostile_name_is_refused_or_stays_in_its_folder(name: str) -> None:
         assert pattern == "Leave it out with --exclude."
     elif name == STATE:
         assert pattern.startswith("Use another --path")
-    elif pattern != "Use a shorter --path such as {table}_*.{ext}.":
+    elif not pattern.startswith("Use a shorter --path such as {table}"):
         assert pattern == f"{name}/{name}_*.csv"
         assert pattern.count("/") == 1
 
@@ -185,6 +185,15 @@ def test_a_hostile_name_is_refused_or_stays_in_its_folder(name: str) -> None:
 def test_a_name_that_cannot_be_part_of_an_object_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="Leave it out with --exclude"):
         patterns_of(settings(), "good", name)
+    with pytest.raises(UsageError, match="Leave it out with --exclude"):
+        choose([Listed("good", "TABLE", 1), Listed(name, "TABLE", 1)], settings(), SNAPSHOT)
+    left_out = choose([Listed("good", "TABLE", 1), Listed(name, "TABLE", 1)], settings(include=("good",)), SNAPSHOT)
+    assert [item.name for item in left_out.chosen] == ["good"]
+
+
+def test_a_name_that_is_no_unicode_is_refused_before_anything_is_asked_about_it() -> None:
+    with pytest.raises(UsageError, match=r"^table 'a\\ud800': its name is not valid Unicode"):
+        choose([Listed("a\ud800", "TABLE", 1)], settings(), SNAPSHOT)
 
 
 @pytest.mark.parametrize("name", ["t$20240101", "t$__NULL__", "$", "t@0", "t@1700000000000", "t$2024'; DROP TABLE t"])
@@ -199,18 +208,55 @@ def test_a_partition_or_a_moment_is_not_taken_for_a_table(name: str) -> None:
 
 def test_a_table_is_not_exported_among_the_documents_of_bqdump() -> None:
     cause = r"its files would lie in p/_bqdump/, where .*\. Use another --path such as \{table\}_\*\.\{ext\}\.$"
-    for path, name in (("{table}/{table}_*.{ext}", STATE), ("{dataset}/{table}_*.{ext}", "t")):
+    for path, name in (
+        ("{table}/{table}_*.{ext}", STATE), ("{dataset}/{table}_*.{ext}", "t"), ("{table}/x/*.{ext}", STATE),
+    ):  # fmt: skip
         chosen = settings(prefix="p/", path=path, dataset=STATE)
         with pytest.raises(UsageError, match=cause):
             patterns_of(chosen, name)
     assert patterns_of(settings(path="{table}_*.{ext}"), STATE) == [f"{STATE}_*.csv"]
+    # Nor among those of an export with a prefix of its own.
+    with pytest.raises(UsageError, match="its files would lie in p/x/_bqdump/, where"):
+        patterns_of(settings(prefix="p/", path="x/{table}/{table}_*.{ext}"), STATE)
 
 
 def test_300_characters_fit_and_the_longest_name_of_bigquery_gets_advice() -> None:
     assert len(patterns_of(settings(), "x" * 300)[0]) > 600
-    with pytest.raises(UsageError, match=r"names of \d+ bytes, 1024 are possible\. Use a shorter --path"):
+    with pytest.raises(UsageError, match=r"names of [\d,]+ bytes, 1,024 are possible\. Use a shorter --path such as"):
         patterns_of(settings(), "ü" * 300)
     patterns_of(settings(path="{table}_*.{ext}"), "ü" * 300)
+
+
+LONG = "x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("{table}/{table}_*.{ext}", "{table}/*.{ext}"),
+        # Its final name would fit, but not the one that it has before it is published.
+        ("{table}_*.{ext}", "{table}/*.{ext}"),
+        ("{run}/{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}"),
+    ],
+)
+def test_advice_for_a_long_name_is_a_path_that_works(path: str, advice: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        patterns_of(settings(path=path), LONG)
+    assert caught.value.hint == f"Use a shorter --path such as {advice}."
+    assert len(str(caught.value)) < 400
+    (pattern,) = patterns_of(settings(path=advice), LONG)
+    assert len(pattern.replace("*", "0" * 12)) <= 1024
+
+
+def test_a_name_that_fits_nowhere_is_to_be_left_out() -> None:
+    for path in ("{table}_*.{ext}", "{run}/{table}_*.{ext}"):
+        with pytest.raises(UsageError, match=r"possible\. Leave it out with --exclude\.$"):
+            patterns_of(settings(path=path, prefix="a-long-prefix/"), "x" * 1024)
+
+
+def test_with_a_folder_for_each_run_only_final_names_count() -> None:
+    (pattern,) = patterns_of(settings(path="{run}/{table}_*.{ext}"), LONG)
+    assert len(shard_name(pattern, 0)) <= 1024
 
 
 @given(st.integers(1, 1024))

@@ -24,7 +24,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "dataset": ("sales_2026", "sales_2026", ["a.b", "a-b", "x" * 1025, ""]),
     "bucket": ("my-bucket", "my-bucket", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
     "to": ("./out ", "./out", []),
-    "prefix": ("/a/b/", "a/b/", ["a//b", "../x", "a/./b", "x*", "a[b", "new\nline"]),
+    "prefix": (
+        "/a/b/",
+        "a/b/",
+        ["a//b", "../x", "a/./b", "x*", "a[b", "new\nline", "_bqdump", "a/_bqdump/b", "x" * 601, "é" * 301],
+    ),
     "include": ("a*, b", ("a*", "b"), []),
     "exclude": ("tmp_*,", ("tmp_*",), []),
     "route": ("query, a_*=extract", ("*=query", "a_*=extract"), ["fast", "a=", "=query", "a=b"]),
@@ -42,7 +46,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "job_project": ("jobs-1", "jobs-1", ["a b"]),
     "location": ("europe-west1", "europe-west1", ["EU!", "a b"]),
     "concurrency": ("7", 7, ["0", "1001", "many", "1.5", ""]),
-    "labels": ("team=data, x=", {"team": "data", "x": ""}, ["team", "Team=x", "1a=x", "a=B", "a=" + "x" * 64]),
+    "labels": (
+        "team=data, x=",
+        {"team": "data", "x": ""},
+        ["team", "Team=x", "1a=x", "a=B", "a=" + "x" * 64, "a=1,a=2", ",".join(f"k{n}=v" for n in range(65))],
+    ),
     "kms_key": (
         "projects/p/locations/eu/keyRings/r/cryptoKeys/k",
         "projects/p/locations/eu/keyRings/r/cryptoKeys/k",

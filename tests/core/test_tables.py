@@ -177,6 +177,18 @@ def test_a_section_for_no_table_gets_a_guess() -> None:
         check_columns(sections, {"people": columns(PEOPLE.definition)})
 
 
+def test_a_section_for_a_table_that_patterns_leave_out_is_fine() -> None:
+    sections = parsed('[tables.alpha]\nwhere = "id > 1"\n["tables"."al*"]\nexclude_columns = ["x"]')
+    people = {"people": columns(PEOPLE.definition)}
+    check_columns(sections, people, ["alpha", "orders"])
+    with pytest.raises(UsageError, match=r"^\[tables\.alpha\]: no table of the dataset matches"):
+        check_columns(sections, people, ["orders"])
+    chosen = with_tables('[tables.alpha]\nwhere = "id > 1"', route="alpha=query")
+    assert [item.route for item in route_tables(chosen, [PEOPLE], ["alpha"]).routed] == ["extract"]
+    with pytest.raises(UsageError, match=r"^route alpha=query: no table of data matches"):
+        route_tables(chosen, [PEOPLE], ["beta"])
+
+
 def test_nothing_left_is_refused() -> None:
     with pytest.raises(UsageError, match=r"table people: \[tables\.people\] leaves no column of it"):
         shape('[tables.people]\ncolumns = ["id"]\nexclude_columns = ["ID"]')

@@ -36,6 +36,7 @@ INVALID = {
     "a//{table}_*": "leave the prefix",
     "./{table}_*": "leave the prefix",
     "_bqdump/{table}_*": "its own documents",
+    "x/_bqdump/{table}_*": "its own documents",
     "{table}/\n_*": "control characters",
     "{table}#_*": "control characters",
     "{table}?_*": "control characters",

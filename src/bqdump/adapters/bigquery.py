@@ -95,12 +95,15 @@ class BigQueryWarehouse:
         """See Warehouse."""
 
         def get() -> Table | None:
-            reference = bigquery.DatasetReference(dataset.project, dataset.name).table(name)
             with translated("read the definition of", f"table {name}", VIEWER):
                 try:
-                    found = self._client.get_table(reference, retry=None, timeout=TIMEOUT)
+                    # The client's own method leaves % # and ? in the path, where they mean something else.
+                    answer = self._client._call_api(
+                        None, method="GET", path=_table_path(dataset, name), query_params={}, timeout=TIMEOUT
+                    )
                 except NotFound:
                     return None
+            found = bigquery.Table.from_api_repr(answer)
             definition = msgspec.Raw(msgspec.json.encode(found.to_api_repr()))
             return Table(name, found.table_type, found.num_rows or 0, found.num_bytes or 0, definition)
 
@@ -108,8 +111,7 @@ class BigQueryWarehouse:
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
         """See Warehouse. The client has no method for it: https://cloud.google.com/bigquery/docs/reference/rest"""
-        place = (dataset.project, dataset.name, table)
-        path = "/projects/{}/datasets/{}/tables/{}/rowAccessPolicies".format(*(quote(part, safe="") for part in place))
+        path = f"{_table_path(dataset, table)}/rowAccessPolicies"
 
         def every() -> list[str] | None:
             names, token = [], ""
@@ -246,6 +248,11 @@ class BigQueryWarehouse:
                 job_config=config, retry=None, job_retry=None, timeout=TIMEOUT,
             )  # fmt: skip
         return _job(started)
+
+
+def _table_path(dataset: Dataset, table: str) -> str:
+    place = (dataset.project, dataset.name, table)
+    return "/projects/{}/datasets/{}/tables/{}".format(*(quote(part, safe="") for part in place))
 
 
 def _parameters(variables: dict[str, str]) -> list[Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bqdump.core.errors import UsageError
+from bqdump.core.layout import RUN_ID
 
 
 class Engine(NamedTuple):
@@ -53,8 +54,8 @@ def identify(environ: Mapping[str, str]) -> Identity:
 
     def number(name: str, minimum: int) -> int:
         text = environ[name]
-        if not text.isdecimal() or int(text) < minimum:
-            raise UsageError("read the task variables", name, f"{text!r} is not a whole number from {minimum}")
+        if not text.isdecimal() or len(text) > 9 or int(text) < minimum:
+            raise UsageError("read the task variables", name, f"{text[:100]!r} is not a whole number from {minimum}")
         return int(text)
 
     for engine in ENGINES:
@@ -70,7 +71,12 @@ def identify(environ: Mapping[str, str]) -> Identity:
             cause = f"{index} is not below {count_name}={count}"
             raise UsageError("read the task variables", engine.task, cause)
         attempt = max(0, number(engine.attempt, 0) - engine.first_attempt) if environ.get(engine.attempt) else 0
-        execution = next((environ[name] for name in engine.executions if environ.get(name)), "")
+        name = next((name for name in engine.executions if environ.get(name)), "")
         # AWS names an array's child <job>:<index>.
-        return Identity(engine.name, index, count, attempt, execution.split(":")[0])
+        execution = environ[name].split(":")[0] if name else ""
+        if name and not RUN_ID.fullmatch(execution):
+            cause = f"{execution[:110]!r} cannot name a run: it takes up to 100 letters, digits, - and _"
+            hint = f"{engine.name} sets this variable; unset it outside of {engine.name}."
+            raise UsageError("read the task variables", name, cause, hint)
+        return Identity(engine.name, index, count, attempt, execution)
     return Identity("", 0, 1, 0, "")

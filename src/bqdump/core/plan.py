@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,7 +27,8 @@ from bqdump.core.parts import parts_wanted, portion
 from bqdump.core.routes import Routed, Routing
 from bqdump.core.settings import Settings
 from bqdump.core.sound import CHANGED, sound_units
-from bqdump.core.template import MAX_OBJECT_NAME_BYTES, parse_template, shard_name
+from bqdump.core.table_names import name_problem, patterns, refuse_name
+from bqdump.core.template import parse_template
 from bqdump.core.types import columns
 from bqdump.core.unsupported import Misfit, as_they_are, refuse
 
@@ -49,7 +49,7 @@ class Selection(msgspec.Struct, frozen=True):
 def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Selection:
     """Sort a listing into what is exported and what is not.
 
-    Raises UsageError when an include names a table that is not there.
+    Raises UsageError when an include names a table that is not there, or a chosen one has a name that no file can have.
     """
     names = [item.name for item in listing]
     for pattern in settings.include:
@@ -69,6 +69,7 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
         elif reason := unknown_kind(item.kind):
             skipped.append(Skipped(item.name, item.kind, reason))
         else:
+            refuse_name(item.name)
             chosen.append(item)
     return Selection(tuple(chosen), tuple(skipped), excluded)
 
@@ -97,51 +98,6 @@ def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
         dealt[share].append(index)
         heapq.heapreplace(heap, (weight + weights[index], count + 1, share))
     return dealt
-
-
-def name_problem(table: str) -> str:
-    """Why a table of this name cannot be exported as a whole, to objects of that name; "" when it can.
-
-    Source: https://cloud.google.com/bigquery/docs/managing-partitioned-table-data#select_a_partition_to_read
-    """
-    if table in ("", ".", "..") or re.search(r"[/*\x00-\x1f\x7f]", table):
-        return "its name cannot be part of an object name"
-    if mark := re.search(r"[$@]", table):
-        return f"BigQuery takes what follows {mark[0]} for a partition or a moment of another table"
-    return ""
-
-
-def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Routed]) -> list[str]:
-    """The final object name pattern of each table.
-
-    Raises UsageError for a table whose name cannot be part of an object name, makes it too long, or leads to the
-    folder of bqdump's own documents.
-    """
-    template = settings.template
-    fixed = {
-        "run": run,
-        "project": settings.project,
-        "dataset": settings.dataset,
-        "date": moment_text(snapshot)[:10],
-    }
-    # A staged name replaces the folders by these characters and can be longer than the final one.
-    staging = len(f"{settings.layout.state}runs/{run}/data/00000-00000.000/")
-    made = []
-    for item in routed:
-        name = item.table.name
-        if problem := name_problem(name):
-            raise UsageError(PLAN, f"table {name!r}", problem, "Leave it out with --exclude.")
-        pattern = settings.prefix + template.pattern(table=name, ext=extension(item.format, item.compression), **fixed)
-        if pattern.startswith(settings.layout.state):
-            cause = f"its files would lie in {settings.layout.state}, where bqdump keeps its own documents"
-            raise UsageError(PLAN, f"table {name!r}", cause, "Use another --path such as {table}_*.{ext}.")
-        final = shard_name(pattern, 0)
-        longest = max(len(final.encode()), staging + len(final.rsplit("/", 1)[-1].encode()))
-        if longest > MAX_OBJECT_NAME_BYTES:
-            cause = f"its files would have names of {longest} bytes, {MAX_OBJECT_NAME_BYTES} are possible"
-            raise UsageError(PLAN, f"table {name!r}", cause, "Use a shorter --path such as {table}_*.{ext}.")
-        made.append(pattern)
-    return made
 
 
 def refuse_unfit(routed: Sequence[Routed]) -> None:

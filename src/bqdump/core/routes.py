@@ -167,18 +167,19 @@ def _ours(settings: Settings, format_: str) -> str:
     return next((words for words, wanted in asked.items() if wanted), "")
 
 
-def route_tables(settings: Settings, tables: Sequence[Table]) -> Routing:
+def route_tables(settings: Settings, tables: Sequence[Table], unchosen: Sequence[str] = ()) -> Routing:
     """The route of every table.
 
+    unchosen: tables of the dataset that are not exported, for which there may be settings all the same.
     Raises UsageError for a route that cannot do its table, and for a `route` entry that matches no table.
     """
     names = [table.name for table in tables]
     for pattern, route in settings.routes:
-        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
-            raise UsageError(PLAN, f"route {pattern}={route}", "no table that is exported matches",
+        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in (*names, *unchosen)):
+            raise UsageError(PLAN, f"route {pattern}={route}", f"no table of {settings.dataset} matches",
                              close(pattern, names, "bqdump plan shows all tables."))  # fmt: skip
     if settings.tables:
-        check_columns(settings.tables, {table.name: columns(table.definition) for table in tables})
+        check_columns(settings.tables, {table.name: columns(table.definition) for table in tables}, unchosen)
     routed, skipped = [], []
     for table in tables:
         if reason := unknown_kind(table.kind):

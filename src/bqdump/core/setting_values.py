@@ -11,14 +11,18 @@ from datetime import datetime
 from typing import Any
 
 from bqdump.core.formats import ALIASES, FORMATS
-from bqdump.core.layout import RUN_ID
+from bqdump.core.layout import RUN_ID, STATE
 from bqdump.core.moments import parse_moment
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.sizes import parse_size
 from bqdump.core.unsupported import POLICIES
 
+# Of the 1,024 bytes of an object's name, bqdump's own documents take about 300 behind the prefix.
+LONGEST_PREFIX = 600
 LEAST_MEMORY = 16 * 10**6
 ROUTES = ("extract", "query", "read")
+# https://cloud.google.com/bigquery/docs/labels-intro#requirements
+MOST_LABELS = 64
 LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
 LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 
@@ -132,9 +136,14 @@ def labels(value: Any) -> dict[str, str]:
         pairs = [item.partition("=") for item in value if item.strip()]
         if wrong := [key for key, equals, _ in pairs if not equals]:
             raise ValueError(f"key=value is wanted, not {wrong[0]!r}")
+        keys = [key.strip() for key, _, _ in pairs]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise ValueError(f"the label key {twice[0]!r} is there twice")
         value = {key.strip(): content.strip() for key, _, content in pairs}
     if not isinstance(value, Mapping):
         raise ValueError("key=value pairs are wanted")
+    if len(value) > MOST_LABELS:
+        raise ValueError(f"{len(value)} labels are more than the {MOST_LABELS} that a job can have")
     for key, content in value.items():
         if not LABEL_KEY.fullmatch(key) or key != key.lower():
             raise ValueError(f"the label key {key!r} must start with a lowercase letter, then letters, digits, _ and -")
@@ -177,6 +186,10 @@ def prefix(value: Any) -> str:
         return ""
     if any(part in ("", ".", "..") for part in parts) or re.search(r"[\x00-\x1f\x7f*#?\[\]{}]", "".join(parts)):
         raise ValueError("folder names parted by single slashes are wanted, without . .. * # ? [ ] { }")
+    if STATE in parts:
+        raise ValueError(f"{STATE}/ is where bqdump keeps its own documents; use another folder")
+    if len("/".join(parts).encode()) > LONGEST_PREFIX:
+        raise ValueError(f"it is longer than {LONGEST_PREFIX} bytes, which leaves no room for the names of files")
     return "/".join(parts) + "/"
 
 

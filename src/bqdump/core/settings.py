@@ -219,7 +219,7 @@ def resolve(
             try:
                 values[setting.name], ranks[setting.name] = setting.parse(value), rank
             except ValueError as error:
-                raise UsageError(READ, place, f"{value!r} cannot be used: {error}") from None
+                raise UsageError(READ, place, f"{_shown(value)} cannot be used: {error}") from None
             break
     _one_target(values, ranks)
     given = {name for name, value in values.items() if value} | ({"bucket"} if values.get("to") else set())
@@ -227,6 +227,12 @@ def resolve(
         which = " and ".join(f"{BY_NAME[name].env} ({BY_NAME[name].flag})" for name in missing)
         raise UsageError(READ, "", f"missing: {which}", "Set it in the environment, by flag, or in bqdump.toml.")
     return check(Settings(**({"project": "", "dataset": "", "bucket": ""} | values)))
+
+
+def _shown(value: Any) -> str:
+    """A value for a sentence, cut where it would be the longest part of it."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:120]}…"
 
 
 def _one_target(values: dict[str, Any], ranks: Mapping[str, int]) -> None:

@@ -77,7 +77,7 @@ def final_name_problem(name: str, layout: Layout) -> str:
     """Why an export cannot have a file of this name; "" when it can."""
     if not name.startswith(layout.prefix):
         return f"{name!r} lies outside {layout.prefix}"
-    if name.startswith(layout.state):
+    if f"/{STATE}/" in f"/{name[len(layout.prefix) :]}":
         return f"{name!r} is one of bqdump's own documents"
     if BAD_PART.search(name[len(layout.prefix) :]):
         return f"{name!r} is no name of a file"

@@ -155,15 +155,19 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
     return Shape(columns=() if kept == list(actual.values()) else tuple(kept), masks=masks, where=where)
 
 
-def check_columns(tables: Sequence[TableSettings], columns: Mapping[str, Sequence[Column]]) -> None:
+def check_columns(
+    tables: Sequence[TableSettings], columns: Mapping[str, Sequence[Column]], unchosen: Sequence[str] = ()
+) -> None:
     """Raise UsageError for a section that is for no table, and for a column that none of its tables has.
 
-    columns: of every table that is exported.
+    columns: of every table that is exported. unchosen: the other tables of the dataset.
     """
     for section in tables:
         matched = [name for name in columns if fnmatchcase(name, section.name)]
+        if not matched and any(fnmatchcase(name, section.name) for name in unchosen):
+            continue
         if not matched:
-            raise UsageError(PLAN, f"[tables.{section.name}]", "no table that is exported matches",
+            raise UsageError(PLAN, f"[tables.{section.name}]", "no table of the dataset matches",
                              close(section.name, list(columns), "bqdump plan shows all tables."))  # fmt: skip
         there = {_any_case(column.name): column.name for name in matched for column in columns[name]}
         for name in () if section.exact else _named(section):

@@ -56,7 +56,7 @@ def parse_template(text: str) -> Template:
         raise wrong("the * must stand in the last part, the file name")
     if text.startswith("/") or any(part in ("", ".", "..") for part in parts):
         raise wrong("empty parts, '.' and '..' could leave the prefix")
-    if parts[0] == STATE:
+    if STATE in parts[:-1]:
         raise wrong(f"{STATE}/ is where bqdump keeps its own documents")
     if re.search(r"[\x00-\x1f\x7f#?\[\]]", literal):
         raise wrong("control characters and # ? [ ] make object names that tools cannot handle")

@@ -149,7 +149,9 @@ async def draft_plan(
     tables, policies = await asyncio.gather(
         describe(warehouse, dataset, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
     )
-    routing = await estimate_queries(warehouse, dataset, snapshot, route_tables(settings, tables))
+    chosen = {item.name for item in selection.chosen}
+    routing = route_tables(settings, tables, [item.name for item in listing if item.name not in chosen])
+    routing = await estimate_queries(warehouse, dataset, snapshot, routing)
     check_bill(settings, {item.table.name: item.bills or 0 for item in routing.routed})
     plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}

@@ -1,0 +1,77 @@
+"""Tables whose names BigQuery does not allow, but another server of its API may: exported as they are."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+
+from integration.command import call
+from integration.stage import Stage
+
+REFUSED_BY_THE_STAND_IN = "$/:.@\\`"
+NAMES = [*(f"a{char}b" for char in string.punctuation if char not in REFUSED_BY_THE_STAND_IN),
+         "%2F", "%2e%2e", "#h", "?", "&a=b", " x", "x ", "é", "a"]  # fmt: skip
+EXPORTED = [name for name in NAMES if "*" not in name]
+
+
+def make(stage: Stage, name: str) -> None:
+    """A table with one column that is called after the table's place in NAMES: no other table has that definition."""
+    body = {
+        "tableReference": {"projectId": stage.project, "datasetId": stage.dataset, "tableId": name},
+        "schema": {"fields": [{"name": f"c{NAMES.index(name)}", "type": "INT64"}]},
+    }
+    path = f"/projects/{stage.project}/datasets/{stage.dataset}/tables"
+    stage.big._call_api(None, method="POST", path=path, data=body)
+
+
+@pytest.mark.parametrize("route", ["extract", "query", "read"])
+def test_every_table_is_exported_under_its_name_with_its_own_definition(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], route: str
+) -> None:
+    for key, value in stage.variables.items():
+        monkeypatch.setenv(key, value)
+    for name in EXPORTED:
+        make(stage, name)
+    called = call(capsys, "run", "--route", route)
+    assert called.code == 0, called
+    tables = {table.table: table for table in stage.manifest().tables}
+    assert sorted(tables) == sorted(EXPORTED)
+    for name, table in tables.items():
+        assert f'"c{NAMES.index(name)}"'.encode() in bytes(table.definition)
+        assert [file.name for file in table.files] == [f"{name}/{name}_000000000000.csv"]
+    assert call(capsys, "verify").code == 0
+
+
+def test_a_name_that_no_file_can_have_is_refused_by_name(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, value in stage.variables.items():
+        monkeypatch.setenv(key, value)
+    for name in ("a", "a*b"):
+        make(stage, name)
+    for command in ("plan", "run"):
+        called = call(capsys, command)
+        assert called.code == 2
+        assert called.errors[0].endswith(
+            "table 'a*b': its name cannot be part of an object name. Leave it out with --exclude."
+        )
+    assert stage.objects() == {}
+
+
+def test_settings_of_a_table_that_patterns_leave_out_refuse_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for key, value in stage.variables.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(tmp_path)
+    for name in ("alpha", "gamma"):
+        stage.table(name)
+    (tmp_path / "bqdump.toml").write_text('route = ["alpha=query"]\n[tables.alpha]\nwhere = "id > 1"\n')
+    assert call(capsys, "run", "--include", "gamma").code == 0
+    assert [table.table for table in stage.manifest().tables] == ["gamma"]
+    (tmp_path / "bqdump.toml").write_text('[tables.alhpa]\nwhere = "id > 1"\n')
+    called = call(capsys, "plan", "--include", "gamma")
+    assert called.code == 2
+    assert "[tables.alhpa]: no table of the dataset matches" in called.errors[0]
