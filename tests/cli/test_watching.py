@@ -25,5 +25,5 @@ def test_watching_a_run_that_a_later_one_has_overtaken_says_so(
     assert start(["status", "first", "--watch", "--bucket", "exports"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("run first: superseded: 4 of 4 tables done")
-    assert told[1].startswith("run first: superseded, the dataset as of")
+    assert told[1].startswith("run first: superseded, my-project.shop as of")
     assert told[-1] == "  readers see run second, of a later moment"

@@ -193,7 +193,15 @@ MANIFEST: dict[str, Edit] = {
     "left outside": fields(left=[{"table": "t", "files": [
         {"name": "p/_bqdump/latest.json", "size": 1, "crc32c": "AAAAAA==", "generation": 1}]}]),
 }  # fmt: skip
+OWNER: dict[str, Edit] = {
+    **GARBAGE, **VERSIONS, "other dataset": fields(dataset="x"), "other project": fields(project="x"),
+    "no dataset": fields(dataset=""), "absurd dataset": fields(dataset="x" * 100_000),
+    "dataset of two lines": fields(dataset="x\ny"), "absurd project": fields(project="x" * 1000),
+    "run outside": fields(run="../../x"), "absurd moment": fields(claimed=10**17),
+    "released as text": fields(released="x"),
+}  # fmt: skip
 CASES = [
+    *(("owner", name, edit) for name, edit in OWNER.items()),
     *(("plan", name, edit) for name, edit in PLAN.items()),
     *(("units", name, edit) for name, edit in UNITS.items()),
     *(("receipt", name, edit) for name, edit in RECEIPT.items()),
@@ -203,7 +211,8 @@ CASES = [
 RUN_CASES = [pytest.param(place, edit, id=f"{place} {what}") for place, what, edit in CASES]
 LOOK_CASES = [pytest.param(place, edit, id=f"{place} {what}") for place, what, edit in CASES if place != "units"]
 PLACES = {
-    "plan": SECOND.plan, "receipt": SECOND.receipt("00000-00000"), "latest": LAYOUT.latest, "manifest": FIRST.manifest,
+    "owner": LAYOUT.owner, "plan": SECOND.plan, "receipt": SECOND.receipt("00000-00000"),
+    "latest": LAYOUT.latest, "manifest": FIRST.manifest,
 }  # fmt: skip
 
 

@@ -167,14 +167,14 @@ def test_watching_tells_of_each_change_and_ends_with_the_run(stage: Stage) -> No
     env = {"PATH": os.environ["PATH"], **stage.variables}
     piped = subprocess.run(command, capture_output=True, text=True, check=True, cwd=stage.folder, env=env)
     assert piped.stdout.splitlines()[0].startswith("run one: published: 3 of 3 tables done")
-    assert "run one: published, the dataset as of" in piped.stdout
+    assert f"run one: published, {stage.project}.{stage.dataset} as of" in piped.stdout
     lines = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, cwd=stage.folder, env=env)
     assert [msgspec.json.decode(line)["state"] for line in lines.stdout.splitlines()] == ["published"]
     quiet = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=True, cwd=stage.folder, env=env)
     assert quiet.stdout == quiet.stderr == ""
     session = on_terminal(command, {**stage.variables, **TERMINAL}, cwd=stage.folder)
     assert (session.code, session.cursor_shown) == (0, True)
-    assert session.screen[0].startswith("run one: published, the dataset as of")
+    assert session.screen[0].startswith(f"run one: published, {stage.project}.{stage.dataset} as of")
 
 
 def test_watching_a_run_that_fails_ends_with_3_and_says_why(

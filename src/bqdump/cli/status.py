@@ -104,7 +104,7 @@ def _silent(found: Status, seconds: float) -> str:
 def _text(found: Status) -> str:
     lines = [
         f"run {found.run}: {found.state}"
-        + (f", the dataset as of {found.snapshot_time}" if found.snapshot_time else "")
+        + (f", {found.dataset} as of {found.snapshot_time}" if found.snapshot_time else "")
     ]
     if found.tables:
         lines.append(

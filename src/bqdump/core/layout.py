@@ -12,7 +12,7 @@ STATE = "_bqdump"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # No document is larger, in bytes: what is, is not read. The small ones do not grow with the tables.
 SMALL, LARGEST = 1 << 20, 512 << 20
-SMALL_DOCUMENTS = ("latest.json", "publishing.json", "newest.json", "planner.json", "publisher.json")
+SMALL_DOCUMENTS = ("dataset.json", "latest.json", "publishing.json", "newest.json", "planner.json", "publisher.json")
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 
 
@@ -36,6 +36,11 @@ class Layout(NamedTuple):
     def state(self) -> str:
         """The folder of all of bqdump's own documents."""
         return f"{self.prefix}{STATE}/"
+
+    @property
+    def owner(self) -> str:
+        """Which dataset the prefix belongs to."""
+        return f"{self.state}dataset.json"
 
     @property
     def latest(self) -> str:

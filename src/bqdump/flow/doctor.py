@@ -22,7 +22,8 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.core.shape import WHOLE
 from bqdump.core.sizes import counted
-from bqdump.flow.planning import check_prefix, draft_plan, refuse_bucket, refuse_key
+from bqdump.flow.planning import draft_plan, refuse_bucket, refuse_key
+from bqdump.flow.prefix import check_prefix
 from bqdump.flow.task import Reading
 from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
@@ -162,8 +163,11 @@ class Doctor:
 
     async def _prefix(self) -> None:
         place = f"{self._store.url}/{self._settings.prefix}"
-        await self._ask("the folder is ours", place, "storage.objects.get",
-                        lambda: check_prefix(self._store, self._settings))  # fmt: skip
+        await self._ask(
+            "the prefix is this dataset's", place, "storage.objects.get",
+            lambda: check_prefix(self._store, self._settings),
+            lambda found: f"it belongs to {found[0].project}.{found[0].dataset}" if found[0] else "it is free",
+        )  # fmt: skip
 
     async def _objects(self, *, writable: bool) -> None:
         """Create, read, list, copy and remove two objects of the doctor's own."""

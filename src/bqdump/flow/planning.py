@@ -41,7 +41,7 @@ from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.bills import check_bill, estimate_queries
-from bqdump.flow.published import read_latest
+from bqdump.flow.prefix import check_prefix, claim_prefix, release_prefix
 from bqdump.flow.task import Task
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -63,6 +63,7 @@ async def obtain_plan(task: Task) -> Plan:
     Raises UsageError when the run was planned with other settings, or the dataset cannot be exported as asked.
     """
     plan = await read_plan(task) or await _make_or_await(task)
+    await claim_prefix(task)
     wanted = task.settings.frozen()
     if plan.digest != task.settings.digest() or plan.settings != wanted:
         names = sorted(name for name in wanted if wanted[name] != plan.settings.get(name))
@@ -85,7 +86,7 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
 
     Returns what the bucket tells about itself, None where there is no right to ask.
     Raises UsageError for a bucket with a retention policy or a hold, a key that files would not get, or a prefix that
-    holds another dataset's export.
+    belongs to another dataset.
     """
     bucket = None
     try:
@@ -97,16 +98,6 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
         refuse_key(bucket, settings, store.url)
     await check_prefix(store, settings)
     return bucket
-
-
-async def check_prefix(store: ObjectStore, settings: Settings) -> None:
-    """Raise UsageError where the folder holds another dataset's export."""
-    latest, _ = await read_latest(store, settings)
-    if latest and (latest.project, latest.dataset) != (settings.project, settings.dataset):
-        raise UsageError(
-            PLAN, f"{store.url}/{settings.prefix}", f"it holds the export of {latest.project}.{latest.dataset}",
-            "Give each dataset a --prefix of its own.",
-        )  # fmt: skip
 
 
 def refuse_bucket(bucket: BucketInfo, url: str) -> None:
@@ -215,6 +206,7 @@ async def describe(warehouse: Warehouse, dataset: Dataset, listed: Sequence[List
 async def _make_or_await(task: Task) -> Plan:
     # First of all, for what a bucket with a retention policy once holds cannot be taken back.
     bucket = await check_target(task.store, task.settings)
+    await claim_prefix(task)
     if not await _become_planner(task):
         return await _await_plan(task)
     try:
@@ -270,6 +262,7 @@ async def _step_back(task: Task) -> None:
         planner, generation = await _planner(task)
         if planner == task.owner:
             await task.store.delete([(task.layout.planner, generation)])
+            await release_prefix(task)
 
 
 @asynccontextmanager

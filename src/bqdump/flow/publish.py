@@ -29,7 +29,7 @@ from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect, prove
 from bqdump.flow.ledger import Ledger
 from bqdump.flow.published import move_latest, read_latest
-from bqdump.flow.replace import announce, make_ready, origin, place, publishing, withdraw
+from bqdump.flow.replace import announce, make_ready, origin, place, publishing, refuse_others, withdraw
 from bqdump.flow.task import Task
 from bqdump.ports.store import ObjectInfo
 
@@ -189,6 +189,7 @@ async def _naive_shards(task: Task, plan: Plan, units: list[Unit]) -> list[Table
         for info in page:
             ours = info.origin == mark or info.name.startswith(task.settings.layout.state)
             if not ours and (split := split_shard(info.name, tables)):
+                refuse_others(plan, [info])
                 found.setdefault(tables[split[0]], []).append(_file(info))
     return [TableFiles(table, tuple(files)) for table, files in found.items()]
 

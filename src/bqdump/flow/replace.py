@@ -15,7 +15,8 @@ import msgspec
 
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Plan
-from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.errors import ConflictError, NotFoundError, UsageError
+from bqdump.core.layout import Layout
 from bqdump.core.manifest import File, Intent, Latest, Publishing
 from bqdump.flow.clear import delete, read_earlier
 from bqdump.flow.published import move_latest, read_latest
@@ -24,8 +25,24 @@ from bqdump.ports.store import Copy, ObjectInfo
 
 
 def origin(plan: Plan) -> str:
-    """What a copy made by this run carries."""
-    return f"{plan.run}/{plan.nonce}"
+    """What a copy made by this run carries: the run, and the prefix that it belongs to."""
+    return f"{plan.run}/{plan.nonce}/{prefix_of(plan)}"
+
+
+def prefix_of(plan: Plan) -> str:
+    """The prefix of this run's export."""
+    return plan.units.partition(Layout("").runs)[0]
+
+
+def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
+    """Raise UsageError for files that an export below another prefix has placed, such as `a/b/` within `a/`."""
+    for info in infos:
+        mark = info.origin.split("/", 2)
+        if len(mark) > 2 and mark[2] != prefix_of(plan):
+            raise UsageError(
+                "publish", info.name, f"this file belongs to the export below the prefix {mark[2]!r}, run {mark[0]}",
+                "Choose a --prefix or --path under which the files of both have different names.",
+            )  # fmt: skip
 
 
 async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
@@ -41,7 +58,8 @@ async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
             return True
         if current and current.age > plan.age:
             return False
-        if current and current.ready:
+        # After a prefix was handed over, what another dataset had ready is not for its new readers.
+        if current and current.ready and (current.ready.project, current.ready.dataset) == (plan.project, plan.dataset):
             await move_latest(task.store, task.settings, current.ready)
         try:
             await task.store.write(task.settings.layout.publishing, encode_indented(mine), generation)
@@ -118,6 +136,7 @@ async def place(
         present = dict(zip(conflicts, await asyncio.gather(*map(task.store.stat, conflicts)), strict=True))
         if conflicts and not await _still_mine(task, plan):
             return None
+        refuse_others(plan, filter(None, present.values()))
         for name, info in present.items():
             if info and info.origin == mark:
                 placed[name] = _placed(info)

@@ -27,7 +27,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     state: `superseded`: readers see a run of a later moment, over which this one changes nothing any more.
     last_done: when the last table, or part of a large one, was done (RFC 3339), "" where none is.
-    planned: when planning began (RFC 3339), "" before there is a plan.
+    planned: when planning began (RFC 3339), "" before there is a plan. dataset: with its project, "" as well.
     """
 
     run: str
@@ -43,6 +43,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     latest: str
     last_done: str = ""
     planned: str = ""
+    dataset: str = ""
 
     def silence(self, now: float) -> float:
         """For how many seconds no table has been done, of a run that has begun and not ended; else 0.
@@ -142,6 +143,7 @@ def status_of(sight: Sight) -> Status:
         latest=published,
         last_done=moment_text(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else "",
         planned=moment_text(plan.began),
+        dataset=f"{plan.project}.{plan.dataset}",
     )
 
 
