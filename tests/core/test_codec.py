@@ -19,6 +19,7 @@ from bqdump.core.documents import (
     Newest,
     Owner,
     Plan,
+    PrefixOwner,
     Reading,
     Receipt,
     Share,
@@ -101,6 +102,10 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         flags=some(FLAG), splits=some(SPLIT),
     ),
     Newest: st.builds(Newest, RUN),
+    PrefixOwner: st.builds(
+        PrefixOwner, st.from_regex(r"[a-z][a-z.:-]{0,20}", fullmatch=True),
+        st.from_regex(r"\w{1,20}", fullmatch=True), RUN, TIME, st.booleans(),
+    ),
     Owner: OWNER,
     Reading: st.builds(Reading, OWNER, TEXT),
     SharedSession: st.builds(SharedSession, TEXT, some(TEXT), st.binary()),
@@ -126,7 +131,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Publishing: st.builds(Publishing, RUN, TIME, TEXT, st.none() | LATEST),
     Intent: st.builds(Intent, RUN, some(TEXT)),
 }  # fmt: skip
-STORED = (Plan, Newest, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)
+STORED = (Plan, PrefixOwner, Newest, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)
 ROOT = "gs://b/x.json"
 
 

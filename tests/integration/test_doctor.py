@@ -149,7 +149,7 @@ def test_a_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixtu
     outside.big.create_dataset(other)
     called = call(capsys, "doctor", "--dataset", other)
     assert called.code == 2
-    assert f"it holds the export of {outside.project}.{outside.dataset}" in called.out
+    assert f"it belongs to {outside.project}.{outside.dataset}" in called.out
     assert outside.objects() == before
 
 

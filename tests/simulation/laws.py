@@ -128,7 +128,7 @@ class Laws:
         if plan is not None and plan.mode == "keep":
             patterns = {unit.pattern for unit in view.units(plan)}
             return split_shard(info.name, patterns) is not None and (info.name, info.generation) not in self._named
-        mine = plan is not None and info.origin == f"{run}/{plan.nonce}"
+        mine = plan is not None and info.origin.split("/")[:2] == [run, plan.nonce]
         return mine or (info.name, info.generation) in self._named
 
     def _pointed(self, run: str, before: Before) -> None:
