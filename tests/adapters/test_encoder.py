@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import IO, Any, cast
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -189,6 +190,67 @@ def test_options_of_csv_are_kept() -> None:
     assert encoded((ID, column), schema, batches, "csv", header=False, delimiter="\t").startswith(b'1\t"a"",\n')
     column, schema, batches = one("empty")
     assert encoded((ID, column), schema, batches, "csv") == b'id,x\n1,""\n2,\n'
+
+
+def parsed(data: bytes, delimiter: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(data.decode(), newline=""), delimiter=delimiter))
+
+
+def every_type() -> tuple[tuple[Column, ...], bytes, list[Batch]]:
+    """A column of each kind, called like it; two rows of values with one of NULLs between."""
+    fields = [arrow if isinstance(arrow, pa.Field) else pa.field("x", arrow) for _, arrow, *_ in COLUMNS.values()]
+    schema = pa.schema([field.with_name(kind) for kind, field in zip(COLUMNS, fields, strict=True)])
+    row = {kind: value for kind, (_, _, value, *_) in COLUMNS.items()}
+    columns = tuple(msgspec.structs.replace(column, name=kind) for kind, (column, *_) in COLUMNS.items())
+    return (columns, *messages(schema, [row, dict.fromkeys(row), row]))
+
+
+CSV_TEXTS = [text for *_, text, _ in COLUMNS.values()]
+DELIMITERS = [chr(code) for code in range(1, 128) if chr(code) not in '"\r\n']
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS, ids=lambda char: f"{ord(char):02x}")
+def test_values_that_hold_the_delimiter_are_quoted_whatever_it_is(delimiter: str) -> None:
+    columns, schema, batches = every_type()
+    rows = parsed(encoded(columns, schema, batches, "csv", delimiter=delimiter), delimiter)
+    assert rows == [list(COLUMNS), CSV_TEXTS, [""] * len(columns), CSV_TEXTS]
+
+
+MARKERS = [*dict.fromkeys(CSV_TEXTS), "NULL", r"\N", " ", "-", "1", "id", "🦆"]
+
+
+@pytest.mark.parametrize("delimiter", [";", ":"])
+@pytest.mark.parametrize("marker", [marker for marker in MARKERS if marker and '"' not in marker])
+def test_a_value_that_is_the_same_as_what_stands_for_null_is_quoted(marker: str, delimiter: str) -> None:
+    if delimiter in marker:
+        marker = marker.replace(delimiter, "-")
+    columns, schema, batches = every_type()
+    data = encoded(columns, schema, batches, "csv", delimiter=delimiter, null_marker=marker)
+    assert parsed(data, delimiter) == [list(COLUMNS), CSV_TEXTS, [marker] * len(columns), CSV_TEXTS]
+    nulls = delimiter.join([marker] * len(columns)).encode()
+    assert data.count(b"\n" + nulls + b"\n") == 1
+    for text in CSV_TEXTS:
+        if text == marker:
+            assert f'"{text}"'.encode() in data
+
+
+@pytest.mark.parametrize("text", ["NULL", "", " ", 'a"', "a,b", "a\nb", "a\rb", "\t", "#", "'", "\\", "🦆", "\0"])
+def test_quotes_are_those_of_any_other_export_where_nothing_is_the_same_as_null(text: str) -> None:
+    schema, batches = messages(pa.schema([("id", pa.int64()), ("x", pa.string())]), [{"id": 1, "x": text}])
+    columns = (ID, Column("x", "STRING"))
+    assert encoded(columns, schema, batches, "csv", null_marker="no such text") == encoded(
+        columns, schema, batches, "csv"
+    )
+
+
+def test_names_of_columns_are_quoted_as_values_are() -> None:
+    names = ["a:b", "c d", "e", "NULL"]
+    schema, batches = messages(pa.schema([(name, pa.int64()) for name in names]), [dict.fromkeys(names, 1)])
+    columns = tuple(Column(name, "INT64") for name in names)
+    for delimiter in (":", " ", "1"):
+        for marker in ("", "NULL"):
+            data = encoded(columns, schema, batches, "csv", delimiter=delimiter, null_marker=marker)
+            assert parsed(data, delimiter) == [names, ["1"] * 4]
 
 
 def test_rows_keep_their_order_through_many_batches_and_row_groups() -> None:

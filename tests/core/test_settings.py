@@ -35,9 +35,9 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "format": ("NDJSON", "json", ["xls", ""]),
     "compression": ("GZIP", "gzip", []),
     "header": ("off", False, ["maybe", ""]),
-    "delimiter": ("tab", "\t", ["", "ab", '"', "\n", "€"]),
+    "delimiter": ("tab", "\t", ["", "ab", '"', "\n", "\r", "\0", "\x80", "é", "€", "🦆"]),
     "on_unsupported": ("String", "string", ["", "text", "null"]),
-    "null_marker": ("\\N", "\\N", []),
+    "null_marker": ("\\N", "\\N", ['a"', "a\nb", "\r", "\0", "\udcff"]),
     "file_size": ("1.5MiB", 1_572_864, ["big", "-1", "1 parsec"]),
     "row_group_rows": ("100000", 100_000, ["-1", "many", "1.5", ""]),
     "read_memory": ("64 MB", 64_000_000, ["1MB", "all"]),
@@ -90,7 +90,7 @@ def test_every_setting_is_tried_here() -> None:
 @pytest.mark.parametrize("name", VALUES)
 def test_reads_a_setting_from_every_place(name: str, place: str) -> None:
     text, wanted, _ = VALUES[name]
-    flags: dict[str, Any] = dict(REQUIRED)
+    flags: dict[str, Any] = REQUIRED | ({"format": "parquet"} if name == "row_group_rows" else {})
     flags.pop("bucket" if name == "to" else name, None)
     given = {"flag": ({name: text}, {}, {}), "env": ({}, {BY_NAME[name].env: text}, {}), "toml": ({}, {}, {name: text})}
     flag, env, toml = given[place]
@@ -249,3 +249,38 @@ def test_any_text_for_any_setting_is_taken_or_refused_by_name(name: str, text: s
     except UsageError as error:
         said = str(error)
     assert BY_NAME[name].flag in said or name in said
+
+
+def refused(**values: Any) -> str:
+    with pytest.raises(UsageError) as error:
+        resolve({**REQUIRED, **values}, {}, {}, "none")
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("marker", "delimiter"), [("a,b", ","), ("\t", "tab"), ("N A", " "), ("NULL", "N"), (":", ":")]
+)
+def test_what_stands_for_null_holds_no_delimiter(marker: str, delimiter: str) -> None:
+    assert "contains the delimiter" in refused(null_marker=marker, delimiter=delimiter)
+
+
+FORMS = [
+    ("null_marker", "NULL", "csv", ("json", "avro", "parquet")),
+    ("row_group_rows", "10", "parquet", ("csv", "json", "avro")),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "able", "others"), FORMS)
+def test_a_setting_of_one_format_is_refused_where_no_table_has_that_format(
+    name: str, value: str, able: str, others: tuple[str, ...]
+) -> None:
+    given: dict[str, Any] = {name: value}
+    for format_ in others:
+        assert f"use --format {able}" in refused(format=format_, **given)
+        assert f"use --format {able}" in refused(format=format_, tables={"a*": {"format": format_}}, **given)
+        # The section is for all tables, so none has the format of the export.
+        assert f"use --format {able}" in refused(format=able, tables={"*": {"format": format_}}, **given)
+        for tables in ({"a": {"format": able}}, {"*": {"format": format_}, "a": {"format": able}}):
+            assert getattr(resolve({**REQUIRED, "format": format_, "tables": tables, **given}, {}, {}, ""), name)
+    assert getattr(resolve({**REQUIRED, "format": able, **given}, {}, {}, ""), name)
+    assert resolve({**REQUIRED, "format": others[0], name: "" if name == "null_marker" else "0"}, {}, {}, "")

@@ -41,7 +41,7 @@ EVERYTHING = Settings(
     route=("*=query", "a=extract"), max_bytes_billed=5, on_unsupported="skip",
     allow=(Risk.ROW_POLICIES, Risk.SKIPPED), null_marker="-", file_size=256_000_000, row_group_rows=1000,
     read_memory=64_000_000, read_split=5_000_000, kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
-    tables=(TableSettings("a*", where="x > 1"),),
+    tables=(TableSettings("a*", where="x > 1", format="csv"), TableSettings("b*", format="parquet")),
 )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def test_variables_give_a_task_the_very_settings() -> None:
     assert resolve({}, environment(EVERYTHING), {}, "") == EVERYTHING
 
 
-@pytest.mark.parametrize(("name", "value"), [("delimiter", "/"), ("null_marker", "N/"), ("null_marker", "\t")])
+@pytest.mark.parametrize(("name", "value"), [("delimiter", "/"), ("null_marker", "N/"), ("null_marker", "\x0b")])
 def test_variables_keep_texts_to_the_last_character(name: str, value: str) -> None:
     settings = msgspec.structs.replace(EVERYTHING, format="csv", **{name: value})
     assert resolve({}, environment(settings), {}, "") == settings
@@ -252,8 +252,9 @@ def test_terraform_and_commands_grant_the_same() -> None:
     ("words", "reads"),
     [
         ([], False), (["--read-route"], True), (["--route", "a=query,b=read"], True), (["--route", "a=query"], False),
-        (["--file-size", "256MB"], True), (["--null-marker", "-"], True), (["--row-group-rows", "9"], False),
-        (["--format", "json", "--null-marker", "-"], False), (["--tables", '{"a": {"route": "read"}}'], True),
+        (["--file-size", "256MB"], True), (["--null-marker", "-"], True), (["--format", "json"], False),
+        (["--format", "json", "--null-marker", "-", "--tables", '{"a": {"format": "csv"}}'], True),
+        (["--tables", '{"a": {"route": "read"}}'], True),
         (["--row-group-rows", "9", "--tables", '{"a": {"format": "parquet"}}'], True),
     ],
 )  # fmt: skip

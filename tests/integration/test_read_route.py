@@ -14,6 +14,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 import requests
+from google.cloud import bigquery
 
 from bqdump.adapters.folder_index import INDEX
 from bqdump.core.documents import Receipt
@@ -118,6 +119,37 @@ def test_a_null_marker_and_gzip(stage: Stage) -> None:
     stage.sql("CREATE TABLE t AS SELECT CAST(NULL AS STRING) AS a, '' AS b, 'x' AS c")
     assert stage.execute("--null-marker", r"\N", "--compression", "gzip").codes == [0]
     assert gzip.decompress(stage.read("t/t_000000000000.csv.gz")) == b'a,b,c\n\\N,"",x\n'
+
+
+VALUES = """SELECT 1 AS n, 'NULL' AS s, DATE '2026-01-31' AS day, TIME '01:02:03' AS at, 1.5 AS f, TRUE AS b,
+NUMERIC '-1.5' AS amount, DATETIME '2026-01-31T01:02:03' AS clock, TIMESTAMP '2026-01-31 01:02:03+00' AS moment,
+b'abc' AS raw UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL UNION ALL SELECT 0, '', NULL, NULL, 0, FALSE, 0, NULL,
+NULL, b''"""
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "marker"),
+    [(":", ""), ("-", ""), (".", ""), ("T", ""), ("1", ""), (",", "NULL"), (",", "0"), (",", "false"), ("-", "1.5"),
+     (";", "2026-01-31"), ("|", "n"), ("tab", "YWJj")],
+)  # fmt: skip
+def test_whatever_delimiter_and_marker_the_files_load_back_as_they_were(
+    stage: Stage, delimiter: str, marker: str
+) -> None:
+    stage.sql(f"CREATE TABLE t AS {VALUES}")
+    options = ("--delimiter", delimiter, *(("--null-marker", marker) if marker else ()))
+    assert stage.execute(*READ, *options).codes == [0]
+    verified = bqdump(stage, "verify", "--read", "--source", *options)
+    assert verified.codes == [0], verified.text
+    config = bigquery.LoadJobConfig(
+        source_format="CSV", field_delimiter=delimiter, skip_leading_rows=1, null_marker=marker,
+        schema=stage.big.get_table(f"{stage.project}.{stage.dataset}.t").schema,
+    )  # fmt: skip
+    [name] = stage.files()
+    back = f"{stage.project}.{stage.dataset}.back"
+    stage.big.load_table_from_uri(f"gs://{stage.bucket}/{name}", back, job_config=config).result()
+    rows = "SELECT TO_JSON_STRING(x) FROM {} AS x ORDER BY n"
+    assert stage.sql(rows.format("back")) == stage.sql(rows.format("t"))
 
 
 def test_a_broken_stream_loses_and_repeats_nothing(stage: Stage) -> None:

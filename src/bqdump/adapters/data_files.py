@@ -135,7 +135,7 @@ def _sources(file: DataFile, path: Path) -> Iterator[str]:
     match file.format:
         case "csv":
             _check_quotes(path, file.codec)
-            yield _csv(file, path, header=file.header)
+            yield _csv(file, path, header=file.header, null=file.null_marker)
         case "json":
             yield _json(file, path)
         case "parquet":
@@ -147,11 +147,12 @@ def _sources(file: DataFile, path: Path) -> Iterator[str]:
             raise ValueError(f"files of the format {file.format} cannot be read")
 
 
-def _csv(file: DataFile, path: Path, *, header: bool) -> str:
+def _csv(file: DataFile, path: Path, *, header: bool, null: str = "") -> str:
+    """null: what stands for NULL where it is not quoted. Quoted it is a text; an empty text counts as NULL anyway."""
     columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
     return (
         f"read_csv({_literal(path)}, auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, "
-        f"nullstr = ['', {_literal(file.null_marker)}], quote = '\"', escape = '\"', new_line = '\\n', "
+        f"nullstr = {_literal(null)}, allow_quoted_nulls = false, quote = '\"', escape = '\"', new_line = '\\n', "
         f"columns = {{{columns}}}, parallel = false, "
         f"compression = {_literal(file.codec)}, max_line_size = {LARGEST_VALUE_BYTES}, "
         f"buffer_size = {LARGEST_VALUE_BYTES + 1})"

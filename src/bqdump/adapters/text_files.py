@@ -10,6 +10,7 @@ from polars.io.plugins import register_io_source
 
 from bqdump.adapters.arrow_schema import for_polars
 from bqdump.adapters.batches import check_rows, gathered
+from bqdump.adapters.csv_quoting import by_polars, quoted
 from bqdump.adapters.frames import frame
 from bqdump.adapters.presentation import DATETIME, TIME, presented
 from bqdump.ports.encoder import FileShape
@@ -26,12 +27,13 @@ def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: 
     frames = _Frames(for_polars(schema), gathered(batches, size))
     try:
         source = register_io_source(frames.pull, schema=frames.empty.schema)
-        written = source.select(presented(shape.columns, shape.format))
         if shape.format == "json":
-            written.sink_ndjson(file)
+            source.select(presented(shape.columns, shape.format)).sink_ndjson(file)
         else:
-            written.sink_csv(
+            ours = not by_polars(shape)
+            source.select(quoted(shape) if ours else presented(shape.columns, shape.format)).sink_csv(
                 file,
+                quote_style="never" if ours else "necessary",
                 include_header=shape.header,
                 separator=shape.delimiter,
                 null_value=shape.null_marker,

@@ -204,6 +204,9 @@ def _bigquery_hash(leaf: Leaf, value: str, format_: str) -> str:
 
 
 def _file_hash(leaf: Leaf, value: str, format_: str, *, texts: bool) -> str:
+    if format_ == "csv":
+        # An empty text counts as NULL, quoted or not.
+        value = f"nullif({value}, '')"
     if texts and leaf.as_text(format_):
         return _file_md5(f"{value}::VARCHAR")
     if not leaf.by_value(format_):

@@ -164,11 +164,28 @@ def format_(value: Any) -> str:
 
 
 def delimiter(value: Any) -> str:
-    """The one character between the values of a CSV line."""
+    """The one character between the values of a CSV line.
+
+    Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#csvoptions (fieldDelimiter)
+    """
     char = {"tab": "\t", "\\t": "\t"}.get(raw_text(value), value)
-    if len(char) != 1 or char in '\r\n"' or ord(char) > 255:
-        raise ValueError("one character is wanted (tab for a tabulator), no quote and no line break")
+    if len(char) != 1 or char in '\0\r\n"':
+        raise ValueError("use one character (tab for a tab character), no quote and no line break")
+    if ord(char) > 127:
+        raise ValueError("BigQuery splits UTF-8 at single bytes, and this character has two or more; use an ASCII one")
     return str(char)
+
+
+def null_marker(value: Any) -> str:
+    """The text for NULL in CSV."""
+    marker = raw_text(value)
+    if any(char in '\0\r\n"' for char in marker):
+        raise ValueError("it cannot hold a quote or a line break; use a text such as NULL or \\N")
+    try:
+        marker.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it is not valid UTF-8") from None
+    return marker
 
 
 def on_unsupported(value: Any) -> str:

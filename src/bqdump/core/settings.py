@@ -146,7 +146,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Between the values of a CSV line; tab for a tabulator."),
     Setting("on_unsupported", "BQDUMP_ON_UNSUPPORTED", parse.on_unsupported, "WHAT",
             "Columns that the format cannot hold: fail, skip (leave them out) or string (export them as text)."),
-    Setting("null_marker", "BQDUMP_NULL_MARKER", parse.raw_text, "TEXT",
+    Setting("null_marker", "BQDUMP_NULL_MARKER", parse.null_marker, "TEXT",
             "What stands for NULL in CSV (read route); without, an empty field."),
     Setting("file_size", "BQDUMP_FILE_SIZE", parse.size, "SIZE",
             "About how large files become, such as 256MB (read route); without, one file a stream."),
@@ -255,4 +255,23 @@ def check(settings: Settings) -> Settings:
             f"{settings.format} takes {', '.join(codecs)}.",
         )  # fmt: skip
     parse_template(settings.path)
+    if settings.delimiter in settings.null_marker:
+        raise UsageError(
+            READ, "null_marker", f"{settings.null_marker!r} contains the delimiter {settings.delimiter!r}",
+            "Use another marker or another delimiter.",
+        )  # fmt: skip
+    formats = _formats(settings)
+    for name, format_, words in (("null_marker", "csv", "CSV"), ("row_group_rows", "parquet", "Parquet")):
+        if getattr(settings, name) and format_ not in formats:
+            raise UsageError(
+                READ, name, f"it is for {words} only, and no table is exported as {words}",
+                f"Leave it out, or use --format {format_}.",
+            )  # fmt: skip
     return settings
+
+
+def _formats(settings: Settings) -> set[str]:
+    """The formats that tables may be exported in."""
+    sections = [section for section in settings.tables if section.format]
+    every = any(section.name == "*" for section in sections)
+    return {section.format for section in sections} | (set() if every else {settings.format})
