@@ -44,13 +44,14 @@ def digest(
     header: bool = True,
     delimiter: str = ",",
     checksum: str = "",
+    checksums: bool = False,
 ) -> Digest:
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(data), 100_000):
             yield data[start : start + 100_000]
 
     file = DataFile("file", format_, codec, header, delimiter, columns, checksum or crc32c(data))
-    return asyncio.run(READER.digest(file, pieces(), checksums=False))
+    return asyncio.run(READER.digest(file, pieces(), checksums=checksums))
 
 
 def avro(schema: list[dict[str, Any]], rows: list[dict[str, Any]], codec: str = "null") -> bytes:
@@ -60,9 +61,10 @@ def avro(schema: list[dict[str, Any]], rows: list[dict[str, Any]], codec: str = 
     return file.getvalue()
 
 
-def parquet(**columns: Any) -> bytes:
+def parquet(*, rows: int | None = None, **columns: Any) -> bytes:
+    """A file of these columns, or of a row group of so many of their rows."""
     file = io.BytesIO()
-    pq.write_table(pa.table(columns), file)
+    pq.write_table(pa.table(columns).slice(0, rows), file)
     return file.getvalue()
 
 
@@ -86,6 +88,48 @@ def test_csv_is_counted_as_python_writes_it(
 
 def test_a_column_of_empty_lines_has_as_many_rows() -> None:
     assert digest("csv", b"text\n\n\na\n\n", (Column("text", "STRING"),)).rows == 4
+
+
+EMPTY_AVRO = avro([{"name": "id", "type": ["null", "long"]}, {"name": "text", "type": ["null", "string"]}], [])
+
+
+@pytest.mark.parametrize("checksums", [False, True])
+@pytest.mark.parametrize(
+    ("format_", "data", "codec"),
+    [
+        ("csv", b"", "none"),
+        ("csv", b"", "gzip"),
+        ("csv", b"id,text\n", "none"),
+        ("csv", gzip.compress(b"id,text\n"), "gzip"),
+        ("csv", gzip.compress(b""), "gzip"),
+        ("json", b"", "none"),
+        ("json", b"", "gzip"),
+        ("json", gzip.compress(b""), "gzip"),
+        ("avro", EMPTY_AVRO, "none"),
+        ("avro", avro([{"name": "id", "type": "long"}, {"name": "text", "type": "string"}], [], "snappy"), "snappy"),
+        ("avro", avro([{"name": "id", "type": "long"}, {"name": "text", "type": "string"}], [], "deflate"), "deflate"),
+        ("parquet", parquet(id=pa.array([], pa.int64()), text=pa.array([], pa.string())), "none"),
+        ("parquet", parquet(id=pa.array([1], pa.int64()), text=pa.array(["a"]), rows=0), "none"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_files_without_rows_are_whole(format_: str, data: bytes, codec: str, checksums: bool) -> None:
+    """BigQuery writes such files among others: the header alone or 0 bytes, no blocks, no row groups or empty ones."""
+    found = digest(format_, data, codec=codec, checksums=checksums)
+    assert (found.unreadable, found.differences, found.rows, set(found.sums)) == (
+        "",
+        (),
+        0,
+        {0} if checksums else set(),
+    )
+
+
+@pytest.mark.parametrize(("format_", "codec"), [("csv", "none"), ("csv", "gzip"), ("json", "gzip")])
+def test_a_file_of_0_bytes_has_any_header_and_any_columns(format_: str, codec: str) -> None:
+    for header in (False, True):
+        for columns in (TWO, (Column("l", "INT64", repeated=True),) if format_ == "json" else TWO[:1]):
+            found = digest(format_, b"", columns, codec=codec, header=header)
+            assert (found.unreadable, found.rows) == ("", 0)
 
 
 @pytest.mark.parametrize(

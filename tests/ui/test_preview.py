@@ -78,6 +78,32 @@ def test_any_bytes_are_some_rows(data: bytes, rows: int) -> None:
 
 
 @pytest.mark.parametrize("format_", ["csv", "json"])
+@pytest.mark.parametrize(
+    ("name", "data"), [("a", b""), ("a.gz", b""), ("a.gz", gzip.compress(b"")), ("a", gzip.compress(b""))]
+)
+def test_an_empty_file_has_no_rows_and_ends(format_: str, name: str, data: bytes) -> None:
+    shown, _ = look(name, data, format=format_)
+    assert shown == Preview([], [], False)
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate", "snappy"])
+def test_an_avro_file_without_blocks_has_columns_and_no_rows(codec: str) -> None:
+    file = io.BytesIO()
+    field = {"name": "id", "type": ["null", "long"], "default": None}
+    fastavro.writer(file, {"type": "record", "name": "Root", "fields": [field]}, [], codec=codec)
+    shown, _ = look("a.avro", file.getvalue(), format="avro")
+    assert shown == Preview(["id"], [], False)
+
+
+def test_a_parquet_file_without_rows_has_columns() -> None:
+    for frame in (polars.DataFrame({"id": [1]}).clear(), polars.DataFrame({"l": [[1]], "s": [{"a": 1}]}).clear()):
+        file = io.BytesIO()
+        frame.write_parquet(file)
+        shown, _ = look("a.parquet", file.getvalue(), format="parquet")
+        assert shown == Preview(frame.columns, [], False)
+
+
+@pytest.mark.parametrize("format_", ["csv", "json"])
 def test_a_packed_file_is_unpacked_whatever_its_name(format_: str) -> None:
     data = b"id\n1\n" if format_ == "csv" else b'{"id":1}\n'
     shown, _ = look("a", gzip.compress(data), format=format_)

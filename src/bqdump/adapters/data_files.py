@@ -85,6 +85,9 @@ class DataFiles:
 
     def _read(self, file: DataFile, path: Path, digest: Digest, checksums: bool, texts: bool) -> Digest:
         found = leaves(file.columns)
+        if not digest.size:
+            # A file without rows may have no bytes under gzip, too.
+            file = file._replace(codec="none")
         try:
             with self._connection.cursor() as cursor:
                 parts = [_Part(cursor, file, path, source, found, checksums, texts) for source in _sources(file, path)]

@@ -56,7 +56,7 @@ async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, 
 
 def _text(data: bytes, *, whole: bool, packed: bool, name: str) -> tuple[str, bool]:
     """The text of the first bytes, without a line that is cut off; and whether that is all of it."""
-    if packed:
+    if packed and data:
         unpacking = zlib.decompressobj(wbits=31)
         try:
             data = unpacking.decompress(data, UNPACKED_BYTES)
