@@ -374,6 +374,60 @@ def test_an_empty_table_gives_one_file_or_none(world: World) -> None:
     assert job.destination_uri_file_counts == [0]
 
 
+@pytest.mark.parametrize(("format_", "codec"), [(CSV, "NONE"), (CSV, "GZIP"), (JSON, "NONE"), (JSON, "GZIP"),
+                                                (AVRO, "NONE"), (AVRO, "SNAPPY"), (PARQUET, "NONE")])  # fmt: skip
+@pytest.mark.parametrize("bare", [False, True])
+def test_files_without_rows_are_written_among_others_if_set(
+    world: World, thousand: str, format_: str, codec: str, bare: bool
+) -> None:
+    """EXPORT DATA of the service has written 100 such files among others."""
+    bucket = world.bucket()
+    with world.settings(shard_bytes=4000, empty_shards=3, bare_empty_files=bare):
+        job = world.extract(thousand, f"gs://{bucket}/*", destination_format=format_, compression=codec)
+    assert job.destination_uri_file_counts == [5]
+    files = [world.read(bucket, name) for name in world.names(bucket)]
+    rows = [_rows(format_, data) for data in files]
+    assert [bool(found) for found in rows] == [False, False, True, False, True]
+    assert sorted(row for found in rows for row in found) == list(range(1, 1001))
+    if format_ in (CSV, JSON):
+        plain = b"" if bare or format_ == JSON else b"i\n"
+        assert {gzip.decompress(data) if codec == "GZIP" else data for data in files[:2]} == {plain}
+        assert (files[0] == b"") == (plain == b"" and (bare or codec == "NONE"))
+
+
+def _rows(format_: str, data: bytes) -> list[int]:
+    match format_:
+        case "AVRO":
+            return [record["i"] for record in fastavro.reader(io.BytesIO(data))]
+        case "PARQUET":
+            found: list[int] = pl.read_parquet(io.BytesIO(data))["i"].to_list()
+            return found
+        case _:
+            text = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+            lines = text.decode().splitlines()
+            return (
+                [int(line) for line in lines[1:]] if format_ == CSV else [int(json.loads(line)["i"]) for line in lines]
+            )
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_queries_write_files_without_rows_among_others_if_set(world: World, thousand: str, bare: bool) -> None:
+    bucket = world.bucket()
+    with world.settings(empty_shards=2, bare_empty_files=bare):
+        world.sql(f"EXPORT DATA OPTIONS (uri='gs://{bucket}/*', format='CSV', header=true) AS SELECT * FROM {thousand}")
+    first, second, third = (world.read(bucket, name) for name in world.names(bucket))
+    assert first == second == (b"" if bare else b"i\n")
+    assert len(third.splitlines()) == 1001
+
+
+def test_an_empty_table_may_have_files_without_a_header(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64)")
+    with world.settings(bare_empty_files=True, empty_shards=5):
+        assert world.exported(f"{name}.t") == b""
+        assert world.exported(f"{name}.t", compression="GZIP") == b""
+
+
 def test_objects_are_overwritten_and_old_shards_stay(world: World, thousand: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=4000):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from bqdump_local.bigquery.catalog import Catalog
+    from bqdump_local.bigquery.settings import JobSettings
 
 CODECS = {
     "CSV": {"NONE", "GZIP"},
@@ -26,6 +27,7 @@ CODECS = {
     "AVRO": {"NONE", "DEFLATE", "SNAPPY"},
     "PARQUET": {"NONE", "SNAPPY", "GZIP", "ZSTD"},
 }
+TEXT_FORMATS = ("CSV", "NEWLINE_DELIMITED_JSON")
 TOO_LARGE = (
     "Table {name} too large to be exported to a single file. Specify a uri including a * to shard export. "
     "See 'Exporting data into one or more files' in https://cloud.google.com/bigquery/docs/exporting-data."
@@ -113,11 +115,7 @@ def run(
             measure = f"SELECT count(*), {formats.logical_bytes(source.fields)} FROM {source.relation}"
             rows, size = cursor.execute(measure).fetchall()[0]
         writer = Writer(cursor, source.relation, source.fields, file_format)
-        settings = catalog.settings
-        written = writer.write(
-            store, uris, rows=rows, size=size, shard_bytes=settings.shard_bytes, name=name,
-            empty_files=settings.empty_table_files, stopped=stopped,
-        )  # fmt: skip
+        written = writer.write(store, uris, rows=rows, size=size, settings=catalog.settings, name=name, stopped=stopped)
     counts = [str(count) for count in written.file_counts]
     return {
         "extract": {"destinationUriFileCounts": counts, "inputBytes": str(size)},
@@ -147,25 +145,29 @@ class Writer:
         *,
         rows: int,
         size: int,
-        shard_bytes: int,
-        empty_files: int,
+        settings: JobSettings,
         name: str,
         stopped: Callable[[], bool],
     ) -> Written:
         """Upload the files; with a `*` as many as the size asks for."""
         wild = [uri for uri in uris if "*" in uri]
-        if not wild and size > shard_bytes * len(uris):
+        if not wild and size > settings.shard_bytes * len(uris):
             raise invalid(TOO_LARGE.format(name=name))
-        shards = min(rows, -(-size // shard_bytes)) if wild else 1
-        files = max(len(uris), shards) if rows else empty_files
+        shards = min(rows, -(-size // settings.shard_bytes)) if wild else 1
+        files = max(len(uris), shards) if rows else settings.empty_table_files
+        parts = [(rows * number // files, rows * (number + 1) // files) for number in range(files)]
+        if wild and rows:
+            parts = _with_empty_ones(parts, settings.empty_shards)
         counts = [0] * len(uris)
         with tempfile.TemporaryDirectory(prefix="extract-") as folder:
             path = Path(folder) / "part"
-            for number, slot in zip(range(files), _slots(uris), strict=False):
+            for (first, after), slot in zip(parts, _slots(uris), strict=False):
                 if stopped():
                     break
-                first, after = rows * number // files, rows * (number + 1) // files
-                self._one_file(path, None if files == 1 else (first, after))
+                if first == after and settings.bare_empty_files and self._format.format in TEXT_FORMATS:
+                    path.write_bytes(b"")
+                else:
+                    self._one_file(path, None if after - first == rows else (first, after))
                 store.put(uris[slot].replace("*", f"{counts[slot]:012d}"), path)
                 counts[slot] += 1
         return Written(rows, size, counts)
@@ -208,6 +210,13 @@ class Writer:
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         while batch := self._cursor.fetchmany(10_000):
             yield from batch
+
+
+def _with_empty_ones(parts: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """The parts and so many without rows, which are spread evenly; the first of all is one of these."""
+    rest, total = iter(parts), len(parts) + count
+    return [(0, 0) if -(-(number + 1) * count // total) > -(-number * count // total) else next(rest)
+            for number in range(total)]  # fmt: skip
 
 
 def _slots(uris: Sequence[str]) -> Iterator[int]:

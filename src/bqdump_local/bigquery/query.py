@@ -199,10 +199,9 @@ class Query:
         try:
             with self._catalog.warehouse.cursor() as cursor:
                 rows, size = cursor.execute(f"SELECT count(*), {logical_bytes(fields)} FROM {stored}").fetchall()[0]
-                settings = self._catalog.settings
                 written = extract.Writer(cursor, stored, fields, file_format).write(
-                    self._store, [uri], rows=rows, size=size, shard_bytes=settings.shard_bytes, name="the query",
-                    empty_files=settings.empty_table_files, stopped=stopped,
+                    self._store, [uri], rows=rows, size=size, settings=self._catalog.settings, name="the query",
+                    stopped=stopped,
                 )  # fmt: skip
         finally:
             self._catalog.warehouse.drop([stored])

@@ -30,13 +30,19 @@ class Fault:
 
 @dataclass
 class JobSettings:
-    """Settings of the job machinery; the defaults behave like a fast BigQuery."""
+    """Settings of the job machinery; the defaults behave like a fast BigQuery.
+
+    empty_table_files: files of a table without rows. empty_shards: files without rows that a job with a `*` writes
+    among those that have some. bare_empty_files: CSV and JSON files without rows have 0 bytes, without header or gzip.
+    """
 
     pending_seconds: float = 0.0
     run_seconds: float = 0.0
     max_running: int = 50
     shard_bytes: int = 1_000_000_000
     empty_table_files: int = 1
+    empty_shards: int = 0
+    bare_empty_files: bool = False
     read_stream_bytes: int = 64_000_000
     read_batch_bytes: int = 1_000_000
     clock_offset_seconds: float = 0.0
