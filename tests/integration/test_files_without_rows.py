@@ -1,0 +1,52 @@
+"""BigQuery may write files without rows among others, even of 0 bytes: they are exported, counted and verified."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bqdump.core.codec import decode
+from bqdump.core.formats import FORMATS
+from bqdump.core.manifest import Manifest
+from integration.command import call
+from integration.stage import Stage
+from integration.test_verify import NESTED, SCALARS, read
+
+WAYS = [
+    (route, name, codec)
+    for route in ("extract", "query")
+    for name, format_ in FORMATS.items()
+    for codec in dict.fromkeys((format_.codecs[0], format_.codecs[-1] if route == "extract" else "none"))
+]
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(("route", "format_", "codec"), WAYS, ids=lambda value: str(value))
+def test_an_export_with_files_without_rows_is_whole(
+    stage: Stage, capsys: pytest.CaptureFixture[str], route: str, format_: str, codec: str, bare: bool
+) -> None:
+    stage.sql(SCALARS)
+    if format_ != "csv":
+        stage.sql(NESTED)
+    stage.empty_tables(["nothing"])
+    stage.stack.jobs(shard_bytes=600, empty_shards=3, bare_empty_files=bare)
+    stage.now()
+    ran = stage.execute("--format", format_, "--compression", codec, "--route", route, execution="r1")
+    assert ran.codes == [0], ran.text
+    manifest = decode(stage.read(stage.latest().manifest), Manifest, "manifest")
+    entries = {entry.table: entry for entry in manifest.tables}
+    for name, entry in entries.items():
+        empty = [file for file in entry.files if file.rows == 0 or file.size == 0]
+        if format_ in ("avro", "parquet"):
+            assert entry.rows == {"scalars": 9, "nested": 5, "nothing": 0}[name]
+            assert len(empty) == (1 if name == "nothing" else 3)
+        elif bare:
+            assert len(empty) == (1 if name == "nothing" else 3)
+        assert len(entry.files) >= (1 if name == "nothing" else 4)
+    verified = read(stage)
+    assert verified.findings == ()
+    assert verified.read is not None
+    assert verified.read.rows == (9 if format_ == "csv" else 14)
+    called = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
+    assert (called.code, json.loads(called.out)["findings"]) == (0, []), called.err
