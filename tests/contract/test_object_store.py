@@ -161,16 +161,18 @@ def test_lists_by_name_below_a_prefix(make: Callable[[], ObjectStore]) -> None:
 
 def test_a_listing_brings_notes_along(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
-        await store.write("n/document", b"{}", 0)
+        folder = "p/_bqdump/runs/r/"
+        name = f"{folder}claims/00000-00000.json"
+        await store.write(f"{folder}plan.json", b"{}", 0)
         data = '{"table":"ünï 🦆","q":"\\""}'.encode()
-        generation = await store.write_note("n/note", data, 0)
-        assert await everything(store.notes("n/")) == [("n/note", data, generation)]
-        assert (await store.read("n/note")).data == data
+        generation = await store.write_note(name, data, 0)
+        assert await everything(store.notes(folder)) == [(name, data, generation)]
+        assert (await store.read(name)).data == data
         with pytest.raises(ConflictError):
-            await store.write_note("n/note", b"{}", 0)
-        await store.write_note("n/note", b"{}", generation)
+            await store.write_note(name, b"{}", 0)
+        await store.write_note(name, b"{}", generation)
         with pytest.raises(ValueError, match="bytes"):
-            await store.write_note("n/long", b"x" * (NOTE_BYTES + 1), 0)
+            await store.write_note(f"{folder}claims/00000-00001.json", b"x" * (NOTE_BYTES + 1), 0)
 
     on(make, check)
 

@@ -26,11 +26,15 @@ def crc32c_of_file(path: Path) -> str:
 
 
 class Summed:
-    """A file to write to that knows the size and the checksum of what was written, and what the file has raised."""
+    """A file to write to that knows the size and the checksum of what was written, and what the file has raised.
+
+    failed: why the file did not take what was written, None while it does.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._checksum = file, 0
         self.size = 0
+        self.failed: OSError | None = None
 
     @property
     def crc32c(self) -> str:
@@ -39,7 +43,11 @@ class Summed:
 
     def write(self, data: bytes) -> int:
         """Write all of it."""
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.failed = error
+            raise
         self._checksum = google_crc32c.extend(self._checksum, bytes(data))
         self.size += len(data)
         return len(data)

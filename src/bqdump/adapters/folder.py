@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import secrets
 import shutil
-import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
 from bqdump.adapters.checksums import Summed, crc32c
-from bqdump.adapters.folder_index import INDEX, OWN, Index, Row, locked_index, path_of
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError, UsageError
+from bqdump.adapters.folder_errors import as_target_error
+from bqdump.adapters.folder_index import INDEX, Index, Row, locked_index
+from bqdump.adapters.folder_paths import (
+    OWN,
+    folders_below,
+    name_rules,
+    path_of,
+    refuse_other_spelling,
+    status_of,
+)
+from bqdump.adapters.folder_temporary import clear_abandoned, passing_name, temporary
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.file_names import NameRules
+from bqdump.core.layout import is_note
 from bqdump.core.notes import NOTE_BYTES
 from bqdump.core.sound import refuse_size
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 PAGE = 1000
+# So many are copied in one step: until it is done, each takes its room once more where links cannot be made.
+COPIES = 50
+
+
+class _FillError(Exception):
+    """What `fill` has raised by itself: it is not the folder's failure, whatever it is."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class FolderStore:
@@ -30,18 +49,20 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self.url = str(self._root)
+        # How names are treated there; not known before the first write.
+        self._rules: NameRules | None = None
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore. Raises UsageError for a folder that holds something else."""
 
         def look() -> BucketInfo:
-            with _told("look at", self.url):
-                if self._root.is_dir() and any(self._root.iterdir()) and not (self._root / INDEX).exists():
+            with as_target_error("look at", self.url):
+                if self._root.is_dir() and not (self._root / INDEX).exists() and any(self._foreign()):
                     cause = "it is not empty, and holds no export"
                     raise UsageError("use", self.url, cause, "Name a new folder, an empty one, or one of an export.")
                 if self._root.exists() and not self._root.is_dir():
                     raise UsageError("use", self.url, "it is no folder", "Name a new folder or an empty one.")
-            return BucketInfo("", 0, 0)
+                return BucketInfo("", 0, 0, names=name_rules(self._root))
 
         return await asyncio.to_thread(look)
 
@@ -67,7 +88,7 @@ class FolderStore:
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         return (
-            await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 0), writes=True)
+            await self._locked("write", name, lambda index: self._put(index, name, data, expect), writes=True)
         ).generation
 
     async def upload(
@@ -75,42 +96,45 @@ class FolderStore:
     ) -> tuple[ObjectInfo, Result]:
         """See ObjectStore."""
 
-        made = self._unnamed()
+        abandoned = threading.Event()
 
-        def written() -> tuple[str, Result]:
-            with _told("write", f"{self.url}/{name}"):
+        def stored() -> tuple[ObjectInfo, Result]:
+            with as_target_error("write", f"{self.url}/{name}"):
                 self._path(name)
-                self._root.mkdir(parents=True, exist_ok=True)
-                with self._temporary(made) as file:
+                self._ready()
+                with temporary(self._root) as (made, file):
                     summed = Summed(file)
-                    result = fill(cast("IO[bytes]", summed))
-                    file.flush()
-                    os.fsync(file.fileno())
-                return summed.crc32c, result
+                    try:
+                        result = fill(cast("IO[bytes]", summed))
+                    except Exception as error:
+                        if summed.failed:
+                            raise summed.failed from None
+                        raise _FillError(error) from None
+                    if abandoned.is_set():
+                        raise UnavailableError("write", f"{self.url}/{name}", "its task has been cancelled")
+                    _sync(file)
+                    with locked_index(self._root, writes=True) as index:
+                        return self._place(index, name, made, summed.crc32c, expect).info, result
 
         try:
-            checksum, result = await asyncio.to_thread(written)
-            row = await self._locked(
-                "write", name, lambda index: self._place(index, name, made, checksum, expect), writes=True
-            )
+            return await asyncio.to_thread(stored)
+        except _FillError as error:
+            raise error.cause from None
         finally:
-            # Also where nobody waits any more for the thread, which may still be at it.
-            made.unlink(missing_ok=True)
-        return row.info, result
+            # The thread may still be writing.
+            abandoned.set()
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
-        if len(data) > NOTE_BYTES:
-            raise ValueError(f"a note of {len(data)} bytes")
-        return (
-            await self._locked("write", name, lambda index: self._put(index, name, data, expect, "", 1), writes=True)
-        ).generation
+        if len(data) > NOTE_BYTES or not is_note(name):
+            raise ValueError(f"a note of {len(data)} bytes called {name}")
+        return await self.write(name, data, expect)
 
     async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
 
         def read(index: Index) -> list[Note]:
-            rows = [row for row in index.below(prefix) if row.note]
+            rows = [row for row in index.below(prefix, is_note) if row.size <= NOTE_BYTES]
             return [Note(row.name, self._path(row.name).read_bytes(), row.generation) for row in rows]
 
         found = await self._locked("list", prefix, read)
@@ -127,9 +151,8 @@ class FolderStore:
         """See ObjectStore."""
 
         def names() -> list[str]:
-            with _told("list", f"{self.url}/{prefix}"):
-                folder = self._path(prefix) if prefix else self._root
-                return sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
+            with as_target_error("list", f"{self.url}/{prefix}"):
+                return folders_below(self._root, prefix)
 
         return await asyncio.to_thread(names)
 
@@ -137,7 +160,7 @@ class FolderStore:
         """See ObjectStore."""
 
         def each(index: Index) -> list[ObjectInfo | BqdumpError]:
-            return [self._copy(index, wish, origin) for wish in copies]
+            return [result for some in _some(copies) for result in self._copy(index, some, origin)]
 
         return await self._locked("copy files in", "", each, writes=True)
 
@@ -161,76 +184,81 @@ class FolderStore:
         """
 
         def locked() -> Result:
-            with _told(operation, f"{self.url}/{name}"), locked_index(self._root, writes=writes) as index:
-                return work(index)
+            with as_target_error(operation, f"{self.url}/{name}"):
+                if writes:
+                    self._ready()
+                with locked_index(self._root, writes=writes) as index:
+                    return work(index)
 
         return await asyncio.to_thread(locked)
 
     def _path(self, name: str) -> Path:
         return path_of(self._root, name)
 
-    def _put(self, index: Index, name: str, data: bytes, expect: int | None, origin: str, note: int) -> Row:
+    def _foreign(self) -> Iterator[Path]:
+        return (path for path in self._root.iterdir() if not path.name.startswith(OWN))
+
+    def _ready(self) -> None:
+        """Make the folder; the first time, look how it treats names and remove what dead processes have left."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        if self._rules is None:
+            clear_abandoned(self._root)
+            self._rules = name_rules(self._root)
+
+    def _put(self, index: Index, name: str, data: bytes, expect: int | None) -> Row:
         index.expect(name, expect)
-        with self._temporary(self._unnamed()) as file:
+        with temporary(self._root) as (made, file):
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        return self._place(index, name, Path(file.name), crc32c(data), None, origin, note)
+            _sync(file)
+            return self._place(index, name, made, crc32c(data), None)
 
-    def _unnamed(self) -> Path:
-        """Where to write what has no name yet, in the same file system."""
-        return self._root / f"{OWN}{secrets.token_hex(8)}"
-
-    @contextmanager
-    def _temporary(self, made: Path) -> Iterator[IO[bytes]]:
-        """A file that is gone where writing it fails."""
-        with made.open("xb") as file:
-            try:
-                yield file
-            except BaseException:
-                made.unlink(missing_ok=True)
-                raise
-
-    def _place(
-        self,
-        index: Index,
-        name: str,
-        made: Path,
-        checksum: str,
-        expect: int | None,
-        origin: str = "",
-        note: int = 0,
-    ) -> Row:
+    def _place(self, index: Index, name: str, made: Path, checksum: str, expect: int | None, origin: str = "") -> Row:
         """Give a finished file its name, atomically."""
         index.expect(name, expect)
+        replaced = status_of(self._root, name)
+        if self._rules:
+            refuse_other_spelling(self._root, name, self._rules)
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if replaced and not origin:
+            _make_different(made, replaced)
         made.replace(path)
-        return index.enter(name, checksum, origin, note)
+        return index.enter(name, checksum, origin)
 
-    def _copy(self, index: Index, wish: Copy, origin: str) -> ObjectInfo | BqdumpError:
+    def _copy(self, index: Index, wishes: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """Copy some files in two steps: whoever is killed between them leaves files whose origin is known."""
+        results: list[ObjectInfo | BqdumpError] = []
+        made: list[Path] = []
+        try:
+            for wish in wishes:
+                made.append(passing_name(self._root))
+                results.append(self._announced(index, wish, made[-1], origin))
+            index.settle()
+            for number, wish in enumerate(wishes):
+                if isinstance(result := results[number], ObjectInfo):
+                    try:
+                        row = self._place(index, wish.target, made[number], result.crc32c, wish.expect, origin)
+                        results[number] = row.info
+                    except ConflictError as error:
+                        results[number] = error
+            return results
+        finally:
+            for path in made:
+                # Where the target was the same file already, giving it its name has left the twin.
+                path.unlink(missing_ok=True)
+
+    def _announced(self, index: Index, wish: Copy, made: Path, origin: str) -> ObjectInfo | BqdumpError:
+        """The source, of which a twin has been made and announced as the next content of the target."""
         source = index.find(wish.source)
         if source is None or source.generation != wish.source_generation:
             return NotFoundError("copy", f"{self.url}/{wish.source}", "there is no such file of this generation")
         try:
             index.expect(wish.target, wish.expect)
-            made = self._twin(self._path(wish.source))
-            try:
-                return self._place(index, wish.target, made, source.crc32c, None, origin).info
-            finally:
-                # Where the target was the same file already, giving it its name has left the twin.
-                made.unlink(missing_ok=True)
         except ConflictError as error:
             return error
-
-    def _twin(self, path: Path) -> Path:
-        """The same content under a passing name: a link, for no file is ever changed in place; else a copy."""
-        made = self._unnamed()
-        try:
-            made.hardlink_to(path)
-        except OSError:
-            shutil.copyfile(path, made)
-        return made
+        _twin(self._path(wish.source), made)
+        index.announce(wish.target, made, source.crc32c, origin)
+        return source.info
 
     def _delete(self, index: Index, name: str, generation: int) -> bool:
         row = index.find(name)
@@ -246,15 +274,30 @@ class FolderStore:
         return True
 
 
-@contextmanager
-def _told(operation: str, subject: str) -> Iterator[None]:
-    """Raise what the file system refuses as a BqdumpError."""
+def _some(copies: Sequence[Copy]) -> Iterator[Sequence[Copy]]:
+    return (copies[start : start + COPIES] for start in range(0, len(copies), COPIES))
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _twin(path: Path, made: Path) -> None:
+    """The same content under a second name: a link, for no file is ever changed in place; else a copy."""
     try:
-        yield
-    except PermissionError as error:
-        raise DeniedError(operation, subject, error.strerror or str(error)) from error
-    except (OSError, sqlite3.Error) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "full" in cause
-        room = "Make room and run the export again: it publishes nothing before it is whole."
-        raise BqdumpError(operation, subject, cause, room if full else "Check the disk and the folder.") from error
+        made.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, made)
+
+
+def _make_different(made: Path, replaced: os.stat_result) -> None:
+    """Give a file another time of change than the one of the same size that it will replace.
+
+    The index tells files apart by it, and clocks of file systems tick slowly: some every two seconds.
+    """
+    for later in (1, 1000, 2_000_000_000):
+        status = made.stat()
+        if (status.st_size, status.st_mtime_ns) != (replaced.st_size, replaced.st_mtime_ns):
+            return
+        os.utime(made, ns=(status.st_atime_ns, replaced.st_mtime_ns + later))

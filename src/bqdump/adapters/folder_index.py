@@ -1,28 +1,34 @@
 """What a folder knows of its files beside their content: generations, origins, checksums, in an SQLite file among them.
 
-A file that something else has written or changed is an object of a new generation. A folder without an index, such as a
-copy of a bucket, stays without one while it is only read: the time of its last change is a file's generation there.
+The index can always be brought up to date from the files: a process may be killed between giving a file its name and
+recording it. A file that the index does not know as it is now is an object of a new generation. Only the origin of a
+copy is in no file, so copies are announced in the index before they are made.
+
+A folder without an index, such as a copy of a bucket, stays without one while it is only read: the time of its last
+change is a file's generation there.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c_of_file
-from bqdump.core.errors import ConflictError, UsageError
+from bqdump.adapters.folder_paths import OWN, folder_status, names_below, path_of, status_of
+from bqdump.core.errors import ConflictError
 from bqdump.ports.store import ObjectInfo
 
-INDEX = ".bqdump-index.sqlite"
-# What such names begin with is no object: the index, and files that are being written.
-OWN = ".bqdump-"
+INDEX = f"{OWN}index.sqlite"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
-  name TEXT PRIMARY KEY, size INTEGER, changed INTEGER, crc32c TEXT, generation INTEGER, origin TEXT, note INTEGER
+  name TEXT PRIMARY KEY, size INTEGER, changed INTEGER, crc32c TEXT, generation INTEGER, origin TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS copies (
+  name TEXT PRIMARY KEY, inode TEXT, size INTEGER, changed INTEGER, crc32c TEXT, origin TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS generations (last INTEGER);
 INSERT INTO generations SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generations);
@@ -30,7 +36,7 @@ INSERT INTO generations SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generations);
 
 
 class Row(NamedTuple):
-    """What is known of a file. changed: in nanoseconds since 1970. note: whether a listing brings it along."""
+    """What is known of a file. changed: in nanoseconds since 1970."""
 
     name: str
     size: int
@@ -38,7 +44,6 @@ class Row(NamedTuple):
     crc32c: str
     generation: int
     origin: str
-    note: int
 
     @property
     def info(self) -> ObjectInfo:
@@ -46,22 +51,18 @@ class Row(NamedTuple):
         return ObjectInfo(self.name, self.size, self.crc32c, self.generation, self.origin)
 
 
-def path_of(root: Path, name: str) -> Path:
-    """The file of an object. Raises UsageError for a name that would leave the folder."""
-    parts = name.rstrip("/").split("/")
-    if name.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in name:
-        raise UsageError("write", f"file {name!r}", "this name would leave the folder")
-    return root.joinpath(*parts)
-
-
 @contextmanager
 def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
     """The index of a folder, while no other process is at work there. What only reads does not make one."""
     if writes:
         root.mkdir(parents=True, exist_ok=True)
-    kept = writes or (root / INDEX).exists()
+    # Raises where it is a link.
+    kept = folder_status(root, (INDEX,)) is not None or writes
     try:
-        opened = _locked(root / INDEX if kept else ":memory:")
+        if kept and not writes and not os.access(root, os.W_OK):
+            opened = _in_memory(root / INDEX)
+        else:
+            opened = _locked(root / INDEX if kept else ":memory:")
     except sqlite3.OperationalError as error:
         # The low byte is the kind of the error, what is above it tells more of it.
         if writes or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
@@ -103,23 +104,26 @@ class Index:
 
         summed: whether the checksum is wanted, for which a file that no index knows is read.
         """
-        path = path_of(self._root, name)
-        try:
-            status = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
+        status = status_of(self._root, name)
+        if status is None:
             self.forget(name)
             return None
+        path = path_of(self._root, name)
         found = self._rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
         if found and (found[1], found[2]) == (status.st_size, status.st_mtime_ns):
             return Row(*found)
         if not self._kept:
             checksum = crc32c_of_file(path) if summed else ""
-            return Row(name, status.st_size, status.st_mtime_ns, checksum, status.st_mtime_ns, "", 0)
-        return self.enter(name, crc32c_of_file(path))
+            return Row(name, status.st_size, status.st_mtime_ns, checksum, status.st_mtime_ns, "")
+        announced = self._rows.execute(
+            "SELECT crc32c, origin FROM copies WHERE (name, inode, size, changed) = (?, ?, ?, ?)",
+            (name, *_identity(status)),
+        ).fetchone()
+        return self.enter(name, *(announced or (crc32c_of_file(path),)))
 
-    def below(self, prefix: str) -> list[Row]:
-        """All files whose names start with this, by name."""
-        names = sorted(name for name in self._names() if name.startswith(prefix))
+    def below(self, prefix: str, among: Callable[[str], bool] = lambda name: True) -> list[Row]:
+        """All files whose names start with this, and are among those, by name."""
+        names = sorted(name for name in names_below(self._root, prefix) if among(name))
         return [row for name in names if (row := self.find(name))]
 
     def expect(self, name: str, generation: int | None) -> None:
@@ -129,20 +133,30 @@ class Index:
         if generation is not None and generation != current:
             raise ConflictError("write", f"{self._root}/{name}", f"its generation is {current}, not {generation}")
 
-    def enter(self, name: str, checksum: str, origin: str = "", note: int = 0) -> Row:
+    def announce(self, name: str, made: Path, checksum: str, origin: str) -> None:
+        """Remember, from the next `settle` on, whose copy the file is that will get this name."""
+        row = (name, *_identity(made.stat()), checksum, origin)
+        self._rows.execute("REPLACE INTO copies VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def settle(self) -> None:
+        """Store what has been entered so far. Another process may be at work before this goes on."""
+        self._rows.execute("COMMIT")
+        self._rows.execute("BEGIN IMMEDIATE")
+
+    def enter(self, name: str, checksum: str, origin: str = "") -> Row:
         """Take in a file that has just been written: a new generation."""
         (generation,) = self._rows.execute("UPDATE generations SET last = last + 1 RETURNING last").fetchone()
         status = path_of(self._root, name).stat()
-        row = Row(name, status.st_size, status.st_mtime_ns, checksum, generation, origin, note)
-        self._rows.execute("REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        row = Row(name, status.st_size, status.st_mtime_ns, checksum, generation, origin)
+        self._rows.execute("REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._rows.execute("DELETE FROM copies WHERE name = ?", (name,))
         return row
 
     def forget(self, name: str) -> None:
         """The file is gone."""
         self._rows.execute("DELETE FROM objects WHERE name = ?", (name,))
 
-    def _names(self) -> Iterator[str]:
-        for folder, _, files in os.walk(self._root):
-            for file in files:
-                if not file.startswith(OWN):
-                    yield Path(folder, file).relative_to(self._root).as_posix()
+
+def _identity(status: os.stat_result) -> tuple[str, int, int]:
+    """What a file keeps when it gets another name. Numbers of inodes can be larger than those of SQLite."""
+    return str(status.st_ino), status.st_size, status.st_mtime_ns

@@ -9,6 +9,7 @@ from bqdump.core.errors import (
     DocumentError,
     NotFoundError,
     QuotaError,
+    TargetError,
     UnitsFailedError,
     UsageError,
     VerificationError,
@@ -37,6 +38,7 @@ CODES: dict[type[BqdumpError], int] = {
     AccessError: DENIED_OR_NOT_FOUND,
     DeniedError: DENIED_OR_NOT_FOUND,
     NotFoundError: DENIED_OR_NOT_FOUND,
+    TargetError: DENIED_OR_NOT_FOUND,
     QuotaError: QUOTA,
 }
 

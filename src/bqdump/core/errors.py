@@ -51,6 +51,13 @@ class QuotaError(BqdumpError):
     """A quota is used up for now; the run can be resumed later."""
 
 
+class TargetError(BqdumpError):
+    """The target cannot be used as it is: a folder that cannot be written, a full disk, a link in the way.
+
+    It concerns all tables: it is never the failure of one of them.
+    """
+
+
 class ConflictError(BqdumpError):
     """A precondition did not hold: somebody else wrote the object, or the job id exists already."""
 

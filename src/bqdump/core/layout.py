@@ -13,6 +13,8 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # No document is larger, in bytes: what is, is not read. The small ones do not grow with the tables.
 SMALL, LARGEST = 1 << 20, 512 << 20
 SMALL_DOCUMENTS = ("dataset.json", "latest.json", "publishing.json", "newest.json", "planner.json", "publisher.json")
+# The folders of a run that hold notes.
+NOTES = (["claims"], ["readings"], ["receipts"], ["failures"])
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 
 
@@ -180,6 +182,13 @@ def most_bytes(name: str) -> int | None:
     if f"/{STATE}/" not in f"/{folder}{slash}":
         return None
     return SMALL if last in SMALL_DOCUMENTS else LARGEST
+
+
+def is_note(name: str) -> bool:
+    """Whether an object of this name is a note: a small document, one for each unit, attempt or run."""
+    _, state, rest = f"/{name}".rpartition(f"/{STATE}/")
+    folders = rest.split("/")[:-1]
+    return bool(state) and (folders == ["history"] or (folders[:1] == ["runs"] and folders[2:3] in NOTES))
 
 
 def attempt_of(name: str) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import IO, NamedTuple, Protocol, TypeVar
 
 from bqdump.core.errors import BqdumpError
+from bqdump.core.file_names import NameRules
 
 Result = TypeVar("Result")
 
@@ -46,8 +47,9 @@ class Copy(NamedTuple):
 
 class BucketInfo(NamedTuple):
     """What a bucket says about itself: location ("" for nowhere in particular), for how many seconds it keeps objects
-    against deletion, whether replaced objects stay as versions, whether new objects are put under a hold, and the
-    Cloud KMS key that encrypts what is written without naming one ("" for Google's own keys)."""
+    against deletion, whether replaced objects stay as versions, whether new objects are put under a hold, the
+    Cloud KMS key that encrypts what is written without naming one ("" for Google's own keys), and which names
+    objects can have."""
 
     location: str
     retention_seconds: int
@@ -55,6 +57,7 @@ class BucketInfo(NamedTuple):
     versions: bool = False
     holds: bool = False
     kms_key: str = ""
+    names: NameRules = NameRules()
 
 
 class ObjectStore(Protocol):
@@ -103,7 +106,10 @@ class ObjectStore(Protocol):
         ...
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """Store a JSON document of at most `core.notes.NOTE_BYTES` that `notes` brings along."""
+        """Store a JSON document of at most `core.notes.NOTE_BYTES` that `notes` brings along.
+
+        Its name is one of those that `bqdump.core.layout.is_note` knows, so that a folder needs no other mark of it.
+        """
         ...
 
     def notes(self, prefix: str) -> AsyncIterator[list[Note]]:

@@ -1,0 +1,41 @@
+"""What a file system or the index of a folder refuses, as an error in one sentence: what, where, why, what to do."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bqdump.core.errors import TargetError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+HINTS = {
+    **dict.fromkeys(FULL, "Free some space and resume the run: nothing is published before it is complete."),
+    **dict.fromkeys(DENIED, "Make the folder writable for this user and resume the run."),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit of open files (ulimit -n) and resume the run."),
+    errno.ENAMETOOLONG: "Use shorter names, or another folder.",
+}
+# What SQLite calls the same.
+KINDS = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+}
+
+
+@contextmanager
+def as_target_error(operation: str, subject: str) -> Iterator[None]:
+    """Raise what the file system or the index refuses as a TargetError."""
+    try:
+        yield
+    except OSError as error:
+        hint = HINTS.get(error.errno or 0, "Check the disk and the folder.")
+        raise TargetError(operation, subject, error.strerror or str(error), hint) from error
+    except sqlite3.DatabaseError as error:
+        # The low byte is the kind of the error, what is above it says more about it.
+        kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        hint = HINTS.get(KINDS.get(kind, 0), "Check the disk and the folder.")
+        raise TargetError(operation, subject, f"the folder's index: {error}", hint) from error

@@ -1,0 +1,75 @@
+"""Files of a folder that have no name yet: written next to the objects, locked while their process lives."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from bqdump.adapters.folder_paths import OWN
+
+LOCKED = re.compile(re.escape(OWN) + "[0-9a-f]{16}")
+SHORT_LIVED = re.compile(re.escape(OWN) + "(?:copy|probe)-.*")
+# What lives for an instant only is a dead process's after so many seconds.
+LONG_AGO = 3600.0
+
+
+def passing_name(root: Path) -> Path:
+    """A name for a second link to a file, which lives for an instant."""
+    return root / f"{OWN}copy-{secrets.token_hex(8)}"
+
+
+@contextmanager
+def temporary(root: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A new file to write to, and where it is. What has not been renamed at the end is removed."""
+    while True:
+        path = root / f"{OWN}{secrets.token_hex(8)}"
+        with path.open("xb") as file:
+            try:
+                # Between these two a task that has just started may take it for a dead one's.
+                if _lock(file.fileno()) and path.exists():
+                    yield path, file
+                    return
+            finally:
+                # Windows removes no open file, and then this is repeated by the next process.
+                with suppress(PermissionError):
+                    path.unlink(missing_ok=True)
+
+
+def clear_abandoned(root: Path) -> None:
+    """Remove the temporary files of processes that are no longer there."""
+    with suppress(OSError), os.scandir(root) as entries:
+        for entry in entries:
+            if not entry.name.startswith(OWN) or not entry.is_file(follow_symlinks=False):
+                continue
+            with suppress(OSError):
+                if LOCKED.fullmatch(entry.name):
+                    _remove_unlocked(Path(entry.path))
+                elif SHORT_LIVED.fullmatch(entry.name) and time.time() - entry.stat().st_ctime > LONG_AGO:
+                    Path(entry.path).unlink()
+
+
+def _remove_unlocked(path: Path) -> None:
+    with path.open("rb") as file:
+        if _lock(file.fileno()):
+            path.unlink()
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file for this process; False where another one has it."""
+    if sys.platform == "win32":
+        # What is open cannot be removed there.
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""A process that is killed, or whose disk is full, at one step of its work in a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+# What changes a folder: events of https://docs.python.org/3/library/audit_events.html, and statements of SQL.
+CHANGES = ("os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.utime")
+WORDS = ("UPDATE", "REPLACE", "INSERT", "DELETE", "COMMIT", "CREATE")
+NEEDS_ROOM = ("open", "os.link", "os.mkdir", "sql")
+
+
+class Killed(BaseException):
+    """The process is no longer there."""
+
+
+class Fault:
+    """Goes off at the step of this number (from 0), of all that changes something or of those called `only`."""
+
+    def __init__(self, number: int, kind: str, only: tuple[str, ...] = ()) -> None:
+        self.left, self.kind, self.only = number, kind, only
+        self.went_off = False
+
+    def step(self, name: str) -> None:
+        """Raise what happens instead of this step. A dead process takes none any more; a disk stays full."""
+        if not self.went_off and (not self.only or name in self.only):
+            self.went_off = self.left == 0
+            self.left -= 1
+        if self.went_off and self.kind == "killed":
+            raise Killed
+        if self.went_off and name.partition(" ")[0] in NEEDS_ROOM:
+            if name.startswith("sql"):
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Connection(sqlite3.Connection):
+    """A connection whose changes are steps, and which leaves it to the system when they reach the disk."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        super().execute("PRAGMA synchronous = OFF")
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """See sqlite3.Connection."""
+        word = sql.split(maxsplit=1)[0]
+        if _faults and word in WORDS:
+            _faults[-1].step(f"sql {word}")
+        return super().execute(sql, *values)
+
+
+_faults: list[Fault] = []
+
+
+def _hook(event: str, given: tuple[Any, ...]) -> None:
+    if not _faults:
+        return
+    if event == "open":
+        path, _, flags = given
+        if flags & (os.O_WRONLY | os.O_RDWR) and ".bqdump-" in str(path):
+            _faults[-1].step("open")
+    elif event in CHANGES:
+        _faults[-1].step(event)
+
+
+sys.addaudithook(_hook)
+
+
+@contextmanager
+def unsynchronized() -> Iterator[None]:
+    """Within this `with`, nothing waits for the disk: what a killed process has written stays."""
+    connect = sqlite3.connect
+
+    def connected(*given: Any, **options: Any) -> sqlite3.Connection:
+        return connect(*given, factory=Connection, **options)
+
+    with mock.patch("sqlite3.connect", connected), mock.patch("os.fsync"):
+        yield
+
+
+@contextmanager
+def fault(number: int, kind: str, only: tuple[str, ...] = ()) -> Iterator[Fault]:
+    """Within this `with`, and where nothing is synchronized, whoever works in a folder meets this fault."""
+    _faults.append(Fault(number, kind, only))
+    try:
+        yield _faults[-1]
+    finally:
+        _faults.pop()

@@ -1,0 +1,211 @@
+"""A folder whose processes are killed, or whose disk is full, at every step: its files tell what the index does not."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from adapters.folder_faults import Killed, fault, unsynchronized
+from bqdump.adapters import folder_temporary
+from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.core.documents import Owner
+from bqdump.core.errors import BqdumpError, TargetError
+from bqdump.core.layout import Layout, is_note
+from bqdump.core.settings import Settings
+from bqdump.flow.run import run
+from bqdump.flow.task import Reading, Task
+from bqdump.ports.store import Copy, ObjectInfo
+
+LAYOUT = Layout("p/")
+RUN = LAYOUT.run("r1")
+UNIT = "00000-00000"
+OLD, NEW = b'{"old":1}', b'{"new":1}'
+# A document of every kind.
+NAMES = {
+    "latest": LAYOUT.latest, "publishing": LAYOUT.publishing, "newest": LAYOUT.newest, "summary": LAYOUT.summary("r1"),
+    "planner": RUN.planner, "plan": RUN.plan, "units": RUN.units("n"), "claim": RUN.claim(UNIT),
+    "reading": RUN.reading(UNIT, 0), "session": RUN.session(UNIT), "receipt": RUN.receipt(UNIT),
+    "failure": RUN.failure(UNIT, 0, "x"), "failed report": RUN.failed_report("x"), "publisher": RUN.publisher,
+    "intent": RUN.intent, "manifest": RUN.manifest, "contents": RUN.contents, "report": RUN.report,
+    "staged file": RUN.staged(UNIT, 0, "p/t/t_*.csv").replace("*", "000000000000"), "file": "p/t/t_000000000000.csv",
+}  # fmt: skip
+KILLS = ("killed", "full")
+
+
+class Seen(NamedTuple):
+    """What a process that starts afterwards finds under a name."""
+
+    info: ObjectInfo | None
+    data: bytes
+
+
+async def seen(folder: Path, name: str) -> Seen:
+    """Every way to look at a file gives the same."""
+    store = FolderStore(folder)
+    info = await store.stat(name)
+    assert [one async for page in store.objects(name) for one in page] == ([info] if info else [])
+    if info is None:
+        return Seen(None, b"")
+    data, generation = await store.read(name)
+    assert (info.generation, info.crc32c, info.size) == (generation, crc32c(data), len(data))
+    notes = [note async for page in store.notes(name.rpartition("/")[0] + "/") for note in page if note.name == name]
+    assert notes == ([(name, data, generation)] if is_note(name) else [])
+    return Seen(info, data)
+
+
+async def put(store: FolderStore, name: str, data: bytes, expect: int | None) -> None:
+    if is_note(name):
+        await store.write_note(name, data, expect)
+    elif name.endswith(".csv"):
+        await store.upload(name, lambda file: file.write(data), expect)
+    else:
+        await store.write(name, data, expect)
+
+
+def own_files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith(".bqdump-"))
+
+
+def interrupted(work: Callable[[], Coroutine[Any, Any, Any]], number: int, kind: str) -> bool:
+    """Whether the work met the fault. A full disk is an error in one sentence."""
+    with fault(number, kind) as met:
+        failed = None
+        try:
+            asyncio.run(work())
+        except (Killed, TargetError) as error:
+            failed = error
+    assert failed is None or isinstance(failed, Killed) or "Free some space" in str(failed)
+    return met.went_off
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing waits for the disk, and what dead processes have left is removed without waiting an hour."""
+    monkeypatch.setattr(folder_temporary, "LONG_AGO", -1)
+    with unsynchronized():
+        yield
+
+
+@pytest.mark.parametrize("kind", KILLS)
+@pytest.mark.parametrize("replaces", [False, True], ids=["new", "replaced"])
+@pytest.mark.parametrize("document", NAMES)
+def test_what_is_written_is_whole_or_not_there_at_every_step(
+    tmp_path: Path, document: str, replaces: bool, kind: str
+) -> None:
+    name = NAMES[document]
+    for number in itertools.count():
+        folder = tmp_path / str(number)
+        asyncio.run(put(FolderStore(folder), "other", b"{}", 0))
+        if replaces:
+            asyncio.run(put(FolderStore(folder), name, OLD, 0))
+        before = asyncio.run(seen(folder, name))
+        generation = before.info.generation if before.info else 0
+        met = interrupted(partial(put, FolderStore(folder), name, NEW, generation), number, kind)
+        after = asyncio.run(seen(folder, name))
+        assert after.data == NEW or after == before
+        current = after.info.generation if after.info else 0
+        assert (current == generation) == (after.data != NEW)
+        asyncio.run(put(FolderStore(folder), name, NEW, current))
+        assert asyncio.run(seen(folder, name)).data == NEW
+        assert own_files(folder) == [".bqdump-index.sqlite"]
+        if not met:
+            assert number > 3
+            break
+
+
+@pytest.mark.parametrize("kind", KILLS)
+@pytest.mark.parametrize("replaces", [False, True], ids=["new", "replaced"])
+def test_a_copy_says_who_made_it_at_every_step(tmp_path: Path, replaces: bool, kind: str) -> None:
+    names = ["p/a/a.csv", "p/b/b.csv"]
+    for number in itertools.count():
+        folder = tmp_path / str(number)
+        sources = [f"{RUN.staging}{UNIT}.0/{place}" for place in range(2)]
+        for source in sources:
+            asyncio.run(put(FolderStore(folder), source, NEW, 0))
+        for name in names if replaces else ():
+            asyncio.run(put(FolderStore(folder), name, OLD, 0))
+        before = [asyncio.run(seen(folder, name)) for name in names]
+        staged = [asyncio.run(seen(folder, source)).info for source in sources]
+
+        async def copy(folder: Path = folder, before: list[Seen] = before, staged: Any = staged) -> list[Any]:
+            return await FolderStore(folder).copy(
+                [Copy(source.name, source.generation, name, there.info.generation if there.info else 0)
+                 for source, name, there in zip(staged, names, before, strict=True)], "run/1",
+            )  # fmt: skip
+
+        met = interrupted(copy, number, kind)
+        now = [asyncio.run(seen(folder, name)) for name in names]
+        for there, old in zip(now, before, strict=True):
+            assert there == old or (there.data == NEW and there.info and there.info.origin == "run/1")
+        results = asyncio.run(copy(before=now))
+        assert [isinstance(one, BqdumpError) for one in results] == [False, False]
+        assert [asyncio.run(seen(folder, name)).data for name in names] == [NEW, NEW]
+        assert own_files(folder) == [".bqdump-index.sqlite"]
+        if not met:
+            assert number > 8
+            break
+
+
+@pytest.mark.parametrize("kind", KILLS)
+def test_a_file_is_deleted_or_as_it_was_at_every_step(tmp_path: Path, kind: str) -> None:
+    name = NAMES["receipt"]
+    for number in itertools.count():
+        folder = tmp_path / str(number)
+        asyncio.run(put(FolderStore(folder), name, OLD, 0))
+        before = asyncio.run(seen(folder, name))
+        assert before.info
+        wish = (name, before.info.generation)
+
+        async def delete(folder: Path = folder, wish: tuple[str, int] = wish) -> list[bool | BqdumpError]:
+            return await FolderStore(folder).delete([wish])
+
+        met = interrupted(delete, number, kind)
+        after = asyncio.run(seen(folder, name))
+        assert after == (before if after.info else (None, b""))
+        assert asyncio.run(delete()) == [after.info is not None]
+        asyncio.run(put(FolderStore(folder), name, NEW, 0))
+        assert asyncio.run(seen(folder, name)).data == NEW
+        if not met:
+            assert number > 3
+            break
+
+
+@pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}"])
+@pytest.mark.parametrize(("kind", "step"), [("killed", "sql COMMIT"), ("killed", "os.rename"), ("full", "sql COMMIT")])
+def test_a_run_that_met_a_fault_is_completed_by_the_next_start(tmp_path: Path, path: str, kind: str, step: str) -> None:
+    for number in itertools.count():
+        folder = tmp_path / str(number)
+        with fault(number, kind, (step,)) as met, suppress(Killed, TargetError, BaseExceptionGroup):
+            asyncio.run(run(export(folder, path)))
+        outcome = asyncio.run(run(export(folder, path)))
+        assert outcome.result == "published"
+        [file] = [item for item in folder.rglob("*.csv") if "_bqdump" not in item.parts]
+        assert file.read_bytes().count(b"\n") == 10
+        assert asyncio.run(seen(folder, "_bqdump/latest.json")).info
+        assert own_files(folder) == [".bqdump-index.sqlite"]
+        if not met.went_off:
+            assert number > 10
+            break
+
+
+def export(folder: Path, path: str) -> Task:
+    """A process of the only task of a run: it is the same task whenever it starts."""
+    warehouse = MemoryWarehouse(MemoryStore("bucket"), lambda: 1_700_000_000_000)
+    warehouse.put("p", "d", "t", [f"row {number}" for number in range(10)])
+    reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, _call)
+    settings = Settings(project="p", dataset="d", bucket="", to=str(folder), route=("*=read",), path=path)
+    return Task(FolderStore(folder), warehouse, settings, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+
+
+async def _call(call: Callable[[], Any]) -> Any:
+    return call()
