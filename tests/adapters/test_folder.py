@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
+import unicodedata
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
+from adapters.folder_faults import Killed, fault, unsynchronized
+from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
-from bqdump.core.errors import BqdumpError
-from bqdump.ports.store import ObjectInfo
+from bqdump.adapters.folder_paths import name_rules
+from bqdump.core.errors import BqdumpError, TargetError
+from bqdump.core.file_names import NameRules
+from bqdump.ports.store import Copy, ObjectInfo
 
 
 async def listed(store: FolderStore) -> list[ObjectInfo]:
@@ -93,3 +101,183 @@ def test_a_file_that_nobody_waits_for_any_more_leaves_nothing(tmp_path: Path) ->
 
     asyncio.run(abandoned())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder next to the target, whose files are not the target's."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "x").write_bytes(b"not ours")
+    return folder
+
+
+def link_table(root: Path, outside: Path) -> None:
+    (root / "a").symlink_to(outside)
+
+
+def link_deep(root: Path, outside: Path) -> None:
+    (root / "b").mkdir()
+    (root / "b/a").symlink_to(outside)
+
+
+def link_file(root: Path, outside: Path) -> None:
+    (root / "a").mkdir()
+    (root / "a/x").symlink_to(outside / "x")
+
+
+def link_to_nothing(root: Path, outside: Path) -> None:
+    (root / "a").mkdir()
+    (root / "a/x").symlink_to(outside / "new")
+
+
+@pytest.mark.parametrize(("place", "name"), [(link_table, "a/x"), (link_table, "a/new"), (link_deep, "b/a/x"),
+                                             (link_file, "a/x"), (link_to_nothing, "a/x")])  # fmt: skip
+def test_links_inside_a_target_are_never_followed(
+    tmp_path: Path, outside: Path, caplog: pytest.LogCaptureFixture, place: Callable[[Path, Path], None], name: str
+) -> None:
+    root = tmp_path / "target"
+    store = FolderStore(root)
+    generation = asyncio.run(store.write("source", b"ours", 0))
+    place(root, outside)
+
+    async def upload(expect: int | None) -> None:
+        await store.upload(name, lambda file: file.write(b"ours"), expect)
+
+    tries: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+        lambda: store.write(name, b"ours", None), lambda: store.write(name, b"ours", 0),
+        lambda: upload(None), lambda: upload(0), lambda: store.stat(name), lambda: store.read(name),
+        lambda: store.delete([(name, 1)]), lambda: store.copy([Copy("source", generation, name, 0)], "o"),
+        lambda: store.copy([Copy(name, generation, "copy", 0)], "o"),
+    ]  # fmt: skip
+    for attempt in tries:
+        with pytest.raises(TargetError, match=r"target/(b/)?a(/x)?: it is a symbolic link.* not followed"):
+            asyncio.run(attempt())
+    assert [info.name for info in asyncio.run(listed(store))] == ["source"]
+    assert "is a symbolic link: not followed" in caplog.text
+    real = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not path.is_symlink()]
+    assert asyncio.run(store.folders("")) == real
+    assert [(path.name, path.read_bytes()) for path in outside.iterdir()] == [("x", b"not ours")]
+    assert asyncio.run(store.read("source")).data == b"ours"
+
+
+def test_the_target_itself_may_be_a_link(tmp_path: Path, outside: Path) -> None:
+    (tmp_path / "link").symlink_to(outside)
+    store = FolderStore(tmp_path / "link")
+    generation = asyncio.run(store.write("a/b", b"one", 0))
+    assert asyncio.run(FolderStore(outside).read("a/b")) == (b"one", generation)
+
+
+def test_an_index_that_is_a_link_is_refused(tmp_path: Path, outside: Path) -> None:
+    root = tmp_path / "target"
+    root.mkdir()
+    (root / ".bqdump-index.sqlite").symlink_to(outside / "index")
+    for work in (FolderStore(root).write("a", b"one", 0), FolderStore(root).stat("a")):
+        with pytest.raises(TargetError, match="symbolic link"):
+            asyncio.run(work)
+    assert not (outside / "index").exists()
+
+
+def test_what_is_neither_file_nor_folder_is_refused_at_once(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "target")
+    asyncio.run(store.write("b", b"one", 0))
+    os.mkfifo(tmp_path / "target/a")
+    for work in (store.read("a"), store.stat("a"), store.write("a", b"two", None)):
+        with pytest.raises(TargetError, match="it is not a regular file"):
+            asyncio.run(work)
+    assert [info.name for info in asyncio.run(listed(store))] == ["b"]
+
+
+def test_a_second_link_to_a_file_elsewhere_is_replaced_and_that_file_stays(tmp_path: Path, outside: Path) -> None:
+    root = tmp_path / "target"
+    store = FolderStore(root)
+    asyncio.run(store.write("source", b"ours", 0))
+    (root / "x").hardlink_to(outside / "x")
+    info = asyncio.run(store.stat("x"))
+    assert info
+    asyncio.run(store.write("x", b"ours", info.generation))
+    assert (outside / "x").read_bytes() == b"not ours"
+
+
+def test_files_whose_names_are_no_text_are_none_of_ours(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    asyncio.run(store.write("a", b"one", 0))
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")).write_bytes(b"latin 1")
+    assert [info.name for info in asyncio.run(listed(store))] == ["a"]
+
+
+def folding(*folded: str) -> Callable[[Path], bool]:
+    """Whether a path leads to a file, on a file system that ignores these."""
+
+    def fold(name: str) -> str:
+        if "case" in folded:
+            name = name.casefold()
+        return unicodedata.normalize("NFD", name) if "form" in folded else name
+
+    return lambda path: fold(path.name) in {fold(item.name) for item in path.parent.iterdir()}
+
+
+@pytest.mark.parametrize("folded", [(), ("case",), ("form",), ("case", "form")])
+def test_how_a_file_system_treats_names_is_found_out_there(tmp_path: Path, folded: tuple[str, ...]) -> None:
+    rules = name_rules(tmp_path / "new/folder", folding(*folded))
+    assert (rules.ignores_case, rules.ignores_form) == ("case" in folded, "form" in folded)
+    assert rules.part_bytes == os.pathconf(tmp_path, "PC_NAME_MAX")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_this_file_system_is_judged_by_what_it_does(tmp_path: Path) -> None:
+    (tmp_path / "a\u00e9").touch()
+    rules = name_rules(tmp_path)
+    assert rules.ignores_case == (tmp_path / "A\u00e9").exists()
+    assert rules.ignores_form == (tmp_path / "ae\u0301").exists()
+
+
+def test_a_file_of_another_spelling_is_not_replaced_where_case_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bqdump.adapters.folder.name_rules", lambda root: NameRules(ignores_case=True))
+    store = FolderStore(tmp_path)
+    asyncio.run(store.write("Orders/Orders.csv", b"one", 0))
+    for name in ("orders/x.csv", "Orders/ORDERS.csv"):
+        with pytest.raises(TargetError, match="takes both for the same name"):
+            asyncio.run(store.write(name, b"two", 0))
+    asyncio.run(store.write("Orders/other.csv", b"two", 0))
+    assert [info.name for info in asyncio.run(listed(store))] == ["Orders/Orders.csv", "Orders/other.csv"]
+
+
+def test_only_the_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from bqdump.adapters.folder_temporary import temporary\n"
+        "with temporary(pathlib.Path(sys.argv[1])) as (path, file):\n"
+        "  print(path.name, flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    killed, alive = (subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2))
+    with killed, alive:
+        assert killed.stdout
+        assert alive.stdout
+        names = [process.stdout.readline().decode().strip() for process in (killed, alive) if process.stdout]
+        killed.kill()
+        killed.wait()
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+        asyncio.run(FolderStore(tmp_path).write("a", b"one", 0))
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".bqdump-index.sqlite", names[1], "a"])
+        assert alive.stdin
+        alive.stdin.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bqdump-index.sqlite", "a"]
+
+
+def test_a_write_within_one_tick_of_the_clock_is_another_generation_whoever_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderStore(tmp_path)
+    with unsynchronized():
+        monkeypatch.setattr(os, "fsync", lambda file: os.utime(file, ns=(7, 7)))
+        first = asyncio.run(store.write("a", b"one", 0))
+        with fault(0, "killed", ("sql COMMIT",)), pytest.raises(Killed):
+            asyncio.run(store.write("a", b"two", first))
+    data, generation = asyncio.run(store.read("a"))
+    info = asyncio.run(store.stat("a"))
+    assert (data, generation > first) == (b"two", True)
+    assert info
+    assert info.crc32c == crc32c(b"two")

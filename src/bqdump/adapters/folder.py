@@ -19,7 +19,6 @@ from bqdump.adapters.folder_paths import (
     name_rules,
     path_of,
     refuse_other_spelling,
-    status_of,
 )
 from bqdump.adapters.folder_temporary import clear_abandoned, passing_name, temporary
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError, UsageError
@@ -213,17 +212,11 @@ class FolderStore:
             return self._place(index, name, made, crc32c(data), None)
 
     def _place(self, index: Index, name: str, made: Path, checksum: str, expect: int | None, origin: str = "") -> Row:
-        """Give a finished file its name, atomically."""
+        """Give a finished file its name, where that is free and no other one's."""
         index.expect(name, expect)
-        replaced = status_of(self._root, name)
         if self._rules:
             refuse_other_spelling(self._root, name, self._rules)
-        path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if replaced and not origin:
-            _make_different(made, replaced)
-        made.replace(path)
-        return index.enter(name, checksum, origin)
+        return index.place(name, made, checksum, origin)
 
     def _copy(self, index: Index, wishes: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """Copy some files in two steps: whoever is killed between them leaves files whose origin is known."""
@@ -289,15 +282,3 @@ def _twin(path: Path, made: Path) -> None:
         made.hardlink_to(path)
     except OSError:
         shutil.copyfile(path, made)
-
-
-def _make_different(made: Path, replaced: os.stat_result) -> None:
-    """Give a file another time of change than the one of the same size that it will replace.
-
-    The index tells files apart by it, and clocks of file systems tick slowly: some every two seconds.
-    """
-    for later in (1, 1000, 2_000_000_000):
-        status = made.stat()
-        if (status.st_size, status.st_mtime_ns) != (replaced.st_size, replaced.st_mtime_ns):
-            return
-        os.utime(made, ns=(status.st_atime_ns, replaced.st_mtime_ns + later))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,8 +69,13 @@ def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
             raise
         opened = _in_memory(root / INDEX)
     with closing(opened) as rows:
-        yield Index(root, rows, kept=kept)
-        rows.execute("COMMIT")
+        index = Index(root, rows, kept=kept)
+        try:
+            yield index
+            rows.execute("COMMIT")
+        except Exception:
+            index.take_back()
+            raise
 
 
 def _locked(place: Path | str) -> sqlite3.Connection:
@@ -98,6 +103,7 @@ class Index:
 
     def __init__(self, root: Path, rows: sqlite3.Connection, *, kept: bool) -> None:
         self._root, self._rows, self._kept = root, rows, kept
+        self._created: list[Path] = []
 
     def find(self, name: str, *, summed: bool = True) -> Row | None:
         """The file as it is now, None when there is none.
@@ -141,10 +147,29 @@ class Index:
     def settle(self) -> None:
         """Store what has been entered so far. Another process may be at work before this goes on."""
         self._rows.execute("COMMIT")
+        self._created.clear()
         self._rows.execute("BEGIN IMMEDIATE")
 
+    def take_back(self) -> None:
+        """Remove the files that would be new, as they cannot be recorded: whoever wrote them is told of a failure."""
+        for path in self._created:
+            with suppress(OSError):
+                path.unlink()
+
+    def place(self, name: str, made: Path, checksum: str, origin: str = "") -> Row:
+        """Give a finished file its name, atomically."""
+        path = path_of(self._root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replaced = status_of(self._root, name)
+        if replaced and not origin:
+            _make_different(made, replaced)
+        made.replace(path)
+        if not replaced:
+            self._created.append(path)
+        return self.enter(name, checksum, origin)
+
     def enter(self, name: str, checksum: str, origin: str = "") -> Row:
-        """Take in a file that has just been written: a new generation."""
+        """Take in a file as it is now: a new generation."""
         (generation,) = self._rows.execute("UPDATE generations SET last = last + 1 RETURNING last").fetchone()
         status = path_of(self._root, name).stat()
         row = Row(name, status.st_size, status.st_mtime_ns, checksum, generation, origin)
@@ -160,3 +185,15 @@ class Index:
 def _identity(status: os.stat_result) -> tuple[str, int, int]:
     """What a file keeps when it gets another name. Numbers of inodes can be larger than those of SQLite."""
     return str(status.st_ino), status.st_size, status.st_mtime_ns
+
+
+def _make_different(made: Path, replaced: os.stat_result) -> None:
+    """Give a file another time of change than the one of the same size that it will replace.
+
+    The index tells files apart by it, and clocks of file systems tick slowly: some every two seconds.
+    """
+    for later in (1, 1000, 2_000_000_000):
+        status = made.stat()
+        if (status.st_size, status.st_mtime_ns) != (replaced.st_size, replaced.st_mtime_ns):
+            return
+        os.utime(made, ns=(status.st_atime_ns, replaced.st_mtime_ns + later))

@@ -25,7 +25,10 @@ MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((USAGE,), "a setting or an argument is wrong; nothing was touched"),
     ((UNITS_FAILED,), "some tables failed; nothing was published"),
     ((DIFFERENCE,), "what is stored differs from what was recorded"),
-    ((DENIED_OR_NOT_FOUND,), "denied, or not found; or no way to Google: credentials, proxy, certificate"),
+    (
+        (DENIED_OR_NOT_FOUND,),
+        "denied, or not found; or the target cannot be used; or no way to Google: credentials, proxy, certificate",
+    ),
     ((QUOTA,), "a quota says later"),
     ((INTERRUPTED, TERMINATED), "stopped by Ctrl-C, by SIGTERM"),
 )

@@ -15,7 +15,7 @@ import msgspec
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed
 from bqdump.core.documents import Plan
-from bqdump.core.errors import AccessError, BqdumpError, DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import AccessError, BqdumpError, DeniedError, NotFoundError, TargetError, UsageError
 from bqdump.core.guards import GUARDS, POLICED, sentence, to_allow
 from bqdump.core.plan import read_units
 from bqdump.core.risks import Risk
@@ -153,7 +153,7 @@ class Doctor:
         except NotFoundError as error:
             self._note("see the bucket", url, Outcome.MISSING, error.cause, permission)
             return None, False
-        except UsageError as error:
+        except (TargetError, UsageError) as error:
             self._note("see the bucket", url, Outcome.REFUSED, f"{error.cause}. {error.hint}", permission)
             return None, False
         self._note(

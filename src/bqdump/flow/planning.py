@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.codec import decode, encode, encode_indented
-from bqdump.core.documents import Newest, Owner, Plan
+from bqdump.core.documents import Newest, Owner, Plan, Unit
 from bqdump.core.errors import (
-    AccessError,
     BqdumpError,
     ConflictError,
     DeniedError,
@@ -22,6 +21,7 @@ from bqdump.core.errors import (
     UnavailableError,
     UsageError,
 )
+from bqdump.core.file_names import refuse_names
 from bqdump.core.guards import (
     COSTS_ONLY,
     POLICED,
@@ -146,14 +146,26 @@ async def draft_plan(
     check_bill(settings, {item.table.name: item.bills or 0 for item in routing.routed})
     plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
+    planned = read_units(units, plan)
+    if bucket:
+        refuse_names(_patterns(settings, plan, planned), bucket.names, settings.target)
     found = [
         *policy_flags(policies),
-        *unit_flags(whole(read_units(units, plan), plan.splits)),
+        *unit_flags(whole(planned, plan.splits)),
         *skipped_flags(plan.skipped, later),
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
     return msgspec.structs.replace(plan, flags=judge(found, settings), planned=now), units
+
+
+def _patterns(settings: Settings, plan: Plan, units: Sequence[Unit]) -> Iterator[tuple[str, str]]:
+    """Each table, and the patterns of its files where they are written and where they are published."""
+    layout = settings.layout.run(plan.run)
+    for unit in units:
+        yield unit.table, unit.pattern
+        if plan.mode == "replace":
+            yield unit.table, layout.staged(unit.id, 0, unit.pattern)
 
 
 async def _listing_of_a_moment(
@@ -214,7 +226,7 @@ async def _make_or_await(task: Task) -> Plan:
             plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket)
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
-    except (UsageError, NotFoundError, DeniedError, AccessError):
+    except BqdumpError:
         await _step_back(task)
         raise
     try:
@@ -226,6 +238,9 @@ async def _make_or_await(task: Task) -> Plan:
         if stored.nonce != plan.nonce:
             await task.store.delete([(plan.units, generation)])
         return stored
+    except BqdumpError:
+        await _step_back(task)
+        raise
     log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot),
              counted(task.tasks, "task"))  # fmt: skip
     for flag in plan.flags[:FLAGS_TOLD]:
@@ -292,6 +307,10 @@ async def _await_plan(task: Task) -> Plan:
         planner, generation = await _planner(task)
         if planner is None:
             return await _make_or_await(task)
+        if not seen:
+            log.info("waiting for the plan: task %d of execution %s is planning run %s. This task plans instead when "
+                     "that one shows no sign of life for %d seconds",
+                     planner.task, planner.execution, task.run, PATIENCE_SECONDS)  # fmt: skip
         if generation != seen:
             seen, since = generation, clock()
         elif clock() - since > PATIENCE_SECONDS:
