@@ -14,6 +14,7 @@ MEANT = {
     "NotFoundError": 5,
     "AccessError": 5,
     "DeniedError": 5,
+    "TargetError": 5,
     "QuotaError": 6,
     "ConflictError": 1,
     "UnavailableError": 1,
