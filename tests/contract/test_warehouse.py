@@ -35,7 +35,8 @@ class Stage(NamedTuple):
 
     put: give a table of one column `line` these rows; drop: drop it; fail: let the next job of this table fail with a
     reason; read: the files written for a prefix, by name; shards: one row more than fits into a file; protect: give a
-    table a row access policy; blind: take away the right to see those, or give it back.
+    table a row access policy; blind: take away the right to see those, or give it back; stream_into: make a
+    table into which changes are streamed.
     """
 
     make: Callable[[], Warehouse]
@@ -48,6 +49,7 @@ class Stage(NamedTuple):
     many_rows: Sequence[str]
     protect: Callable[[str, str], None]
     blind: Callable[[bool], None]
+    stream_into: Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
         lambda table: warehouse.drop(PROJECT, "data", table),
         faults.__setitem__, read, ["a", "b", "c"],
         lambda table, policy: warehouse.policies.setdefault(table, []).append(policy),
-        lambda blind: setattr(warehouse, "sees_policies", not blind),
+        lambda blind: setattr(warehouse, "sees_policies", not blind), warehouse.streamed.add,
     )  # fmt: skip
 
 
@@ -113,11 +115,15 @@ def on_servers(
         denied = {PROJECT: ["bigquery.rowAccessPolicies.list"]} if yes else {}
         world.control("PUT", "denied", {"projects": denied})
 
+    def stream_into(table: str) -> None:
+        world.sql(f"CREATE TABLE `{PROJECT}.{dataset}.{table}` (line STRING PRIMARY KEY NOT ENFORCED)")
+        world.control("PUT", "changes", {"project": PROJECT, "dataset": dataset, "table": table, "watermark": 1})
+
     with world.settings(shard_bytes=10):
         yield Stage(
             lambda: wrapped(BigQueryWarehouse(PROJECT)), Dataset(PROJECT, dataset, "US"), bucket, put,
             lambda table: world.client.delete_table(f"{PROJECT}.{dataset}.{table}"), fail, read, ["aaaaaaaa"] * 5,
-            protect, blind,
+            protect, blind, stream_into,
         )  # fmt: skip
 
 
@@ -287,6 +293,18 @@ def test_names_every_row_access_policy_of_a_table(stage: Stage) -> None:
         assert await warehouse.row_policies(stage.dataset, "two words") == policies
         assert await warehouse.row_policies(stage.dataset, "plain") == []
         assert await warehouse.row_policies(stage.dataset, "gone") == []
+
+    on(stage, check)
+
+
+def test_names_the_tables_into_which_changes_are_streamed(stage: Stage) -> None:
+    stage.put("plain", ["a"])
+    for table in ("orders", "two words"):
+        stage.stream_into(table)
+
+    async def check(warehouse: Warehouse) -> None:
+        assert sorted(await warehouse.captured(stage.dataset, 0)) == ["orders", "two words"]
+        assert sorted(await warehouse.captured(stage.dataset, 10 << 20)) == ["orders", "two words"]
 
     on(stage, check)
 

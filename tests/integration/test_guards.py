@@ -13,7 +13,7 @@ from google.cloud import bigquery
 
 from bqdump.core.moments import moment_text
 from integration.command import call
-from integration.stage import Stage, records
+from integration.stage import Stage, csv_rows, records
 
 TAG = "projects/p/locations/us/taxonomies/1/policyTags/2"
 Flags = list[tuple[str, str]]
@@ -66,12 +66,42 @@ def unknown(stage: Stage) -> list[str]:
     return []
 
 
+def stream_into(stage: Stage, table: str) -> None:
+    """Make a table into which changes are streamed, one of which is not applied yet."""
+    stage.sql(f"CREATE TABLE {table} (id INT64 PRIMARY KEY NOT ENFORCED, name STRING)")
+    stage.sql(f"INSERT INTO {table} (id, name) VALUES (1, 'old')")
+    assert stage.big.insert_rows_json(f"{stage.project}.{stage.dataset}.{table}", [{"id": 2, "name": "new"}]) == []
+    where = {"project": stage.project, "dataset": stage.dataset, "table": table}
+    url = f"{stage.stack.bigquery}/_local/changes"
+    requests.put(url, json={**where, "watermark": 1}, timeout=10).raise_for_status()
+
+
+def unseen_changes(stage: Stage) -> list[str]:
+    stage.sql("CREATE TABLE keyed (id INT64 PRIMARY KEY NOT ENFORCED)")
+    stage.deny("bigquery.routines.list")
+    return []
+
+
+def unaffordable_changes(stage: Stage) -> list[str]:
+    stage.sql("CREATE TABLE keyed (id INT64 PRIMARY KEY NOT ENFORCED)")
+    return ["--max-bytes-billed", "10MB"]
+
+
+def by_arrival(stage: Stage) -> list[str]:
+    stage.sql("CREATE TABLE events (id INT64) PARTITION BY _PARTITIONDATE")
+    stage.sql("INSERT INTO events (id) VALUES (1)")
+    return []
+
+
 CASES = {
     "row policies": Case(row_policy, "row-policies", [("row-policies", "orders")]),
     "unseen": Case(unseen, "unseen-row-policies", [("unseen-row-policies", "")]),
     "masked": Case(masked, "masked-columns", [("masked-columns", "people")]),
     "streamed": Case(streamed, "streaming-buffer", [("streaming-buffer", "orders")]),
     "unknown": Case(unknown, "skipped", [("skipped", "relations")]),
+    "unseen changes": Case(unseen_changes, "unseen-changes", [("unseen-changes", "")]),
+    "unaffordable changes": Case(unaffordable_changes, "unseen-changes", [("unseen-changes", "")]),
+    "by arrival": Case(by_arrival, "pseudo-columns", [("pseudo-columns", "events")]),
     "later": Case(later, "created-later", [("created-later", "late")]),
 }  # fmt: skip
 
@@ -107,6 +137,42 @@ def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
     assert manifest.flags == stage.plan(manifest.run).flags
     warned = [line for line in records(allowed.text) if line["severity"] == "WARNING"]
     assert len(warned) == len(case.flags)
+
+
+def test_a_table_into_which_changes_are_streamed_is_queried_so_that_none_is_missing(stage: Stage) -> None:
+    stage.table("orders", 3)
+    stream_into(stage, "states")
+    ran = stage.execute()
+    assert ran.codes == [0], ran.text
+    manifest = stage.manifest()
+    routes = {table.table: (table.route, table.moment) for table in manifest.tables}
+    assert routes == {"orders": ("extract", "snapshot"), "states": ("query", "job")}
+    assert manifest.flags == ()
+    (file,) = next(table.files for table in manifest.tables if table.table == "states")
+    assert csv_rows(stage.read(file.name)) == ["id,name", "1,old", "2,new"]
+
+
+def test_changes_that_an_extract_lacks_are_refused_by_name_unless_that_is_allowed(stage: Stage) -> None:
+    stream_into(stage, "states")
+    refused = stage.execute("--route", "states=extract", "--allow", "streaming-buffer")
+    assert refused.codes == [2], refused.text
+    assert "that BigQuery has not applied yet are not part of an export: states (extract route)" in refused.text
+    assert "--allow unapplied-changes or BQDUMP_ALLOW=unapplied-changes" in refused.text
+    assert stage.objects() == {}
+    # With the risk allowed a free extract job will do.
+    allowed = stage.execute("--allow", "streaming-buffer,unapplied-changes")
+    assert allowed.codes == [0], allowed.text
+    manifest = stage.manifest()
+    assert [table.route for table in manifest.tables] == ["extract"]
+    assert ("unapplied-changes", "states") in [(flag.risk.value, flag.table) for flag in manifest.flags]
+    assert "CRITICAL" not in allowed.text
+
+
+def test_a_dataset_without_primary_keys_is_not_asked_for_streamed_changes(stage: Stage) -> None:
+    stage.table("orders", 3)
+    assert stage.execute().codes == [0]
+    queries = [getattr(job, "query", "") or "" for job in stage.big.list_jobs(all_users=True)]
+    assert not [query for query in queries if "INFORMATION_SCHEMA" in query]
 
 
 def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(

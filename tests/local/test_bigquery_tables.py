@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from google.api_core.exceptions import BadRequest, Conflict, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, Forbidden, GoogleAPICallError, NotFound
 from google.cloud import bigquery
 
 from local.bigquery_server import PROJECT, World, serve_world
@@ -185,6 +186,47 @@ def test_information_schema_tells_columns_and_definitions(world: World) -> None:
     [(kind, ddl)] = world.sql(f"SELECT table_type, ddl FROM `{PROJECT}.{name}.INFORMATION_SCHEMA.TABLES`")
     assert kind == "BASE TABLE"
     assert ddl.startswith(f"CREATE TABLE `{PROJECT}.{name}.t`")
+
+
+def test_a_primary_key_is_part_of_the_definition(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64, b STRING, PRIMARY KEY (a, b) NOT ENFORCED)")
+    world.sql(f"CREATE TABLE {name}.u (a INT64 PRIMARY KEY NOT ENFORCED, b STRING)")
+    keys = [world.client.get_table(f"{name}.{table}").table_constraints.primary_key.columns for table in ("t", "u")]
+    assert keys == [["a", "b"], ["a"]]
+
+
+def test_a_watermark_shows_into_which_tables_changes_are_streamed(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64 PRIMARY KEY NOT ENFORCED)")
+    world.sql(f"CREATE TABLE {name}.plain (a INT64)")
+    question = f"SELECT table_name, upsert_stream_apply_watermark FROM `{PROJECT}`.`{name}`.INFORMATION_SCHEMA.TABLES"
+    streamed = f"{question} WHERE upsert_stream_apply_watermark IS NOT NULL"
+    assert world.sql(streamed) == []
+    where = {"project": PROJECT, "dataset": name}
+    world.control("PUT", "changes", {**where, "table": "t", "watermark": 1_700_000_000_000})
+    [(table, moment)] = world.sql(streamed)
+    assert (table, moment) == ("t", datetime.fromtimestamp(1_700_000_000, UTC))
+    with pytest.raises(requests.HTTPError):
+        world.control("PUT", "changes", {**where, "table": "plain", "watermark": 1})
+    world.control("PUT", "changes", {**where, "table": "t", "watermark": None})
+    assert world.sql(streamed) == []
+
+
+def test_a_query_of_information_schema_bills_ten_megabytes_and_needs_its_permissions(world: World) -> None:
+    name = world.dataset()
+    question = f"SELECT table_name FROM {name}.INFORMATION_SCHEMA.TABLES"
+    job = world.client.query(question)
+    job.result()
+    assert job.total_bytes_billed == 10 << 20
+    with pytest.raises(GoogleAPICallError, match="exceeded limit for bytes billed"):
+        world.client.query_and_wait(question, job_config=bigquery.QueryJobConfig(maximum_bytes_billed=10**6))
+    world.control("PUT", "denied", {"projects": {PROJECT: ["bigquery.routines.list"]}})
+    try:
+        with pytest.raises(Forbidden):
+            world.sql(question)
+    finally:
+        world.control("PUT", "denied", {"projects": {}})
 
 
 def test_streamed_rows_are_queried_but_not_counted_or_extracted(world: World) -> None:

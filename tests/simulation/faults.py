@@ -303,6 +303,10 @@ class FaultyWarehouse:
         ask = self._warehouse.ask
         return await self._network.call("ask", table, lambda: ask(dataset, table, select, max_bytes_billed))
 
+    async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
+        """See Warehouse."""
+        return await self._network.call("captured", "", lambda: self._warehouse.captured(dataset, max_bytes_billed))
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse; as with extract."""
         return await self._start("query", request, lambda: self._warehouse.query(request))

@@ -175,6 +175,22 @@ class BigQueryWarehouse:
 
         return await self._threads.call(answer)
 
+    async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
+        """See Warehouse."""
+
+        def answer() -> list[str]:
+            config = bigquery.QueryJobConfig(use_query_cache=False)
+            if max_bytes_billed:
+                config.maximum_bytes_billed = max_bytes_billed
+            with translated("query", f"INFORMATION_SCHEMA.TABLES of {dataset.project}.{dataset.name}", VIEWER):
+                rows = self._client.query_and_wait(
+                    sql.captured(dataset), location=dataset.location, project=self._project, job_config=config,
+                    retry=None, job_retry=None, api_timeout=TIMEOUT[1],
+                )  # fmt: skip
+                return [str(row[0]) for row in rows]
+
+        return await self._threads.call(answer)
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
         return await self._threads.call(lambda: self._query(request))

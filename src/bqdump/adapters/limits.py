@@ -83,6 +83,10 @@ class PacedWarehouse:
         """See Warehouse."""
         return await _paced(self._insert, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
 
+    async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
+        """See Warehouse."""
+        return await _paced(self._insert, lambda: self._warehouse.captured(dataset, max_bytes_billed))
+
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         return await _paced(self._insert, lambda: self._warehouse.extract(request))

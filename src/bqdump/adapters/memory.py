@@ -196,6 +196,8 @@ class MemoryWarehouse:
         self.streams: dict[str, tuple[str, ...]] = {}
         self.sessions = 0
         self.sees_policies = True
+        # The tables into which changes are streamed.
+        self.streamed: set[str] = set()
         self.extracted: dict[str, ExtractRequest | QueryRequest] = {}
         self._jobs: dict[str, Job] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -262,6 +264,10 @@ class MemoryWarehouse:
         if found is None:
             raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
         return [found.rows]
+
+    async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
+        """See Warehouse."""
+        return sorted(self.streamed)
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse. It reads whole tables: `select` is not looked at."""

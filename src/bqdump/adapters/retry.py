@@ -257,6 +257,10 @@ class RetryingWarehouse:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
 
+    async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
+        """See Warehouse."""
+        return await insist(self._patience, lambda: self._warehouse.captured(dataset, max_bytes_billed))
+
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
         return await insist(self._patience, lambda: self._warehouse.query(request))

@@ -11,7 +11,8 @@ from bqdump.core.catalog import EXTRACTABLE
 from bqdump.core.documents import Plan, Receipt, Unit
 from bqdump.core.risks import Risk
 
-POLICIES = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES)
+# Risks that may make a table's files hold fewer rows than BigQuery counts.
+HIDING = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.UNAPPLIED_CHANGES)
 
 
 class _Partitioning(msgspec.Struct, rename="camel"):
@@ -53,9 +54,9 @@ def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -
 
 
 def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
-    """The tables of which row access policies may hide rows from whoever exports them; "" for all tables."""
-    hidden = {flag.table for flag in plan.flags if flag.risk in POLICIES}
-    return hidden | {receipt.table for receipt in receipts if not set(POLICIES).isdisjoint(receipt.risks)}
+    """The tables whose files may lack rows, by row access policies or unapplied changes; "" for all tables."""
+    hidden = {flag.table for flag in plan.flags if flag.risk in HIDING}
+    return hidden | {receipt.table for receipt in receipts if not set(HIDING).isdisjoint(receipt.risks)}
 
 
 def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:

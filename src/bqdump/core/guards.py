@@ -60,6 +60,18 @@ GUARDS: dict[Risk, Guard] = {
         "tables created or replaced after the snapshot time cannot be read as of that time",
         "Choose a later snapshot time, or leave them out with --exclude.",
     ),
+    Risk.UNAPPLIED_CHANGES: Guard(
+        "streamed row changes (change data capture) that BigQuery has not applied yet are not part of an export",
+        "Export the tables with --route TABLE=query, and without max_staleness.",
+    ),
+    Risk.UNSEEN_CHANGES: Guard(
+        "BigQuery could not be asked for tables with change data capture, whose unapplied changes no extract has",
+        "The query needs roles/bigquery.dataViewer on the dataset, and bills 10.5 MB.",
+    ),
+    Risk.PSEUDO_COLUMNS: Guard(
+        "the times at which rows arrived are in no file, so a restore puts all rows into the partition of its own day",
+        "To keep them, copy each into a column of its own, and partition by that.",
+    ),
     Risk.LEFT_OUT_COLUMNS: Guard("columns that do not fit into the format are left out"),
     Risk.COLUMNS_AS_TEXT: Guard("columns that do not fit into the format are exported as text"),
     Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),

@@ -41,7 +41,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: what was exported, None where neither the files nor the job tell it. expected_rows: the rows that BigQuery
     had at the snapshot time, where it tells that for certain; the two were compared before publishing.
-    moment: "job" where the table has no past and was read when its job ran, instead of at the snapshot time.
+    moment: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
     `format` and `compression`: of its files. `planned_billed` and `billed`: bytes of its query, by the dry run and
     in the end.
     """

@@ -8,7 +8,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from bqdump.core.catalog import KIND_WORDS, Table, is_iceberg, unknown_kind
 from bqdump.core.documents import Moment, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.formats import FORMATS, codecs
+from bqdump.core.lacking import serves_stale
+from bqdump.core.risks import Risk
 from bqdump.core.setting_values import ROUTES
 from bqdump.core.settings import Settings
 from bqdump.core.shape import WHOLE, Shape
@@ -28,13 +30,15 @@ from bqdump.core.unsupported import as_they_are, fitted
 PLAN = "plan the export"
 # A view is its query: it has no past of its own, and what lies outside of BigQuery has none there.
 WITHOUT_PAST = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
+CAPTURED = "change data capture: only a query has all changes"
 AT_JOB_TIME = "read when its job runs, not at the snapshot time"
 
 
 class Wanted(NamedTuple):
     """What is asked of one table: a route or "auto", its files, and what of it is exported.
 
-    ours: what only this process can give, in words.
+    ours: what only this process can give, in words. captured: changes are streamed into it (change data capture), and
+    those that are not applied yet must not be missing.
     """
 
     route: str = "auto"
@@ -42,6 +46,7 @@ class Wanted(NamedTuple):
     compression: str = "none"
     shape: Shape = WHOLE
     ours: str = ""
+    captured: bool = False
 
 
 class Choice(NamedTuple):
@@ -107,6 +112,8 @@ def choose_route(table: Table, wanted: Wanted) -> Choice:
     """
     obstacles = {route: obstacle(route, table, wanted) for route in ROUTES}
     able = [route for route, reason in obstacles.items() if not reason]
+    if wanted.captured and wanted.route == "auto" and "query" in able:
+        return Choice("query", CAPTURED)
     if wanted.route != "auto":
         if reason := obstacles[wanted.route]:
             raise UsageError(PLAN, f"table {table.name}", f"the {wanted.route} route cannot export it ({reason})",
@@ -122,9 +129,13 @@ def choose_route(table: Table, wanted: Wanted) -> Choice:
     return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
 
 
-def moment_of(table: Table) -> Moment:
-    """Whether BigQuery can read the table as it was at the snapshot time."""
-    return "job" if table.kind in WITHOUT_PAST else "snapshot"
+def moment_of(table: Table, route: str, *, captured: bool) -> Moment:
+    """Whether BigQuery can read the table as it was at the snapshot time.
+
+    A query applies streamed changes that are still open when it runs; that it does so at an earlier moment is not
+    documented.
+    """
+    return "job" if table.kind in WITHOUT_PAST or (captured and route == "query") else "snapshot"
 
 
 def wanted_of(settings: Settings, table: Table) -> Wanted:
@@ -167,8 +178,10 @@ def _ours(settings: Settings, format_: str) -> str:
     return next((words for words, wanted in asked.items() if wanted), "")
 
 
-def route_tables(settings: Settings, tables: Sequence[Table], unchosen: Sequence[str] = ()) -> Routing:
-    """The route of every table.
+def route_tables(
+    settings: Settings, tables: Sequence[Table], unchosen: Sequence[str] = (), captured: Collection[str] = ()
+) -> Routing:
+    """The route of every table. captured: those into which changes are streamed.
 
     unchosen: tables of the dataset that are not exported, for which there may be settings all the same.
     Raises UsageError for a route that cannot do its table, and for a `route` entry that matches no table.
@@ -185,12 +198,16 @@ def route_tables(settings: Settings, tables: Sequence[Table], unchosen: Sequence
         if reason := unknown_kind(table.kind):
             skipped.append(Skipped(table.name, table.kind, reason))
             continue
-        wanted, moment = _fitted(settings, table), moment_of(table)
+        wanted = _fitted(settings, table)
         if wanted is None:
             reason = f"none of its columns fits into {wanted_of(settings, table).format}"
             skipped.append(Skipped(table.name, table.kind, reason, asked=True))
             continue
-        route, why = choose_route(table, wanted)
+        streamed = table.name in captured
+        # A free extract will do where its risk is allowed, and a query that may lack changes as well is no remedy.
+        needs_query = streamed and Risk.UNAPPLIED_CHANGES not in settings.allow and not serves_stale(table.definition)
+        route, why = choose_route(table, wanted._replace(captured=needs_query))
+        moment = moment_of(table, route, captured=streamed)
         why = f"{why}; {AT_JOB_TIME}" if moment == "job" else why
         routed.append(Routed(table, route, why, wanted.format, wanted.compression, wanted.shape, moment))
     return Routing(tuple(routed), tuple(skipped))

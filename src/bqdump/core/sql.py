@@ -188,6 +188,15 @@ def _lacking(column: Column) -> bool:
     return column.type in JSON_LACKS or any(map(_lacking, column.fields))
 
 
+def captured(dataset: Dataset) -> str:
+    """The query for the tables of a dataset into which changes are streamed.
+
+    Source: https://cloud.google.com/bigquery/docs/information-schema-tables
+    """
+    view = f"{identifier(dataset.project)}.{identifier(dataset.name)}.INFORMATION_SCHEMA.TABLES"
+    return f"SELECT table_name FROM {view} WHERE upsert_stream_apply_watermark IS NOT NULL"  # noqa: S608 (quoted above)
+
+
 def export(query: str, uri: str, format_: str, codec: str, *, header: bool, delimiter: str) -> str:
     """The statement that writes a query's rows to files named by a URI with one `*`.
 

@@ -34,6 +34,7 @@ from bqdump.core.guards import (
     target_flags,
     unit_flags,
 )
+from bqdump.core.lacking import lacking_flags
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import whole
 from bqdump.core.plan import choose, make_plan, read_units, unmatched
@@ -41,6 +42,7 @@ from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.bills import check_bill, estimate_queries
+from bqdump.flow.captured import bill_of, captured_tables
 from bqdump.flow.prefix import check_prefix, claim_prefix, release_prefix
 from bqdump.flow.task import Task
 from bqdump.ports.store import BucketInfo, ObjectStore
@@ -140,18 +142,22 @@ async def draft_plan(
     tables, policies = await asyncio.gather(
         describe(warehouse, dataset, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
     )
+    captured = await captured_tables(warehouse, dataset, settings, tables)
     chosen = {item.name for item in selection.chosen}
-    routing = route_tables(settings, tables, [item.name for item in listing if item.name not in chosen])
+    unchosen = [item.name for item in listing if item.name not in chosen]
+    routing = route_tables(settings, tables, unchosen, captured.tables or ())
     routing = await estimate_queries(warehouse, dataset, snapshot, routing)
-    check_bill(settings, {item.table.name: item.bills or 0 for item in routing.routed})
+    check_bill(settings, bill_of(captured) | {item.table.name: item.bills or 0 for item in routing.routed})
     plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
     planned = read_units(units, plan)
     if bucket:
         refuse_names(_patterns(settings, plan, planned), bucket.names, settings.target)
+    together = list(whole(planned, plan.splits))
     found = [
         *policy_flags(policies),
-        *unit_flags(whole(planned, plan.splits)),
+        *unit_flags(together),
+        *lacking_flags(together, captured),
         *skipped_flags(plan.skipped, later),
     ]
     if bucket:

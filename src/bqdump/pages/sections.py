@@ -39,7 +39,7 @@ from bqdump.pages.links import job_address
 # Risks that leave a table without something that it has in BigQuery.
 LACKING = (
     Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.MASKED_COLUMNS, Risk.STREAMING_BUFFER,
-    Risk.LEFT_OUT_COLUMNS,
+    Risk.LEFT_OUT_COLUMNS, Risk.UNAPPLIED_CHANGES, Risk.UNSEEN_CHANGES, Risk.PSEUDO_COLUMNS,
 )  # fmt: skip
 CHANGED = {"added": "good", "removed": "bad", "changed": "", "content changed": "", "unclear": "warn"}
 

@@ -128,6 +128,14 @@ class Warehouse(Protocol):
         """
         ...
 
+    async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
+        """The names of the tables into which row changes are streamed (change data capture), by one billed query.
+
+        It fails where that would bill more than so many bytes (0: any number). DeniedError without the permission to
+        ask; JobFailedError where BigQuery refuses the query, with its own words as the cause.
+        """
+        ...
+
     async def query(self, request: QueryRequest) -> Job:
         """Start an EXPORT DATA job, which is billed. ConflictError as with `extract`."""
         ...

@@ -84,6 +84,8 @@ def create(statement: exp.Create, translation: Translation) -> str:
         cursor.execute(f"CREATE TABLE {target} AS FROM {stored}")
         cursor.execute(f"DROP TABLE {stored}")
 
+    if keys := _primary_key(statement):
+        properties["tableConstraints"] = {"primaryKey": {"columns": keys}}
     if fields:
         properties["schema"] = {"fields": [field.to_json() for field in fields]}
     if existing is not None:
@@ -198,6 +200,16 @@ def _defined(statement: exp.Create) -> tuple[Field, ...]:
                 field_from_definition(column.name, column.args["kind"], "REQUIRED" if required else "NULLABLE")
             )
     return tuple(fields)
+
+
+def _primary_key(statement: exp.Create) -> list[str]:
+    """The columns of the primary key that a definition declares."""
+    schema = statement.this
+    if not isinstance(schema, exp.Schema):
+        return []
+    declared = schema.find(exp.PrimaryKey)
+    of_columns = [c.name for c in schema.expressions if c.find(exp.PrimaryKeyColumnConstraint)]
+    return [column.name for column in declared.expressions] if declared else of_columns
 
 
 def _options(statement: exp.Create) -> dict[str, Any]:

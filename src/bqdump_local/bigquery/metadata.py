@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 TYPE_CODE = {"TABLE": 1, "VIEW": 2, "EXTERNAL": 3, "MATERIALIZED_VIEW": 4}
 SCHEMA_TYPE = {"TABLE": "BASE TABLE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
+# https://cloud.google.com/bigquery/docs/information-schema-tables#required_permissions
+SEES_TABLES = ("bigquery.tables.get", "bigquery.tables.list", "bigquery.routines.get", "bigquery.routines.list")
+# A query of these views processes at least so much.
+# https://cloud.google.com/bigquery/docs/information-schema-intro#pricing
+LEAST_BYTES = 10 << 20
 STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
@@ -40,7 +45,12 @@ def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> st
         "INFORMATION_SCHEMA.PARTITIONS": _partitions,
     }
     maker = makers.get(name.upper())
-    return None if maker is None else maker(catalog, catalog.tables(project, dataset))
+    if maker is None:
+        return None
+    if maker is _tables:
+        for permission in SEES_TABLES:
+            catalog.access.require(project, permission)
+    return maker(catalog, catalog.tables(project, dataset))
 
 
 def _values(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]]) -> str:
@@ -80,11 +90,15 @@ def _tables_meta(catalog: Catalog, tables: list[Table]) -> str:
 def _tables(_: Catalog, tables: list[Table]) -> str:
     columns = [
         ("table_catalog", "VARCHAR"), ("table_schema", "VARCHAR"), ("table_name", "VARCHAR"),
-        ("table_type", "VARCHAR"), ("creation_time_ms", "BIGINT"), ("ddl", "VARCHAR"),
+        ("table_type", "VARCHAR"), ("creation_time_ms", "BIGINT"), ("ddl", "VARCHAR"), ("watermark_ms", "BIGINT"),
     ]  # fmt: skip
-    rows = [[t.project, t.dataset, t.table_id, SCHEMA_TYPE.get(t.kind, t.kind), t.created_ms, ddl(t)] for t in tables]
+    rows = [
+        [t.project, t.dataset, t.table_id, SCHEMA_TYPE.get(t.kind, t.kind), t.created_ms, ddl(t), t.watermark_ms]
+        for t in tables
+    ]
     created = "make_timestamptz(creation_time_ms * 1000) AS creation_time"
-    shown = f"table_catalog, table_schema, table_name, table_type, {created}, ddl"
+    watermark = "make_timestamptz(watermark_ms * 1000) AS upsert_stream_apply_watermark"
+    shown = f"table_catalog, table_schema, table_name, table_type, {created}, ddl, {watermark}"
     return f"SELECT {shown} FROM ({_values(columns, rows)})"
 
 

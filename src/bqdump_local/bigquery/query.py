@@ -140,7 +140,8 @@ class Query:
         distinct = {table.name: table for table in self._translation.referenced}
         for table in distinct.values():
             self._catalog.access.require(table.project, "bigquery.tables.getData")
-        return sum(metadata.measured(self._catalog, table)[1] for table in distinct.values())
+        read = sum(metadata.measured(self._catalog, table)[1] for table in distinct.values())
+        return read + metadata.LEAST_BYTES * self._translation.reads_metadata
 
     def _statement(self, statement: exp.Expression, stopped: Callable[[], bool]) -> Outcome:
         outcome = Outcome({"statementType": _type_of(statement)})

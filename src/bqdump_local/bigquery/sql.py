@@ -61,6 +61,7 @@ class Translation:
     read_external: Callable[[Table], str] | None = None
     referenced: list[Table] = field(default_factory=list)
     source_fields: list[Field] = field(default_factory=list)
+    reads_metadata: bool = False
     _positional: int = 0
 
     def reference(self, node: exp.Table) -> tuple[str, str, str]:
@@ -107,6 +108,7 @@ class Translation:
         project, dataset, name = self.reference(node)
         alias = node.alias or name
         if virtual := metadata.virtual_table(self.catalog, project, dataset, name):
+            self.reads_metadata |= name.upper().startswith("INFORMATION_SCHEMA.")
             return _subquery(virtual, alias.rpartition(".")[2])
         table = self.find(node)
         self.referenced.append(table)

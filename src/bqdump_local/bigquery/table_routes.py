@@ -53,6 +53,7 @@ class TableRoutes:
             Endpoint("GET", "/_local/policies", self.all_policies, quick=True),
             Endpoint("POST", "/_local/policies", self.add_policy),
             Endpoint("PUT", "/_local/kinds", self.set_kind),
+            Endpoint("PUT", "/_local/changes", self.set_watermark),
             Endpoint("POST", "/_local/streaming/flush", self.flush),
             Endpoint("GET", "/_local/denied", self.denied, quick=True),
             Endpoint("PUT", "/_local/denied", self.deny, quick=True),
@@ -249,6 +250,22 @@ class TableRoutes:
             table.other_kind = str(body["kind"])
         except KeyError as error:
             raise BigQueryError("invalid", f"Required key is missing: {error}") from error
+        self._catalog.keep_table(table)
+        return resources.table_item(table)
+
+    # -- change data capture
+
+    def set_watermark(self, call: Call) -> dict[str, Any]:
+        """Control: `{project, dataset, table, watermark}`: changes are streamed into it, applied up to then (ms)."""
+        body = call.body
+        try:
+            table = self._catalog.table(body["project"], body["dataset"], body["table"])
+            watermark = body["watermark"]
+        except KeyError as error:
+            raise BigQueryError("invalid", f"Required key is missing: {error}") from error
+        if watermark is not None and not (table.properties.get("tableConstraints") or {}).get("primaryKey"):
+            raise BigQueryError("invalid", f"{table.name} has no primary key, which change data capture requires.")
+        table.watermark_ms = None if watermark is None else int(watermark)
         self._catalog.keep_table(table)
         return resources.table_item(table)
 

@@ -78,6 +78,7 @@ class Table:
     buffer: Buffer | None = None
     policies: list[dict[str, Any]] = field(default_factory=list)
     other_kind: str = ""
+    watermark_ms: int | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @property
@@ -164,6 +165,7 @@ class Table:
             "buffer": None if self.buffer is None else vars(self.buffer),
             "policies": self.policies,
             "other_kind": self.other_kind,
+            "watermark_ms": self.watermark_ms,
         }
 
     @classmethod
