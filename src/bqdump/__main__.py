@@ -10,11 +10,22 @@ from bqdump import __version__
 
 def main() -> None:
     """Run the command line and exit."""
-    if sys.argv[1:] == ["--version"]:
-        sys.stdout.write(f"bqdump {__version__}\n")
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
+        try:
+            sys.stdout.write(f"bqdump {__version__}\n")
+            sys.stdout.flush()
+        except OSError as error:
+            from bqdump.cli.streams import OutputError, silence, tell
+
+            tell(f"bqdump: {OutputError(error)}")
+            silence(sys.stdout)
+            sys.exit(1)
         return
     # Imports make many objects and no garbage: looking for it among them costs a tenth of the start. See wiring.
     gc.set_threshold(100_000)
+    from bqdump.cli.streams import open_streams
+
+    open_streams()
     from bqdump.cli.main import start
 
     sys.exit(start(sys.argv[1:]))

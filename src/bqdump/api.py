@@ -20,7 +20,7 @@ from typing import Any, TypeVar, Unpack
 from bqdump.arguments import Options
 from bqdump.core.changes import TableChange, compare
 from bqdump.core.documents import Owner
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import UsageError, first_of
 from bqdump.core.exported import Export
 from bqdump.core.identity import Identity
 from bqdump.core.manifest import Manifest
@@ -248,7 +248,7 @@ def _finish(work: Coroutine[Any, Any, Result]) -> Result:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 result = runner.run(work)
         except BaseException as error:
-            outcome.set_exception(error)
+            outcome.set_exception(first_of(error))
         else:
             outcome.set_result(result)
 

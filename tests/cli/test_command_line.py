@@ -13,7 +13,15 @@ import pytest
 
 from bqdump import __version__
 from bqdump.cli.main import COMMANDS, bqdump, start
-from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, QuotaError, UnitsFailedError, UsageError
+from bqdump.core.errors import (
+    BqdumpError,
+    DeniedError,
+    DocumentError,
+    QuotaError,
+    UnitsFailedError,
+    UsageError,
+    first_of,
+)
 from bqdump.core.settings import SETTINGS
 
 SETTINGS_COMMANDS = ("run", "plan", "status")
@@ -192,6 +200,8 @@ ENDS: list[tuple[BaseException, int]] = [
     (BqdumpError("do", "it", "no"), 1),
     (RuntimeError("surprise"), 1),
     (KeyboardInterrupt(), 130),
+    (ExceptionGroup("2 errors", [ExceptionGroup("one", [DeniedError("read", "gs://b", "no")]), ValueError("x")]), 5),
+    (ExceptionGroup("1 error", [OSError("disk full")]), 1),
 ]
 
 
@@ -206,7 +216,8 @@ def test_every_kind_of_end_has_its_exit_code(
     assert start(["plan", *COMPLETE]) == code
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
-    assert str(error) in shown
+    assert str(first_of(error)) in shown
+    assert "ExceptionGroup" not in shown
 
 
 def test_an_unexpected_error_asks_for_a_report(

@@ -18,6 +18,7 @@ import pytest
 
 import bqdump
 from bqdump.adapters.lean_imports import UNUSED
+from bqdump.api import _finish
 from integration.command import call
 from integration.stage import Stage, until
 from integration.test_verify_source import swap_in
@@ -156,6 +157,16 @@ def test_failures_are_exceptions_that_say_what_to_do(stage: Stage) -> None:
     assert run_it(stage, run_id="r1").state == "published"
     with pytest.raises(bqdump.NotFoundError, match="run never"):
         bqdump.status("never", bucket=stage.bucket)
+
+
+def test_of_several_errors_at_once_the_first_is_raised() -> None:
+    async def fail() -> None:
+        raise ExceptionGroup(
+            "2 errors", [ExceptionGroup("1 error", [bqdump.DeniedError("read", "gs://b", "no")]), OSError()]
+        )
+
+    with pytest.raises(bqdump.DeniedError, match="cannot read gs://b: no"):
+        _finish(fail())
 
 
 def test_wrong_arguments_name_themselves(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
     assert ran.codes == [143]
     assert seconds < 5
     assert "stopped by SIGTERM" in ran.text
+    assert "to resume run e, with the same settings: bqdump run --run-id e" in ran.text
     until(lambda: {job.state for job in stage.extracts()} == {"DONE"}, "jobs in flight end by themselves")
     assert stage.files() == []
     assert stage.execute("--run-id", "e").codes == [0]

@@ -94,7 +94,8 @@ def test_ctrl_c_gives_the_terminal_back(stage: Stage) -> None:
     session = on_terminal([*COMMAND], {**stage.variables, **TERMINAL}, cwd=stage.folder, answer=interrupt)
     assert session.code == 130
     assert session.cursor_shown
-    assert "stopped by SIGINT" in session.screen[-1]
+    resume = r"stopped by SIGINT: .*to resume run (\S+), with the same settings: bqdump run --run-id \1"
+    assert re.search(resume, session.raw)
 
 
 def test_nothing_of_it_is_to_be_seen_where_no_terminal_is(stage: Stage) -> None:

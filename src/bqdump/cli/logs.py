@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+from bqdump.cli.streams import OutputError, silence
+
 LABELS = "logging.googleapis.com/labels"
 
 
@@ -69,6 +71,17 @@ def readable(line: str, *, quiet: bool = False) -> str | None:
     return f"{severity.lower()}: {message}"
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes a line for each record. Where the stream takes no more, what is logged goes on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
+        """See logging.Handler."""
+        if isinstance(sys.exc_info()[1], (OSError, OutputError)):
+            silence(self.stream)
+        else:
+            super().handleError(record)
+
+
 class Beside(logging.Handler):
     """Hands readable lines to what draws on the terminal. That a table is done is in the picture already."""
 
@@ -95,7 +108,7 @@ def set_up(
     if print_line:
         handler = Beside(print_line)
     else:
-        handler = logging.StreamHandler(stream)
+        handler = Lines(stream)
         handler.setFormatter(PlainLines() if stream.isatty() else JsonLines(labels))
     logger = logging.getLogger("bqdump")
     logger.handlers[:] = [handler]
@@ -106,8 +119,3 @@ def set_up(
 def is_set_up() -> bool:
     """Whether bqdump's log lines go anywhere by now."""
     return any(not isinstance(handler, logging.NullHandler) for handler in logging.getLogger("bqdump").handlers)
-
-
-def tell(message: str) -> None:
-    """A line for the person at the terminal, on standard error."""
-    sys.stderr.write(message + "\n")

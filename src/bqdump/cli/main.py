@@ -14,7 +14,8 @@ import click
 
 from bqdump import __version__
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
-from bqdump.cli.logs import is_set_up, tell
+from bqdump.cli.logs import is_set_up
+from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, first_of
 
 log = logging.getLogger("bqdump")
@@ -82,16 +83,30 @@ def bqdump() -> None:
 
 def start(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. Every error has been told by then, in one sentence."""
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except (OSError, OutputError) as error:
+        # The exit would find what is left in the buffer, and end with a code of its own.
+        silence(sys.stdout)
+        return code or _refuse(error if isinstance(error, OutputError) else OutputError(error))
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         result = bqdump.main(list(arguments), prog_name="bqdump", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        try:
+            error.show()
+        except OSError:
+            silence(sys.stderr)
         return USAGE
     except click.Abort:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return UNEXPECTED
     except ExceptionGroup as group:
         return _refuse(first_of(group))

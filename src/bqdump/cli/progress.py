@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from bqdump.cli.logs import tell
+from bqdump.cli.streams import tell
 from bqdump.core.events import Event, Stage
 from bqdump.core.progress import Progress, View
 

@@ -18,6 +18,7 @@ from bqdump.cli.logs import set_up
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
 from bqdump.cli.progress import Follower, following
+from bqdump.cli.streams import OutputError, silence
 from bqdump.cli.wiring import open_services
 from bqdump.core.documents import Owner
 from bqdump.core.errors import UsageError
@@ -60,10 +61,20 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     with following(quiet=quiet or as_json) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
         work = _run(settings, name, me, identity.tasks, follower.hear, as_json=as_json)
-        done = asyncio.run(_until_signal(work, follower))
+        done = asyncio.run(_until_signal(work, name, follower))
     if as_json:
-        print_json(done)
+        _print(done)
     return DONE
+
+
+def _print(done: Export | None) -> None:
+    """Print the result. The exit code is about the export, so that a scheduler does not start it once more."""
+    try:
+        print_json(done)
+        sys.stdout.flush()
+    except (OSError, OutputError) as error:
+        log.warning("the export is done, and its result could not be printed: %s", error)
+        silence(sys.stdout)
 
 
 async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool) -> Export | None:
@@ -112,19 +123,20 @@ def _refuse_standing_id(outcome: Outcome, me: Owner) -> None:
         log.warning("%s. %s", cause, hint)
 
 
-async def _until_signal(work: Coroutine[Any, Any, Export | None], follower: Follower) -> Export | None:
+async def _until_signal(work: Coroutine[Any, Any, Export | None], run: str, follower: Follower) -> Export | None:
     """How the work ends; on SIGTERM or Ctrl-C the process ends at once, and jobs in flight run on by themselves."""
     loop = asyncio.get_running_loop()
     working = asyncio.ensure_future(work)
     for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
-        loop.add_signal_handler(number, _leave, number, code, follower)
+        loop.add_signal_handler(number, _leave, number, code, run, follower)
     return await working
 
 
-def _leave(number: int, code: int, follower: Follower) -> None:
+def _leave(number: int, code: int, run: str, follower: Follower) -> None:
     """Everything that counts is in the bucket already: nothing to save, nothing worth waiting for."""
     try:
-        log.warning("stopped by %s: jobs in flight go on, the same run can be resumed", signal.Signals(number).name)
+        log.warning("stopped by %s: jobs in flight go on; to resume run %s, with the same settings: "
+                    "bqdump run --run-id %s", signal.Signals(number).name, run, run)  # fmt: skip
         follower.shown.close()
         sys.stdout.flush()
     finally:

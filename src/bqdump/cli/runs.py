@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from bqdump.cli.logs import tell
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
+from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
 from bqdump.core.sizes import size_text
 from bqdump.flow.history import RunLine, list_runs

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from bqdump.cli.exit_codes import DONE, UNITS_FAILED
-from bqdump.cli.logs import tell
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
+from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text

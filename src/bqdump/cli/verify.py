@@ -14,6 +14,7 @@ from bqdump.cli.exit_codes import DIFFERENCE, DONE
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
+from bqdump.cli.streams import tell
 from bqdump.cli.wiring import open_services, open_store
 from bqdump.core.errors import UsageError
 from bqdump.core.events import Listener
@@ -88,7 +89,7 @@ async def _verify(settings: Settings, run: str, parts: int, with_source: bool, t
 
 
 def _tell_bill(bytes_billed: int) -> None:
-    sys.stderr.write(f"BigQuery bills {size_text(bytes_billed)} for this comparison.\n")
+    tell(f"BigQuery bills {size_text(bytes_billed)} for this comparison.")
 
 
 def _parts(share: str | None, with_source: bool) -> int:

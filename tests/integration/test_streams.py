@@ -1,0 +1,94 @@
+"""Streams that are closed, full, or read by nobody: an export goes on without them, and a lost result is an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from integration.stage import Stage, records
+
+COMMAND = '"$0" -m bqdump "$@"'
+AWAY = {
+    "closed": "{} >&-", "full": "{} >/dev/full", "reader gone": "{} | true", "all closed": "{} <&- >&- 2>&-",
+    "errors closed": "{} 2>&-", "errors full": "{} 2>/dev/full", "both full": "{} >/dev/full 2>&1",
+}  # fmt: skip
+
+
+def shell(stage: Stage, away: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a shell that does this with its streams."""
+    command = f"set -o pipefail; {away.format(COMMAND)}"
+    return subprocess.run(
+        ["bash", "-c", command, sys.executable, *arguments], capture_output=True, text=True, cwd=stage.folder,
+        env=os.environ | stage.variables | env, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("away", AWAY)
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=str)
+def test_an_export_is_published_and_ends_with_0(stage: Stage, away: str, arguments: tuple[str, ...]) -> None:
+    stage.table("a")
+    done = shell(stage, AWAY[away], "run", *arguments)
+    assert done.returncode == 0, done
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Logging error" not in done.stderr
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_an_export_that_fails_keeps_its_exit_code(stage: Stage, away: str) -> None:
+    done = shell(stage, AWAY[away], "run", "--dataset", "nowhere")
+    assert done.returncode == 5, done
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+FULL, CLOSED = "{} >/dev/full", "{} >&-"
+
+
+@pytest.mark.parametrize(
+    ("away", "arguments"),
+    [
+        (FULL, ["status"]), (FULL, ["status", "--json"]), (FULL, ["plan"]), (FULL, ["verify"]), (FULL, ["--help"]),
+        (FULL, ["--version"]), (FULL, ["completion", "bash"]), (FULL, ["render", "iam", "--region", "europe-west1"]),
+        (FULL, ["init", "--force", "--project", "proj", "--dataset", "data", "--bucket", "target"]),
+        (CLOSED, ["runs", "--json"]), (CLOSED, ["--version"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_result_that_cannot_be_printed_is_an_error_in_one_sentence(
+    stage: Stage, away: str, arguments: list[str]
+) -> None:
+    stage.table("a")
+    assert stage.execute("--run-id", "r1").codes == [0]
+    done = shell(stage, away, *arguments)
+    assert done.returncode == 1, done
+    assert done.stderr.startswith("bqdump: cannot write to standard output: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_in_silence(stage: Stage) -> None:
+    stage.table("a")
+    assert stage.execute("--run-id", "r1").codes == [0]
+    done = shell(stage, "{} | true", "status")
+    assert (done.returncode in (0, 1), done.stderr) == (True, "")
+
+
+def test_a_lost_result_of_a_run_is_named_in_its_log(stage: Stage) -> None:
+    stage.table("a")
+    done = shell(stage, "{} >/dev/full", "run", "--json")
+    assert done.returncode == 0
+    last = list(records(done.stderr))[-1]
+    assert last["severity"] == "WARNING"
+    assert "its result could not be printed: cannot write to standard output: No space left" in last["message"]
+
+
+def test_a_locale_without_the_characters_of_a_name_does_not_stop_an_export(stage: Stage) -> None:
+    stage.table("表")
+    done = shell(stage, "{}", "run", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
+    assert done.returncode == 0, done
+    assert any("exported in" in json.loads(line)["message"] for line in done.stdout.splitlines())
+    shown = shell(stage, "{}", "plan", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
+    assert shown.returncode == 0, shown
