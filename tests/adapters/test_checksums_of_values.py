@@ -190,6 +190,34 @@ def test_floating_numbers_are_compared_to_62_binary_places(values: list[float]) 
     assert sums("parquet", file.getvalue(), (Column("ratio", "FLOAT64"),))[:3] == expected
 
 
+def printed(value: float) -> str:
+    """As BigQuery writes it: as C's printf."""
+    if value != value or abs(value) == float("inf"):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+    short = f"{value:.15g}"
+    return short if float(short) == value else f"{value:.17g}"
+
+
+@settings(max_examples=80)
+@given(values=st.lists(DOUBLES, min_size=1, max_size=6))
+@example(
+    values=[3800.0, -73.781852722167969, -73.9787368774414, 5e-324, 2.0**62 - 512, float("-inf"), float("nan"), -0.0]
+)
+def test_floating_numbers_in_text_files_are_compared_by_value_whatever_their_digits(values: list[float]) -> None:
+    """BigQuery, polars and Python write other digits of one number, which all read back as that number."""
+    column = (Column("ratio", "FLOAT64"),)
+    file = io.BytesIO()
+    pq.write_table(pa.table({"ratio": pa.array(values, pa.float64())}), file)
+    expected = sums("parquet", file.getvalue(), column)
+    for form in (printed, repr):
+        texts = [form(value) for value in values]
+        assert sums("csv", "\n".join(["ratio", *texts, ""]).encode(), column) == expected
+        finite = ("n", "N", "I", "i")
+        plain = [text if text.strip("-")[0] not in finite else f'"{text}"' for text in texts]
+        for words in (plain, [f'"{text}"' for text in texts]):
+            assert sums("json", "".join(f'{{"ratio":{word}}}\n' for word in words).encode(), column) == expected
+
+
 def test_of_repeated_columns_the_elements_are_summed() -> None:
     inner = Column("list", "STRUCT", repeated=True, fields=(Column("words", "STRING", repeated=True),))
     columns = (Column("many", "INT64", repeated=True), inner)

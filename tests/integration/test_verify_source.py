@@ -121,6 +121,23 @@ def test_whatever_differs_from_bigquery_is_named(
         assert any(kind == its and expected.startswith(words) for its, expected in told), (words, told)
 
 
+@pytest.mark.parametrize("format_", ["csv", "json"])
+def test_the_last_bit_of_a_floating_number_in_text_is_compared(
+    stage: Stage, capsys: pytest.CaptureFixture[str], format_: str
+) -> None:
+    stage.sql("CREATE TABLE ratios AS SELECT id, id / 7 AS ratio FROM UNNEST(GENERATE_ARRAY(1, 5)) AS id")
+    stage.now()
+    ran = stage.execute("--format", format_, execution="r1")
+    assert ran.codes == [0], ran.text
+    name, old = f"ratios/ratios_000000000000.{format_}", b"0.14285714285714285"
+    data = stage.read(name)
+    assert data.count(old) == 1
+    for changed, found in ((b"0.142857142857142850", 0), (b"0.14285714285714288", 1)):
+        swap_in(stage, name, data.replace(old, changed))
+        code, verified, _ = compare(stage, capsys)
+        assert (code, len(verified["findings"])) == (4 if found else 0, found), verified
+
+
 def test_a_table_that_bigquery_has_no_more_is_named(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.table("orders", 3)
     stage.table("people", 3)
