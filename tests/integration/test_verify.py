@@ -86,6 +86,14 @@ def test_a_whole_export_reads_back_whole(exported: Stage) -> None:
 def test_every_flipped_byte_behind_the_store_s_back_is_found(exported: Stage, buckets: Path) -> None:
     chance = random.Random(7)
     whole = {name: (buckets / exported.bucket / name).read_bytes() for name in exported.files()}
+
+    def put(name: str, data: bytes) -> None:
+        """As a disk does it that loses bits: the file's time of change stays."""
+        path = buckets / exported.bucket / name
+        status = path.stat()
+        path.write_bytes(data)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
     wanted = [("checksum", name) for name, data in whole.items() if data]
     for number in range(8):
         for name, data in whole.items():
@@ -93,11 +101,29 @@ def test_every_flipped_byte_behind_the_store_s_back_is_found(exported: Stage, bu
             if damaged:
                 place = (0, len(data) - 1)[number] if number < 2 else chance.randrange(len(data))
                 damaged[place] ^= 1 << chance.randrange(8)
-            (buckets / exported.bucket / name).write_bytes(damaged)
+            put(name, bytes(damaged))
         assert found(read(exported)) == wanted
     for name, data in whole.items():
-        (buckets / exported.bucket / name).write_bytes(data)
+        put(name, data)
     assert found(read(exported)) == []
+
+
+def test_what_is_done_by_hand_in_the_folder_of_a_bucket_is_found(stage: Stage, buckets: Path) -> None:
+    for table in "abc":
+        stage.sql(f"CREATE TABLE {table} AS SELECT 1 AS x")
+    stage.run_tasks(1, execution="r1")
+    assert found(read(stage)) == []
+    names = stage.files()
+    removed, longer, renamed = (buckets / stage.bucket / name for name in names)
+    removed.unlink()
+    with longer.open("ab") as file:
+        file.write(b"4\n")
+    renamed.rename(renamed.with_name("c_000000000001.csv"))
+    kinds = found(read(stage))
+    assert ("missing", names[0]) in kinds
+    assert ("missing", names[2]) in kinds
+    assert names[1] in {name for _, name in kinds}
+    assert "c/c_000000000001.csv" in {name for _, name in kinds}
 
 
 def test_every_file_that_is_deleted_cut_added_or_swapped_is_found(exported: Stage) -> None:

@@ -6,17 +6,19 @@ import base64
 import hashlib
 import os
 import shutil
+import stat
 import unicodedata
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import google_crc32c
 
 if TYPE_CHECKING:
     from io import FileIO
 
+_PIECE: Final = 1 << 20
 HIDDEN: Final = ".bqdump-local"
 # Characters that a Windows path gives a meaning of its own.
 _RESERVED: Final = frozenset('\\:*?"<>|\0' if os.name == "nt" else "\0")
@@ -67,6 +69,13 @@ class Spool:
         """Drop everything; harmless after `finish` has handed the file over and it was placed."""
         self._file.close()
         Path(self._path).unlink(missing_ok=True)
+
+
+class State(NamedTuple):
+    """A file's size, and when it was changed, in nanoseconds since 1970."""
+
+    size: int
+    changed: int
 
 
 class Files:
@@ -120,13 +129,61 @@ class Files:
         self._move(content.path, self.root / place)
         return place
 
-    def adopt(self, place: str, size: int) -> bool:
-        """Take over a file of an earlier server; False if it is no longer there in that size."""
+    def adopt(self, place: str) -> bool:
+        """Take over a file that somebody else has put there; False if it is none, or belongs to another name."""
+        return self.state(place) is not None and self._claim(place)
+
+    def release(self, place: str) -> None:
+        """Forget a file that is no longer there."""
+        self._release(place)
+
+    def state(self, place: str) -> State | None:
+        """How large a file is and when it was changed, None if there is none. Links are none."""
         try:
-            status = (self.root / place).stat()
+            status = os.lstat(f"{self.root}/{place}")
         except OSError:
-            return False
-        return status.st_size == size and self._claim(place)
+            return None
+        return State(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def checksums(self, place: str) -> tuple[str, str]:
+        """CRC32C and MD5 of a file as it is now."""
+        crc32c, md5 = 0, hashlib.md5(usedforsecurity=False)
+        with self.open(place) as file:
+            while piece := file.read(_PIECE):
+                crc32c = google_crc32c.extend(crc32c, piece)
+                md5.update(piece)
+        return base64.b64encode(crc32c.to_bytes(4, "big")).decode(), base64.b64encode(md5.digest()).decode()
+
+    def shown(self, bucket: str, prefix: str) -> dict[str, State]:
+        """The files below a bucket's folder whose names start with this: what a person sees there and may change.
+
+        What a dot hides is left out, such as the notes of a file manager.
+        """
+        found: dict[str, State] = {}
+        waiting = [prefix.rpartition("/")[0]]
+        if waiting[0] and not self._may_show(waiting[0]):
+            return found
+        while waiting:
+            folder = waiting.pop()
+            try:
+                entries = os.scandir(f"{self.root}/{bucket}/{folder}")
+            except OSError:
+                continue
+            with entries:
+                for entry in entries:
+                    name = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.name.startswith(".") or not (name.startswith(prefix) or prefix.startswith(f"{name}/")):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(name)
+                    elif entry.is_file(follow_symlinks=False) and name.isprintable():
+                        status = entry.stat(follow_symlinks=False)
+                        found[name] = State(status.st_size, status.st_mtime_ns)
+        return found
+
+    def may_be_shown(self, name: str) -> bool:
+        """Whether a file of this name is one that `shown` finds."""
+        return self._may_show(name) and not any(part.startswith(".") for part in name.split("/"))
 
     def remove(self, place: str) -> None:
         """Delete a file, and the folders that it leaves empty."""

@@ -37,6 +37,9 @@ class ObjectMethods:
         resource: dict[str, Any] = {"kind": "storage#objects"}
         if request.query.get("softDeleted") == "true":
             return Reply(resource)
+        if not request.query.get("pageToken"):
+            # The pages that follow go on from what this one has found.
+            self._store.look_below(bucket, request.query.get("prefix", ""))
         page = list_page(holder.names, request.query)
         seconds = holder.record.retention_seconds
         if page.token:

@@ -29,7 +29,10 @@ class BucketRecord(msgspec.Struct, frozen=True):
 
 
 class ObjectRecord(msgspec.Struct, frozen=True):
-    """One live object; times are microseconds since 1970, `place` is its file below the root."""
+    """One live object; times are microseconds since 1970, `place` is its file below the root.
+
+    `changed` is that file's time of change, in nanoseconds: another one, or another size, and the file is read again.
+    """
 
     bucket: str
     name: str
@@ -45,6 +48,7 @@ class ObjectRecord(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
     components: int | None = None
     kms_key: str | None = None
+    changed: int = 0
 
     @property
     def etag(self) -> str:

@@ -6,7 +6,7 @@ makes preconditions free of races.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from bqdump_local.access import Access
 from bqdump_local.storage.catalog import Catalog
 from bqdump_local.storage.errors import ApiError, denied, invalid, no_such_bucket, no_such_object, retained
-from bqdump_local.storage.files import Content, Files
+from bqdump_local.storage.files import Content, Files, State
 from bqdump_local.storage.preconditions import NONE, Conditions
 from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds, rfc3339
 from bqdump_local.storage.resources import object_resource
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
 
 class Bucket:
-    """A bucket's record and its live objects, with their names in order."""
+    """A bucket's record and its live objects, with their names in order.
+
+    foreign: files that were in its folder before the bucket was made, by name: as long as nobody touches them, they
+    are no objects.
+    """
 
     def __init__(self, record: BucketRecord) -> None:
         self.record = record
         self.objects: dict[str, ObjectRecord] = {}
         self.names: list[str] = []
+        self.foreign: dict[str, State] = {}
 
     def add(self, record: ObjectRecord) -> None:
         """Make a record the live one of its name."""
@@ -65,15 +70,78 @@ class Store:
 
     def find(self, bucket: str, name: str, generation: int | None = None) -> ObjectRecord:
         """The live object, or 404; with a generation, only if it is the live one."""
-        record = self.bucket(bucket).objects.get(name)
+        record = self.look(bucket, name)
         if record is None or (generation is not None and generation != record.generation):
             raise no_such_object(bucket, name)
         return record
 
+    def look(self, bucket: str, name: str) -> ObjectRecord | None:
+        """The live object as its file is now, or the file that somebody has put there in its place."""
+        holder = self.bucket(bucket)
+        record = holder.objects.get(name)
+        if record is None:
+            place = f"{bucket}/{name}"
+            found = self.files.state(place) if self.files.may_be_shown(name) else None
+            if found is None or found == holder.foreign.get(name) or not self.files.adopt(place):
+                return None
+            return self._take_in(bucket, name, place, found, None)
+        return self._compare(record, self.files.state(record.place))
+
+    def look_below(self, bucket: str, prefix: str) -> Bucket:
+        """The bucket, its objects whose names start with this as their files are now."""
+        holder = self.bucket(bucket)
+        shown = self.files.shown(bucket, prefix)
+        low = bisect_left(holder.names, prefix)
+        high = bisect_right(holder.names, prefix, low, key=lambda name: name[: len(prefix)])
+        for name in holder.names[low:high]:
+            record, found = holder.objects[name], shown.pop(name, None)
+            if found is None or record.place != f"{bucket}/{name}":
+                found = self.files.state(record.place)
+            self._compare(record, found)
+        for name in shown:
+            self.look(bucket, name)
+        return holder
+
+    def _compare(self, record: ObjectRecord, found: State | None) -> ObjectRecord | None:
+        """Hold a record against its file."""
+        if found == (record.size, record.changed):
+            return record
+        if found is None:
+            self.buckets[record.bucket].drop(record.name)
+            self.files.release(record.place)
+            if self._catalog:
+                self._catalog.delete_object(record.bucket, record.name)
+            return None
+        return self._take_in(record.bucket, record.name, record.place, found, record)
+
+    def _take_in(
+        self, bucket: str, name: str, place: str, found: State, known: ObjectRecord | None
+    ) -> ObjectRecord | None:
+        """Make a file as it is now the live object: of a new generation, unless it holds what it has always held."""
+        try:
+            crc32c, md5 = self.files.checksums(place)
+        except OSError:
+            # It has gone meanwhile, or may not be read.
+            return None
+        if known and (known.size, known.crc32c) == (found.size, crc32c):
+            record = msgspec.structs.replace(known, changed=found.changed)
+        else:
+            holder, now = self.buckets[bucket], microseconds()
+            # What the writer said of the old content, as metadata, is not true of the new one.
+            settings = {key: value for key, value in (known.settings if known else {}).items() if key != "metadata"}
+            record = ObjectRecord(
+                bucket=bucket, name=name, generation=self._next_generation(now), metageneration=1, size=found.size,
+                crc32c=crc32c, md5=md5, created=now, updated=now, storage_class=holder.record.storage_class,
+                place=place, settings=settings, kms_key=self.key_of(bucket, None), changed=found.changed,
+            )  # fmt: skip
+        self.buckets[bucket].add(record)
+        if self._catalog:
+            self._catalog.save_object(record)
+        return record
+
     def check_write(self, bucket: str, name: str, conditions: Conditions) -> None:
         """Pass if an object of this name may be written now, as `put` will check again."""
-        holder = self.bucket(bucket)
-        current = holder.objects.get(name)
+        current = self.look(bucket, name)
         conditions.check(current)
         if current:
             self.access.require(bucket, "storage.objects.delete")
@@ -101,6 +169,8 @@ class Store:
         previous = holder.objects.get(name)
         if previous and previous.place != place:
             self.files.remove(previous.place)
+        holder.foreign.pop(name, None)
+        state = self.files.state(place)
         now = microseconds()
         if holder.record.settings.get("defaultEventBasedHold"):
             # https://cloud.google.com/storage/docs/object-holds#default-holds
@@ -120,6 +190,7 @@ class Store:
             settings=settings,
             components=components,
             kms_key=self.key_of(bucket, kms_key),
+            changed=state.changed if state else 0,
         )
         holder.add(record)
         if self._catalog:
@@ -156,12 +227,13 @@ class Store:
             self._catalog.save_object(changed)
         return changed
 
-    def save_bucket(self, record: BucketRecord) -> Bucket:
-        """Create a bucket or change its record."""
+    def save_bucket(self, record: BucketRecord, *, kept: bool = False) -> Bucket:
+        """Create a bucket or change its record. kept: an earlier server had it, and its files are its objects."""
         holder = self.buckets.get(record.name)
         if holder is None:
             holder = self.buckets[record.name] = Bucket(record)
             self.files.add_bucket(record.name)
+            holder.foreign = {} if kept else self.files.shown(record.name, "")
         holder.record = record
         if self._catalog:
             self._catalog.save_bucket(record)
@@ -169,7 +241,7 @@ class Store:
 
     def delete_bucket(self, name: str) -> None:
         """Delete an empty bucket, or 409."""
-        if self.bucket(name).objects:
+        if self.look_below(name, "").objects:
             raise ApiError(409, "The bucket you tried to delete is not empty.")
         del self.buckets[name]
         self.files.remove_bucket(name)
@@ -198,11 +270,11 @@ class Store:
 
     def _reload(self, catalog: Catalog) -> None:
         for bucket in catalog.buckets():
-            self.save_bucket(bucket)
+            self.save_bucket(bucket, kept=True)
         for record in catalog.objects():
             self._generation = max(self._generation, record.generation)
-            if record.bucket in self.buckets and self.files.adopt(record.place, record.size):
+            if record.bucket in self.buckets and self.files.adopt(record.place):
                 self.buckets[record.bucket].add(record)
             else:
-                # Somebody removed or changed the file by hand.
+                # Somebody has removed the file by hand.
                 catalog.delete_object(record.bucket, record.name)
