@@ -11,6 +11,7 @@ import pytest
 
 from bqdump.cli.reference import schema
 from bqdump.diagnosis import Diagnosis, environment
+from bqdump.flow.doctor import DISASTER_RECOVERY
 from integration.command import Called, call
 from integration.stage import Stage
 
@@ -59,6 +60,20 @@ def test_all_is_well_and_nothing_is_left_behind(outside: Stage, capsys: pytest.C
     readable = call(capsys, "doctor")
     assert readable.code == 0
     assert "A run can start." in readable.out
+
+
+def test_extract_jobs_name_what_they_need_under_managed_disaster_recovery(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.table("orders")
+    (told,) = (
+        c["told"] for c in diagnosed(call(capsys, "doctor", "--json"))["checks"] if c["name"] == "plan an export"
+    )
+    assert told == f"1 table{DISASTER_RECOVERY}"
+    assert "PIPELINE" in told
+    other = diagnosed(call(capsys, "doctor", "--json", "--route", "query"))
+    (told,) = (check["told"] for check in other["checks"] if check["name"] == "plan an export")
+    assert told == "1 table"
 
 
 @pytest.mark.parametrize("permission", RIGHTS)

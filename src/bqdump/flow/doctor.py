@@ -31,6 +31,10 @@ from bqdump.ports.warehouse import Warehouse
 
 Answer = TypeVar("Answer")
 READS = "bigquery.readsessions.create"
+# BigQuery's API for datasets does not report whether one is attached to a failover reservation.
+DISASTER_RECOVERY = (
+    "; cannot be checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE"
+)
 # Clocks that differ by more make log lines and run ids confusing; no decision rests on them.
 CLOCKS_APART_SECONDS = 60
 
@@ -229,7 +233,7 @@ class Doctor:
             return
         drafted = await self._ask(
             "plan an export", place, "", lambda: draft_plan(self._warehouse, self._settings, "doctor", 1, bucket),
-            lambda found: counted(found[0].tables, "table"),
+            lambda found: counted(found[0].tables, "table") + _cannot_be_checked(*found),
         )  # fmt: skip
         if drafted is None:
             return
@@ -276,6 +280,11 @@ class Doctor:
 
     def _note(self, name: str, on: str, outcome: Outcome, told: str, permission: str = "") -> None:
         self.checks.append(Check(name, on, outcome, told, permission))
+
+
+def _cannot_be_checked(plan: Plan, units: bytes) -> str:
+    """What the export needs where BigQuery does not report whether it does; "" for nothing."""
+    return DISASTER_RECOVERY if any(unit.route == "extract" for unit in read_units(units, plan)) else ""
 
 
 def _way_out(risk: Risk) -> str:
