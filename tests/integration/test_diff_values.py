@@ -79,6 +79,15 @@ def test_values_finds_the_columns_that_changed_and_no_others(
         assert found["more"]["change"] == "unclear"
 
 
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet", "avro"])
+def test_large_numbers_are_told_apart(stage: Stage, capsys: pytest.CaptureFixture[str], format_: str) -> None:
+    stage.sql("CREATE TABLE large AS SELECT 1e300 AS number, CAST(1.5 AS FLOAT64) AS same")
+    export(stage, "r1", format=format_, path=KEPT)
+    stage.sql("UPDATE large SET number = 2e300 WHERE true")
+    export(stage, "r2", format=format_, path=KEPT)
+    assert diff(stage, capsys, "--values")["large"]["values_changed"] == ["number"]
+
+
 @pytest.mark.parametrize("other", ["json", "parquet"])
 def test_values_are_the_same_in_files_of_another_format(
     stage: Stage, capsys: pytest.CaptureFixture[str], other: str

@@ -74,5 +74,5 @@ def remedy() -> str:
 
 
 def one_line(message: str) -> str:
-    """The message without line breaks, and not longer than anybody reads."""
-    return " ".join(message.split())[:MOST_TOLD]
+    """The message without line breaks, shortened. Halves of surrogate pairs, which no log takes, are replaced."""
+    return " ".join(message.encode("utf-8", "replace").decode().split())[:MOST_TOLD]

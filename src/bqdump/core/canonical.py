@@ -103,7 +103,7 @@ class Leaf(NamedTuple):
 
         Only between files of this format by the same writer: then equal values have equal texts.
         """
-        if self.type == "FLOAT64" and format_ in TEXT_FORMATS:
+        if self.type == "FLOAT64":
             # By value, of large numbers only the sign counts.
             return True
         # Its digits do not fit into any of DuckDB's types.
