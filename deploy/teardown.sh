@@ -62,8 +62,13 @@ if marked bqdump gcloud artifacts repositories describe "$name" "$at" "--locatio
   later gcloud artifacts repositories delete "$name" "$at" "--location=$REGION" --quiet
 fi
 
+# A project of a domain, example.com:name, is written name.example.com in addresses.
+case $project in
+  *:*) address=${project#*:}.${project%%:*} ;;
+  *) address=$project ;;
+esac
 for account in "$name" "$name-scheduler" "$name-workflow"; do
-  email=$account@$project.iam.gserviceaccount.com
+  email=$account@$address.iam.gserviceaccount.com
   marked bqdump: gcloud iam service-accounts describe "$email" "$at" '--format=value(displayName)' || continue
   member=serviceAccount:$email
   if [ "$account" = "$name-workflow" ]; then

@@ -1,6 +1,6 @@
 locals {
   source_project = var.source_project == "" ? var.project : var.source_project
-  repository     = "${var.region}-docker.pkg.dev/${var.project}/${var.name}"
+  repository     = "${var.region}-docker.pkg.dev/${replace(var.project, ":", "/")}/${var.name}"
   image          = var.image == "" ? "${local.repository}/bqdump:latest" : var.image
   labels         = merge({ app = "bqdump" }, var.labels)
 

@@ -188,6 +188,11 @@ def test_terraform_reads_templates_in_values_as_text() -> None:
     assert '"$${run}/%%{table}_*.{ext}"' in module_call(deployment(settings=settings), "./m")
 
 
+def test_terraform_gets_no_escape_that_its_language_does_not_have() -> None:
+    settings = Settings(project="p1", dataset="d", bucket="bbb", include=("a\b\f\\b\\\f\t\x00",))
+    assert r'"a\u0008\u000c\\b\\\u000c\t\u0000"' in module_call(deployment(settings=settings), "./m")
+
+
 def _words(script: str) -> list[list[str]]:
     return [shlex.split(line) for line in script.splitlines() if re.match(r"(gcloud|bq) ", line.strip())]
 
@@ -276,9 +281,15 @@ def test_what_google_would_refuse_later_is_refused_at_once(values: dict[str, Any
         check(msgspec.structs.replace(deployment(), **values))
 
 
-def test_accounts_of_a_project_with_a_domain_have_their_address() -> None:
-    settings = Settings(project="example.com:data", dataset="d", bucket="bbb")
-    assert deployment(settings=settings).job_account == "bqdump@data.example.com.iam.gserviceaccount.com"
+def test_accounts_and_images_of_a_project_with_a_domain_have_their_address() -> None:
+    made = deployment(settings=Settings(project="example.com:data", dataset="d", bucket="bbb"))
+    email = "data.example.com.iam.gserviceaccount.com"
+    assert [account.email for account in accounts(made, workflow=True)] == [
+        f"bqdump@{email}", f"bqdump-scheduler@{email}", f"bqdump-workflow@{email}"
+    ]  # fmt: skip
+    assert made.job_image == "europe-west1-docker.pkg.dev/example.com/data/bqdump/bqdump:latest"
+    jobs_in = deployment(settings=Settings(project="p", job_project="example.com:jobs", dataset="d", bucket="bbb"))
+    assert jobs_in.job_image == "europe-west1-docker.pkg.dev/example.com/jobs/bqdump/bqdump:latest"
 
 
 def test_the_region_is_asked_for() -> None:

@@ -77,9 +77,11 @@ class World:
             (folder / tool).write_text(GCLOUD)
             (folder / tool).chmod(0o755)
 
-    def run(self, known: dict[str, Any], *options: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, known: dict[str, Any], *options: str, answer: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         (self.folder / "known.json").write_text(json.dumps(known))
-        environ = ENVIRONMENT | {"PATH": f"{self.folder}:{os.environ['PATH']}"}
+        environ = ENVIRONMENT | env | {"PATH": f"{self.folder}:{os.environ['PATH']}"}
         return subprocess.run(
             [ROOT / "deploy/teardown.sh", *options], env=environ, input=answer, capture_output=True, text=True,
         )  # fmt: skip
@@ -119,6 +121,14 @@ def test_every_grant_of_the_rendered_commands_is_taken_back_or_goes_with_what_it
             taken = [command for command in world.removed if grant.role in command and account.email in command]
             assert taken, grant
             assert all("remove-iam-policy-binding" in one or "REVOKE" in one for one in taken)
+
+
+def test_accounts_of_a_project_with_a_domain_are_removed_by_their_address(world: World) -> None:
+    address = "bqdump@jobs.example.com.iam.gserviceaccount.com"
+    known = {f"iam service-accounts {address}": "bqdump: exports"}
+    done = world.run(known, "--yes", BQDUMP_JOB_PROJECT="example.com:jobs")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(f"service-accounts delete {address}" in command for command in world.removed)
 
 
 def test_the_bucket_stays_unless_asked_for(world: World) -> None:

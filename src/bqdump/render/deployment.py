@@ -54,7 +54,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def job_image(self) -> str:
         """The image that the job runs."""
-        return self.image or f"{self.region}-docker.pkg.dev/{self.project}/{self.name}/bqdump:latest"
+        # A project of a domain, example.com:name, is two parts of an image's name.
+        project = self.project.replace(":", "/")
+        return self.image or f"{self.region}-docker.pkg.dev/{project}/{self.name}/bqdump:latest"
 
     @property
     def job_account(self) -> str:

@@ -11,6 +11,7 @@ from bqdump.render.deployment import Deployment, environment
 
 # The module has variables of its own for these.
 OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY")
+UNICODE = {"b": "\\u0008", "f": "\\u000c"}
 
 
 def module_call(deployment: Deployment, source: str) -> str:
@@ -51,5 +52,6 @@ def module_call(deployment: Deployment, source: str) -> str:
 
 
 def _value(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    # HCL has no \b and \f: https://developer.hashicorp.com/terraform/language/expressions/strings#escape-sequences
+    text = re.sub(r"\\(.)", lambda found: UNICODE.get(found[1], found[0]), json.dumps(value, ensure_ascii=False))
     return re.sub(r"([$%])\{", r"\1\1{", text) if isinstance(value, str) else text
