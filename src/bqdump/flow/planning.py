@@ -43,6 +43,7 @@ from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.bills import check_bill, estimate_queries
 from bqdump.flow.captured import bill_of, captured_tables
+from bqdump.flow.extras import refuse_missing_packages
 from bqdump.flow.prefix import check_prefix, claim_prefix, release_prefix
 from bqdump.flow.task import Task
 from bqdump.ports.store import BucketInfo, ObjectStore
@@ -146,6 +147,7 @@ async def draft_plan(
     chosen = {item.name for item in selection.chosen}
     unchosen = [item.name for item in listing if item.name not in chosen]
     routing = route_tables(settings, tables, unchosen, captured.tables or ())
+    refuse_missing_packages(routing.routed)
     routing = await estimate_queries(warehouse, dataset, snapshot, routing)
     check_bill(settings, bill_of(captured) | {item.table.name: item.bills or 0 for item in routing.routed})
     plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)

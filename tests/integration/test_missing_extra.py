@@ -1,0 +1,73 @@
+"""Settings that take packages of an extra: refused before a run is planned where these are not installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from integration.stage import Stage
+
+HERE = Path(__file__).parent / "without_packages"
+TABLES = '{"a": {"route": "read"}}'
+
+
+def without(stage: Stage, package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process that has no such package."""
+    return subprocess.run(
+        [sys.executable, "-m", "bqdump", *arguments], capture_output=True, text=True, cwd=stage.folder, check=False,
+        env=os.environ | stage.variables | {"PYTHONPATH": str(HERE), "WITHOUT": package}, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("polars", ["--file-size", "1MB"]), ("pyarrow", ["--row-group-rows", "10", "--format", "parquet"]),
+        ("grpc", ["--route", "read"]), ("google.cloud.bigquery_storage", ["--route", "a=read"]),
+        ("isal", ["--tables", TABLES]), ("polars", ["--null-marker", "NULL"]),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_the_read_route_is_refused_before_planning(
+    stage: Stage, command: str, package: str, arguments: list[str]
+) -> None:
+    stage.table("a")
+    done = without(stage, package, command, *arguments)
+    assert done.returncode == 2, done
+    told = done.stdout + done.stderr
+    for words in ("table a: it takes the read route", f"{package} is not installed", "pip install 'bqdump[read]'"):
+        assert words in told
+    assert "Traceback" not in told
+    assert stage.objects() == {}
+
+
+def test_a_target_folder_is_refused_too(stage: Stage, tmp_path: Path) -> None:
+    stage.table("a")
+    for command in ("plan", "run"):
+        done = without(stage, "polars", command, "--to", str(tmp_path / "out"))
+        assert done.returncode == 2, done
+        assert "polars is not installed. Install it: pip install 'bqdump[read]'" in done.stdout + done.stderr
+    assert not list((tmp_path / "out").rglob("plan.json"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--file-size", "1MB", "--exclude", "*"]], ids=str)
+def test_an_export_that_reads_nothing_takes_no_extra(stage: Stage, arguments: list[str]) -> None:
+    stage.table("a")
+    for command in ("plan", "run"):
+        done = without(stage, "polars,pyarrow,grpc,isal,google.cloud.bigquery_storage", command, *arguments)
+        assert done.returncode == 0, done
+
+
+def test_reading_files_back_is_refused_before_anything_is_listed(stage: Stage) -> None:
+    stage.table("a")
+    assert stage.execute("--run-id", "r1").codes == [0]
+    for package, arguments in (("duckdb", ["--read"]), ("polars", ["--read"]), ("duckdb", ["--source"])):
+        done = without(stage, package, "verify", *arguments)
+        assert done.returncode == 2, done
+        assert f"takes {package}, which is not installed" in done.stderr
+        assert "pip install 'bqdump[verify]'" in done.stderr
