@@ -20,7 +20,7 @@ from bqdump.adapters.retry import Patience, RetryingWarehouse
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Table
 from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, UnavailableError
-from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest, Warehouse
+from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")
@@ -453,7 +453,11 @@ def test_a_dry_run_tells_bytes_and_leaves_no_job(stage: Stage) -> None:
         before = await everything(warehouse.jobs(0))
         orders, empty = (sql.select(stage.dataset, name, None) for name in ("orders", "empty"))
         assert (await warehouse.estimate(stage.dataset, "orders", orders, {})).bytes > 0
-        assert await warehouse.estimate(stage.dataset, "empty", empty, {}) == Estimate(0, at_least=False)
+        found = await warehouse.estimate(stage.dataset, "empty", empty, {})
+        assert (found.bytes, found.at_least) == (0, False)
+        assert [(column["name"], column["type"]) for column in msgspec.json.decode(found.columns)] == [
+            ("line", "STRING")
+        ]
         assert await everything(warehouse.jobs(0)) == before
         with pytest.raises((NotFoundError, JobFailedError), match="nothing"):
             await warehouse.estimate(stage.dataset, "nothing", sql.select(stage.dataset, "nothing", None), {})

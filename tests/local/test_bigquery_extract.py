@@ -532,6 +532,26 @@ def test_a_time_decorator_gives_the_rows_of_that_moment(world: World) -> None:
         assert world.exported(f"{name}.t@{later}") == b"a,b\n1,\n2,\n"
 
 
+def test_columns_that_were_altered_since_are_those_of_that_moment(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS b, DATE '2026-01-31' AS c")
+    [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
+    with world.settings(clock_offset_seconds=60):
+        for change in (
+            "DROP COLUMN c, ADD COLUMN d BOOL",
+            "RENAME COLUMN b TO e",
+            "ALTER COLUMN a SET DATA TYPE FLOAT64",
+        ):
+            world.sql(f"ALTER TABLE {name}.t {change}")
+        fields = [(field.name, field.field_type) for field in world.client.get_table(f"{name}.t").schema]
+        assert fields == [("a", "FLOAT"), ("e", "STRING"), ("d", "BOOLEAN")]
+        assert world.sql(f"SELECT a, e, d FROM {name}.t") == [(1.0, "x", None)]
+        assert world.exported(f"{name}.t@{moment}") == b"a,b,c\n1,x,2026-01-31\n"
+        for change in ("DROP COLUMN c", "RENAME COLUMN b TO f", "ALTER COLUMN b SET DATA TYPE STRING"):
+            with pytest.raises(BadRequest, match="Column not found"):
+                world.sql(f"ALTER TABLE {name}.t {change}")
+
+
 def test_both_decorators_work_together(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (d DATE) PARTITION BY d")

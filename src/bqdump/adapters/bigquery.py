@@ -153,7 +153,9 @@ class BigQueryWarehouse:
             least = LEAST_BILLED * max(1, len(statistics.get("referencedTables", ())))
             processed = found.total_bytes_processed or 0
             billed = max(least, -(-processed // BILLED_UNIT) * BILLED_UNIT) if processed else 0
-            return Estimate(billed, statistics.get("totalBytesProcessedAccuracy") == "LOWER_BOUND")
+            columns = msgspec.json.encode(statistics.get("schema", {}).get("fields", ()))
+            at_least = statistics.get("totalBytesProcessedAccuracy") == "LOWER_BOUND"
+            return Estimate(billed, at_least, msgspec.Raw(columns))
 
         return await self._threads.call(ask)
 

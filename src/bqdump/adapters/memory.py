@@ -23,6 +23,7 @@ from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000
+LINES = msgspec.Raw(b'[{"name":"line","type":"STRING"}]')
 Result = TypeVar("Result")
 
 
@@ -210,7 +211,7 @@ class MemoryWarehouse:
         if known is None or known.versions[-1].rows is None:
             definition = {
                 "id": f"{project}:{dataset}.{table}",
-                "schema": {"fields": [{"name": "line", "type": "STRING"}]},
+                "schema": {"fields": LINES},
             }
             tables[table] = MemoryTable(kind, now, [], msgspec.Raw(msgspec.json.encode(definition)))
         tables[table].versions.append(Version(now, tuple(rows)))
@@ -236,6 +237,9 @@ class MemoryWarehouse:
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
+        return self._table(dataset, name)
+
+    def _table(self, dataset: Dataset, name: str) -> Table | None:
         found = self.datasets[dataset.project, dataset.name].get(name)
         if found is None or (rows := found.versions[-1].rows) is None:
             return None
@@ -253,14 +257,14 @@ class MemoryWarehouse:
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """See Warehouse. It bills what the whole table has now: `select` is not looked at."""
-        found = await self.table(dataset, table)
+        found = self._table(dataset, table)
         if found is None:
             raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
-        return Estimate(found.bytes, at_least=False)
+        return Estimate(found.bytes, at_least=False, columns=LINES)
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse. It counts the rows that the table has now: `select` is not looked at."""
-        found = await self.table(dataset, table)
+        found = self._table(dataset, table)
         if found is None:
             raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
         return [found.rows]

@@ -72,6 +72,10 @@ GUARDS: dict[Risk, Guard] = {
         "the times at which rows arrived are in no file, so a restore puts all rows into the partition of its own day",
         "To keep them, copy each into a column of its own, and partition by that.",
     ),
+    Risk.UNSEEN_COLUMNS: Guard(
+        "tables were modified after the snapshot time, and their columns at that time cannot be seen",
+        "Choose a later snapshot time, or grant roles/bigquery.dataViewer on the dataset.",
+    ),
     Risk.LEFT_OUT_COLUMNS: Guard("columns that do not fit into the format are left out"),
     Risk.COLUMNS_AS_TEXT: Guard("columns that do not fit into the format are exported as text"),
     Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),
@@ -109,6 +113,12 @@ def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]
             yield _found(Risk.UNSEEN_ROW_POLICIES, table, "")
         elif names:
             yield _found(Risk.ROW_POLICIES, table, ", ".join(names))
+
+
+def column_flags(unknown: Mapping[str, str]) -> Iterator[Flag]:
+    """The tables whose columns at the snapshot time cannot be seen, each with the reason."""
+    for table, reason in unknown.items():
+        yield _found(Risk.UNSEEN_COLUMNS, table, reason)
 
 
 def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]:

@@ -17,6 +17,7 @@ class Risk(enum.StrEnum):
     UNAPPLIED_CHANGES = "unapplied-changes"
     UNSEEN_CHANGES = "unseen-changes"
     PSEUDO_COLUMNS = "pseudo-columns"
+    UNSEEN_COLUMNS = "unseen-columns"
     LEFT_OUT_COLUMNS = "left-out-columns"
     COLUMNS_AS_TEXT = "columns-as-text"
     OTHER_LOCATION = "other-location"

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.core.catalog import Dataset, Listed
 from bqdump.core.codec import decode, encode, encode_indented
 from bqdump.core.documents import Newest, Owner, Plan, Unit
 from bqdump.core.errors import (
@@ -24,7 +24,7 @@ from bqdump.core.errors import (
 from bqdump.core.file_names import refuse_names
 from bqdump.core.guards import (
     COSTS_ONLY,
-    POLICED,
+    column_flags,
     judge,
     policy_flags,
     refuse,
@@ -43,6 +43,7 @@ from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.bills import check_bill, estimate_queries
 from bqdump.flow.captured import bill_of, captured_tables
+from bqdump.flow.definitions import describe, row_policies
 from bqdump.flow.extras import refuse_missing_packages
 from bqdump.flow.prefix import check_prefix, claim_prefix, release_prefix
 from bqdump.flow.task import Task
@@ -51,7 +52,6 @@ from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
-DESCRIBE_AT_ONCE = 32
 LISTINGS = 3
 FLAGS_TOLD = 20
 PULSE_SECONDS = 10.0
@@ -140,8 +140,8 @@ async def draft_plan(
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
         log.warning("exclude %r: no table of %s matches%s", pattern, settings.dataset, guess)
-    tables, policies = await asyncio.gather(
-        describe(warehouse, dataset, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
+    (tables, unseen), policies = await asyncio.gather(
+        describe(warehouse, dataset, snapshot, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
     )
     captured = await captured_tables(warehouse, dataset, settings, tables)
     chosen = {item.name for item in selection.chosen}
@@ -161,6 +161,7 @@ async def draft_plan(
         *unit_flags(together),
         *lacking_flags(together, captured),
         *skipped_flags(plan.skipped, later),
+        *column_flags(unseen),
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
@@ -191,36 +192,6 @@ async def _listing_of_a_moment(
         listing, tries = await warehouse.tables(dataset), tries - 1
         if not tries or all(item.created <= snapshot for item in listing):
             return now, snapshot, listing
-
-
-async def row_policies(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> dict[str, list[str] | None]:
-    """The row access policies of these tables, by name, None where there is no right to see.
-
-    The first table is asked about alone: who may see nothing there does not ask for each of 10,000 tables.
-    """
-    names = [item.name for item in listed if item.kind in POLICED]
-    if not names or (first := await warehouse.row_policies(dataset, names[0])) is None:
-        return dict.fromkeys(names)
-    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
-
-    async def one(name: str) -> list[str] | None:
-        async with slots:
-            return await warehouse.row_policies(dataset, name)
-
-    return dict(zip(names, [first, *await asyncio.gather(*map(one, names[1:]))], strict=True))
-
-
-async def describe(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> list[Table]:
-    """The definitions of these tables, in their order; a table that has gone meanwhile keeps its place."""
-    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
-
-    async def one(item: Listed) -> Table:
-        async with slots:
-            found = await warehouse.table(dataset, item.name)
-        # A table that is gone by now stays in the plan: its export fails by name, or BigQuery still knows it.
-        return found or Table(item.name, item.kind, 0, 0, msgspec.Raw(b"null"))
-
-    return list(await asyncio.gather(*map(one, listed)))
 
 
 async def _make_or_await(task: Task) -> Plan:

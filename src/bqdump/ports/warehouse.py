@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Literal, NamedTuple, Protocol
 
+import msgspec
+
 from bqdump.core.catalog import Dataset, Listed, Table
 
 
@@ -48,10 +50,14 @@ class QueryRequest(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """The bytes that a query will bill. at_least: BigQuery cannot tell in advance, it may be more."""
+    """The bytes that a query will bill. at_least: BigQuery cannot tell in advance, it may be more.
+
+    columns: of its result, as the API lists the fields of a schema.
+    """
 
     bytes: int
     at_least: bool
+    columns: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class JobError(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -10,8 +11,8 @@ from sqlglot import exp
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.results import cast_types, describe, field_from_definition, name_columns, stored_select
 from bqdump_local.bigquery.sql import Translation, invalid_query, parse
-from bqdump_local.bigquery.tables import Table
-from bqdump_local.bigquery.types import Field
+from bqdump_local.bigquery.tables import PARTITION_TIME, Table
+from bqdump_local.bigquery.types import Field, duckdb_type, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -176,16 +177,51 @@ def drop(statement: exp.Drop, translation: Translation) -> str:
 
 
 def alter(statement: exp.Alter, translation: Translation) -> str:
-    """ALTER TABLE ADD COLUMN; returns the statement's type."""
+    """ALTER TABLE that adds, drops, renames or widens columns; returns the statement's type."""
     table = translation.find(_target(statement))
     actions = statement.args.get("actions") or []
-    if not actions or not all(isinstance(action, exp.ColumnDef) for action in actions):
-        raise invalid_query("Of ALTER statements, only ADD COLUMN is known here.")
-    known = {field.name.lower() for field in table.fields}
-    added = [field_from_definition(a.name, a.args["kind"]) for a in actions if a.name.lower() not in known]
-    fields = [*table.fields, *added]
-    translation.catalog.change_table(table, {"schema": {"fields": [field.to_json() for field in fields]}})
+    if not actions:
+        raise invalid_query("This ALTER statement is not known here.")
+    # Each column with the SQL that makes it of those there are.
+    columns = {field.name.lower(): (field, quote(field.name)) for field in table.fields}
+    for action in actions:
+        columns = _altered(columns, action)
+    fields = tuple(field for field, _ in columns.values())
+
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        selected = [f"{made} AS {quote(field.name)}" for field, made in columns.values()]
+        hidden = [PARTITION_TIME] if table.ingestion_time else []
+        cursor.execute(f"CREATE TABLE {name} AS SELECT {', '.join(selected + hidden)} FROM {table.current.name}")
+
+    translation.catalog.new_version(table, build, fields)
     return "ALTER_TABLE"
+
+
+def _altered(columns: dict[str, tuple[Field, str]], action: exp.Expression) -> dict[str, tuple[Field, str]]:
+    node = action.args["tables"][0] if isinstance(action, exp.Drop) else action.this
+    name = node.name
+    key = name.lower()
+    if isinstance(action, exp.ColumnDef):
+        added = field_from_definition(name, action.args["kind"])
+        return columns if key in columns else {**columns, key: (added, f"NULL::{duckdb_type(added)}")}
+    if key not in columns:
+        raise invalid_query(f"Column not found: {name}")
+    field, made = columns[key]
+    match action:
+        case exp.Drop():
+            return {other: column for other, column in columns.items() if other != key}
+        case exp.RenameColumn():
+            renamed = action.args["to"].name
+            new = replace(field, name=renamed), made
+            return {renamed.lower() if other == key else other: new if other == key else column
+                    for other, column in columns.items()}  # fmt: skip
+        case exp.AlterColumn() if action.args.get("dtype"):
+            wider = field_from_definition(field.name, action.args["dtype"], field.mode)
+            return {**columns, key: (wider, f"CAST({made} AS {duckdb_type(wider)})")}
+        case exp.AlterColumn() if action.args.get("allow_null"):
+            return {**columns, key: (replace(field, mode="NULLABLE"), made)}
+        case _:
+            raise invalid_query("This ALTER statement is not known here.")
 
 
 def _defined(statement: exp.Create) -> tuple[Field, ...]:

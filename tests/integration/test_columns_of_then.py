@@ -1,0 +1,194 @@
+"""Columns that change after the snapshot time: files, definition and verification are all of the snapshot time."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from google.cloud import bigquery
+
+from bqdump.core.catalog import Dataset, Listed
+from bqdump.core.manifest import Manifest
+from bqdump.core.moments import moment_text
+from bqdump.core.types import columns
+from bqdump.flow.run import Outcome, run
+from bqdump.flow.task import Task
+from bqdump_local.execute import TaskLine, execute
+from integration.stage import Ran, Stage
+
+ROUTES = ("extract", "query", "read")
+CREATE = "CREATE TABLE t AS SELECT 1 AS id, 'a' AS name, DATE '2026-01-31' AS day"
+THEN = [("id", "INT64"), ("name", "STRING"), ("day", "DATE")]
+CHANGES = {
+    "added": "ALTER TABLE t ADD COLUMN later STRING",
+    "dropped": "ALTER TABLE t DROP COLUMN name",
+    "renamed": "ALTER TABLE t RENAME COLUMN name TO title",
+    "widened": "ALTER TABLE t ALTER COLUMN id SET DATA TYPE NUMERIC",
+    "swapped": "ALTER TABLE t DROP COLUMN name; ALTER TABLE t ADD COLUMN name BOOL",
+}
+
+
+def bqdump(stage: Stage, *words: str) -> Ran:
+    lines: list[TaskLine] = []
+    done = asyncio.run(
+        execute([sys.executable, "-m", "bqdump", *words], tasks=1, env=stage.variables, cwd=stage.folder,
+                on_output=lines.append, max_retries=0, task_timeout=60)
+    )  # fmt: skip
+    return Ran(done, lines)
+
+
+def manifest(stage: Stage) -> Manifest:
+    return msgspec.json.decode(stage.read(stage.latest().manifest), type=Manifest)
+
+
+def named(definition: Any) -> list[tuple[str, str]]:
+    return [(column.name, column.type) for column in columns(definition)]
+
+
+def text(stage: Stage) -> list[list[str]]:
+    [name] = [name for name in stage.files() if name.startswith("t/")]
+    return list(csv.reader(io.StringIO(stage.read(name).decode(), newline="")))
+
+
+def check(stage: Stage, *options: str) -> None:
+    """Files, definition and verification are of the snapshot time, and the definition restores the files."""
+    verified = bqdump(stage, "verify", "--read", "--source", *options)
+    assert verified.codes == [0], verified.text
+    [entry] = manifest(stage).tables
+    assert named(entry.definition) == THEN
+    fields = json.loads(bytes(entry.definition))["schema"]["fields"]
+    schema = [bigquery.SchemaField.from_api_repr(field) for field in fields]
+    table = bigquery.Table(f"{stage.project}.{stage.dataset}.back", schema)
+    stage.big.create_table(table)
+    config = bigquery.LoadJobConfig(
+        source_format={"csv": "CSV", "parquet": "PARQUET"}[entry.format], create_disposition="CREATE_NEVER",
+        skip_leading_rows=1 if entry.format == "csv" else None,
+    )  # fmt: skip
+    uris = [f"gs://{stage.bucket}/{file.name}" for file in entry.files]
+    stage.big.load_table_from_uri(uris, table.reference, job_config=config).result()
+    assert stage.sql("SELECT id, name, CAST(day AS STRING) FROM back") == [(1, "a", "2026-01-31")]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_earlier_snapshot_time_has_the_columns_of_then(stage: Stage, change: str, route: str) -> None:
+    stage.sql(CREATE)
+    moment = stage.now()
+    stage.now()
+    stage.sql(CHANGES[change])
+    format_ = "csv" if change in ("added", "widened") else "parquet"
+    ran = stage.execute("--route", route, "--format", format_, "--snapshot-time", moment_text(moment))
+    assert ran.codes == [0], ran.text
+    assert "t: its columns have changed since" in ran.text
+    if format_ == "csv":
+        assert text(stage) == [["id", "name", "day"], ["1", "a", "2026-01-31"]]
+    check(stage, "--format", format_)
+
+
+class Late:
+    """A warehouse whose table changes between the snapshot time and the first look at its definition."""
+
+    def __init__(self, warehouse: Any, change: Callable[[], object]) -> None:
+        self._warehouse, self._change = warehouse, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+    async def tables(self, dataset: Dataset) -> list[Listed]:
+        listed: list[Listed] = await self._warehouse.tables(dataset)
+        await asyncio.to_thread(self._change)
+        return listed
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("change", ["added", "renamed"])
+def test_columns_that_change_while_the_run_is_planned_are_those_of_the_snapshot_time(
+    stage: Stage, change: str, route: str
+) -> None:
+    stage.sql(CREATE)
+
+    def later() -> None:
+        stage.now()
+        stage.sql(CHANGES[change])
+
+    async def work(task: Callable[[int], Task]) -> Outcome:
+        return await run(task(0)._replace(warehouse=Late(task(0).warehouse, later)))
+
+    assert stage.perform(work, execution="r1", route=route).result == "published"
+    assert text(stage) == [["id", "name", "day"], ["1", "a", "2026-01-31"]]
+    check(stage)
+
+
+def test_settings_of_columns_are_held_against_the_columns_of_then(stage: Stage) -> None:
+    stage.sql(CREATE)
+    moment = moment_text(stage.now())
+    stage.now()
+    stage.sql(CHANGES["renamed"])
+    of_now, of_then = (json.dumps({"t": {"exclude_columns": [name]}}) for name in ("title", "name"))
+    refused = stage.execute("--snapshot-time", moment, "--tables", of_now)
+    assert refused.codes == [2]
+    assert "has no column 'title'" in refused.text
+    assert stage.execute("--snapshot-time", moment, "--tables", of_then, "--route", "read").codes == [0]
+    assert text(stage) == [["id", "day"], ["1", "2026-01-31"]]
+
+
+def test_other_modifications_change_nothing_of_the_definition(stage: Stage) -> None:
+    stage.sql(CREATE)
+    moment = moment_text(stage.now())
+    stage.now()
+    stage.sql("INSERT INTO t VALUES (2, 'b', NULL)")
+    table = stage.big.get_table(f"{stage.project}.{stage.dataset}.t")
+    table.description, table.schema = "edited", [
+        bigquery.SchemaField(field.name, field.field_type, description=f"of {field.name}") for field in table.schema
+    ]  # fmt: skip
+    stage.big.update_table(table, ["description", "schema"])
+    ran = stage.execute("--snapshot-time", moment)
+    assert ran.codes == [0], ran.text
+    assert "its columns have changed" not in ran.text
+    [entry] = manifest(stage).tables
+    definition = json.loads(bytes(entry.definition))
+    assert definition["description"] == "edited"
+    assert [field["description"] for field in definition["schema"]["fields"]] == ["of id", "of name", "of day"]
+    assert text(stage)[1:] == [["1", "a", "2026-01-31"]]
+
+
+def test_a_table_that_demands_a_partition_filter_is_no_exception(stage: Stage) -> None:
+    field = [bigquery.SchemaField("id", "INT64"), bigquery.SchemaField("day", "DATE")]
+    table = bigquery.Table(f"{stage.project}.{stage.dataset}.day", field)
+    table.time_partitioning = bigquery.TimePartitioning(field="day")
+    table.require_partition_filter = True
+    stage.big.create_table(table)
+    stage.sql("INSERT INTO day VALUES (1, DATE '2026-01-31')")
+    moment = moment_text(stage.now())
+    stage.now()
+    stage.sql("ALTER TABLE day ADD COLUMN later STRING")
+    assert stage.execute("--snapshot-time", moment, "--route", "read").codes == [0]
+    [entry] = manifest(stage).tables
+    assert named(entry.definition) == [("id", "INT64"), ("day", "DATE")]
+    assert bqdump(stage, "verify", "--read").codes == [0]
+
+
+def test_columns_of_then_that_cannot_be_seen_are_named_and_refused_unless_allowed(stage: Stage) -> None:
+    stage.table("same")
+    stage.sql(CREATE)
+    moment = stage.now()
+    stage.now()
+    stage.sql(CHANGES["added"])
+    stage.deny("bigquery.tables.getData")
+    options = ("--snapshot-time", moment_text(moment), "--route", "read")
+    ran = stage.execute(*options)
+    assert ran.codes == [2], ran.text
+    assert "their columns at that time cannot be seen" in ran.text
+    assert "--allow unseen-columns" in ran.text
+    assert stage.files() == []
+    planned = bqdump(stage, "plan", "--json", *options, "--allow", "unseen-columns")
+    flags = [(flag["risk"], flag["table"]) for flag in json.loads(planned.text)["flags"]]
+    assert ("unseen-columns", "t") in flags
+    assert ("unseen-columns", "same") not in flags
