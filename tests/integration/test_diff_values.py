@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +116,28 @@ def test_values_that_moved_to_other_rows_are_a_change(stage: Stage, capsys: pyte
     found = diff(stage, capsys, "--values")["pairs"]
     assert (found["content"], found["values_changed"]) == ("changed", [])
     assert "moved to other rows" in found["why"]
+
+
+def test_values_are_compared_in_a_copy_whose_files_have_other_generations(
+    stage: Stage, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    stage.sql(SCALARS)
+    export(stage, "r1", path=KEPT)
+    stage.sql("UPDATE scalars SET text = 'other' WHERE id = 2")
+    export(stage, "r2", path=KEPT)
+    for name in stage.objects():
+        file = tmp_path / "copy" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(stage.read(name))
+    called = call(capsys, "diff", "r1", "r2", "--json", "--values", "--to", str(tmp_path / "copy"))
+    assert called.code == 0, called.err
+    (found,) = json.loads(called.out)
+    assert found["values_changed"] == ["text"]
+    (file,) = (tmp_path / "copy/r1/scalars").iterdir()
+    file.write_bytes(file.read_bytes() + b"1\n")
+    called = call(capsys, "diff", "r1", "r2", "--values", "--to", str(tmp_path / "copy"))
+    assert called.code == 5
+    assert f"run r1: it no longer has r1/scalars/{file.name} as exported" in called.errors[0]
 
 
 def test_values_of_a_run_whose_files_were_replaced_cannot_be_compared(

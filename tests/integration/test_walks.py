@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bqdump.core.changes import SAME
 from bqdump_local import state
 from bqdump_local.seed import seed
 from bqdump_local.stack import running
@@ -24,7 +25,7 @@ def test_the_quick_start(tmp_path: Path) -> None:
     assert "Every file is there" in said
     assert "flights_000000000000.csv" in said
     assert "10 of 10 tasks succeeded" in said
-    assert "Nothing differs." in said
+    assert SAME in said
     assert "run wednesday: published" in said
     assert (tmp_path / "tuesday.html").read_text().startswith("<!doctype html>")
     bucket = tmp_path / ".bqdump-local/buckets/my-exports"

@@ -128,7 +128,9 @@ def _print(verified: Verified) -> None:
         sys.stdout.write(f"Compared {counted(source.tables, 'table')} with BigQuery, which billed "
                          f"{size_text(source.bytes_billed)}.\n")  # fmt: skip
         if source.not_compared:
-            sys.stdout.write(f"Not compared, as BigQuery has no past of them: {', '.join(source.not_compared)}.\n")
+            sys.stdout.write(
+                f"Not compared, as they were not read at the snapshot time: {', '.join(source.not_compared)}.\n"
+            )
     if verified.findings:
         sys.stdout.write(f"{counted(len(verified.findings), 'difference')}.\n")
     elif verified.copied:

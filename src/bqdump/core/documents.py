@@ -26,7 +26,7 @@ RunId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
 UnitId = Annotated[str, Meta(pattern=r"^[0-9]{5,9}-[0-9]{5,9}$(?!\n)")]
 Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
 
-# When a table is read: at the plan's snapshot time, or when its job runs (views and the like have no past).
+# When a table is read: at the plan's snapshot time, or when its job runs (views have no past, for example).
 Moment = Literal["snapshot", "job"]
 
 
