@@ -22,6 +22,7 @@ def make(stage: Stage, name: str) -> None:
         "tableReference": {"projectId": stage.project, "datasetId": stage.dataset, "tableId": name},
         "schema": {"fields": [{"name": f"c{NAMES.index(name)}", "type": "INT64"}]},
     }
+    stage.stack.jobs(any_table_names=True)
     path = f"/projects/{stage.project}/datasets/{stage.dataset}/tables"
     stage.big._call_api(None, method="POST", path=path, data=body)
 

@@ -298,3 +298,53 @@ def test_everything_outlives_a_restart_with_a_data_folder(tmp_path: Path) -> Non
         assert world.sql(f"SELECT sum(a) FROM {name}.v") == [(3,)]
         world.sql(f"INSERT INTO {name}.t (a) VALUES (4)")
         assert world.client.get_table(f"{name}.t").num_rows == 2
+
+
+ALLOWED = [
+    "a",
+    "_",
+    "1",
+    "-a",
+    "a b",
+    " a",
+    "Ünïcode",
+    "表_1",
+    "ग्राहक",
+    "a‿b",
+    "a–b",
+    "١٢",
+    "Ⅷ",
+    "a\u3000b",
+    "é" * 512,
+    "x" * 1024,
+]
+REFUSED = ["%2F", "#h", "?", "&a=b", "a*b", "a'b", 'a"b', "a,b", "(a)", "a+b", "a~b", "😀", "a\tb", "a\nb", "\x7f", "€",
+           "a\u200bb", "a\u2028b", "é" * 512 + "x", "x" * 1025]  # fmt: skip
+
+
+def _make(world: World, dataset: str, name: str) -> requests.Response:
+    body = {"tableReference": {"projectId": PROJECT, "datasetId": dataset, "tableId": name},
+            "schema": {"fields": [{"name": "a", "type": "INT64"}]}}  # fmt: skip
+    path = f"/bigquery/v2/projects/{PROJECT}/datasets/{dataset}/tables"
+    return requests.post(world.address + path, json=body, timeout=20)
+
+
+def test_names_of_tables_are_those_that_bigquery_allows(world: World) -> None:
+    """Letters, marks, numbers, connectors, dashes and spaces of Unicode, in up to 1,024 bytes."""
+    dataset = world.dataset()
+    for name in ALLOWED:
+        assert _make(world, dataset, name).status_code == 200, name
+    for name in REFUSED:
+        refused = _make(world, dataset, name)
+        assert (refused.status_code, refused.json()["error"]["errors"][0]["reason"]) == (400, "invalid"), name
+    with pytest.raises(BadRequest, match="Invalid table ID"):
+        world.sql(f"CREATE TABLE {dataset}.`a#b` (a INT64)")
+    assert sorted(table.table_id for table in world.client.list_tables(dataset)) == sorted(ALLOWED)
+
+
+def test_other_names_are_possible_if_set(world: World) -> None:
+    dataset = world.dataset()
+    with world.settings(any_table_names=True):
+        assert _make(world, dataset, "%2F").status_code == 200
+        assert _make(world, dataset, "a/b").status_code == 400
+        assert _make(world, dataset, "a$b").status_code == 400

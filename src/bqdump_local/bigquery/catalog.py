@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.access import Access
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
-from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version
+from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name
 from bqdump_local.bigquery.types import Field, columns, duckdb_type, parse_fields, quote
 
 if TYPE_CHECKING:
@@ -139,8 +139,7 @@ class Catalog:
     ) -> Table:
         """A new table; `build` creates its first stored version, by default an empty one."""
         dataset = self.dataset(project, dataset_id)
-        if not table_id or re.search(r"[`$@.:/\\]", table_id):
-            raise invalid(f'Invalid table ID "{table_id}".')
+        check_name(table_id, any_name=self.settings.any_table_names)
         settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
         now = self.settings.now_ms()
         table = Table(project, dataset_id, table_id, dataset.location, settable, now, now)

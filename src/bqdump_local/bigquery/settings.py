@@ -34,6 +34,7 @@ class JobSettings:
 
     empty_table_files: files of a table without rows. empty_shards: files without rows that a job with a `*` writes
     among those that have some. bare_empty_files: CSV and JSON files without rows have 0 bytes, without header or gzip.
+    any_table_names: tables may have names that BigQuery refuses.
     """
 
     pending_seconds: float = 0.0
@@ -43,6 +44,7 @@ class JobSettings:
     empty_table_files: int = 1
     empty_shards: int = 0
     bare_empty_files: bool = False
+    any_table_names: bool = False
     read_stream_bytes: int = 64_000_000
     read_batch_bytes: int = 1_000_000
     clock_offset_seconds: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 WEEK_MS = 7 * 24 * 3600 * 1000
 PARTITION_TIME = "_PARTITIONTIME"
+# https://cloud.google.com/bigquery/docs/tables#table_naming
+NAME_CATEGORIES = ("L", "M", "N", "Pc", "Pd", "Zs")
+LONGEST_NAME_BYTES = 1024
+# What separates names from each other and from decorators is in no name at all.
+SEPARATORS = frozenset("`$@.:/\\")
 # What a request may set; everything else in a resource is the server's.
 SETTABLE = (
     "schema",
@@ -33,6 +39,14 @@ SETTABLE = (
     "tableConstraints",
     "defaultCollation",
 )
+
+
+def check_name(table_id: str, *, any_name: bool) -> None:
+    """Refuse an ID that no table can have, and unless `any_name` those that BigQuery gives to none."""
+    allowed = all(unicodedata.category(character).startswith(NAME_CATEGORIES) for character in table_id)
+    allowed = allowed and len(table_id.encode()) <= LONGEST_NAME_BYTES
+    if not table_id or SEPARATORS & set(table_id) or not (allowed or any_name):
+        raise invalid(f'Invalid table ID "{table_id}".')
 
 
 @dataclass
