@@ -1,4 +1,4 @@
-"""A process that is killed, or whose disk is full, at one step of its work in a folder."""
+"""A process that is killed, or whose disk takes no more, at one step of its work in a folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from unittest import mock
 CHANGES = ("os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.utime")
 WORDS = ("UPDATE", "REPLACE", "INSERT", "DELETE", "COMMIT", "CREATE")
 NEEDS_ROOM = ("open", "os.link", "os.mkdir", "sql")
+REFUSALS = {"full": (errno.ENOSPC, sqlite3.SQLITE_FULL, "database or disk is full"),
+            "denied": (errno.EACCES, sqlite3.SQLITE_READONLY, "attempt to write a readonly database"),
+            "read-only": (errno.EROFS, sqlite3.SQLITE_CANTOPEN, "unable to open database file")}  # fmt: skip
 
 
 class Killed(BaseException):
@@ -29,18 +32,19 @@ class Fault:
         self.went_off = False
 
     def step(self, name: str) -> None:
-        """Raise what happens instead of this step. A dead process takes none any more; a disk stays full."""
+        """Raise what happens instead of this step. A dead process takes none any more; a disk stays as it is."""
         if not self.went_off and (not self.only or name in self.only):
             self.went_off = self.left == 0
             self.left -= 1
         if self.went_off and self.kind == "killed":
             raise Killed
-        if self.went_off and name.partition(" ")[0] in NEEDS_ROOM:
+        if self.went_off and (self.kind != "full" or name.partition(" ")[0] in NEEDS_ROOM):
+            number, code, words = REFUSALS[self.kind]
             if name.startswith("sql"):
-                error = sqlite3.OperationalError("database or disk is full")
-                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                error = sqlite3.OperationalError(words)
+                error.sqlite_errorcode = code
                 raise error
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(number, os.strerror(number))
 
 
 class Connection(sqlite3.Connection):
