@@ -20,6 +20,7 @@ from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
 from simulation.laws import Laws
 from simulation.process import Outside, Process
 from simulation.trace import Trace
+from simulation.two_steps import TwoStepStore
 from simulation.weather import Dice, Fate
 
 Result = TypeVar("Result")
@@ -45,6 +46,7 @@ class Network(NamedTuple):
             raise UnavailableError(operation, subject, "it did not arrive")
         if fate is Fate.CRASH_BEFORE:
             self.crash()
+        self.process.doomed = fate is Fate.CRASH_AFTER
         try:
             result = await carry_out()
         except BqdumpError as error:
@@ -117,6 +119,7 @@ class FaultyStore:
         async def store() -> tuple[ObjectInfo, Result]:
             before = self._store.peek(name)
             stored = await self._store.upload(name, fill, expect)
+            self._lose_record(name)
             run = self._network.process.run
             self._laws.hold(5, before is None, f"{run} wrote {name} over what was there")
             self._laws.uploaded(run, name)
@@ -149,6 +152,8 @@ class FaultyStore:
             before = self._store.peek(wish.target)
             [result] = await self._store.copy([wish], origin)
             if isinstance(result, ObjectInfo):
+                result = self._lose_record(wish.target) or result
+            if isinstance(result, ObjectInfo):
                 self._laws.copied(self._network.process.run, wish, before, result)
             return result
 
@@ -169,10 +174,17 @@ class FaultyStore:
     async def close(self) -> None:
         """Nothing to let go of."""
 
+    def _lose_record(self, name: str) -> ObjectInfo | None:
+        """Where writes are two steps, a process that dies in the middle of one has taken the first only."""
+        if self._network.process.doomed and isinstance(self._store, TwoStepStore):
+            return self._store.enter_again(name)
+        return None
+
     async def _write(self, name: str, carry_out: Callable[[], Awaitable[int]]) -> int:
         async def write() -> int:
             before = self._store.peek(name)
             generation = await carry_out()
+            self._lose_record(name)
             self._laws.written(self._network.process, name, before)
             return generation
 
@@ -207,6 +219,7 @@ class FaultyStore:
                 if fate in (Fate.LOST, Fate.LATE):
                     answers[index] = lost
                     continue
+                network.process.doomed = fate is Fate.CRASH_AFTER
                 answer = await one(wish)
                 network.trace.add(network.process.name, operation, name, fate.name)
                 answers[index] = lost if fate is Fate.UNANSWERED else answer

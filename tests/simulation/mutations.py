@@ -17,7 +17,7 @@ from unittest import mock
 
 from bqdump import flow
 from bqdump.adapters import retry
-from bqdump.core import plan, record
+from bqdump.core import layout, plan, record
 from bqdump.flow import (
     clear,
     collect,
@@ -112,6 +112,8 @@ MUTATIONS = (
              "encode_indented(plan), 0)", "encode_indented(plan), None)"),
     Mutation("a superseded run withdraws nothing", 4, replace, "withdraw",
              "if current is None or", "if True or"),
+    Mutation("that a file is a receipt or a failure is recorded behind its writing only", 4, layout, "is_note",
+             "in NOTES", "in NOTES[:2]"),
     Mutation("the exports that a new one replaces are not cleared", 4, published, "move_latest",
              "if latest and latest.mode == \"replace\":", "if False:"),
     Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),

@@ -21,6 +21,8 @@ class Process:
     def __init__(self, name: str, run: str) -> None:
         self.name, self.run = name, run
         self.dead = False
+        # It dies in the middle of the request that is being carried out.
+        self.doomed = False
         self._tasks: list[asyncio.Task[Any]] = []
 
     def kill(self) -> None:

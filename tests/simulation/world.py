@@ -26,6 +26,7 @@ from simulation.loop import StoppedError, StuckError, VirtualLoop
 from simulation.process import Process, adopt
 from simulation.readers import Reader
 from simulation.trace import Trace
+from simulation.two_steps import TwoStepStore
 from simulation.view import View
 from simulation.weather import Dice, forecast
 
@@ -77,7 +78,9 @@ class World:
         self.trace = Trace(self.loop.time, trace)
         self.dice = Dice(f"{seed} dice", forecast(self.rng))
         self.history = History(self.loop.time)
-        self.store = MemoryStore("bucket", page=self.rng.choice((1, 2, 3, 1000)))
+        # Drawn apart, so that the other schedules stay what they were.
+        kind = TwoStepStore if random.Random(f"{seed} two steps").random() < 0.4 else MemoryStore
+        self.store = kind("bucket", page=self.rng.choice((1, 2, 3, 1000)))
         self.warehouse = MemoryWarehouse(
             self.store, self.history.clock, seconds=self._seconds, shard_rows=2, failing=self._job_ends,
             losing=self._loses, page=self.rng.choice((1, 3, 1000)),

@@ -205,8 +205,9 @@ async def _make_or_await(task: Task) -> Plan:
             plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket)
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
-    except BqdumpError:
-        await _step_back(task)
+    except BqdumpError as error:
+        if not error.retryable:
+            await _step_back(task)
         raise
     try:
         await task.store.write(task.layout.plan, encode_indented(plan), 0)
@@ -217,8 +218,9 @@ async def _make_or_await(task: Task) -> Plan:
         if stored.nonce != plan.nonce:
             await task.store.delete([(plan.units, generation)])
         return stored
-    except BqdumpError:
-        await _step_back(task)
+    except BqdumpError as error:
+        if not error.retryable:
+            await _step_back(task)
         raise
     log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot),
              counted(task.tasks, "task"))  # fmt: skip
