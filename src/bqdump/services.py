@@ -63,25 +63,27 @@ class Readings:
 
 
 def _open_reading(settings: Settings) -> Reading:
-    from bqdump.adapters.lean_imports import allow, load_rare
+    from bqdump.adapters import lean_imports
     from bqdump.flow.task import Reading
 
     bytes(LARGE_BLOCK)
     # What gRPC would write to standard error is no record of a log, and comes with its errors as well.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    allow("grpc")
-    load_rare()
     try:
-        from bqdump.adapters.encoder import ArrowEncoder
-        from bqdump.adapters.retry import RetryingReader
-        from bqdump.adapters.storage_read import StorageReader
+        # BigQuery's client may still be imported, by a thread of its own.
+        with lean_imports.IMPORTS:
+            lean_imports.allow("grpc")
+            lean_imports.put_nothing_off()
+            from bqdump.adapters.encoder import ArrowEncoder
+            from bqdump.adapters.retry import RetryingReader
+            from bqdump.adapters.storage_read import StorageReader
 
-        # Google's client has been imported without it; Parquet takes it.
-        allow("pyarrow")
-        for name in ("polars", "pyarrow"):
-            # Each is imported where the first file takes it.
-            if importlib.util.find_spec(name) is None:
-                raise ModuleNotFoundError(name, name=name)
+            # Google's client has been imported without it; Parquet takes it.
+            lean_imports.allow("pyarrow")
+            for name in ("polars", "pyarrow"):
+                # Each is imported where the first file takes it.
+                if importlib.util.find_spec(name) is None:
+                    raise ModuleNotFoundError(name, name=name)
     except ImportError as error:
         cause = f"{error.name} is not installed"
         raise UsageError("read tables", "route read", cause, "Install it: pip install 'bqdump[read]'") from error

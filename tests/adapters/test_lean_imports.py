@@ -71,3 +71,91 @@ def test_the_key_of_a_service_account_signs_although_its_modules_are_put_off(key
     )
     environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}
     assert run_python(code, environ) == "256\nTrue\n"
+
+
+BESIDE = """
+import importlib.machinery, sys, threading
+from bqdump.adapters import lean_imports
+from bqdump.core.settings import Settings
+from bqdump.services import Readings
+import bqdump.cli.run
+lean_imports.import_lean()
+from bqdump.adapters import bigquery, gcs, google_http
+
+# Set when the other thread waits for this one, is done, or runs next to it.
+other = threading.Event()
+reported, seen = [], []
+
+class Watched:
+    "The lock, which tells when somebody waits for it."
+    def __init__(self):
+        self.lock = threading.RLock()
+    def __enter__(self):
+        if not self.lock.acquire(blocking=False):
+            other.set()
+            self.lock.acquire()
+    def __exit__(self, *_):
+        self.lock.release()
+
+lean_imports.IMPORTS = Watched()
+
+def report(call):
+    try:
+        call()
+    except Exception as error:
+        reported.append(f"{type(error).__name__}: {error}")
+    finally:
+        other.set()
+
+def import_client():
+    report(lambda: bigquery.bigquery.Client)
+
+def open_reading():
+    report(Readings(Settings(project="p", dataset="d", bucket="b")).open)
+
+def beside(name, call):
+    "Run the other call in a thread as soon as this module is being run, and wait for it there."
+    run = importlib.machinery.SourceFileLoader.exec_module
+    def exec_module(self, module):
+        if module.__name__ == name and not started:
+            started.append(threading.Thread(target=call))
+            started[0].start()
+            other.wait()
+            seen.append("google.cloud.bigquery" in sys.modules)
+        run(self, module)
+    started = []
+    importlib.machinery.SourceFileLoader.exec_module = exec_module
+    return started
+"""
+ENDED = """
+started[0].join()
+print(*reported, sep="\\n")
+rare = [sys.modules[name] for name in lean_imports.RARE if name in sys.modules]
+print({type(module).__name__ for module in rare}, sys.modules.get("grpc") is not None)
+"""
+
+
+@pytest.mark.parametrize("name", ["google.protobuf.timestamp_pb2", "google.rpc.error_details_pb2", "google.auth.jwt"])
+def test_bigquery_s_client_is_not_imported_while_modules_that_were_put_off_run(name: str) -> None:
+    code = f"{BESIDE}\nstarted = beside({name!r}, import_client)\nopen_reading()\n{ENDED}print(seen)"
+    environ = {"BIGQUERY_STORAGE_GRPC_ENDPOINT": "127.0.0.1:9"}
+    assert run_python(code, environ) == "\n{'module'} True\n[False]\n"
+
+
+@pytest.mark.parametrize("name", ["google.cloud.bigquery", "google.cloud.bigquery.client"])
+def test_what_reads_tables_is_not_imported_while_bigquery_s_client_is(name: str) -> None:
+    watch = f"{BESIDE}\nnext_to_it = []\nopened = open_reading\n"
+    inside = (
+        "allow = lean_imports.allow\n"
+        "def watched(name):\n"
+        "    if importing:\n"
+        "        next_to_it.append(name)\n"
+        "        other.set()\n"
+        "    allow(name)\n"
+        "lean_imports.allow = watched\n"
+        "importing = [1]\n"
+    )
+    code = f"{watch}{inside}started = beside({name!r}, opened)\nimport_client()\nimporting.clear()\n{ENDED}"
+    code += "print(next_to_it)"
+    environ = {"BIGQUERY_STORAGE_GRPC_ENDPOINT": "127.0.0.1:9"}
+    assert run_python(code, environ).endswith("[]\n")

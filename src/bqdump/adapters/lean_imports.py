@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -29,6 +30,11 @@ RARE = (
 )
 
 
+# Held by whoever imports one of Google's clients beside other threads, or runs what was put off: a module that is put
+# off is there before it has run, and a thread that takes it for complete misses names in it.
+IMPORTS = threading.RLock()
+
+
 class Later:
     """A module that is imported when something of it is asked for, by whichever thread asks first."""
 
@@ -36,7 +42,9 @@ class Later:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(importlib.import_module(self._name), attribute)
+        with IMPORTS:
+            module = importlib.import_module(self._name)
+        return getattr(module, attribute)
 
 
 class _Rare:
@@ -71,6 +79,14 @@ def allow(name: str) -> None:
 
 def load_rare() -> None:
     """Run what has been put off: before threads share it, for a module that is put off is not safe for threads."""
-    for name in RARE:
-        if (module := sys.modules.get(name)) is not None:
-            _ = module.__doc__
+    with IMPORTS:
+        for name in RARE:
+            if (module := sys.modules.get(name)) is not None:
+                _ = module.__doc__
+
+
+def put_nothing_off() -> None:
+    """Run what has been put off, and put off nothing more: for clients whose threads use it."""
+    with IMPORTS:
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Rare)]
+        load_rare()
