@@ -33,7 +33,7 @@ from bqdump.diagnosis import Diagnosis, diagnose
 from bqdump.flow.exported import exported
 from bqdump.flow.history import RunLine, list_runs
 from bqdump.flow.planning import check_target, draft_plan
-from bqdump.flow.published import read_manifest
+from bqdump.flow.published import read_manifest, with_bucket
 from bqdump.flow.read_back import Reading
 from bqdump.flow.report import report_page
 from bqdump.flow.run import run as run_task
@@ -217,7 +217,7 @@ def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options
     async def ask() -> Result:
         store = open_store(settings)
         try:
-            return await question(store, settings)
+            return await with_bucket(store, question(store, settings))
         finally:
             await store.close()
 

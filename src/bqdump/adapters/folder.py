@@ -23,7 +23,7 @@ from bqdump.adapters.folder_paths import (
 from bqdump.adapters.folder_temporary import clear_abandoned, passing_name, temporary
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.file_names import NameRules
-from bqdump.core.layout import is_note
+from bqdump.core.layout import STATE, is_note
 from bqdump.core.notes import NOTE_BYTES
 from bqdump.core.sound import refuse_size
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
@@ -57,6 +57,9 @@ class FolderStore:
         def look() -> BucketInfo:
             with as_target_error("look at", self.url):
                 if self._root.is_dir() and not (self._root / INDEX).exists() and any(self._foreign()):
+                    if any(self._root.rglob(STATE)):
+                        cause = "it is a copy of an export, and a run can replace files only where they were written"
+                        raise UsageError("use", self.url, cause, "Name a new folder or an empty one.")
                     cause = "it is not empty, and holds no export"
                     raise UsageError("use", self.url, cause, "Name a new folder, an empty one, or one of an export.")
                 if self._root.exists() and not self._root.is_dir():

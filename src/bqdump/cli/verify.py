@@ -21,6 +21,7 @@ from bqdump.core.events import Listener
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
+from bqdump.flow.published import with_bucket
 from bqdump.flow.read_back import Reading
 from bqdump.flow.source import Source
 from bqdump.flow.verify import Verified
@@ -85,7 +86,7 @@ async def _verify(settings: Settings, run: str, parts: int, with_source: bool, t
         else:
             store = open_store(settings)
             opened.push_async_callback(store.close)
-        return await verify_run(store, settings, run, reading, source, tell)
+        return await with_bucket(store, verify_run(store, settings, run, reading, source, tell))
 
 
 def _tell_bill(bytes_billed: int) -> None:

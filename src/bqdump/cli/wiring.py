@@ -10,6 +10,7 @@ from typing import TypeVar
 from bqdump import services
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.core.settings import Settings
+from bqdump.flow.published import with_bucket
 from bqdump.ports.store import ObjectStore
 from bqdump.services import Services
 
@@ -37,7 +38,7 @@ def ask_store(settings: Settings, question: Callable[[ObjectStore], Awaitable[An
     async def ask() -> Answer:
         store = open_store(settings)
         try:
-            return await question(store)
+            return await with_bucket(store, question(store))
         finally:
             await store.close()
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
 from bqdump.core.codec import decode, encode_indented
-from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.manifest import Latest, Manifest, Pointer
 from bqdump.core.settings import Settings
 from bqdump.ports.store import ObjectStore
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
 async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, int]:
@@ -24,6 +27,21 @@ async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | 
     except NotFoundError:
         return None, 0
     return decode(stored.data, Latest, name), stored.generation
+
+
+async def with_bucket(store: ObjectStore, answer: Awaitable[Answer]) -> Answer:
+    """The answer. Raises NotFoundError, about the bucket where that is what does not exist."""
+    try:
+        return await answer
+    except NotFoundError as error:
+        try:
+            await store.describe()
+        except NotFoundError:
+            raise
+        except BqdumpError:
+            # Whoever may not see the bucket's settings has heard what is missing.
+            raise error from None
+        raise
 
 
 async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> bool:

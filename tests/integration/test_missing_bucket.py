@@ -1,0 +1,84 @@
+"""A bucket that does not exist: every command that looks at one says so; and a copied bucket is what it was."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from integration.command import call
+from integration.stage import Stage
+
+LOOKS = [
+    ["status"], ["status", "r1"], ["status", "--watch"], ["status", "r1", "--watch"], ["runs"], ["runs", "--json"],
+    ["verify"], ["verify", "r1"], ["report"], ["report", "r1"], ["diff", "r1"], ["plan"], ["run"],
+]  # fmt: skip
+
+
+@pytest.fixture
+def outside(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(stage.folder)
+    stage.table("a")
+    return stage
+
+
+@pytest.mark.parametrize("arguments", LOOKS, ids=" ".join)
+def test_a_bucket_that_does_not_exist_is_named(
+    outside: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    called = call(capsys, *arguments, "--bucket", "no-such-bucket")
+    assert called.code == 5, called
+    (error,) = called.errors
+    assert "gs://no-such-bucket: " in error
+    assert "bucket does not exist" in error
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["runs"], ["verify"]], ids=" ".join)
+def test_an_empty_bucket_is_not_called_missing(
+    outside: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    for denied in ((), ("storage.buckets.get",)):
+        outside.deny(*denied)
+        called = call(capsys, *arguments)
+        assert "does not exist" not in called.out + called.err
+        assert "Start one: bqdump run" in called.out + called.err
+
+
+@pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}"])
+def test_a_copied_bucket_has_the_status_of_the_original(
+    outside: Stage, capsys: pytest.CaptureFixture[str], buckets: Path, tmp_path: Path, path: str
+) -> None:
+    for table in ("b", "c"):
+        outside.table(table)
+    assert call(capsys, "run", "--run-id", "r1", "--path", path).code == 0
+    original = call(capsys, "status", "--json")
+    copy = tmp_path / "copy"
+    for name in outside.objects():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(outside.read(name))
+    assert call(capsys, "status", "--json", "--to", str(copy)) == original
+    assert call(capsys, "runs", "--json", "--to", str(copy)) == call(capsys, "runs", "--json")
+    # Also where receipts were removed meanwhile: the manifest proves that the run is complete.
+    shutil.rmtree(copy / "_bqdump/runs/r1/receipts")
+    (copy / "_bqdump/history/r1.json").unlink()
+    shown = call(capsys, "status", "--to", str(copy))
+    assert "run r1: published" in shown.out
+    assert "3 of 3 tables done" in shown.out
+
+
+def test_a_run_into_a_copied_bucket_says_why_it_cannot_go_there(
+    outside: Stage, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call(capsys, "run", "--run-id", "r1").code == 0
+    copy = tmp_path / "copy"
+    for name in outside.objects():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(outside.read(name))
+    called = call(capsys, "run", "--to", str(copy))
+    assert called.code == 2
+    (error,) = called.errors
+    assert "holds no export" not in error
+    assert "it is a copy of an export" in error
