@@ -24,6 +24,7 @@ from bqdump.core.documents import Owner
 from bqdump.core.formats import FORMATS
 from bqdump.core.settings import Settings
 from bqdump.core.shape import Mask, Shape
+from bqdump.flow.planning import obtain_plan
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
 from bqdump.ports.warehouse import ExtractRequest, QueryRequest
@@ -290,12 +291,15 @@ def serve() -> Iterator[World]:
             yield World(big, store)
 
 
-async def export(settings: Settings, name: str) -> None:
-    """A whole run by the real adapters."""
+async def export(settings: Settings, name: str, *, abandoned: bool = False) -> None:
+    """A whole run by the real adapters, or one that is planned and abandoned."""
     store, warehouse = CloudStore(BUCKET, PROJECT), BigQueryWarehouse(PROJECT)
+    task = Task(store, warehouse, settings, name, Owner(name, 0), 1)
     try:
-        outcome = await run(Task(store, warehouse, settings, name, Owner(name, 0), 1))
-        assert outcome.result == "published"
+        if abandoned:
+            await obtain_plan(task)
+        else:
+            assert (await run(task)).result == "published"
     finally:
         await store.close()
         await warehouse.close()
@@ -309,6 +313,7 @@ def world() -> Iterator[World]:
     keep = Settings(project=PROJECT, dataset=DATASET, bucket=BUCKET, prefix="kept/", path="{run}/{table}_*.{ext}")
     with serve() as served:
         for settings, name in ((plain, "r1"), (plain, "r2"), (keep, "k1"), (keep, "k2")):
+            asyncio.run(export(settings, f"{name}-abandoned", abandoned=True))
             asyncio.run(export(settings, name))
         yield served
 

@@ -36,7 +36,7 @@ class Stage(NamedTuple):
     put: give a table of one column `line` these rows; drop: drop it; fail: let the next job of this table fail with a
     reason; read: the files written for a prefix, by name; shards: one row more than fits into a file; protect: give a
     table a row access policy; blind: take away the right to see those, or give it back; stream_into: make a
-    table into which changes are streamed.
+    table into which changes are streamed; slow: how long jobs run from now on, in seconds.
     """
 
     make: Callable[[], Warehouse]
@@ -50,6 +50,7 @@ class Stage(NamedTuple):
     protect: Callable[[str, str], None]
     blind: Callable[[bool], None]
     stream_into: Callable[[str], None]
+    slow: Callable[[float], object]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,7 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
         faults.__setitem__, read, ["a", "b", "c"],
         lambda table, policy: warehouse.policies.setdefault(table, []).append(policy),
         lambda blind: setattr(warehouse, "sees_policies", not blind), warehouse.streamed.add,
+        lambda seconds: setattr(warehouse, "seconds", lambda table: seconds),
     )  # fmt: skip
 
 
@@ -123,7 +125,7 @@ def on_servers(
         yield Stage(
             lambda: wrapped(BigQueryWarehouse(PROJECT)), Dataset(PROJECT, dataset, "US"), bucket, put,
             lambda table: world.client.delete_table(f"{PROJECT}.{dataset}.{table}"), fail, read, ["aaaaaaaa"] * 5,
-            protect, blind, stream_into,
+            protect, blind, stream_into, lambda seconds: world.control("PUT", "jobs", {"run_seconds": seconds}),
         )  # fmt: skip
 
 
@@ -528,6 +530,27 @@ def test_lists_the_jobs_since_a_moment_newest_first(stage: Stage) -> None:
         for first in (0, 2, len(jobs) - 1):
             listed = await everything(warehouse.jobs(jobs[first].created))
             assert [job for job in listed if job.id.startswith(ours)] == jobs[first:][::-1]
+
+    on(stage, check)
+
+
+def test_lists_the_jobs_that_have_not_ended(stage: Stage) -> None:
+    stage.put("orders", ["a"])
+
+    async def check(warehouse: Warehouse) -> None:
+        snapshot = await next_millisecond(warehouse)
+        await finished(warehouse, await warehouse.extract(request(stage, "orders", snapshot, "work_done")))
+        stage.slow(1.0)
+        jobs = [await warehouse.extract(request(stage, "orders", snapshot, f"work_{number}")) for number in range(3)]
+        ours = named(stage, "work")
+        at_work = {job for job in await warehouse.at_work(0) if job.startswith(ours)}
+        assert at_work == {job.id for job in jobs}
+        later = max(job.created for job in jobs) + 1
+        assert not {job for job in await warehouse.at_work(later) if job.startswith(ours)}
+        stage.slow(0.0)
+        for job in jobs:
+            await finished(warehouse, job)
+        assert not {job for job in await warehouse.at_work(0) if job.startswith(ours)}
 
     on(stage, check)
 

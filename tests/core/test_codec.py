@@ -26,6 +26,7 @@ from bqdump.core.documents import (
     SharedSession,
     Skipped,
     Split,
+    Stages,
     Unit,
 )
 from bqdump.core.errors import DocumentError
@@ -102,6 +103,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         flags=some(FLAG), splits=some(SPLIT),
     ),
     Newest: st.builds(Newest, RUN),
+    Stages: st.builds(Stages, RUN),
     PrefixOwner: st.builds(
         PrefixOwner, st.from_regex(r"[a-z][a-z.:-]{0,20}", fullmatch=True),
         st.from_regex(r"\w{1,20}", fullmatch=True), RUN, TIME, st.booleans(),
@@ -131,7 +133,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Publishing: st.builds(Publishing, RUN, TIME, TEXT, st.none() | LATEST),
     Intent: st.builds(Intent, RUN, some(TEXT)),
 }  # fmt: skip
-STORED = (Plan, PrefixOwner, Newest, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)
+STORED = (Plan, PrefixOwner, Newest, Stages, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)
 ROOT = "gs://b/x.json"
 
 

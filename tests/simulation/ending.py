@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
-from bqdump.core.errors import UnitsFailedError, VerificationError
+from bqdump.core.errors import UnitsFailedError, UsageError, VerificationError
 from bqdump.core.manifest import Manifest
 from bqdump.core.template import split_shard
 from bqdump.flow.run import Outcome
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 async def finish(world: World) -> None:
     """Resume every run, then hold everything against the laws."""
     _ended_tidily(world)
-    runs = list(world.runs)
+    for run in world.mistaken:
+        await _resume(world, run)
+    await _abandon(world)
+    runs = [run for run in world.runs if run not in world.mistaken]
     world.rng.shuffle(runs)
     complete = [run for run in runs if await _resume(world, run)]
     _all_in_place(world, complete)
@@ -34,6 +38,21 @@ def _ended_tidily(world: World) -> None:
     for run in world.engine.done:
         staged = _staged(world, run)
         world.laws.hold(4, not staged, f"a task of {run} has ended it, and its staging still holds {staged}")
+
+
+async def _abandon(world: World) -> None:
+    """At times nobody resumes what has not ended. The next run that is published clears what it has staged."""
+    if random.Random(f"{world.seed} abandons").random() < 0.7:
+        return
+    earlier, last = list(world.runs), Execution("last", "last", 1, world.scenery.settings)
+    world.runs[last.run] = last
+    if not await _resume(world, last.run):
+        return
+    for run in earlier:
+        plan = world.view.plan(run)
+        if plan and plan.age < world.view.age(last.run):
+            staged = world.view.names(world.view.layout.run(run).staging)
+            world.laws.hold(4, not staged, f"{run} is abandoned, and its staging still holds {staged}")
 
 
 def _staged(world: World, run: str) -> list[str]:
@@ -70,6 +89,11 @@ async def _resume(world: World, run: str) -> bool:
             return False
         if isinstance(ended, VerificationError) and run in world.lossy:
             return False
+        if isinstance(ended, UsageError):
+            plans = [plan for plan in map(world.view.plan, world.runs) if plan]
+            lost = run in world.mistaken or any(plan.dataset != first.settings.dataset for plan in plans)
+            world.laws.hold(4, lost, f"{run} is refused, and no run of another dataset has been planned")
+            return False
         if isinstance(ended, Outcome) and ended.result != "unfinished":
             return True
         world.trace.add("", "resumed", run, f"{number}: {ended!r}")
@@ -79,7 +103,7 @@ async def _resume(world: World, run: str) -> bool:
 
 def _cannot_complete(world: World, run: str) -> bool:
     plan = world.view.plan(run)
-    steady = world.history.steady(plan.snapshot) if plan else set()
+    steady = world.laws.histories[plan.dataset].steady(plan.snapshot) if plan else set()
     return plan is not None and any(unit.table not in steady for unit in world.view.units(plan))
 
 

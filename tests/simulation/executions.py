@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from bqdump.adapters.memory_reader import MemoryEncoder
 from bqdump.adapters.retry import Patience, RetryingReader, RetryingStore, RetryingWarehouse
 from bqdump.core.documents import Owner
-from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UnitsFailedError, VerificationError
+from bqdump.core.errors import (
+    BqdumpError,
+    QuotaError,
+    UnavailableError,
+    UnitsFailedError,
+    UsageError,
+    VerificationError,
+)
 from bqdump.core.settings import Settings
 from bqdump.flow import run as flow
 from bqdump.flow.run import Outcome
@@ -39,7 +46,8 @@ async def _at_once(call: Callable[[], Any]) -> Any:
 class Engine:
     """Starts processes. `connect` gives one its network; `failed` is told of an error that nothing explains.
 
-    lossy: runs of which a job has left rows out, which may be refused for that.
+    lossy: runs of which a job has left rows out, which may be refused for that. rivals: whether runs of two datasets
+    go to one prefix, so that those of one may be refused.
     """
 
     def __init__(
@@ -48,7 +56,10 @@ class Engine:
         connect: Callable[[Process], tuple[Network, FaultyStore, FaultyWarehouse]],
         failed: Callable[[str, BaseException], None],
         lossy: Set[str],
+        *,
+        rivals: bool,
     ) -> None:
+        self._rivals = rivals
         self.rng, self._connect, self._failed, self._lossy = rng, connect, failed, lossy
         self.done: set[str] = set()
         self._started: dict[str, int] = {}
@@ -85,7 +96,9 @@ class Engine:
             network.trace.add(process.name, "failed", "", str(error))
             return error
         except Exception as error:
-            if isinstance(error, VerificationError) and execution.run in self._lossy:
+            lost = isinstance(error, VerificationError) and execution.run in self._lossy
+            refused = isinstance(error, UsageError) and self._rivals
+            if isinstance(error, BqdumpError) and (lost or refused):
                 network.trace.add(process.name, "refused", "", str(error))
                 return error
             network.trace.add(process.name, "failed", "", repr(error))

@@ -138,8 +138,19 @@ class FaultyStore:
 
     async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
+        process, staging = self._network.process, self._laws.view.layout.run(self._network.process.run).staging
         async for page in self._listed("objects", prefix, self._store.objects(prefix)):
+            self._laws.shown(process, page)
+            if page and prefix.startswith(self._laws.view.layout.runs) and prefix != staging:
+                self._rewrite(page)
             yield page
+
+    def _rewrite(self, page: list[ObjectInfo]) -> None:
+        """At times, somebody writes a file anew that another run has staged, right after it was listed."""
+        chosen = self._network.dice.rng.choice(page)
+        if self._network.dice.weather.rewriting > self._network.dice.rng.random() and self._store.peek(chosen.name):
+            self._store.put_now(chosen.name, b"written anew")
+            self._laws.late.add(chosen.name)
 
     async def folders(self, prefix: str) -> list[str]:
         """See ObjectStore."""
@@ -166,7 +177,7 @@ class FaultyStore:
             before = self._store.peek(wish[0])
             [result] = await self._store.delete([wish])
             if result is True and before is not None:
-                self._laws.deleted(self._network.process.run, before[1])
+                self._laws.deleted(self._network.process, before[1])
             return result
 
         return await self._batch("delete", [(wish[0], wish) for wish in objects], one)
@@ -345,6 +356,16 @@ class FaultyWarehouse:
         listing, dice = self._warehouse.jobs(since), self._network.dice
         while (page := await self._network.call("jobs", "", lambda: _next(listing))) is not None:
             yield [job for job in page if dice.rng.random() >= dice.weather.unlisted]
+
+    async def at_work(self, since: int) -> set[str]:
+        """See Warehouse."""
+
+        async def look() -> set[str]:
+            jobs = await self._warehouse.at_work(since)
+            self._laws.at_work(self._network.process, jobs)
+            return jobs
+
+        return await self._network.call("at_work", "", look)
 
     async def close(self) -> None:
         """Nothing to let go of."""

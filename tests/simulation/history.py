@@ -9,6 +9,8 @@ from bqdump.adapters.memory import MemoryWarehouse
 from simulation.contents import in_order
 
 PROJECT, DATASET = "p", "d"
+# Another dataset that is exported to the same prefix.
+RIVAL = "rival"
 EPOCH = 1_790_000_000_000
 
 
@@ -16,8 +18,8 @@ class History:
     """The one that changes tables. A change takes effect at the next full millisecond: a moment that BigQuery's
     clock has shown lies before every change that follows it, as its clock is rounded down."""
 
-    def __init__(self, time: Callable[[], float]) -> None:
-        self._time = time
+    def __init__(self, time: Callable[[], float], dataset: str = DATASET) -> None:
+        self._time, self._dataset = time, dataset
         self._versions: dict[str, list[tuple[int, tuple[str, ...] | None]]] = {}
         self._serial = 0
 
@@ -28,19 +30,20 @@ class History:
     def put(self, warehouse: MemoryWarehouse, table: str, rows: tuple[str, ...]) -> None:
         """Give a table these rows."""
         with _RoundedUp(warehouse, self._now()):
-            warehouse.put(PROJECT, DATASET, table, rows)
+            warehouse.put(PROJECT, self._dataset, table, rows)
         self._versions.setdefault(table, []).append((self._now(), rows))
 
     def drop(self, warehouse: MemoryWarehouse, table: str) -> None:
         """Drop a table."""
         with _RoundedUp(warehouse, self._now()):
-            warehouse.drop(PROJECT, DATASET, table)
+            warehouse.drop(PROJECT, self._dataset, table)
         self._versions.setdefault(table, []).append((self._now(), None))
 
     def new_rows(self, table: str, count: int) -> tuple[str, ...]:
         """Rows that no table has ever held."""
         self._serial += count
-        return tuple(f"{table},{self._serial - number}" for number in range(count))
+        mark = "" if self._dataset == DATASET else self._dataset
+        return tuple(f"{table},{mark}{self._serial - number}" for number in range(count))
 
     def rows_at(self, table: str, moment: int) -> tuple[str, ...] | None:
         """What the table held at a moment; None when there was none."""

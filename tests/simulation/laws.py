@@ -33,8 +33,11 @@ class Broken(NamedTuple):
 class Laws:
     """Judges every change. `broken`: the first finding; `stop` is called with it."""
 
-    def __init__(self, view: View, history: History, foreign: dict[str, int], stop: Callable[[], None]) -> None:
-        self.view, self.history, self.foreign, self.stop = view, history, foreign, stop
+    def __init__(
+        self, view: View, histories: dict[str, History], foreign: dict[str, int], stop: Callable[[], None]
+    ) -> None:
+        self.view, self.histories, self.foreign, self.stop = view, histories, foreign, stop
+        self._clock = next(iter(histories.values())).clock
         self.broken: Broken | None = None
         self.first_published = ""
         # Tables with row access policies, and since when.
@@ -44,6 +47,9 @@ class Laws:
         self.late: set[str] = set()
         self.given_up: dict[tuple[str, str], int] = {}
         self._listed: dict[str, set[str]] = {}
+        # By process: the objects that it has seen in listings, and the jobs that it has found at work.
+        self._shown: dict[str, set[tuple[str, int]]] = {}
+        self._at_work: dict[str, set[str]] = {}
         self._contents: dict[int, bytes] = {}
         self._named: set[tuple[str, int]] = set()
 
@@ -61,6 +67,14 @@ class Laws:
     def listed(self, process: Process, tables: list[str]) -> None:
         """Somebody has listed the dataset."""
         self._listed[process.name] = set(tables)
+
+    def shown(self, process: Process, page: list[ObjectInfo]) -> None:
+        """Somebody has listed objects."""
+        self._shown.setdefault(process.name, set()).update((info.name, info.generation) for info in page)
+
+    def at_work(self, process: Process, jobs: set[str]) -> None:
+        """Somebody has asked which jobs are at work."""
+        self._at_work[process.name] = jobs
 
     def uploaded(self, run: str, name: str) -> None:
         """A file of the read route has arrived."""
@@ -81,7 +95,7 @@ class Laws:
             self.hold(2, before is None, f"the manifest of {run} was written twice")
             self._completed(run)
         elif name.startswith(layout.run(run).receipts) and (unit := unit_of(name)) in self.view.given_up(run):
-            self.given_up[run, unit] = self.history.clock()
+            self.given_up[run, unit] = self._clock()
         elif name == layout.run(run).plan:
             self.hold(4, before is None, f"the plan of {run} was written twice")
             self._planned(run, self._listed.get(process.name, set()))
@@ -96,12 +110,17 @@ class Laws:
         self.hold(1, name in view.intent(run), f"{run} wrote {name} without having said so")
         self.hold(2, result.origin.split("/")[0] == run, f"{name} is marked {result.origin!r} by {run}")
         if before is not None and (other := before[1].origin.split("/")[0]):
+            ours, theirs = view.plan(run), view.plan(other)
+            same = ours is None or theirs is None or ours.dataset == theirs.dataset
+            self.hold(5, same, f"{run} put {name} over the file of {other}, of another dataset")
             self.hold(3, view.age(other) <= view.age(run), f"{run} put {name} over the file of the later run {other}")
         self._readers_see_whole()
 
-    def deleted(self, run: str, info: ObjectInfo) -> None:
+    def deleted(self, process: Process, info: ObjectInfo) -> None:
         """Somebody has deleted an object."""
-        self.hold(5, self._may_delete(run, info), f"{run} deleted {info.name} (generation {info.generation})")
+        run = process.run
+        may = self._may_clear(process, info) if self._of_another(run, info) else self._may_delete(run, info)
+        self.hold(5, may, f"{run} deleted {info.name} (generation {info.generation})")
         if not info.name.startswith(self.view.layout.state):
             latest = self.view.latest()
             manifest = self.view.manifest(latest.run) if latest else None
@@ -109,6 +128,32 @@ class Laws:
             needed = given is not None and given[1].generation == info.generation
             self.hold(1, not needed, f"{run} deleted {info.name}, which latest.json's manifest gives to readers")
             self._readers_see_whole()
+
+    def _of_another(self, run: str, info: ObjectInfo) -> bool:
+        """Whether it is what another run has staged, or the note that it may have."""
+        runs, staged = self.view.layout.runs, self.view.layout.staged
+        if info.name.startswith(staged):
+            return True
+        return info.name.startswith(runs) and not info.name.startswith(self.view.layout.run(run).root)
+
+    def _may_clear(self, process: Process, info: ObjectInfo) -> bool:
+        """Whether a published run may delete this of an earlier one: exactly what it has seen there, and no job is
+        still writing."""
+        view, latest = self.view, self.view.latest()
+        if info.name.startswith(view.layout.staged):
+            other = info.name.removeprefix(view.layout.staged).removesuffix(".json")
+            return other == process.run and view.manifest(other) is not None
+        other = info.name.removeprefix(view.layout.runs).partition("/")[0]
+        plan = view.plan(other)
+        return (
+            plan is not None
+            and latest is not None
+            and plan.age < latest.age
+            and info.name.startswith(view.layout.run(other).staging)
+            and (info.name, info.generation) in self._shown.get(process.name, ())
+            and process.name in self._at_work
+            and not any(job.startswith(f"bqdump_{other}_{plan.nonce}_") for job in self._at_work[process.name])
+        )
 
     def _may_delete(self, run: str, info: ObjectInfo) -> bool:
         view, layout = self.view, self.view.layout.run(run)
@@ -121,6 +166,9 @@ class Laws:
             second = receipt is not None and folder != f"{receipt.unit}.{receipt.attempt}"
             return ended or second or any(pointer.age > view.age(run) for pointer in later)
         plan = view.plan(run)
+        if plan is None and info.name in (layout.planner, view.layout.owner):
+            # A run that is refused while planning leaves nothing behind.
+            return True
         if info.name.startswith(layout.root):
             return plan is not None and info.name != plan.units and "/units-" in info.name
         if info.name.startswith(view.layout.state) or info.name in self.foreign:
@@ -139,6 +187,7 @@ class Laws:
         if before is not None:
             old = view.decode_latest(before[0])
             forward = old.age < latest.age or old.run == latest.run
+            self.hold(5, old.dataset == latest.dataset, f"{latest.run} took {old.run}'s prefix for another dataset")
             self.hold(3, forward, f"latest.json went from {old.run} {old.snapshot} to {latest.run} {latest.snapshot}")
         manifest, info = view.manifest(latest.run), view.info(latest.manifest)
         whole = manifest is not None and info is not None and info.generation == latest.manifest_generation
@@ -157,14 +206,14 @@ class Laws:
         plan = self.view.plan(run)
         assert plan is not None
         named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
-        wanted = listed | self.history.steady(plan.snapshot)
+        wanted = listed | self.histories[plan.dataset].steady(plan.snapshot)
         self.hold(6, named == wanted, f"the plan of {run} names {sorted(named)}, and there are {sorted(wanted)}")
         flagged = {flag.table for flag in plan.flags if flag.risk in (Risk.SKIPPED, Risk.CREATED_LATER)}
         self.hold(6, flagged == {item.table for item in plan.skipped}, f"{run} leaves out more than {sorted(flagged)}")
 
     def _completed(self, run: str) -> None:
         view = self.view
-        self.completed[run] = self.history.clock()
+        self.completed[run] = self._clock()
         plan, manifest = view.plan(run), view.manifest(run)
         assert plan is not None
         assert manifest is not None
@@ -176,7 +225,7 @@ class Laws:
         self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
         flagged = {flag.table for flag in manifest.flags if flag.risk == Risk.ROW_POLICIES}
         # No job reports what the read route was shown: where policies cannot be seen, that is what is told.
-        never = self.history.clock() + 1
+        never = self._clock() + 1
         unseen = any(flag.risk == Risk.UNSEEN_ROW_POLICIES for flag in manifest.flags)
         hiding = {
             entry.table
@@ -207,7 +256,7 @@ class Laws:
                 data = self._contents.get(file.generation, b"")
                 self.hold(2, (len(data), crc32c(data)) == (file.size, file.crc32c), f"{run}: {file.name} differs")
                 content += lines_of(data)
-            wanted = self.history.content_at(entry.table, plan.snapshot)
+            wanted = self.histories[plan.dataset].content_at(entry.table, plan.snapshot)
             silent = (entry.route, entry.format) == ("extract", "csv")
             told = entry.rows == (None if silent else content.count(b"\n"))
             self.hold(2, told, f"{run}: {entry.table} is said to have {entry.rows} rows, it has {content!r}")

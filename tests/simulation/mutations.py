@@ -17,8 +17,9 @@ from unittest import mock
 
 from bqdump import flow
 from bqdump.adapters import retry
-from bqdump.core import layout, plan, record
+from bqdump.core import layout, notes, plan, record
 from bqdump.flow import (
+    abandoned,
     clear,
     collect,
     count,
@@ -26,6 +27,7 @@ from bqdump.flow import (
     ledger,
     planning,
     policies,
+    prefix,
     publish,
     published,
     replace,
@@ -126,6 +128,26 @@ MUTATIONS = (
              "if (split := split_shard(info.name, tables) or (next(iter(tables), ''), 0)) and not ours and tables:"),
     Mutation("staged files are deleted before the manifest names them", 5, publish, "_make_manifest",
              "manifest = make_manifest(", "await clear_staging(task); manifest = make_manifest("),
+    Mutation("whose a prefix is is looked at while planning, and not claimed", 5, prefix, "claim_prefix",
+             "if generation and owner and not owner.released:", "if True:"),
+    Mutation("a mistaken run gives a prefix away under a run that has been planned", 5, prefix, "release_prefix",
+             "if await _has_plan(task.store, task.settings, owner):", "if False:"),
+    Mutation("whose a prefix is is not looked at again once there is a plan", 5, planning, "obtain_plan",
+             "    await claim_prefix(task)\n", ""),
+    Mutation("a mistaken run keeps the prefix", 4, planning, "_step_back",
+             "await release_prefix(task)", "pass"),
+    Mutation("staged files of a run whose jobs are running are cleared", 5, abandoned, "_clear_all",
+             'any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs)', "False"),
+    Mutation("staged files of later runs are cleared", 5, abandoned, "_clear_all",
+             "and other.age < plan.age", ""),
+    Mutation("staged files are cleared by name, of whatever generation", 5, abandoned, "_clear",
+             "((info.name, info.generation) for info in page)",
+             "[(now.name, now.generation) for info in page for now in [await task.store.stat(info.name)] if now]"),
+    Mutation("that a run stages files is forgotten when none are found", 5, abandoned, "_clear_all",
+             "elif plan.began - other.began > STAGES_NO_MORE_MS:", "else:"),
+    Mutation("a message that does not fit into a note is cut by its characters", 4, notes, "shortened",
+             "if len(text) <= characters and _size(text) <= bytes_:",
+             "if len(text := text[:characters]) <= characters:"),
     Mutation("a table created after the moment is passed over in silence", 6, plan, "choose",
              'snapshot)}"\n            skipped.append(', 'snapshot)}"\n            (lambda skip: None)('),
     Mutation("a policy that comes after planning is passed over in silence", 6, policies, "_hidden_rows",

@@ -11,16 +11,15 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import NotFoundError
 from bqdump.core.manifest import Latest, Manifest
 from simulation.contents import in_order, lines_of
-from simulation.history import History
 from simulation.laws import Laws
 
 
 class Reader:
     """One that reads slowly, and knows a file by its generation."""
 
-    def __init__(self, seed: float, store: MemoryStore, latest: str, history: History, laws: Laws) -> None:
+    def __init__(self, seed: float, store: MemoryStore, latest: str, laws: Laws) -> None:
         self._rng, self._store, self._latest = random.Random(seed), store, latest
-        self._history, self._laws = history, laws
+        self._laws = laws
         self._seen: tuple[int, str] = (0, "")
 
     async def run(self) -> None:
@@ -54,7 +53,7 @@ class Reader:
                 content += lines_of(stored.data)
             if replaced:
                 break
-            wanted = self._history.content_at(entry.table, manifest.snapshot)
+            wanted = self._laws.histories[manifest.dataset].content_at(entry.table, manifest.snapshot)
             self._laws.hold(
                 1, in_order(content) == wanted, f"a reader of {manifest.run} got {content!r} of {entry.table}"
             )

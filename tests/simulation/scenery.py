@@ -11,11 +11,11 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.core.template import shard_name
-from simulation.history import DATASET, PROJECT, History
+from simulation.history import DATASET, PROJECT, RIVAL, History
 
 PATHS = ("{table}/{table}_*.{ext}", "{table}_*.{ext}", "out/{table}/*.{ext}")
 KEEPING_PATHS = ("{run}/{table}/{table}_*.{ext}", "{table}/{run}-*.{ext}")
-NAMES = ("a", "b", "c", "orders", "orders_000000000000", "a_b")
+NAMES = ("a", "b", "注文" * 50, "orders", "orders_000000000000", "a_b")
 
 
 class Scenery(NamedTuple):
@@ -65,6 +65,13 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
                 name = shard_name(pattern, number)
                 naive[name] = store.put_now(name, b"an export by hand").generation
     return Scenery(settings, foreign, naive)
+
+
+def build_rival(rng: random.Random, warehouse: MemoryWarehouse, history: History) -> None:
+    """Fill another dataset, whose runs are to go to the same prefix. It has tables of the same names."""
+    warehouse.datasets[PROJECT, RIVAL] = {}
+    for table in rng.sample(NAMES, rng.choice((1, 2, 3))):
+        history.put(warehouse, table, history.new_rows(table, rng.choice((0, 1, 3, 7))))
 
 
 def switched(rng: random.Random, settings: Settings) -> Settings:

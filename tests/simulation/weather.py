@@ -24,7 +24,8 @@ class Weather(NamedTuple):
     """Chances of one schedule: what happens to requests, to processes, to jobs.
 
     leftovers: a job that fails has written files. losing: a job that succeeds has left rows out. unlisted: a listing
-    of jobs leaves one out. expiring: a read session ends while a stream is asked for. tries: how often the retrying
+    of jobs leaves one out. expiring: a read session ends while a stream is asked for. rewriting: what
+    another run has staged is written anew. tries: how often the retrying
     wrappers ask; few, so that errors reach the flow.
     """
 
@@ -42,9 +43,18 @@ class Weather(NamedTuple):
     unlisted: float
     tries: int
     expiring: float
+    rewriting: float
 
 
-CALM = Weather(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0)
+# What does not fit into a note is cut, by its bytes.
+MESSAGES = (
+    "something is wrong for good",
+    "表が見つかりません。" * 1000,
+    "\x00\x1b[2J" * 2000,
+    "🙈" * 3000,
+    '"\\' * 3000,
+)
+CALM = Weather(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0)
 
 
 def forecast(rng: random.Random) -> Weather:
@@ -67,6 +77,7 @@ def forecast(rng: random.Random) -> Weather:
         unlisted=rng.choice((0.0, 0.0, 0.5)),
         tries=rng.choice((2, 3, 8)),
         expiring=random.Random(str(rng.getstate())).choice((0.0, 0.0, 0.05, 0.2)),
+        rewriting=random.Random(f"{rng.getstate()} rewriting").choice((0.0, 0.0, 0.5)),
     )
 
 
@@ -120,7 +131,7 @@ class Dice:
         if roll < weather.job_repeatable:
             return JobError(self.rng.choice(("backendError", "rateLimitExceeded", "tableUnavailable")), "try again")
         if roll < weather.job_repeatable + weather.job_permanent:
-            return JobError("invalid", "something is wrong for good")
+            return JobError("invalid", self.rng.choice(MESSAGES))
         if roll < weather.job_repeatable + weather.job_permanent + weather.job_quota:
             return JobError("quotaExceeded", "enough for today")
         return None

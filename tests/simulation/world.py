@@ -20,7 +20,7 @@ from bqdump.ports.warehouse import JobError
 from simulation import ending, scenery
 from simulation.executions import Ended, Engine, Execution
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
-from simulation.history import EPOCH, History
+from simulation.history import DATASET, EPOCH, RIVAL, History
 from simulation.laws import Broken, Laws
 from simulation.loop import StoppedError, StuckError, VirtualLoop
 from simulation.process import Process, adopt
@@ -89,12 +89,18 @@ class World:
         if self.scenery.settings.allow_partial and self.rng.random() < 0.8:
             self.dice.weather = self.dice.weather._replace(job_permanent=0.3)
         self.view = View(self.store, self.scenery.settings.layout)
-        self.laws = Laws(self.view, self.history, self.scenery.foreign, self.loop.stop)
+        # Drawn apart, so that the other schedules stay what they were.
+        rivals, rival = random.Random(f"{seed} rival"), History(self.loop.time, RIVAL)
+        self.rivals: random.Random | None = rivals if rivals.random() < 0.25 else None
+        if self.rivals:
+            scenery.build_rival(rivals, self.warehouse, rival)
+        self.laws = Laws(self.view, {DATASET: self.history, RIVAL: rival}, self.scenery.foreign, self.loop.stop)
         self.laws.protected = dict.fromkeys(self.warehouse.policies, 0)
         self.lossy: set[str] = set()
-        self.engine = Engine(self.rng, self._connect, self._unexpected, self.lossy)
+        self.engine = Engine(self.rng, self._connect, self._unexpected, self.lossy, rivals=self.rivals is not None)
         self.runs: dict[str, Execution] = {}
         self.started: list[Execution] = []
+        self.mistaken: list[str] = []
         self.resumed = 0
 
     def verdict(self) -> Verdict:
@@ -128,7 +134,7 @@ class World:
     def _readers(self) -> list[asyncio.Task[None]]:
         latest = self.scenery.settings.layout.latest
         count = self.rng.randint(0, 2)
-        readers = [Reader(self.rng.random(), self.store, latest, self.history, self.laws) for _ in range(count)]
+        readers = [Reader(self.rng.random(), self.store, latest, self.laws) for _ in range(count)]
         return [self.loop.create_task(reader.run()) for reader in readers]
 
     def _executions(self) -> list[tuple[Execution, float]]:
@@ -151,6 +157,24 @@ class World:
             self.runs.setdefault(run, execution)
             self.started.append(execution)
             made.append((execution, 1.0 + rng.choice((0.0, rng.uniform(0.0, 3.0), rng.uniform(0.0, 60.0)))))
+        return made + self._rivals(min(start for _, start in made))
+
+    def _rivals(self, start: float) -> list[tuple[Execution, float]]:
+        """At times, executions of another dataset: by mistake, which plan nothing, or in earnest."""
+        if (rng := self.rivals) is None:
+            return []
+        made = []
+        for number, mistaken in enumerate(
+            rng.choice(((False,), (True,), (True, False), (True, False), (True, False, False)))
+        ):
+            settings = msgspec.structs.replace(self.scenery.settings, dataset=RIVAL)
+            if mistaken:
+                self.mistaken.append(f"rival{number}")
+                settings = msgspec.structs.replace(settings, snapshot_time=moment_text(EPOCH - 30 * 86_400_000))
+            execution = Execution(f"rival{number}", f"y{number}", rng.choice((1, 1, 2)), settings)
+            self.runs[execution.run] = execution
+            self.started.append(execution)
+            made.append((execution, max(0.0, start + rng.uniform(-1.0, 1.5))))
         return made
 
     async def _execute(self, execution: Execution, start: float) -> None:

@@ -229,6 +229,22 @@ class BigQueryWarehouse:
         while (page := await self._threads.call(following)) is not None:
             yield page
 
+    async def at_work(self, since: int) -> set[str]:
+        """See Warehouse."""
+
+        def ids() -> set[str]:
+            found: set[str] = set()
+            # In this order: a job that starts between the two listings is in both.
+            for state in ("pending", "running"):
+                with translated("list the jobs of", f"project {self._project}", USER):
+                    found |= {job.job_id for job in self._client.list_jobs(
+                        project=self._project, min_creation_time=datetime.fromtimestamp(since / 1000, UTC),
+                        state_filter=state, page_size=PAGE, retry=None, timeout=TIMEOUT,
+                    )}  # fmt: skip
+            return found
+
+        return await self._threads.call(ids)
+
     async def close(self) -> None:
         """See Warehouse."""
         self._threads.close()

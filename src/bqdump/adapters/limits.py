@@ -104,6 +104,10 @@ class PacedWarehouse:
         async for page in self._warehouse.jobs(since):
             yield page
 
+    async def at_work(self, since: int) -> set[str]:
+        """See Warehouse."""
+        return await self._warehouse.at_work(since)
+
     async def close(self) -> None:
         """See Warehouse."""
         await self._warehouse.close()

@@ -301,6 +301,10 @@ class MemoryWarehouse:
             yield newest_first[start : start + self.page]
             await asyncio.sleep(0)
 
+    async def at_work(self, since: int) -> set[str]:
+        """See Warehouse."""
+        return {job.id for job in self._jobs.values() if job.created >= since and job.state != "done"}
+
     async def close(self) -> None:
         """Nothing to let go of: jobs run on."""
 

@@ -277,6 +277,10 @@ class RetryingWarehouse:
         async for page in _whole(self._patience, lambda: self._warehouse.jobs(since), None):
             yield page
 
+    async def at_work(self, since: int) -> set[str]:
+        """See Warehouse."""
+        return await insist(self._patience, lambda: self._warehouse.at_work(since))
+
     async def close(self) -> None:
         """See Warehouse."""
         await self._warehouse.close()

@@ -175,6 +175,12 @@ class Newest(msgspec.Struct, frozen=True):
     format_version: int = FORMAT_VERSION
 
 
+class Stages(msgspec.Struct, frozen=True):
+    """A run that may have staged files: written before its plan, removed when its staging is known to be empty."""
+
+    run: RunId
+
+
 class Owner(msgspec.Struct, frozen=True):
     """One task of one execution; a restarted task is the same owner."""
 

@@ -35,6 +35,14 @@ class Looked(NamedTuple):
     failures: Mapping[str, Failure]
 
 
+class Cleared(NamedTuple):
+    """The staged files of an earlier run that never published them have been deleted."""
+
+    run: str
+    files: int
+    bytes: int
+
+
 class Entered(NamedTuple):
     """The run has come to this stage."""
 

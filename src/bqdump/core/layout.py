@@ -65,6 +65,15 @@ class Layout(NamedTuple):
         return f"{self.state}runs/"
 
     @property
+    def staged(self) -> str:
+        """The folder of notes that name the runs which may have staged files, so that one listing names them all."""
+        return f"{self.state}staged/"
+
+    def stages(self, run: str) -> str:
+        """The note that this run may have staged files."""
+        return f"{self.staged}{run}.json"
+
+    @property
     def history(self) -> str:
         """The folder of what runs have come to, a note for each, so that one listing tells of all."""
         return f"{self.state}history/"

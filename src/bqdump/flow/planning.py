@@ -41,6 +41,7 @@ from bqdump.core.plan import choose, make_plan, read_units, unmatched
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
+from bqdump.flow.abandoned import note_staging
 from bqdump.flow.bills import check_bill, estimate_queries
 from bqdump.flow.captured import bill_of, captured_tables
 from bqdump.flow.definitions import describe, row_policies
@@ -205,6 +206,8 @@ async def _make_or_await(task: Task) -> Plan:
             plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket)
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
+            if plan.mode == "replace":
+                await note_staging(task)
     except BqdumpError as error:
         if not error.retryable:
             await _step_back(task)

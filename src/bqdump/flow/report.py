@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from bqdump.core.codec import decode, encode
 from bqdump.core.documents import Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.events import Cleared
 from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.notes import encode_note
 from bqdump.core.settings import Settings
@@ -27,7 +28,7 @@ async def has_report(task: Task) -> bool:
     return await task.store.stat(task.layout.report) is not None
 
 
-async def store_report(task: Task, before: Latest | None) -> None:
+async def store_report(task: Task, before: Latest | None, cleared: Sequence[Cleared]) -> None:
     """Write the index, the summary and report.html. The export is published already: an error is told, no more."""
     # Imported at the end of a run, by the one task that gets here.
     from bqdump.core.changes import compare
@@ -45,7 +46,7 @@ async def store_report(task: Task, before: Latest | None) -> None:
         if before and before.run != task.run and len(manifest.tables) <= COMPARED_TABLES:
             earlier = await task.store.read(before.manifest)
             changes = compare(decode(earlier.data, Manifest, before.manifest), manifest)
-        report = render_report(manifest, changes)
+        report = render_report(manifest, changes, cleared=cleared)
         await _once(task.layout.report, task.store.write(task.layout.report, report, 0))
     except BqdumpError as error:
         log.warning("the export is published, and its report is missing: %s", error)

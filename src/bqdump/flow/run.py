@@ -13,6 +13,7 @@ from bqdump.core.events import Entered
 from bqdump.core.manifest import Totals
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import by_table, counts
+from bqdump.flow.abandoned import clear_abandoned
 from bqdump.flow.late import clear_late
 from bqdump.flow.ledger import Ledger, give_up, read_ledger
 from bqdump.flow.planning import obtain_plan
@@ -114,7 +115,7 @@ async def _publish(task: Task, plan: Plan, ledger: Ledger, failed: list[Failure]
     before, _ = await read_latest(task.store, task.settings)
     published = await publish(task, plan, ledger)
     if published.result == "published":
-        await store_report(task, before)
+        await store_report(task, before, await clear_abandoned(task, plan))
     totals = published.manifest.totals if published.manifest else None
     return Outcome(published.result, plan, totals, tuple(by_table(failed)))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from bqdump.core.changes import TableChange
+from bqdump.core.events import Cleared
 from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.document import document
@@ -27,6 +28,7 @@ from bqdump.pages.gantt import bar, gantt, remarks
 from bqdump.pages.links import folder_address, job_address
 from bqdump.pages.sections import (
     changes_section,
+    cleared_section,
     failed_section,
     flags_section,
     out_of_time_section,
@@ -46,8 +48,16 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = None, root: str | None = None) -> bytes:
-    """The page. changes: what differs from the export before, None when there was none. root: see folder_address."""
+def render_report(
+    manifest: Manifest,
+    changes: Sequence[TableChange] | None = None,
+    root: str | None = None,
+    cleared: Sequence[Cleared] = (),
+) -> bytes:
+    """The page. changes: what differs from the export before, None when there was none. root: see folder_address.
+
+    cleared: the runs whose staged files were deleted after this one was published.
+    """
     sections = (
         _chart(manifest.tables),
         _tables(manifest, root),
@@ -56,6 +66,7 @@ def render_report(manifest: Manifest, changes: Sequence[TableChange] | None = No
         skipped_section(manifest.skipped),
         flags_section(manifest.flags),
         changes_section(changes, ROWS),
+        cleared_section(cleared),
         settings_section(manifest.settings),
     )
     return document(

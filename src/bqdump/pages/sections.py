@@ -14,6 +14,7 @@ from bqdump.core.documents import (
     Flag,
     Skipped,
 )
+from bqdump.core.events import Cleared
 from bqdump.core.guards import sentence
 from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.risks import Risk
@@ -176,6 +177,16 @@ def values_hint(changes: Sequence[TableChange], before: str, after: str) -> Mark
     return Markup(
         '<p class="soft small">The files do not show whether values changed in {}: {} compares them.</p>'
     ).format(counted(unclear, "table"), code(f"bqdump diff {before} {after} --values"))
+
+
+def cleared_section(cleared: Sequence[Cleared]) -> Markup:
+    """Whose staged files were deleted."""
+    if not cleared:
+        return NOTHING
+    rows = [(code(one.run), f"{one.files:,}", size_text(one.bytes)) for one in cleared]
+    title = "Staged files of unfinished runs, deleted"
+    columns = (Column("run"), Column("files", number=True), Column("size", number=True))
+    return heading(title, "cleared", len(rows)) + table(title, columns, rows)
 
 
 def settings_section(settings: Mapping[str, Any]) -> Markup:

@@ -154,6 +154,10 @@ class Warehouse(Protocol):
         """The caller's jobs created at or after `since` (ms), newest first, page by page."""
         ...
 
+    async def at_work(self, since: int) -> set[str]:
+        """The ids of the caller's jobs created at or after `since` (ms) that have not ended."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections and threads."""
         ...
