@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bqdump.core.codec import encode
-from bqdump.core.documents import Claim, Failure, GivenUp, Reading, Receipt
+from bqdump.core.documents import Claim, Failure, GivenUp, Reading, Receipt, Stages
 
 if TYPE_CHECKING:
     from bqdump.core.contents import Summary
@@ -18,7 +18,7 @@ MOST_MESSAGE, MOST_REASON = 1000, 100
 CUT = "…"
 
 
-def encode_note(note: Claim | Failure | GivenUp | Reading | Receipt | Summary) -> bytes:
+def encode_note(note: Claim | Failure | GivenUp | Reading | Receipt | Stages | Summary) -> bytes:
     """The note as one line of JSON of at most NOTE_BYTES, however long a message from elsewhere is.
 
     Table names and ids are never cut: what planning accepts of them fits.

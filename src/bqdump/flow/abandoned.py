@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import logging
 
-from bqdump.core.codec import decode, encode
+from bqdump.core.codec import decode
 from bqdump.core.documents import Plan, Stages
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError
 from bqdump.core.events import Cleared
+from bqdump.core.notes import encode_note
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.clear import delete
 from bqdump.flow.task import Task
@@ -29,7 +30,7 @@ STAGES_NO_MORE_MS = 8 * 86_400_000
 
 async def note_staging(task: Task) -> None:
     """Note that this run may stage files."""
-    await task.store.write_note(task.settings.layout.stages(task.run), encode(Stages(task.run)), None)
+    await task.store.write_note(task.settings.layout.stages(task.run), encode_note(Stages(task.run)), None)
 
 
 async def clear_abandoned(task: Task, plan: Plan) -> list[Cleared]:
