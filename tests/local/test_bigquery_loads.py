@@ -322,3 +322,25 @@ def test_no_way_into_a_table_leaves_an_array_null(world: World, table: str, way:
     # Streamed rows are in no extract job's files.
     for format_ in () if way == "streamed" else ("AVRO", "PARQUET", "NEWLINE_DELIMITED_JSON"):
         assert world.exported(table.partition(".")[2], destination_format=format_)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(
+    ("format_", "codec"),
+    [("CSV", "NONE"), ("CSV", "GZIP"), ("NEWLINE_DELIMITED_JSON", "GZIP"), ("AVRO", "SNAPPY"), ("PARQUET", "SNAPPY")],
+)
+def test_files_without_rows_are_loaded_among_others(
+    world: World, table: str, format_: str, codec: str, bare: bool
+) -> None:
+    world.sql(f"CREATE TABLE `{table}` AS SELECT i, CAST(i AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 20)) AS i")
+    for rows_there, settings in (20, {"shard_bytes": 100, "empty_shards": 3}), (0, {}):
+        bucket, copy = world.bucket(), f"{table}_copy_{rows_there}"
+        if not rows_there:
+            world.sql(f"DELETE FROM `{table}` WHERE true")
+        with world.settings(bare_empty_files=bare, **settings):
+            world.extract(table.partition(".")[2], f"gs://{bucket}/*", destination_format=format_, compression=codec)
+        config = bigquery.LoadJobConfig(source_format=format_, schema=fields("i INT64", "s STRING"))
+        if format_ == "CSV":
+            config.skip_leading_rows = 1
+        finish(world.client.load_table_from_uri(f"gs://{bucket}/*", copy, job_config=config))
+        assert sorted(row[0] for row in rows(world, copy)) == list(range(1, rows_there + 1))

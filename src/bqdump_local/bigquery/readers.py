@@ -45,6 +45,8 @@ def reader(
     """
     if not paths:
         raise invalid("No source file was given.")
+    # Files of 0 bytes have no rows, and no compression either.
+    paths = [path for path in paths if path.stat().st_size] or paths[:1]
     match (options.get("sourceFormat") or "CSV").upper():
         case "CSV":
             return _csv(cursor, paths, options, fields)
