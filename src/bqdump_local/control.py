@@ -12,6 +12,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from bqdump_local.broken_answers import RESET, SPOILED, UNANSWERED, hang_up, spoiled
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,14 +31,17 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
 
     `operation` and `path` are regular expressions that must be found in the operation's name and in the decoded path
     and query. Of the requests that match, the share `probability` is hit, at most `times` of them. A hit waits for
-    `seconds`, and answers with `status`: an HTTP status, or "reset" to close the connection without an answer. With
-    `after`, the request is carried out first. A rule without `status` only waits. With `rows`, a stream that reads
-    rows (`bigquery.storage.readRows`) breaks after so many of them.
+    `seconds`, and answers with `status`: an HTTP status (its error has `reason`, where one is given), or a word.
+    "reset" and "close" end the connection without an answer, "reset-body" and "close-body" in the middle of the
+    answer's body; "flip" changes one bit of the body; "shuffle" turns round the order of a batch's answers. With
+    `after`, the request is carried out first, as it always is where the answer is spoiled. A rule without `status` only
+    waits. With `rows`, a stream that reads rows (`bigquery.storage.readRows`) breaks after so many of them.
     """
 
     operation: str = ""
     path: str = ""
     status: int | str | None = None
+    reason: str = ""
     probability: float = 1.0
     times: int | None = None
     seconds: float = 0.0
@@ -49,8 +54,9 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """ValueError for a rule that cannot work."""
-        if isinstance(self.status, str) and self.status != "reset":
-            raise ValueError(f'status must be a number or "reset", not {self.status!r}')
+        words = (*UNANSWERED, *SPOILED)
+        if isinstance(self.status, str) and self.status not in words:
+            raise ValueError(f"status must be a number or one of {', '.join(words)}, not {self.status!r}")
         if isinstance(self.status, int) and not 400 <= self.status <= 599:
             raise ValueError(f"status must be from 400 to 599, not {self.status}")
         try:
@@ -73,6 +79,7 @@ class Verdict:
 
     seconds: float = 0.0
     status: int | str | None = None
+    reason: str = ""
     after: bool = False
     rows: int = 0
 
@@ -130,15 +137,21 @@ class Control:
         if verdict.status is None:
             await self.app(scope, receive, send)
             return
-        if verdict.after:
+        alone = counts is self._counts.requests
+        if verdict.status in SPOILED and alone:
+            await spoiled(self.app, scope, receive, send, str(verdict.status))
+            return
+        if verdict.after or verdict.status in SPOILED:
             await self.app(scope, receive, _swallow)
-        elif verdict.status != "reset":
+        elif verdict.status not in UNANSWERED:
             await _drain(receive)
-        if verdict.status == "reset" and counts is self._counts.requests:
-            await _reset(receive, send)
+        if isinstance(verdict.status, int):
+            await _answer(send, verdict.status, verdict.reason)
+        elif alone:
+            await hang_up(receive, send, reset=verdict.status == RESET)
         else:
             # Inside a batch there is no connection of its own to close.
-            await _answer(send, 503 if verdict.status == "reset" else int(verdict.status))
+            await _answer(send, 503)
 
     def _judge(self, operation: str, target: str) -> Verdict:
         seconds = 0.0
@@ -152,7 +165,7 @@ class Control:
             seconds += rule.seconds
             if rule.status is not None:
                 self._counts.injected[operation] += 1
-                return Verdict(seconds, rule.status, rule.after, rule.rows)
+                return Verdict(seconds, rule.status, rule.reason, rule.after, rule.rows)
         return Verdict(seconds)
 
     async def _local(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -221,19 +234,9 @@ async def _drain(receive: Receive) -> bytes:
     return b"".join(pieces)
 
 
-async def _reset(receive: Receive, send: Send) -> None:
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is None:
-        raise ConnectionResetError("this server gives no way to close the connection")
-    transport.abort()
-    # The server must have seen the end of the connection, or it would answer in our place.
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _answer(send: Send, status: int) -> None:
+async def _answer(send: Send, status: int, reason: str = "") -> None:
     message = _MESSAGES.get(status, "Injected fault.")
-    await _json(send, status, _error(status, message, _REASONS.get(status, "backendError")))
+    await _json(send, status, _error(status, message, reason or _REASONS.get(status, "backendError")))
 
 
 def _error(status: int, message: str, reason: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryReader
-from bqdump.adapters.retry import Patience, RetryingReader
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry import RetryingReader
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader
 from bqdump.core.catalog import Dataset
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
@@ -209,7 +210,7 @@ def test_a_broken_stream_goes_on_after_its_last_row(times: int, holds: bool) -> 
     source = in_memory()
 
     async def check(plain: Reader) -> None:
-        reader = RetryingReader(Breaking(plain, times), Patience(3, 0.0, 0.0))
+        reader = RetryingReader(Breaking(plain, times), Patience(tries=3, first_pause=0.0))
         session = await reader.open(wanted(source))
         if holds:
             read = b"".join(batch.data for batch in reader.read(session.streams[0], 0))
@@ -227,7 +228,7 @@ def test_google_s_stream_breaks_and_is_taken_up(world: World, monkeypatch: pytes
     rule = {"operation": "readRows", "status": "reset", "rows": 123, "times": 3}
 
     async def check(plain: Reader) -> None:
-        reader = RetryingReader(plain, Patience(8, 0.0, 0.0))
+        reader = RetryingReader(plain, Patience(tries=8, first_pause=0.0))
         session = await reader.open(wanted(source))
         world.control("PUT", "faults", {"rules": [rule]})
         try:

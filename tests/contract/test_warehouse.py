@@ -16,7 +16,8 @@ from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.limits import PacedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.retry import Patience, RetryingWarehouse
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry import RetryingWarehouse
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Table
 from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, UnavailableError

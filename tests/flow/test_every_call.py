@@ -8,7 +8,8 @@ import pytest
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.retry import Patience, RetryingStore, RetryingWarehouse
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
 from bqdump.core.codec import decode
 from bqdump.core.documents import Owner
 from bqdump.core.errors import BqdumpError

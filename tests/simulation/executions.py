@@ -8,7 +8,8 @@ from collections.abc import Callable, Set
 from typing import Any, NamedTuple
 
 from bqdump.adapters.memory_reader import MemoryEncoder
-from bqdump.adapters.retry import Patience, RetryingReader, RetryingStore, RetryingWarehouse
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
 from bqdump.core.documents import Owner
 from bqdump.core.errors import (
     BqdumpError,

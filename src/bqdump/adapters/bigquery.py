@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 from google.api_core.exceptions import NotFound
 
+from bqdump.adapters.endpoints import BIGQUERY
 from bqdump.adapters.google_access import one_line
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
@@ -38,8 +39,8 @@ class BigQueryWarehouse:
     """Tables of any project, jobs in `job_project`. Does not retry by itself: see adapters.retry."""
 
     def __init__(self, job_project: str) -> None:
-        granted = credentials("BIGQUERY_EMULATOR_HOST")
-        options = {"api_endpoint": host} if (host := os.environ.get("BIGQUERY_EMULATOR_HOST")) else None
+        granted = credentials(BIGQUERY.variable)
+        options = {"api_endpoint": host} if (host := os.environ.get(BIGQUERY.variable)) else None
         connection = session(granted)
         self._project = job_project
         self._threads = Threads("bigquery")

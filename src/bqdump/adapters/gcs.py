@@ -3,46 +3,53 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, Any, TypeVar, cast
 
 from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, from_http_response
+from google.api_core.retry import Retry
 from google.cloud import storage
-from google.cloud.storage.exceptions import InvalidResponse
-from google.cloud.storage.retry import DEFAULT_RETRY
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from bqdump.adapters.checksums import Summed
+from bqdump.adapters.endpoints import STORAGE
 from bqdump.adapters.gcs_batches import Batches
-from bqdump.adapters.gcs_objects import ADMIN, info_of
-from bqdump.adapters.google_errors import translated
+from bqdump.adapters.gcs_objects import ADMIN, generation_of, info_of, lacking
+from bqdump.adapters.google_access import one_line
+from bqdump.adapters.google_errors import BROKEN, translate, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
+from bqdump.adapters.patience import Patience
+from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
 from bqdump.core.notes import NOTE_BYTES
 from bqdump.core.sound import refuse_size
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
+log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = 1000
 # Of a large object this much is held and sent at once; a smaller one is a single request.
 PART = 8 << 20
-INSIST_SECONDS = 300.0
 NOTE = "bqdump-note"
+NOT_AS_STORED = "the bytes that arrived do not match the checksum of the object"
+ON_THE_WAY = "Something between Cloud Storage and this machine changes data, such as a proxy."
 LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
 
 
 class CloudStore:
     """One bucket. Does not retry by itself: see adapters.retry.
 
-    kms_key: the Cloud KMS key of everything that is written or copied ("": the bucket's default).
+    kms_key: the Cloud KMS key of everything that is written or copied ("": the bucket's default). patience: for
+    uploads, which are repeated part by part.
     """
 
-    def __init__(self, bucket: str, project: str, kms_key: str = "") -> None:
+    def __init__(self, bucket: str, project: str, kms_key: str = "", patience: Patience | None = None) -> None:
         # The client would look up every bucket once, for tracing that nobody asked for.
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-        granted = credentials("STORAGE_EMULATOR_HOST")
-        options = {"api_endpoint": host} if (host := os.environ.get("STORAGE_EMULATOR_HOST")) else None
+        granted = credentials(STORAGE.variable)
+        options = {"api_endpoint": host} if (host := os.environ.get(STORAGE.variable)) else None
         self._client = storage.Client(
             project=project, credentials=granted, _http=session(granted), client_options=options
         )
@@ -51,6 +58,7 @@ class CloudStore:
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
         self._kms_key = kms_key
+        self._retry = _retry(patience or Patience())
         self._batches = Batches(self._client, self._bucket, self._threads, kms_key)
         self.url = f"gs://{bucket}"
 
@@ -74,12 +82,17 @@ class CloudStore:
         def get() -> ObjectInfo | None:
             with translated("look at", f"{self.url}/{name}", ADMIN):
                 found = self._bucket.get_blob(name, retry=None, timeout=TIMEOUT)
-            return info_of(found) if found else None
+            return info_of(name, found._properties) if found else None
 
         return await self._threads.call(get)
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """See ObjectStore."""
+        """See ObjectStore.
+
+        Cloud Storage sends the CRC32C of complete objects, so a complete read is compared with it. Of a part it sends
+        none: HTTP's own framing shows where a part is cut off, and TLS where it was changed on the way. Whoever reads
+        parts that must not be wrong has a checksum of them (see flow.work, flow.count and flow.read_back).
+        """
         if length == 0:
             return Stored(b"", 0)
         whole = start == 0 and length is None
@@ -92,7 +105,13 @@ class CloudStore:
                     blob.download_to_file(data, raw_download=True, retry=None, timeout=TIMEOUT, **part)
                 except NotFound as error:
                     raise NotFoundError("read", f"{self.url}/{name}", "there is no such object or bucket") from error
-            return Stored(data.getvalue(), int(blob.generation))
+                except DataCorruption as error:
+                    raise DamagedError("read", f"{self.url}/{name}", NOT_AS_STORED, ON_THE_WAY) from error
+            got = data.getvalue()
+            if length is not None and len(got) > length:
+                cause = f"a part of {length:,} bytes is answered with {len(got):,}"
+                raise lacking("read", f"{self.url}/{name}", cause)
+            return Stored(got, generation_of(blob, "read", f"{self.url}/{name}"))
 
         return await self._threads.call(get)
 
@@ -106,7 +125,7 @@ class CloudStore:
         """See ObjectStore. In parts that the client repeats by itself, for `fill` cannot be asked again."""
 
         def filled() -> tuple[ObjectInfo, Result]:
-            parts = _Parts(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect)
+            parts = _Parts(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect, self._retry)
             file = Summed(cast("IO[bytes]", parts))
             try:
                 with translated("write", f"{self.url}/{name}", ADMIN):
@@ -128,7 +147,7 @@ class CloudStore:
         """See ObjectStore."""
         async for page in self._pages(prefix):
             yield [
-                Note(blob.name, note.encode(), int(blob.generation))
+                Note(blob.name, note.encode(), generation_of(blob, "list", f"{self.url}/{blob.name}"))
                 for blob in page
                 if (note := (blob.metadata or {}).get(NOTE)) is not None
             ]
@@ -136,7 +155,7 @@ class CloudStore:
     async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
         async for page in self._pages(prefix):
-            yield [info_of(blob) for blob in page]
+            yield [info_of(blob.name, blob._properties) for blob in page]
 
     async def folders(self, prefix: str) -> list[str]:
         """See ObjectStore."""
@@ -186,11 +205,17 @@ class CloudStore:
         blob.metadata = metadata
         kind = "application/x-ndjson" if name.endswith(".jsonl") else "application/json"
         with translated("write", f"{self.url}/{name}", ADMIN):
-            blob.upload_from_string(
-                data, content_type="text/html" if name.endswith(".html") else kind, if_generation_match=expect,
-                retry=None, timeout=TIMEOUT, checksum="crc32c",
-            )  # fmt: skip
-        return int(blob.generation)
+            try:
+                blob.upload_from_string(
+                    data, content_type="text/html" if name.endswith(".html") else kind, if_generation_match=expect,
+                    retry=None, timeout=TIMEOUT, checksum="crc32c",
+                )  # fmt: skip
+            except Conflict as error:
+                if expect is not None:
+                    raise
+                # Nothing was expected: another request is changing the object, and this one may come after it.
+                raise UnavailableError("write", f"{self.url}/{name}", error.message or "it is being changed") from error
+        return generation_of(blob, "write", f"{self.url}/{name}")
 
     def _finished(self, name: str, parts: _Parts, file: Summed) -> ObjectInfo:
         subject = f"{self.url}/{name}"
@@ -201,20 +226,37 @@ class CloudStore:
             except (Conflict, PreconditionFailed) as error:
                 # Somebody else's object, or this one after an answer that was lost: its checksum tells.
                 lost = ConflictError("write", subject, error.message or "its generation is another")
-            found = self._bucket.get_blob(name, retry=DEFAULT_RETRY, timeout=TIMEOUT)
+            found = self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
         if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
             raise lost or UnavailableError("write", subject, "what is stored is not what was sent")
-        return info_of(found)
+        return info_of(name, found._properties)
+
+
+def _retry(patience: Patience) -> Any:
+    """Google's own repetition, by our judgement of what passes."""
+
+    def passes(error: Exception) -> bool:
+        if isinstance(error, InvalidResponse):
+            error = from_http_response(error.response)
+        return isinstance(error, BROKEN) and translate(error, "write", "").retryable
+
+    def speak(error: Exception) -> None:
+        log.warning("An upload to %s failed (%s). Trying again.", patience.service, one_line(str(error)))
+
+    return Retry(
+        predicate=passes, initial=patience.first_pause, maximum=patience.longest_pause, timeout=patience.seconds,
+        on_error=speak,
+    )  # fmt: skip
 
 
 class _Parts:
     """An object that is being written. The upload begins with the second part: most objects have one only."""
 
-    def __init__(self, blob: Any, expect: int | None) -> None:
+    def __init__(self, blob: Any, expect: int | None, retry: Any) -> None:
         self._blob, self._waiting, self._writer = blob, bytearray(), None
         self._options: dict[str, Any] = {
             "content_type": "application/octet-stream", "if_generation_match": expect, "checksum": "crc32c",
-            "retry": DEFAULT_RETRY.with_timeout(INSIST_SECONDS),
+            "retry": retry,
         }  # fmt: skip
 
     _writer: Any
@@ -245,6 +287,8 @@ class _Parts:
         except InvalidResponse as error:
             # Parts are sent by a layer with errors of its own.
             raise from_http_response(error.response) from error
+        except DataCorruption as error:
+            raise DamagedError("write", self._blob.name, "what is stored is not what was sent", ON_THE_WAY) from error
 
     def abort(self) -> None:
         """Forget what was sent."""

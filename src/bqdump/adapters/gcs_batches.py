@@ -8,10 +8,11 @@ from typing import Any
 
 from google.api_core.exceptions import from_http_response
 
+from bqdump.adapters.gcs_calls import Call, send
 from bqdump.adapters.gcs_objects import ADMIN, ORIGIN, info_of
 from bqdump.adapters.google_errors import translate, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, UnavailableError
 from bqdump.ports.store import Copy, ObjectInfo
 
 # https://cloud.google.com/storage/docs/batch
@@ -20,6 +21,7 @@ BATCHES_AT_ONCE = 4
 # A copy that must move bytes gets 30 seconds; a rewrite may take as long as it needs.
 # https://cloud.google.com/storage/docs/json_api/v1/status-codes#413_Payload_Too_Large
 TOO_LONG = 413
+UNAUTHORIZED = 401
 
 
 class Batches:
@@ -59,15 +61,16 @@ class Batches:
 
     def _copy_batch(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError | None]:
         """None for what has to be rewritten."""
-        marking = self._client.batch(raise_exception=False)
-        with translated("mark files in", self._url, ADMIN), marking:
-            for wish in copies:
-                source = self._bucket.blob(wish.source, generation=wish.source_generation)
-                source.metadata = {ORIGIN: origin}
-                source.patch(retry=None, timeout=TIMEOUT)
+        marks = [
+            Call("PATCH", self._path(wish.source), {"generation": wish.source_generation, "projection": "full"},
+                 {"metadata": {ORIGIN: origin}})
+            for wish in copies
+        ]  # fmt: skip
+        with translated("mark files in", self._url, ADMIN):
+            marked = send(self._client, self._url, marks)
         unmarked = [
             _failure(response, "mark", f"{self._url}/{wish.source}")
-            for wish, response in zip(copies, _responses(marking), strict=True)
+            for wish, response in zip(copies, marked, strict=True)
         ]
         # What could not be marked is not copied: nobody would know whose it is.
         wishes = [wish for wish, failure in zip(copies, unmarked, strict=True) if failure is None]
@@ -78,28 +81,32 @@ class Batches:
         if self._kms_key:
             # BigQuery has written under the bucket's own key, so the bytes are encrypted anew.
             return [None] * len(copies)
-        copying = self._client.batch(raise_exception=False)
-        with translated("copy files in", self._url, ADMIN), copying:
-            made = [
-                self._bucket.copy_blob(
-                    self._bucket.blob(wish.source), self._bucket, wish.target,
-                    source_generation=wish.source_generation, if_generation_match=wish.expect, retry=None,
-                    timeout=TIMEOUT,
-                )
-                for wish in copies
-            ]  # fmt: skip
-        return [
-            None if response.status_code == TOO_LONG else _failure(response, "copy", self._both(wish)) or info_of(blob)
-            for wish, blob, response in zip(copies, made, _responses(copying), strict=True)
-        ]
+        calls = [
+            Call("POST", f"{self._path(wish.source)}/copyTo{self._path(wish.target)}",
+                 {"sourceGeneration": wish.source_generation, "ifGenerationMatch": wish.expect})
+            for wish in copies
+        ]  # fmt: skip
+        with translated("copy files in", self._url, ADMIN):
+            answers = send(self._client, self._url, calls)
+        return [self._copied(wish, response) for wish, response in zip(copies, answers, strict=True)]
+
+    def _copied(self, wish: Copy, response: Any) -> ObjectInfo | BqdumpError | None:
+        if response.status_code == TOO_LONG:
+            return None
+        if failure := _failure(response, "copy", self._both(wish)):
+            return failure
+        try:
+            with translated("copy", self._both(wish), ADMIN):
+                return info_of(wish.target, response.json())
+        except BqdumpError as error:
+            return error
 
     def _rewrite(self, wish: Copy) -> ObjectInfo | BqdumpError:
         """Copy by as many requests as it takes. The client's own method sends a body, which could replace the mark.
 
         https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
         """
-        copy = self._bucket.blob(wish.target)
-        path = f"{self._bucket.blob(wish.source).path}/rewriteTo{copy.path}"
+        path = f"{self._path(wish.source)}/rewriteTo{self._path(wish.target)}"
         asked: dict[str, Any] = {"sourceGeneration": wish.source_generation, "ifGenerationMatch": wish.expect}
         if self._kms_key:
             asked["destinationKmsKeyName"] = self._kms_key
@@ -107,9 +114,12 @@ class Batches:
             with translated("copy", self._both(wish), ADMIN):
                 while True:
                     answer = self._client._post_resource(path, None, query_params=asked, retry=None, timeout=TIMEOUT)
-                    if answer["done"]:
-                        copy._set_properties(answer["resource"])
-                        return info_of(copy)
+                    if answer.get("done"):
+                        return info_of(wish.target, answer.get("resource"))
+                    if not answer.get("rewriteToken"):
+                        raise DamagedError(
+                            "copy", self._both(wish), "the answer says neither that it is done nor how to go on"
+                        )
                     asked["rewriteToken"] = answer["rewriteToken"]
         except BqdumpError as error:
             return error
@@ -117,25 +127,30 @@ class Batches:
     def _both(self, wish: Copy) -> str:
         return f"{self._url}/{wish.source} to {wish.target}"
 
+    def _path(self, name: str) -> str:
+        path: str = self._bucket.blob(name).path
+        return path
+
     def _delete_batch(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        deleting = self._client.batch(raise_exception=False)
-        with translated("delete files in", self._url, ADMIN), deleting:
-            for name, generation in objects:
-                self._bucket.blob(name).delete(if_generation_match=generation, retry=None, timeout=TIMEOUT)
+        calls = [Call("DELETE", self._path(name), {"ifGenerationMatch": generation}) for name, generation in objects]
+        with translated("delete files in", self._url, ADMIN):
+            answers = send(self._client, self._url, calls)
         results: list[bool | BqdumpError] = []
-        for (name, _), response in zip(objects, _responses(deleting), strict=True):
+        for (name, _), response in zip(objects, answers, strict=True):
             gone = response.status_code in (404, 412)
             failure = None if gone else _failure(response, "delete", f"{self._url}/{name}")
+            if isinstance(failure, ConflictError):
+                # Another request is changing it: what that makes of it, the next try finds out.
+                failure = UnavailableError(failure.operation, failure.subject, failure.cause)
             results.append(failure or not gone)
         return results
-
-
-def _responses(batch: Any) -> list[Any]:
-    """The answers of a batch that has been sent, one for each request in it."""
-    return list(batch._responses)
 
 
 def _failure(response: Any, operation: str, subject: str) -> BqdumpError | None:
     if 200 <= response.status_code < 300:
         return None
-    return translate(from_http_response(response), operation, subject, ADMIN)
+    error = translate(from_http_response(response), operation, subject, ADMIN)
+    if response.status_code == UNAUTHORIZED:
+        # The request around it was accepted: its token has expired since, and the next one has a new one.
+        return UnavailableError(operation, subject, error.cause)
+    return error

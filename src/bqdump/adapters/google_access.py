@@ -8,6 +8,7 @@ import re
 import requests
 from google.auth import exceptions as auth
 
+from bqdump.adapters.endpoints import Endpoint, emulator_at
 from bqdump.core.errors import AccessError, BqdumpError, UnavailableError
 
 SIGN_IN = ("sign in to", "Google Cloud")
@@ -18,7 +19,11 @@ TRUST = (
     "A proxy that opens TLS has a certificate of its own: name its authority in REQUESTS_CA_BUNDLE and "
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH."
 )
+START = "Start it (bqdump local up), or unset the variable."
 MOST_TOLD = 2000
+UNUSABLE = (
+    requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, requests.exceptions.MissingSchema,
+)  # fmt: skip
 # As requests and gRPC have it. What a proxy answers from 500 on passes by itself.
 UNTRUSTED = re.compile(r"(?:certificate verify failed|CERTIFICATE_VERIFY_FAILED): ([^:(]+)")
 REFUSED = re.compile(r"(?:Tunnel connection failed:|HTTP proxy returned response code) (4\d\d[\w -]*)")
@@ -42,12 +47,40 @@ def blocked(told: str, operation: str, subject: str) -> AccessError | None:
 
 def broken(error: Exception, operation: str, subject: str) -> BqdumpError:
     """The error for a connection that broke, or never came about."""
-    if isinstance(error, (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL)):
+    request = getattr(error, "request", None)
+    led = emulator_at(request.url) if request is not None and request.url else None
+    if isinstance(error, UNUSABLE):
         cause = f"the address cannot be used ({type(error).__name__})"
-        return AccessError(operation, subject, cause, "Look at the variable https_proxy.")
+        return AccessError(operation, subject, cause, _look(led))
+    if led and not isinstance(error, requests.exceptions.ProxyError) and _refused(error):
+        return nothing_there(led, operation, subject)
     what = "the proxy does not connect" if isinstance(error, requests.exceptions.ProxyError) else "the connection broke"
     cause = f"{what} ({type(error).__name__})"
     return blocked(str(error), operation, subject) or UnavailableError(operation, subject, cause)
+
+
+def nothing_there(led: Endpoint, operation: str, subject: str) -> AccessError:
+    """The error for an address of somebody's own at which no server is: waiting for one would help nobody."""
+    return AccessError(operation, subject, f"nothing listens on {led.address}, which {led.variable} names", START)
+
+
+def _look(led: Endpoint | None) -> str:
+    if led is None:
+        return "Look at the variable https_proxy."
+    return f"{led.variable} is {led.address!r}; an address such as http://127.0.0.1:9050 is expected."
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the machine at the address has refused the connection, as far as any layer below noted it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ConnectionRefusedError):
+            return True
+        inner = next(
+            (item for item in (*seen.args, getattr(seen, "reason", None)) if isinstance(item, Exception)), None
+        )
+        seen = inner or seen.__cause__ or seen.__context__
+    return False
 
 
 def not_signed_in(error: auth.GoogleAuthError) -> BqdumpError:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from typing import Any
 
 import requests
+import urllib3.exceptions
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
@@ -20,6 +22,7 @@ from bqdump.core.errors import (
     DeniedError,
     JobFailedError,
     NotFoundError,
+    OutageError,
     QuotaError,
     UnavailableError,
 )
@@ -28,10 +31,20 @@ COME_BACK = "Quotas are replenished through the day: resume the run in an hour."
 # https://cloud.google.com/bigquery/docs/error-messages
 SLOW_DOWN = ("rateLimitExceeded", "userRateLimitExceeded", "jobRateLimitExceeded")
 OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
+# Faults of the service, whatever status comes with them.
+PASSING = ("backendError", "internalError", "badGateway")
+REQUEST_TIMEOUT, TOO_MANY_REQUESTS, NOT_IMPLEMENTED = 408, 429, 501
 REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
 FOOTER = re.compile(r"\s+Location: \S*\s+Job ID: \S*\s*$")
 # What downloads and uploads add.
 EXPECTED = re.compile(r": \('Request failed with status code'.*\)$", re.DOTALL)
+
+
+# What Google's clients raise, and the layers below them where they let it pass: a body is read from urllib3 itself.
+BROKEN = (
+    api.GoogleAPIError, auth.GoogleAuthError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError,
+    ConnectionError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -39,7 +52,7 @@ def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
     """Raise what the Google client raises inside as the fitting BqdumpError."""
     try:
         yield
-    except (api.GoogleAPIError, auth.GoogleAuthError, requests.exceptions.RequestException, ConnectionError) as error:
+    except BROKEN as error:
         raise translate(error, operation, subject, hint) from error
 
 
@@ -47,12 +60,17 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
     """The BqdumpError for an exception of a Google client or of the connection below it."""
     if isinstance(error, auth.GoogleAuthError):
         return not_signed_in(error)
+    if isinstance(error, api.RetryError):
+        # The client has repeated this request for as long as it was to.
+        inner = error.cause if isinstance(error.cause, Exception) else error
+        cause = translate(inner, operation, subject).cause if inner is not error else str(error)
+        return OutageError(operation, subject, cause)
     if not isinstance(error, api.GoogleAPICallError):
         return broken(error, operation, subject)
     reason, message = _reason(error), _message(error)
     if reason in OUT_OF_QUOTA:
         return QuotaError(operation, subject, message, COME_BACK)
-    if reason in SLOW_DOWN or isinstance(error, api.TooManyRequests) or (error.code or 0) >= 500:
+    if reason in SLOW_DOWN or reason in PASSING or _passes(int(error.code or 0)):
         return UnavailableError(operation, subject, message)
     if isinstance(error, api.NotFound):
         return NotFoundError(operation, subject, message, hint)
@@ -66,6 +84,11 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
     return JobFailedError(operation, subject, message)
 
 
+def _passes(status: int) -> bool:
+    """Whether the same request may be answered otherwise later, by its status alone."""
+    return status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS) or (status >= 500 and status != NOT_IMPLEMENTED)
+
+
 def _message(error: api.GoogleAPICallError) -> str:
     """What the service said, without what Google's clients add: request, location and job id."""
     said = EXPECTED.sub("", FOOTER.sub("", REQUEST.sub("", error.message or "")))
@@ -73,15 +96,22 @@ def _message(error: api.GoogleAPICallError) -> str:
         # A proxy, or a front end of Google's, has answered with a page or nothing.
         code = error.code or 0
         return f"HTTP {int(code)} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else type(error).__name__
-    if said.startswith("{"):
-        # What downloads and uploads take for the message.
-        with suppress(ValueError, LookupError, TypeError):
-            said = str(json.loads(said)["error"]["message"])
+    if told := _document(error):
+        said = str(told.get("message") or said)
     return one_line(said)
 
 
 def _reason(error: api.GoogleAPICallError) -> str:
-    for item in error.errors or ():
+    for item in error.errors or _document(error).get("errors", ()):
         if isinstance(item, dict) and item.get("reason"):
             return str(item["reason"])
     return ""
+
+
+def _document(error: api.GoogleAPICallError) -> dict[str, Any]:
+    """The service's own description, which downloads and uploads take for the message; {} where there is none."""
+    said = EXPECTED.sub("", REQUEST.sub("", error.message or ""))
+    with suppress(ValueError, LookupError, TypeError):
+        found = json.loads(said)["error"] if said.startswith("{") else {}
+        return found if isinstance(found, dict) else {}
+    return {}

@@ -18,7 +18,8 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-from bqdump.adapters.google_access import SIGN_IN, blocked, one_line, remedy
+from bqdump.adapters.endpoints import STORAGE_READ
+from bqdump.adapters.google_access import SIGN_IN, blocked, nothing_there, one_line, remedy
 from bqdump.adapters.google_http import Threads, credentials
 from bqdump.adapters.read_rows import batch_of
 from bqdump.core.errors import (
@@ -33,7 +34,7 @@ from bqdump.core.errors import (
 )
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 
-ENDPOINT = "BIGQUERY_STORAGE_GRPC_ENDPOINT"
+ENDPOINT = STORAGE_READ.variable
 READER = "It takes roles/bigquery.readSessionUser on the project and roles/bigquery.dataViewer on the dataset."
 READ_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"
 OPEN_SECONDS = 120.0
@@ -47,7 +48,10 @@ CHANNEL = [
 AGAIN = (
     grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DATA_LOSS,
 )  # fmt: skip
+# What gRPC says of an address without a server.
+REFUSED = "Connection refused"
 # What gRPC says where Google's credentials give none.
 UNSIGNED = "Getting metadata from plugin failed with error: "
 
@@ -137,6 +141,8 @@ def _error(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
     code, message = error.code(), one_line(error.details() or "no message")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "quota" in message.lower():
         return QuotaError(operation, subject, message, "Quotas are replenished: resume the run later.")
+    if os.environ.get(ENDPOINT) and REFUSED in message:
+        return nothing_there(STORAGE_READ, operation, subject)
     if no_way := blocked(message, operation, subject):
         return no_way
     if message.startswith(UNSIGNED):

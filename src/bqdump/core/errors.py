@@ -68,6 +68,21 @@ class UnavailableError(BqdumpError):
     retryable = True
 
 
+class DamagedError(UnavailableError):
+    """An answer that contradicts itself or the question: a checksum that does not match, or another object's.
+
+    Repeated a few times only: what stays damaged is not a passing fault of the connection.
+    """
+
+
+class OutageError(BqdumpError):
+    """A service has not answered for as long as the run was willing to wait; the run can be resumed later."""
+
+
+class AnswerError(BqdumpError):
+    """A service answers, but lacks something that bqdump needs: not Google's, or a stand-in that is incomplete."""
+
+
 class SessionLostError(BqdumpError):
     """A read session has ended: what it was reading must be read again in another one."""
 

@@ -121,7 +121,7 @@ async def place(
     placed: dict[str, File] = {}
     waiting = {name: known.get(name, 0) for name in staged}
     while waiting:
-        wishes = [Copy(staged[name].name, staged[name].generation, name, expect) for name, expect in waiting.items()]
+        wishes = [_wish(staged[name], name, expect) for name, expect in waiting.items()]
         conflicts: list[str] = []
         for wish, result in zip(wishes, await task.store.copy(wishes, mark), strict=True):
             if isinstance(result, ObjectInfo):
@@ -138,7 +138,7 @@ async def place(
             return None
         refuse_others(plan, filter(None, present.values()))
         for name, info in present.items():
-            if info and info.origin == mark:
+            if info and info.origin == mark and _same(info, staged[name]):
                 placed[name] = _placed(info)
             else:
                 waiting[name] = info.generation if info else 0
@@ -177,6 +177,15 @@ async def _intended(task: Task, intent: str) -> tuple[tuple[str, ...], int]:
 async def _still_mine(task: Task, plan: Plan) -> bool:
     current, _ = await publishing(task)
     return current is not None and current.run == plan.run
+
+
+def _wish(info: ObjectInfo, target: str, expect: int) -> Copy:
+    return Copy(info.name, info.generation, target, expect, info.size, info.crc32c)
+
+
+def _same(one: ObjectInfo, other: ObjectInfo) -> bool:
+    """Whether two objects have the same content."""
+    return (one.size, one.crc32c) == (other.size, other.crc32c)
 
 
 def _placed(info: ObjectInfo) -> File:

@@ -37,12 +37,17 @@ class Note(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A wish to copy one object (at exactly this generation) over another (of generation `expect`, 0 for none)."""
+    """A wish to copy one object (at exactly this generation) over another (of generation `expect`, 0 for none).
+
+    size, crc32c: those of the source, for comparing the answer with them; None: not known.
+    """
 
     source: str
     source_generation: int
     target: str
     expect: int
+    size: int | None = None
+    crc32c: str | None = None
 
 
 class BucketInfo(NamedTuple):

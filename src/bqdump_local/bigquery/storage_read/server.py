@@ -133,9 +133,9 @@ class Service:
         time.sleep(verdict.seconds)
         if verdict.status is None:
             return None
-        reset = verdict.status == "reset"
-        code = grpc.StatusCode.UNAVAILABLE if reset else CODES.get(int(verdict.status), grpc.StatusCode.UNKNOWN)
-        message = "Connection reset by peer" if reset else "Injected fault."
+        broken = isinstance(verdict.status, str)
+        code = grpc.StatusCode.UNAVAILABLE if broken else CODES.get(int(verdict.status), grpc.StatusCode.UNKNOWN)
+        message = "Connection reset by peer" if broken else "Injected fault."
         if verdict.rows:
             return verdict.rows, code, message
         context.abort(code, message)

@@ -1,0 +1,42 @@
+"""The services that an export talks to: what they are called, where they are, which variable leads elsewhere."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+
+class Endpoint(NamedTuple):
+    """One of Google's services."""
+
+    service: str
+    variable: str
+    google: str
+
+    @property
+    def address(self) -> str:
+        """Where its requests go."""
+        return os.environ.get(self.variable) or self.google
+
+    def __str__(self) -> str:
+        led = f", set by {self.variable}" if os.environ.get(self.variable) else ""
+        return f"{self.service} ({self.address}{led})"
+
+
+STORAGE = Endpoint("Cloud Storage", "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")
+BIGQUERY = Endpoint("BigQuery", "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com")
+STORAGE_READ = Endpoint("Storage Read API", "BIGQUERY_STORAGE_GRPC_ENDPOINT", "bigquerystorage.googleapis.com")
+
+
+def emulator_at(url: str) -> Endpoint | None:
+    """The service whose variable leads to this address; None where the address is Google's own."""
+    for endpoint in (STORAGE, BIGQUERY, STORAGE_READ):
+        address = os.environ.get(endpoint.variable)
+        if address and (url.startswith(address) or _place(url) == _place(address)):
+            return endpoint
+    return None
+
+
+def _place(address: str) -> str:
+    return urlsplit(address if "//" in address else f"//{address}").netloc

@@ -1,0 +1,126 @@
+"""Both stand-ins with fault injection, and complete exports by the real adapters that do not wait long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+
+from bqdump.adapters.bigquery import BigQueryWarehouse
+from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.memory_reader import MemoryEncoder
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
+from bqdump.adapters.storage_read import StorageReader
+from bqdump.core.codec import decode
+from bqdump.core.documents import Owner
+from bqdump.core.manifest import Manifest
+from bqdump.core.settings import Settings
+from bqdump.flow import planning, watch
+from bqdump.flow.run import Outcome, run
+from bqdump.flow.task import Reading, Task
+from bqdump_local.bigquery import create_app
+from bqdump_local.bigquery.storage_read.server import serve
+from bqdump_local.control import Control, bigquery_operation, storage_operation
+from bqdump_local.storage.app import create_app as storage_app
+from local.bigquery_server import PROJECT
+from local.storage_server import Http, serving
+
+DATASET, BUCKET = "data", "target"
+# As many tries as ever, and none of them waits.
+QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
+
+
+class Stack(NamedTuple):
+    """The addresses of both servers, and a plain client."""
+
+    storage: str
+    bigquery: str
+    http: Http
+
+    def settings(self, prefix: str, **others: Any) -> Settings:
+        """The settings of an export by every route to a folder of its own."""
+        routes = ("two=read", "three=query")
+        return Settings(project=PROJECT, dataset=DATASET, bucket=BUCKET, prefix=f"{prefix}/", route=routes, **others)
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        """Let these faults happen, in this order."""
+        for service, address in (("storage", self.storage), ("bigquery", self.bigquery)):
+            own = [rule for rule in rules if rule["operation"].startswith(service)]
+            self.http.call("PUT", f"{address}/_local/faults", json={"rules": own}).raise_for_status()
+
+    def jobs(self, *faults: dict[str, Any]) -> None:
+        """Let these happen to jobs."""
+        self.http.call("PUT", f"{self.bigquery}/_local/jobs", json={"faults": faults}).raise_for_status()
+
+    def left(self) -> list[dict[str, Any]]:
+        """The faults that have not happened."""
+        answers = [
+            self.http.call("GET", f"{address}/_local/faults").json() for address in (self.storage, self.bigquery)
+        ]
+        return [rule for answer in answers for rule in answer["rules"] if rule["times"]]
+
+    def counts(self) -> dict[str, int]:
+        """How often each operation was asked for since the last time that this was asked."""
+        found: dict[str, int] = {}
+        for address in (self.storage, self.bigquery):
+            answer = self.http.call("DELETE", f"{address}/_local/requests").json()
+            found |= answer["requests"] | {f"{name} in a batch": count for name, count in answer["batched"].items()}
+        return found
+
+    def export(self, settings: Settings, name: str, execution: str = "", patience: Patience = QUICK) -> Outcome:
+        """Run one task of a run to its end."""
+
+        async def whole() -> Outcome:
+            store = RetryingStore(CloudStore(BUCKET, PROJECT, patience=patience), patience)
+            warehouse = RetryingWarehouse(BigQueryWarehouse(PROJECT), patience)
+            try:
+                return await run(Task(store, warehouse, settings, name, Owner(execution or name, 0), 1,
+                                      open_reading=lambda: reading))  # fmt: skip
+            finally:
+                await reading.reader.close()
+                await store.close()
+                await warehouse.close()
+
+        reading = Reading(RetryingReader(StorageReader(PROJECT), patience), MemoryEncoder(), 2)
+        return asyncio.run(whole())
+
+    def manifest(self, settings: Settings) -> Manifest:
+        """The published manifest."""
+        name = settings.layout.latest
+        latest = self.http.call("GET", f"b/{BUCKET}/o/{name.replace('/', '%2F')}?alt=media").json()
+        place = latest["manifest"].replace("/", "%2F")
+        return decode(self.http.call("GET", f"b/{BUCKET}/o/{place}?alt=media").content, Manifest, "manifest")
+
+
+@contextmanager
+def serve_stack() -> Iterator[Stack]:
+    """Both servers with a dataset of three tables and a bucket; the environment leads Google's clients to them."""
+    with ExitStack() as opened:
+        patch = opened.enter_context(pytest.MonkeyPatch.context())
+        storage = opened.enter_context(serving(Control(storage_app(), service="storage", name=storage_operation)))
+        app = create_app(storage=storage)
+        control = Control(app, service="bigquery", name=bigquery_operation)
+        bigquery = opened.enter_context(serving(control))
+        server, reads = serve(app.state.catalog, control.meet)
+        opened.callback(lambda: server.stop(None).wait())
+        patch.setenv("STORAGE_EMULATOR_HOST", storage)
+        patch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
+        patch.setenv("BIGQUERY_STORAGE_GRPC_ENDPOINT", reads)
+        patch.setattr(watch, "SHORTEST", 0.01)
+        # A run is resumed when its planner has ended, not while it may still be at work.
+        patch.setattr(planning, "PATIENCE_SECONDS", 0.0)
+        http = opened.enter_context(Http(storage))
+        http.bucket(BUCKET)
+        base = f"{bigquery}/bigquery/v2/projects/{PROJECT}"
+        reference = {"projectId": PROJECT, "datasetId": DATASET}
+        http.call("POST", f"{base}/datasets", json={"datasetReference": reference}).raise_for_status()
+        select = "SELECT number AS id FROM UNNEST(GENERATE_ARRAY(1, 3)) AS number"
+        for name in ("one", "two", "three"):
+            query = f"CREATE TABLE {DATASET}.{name} AS {select}"
+            made = http.call("POST", f"{base}/queries", json={"query": query, "useLegacySql": False})
+            made.raise_for_status()
+        yield Stack(storage, bigquery, http)

@@ -1,0 +1,106 @@
+"""Every request of an export, answered in every way that it can be: the export completes to the same result."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from bqdump.core.errors import BqdumpError
+from bqdump.core.manifest import Manifest
+from contract.stacks import Stack, serve_stack
+
+TIMES = itertools.count()
+OPERATIONS = (
+    "bigquery.datasets.get", "bigquery.jobs.query", "bigquery.tables.list", "bigquery.tables.get",
+    "bigquery.rowAccessPolicies.list", "bigquery.jobs.insert", "bigquery.jobs.list", "bigquery.jobs.get",
+    "bigquery.storage.createReadSession", "bigquery.storage.readRows", "storage.buckets.get", "storage.objects.get",
+    "storage.objects.insert", "storage.objects.list", "storage.batch", "storage.objects.patch", "storage.objects.copy",
+    "storage.objects.delete",
+)  # fmt: skip
+PASSING: tuple[tuple[int | str, str], ...] = (
+    (408, ""), (429, ""), (500, ""), (502, ""), (503, ""), (504, ""), (403, "rateLimitExceeded"),
+    (403, "userRateLimitExceeded"), (400, "backendError"), ("reset", ""), ("close", ""),
+)  # fmt: skip
+SPOILED = ("reset-body", "close-body")
+LASTING: tuple[tuple[int, str], ...] = (
+    (400, "invalid"), (401, "authError"), (403, "accessDenied"), (403, "quotaExceeded"), (404, "notFound"),
+    (409, "duplicate"), (412, "conditionNotMet"), (413, "uploadTooLarge"), (501, "notImplemented"),
+)  # fmt: skip
+# A job's state is asked for by its id only where the answer to its request was lost.
+ACCEPTED = {"at": "accepted", "table": "^one@", "reason": "backendError", "times": 1}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with serve_stack() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def wanted(stack: Stack) -> dict[str, Any]:
+    """What an export is whose requests are all answered."""
+    stack.faults()
+    settings = stack.settings("undisturbed")
+    assert stack.export(settings, "undisturbed").result == "published"
+    return content(stack.manifest(settings))
+
+
+def content(manifest: Manifest) -> dict[str, Any]:
+    """What an export holds, without what each run has of its own."""
+    prefix = manifest.settings["prefix"]
+    return {
+        entry.table: (entry.route, entry.rows, [(f.name.removeprefix(prefix), f.size, f.crc32c) for f in entry.files])
+        for entry in manifest.tables
+    }
+
+
+def rule(operation: str, status: int | str, reason: str = "", *, after: bool = False) -> dict[str, Any]:
+    return {"operation": f"{operation}$", "status": status, "reason": reason, "after": after, "times": 1}
+
+
+def test_these_are_the_requests_of_an_export(stack: Stack) -> None:
+    stack.faults()
+    stack.jobs(ACCEPTED)
+    stack.counts()
+    name = f"run{next(TIMES)}"
+    stack.export(stack.settings(name), name)
+    stack.export(stack.settings(name), f"{name}again")
+    assert {name.removesuffix(" in a batch") for name in stack.counts()} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_passes_changes_nothing(stack: Stack, wanted: dict[str, Any], operation: str, after: bool) -> None:
+    name = f"run{next(TIMES)}"
+    ways = [*PASSING, *((way, "") for way in SPOILED if after)]
+    if operation.startswith("bigquery.storage."):
+        # gRPC has no reasons beside its statuses.
+        ways = [(status, reason) for status, reason in ways if not reason]
+    stack.jobs(ACCEPTED)
+    stack.faults(*(rule(operation, *way, after=after) for way in ways))
+    settings = stack.settings(name)
+    assert stack.export(settings, name).result == "published"
+    assert stack.left() == []
+    assert content(stack.manifest(settings)) == wanted
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_after_what_does_not_pass_by_itself_the_run_is_resumed(
+    stack: Stack, wanted: dict[str, Any], operation: str, after: bool
+) -> None:
+    for status, reason in LASTING:
+        name = f"run{next(TIMES)}"
+        settings = stack.settings(name)
+        stack.jobs(ACCEPTED)
+        stack.faults(rule(operation, status, reason, after=after))
+        # Some of these are an answer like any other, such as a precondition that does not hold.
+        with suppress(BqdumpError):
+            stack.export(settings, name)
+        assert stack.left() == []
+        assert stack.export(settings, name, f"{name}again").result == "published"
+        assert content(stack.manifest(settings)) == wanted
