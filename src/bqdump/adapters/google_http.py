@@ -13,6 +13,7 @@ from typing import TypeVar
 import google.auth
 from google.auth._cloud_sdk import get_application_default_credentials_path
 from google.auth.credentials import AnonymousCredentials, Credentials, with_scopes_if_required
+from google.auth.transport import DEFAULT_REFRESH_STATUS_CODES
 from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 
@@ -76,7 +77,9 @@ def _found() -> Credentials:
 
 def session(granted: Credentials) -> AuthorizedSession:
     """A session whose pool fits the threads."""
-    made = AuthorizedSession(granted)
+    # Without credentials there are none to renew, so that a refusal stays what the service has said.
+    anonymous = isinstance(granted, AnonymousCredentials)
+    made = AuthorizedSession(granted, refresh_status_codes=() if anonymous else DEFAULT_REFRESH_STATUS_CODES)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=THREADS)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
