@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from bqdump.core.changes import TableChange
     from bqdump.core.errors import (
         AccessError,
+        AnswerError,
         BqdumpError,
         ConflictError,
         DeniedError,
         DocumentError,
         JobFailedError,
         NotFoundError,
+        OutageError,
         QuotaError,
         TargetError,
         UnavailableError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessError",
+    "AnswerError",
     "BqdumpError",
     "ConflictError",
     "DeniedError",
@@ -46,6 +49,7 @@ __all__ = [
     "Manifest",
     "NotFoundError",
     "Options",
+    "OutageError",
     "Planned",
     "QuotaError",
     "RunLine",

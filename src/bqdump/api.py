@@ -73,7 +73,7 @@ def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
         one = Task(services.store, services.warehouse, settings, name, owner, tasks, open_reading=reading)
         return await exported(one, await run_task(one))
 
-    return _serve(settings, tasks, export)
+    return _serve(settings, tasks, export, patient=True)
 
 
 def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
@@ -224,9 +224,11 @@ def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options
     return _finish(ask())
 
 
-def _serve(settings: Settings, tasks: int, work: Callable[[Services], Awaitable[Result]]) -> Result:
+def _serve(
+    settings: Settings, tasks: int, work: Callable[[Services], Awaitable[Result]], *, patient: bool = False
+) -> Result:
     async def go() -> Result:
-        services = open_services(settings, tasks)
+        services = open_services(settings, tasks, patient=patient)
         try:
             return await work(services)
         finally:

@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     kms_key: str
     run_id: str
     snapshot_time: str | datetime
+    patience: int | None
     allow_partial: bool
     max_bytes_billed: int | str
     allow: str | Sequence[str]

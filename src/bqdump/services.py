@@ -17,6 +17,8 @@ from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from bqdump.adapters.endpoints import Endpoint
+    from bqdump.adapters.patience import Patience
     from bqdump.flow.task import Reading
     from bqdump.ports.data_reader import DataReader
 
@@ -46,14 +48,14 @@ class Services(NamedTuple):
 class Readings:
     """What the read route works with, opened when it is asked for the first time."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, patient: bool = False) -> None:
+        self._settings, self._patient = settings, patient
         self._opened: Reading | None = None
 
     def open(self) -> Reading:
         """Always the same. Raises UsageError where its packages are not installed."""
         if self._opened is None:
-            self._opened = _open_reading(self._settings)
+            self._opened = _open_reading(self._settings, patient=self._patient)
         return self._opened
 
     async def close(self) -> None:
@@ -62,7 +64,7 @@ class Readings:
             await self._opened.reader.close()
 
 
-def _open_reading(settings: Settings) -> Reading:
+def _open_reading(settings: Settings, *, patient: bool) -> Reading:
     from bqdump.adapters import lean_imports
     from bqdump.flow.task import Reading
 
@@ -75,6 +77,7 @@ def _open_reading(settings: Settings) -> Reading:
             lean_imports.allow("grpc")
             lean_imports.put_nothing_off()
             from bqdump.adapters.encoder import ArrowEncoder
+            from bqdump.adapters.endpoints import STORAGE_READ
             from bqdump.adapters.retry import RetryingReader
             from bqdump.adapters.storage_read import StorageReader
 
@@ -88,12 +91,13 @@ def _open_reading(settings: Settings) -> Reading:
         cause = f"{error.name} is not installed"
         raise UsageError("read tables", "route read", cause, "Install it: pip install 'bqdump[read]'") from error
     streams = max(1, min(MOST_STREAMS, os.cpu_count() or 1))
-    reader = RetryingReader(StorageReader(settings.jobs_in))
+    reader = RetryingReader(StorageReader(settings.jobs_in), _patience(settings, STORAGE_READ, patient=patient))
     return Reading(reader, ArrowEncoder(settings.read_memory // streams), streams)
 
 
-def open_store(settings: Settings) -> ObjectStore:
-    """The target of the export."""
+def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
+    """The target of the export. patient: a run works on it, which waits longer than a person does."""
+    from bqdump.adapters.endpoints import STORAGE
     from bqdump.adapters.gcs import CloudStore
     from bqdump.adapters.retry import RetryingStore
 
@@ -101,18 +105,28 @@ def open_store(settings: Settings) -> ObjectStore:
         from bqdump.adapters.folder import FolderStore
 
         return FolderStore(Path(settings.to))
-    return RetryingStore(CloudStore(settings.bucket, settings.jobs_in, settings.kms_key))
+    patience = _patience(settings, STORAGE, patient=patient)
+    return RetryingStore(CloudStore(settings.bucket, settings.jobs_in, settings.kms_key, patience), patience)
 
 
-def open_services(settings: Settings, tasks: int) -> Services:
+def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> Services:
     """Source and target of the export, for one of so many tasks."""
     from bqdump.adapters.bigquery import BigQueryWarehouse
+    from bqdump.adapters.endpoints import BIGQUERY
     from bqdump.adapters.limits import PacedWarehouse
     from bqdump.adapters.retry import RetryingWarehouse
 
-    store = open_store(settings)
-    warehouse = RetryingWarehouse(PacedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks))
-    return Services(store, warehouse, Readings(settings))
+    store = open_store(settings, patient=patient)
+    paced = PacedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)
+    warehouse = RetryingWarehouse(paced, _patience(settings, BIGQUERY, patient=patient))
+    return Services(store, warehouse, Readings(settings, patient=patient))
+
+
+def _patience(settings: Settings, endpoint: Endpoint, *, patient: bool) -> Patience:
+    from bqdump.adapters.patience import LONG, SHORT, Patience
+
+    seconds = (LONG if patient else SHORT) if settings.patience is None else float(settings.patience)
+    return Patience(seconds, service=str(endpoint))
 
 
 def open_reader() -> DataReader:

@@ -49,7 +49,7 @@ class Stack(NamedTuple):
     def faults(self, *rules: dict[str, Any]) -> None:
         """Let these faults happen, in this order."""
         for service, address in (("storage", self.storage), ("bigquery", self.bigquery)):
-            own = [rule for rule in rules if rule["operation"].startswith(service)]
+            own = [rule for rule in rules if rule["operation"].lstrip("^").startswith(service)]
             self.http.call("PUT", f"{address}/_local/faults", json={"rules": own}).raise_for_status()
 
     def jobs(self, *faults: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ LASTING: tuple[tuple[int, str], ...] = (
     (400, "invalid"), (401, "authError"), (403, "accessDenied"), (403, "quotaExceeded"), (404, "notFound"),
     (409, "duplicate"), (412, "conditionNotMet"), (413, "uploadTooLarge"), (501, "notImplemented"),
 )  # fmt: skip
+# Of these it could matter to an export that they came after all; the others are refusals, which cost time to try.
+CARRIED_OUT = (403, 404, 409, 412)
 # A job's state is asked for by its id only where the answer to its request was lost.
 ACCEPTED = {"at": "accepted", "table": "^one@", "reason": "backendError", "times": 1}
 
@@ -94,6 +96,8 @@ def test_after_what_does_not_pass_by_itself_the_run_is_resumed(
     stack: Stack, wanted: dict[str, Any], operation: str, after: bool
 ) -> None:
     for status, reason in LASTING:
+        if after and status not in CARRIED_OUT:
+            continue
         name = f"run{next(TIMES)}"
         settings = stack.settings(name)
         stack.jobs(ACCEPTED)

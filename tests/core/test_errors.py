@@ -6,7 +6,7 @@ import pytest
 
 from bqdump.cli.exit_codes import CODES, exit_code
 from bqdump.core import errors
-from bqdump.core.errors import BqdumpError, UnavailableError, UsageError
+from bqdump.core.errors import BqdumpError, DamagedError, UnavailableError, UsageError
 
 MEANT = {
     "BqdumpError": 1,
@@ -17,7 +17,10 @@ MEANT = {
     "TargetError": 5,
     "QuotaError": 6,
     "ConflictError": 1,
-    "UnavailableError": 1,
+    "UnavailableError": 7,
+    "DamagedError": 7,
+    "OutageError": 7,
+    "AnswerError": 5,
     "RowsError": 1,
     "SessionLostError": 1,
     "JobFailedError": 1,
@@ -55,4 +58,4 @@ def test_an_error_is_one_sentence_with_a_hint() -> None:
 
 
 def test_only_an_unavailable_service_is_worth_the_same_request_again() -> None:
-    assert [kind for kind in CLASSES if kind.retryable] == [UnavailableError]
+    assert [kind for kind in CLASSES if kind.retryable] == [UnavailableError, DamagedError]

@@ -54,6 +54,7 @@ BY_NAME = """
                 yield fresh
                 if place and fresh:
                     given = place(fresh[-1])
+                    trial.renew()
 """
 BY_NUMBER = """
             number = 0

@@ -27,11 +27,13 @@ class Endpoint(NamedTuple):
 STORAGE = Endpoint("Cloud Storage", "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")
 BIGQUERY = Endpoint("BigQuery", "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com")
 STORAGE_READ = Endpoint("Storage Read API", "BIGQUERY_STORAGE_GRPC_ENDPOINT", "bigquerystorage.googleapis.com")
+# Those that a variable can lead elsewhere.
+LED = (STORAGE, BIGQUERY, STORAGE_READ)
 
 
 def emulator_at(url: str) -> Endpoint | None:
     """The service whose variable leads to this address; None where the address is Google's own."""
-    for endpoint in (STORAGE, BIGQUERY, STORAGE_READ):
+    for endpoint in LED:
         address = os.environ.get(endpoint.variable)
         if address and (url.startswith(address) or _place(url) == _place(address)):
             return endpoint

@@ -8,7 +8,7 @@ import re
 import requests
 from google.auth import exceptions as auth
 
-from bqdump.adapters.endpoints import Endpoint, emulator_at
+from bqdump.adapters.endpoints import LED, Endpoint, emulator_at
 from bqdump.core.errors import AccessError, BqdumpError, UnavailableError
 
 SIGN_IN = ("sign in to", "Google Cloud")
@@ -51,7 +51,7 @@ def broken(error: Exception, operation: str, subject: str) -> BqdumpError:
     led = emulator_at(request.url) if request is not None and request.url else None
     if isinstance(error, UNUSABLE):
         cause = f"the address cannot be used ({type(error).__name__})"
-        return AccessError(operation, subject, cause, _look(led))
+        return AccessError(operation, subject, cause, _look(str(error)))
     if led and not isinstance(error, requests.exceptions.ProxyError) and _refused(error):
         return nothing_there(led, operation, subject)
     what = "the proxy does not connect" if isinstance(error, requests.exceptions.ProxyError) else "the connection broke"
@@ -64,7 +64,9 @@ def nothing_there(led: Endpoint, operation: str, subject: str) -> AccessError:
     return AccessError(operation, subject, f"nothing listens on {led.address}, which {led.variable} names", START)
 
 
-def _look(led: Endpoint | None) -> str:
+def _look(told: str) -> str:
+    """Where an address comes from that cannot be one, by what was told of it."""
+    led = next((endpoint for endpoint in LED if os.environ.get(endpoint.variable) and endpoint.address in told), None)
     if led is None:
         return "Look at the variable https_proxy."
     return f"{led.variable} is {led.address!r}; an address such as http://127.0.0.1:9050 is expected."

@@ -253,7 +253,7 @@ class RetryingWarehouse:
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
-        return await insist(self._patience, lambda: self._warehouse.captured(dataset, max_bytes_billed))
+        return await self._insistence.ask(lambda: self._warehouse.captured(dataset, max_bytes_billed))
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""

@@ -57,7 +57,13 @@ def _settings(required: str) -> Iterator[tuple[Setting, str]]:
     defaults = Settings(project="", dataset="", bucket="")
     for setting in SETTINGS:
         default = getattr(defaults, setting.name)
-        shown = required if setting.name in REQUIRED else f"`{_shown(default)}`" if default not in ("", (), {}) else ""
+        shown = (
+            required
+            if setting.name in REQUIRED
+            else f"`{_shown(default)}`"
+            if default not in (None, "", (), {})
+            else ""
+        )
         yield setting, f"`{setting.flag}` | `{setting.env}` | {shown}"
 
 

@@ -78,7 +78,7 @@ def _print(done: Export | None) -> None:
 
 
 async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool) -> Export | None:
-    services = open_services(settings, tasks)
+    services = open_services(settings, tasks, patient=True)
     task = Task(services.store, services.warehouse, settings, name, me, tasks, tell, services.reading.open)
     try:
         outcome = await run_task(task)

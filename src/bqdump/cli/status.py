@@ -73,7 +73,7 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
                 before = found
             return found
 
-        found = ask_store(settings, ask)
+        found = ask_store(settings, ask, patient=True)
     if not (as_json or quiet):
         sys.stdout.write(_text(found))
     return UNITS_FAILED if found.state == "failed" else DONE

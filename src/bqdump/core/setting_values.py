@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bqdump.core.durations import WANTED, parse_duration
 from bqdump.core.formats import ALIASES, FORMATS
 from bqdump.core.layout import RUN_ID, STATE
 from bqdump.core.moments import parse_moment
@@ -19,6 +20,7 @@ from bqdump.core.unsupported import POLICIES
 
 # Of the 1,024 bytes of an object's name, bqdump's own documents take about 300 behind the prefix.
 LONGEST_PREFIX = 600
+LONGEST_SECONDS = 24 * 3600
 LEAST_MEMORY = 16 * 10**6
 ROUTES = ("extract", "query", "read")
 # https://cloud.google.com/bigquery/docs/labels-intro#requirements
@@ -82,6 +84,16 @@ def memory(value: Any) -> int:
     if number < LEAST_MEMORY:
         raise ValueError(f"at least {LEAST_MEMORY // 10**6}MB is wanted")
     return number
+
+
+def duration(value: Any) -> int:
+    """A number of seconds, from 1 second to 24 hours: 90s, 15m or 2h."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError(WANTED)
+    seconds = parse_duration(str(value))
+    if not 1 <= seconds <= LONGEST_SECONDS:
+        raise ValueError("a length of time from 1s to 24h is expected")
+    return seconds
 
 
 def rows(value: Any) -> int:

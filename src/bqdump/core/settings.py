@@ -22,7 +22,7 @@ READ = "read the settings"
 # What may differ between two starts of one run: none of it changes what is exported.
 OF_ONE_START = (
     "read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed",
-    "allow", "allow_partial",
+    "allow", "allow_partial", "patience",
 )  # fmt: skip
 
 # What belongs to a single run, and why a file of settings, which every later run reads as well, cannot hold it.
@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kms_key: str = ""
     run_id: str = ""
     snapshot_time: str = ""
+    patience: int | None = None
     allow_partial: bool = False
     max_bytes_billed: int = 0
     allow: tuple[Risk, ...] = ()
@@ -171,6 +172,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Name of the run (default: CLOUD_RUN_EXECUTION, else the UTC time). Naming an unfinished run resumes it."),
     Setting("snapshot_time", "BQDUMP_SNAPSHOT_TIME", parse.moment, "TIME",
             "Read every table as it was then (default: now, by BigQuery's clock)."),
+    Setting("patience", "BQDUMP_PATIENCE", parse.duration, "TIME",
+            "How long to wait for a service that does not answer, such as 90s, 15m or 2h (default: 15m for run, 1m for "
+            "other commands)."),
     Setting("allow_partial", "BQDUMP_ALLOW_PARTIAL", parse.flag, "BOOL",
             "Publish what is whole although some tables failed."),
     Setting("max_bytes_billed", "BQDUMP_MAX_BYTES_BILLED", parse.size, "SIZE",

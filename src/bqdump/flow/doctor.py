@@ -15,7 +15,16 @@ import msgspec
 from bqdump.core import sql
 from bqdump.core.catalog import Dataset, Listed
 from bqdump.core.documents import Plan
-from bqdump.core.errors import AccessError, BqdumpError, DeniedError, NotFoundError, TargetError, UsageError
+from bqdump.core.errors import (
+    AccessError,
+    BqdumpError,
+    DeniedError,
+    NotFoundError,
+    OutageError,
+    TargetError,
+    UnavailableError,
+    UsageError,
+)
 from bqdump.core.guards import GUARDS, POLICED, sentence, to_allow
 from bqdump.core.plan import read_units
 from bqdump.core.risks import Risk
@@ -268,7 +277,7 @@ class Doctor:
         try:
             answer = await question()
         except BqdumpError as error:
-            if error.retryable or isinstance(error, AccessError):
+            if isinstance(error, (AccessError, OutageError, UnavailableError)):
                 raise
             outcomes = {DeniedError: Outcome.DENIED, NotFoundError: Outcome.MISSING}
             found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), Outcome.REFUSED)

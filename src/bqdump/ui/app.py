@@ -20,10 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bqdump.core.errors import (
     AccessError,
+    AnswerError,
     BqdumpError,
     DeniedError,
     DocumentError,
     NotFoundError,
+    OutageError,
     QuotaError,
     UnavailableError,
     UsageError,
@@ -70,7 +72,7 @@ HEADERS = {
 HOSTS = ["127.0.0.1", "localhost"]
 STATUSES = (
     (NotFoundError, 404), (DeniedError, 403), (AccessError, 503), (QuotaError, 503), (UnavailableError, 503),
-    (UsageError, 400),
+    (OutageError, 503), (AnswerError, 503), (UsageError, 400),
 )  # fmt: skip
 
 

@@ -1,0 +1,127 @@
+"""Services that do not answer, or answer as no service of Google's does: one sentence, and soon enough."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from bqdump.adapters import patience
+from bqdump.core.errors import AnswerError, BqdumpError, DamagedError, OutageError
+from contract.stacks import BUCKET, DATASET, QUICK, Stack, serve_stack
+from integration.command import call
+from local.bigquery_server import PROJECT
+
+ARGUMENTS = ("--project", PROJECT, "--dataset", DATASET, "--bucket", BUCKET)
+COMMANDS = (("status",), ("runs",), ("plan",), ("doctor",), ("verify",), ("run",))
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    with serve_stack() as served:
+        yield served
+
+
+@pytest.fixture
+def nothing() -> str:
+    """An address on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("service", ["storage", "bigquery"])
+def test_an_outage_ends_with_a_code_of_its_own_and_names_the_service(
+    stack: Stack, capsys: pytest.CaptureFixture[str], service: str
+) -> None:
+    stack.faults({"operation": f"^{service}", "status": 503})
+    called = call(capsys, "run", *ARGUMENTS, "--patience", "2s", "--path", "{table}/{table}_*.{ext}")
+    assert called.code == 7
+    (error,) = called.errors
+    address = getattr(stack, service)
+    name = {"storage": "Cloud Storage", "bigquery": "BigQuery"}[service]
+    assert f"{name} ({address}, set by {service.upper()}_EMULATOR_HOST) has not answered for 2 s" in error
+    assert "BQDUMP_PATIENCE" in error
+
+
+def test_who_waits_long_is_kept_informed(stack: Stack, caplog: pytest.LogCaptureFixture,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(patience, "QUIET_SECONDS", 0.3)
+    stack.faults({"operation": "^storage", "status": 503})
+    waiting = patience.Patience(1.5, 0.1, 0.2, service="Cloud Storage (https://example.com)")
+    with pytest.raises(OutageError):
+        stack.export(stack.settings("long"), "long", patience=waiting)
+    told = [record.getMessage() for record in caplog.records if record.name == patience.__name__]
+    assert told[0].endswith("Trying again.")
+    repeated = [line for line in told if line.startswith("Cloud Storage (https://example.com): no answer for 1 s. ")]
+    assert 1 <= len(repeated) <= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+@pytest.mark.parametrize("variable", ["STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"])
+def test_a_stack_that_was_stopped_is_named_at_once(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, nothing: str,
+    command: tuple[str, ...], variable: str,
+) -> None:  # fmt: skip
+    stack.export(stack.settings("x"), "first")
+    monkeypatch.setenv(variable, nothing)
+    if variable.startswith("BIGQUERY") and command[0] in ("status", "runs", "verify"):
+        # These look at the bucket only.
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", nothing)
+        variable = "STORAGE_EMULATOR_HOST"
+    began = time.monotonic()
+    called = call(capsys, *command, *ARGUMENTS, "--prefix", "x")
+    assert called.code == 5
+    (error,) = called.errors
+    assert f"nothing listens on {nothing}, which {variable} names. Start it (bqdump local up)" in error
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9050", "http:/127.0.0.1", "ftp://127.0.0.1:9050"])
+def test_an_address_that_is_none_is_named_with_its_variable(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+    called = call(capsys, "runs", *ARGUMENTS)
+    assert called.code == 5
+    (error,) = called.errors
+    assert "STORAGE_EMULATOR_HOST" in error
+    assert "https_proxy" not in error
+
+
+def test_a_store_without_batches_is_named(stack: Stack) -> None:
+    stack.faults({"operation": "storage.batch", "status": 404, "times": 1})
+    with pytest.raises(AnswerError, match=r"batch request is answered with 404. bqdump needs the JSON API of Cloud"):
+        stack.export(stack.settings("s"), "s")
+
+
+def test_answers_of_a_batch_in_another_order_change_nothing(stack: Stack) -> None:
+    stack.faults({"operation": "storage.batch", "status": "shuffle"})
+    settings = stack.settings("s")
+    assert stack.export(settings, "s").result == "published"
+    names = {entry.table: [file.name for file in entry.files] for entry in stack.manifest(settings).tables}
+    assert names == {name: [f"s/{name}/{name}_000000000000.csv"] for name in ("one", "three", "two")}
+
+
+@pytest.mark.parametrize(("operation", "status"), [("storage.objects.patch", 403), ("storage.objects.copy", 403)])
+def test_an_error_within_a_batch_names_object_and_bucket(stack: Stack, operation: str, status: int) -> None:
+    stack.faults({"operation": operation, "status": status, "reason": "forbidden", "times": 1})
+    with pytest.raises(BqdumpError, match=f"gs://{BUCKET}/s/_bqdump/runs/s/data/") as caught:
+        stack.export(stack.settings("s"), "s")
+    assert "BATCH" not in str(caught.value)
+    assert "contentid" not in str(caught.value)
+
+
+def test_a_document_that_was_changed_on_the_way_is_read_again(stack: Stack) -> None:
+    stack.faults(
+        {"operation": "storage.objects.get", "path": "publishing.json.*alt=media", "status": "flip", "times": 3}
+    )
+    assert stack.export(stack.settings("s"), "s").result == "published"
+    assert stack.left() == []
+
+
+def test_a_document_that_is_changed_each_time_is_a_clear_error(stack: Stack) -> None:
+    stack.faults({"operation": "storage.objects.get", "path": "publishing.json.*alt=media", "status": "flip"})
+    with pytest.raises(DamagedError, match=r"do not match the checksum of the object\. Something between"):
+        stack.export(stack.settings("s"), "s", patience=QUICK)
