@@ -45,7 +45,7 @@ def run_python(code: str, environ: dict[str, str]) -> str:
 def test_a_task_imports_nothing_that_its_export_does_not_use(tmp_path: Path) -> None:
     nobody = "http://127.0.0.1:9"
     environ = {"BIGQUERY_EMULATOR_HOST": nobody, "STORAGE_EMULATOR_HOST": nobody, "HOME": str(tmp_path)}
-    assert run_python(OPEN, environ) == "UnavailableError\nUnavailableError\n"
+    assert run_python(OPEN, environ) == "AccessError\nAccessError\n"
 
 
 @pytest.fixture

@@ -132,7 +132,9 @@ def on_servers(
 
 WRAPPERS: dict[str, Callable[[Warehouse], Warehouse]] = {
     "": lambda warehouse: warehouse,
-    " retrying": lambda warehouse: RetryingWarehouse(PacedWarehouse(warehouse, 1), Patience(first_pause=0.001)),
+    " retrying": lambda warehouse: RetryingWarehouse(
+        PacedWarehouse(warehouse, 1), Patience(seconds=0.5, first_pause=0.001)
+    ),
 }
 
 

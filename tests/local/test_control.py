@@ -208,6 +208,7 @@ def test_faults_can_be_read_and_removed(http: Http) -> None:
         "operation": "get",
         "path": "",
         "status": 503,
+        "reason": "",
         "probability": 1.0,
         "times": None,
         "seconds": 0.0,
@@ -279,3 +280,25 @@ def test_bigquery_uploads_are_job_inserts() -> None:
         "bigquery.jobs.insert"
     )
     assert bigquery_operation("GET", "/") == "bigquery.other"
+
+
+@pytest.mark.parametrize(("status", "error"), [("reset-body", "ConnectionReset"), ("close-body", "IncompleteRead")])
+def test_an_answer_can_break_off_in_its_body(http: Http, status: str, error: str) -> None:
+    faults(http, {"operation": "get", "status": status, "times": 1})
+    with pytest.raises(requests.exceptions.RequestException, match=error):
+        _ = http.call("GET", path_of(BUCKET, "present")).content
+
+
+def test_one_bit_of_an_answer_can_be_another(http: Http) -> None:
+    target = path_of(BUCKET, "present") + "?alt=media"
+    before = http.call("GET", target).content
+    faults(http, {"operation": "get", "status": "flip", "times": 1})
+    after = http.call("GET", target).content
+    different = [one ^ other for one, other in zip(before, after, strict=True) if one != other]
+    assert different == [1]
+
+
+def test_a_status_that_is_none_is_refused(http: Http) -> None:
+    answer = http.call("PUT", "/_local/faults", json={"rules": [{"status": "gone"}]})
+    assert answer.status_code == 400
+    assert "reset-body" in answer.json()["error"]["message"]
