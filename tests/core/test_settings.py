@@ -201,7 +201,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU", "max_bytes_billed": 5, "patience": "2m", "read_memory": 10**9, "read_split": 0,
+                  "location": "EU", "max_bytes_billed": 5, "patience": 120, "read_memory": 10**9, "read_split": 0,
                   "allow": ["row-policies", "skipped"]}  # fmt: skip
 INSIDE_DIGEST = {
     "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
