@@ -273,7 +273,7 @@ class RetryingWarehouse:
 
     async def at_work(self, since: int) -> set[str]:
         """See Warehouse."""
-        return await insist(self._patience, lambda: self._warehouse.at_work(since))
+        return await self._insistence.ask(lambda: self._warehouse.at_work(since))
 
     async def close(self) -> None:
         """See Warehouse."""
