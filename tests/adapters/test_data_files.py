@@ -7,9 +7,13 @@ import csv
 import gzip
 import io
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fastavro
@@ -22,6 +26,7 @@ from hypothesis import strategies as st
 from bqdump.adapters.avro_batches import BATCH_BYTES
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.data_files import DataFiles
+from bqdump.core.errors import UsageError
 from bqdump.core.types import Column
 from bqdump.ports.data_reader import DataFile, Digest
 
@@ -240,3 +245,27 @@ def test_a_null_marker_is_no_value() -> None:
     file = DataFile("file", "csv", "none", True, ",", TWO, crc32c(data), "\\N")
     found = asyncio.run(READER.digest(file, pieces(), checksums=True))
     assert (found.unreadable, found.rows, found.sums[0], found.sums[2]) == ("", 3, 2, 1)
+
+
+def test_a_full_disk_for_temporary_files_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(UsageError, match=r"^temporary files in .*: 1 KB are free, .* take 2 KB\. Set TMPDIR to"):
+        READER.check_room(2000)
+    READER.check_room(1000)
+    made = tempfile.mkstemp
+
+    def on_full_disk(**where: Any) -> tuple[int, str]:
+        descriptor, name = made(**where)
+        os.close(descriptor)
+        return os.open("/dev/full", os.O_WRONLY), name
+
+    monkeypatch.setattr(tempfile, "mkstemp", on_full_disk)
+    for size in (10, 200_000):
+        with pytest.raises(UsageError, match=r"^temporary files in .*: No space left on device\. Set TMPDIR to"):
+            digest("csv", b"x" * size)
+
+
+def test_a_folder_for_temporary_files_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(UsageError, match=r"No such file or directory\. Set TMPDIR to"):
+        DataFiles()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 from google.cloud.bigquery_storage_v1 import types
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.adapters.read_rows import batch_of
+from bqdump.adapters.storage_read import StorageReader
 from bqdump.core.errors import RowsError
 
 NUMBERS = st.integers(0, 2**63 - 1)
@@ -64,3 +68,11 @@ def test_rows_are_not_copied() -> None:
     data = batch_of(answer).data
     assert isinstance(data, memoryview)
     assert data.obj is answer
+
+
+def test_a_clock_before_1970_gives_times_that_a_receipt_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIGQUERY_STORAGE_GRPC_ENDPOINT", "127.0.0.1:1")
+    monkeypatch.setattr(time, "time_ns", lambda: -1_000_000_000)
+    reader = StorageReader("p")
+    assert reader.now() == 0
+    asyncio.run(reader.close())

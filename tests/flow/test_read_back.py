@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from bqdump.adapters.data_files import DataFiles
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents import Owner
+from bqdump.core.errors import UsageError
 from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
 from bqdump.flow.read_back import Reading
@@ -150,3 +153,29 @@ def test_a_file_that_is_replaced_while_it_is_read_is_told(deleting: bool) -> Non
     assert found(read(store, "csv")) == [
         ("replaced", name) for name in files(exported("csv")) if name.startswith("big")
     ]
+
+
+def test_a_disk_without_room_is_found_before_anything_is_read_or_billed(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = exported("csv")
+    asked: list[int] = []
+
+    def check_room(size: int) -> None:
+        asked.append(size)
+        raise UsageError("read files", "temporary files", "full")
+
+    monkeypatch.setattr(READER, "check_room", check_room)
+    monkeypatch.setattr(store, "read", refuse_files(store))
+    with pytest.raises(UsageError, match="full"):
+        read(store, "csv")
+    assert asked == [sum(len((store.peek(name) or (b"",))[0]) for name in files(store))]
+
+
+def refuse_files(store: MemoryStore) -> Callable[..., Coroutine[Any, Any, Stored]]:
+    """Documents can be read, files cannot."""
+    original = store.read
+
+    async def documents(name: str, start: int = 0, length: int | None = None) -> Stored:
+        assert name.startswith("_bqdump/")
+        return await original(name, start, length)
+
+    return documents

@@ -112,6 +112,13 @@ def test_clocks_that_are_wrong_by_days_change_nothing(stage: Stage) -> None:
     assert seen == sorted(seen)
 
 
+def test_a_clock_before_1970_hinders_nothing(stage: Stage) -> None:
+    stage.sql("CREATE TABLE a AS SELECT 1 AS x")
+    ran = stage.execute(env={"PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": "-30000"}, tasks=2)
+    assert ran.codes == [0, 0], ran.text
+    assert [table.table for table in stage.manifest().tables] == ["a"]
+
+
 # Disks.
 
 

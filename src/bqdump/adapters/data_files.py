@@ -9,9 +9,11 @@ import asyncio
 import base64
 import gzip
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ import google_crc32c
 
 from bqdump.adapters.avro_batches import parquet_batches
 from bqdump.core.canonical import Leaf, chunks, file_statement, leaves, parsing_statement
+from bqdump.core.errors import UsageError
+from bqdump.core.sizes import size_text
 from bqdump.core.types import Column
 from bqdump.ports.data_reader import DataFile, Digest
 
@@ -43,6 +47,19 @@ FITTING: dict[str, frozenset[str]] = {
 }
 
 
+TMPDIR = "Set TMPDIR to a folder on a disk with more room."
+
+
+@contextmanager
+def _on_this_disk(folder: str) -> Iterator[None]:
+    """Raise what the disk for temporary files refuses as a UsageError."""
+    try:
+        yield
+    except OSError as error:
+        place = f"temporary files in {folder or os.environ.get('TMPDIR') or 'the system temporary folder'}"
+        raise UsageError("read files", place, error.strerror or str(error), TMPDIR) from error
+
+
 class DataFiles:
     """A DataReader in one DuckDB database without tables."""
 
@@ -54,18 +71,26 @@ class DataFiles:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
         self._threads = ThreadPoolExecutor(DECODED_AT_ONCE, thread_name_prefix="decode")
-        self._folder = tempfile.TemporaryDirectory(prefix="bqdump-")
+        with _on_this_disk(""):
+            self._folder = tempfile.TemporaryDirectory(prefix="bqdump-")
         self._connection.execute(f"SET temp_directory = {_literal(self._folder.name)}")
+
+    def check_room(self, size: int) -> None:
+        """See DataReader."""
+        if (free := shutil.disk_usage(self._folder.name).free) < size:
+            cause = f"{size_text(free)} are free, and the largest files that are read at once take {size_text(size)}"
+            raise UsageError("read files", f"temporary files in {self._folder.name}", cause, TMPDIR)
 
     async def digest(
         self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
     ) -> Digest:
         """See DataReader."""
-        descriptor, name = tempfile.mkstemp(dir=self._folder.name)
+        with _on_this_disk(self._folder.name):
+            descriptor, name = tempfile.mkstemp(dir=self._folder.name)
         path = Path(name)
         try:
             checksum, size = 0, 0
-            with os.fdopen(descriptor, "wb") as stored:
+            with _on_this_disk(self._folder.name), os.fdopen(descriptor, "wb") as stored:
                 async for piece in content:
                     checksum, size = google_crc32c.extend(checksum, piece), size + len(piece)
                     await asyncio.to_thread(stored.write, piece)

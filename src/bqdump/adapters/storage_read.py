@@ -110,8 +110,8 @@ class StorageReader:
             call.cancel()
 
     def now(self) -> int:
-        """See Reader."""
-        return time.time_ns() // 1_000_000
+        """See Reader. A clock before 1970 is at its beginning: no document has times before that."""
+        return max(0, time.time_ns() // 1_000_000)
 
     async def close(self) -> None:
         """See Reader."""

@@ -28,7 +28,7 @@ async def claim_prefix(task: Task) -> None:
     To be called before planning, and again by whoever has seen the stored plan.
     """
     settings = task.settings
-    mine = PrefixOwner(settings.project, settings.dataset, task.run, int(time.time() * 1000))
+    mine = PrefixOwner(settings.project, settings.dataset, task.run, max(0, int(time.time() * 1000)))
     while True:
         owner, generation = await check_prefix(task.store, settings)
         if generation and owner and not owner.released:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Iterator
+from heapq import nlargest
 from typing import NamedTuple
 
 from bqdump.core.errors import NotFoundError
@@ -65,12 +66,7 @@ async def read_back(
             finally:
                 tell(Checked(1, 0))
 
-    wanted = [
-        (entry, file)
-        for entry in manifest.tables
-        for shard, file in enumerate(entry.files)
-        if file.name not in lost and chosen(entry.table, shard, reading.parts, manifest.number)
-    ]
+    wanted = [(entry, file) for entry, file in turn(manifest, reading) if file.name not in lost]
     tell(Checking("reading", len(wanted), sum(file.size for _, file in wanted)))
     digests = await asyncio.gather(*(one(entry, file) for entry, file in wanted))
     findings: list[Finding] = []
@@ -84,6 +80,19 @@ async def read_back(
         findings += _table_findings(entry, whole)
     read = [digest for digest in digests if digest]
     return Back(findings, whole, len(read), sum(digest.size for digest in read), sum(d.rows for d in whole.values()))
+
+
+def turn(manifest: Manifest, reading: Reading) -> Iterator[tuple[TableEntry, File]]:
+    """The files that are this export's turn to be read."""
+    for entry in manifest.tables:
+        for shard, file in enumerate(entry.files):
+            if chosen(entry.table, shard, reading.parts, manifest.number):
+                yield entry, file
+
+
+def check_room(manifest: Manifest, reading: Reading) -> None:
+    """Raise UsageError where the files that are read at once have no room on this machine."""
+    reading.reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for _, file in turn(manifest, reading)))))
 
 
 def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from heapq import nlargest
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -53,6 +54,7 @@ async def compare_values(
     await _check_there(store, before, [old[name] for name in unproven])
     await _check_there(store, after, [new[name] for name in unproven])
     files = [file for _, entry in wanted for file in entry.files]
+    reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for file in files))))
     tell(Checking("reading", len(files), sum(file.size for file in files)))
     slots = asyncio.Semaphore(FILES_AT_ONCE)
 

@@ -21,7 +21,7 @@ from bqdump.core.settings import Settings
 from bqdump.core.template import split_shard
 from bqdump.flow.findings import Finding, Kind
 from bqdump.flow.published import read_latest, read_manifest
-from bqdump.flow.read_back import Reading, read_back
+from bqdump.flow.read_back import Reading, check_room, read_back
 from bqdump.flow.source import Source, compare, questions
 from bqdump.ports.store import ObjectInfo, ObjectStore
 
@@ -86,6 +86,9 @@ async def verify(
         for finding in _compare(table.table, file, stored.get(file.name))
     ]  # fmt: skip
     read = compared = None
+    if reading:
+        # Before BigQuery bills anything.
+        check_room(manifest, reading)
     asked = await questions(source, manifest) if source else None
     if reading:
         back = await read_back(store, manifest, reading, {finding.file for finding in findings}, tell)

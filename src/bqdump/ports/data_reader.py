@@ -42,10 +42,17 @@ class Digest(NamedTuple):
 class DataReader(Protocol):
     """A library that decodes the files of an export."""
 
+    def check_room(self, size: int) -> None:
+        """Raise UsageError where files of so many bytes at once have no room on this machine."""
+        ...
+
     async def digest(
         self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
     ) -> Digest:
-        """Decode every value of a file. checksums: whether to compute the sums too; texts: see `file_statement`."""
+        """Decode every value of a file. checksums: whether to compute the sums too; texts: see `file_statement`.
+
+        Raises UsageError where this machine cannot keep the file while it is decoded.
+        """
         ...
 
     def close(self) -> None:
