@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import bqdump
 from bqdump.core.codec import decode
 from bqdump.core.contents import Summary
-from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Reading, Receipt
+from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Reading, Receipt, Stages
 from bqdump.core.manifest import Totals
 from bqdump.core.notes import NOTE_BYTES, encode_note, shortened
 from bqdump.core.risks import Risk
@@ -32,13 +32,13 @@ JOB = st.just(f"projects/{'p' * 100}/locations/{'l' * 30}/sessions/{'s' * 300}")
 FAILURE = st.builds(Failure, st.just("00000-00000"), NAMES, JOB, st.just(999), MESSAGE, MESSAGE, OWNER)
 NOTES = st.one_of(
     FAILURE, st.builds(GivenUp, FAILURE), st.builds(Claim, OWNER, NAMES, COUNT, JOB),
-    st.builds(Reading, OWNER, st.just("0" * 32)),
+    st.builds(Reading, OWNER, st.just("0" * 32)), st.builds(Stages, st.just("r" * 100)),
     st.builds(Receipt, st.just("00000-00000"), NAMES, JOB, st.just(999), COUNT, TIME, TIME, TIME, COUNT, COUNT, COUNT,
               st.just(tuple(Risk)), COUNT),
     st.builds(Summary, run=st.just("r" * 100), status=st.just("complete"), snapshot_time=st.just("2" * 24),
               totals=st.builds(Totals, *[COUNT] * 7), rows=COUNT, skipped=COUNT, failed=COUNT, begun=TIME, ended=TIME),
 )  # fmt: skip
-Note = Claim | Failure | GivenUp | Reading | Receipt | Summary
+Note = Claim | Failure | GivenUp | Reading | Receipt | Stages | Summary
 
 
 @given(NOTES)

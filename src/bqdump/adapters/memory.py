@@ -16,6 +16,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.core.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.layout import is_note
 from bqdump.core.notes import NOTE_BYTES
 from bqdump.core.sound import refuse_size
 from bqdump.core.template import shard_name
@@ -76,8 +77,8 @@ class MemoryStore:
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
-        if len(data) > NOTE_BYTES:
-            raise ValueError(f"a note of {len(data)} bytes")
+        if len(data) > NOTE_BYTES or not is_note(name):
+            raise ValueError(f"a note of {len(data)} bytes called {name}")
         return self._put(name, data, expect, "", note=True).generation
 
     async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:

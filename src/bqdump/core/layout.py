@@ -197,7 +197,7 @@ def is_note(name: str) -> bool:
     """Whether an object of this name is a note: a small document, one for each unit, attempt or run."""
     _, state, rest = f"/{name}".rpartition(f"/{STATE}/")
     folders = rest.split("/")[:-1]
-    return bool(state) and (folders == ["history"] or (folders[:1] == ["runs"] and folders[2:3] in NOTES))
+    return bool(state) and (folders in (["history"], ["staged"]) or (folders[:1] == ["runs"] and folders[2:3] in NOTES))
 
 
 def attempt_of(name: str) -> int | None:
