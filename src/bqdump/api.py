@@ -30,6 +30,7 @@ from bqdump.core.sampling import parse_sample
 from bqdump.core.settings import REQUIRED, Settings, resolve
 from bqdump.core.sizes import size_text
 from bqdump.diagnosis import Diagnosis, diagnose
+from bqdump.flow.carry import read_published
 from bqdump.flow.exported import exported
 from bqdump.flow.history import RunLine, list_runs
 from bqdump.flow.planning import check_target, draft_plan
@@ -82,7 +83,9 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
 
     async def draft(services: Services) -> Planned:
         bucket = await check_target(services.store, settings)
-        drafted, units = await draft_plan(services.warehouse, settings, settings.run_id or "RUN", tasks, bucket)
+        published = await read_published(services.store, settings)
+        name = settings.run_id or "RUN"
+        drafted, units = await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
         return planned(drafted, read_units(units, drafted))
 
     return _serve(settings, 1, draft)

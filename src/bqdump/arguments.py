@@ -18,6 +18,7 @@ class Options(TypedDict, total=False):
     prefix: str
     include: str | Sequence[str]
     exclude: str | Sequence[str]
+    keep_others: bool
     route: str | Sequence[str]
     format: str
     compression: str

@@ -22,6 +22,7 @@ from bqdump.core.documents import (
     PrefixOwner,
     Reading,
     Receipt,
+    Removed,
     Share,
     SharedSession,
     Skipped,
@@ -31,11 +32,13 @@ from bqdump.core.documents import (
 )
 from bqdump.core.errors import DocumentError
 from bqdump.core.manifest import (
+    Carried,
     File,
     Intent,
     Latest,
     Manifest,
     ManifestFiles,
+    Named,
     Pointer,
     Publishing,
     TableEntry,
@@ -67,6 +70,10 @@ MASK = st.builds(Mask, st.booleans(), TEXT, st.none() | TEXT | st.integers(-9, 9
 SHAPE = st.builds(Shape, some(TEXT), st.dictionaries(TEXT, MASK, max_size=2), TEXT)
 MOMENT = st.sampled_from(["snapshot", "job"])
 OWNER = st.builds(Owner, TEXT, COUNT)
+REMOVED = st.builds(
+    Removed, TEXT, st.sampled_from(["excluded", "dropped", "dataset-empty", "skipped"]), RUN, TEXT, MAYBE
+)
+CARRIED = st.builds(Carried, RUN, TIME, TEXT, TEXT, SETTINGS)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
 FLAG = st.builds(Flag, st.sampled_from(Risk), TEXT, some(TEXT), TEXT, st.booleans())
@@ -82,13 +89,16 @@ ENTRY = st.builds(
     TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=UNIT, jobs=some(TEXT), planned_rows=COUNT,
     planned_bytes=COUNT, created=TIME, started=TIME, ended=TIME, task=COUNT, files=some(FILE), definition=RAW,
     rows=st.none() | COUNT, moment=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
-    planned_billed=MAYBE, billed=MAYBE,
+    planned_billed=MAYBE, billed=MAYBE, carried=st.none() | CARRIED,
 )  # fmt: skip
 SPLIT = st.builds(Split, TEXT, some(UNIT))
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT),
     Split: SPLIT,
     Skipped: SKIPPED,
+    Removed: REMOVED,
+    Carried: CARRIED,
+    Named: st.builds(Named, TEXT),
     Flag: FLAG,
     Unit: st.builds(
         Unit, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
@@ -100,7 +110,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Plan, run=RUN, tool=TEXT, nonce=st.just("00ff"), project=TEXT, dataset=TEXT, location=TEXT, snapshot=TIME,
         mode=MODE, settings=SETTINGS, digest=TEXT, units=TEXT, tables=COUNT, rows=COUNT, bytes=COUNT,
         shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)), skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
-        flags=some(FLAG), splits=some(SPLIT),
+        flags=some(FLAG), splits=some(SPLIT), over=TEXT, removed=some(REMOVED), kept=some(TEXT),
     ),
     Newest: st.builds(Newest, RUN),
     Stages: st.builds(Stages, RUN),

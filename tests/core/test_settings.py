@@ -31,6 +31,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "include": ("a*, b", ("a*", "b"), []),
     "exclude": ("tmp_*,", ("tmp_*",), []),
+    "keep_others": ("yes", True, ["perhaps", ""]),
     "route": ("query, a_*=extract", ("*=query", "a_*=extract"), ["fast", "a=", "=query", "a=b"]),
     "format": ("NDJSON", "json", ["xls", ""]),
     "compression": ("GZIP", "gzip", []),
@@ -205,6 +206,7 @@ OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T
                   "allow": ["row-policies", "skipped"]}  # fmt: skip
 INSIDE_DIGEST = {
     "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
+    "keep_others": True,
     "route": ["*=query"],
     "format": "json", "compression": "gzip", "header": False, "delimiter": ";", "path": "{table}_*",
     "on_unsupported": "skip",

@@ -36,6 +36,7 @@ SETTINGS_FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-
 FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
 EVERYTHING = Settings(
     project="my-data", dataset="sales", bucket="my-exports", prefix="a/b/", include=("x*", "y"), exclude=("z",),
+    keep_others=True,
     format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
     job_project="my-jobs", location="EU", concurrency=50, labels={"team": "data", "cost": "1"}, allow_partial=True,
     route=("*=query", "a=extract"), max_bytes_billed=5, on_unsupported="skip",

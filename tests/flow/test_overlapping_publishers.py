@@ -56,11 +56,11 @@ def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first(
     async def check() -> None:
         world = World()
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(early, first, ["t/t_000000000000.csv"])
+        assert await announce(early, first, ["t/t_000000000000.csv"], ["t"])
         assert await make_ready(early, first, ready(early, first))
         assert await make_ready(early, first, ready(early, first))
         assert await world.latest() == ""
-        assert await announce(late, second, ["t/t_000000000000.csv"])
+        assert await announce(late, second, ["t/t_000000000000.csv"], ["t"])
         assert await world.latest() == "r1"
         now, _ = await publishing(late)
         assert now is not None
@@ -74,8 +74,8 @@ def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more
     async def check() -> None:
         world = World()
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(early, first, ["t/t_000000000000.csv"])
-        assert await announce(late, second, ["t/t_000000000000.csv"])
+        assert await announce(early, first, ["t/t_000000000000.csv"], ["t"])
+        assert await announce(late, second, ["t/t_000000000000.csv"], ["t"])
         published = await publish(early, first, await read_ledger(early.store, early.layout, first))
         assert published.result == "superseded"
         assert await world.latest() == ""
@@ -94,7 +94,7 @@ def test_a_published_run_stays_published_whoever_announces_itself_later() -> Non
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
         ledger = await read_ledger(early.store, early.layout, first)
         assert (await publish(early, first, ledger)).result == "published"
-        assert await announce(late, second, ["t/t_000000000000.csv"])
+        assert await announce(late, second, ["t/t_000000000000.csv"], ["t"])
         assert (await publish(early, first, ledger)).result == "published"
         assert await world.latest() == "r1"
         assert world.store.peek("t/t_000000000000.csv")

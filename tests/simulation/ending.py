@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from bqdump.core.catalog import select
 from bqdump.core.errors import UnitsFailedError, UsageError, VerificationError
 from bqdump.core.manifest import Manifest
+from bqdump.core.risks import Risk
 from bqdump.core.template import split_shard
 from bqdump.flow.run import Outcome
 from simulation.executions import Execution
@@ -25,6 +27,8 @@ async def finish(world: World) -> None:
     runs = [run for run in world.runs if run not in world.mistaken]
     world.rng.shuffle(runs)
     complete = [run for run in runs if await _resume(world, run)]
+    # What could not be carried over while another run was half published can be now.
+    complete += [run for run in runs if run not in complete and world.view.plan(run) and await _resume(world, run)]
     _all_in_place(world, complete)
     _exported_once(world, complete)
     if complete and world.rng.random() < 0.5:
@@ -46,6 +50,7 @@ async def _abandon(world: World) -> None:
         return
     earlier, last = list(world.runs), Execution("last", "last", 1, world.scenery.settings)
     world.runs[last.run] = last
+    world.laws.allowed[last.run] = last.settings.allow
     if not await _resume(world, last.run):
         return
     for run in earlier:
@@ -92,7 +97,7 @@ async def _resume(world: World, run: str) -> bool:
         if isinstance(ended, UsageError):
             plans = [plan for plan in map(world.view.plan, world.runs) if plan]
             lost = run in world.mistaken or any(plan.dataset != first.settings.dataset for plan in plans)
-            world.laws.hold(4, lost, f"{run} is refused, and no run of another dataset has been planned")
+            world.laws.hold(4, lost or _refused_for_a_reason(world, run), f"{run} is refused without a reason")
             return False
         if isinstance(ended, Outcome) and ended.result != "unfinished":
             return True
@@ -105,6 +110,27 @@ def _cannot_complete(world: World, run: str) -> bool:
     plan = world.view.plan(run)
     steady = world.laws.histories[plan.dataset].steady(plan.snapshot) if plan else set()
     return plan is not None and any(unit.table not in steady for unit in world.view.units(plan))
+
+
+def _refused_for_a_reason(world: World, run: str) -> bool:
+    """Whether a run may be refused: it would remove tables unasked, or cannot carry them over."""
+    view, settings, plan, latest = world.view, world.runs[run].settings, world.view.plan(run), world.view.latest()
+    published = view.manifest(latest.run) if latest else None
+    if latest is None or published is None:
+        return False
+    publishing = view.publishing()
+    if plan is not None:
+        half = publishing is not None and publishing.run != latest.run
+        return world.switching or half or plan.mode == "keep"
+    had = [*dict.fromkeys([entry.table for entry in published.tables] + [table.table for table in published.left])]
+    chosen = [name for name, wanted in zip(had, select(had, (), settings.exclude), strict=True) if wanted]
+    history = world.laws.histories[settings.dataset]
+    steady = history.steady(settings.snapshot_ms or history.clock())
+    gone = [name for name in chosen if name not in steady]
+    if settings.keep_others and len(chosen) < len(had) and settings.template.keeps != (latest.mode == "keep"):
+        return True
+    unasked = (len(chosen) < len(had) and not settings.keep_others) or 2 * len(gone) > len(had)
+    return unasked and Risk.REMOVED_TABLES not in settings.allow
 
 
 def _all_in_place(world: World, complete: list[str]) -> None:

@@ -47,8 +47,7 @@ async def _at_once(call: Callable[[], Any]) -> Any:
 class Engine:
     """Starts processes. `connect` gives one its network; `failed` is told of an error that nothing explains.
 
-    lossy: runs of which a job has left rows out, which may be refused for that. rivals: whether runs of two datasets
-    go to one prefix, so that those of one may be refused.
+    lossy: runs of which a job has left rows out, which may be refused for that.
     """
 
     def __init__(
@@ -57,10 +56,7 @@ class Engine:
         connect: Callable[[Process], tuple[Network, FaultyStore, FaultyWarehouse]],
         failed: Callable[[str, BaseException], None],
         lossy: Set[str],
-        *,
-        rivals: bool,
     ) -> None:
-        self._rivals = rivals
         self.rng, self._connect, self._failed, self._lossy = rng, connect, failed, lossy
         self.done: set[str] = set()
         self._started: dict[str, int] = {}
@@ -98,8 +94,7 @@ class Engine:
             return error
         except Exception as error:
             lost = isinstance(error, VerificationError) and execution.run in self._lossy
-            refused = isinstance(error, UsageError) and self._rivals
-            if isinstance(error, BqdumpError) and (lost or refused):
+            if isinstance(error, UsageError) or (isinstance(error, BqdumpError) and lost):
                 network.trace.add(process.name, "refused", "", str(error))
                 return error
             network.trace.add(process.name, "failed", "", repr(error))

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
+from bqdump.core.catalog import select
+from bqdump.core.documents import Plan
 from bqdump.core.layout import unit_of
-from bqdump.core.manifest import Manifest
+from bqdump.core.manifest import Manifest, TableEntry
 from bqdump.core.parts import done_tables, whole
 from bqdump.core.risks import Risk
 from bqdump.core.template import shard_name, split_shard
@@ -43,6 +45,8 @@ class Laws:
         # Tables with row access policies, and since when.
         self.protected: dict[str, int] = {}
         self.completed: dict[str, int] = {}
+        # What the settings of each run allow.
+        self.allowed: dict[str, tuple[Risk, ...]] = {}
         # Uploads that have arrived after their run or their table had ended: nobody may be there to clear them.
         self.late: set[str] = set()
         self.given_up: dict[tuple[str, str], int] = {}
@@ -166,8 +170,8 @@ class Laws:
             second = receipt is not None and folder != f"{receipt.unit}.{receipt.attempt}"
             return ended or second or any(pointer.age > view.age(run) for pointer in later)
         plan = view.plan(run)
-        if plan is None and info.name in (layout.planner, view.layout.owner):
-            # A run that is refused while planning leaves nothing behind.
+        if info.name in (layout.planner, view.layout.owner):
+            # Of a run that planned nothing nothing stays.
             return True
         if info.name.startswith(layout.root):
             return plan is not None and info.name != plan.units and "/units-" in info.name
@@ -192,7 +196,60 @@ class Laws:
         manifest, info = view.manifest(latest.run), view.info(latest.manifest)
         whole = manifest is not None and info is not None and info.generation == latest.manifest_generation
         self.hold(1, whole, f"latest.json names {latest.run}, whose manifest is not the one that it says")
+        if before is not None and manifest is not None:
+            self._nothing_left_unasked(view.manifest(old.run), manifest)
         self._readers_see_whole()
+
+    def _nothing_left_unasked(self, before: Manifest | None, now: Manifest) -> None:
+        """A table of the export before is in this one, has failed in it, or is named as removed, with the reason."""
+        plan = self.view.plan(now.run)
+        if before is None or plan is None:
+            return
+        had = {table for table, _ in standing(before).values()} | {entry.table for entry in before.tables}
+        has = {entry.table for entry in now.tables} | {table.table for table in now.left}
+        named = {one.table for one in now.failed} | {one.table for one in now.removed}
+        lost = had - has - named
+        self.hold(8, not lost, f"{sorted(lost)} of {before.run} left {now.run} unnamed")
+        planned = {one.table for one in plan.removed}
+        unplanned = {one.table for one in now.removed} - planned
+        self.hold(8, not unplanned, f"{now.run} has removed {sorted(unplanned)}, which its plan does not name")
+        both = has & planned - {unit.table for unit in self.view.units(plan)}
+        self.hold(8, not both, f"{now.run} has {sorted(both)}, which its plan removes")
+
+    def _removals(self, plan: Plan) -> None:
+        """What a plan removes, and whether it is allowed to."""
+        before = self.view.manifest(plan.over) if plan.over else None
+        if before is None:
+            return
+        had = {entry.table for entry in before.tables} | {table.table for table in before.left}
+        gone = sorted(had - {unit.table for unit in self.view.units(plan)})
+        chosen = dict(zip(gone, select(gone, (), tuple(plan.settings["exclude"])), strict=True))
+        kept = {table for table in gone if not chosen[table] and plan.settings["keep_others"]}
+        removed = {one.table: one.reason for one in plan.removed}
+        self.hold(8, set(plan.kept) == kept, f"{plan.run} carries over {plan.kept}, and {sorted(kept)} were chosen")
+        named = removed.keys() == set(gone) - kept
+        self.hold(8, named, f"{plan.run} names {removed} as removed, of {gone}")
+        excluded = {table for table in removed if not chosen[table]}
+        told = {table for table, reason in removed.items() if reason == "excluded"}
+        self.hold(8, told == excluded, f"{plan.run} says that {told} were excluded: it was {excluded}")
+        asked = Risk.REMOVED_TABLES in self.allowed.get(plan.run, ())
+        mass = 2 * (len(removed) - len(excluded)) > len(had)
+        self.hold(8, asked or not (excluded or mass), f"{plan.run} removes {removed} of {sorted(had)} unasked")
+
+    def _carried(self, run: str, manifest: Manifest, entries: list[TableEntry]) -> None:
+        """What was carried over is what the export before had."""
+        before = self.view.manifest(manifest.over) if manifest.over else None
+        theirs = {entry.table: entry for entry in before.tables} if before else {}
+        for entry in entries:
+            was = theirs.get(entry.table)
+            same = was is not None and (was.files, was.definition, was.rows) == (
+                entry.files, entry.definition, entry.rows
+            )  # fmt: skip
+            self.hold(8, same, f"{run} carries over {entry.table}, and {manifest.over} has it otherwise")
+            if was is not None and before is not None and entry.carried is not None:
+                of = was.carried or before
+                told = (entry.carried.run, entry.carried.snapshot) == (of.run, of.snapshot)
+                self.hold(8, told, f"{run} says that {entry.table} is of {entry.carried}: it is of {of.run}")
 
     def _announced(self, run: str, before: Before) -> None:
         now = self.view.publishing()
@@ -205,8 +262,11 @@ class Laws:
     def _planned(self, run: str, listed: set[str]) -> None:
         plan = self.view.plan(run)
         assert plan is not None
+        self._removals(plan)
         named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
-        wanted = listed | self.histories[plan.dataset].steady(plan.snapshot)
+        every = sorted(listed | self.histories[plan.dataset].steady(plan.snapshot))
+        choice = select(every, (), tuple(plan.settings["exclude"]))
+        wanted = {table for table, chosen in zip(every, choice, strict=True) if chosen}
         self.hold(6, named == wanted, f"the plan of {run} names {sorted(named)}, and there are {sorted(wanted)}")
         flagged = {flag.table for flag in plan.flags if flag.risk in (Risk.SKIPPED, Risk.CREATED_LATER)}
         self.hold(6, flagged == {item.table for item in plan.skipped}, f"{run} leaves out more than {sorted(flagged)}")
@@ -220,8 +280,10 @@ class Laws:
         self._named |= {(file.name, file.generation) for file in all_files(manifest)}
         units = {unit.table: unit for unit in whole(view.units(plan), plan.splits)}
         done = done_tables(view.receipts(run), plan.splits)
-        failed = {failure.table for failure in manifest.failed}
-        there = [entry.table for entry in manifest.tables]
+        failed = {failure.table for failure in manifest.failed if failure.table in units}
+        own = [entry for entry in manifest.tables if entry.carried is None]
+        self._carried(run, manifest, [entry for entry in manifest.tables if entry.carried is not None])
+        there = [entry.table for entry in own]
         self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
         flagged = {flag.table for flag in manifest.flags if flag.risk == Risk.ROW_POLICIES}
         # No job reports what the read route was shown: where policies cannot be seen, that is what is told.
@@ -234,10 +296,10 @@ class Laws:
         }
         self.hold(6, hiding <= flagged, f"{run} is silent on the row access policies of {sorted(hiding - flagged)}")
         self.hold(6, set(plan.flags) <= set(manifest.flags), f"{run} has forgotten flags of its plan")
-        self.hold(2, (manifest.status == "partial") == bool(failed), f"{run} is called {manifest.status}")
+        self.hold(2, (manifest.status == "partial") == bool(manifest.failed), f"{run} is called {manifest.status}")
         publishing = view.publishing()
         replaced = publishing is not None and publishing.age > plan.age
-        for entry in manifest.tables:
+        for entry in own:
             table = done.get(units[entry.table].id)
             parts = table.parts if table else ()
             numbers = [part.first + number for part in parts for number in range(part.files)]

@@ -17,9 +17,10 @@ from unittest import mock
 
 from bqdump import flow
 from bqdump.adapters import retry
-from bqdump.core import layout, notes, plan, record
+from bqdump.core import layout, notes, plan, record, removal
 from bqdump.flow import (
     abandoned,
+    carry,
     clear,
     collect,
     count,
@@ -153,6 +154,18 @@ MUTATIONS = (
              'snapshot)}"\n            skipped.append(', 'snapshot)}"\n            (lambda skip: None)('),
     Mutation("a policy that comes after planning is passed over in silence", 6, policies, "_hidden_rows",
              "if names else ()", "if False else ()"),
+    Mutation("a table that was published after planning is removed unnamed", 8, carry, "carry_over",
+             "kept = sorted(gone.keys() - reasons.keys())", "kept = sorted(plan.kept)"),
+    Mutation("most tables of an export may be dropped unasked", 8, removal, "removal_flags",
+             'if mass or one.reason == "excluded"', 'if one.reason == "excluded"'),
+    Mutation("tables are excluded from an export unasked", 8, removal, "removal_flags",
+             'if mass or one.reason == "excluded"', "if mass"),
+    Mutation("a dropped table leaves an export unnamed", 8, removal, "leaving",
+             "removed.append(", 'if reason != "dropped" or not chosen:\n            removed.append('),
+    Mutation("tables that were left out are removed although they are to be kept", 8, removal, "leaving",
+             "if not chosen and settings.keep_others:", "if False:"),
+    Mutation("what was published since the manifest was made is not looked at", 8, published, "move_latest",
+             "if latest and latest.run != ready.over:", "if False:"),
     Mutation("a table that goes while the run is planned is passed over in silence", 6, planning, "describe",
              "list(await asyncio.gather(*map(one, listed)))",
              '[t for t in await asyncio.gather(*map(one, listed)) if bytes(t.definition) != b"null"]'),

@@ -9,7 +9,7 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import NotFoundError
-from bqdump.core.manifest import Latest, Manifest
+from bqdump.core.manifest import Latest, Manifest, snapshot_of
 from simulation.contents import in_order, lines_of
 from simulation.laws import Laws
 
@@ -53,7 +53,7 @@ class Reader:
                 content += lines_of(stored.data)
             if replaced:
                 break
-            wanted = self._laws.histories[manifest.dataset].content_at(entry.table, manifest.snapshot)
+            wanted = self._laws.histories[manifest.dataset].content_at(entry.table, snapshot_of(manifest, entry))
             self._laws.hold(
                 1, in_order(content) == wanted, f"a reader of {manifest.run} got {content!r} of {entry.table}"
             )

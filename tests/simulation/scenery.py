@@ -47,7 +47,12 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         # The read route writes no Avro files.
         format="csv" if reads else rng.choice(("csv", "csv", "avro")),
         # What they allow must be named: law 6.
-        allow=(Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.CREATED_LATER),
+        allow=(
+            Risk.ROW_POLICIES,
+            Risk.UNSEEN_ROW_POLICIES,
+            Risk.CREATED_LATER,
+            *((Risk.REMOVED_TABLES,) if seldom.random() < 0.7 else ()),
+        ),
     )
     warehouse.policies = {table: ["some_rows"] for table in NAMES if rng.random() < 0.1}
     warehouse.sees_policies = rng.random() < 0.8
@@ -78,6 +83,15 @@ def switched(rng: random.Random, settings: Settings) -> Settings:
     """The same target with runs beside each other instead of replacing, or the other way round."""
     paths = PATHS if settings.template.keeps else KEEPING_PATHS
     return msgspec.structs.replace(settings, path=rng.choice(paths))
+
+
+def selecting(rng: random.Random, settings: Settings) -> Settings:
+    """The same target with some of the tables only, the others removed or carried over."""
+    allow: list[Risk] = [risk for risk in settings.allow if risk != Risk.REMOVED_TABLES]
+    if rng.random() < 0.5:
+        allow.append(Risk.REMOVED_TABLES)
+    excluded = rng.choice((("a*",), ("orders*", "b"), ("[a-c]",), ("*_*",), ("*",)))
+    return msgspec.structs.replace(settings, exclude=excluded, keep_others=rng.random() < 0.7, allow=tuple(allow))
 
 
 def _others(settings: Settings, prefix: str) -> list[str]:

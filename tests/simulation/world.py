@@ -97,11 +97,12 @@ class World:
         self.laws = Laws(self.view, {DATASET: self.history, RIVAL: rival}, self.scenery.foreign, self.loop.stop)
         self.laws.protected = dict.fromkeys(self.warehouse.policies, 0)
         self.lossy: set[str] = set()
-        self.engine = Engine(self.rng, self._connect, self._unexpected, self.lossy, rivals=self.rivals is not None)
+        self.engine = Engine(self.rng, self._connect, self._unexpected, self.lossy)
         self.runs: dict[str, Execution] = {}
         self.started: list[Execution] = []
         self.mistaken: list[str] = []
         self.resumed = 0
+        self.switching = False
 
     def verdict(self) -> Verdict:
         """Run it to its end."""
@@ -142,7 +143,10 @@ class World:
         rng = self.rng
         made: list[tuple[Execution, float]] = []
         # Whether some runs of this target keep their files and others replace them.
-        switching = rng.random() < 0.15
+        switching = self.switching = rng.random() < 0.15
+        # Drawn apart, so that the other schedules stay what they were.
+        seldom = random.Random(f"{self.seed} selections")
+        selecting = seldom.random() < 0.4
         for number in range(rng.choice((1, 2, 2, 3, 3))):
             again = bool(made) and rng.random() < (0.4 if self.scenery.settings.allow_partial else 0.2)
             run = rng.choice(made)[0].run if again else f"run{number}"
@@ -153,10 +157,15 @@ class World:
                 settings = msgspec.structs.replace(settings, snapshot_time=moment_text(EPOCH + rng.randint(1, 900)))
             if switching and not again and rng.random() < 0.5:
                 settings = scenery.switched(rng, settings)
+            if selecting and not again and seldom.random() < 0.6:
+                settings = scenery.selecting(seldom, settings)
+            self.laws.allowed[run] = settings.allow
             execution = Execution(run, f"x{number}", rng.choice((1, 1, 2, 2, 3, 5)), settings)
             self.runs.setdefault(run, execution)
             self.started.append(execution)
-            made.append((execution, 1.0 + rng.choice((0.0, rng.uniform(0.0, 3.0), rng.uniform(0.0, 60.0)))))
+            start = 1.0 + rng.choice((0.0, rng.uniform(0.0, 3.0), rng.uniform(0.0, 60.0)))
+            # So that a run finds an export that it may not reduce.
+            made.append((execution, start + (seldom.choice((0.0, 60.0, 200.0)) * number if selecting else 0.0)))
         return made + self._rivals(min(start for _, start in made))
 
     def _rivals(self, start: float) -> list[tuple[Execution, float]]:
@@ -173,6 +182,7 @@ class World:
                 settings = msgspec.structs.replace(settings, snapshot_time=moment_text(EPOCH - 30 * 86_400_000))
             execution = Execution(f"rival{number}", f"y{number}", rng.choice((1, 1, 2)), settings)
             self.runs[execution.run] = execution
+            self.laws.allowed[execution.run] = settings.allow
             self.started.append(execution)
             made.append((execution, max(0.0, start + rng.uniform(-1.0, 1.5))))
         return made

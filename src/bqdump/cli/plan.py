@@ -18,8 +18,10 @@ from bqdump.core.guards import refuse, sentence
 from bqdump.core.identity import identify
 from bqdump.core.plan import read_units
 from bqdump.core.planned import Planned, PlannedTable, planned
+from bqdump.core.removal import WHY
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
+from bqdump.flow.carry import read_published
 from bqdump.flow.planning import check_target, draft_plan
 from bqdump.services import run_id
 
@@ -54,7 +56,8 @@ async def _draft(settings: Settings, tasks: int) -> tuple[Plan, bytes]:
             name = run_id(settings, identify(os.environ))
         except UsageError:
             name = "RUN"
-        return await draft_plan(services.warehouse, settings, name, tasks, bucket)
+        published = await read_published(services.store, settings)
+        return await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
     finally:
         await services.close()
 
@@ -73,6 +76,15 @@ def _print(settings: Settings, shown: Planned) -> None:
     if shown.skipped:
         sys.stdout.write("\nNot exported:\n")
         print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])
+    if shown.removed:
+        sys.stdout.write("\nRemoved from the published export:\n")
+        print_table(("table", "why", "rows", "as of", "run"), [
+            (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_time, one.run)
+            for one in shown.removed
+        ], right=(2,))  # fmt: skip
+    if shown.kept:
+        sys.stdout.write(f"\nCarried over as they are in run {shown.over}:\n")
+        print_table(("table",), [(table,) for table in shown.kept])
     if shown.flags:
         sys.stdout.write("\nTo be aware of:\n")
         print_table(("what", "table", "why", "allowed"), [

@@ -100,7 +100,8 @@ def _tell(settings: Settings, outcome: Outcome) -> None:
         log.warning("run %s was not published: a later export is what readers see in %s", outcome.plan.run, target)
     elif outcome.result == "published" and outcome.totals:
         totals = outcome.totals
-        log.info("done: %s in %s, %s, the dataset as of %s, in %s", counted(totals.tables, "table"),
+        carried = f" ({counted(totals.carried, 'table')} carried over)" if totals.carried else ""
+        log.info("done: %s%s in %s, %s, the dataset as of %s, in %s", counted(totals.tables, "table"), carried,
                  counted(totals.files, "file"), size_text(totals.bytes), moment, target)  # fmt: skip
     for failure in outcome.failed:
         log.warning("%s is not part of this export: %s", failure.table, failure.message)

@@ -11,6 +11,7 @@ from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
+from bqdump.core.manifest import mixed_times
 from bqdump.core.sizes import size_text
 from bqdump.flow.history import RunLine, list_runs
 
@@ -38,6 +39,8 @@ def runs(as_json: bool, **options: Any) -> None:
         ]  # fmt: skip
         print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
         for line in lines:
+            if older := mixed_times(line.carried, line.oldest_snapshot_time):
+                sys.stdout.write(f"run {line.run}: {older}\n")
             if line.problem:
                 tell(f"bqdump: run {line.run}: {line.problem}")
     else:

@@ -15,6 +15,7 @@ from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
+from bqdump.core.manifest import mixed_times
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.follow import follow
@@ -111,6 +112,10 @@ def _text(found: Status) -> str:
             f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} being exported, "
             f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in all"
         )
+    if found.oldest_snapshot_time:
+        lines += [f"  {older}" for older in [mixed_times(found.carried, found.oldest_snapshot_time)] if older]
+    elif found.carried:
+        lines.append(f"  {counted(found.carried, 'table')} to be carried over from earlier runs")
     lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in found.failed]
     if (seconds := found.silence(time.time())) > SILENT_SECONDS:
         lines.append(f"  {_silent(found, seconds)}")

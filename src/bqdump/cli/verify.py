@@ -18,6 +18,7 @@ from bqdump.cli.streams import tell
 from bqdump.cli.wiring import open_services, open_store
 from bqdump.core.errors import UsageError
 from bqdump.core.events import Listener
+from bqdump.core.manifest import mixed_times
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -118,6 +119,8 @@ def _print(verified: Verified) -> None:
         )
         sys.stdout.write("\n")
     sys.stdout.write(f"{what}\n")
+    if older := mixed_times(verified.carried, verified.oldest_snapshot_time):
+        sys.stdout.write(f"{older[:1].upper()}{older[1:]}.\n")
     if verified.copied:
         sys.stdout.write("A copy of the export: its files have other generations, which were not compared.\n")
     if read := verified.read:

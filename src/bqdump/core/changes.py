@@ -9,7 +9,7 @@ import msgspec
 
 from bqdump.core.errors import DocumentError
 from bqdump.core.made import OTHER_WAY, Content, Side, bytes_fingerprint, fingerprint, judge, modified, way
-from bqdump.core.manifest import Manifest, TableEntry
+from bqdump.core.manifest import Manifest, TableEntry, settings_of
 from bqdump.core.sound import CHANGED
 from bqdump.core.types import Column, columns
 
@@ -140,7 +140,8 @@ def _side(manifest: Manifest, entry: TableEntry) -> Side:
 
 def way_of(manifest: Manifest, entry: TableEntry) -> dict[str, object]:
     """How the files of a table were made; see `made.way`."""
-    return way(entry.route, entry.format, entry.compression, entry.shape, manifest.settings, manifest.tool)
+    return way(entry.route, entry.format, entry.compression, entry.shape, settings_of(manifest, entry),
+               (entry.carried or manifest).tool)  # fmt: skip
 
 
 def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -> str:

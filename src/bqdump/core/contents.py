@@ -18,12 +18,13 @@ from bqdump.core.documents import (
     Failure,
     Flag,
     Moment,
+    Removed,
     Skipped,
     Time,
 )
 from bqdump.core.errors import DocumentError
 from bqdump.core.made import Side, bytes_fingerprint, fingerprint, modified, way
-from bqdump.core.manifest import Totals
+from bqdump.core.manifest import Carried, Totals
 from bqdump.core.shape import WHOLE, Shape
 
 
@@ -32,7 +33,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 
     `size` is that of the files. schema: a fingerprint of its columns. offset, length: where its entry lies in the
     manifest, in bytes. why: why it was not read at the snapshot time, where moment is "job". content, made, modified:
-    see `core.made`: what the bytes of two exports are compared by.
+    see `core.made`: what the bytes of two exports are compared by. carried: where another run has exported it.
     """
 
     table: str
@@ -56,6 +57,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     content: str = ""
     made: str = ""
     modified: Time = 0
+    carried: Carried | None = None
 
     @property
     def side(self) -> Side:
@@ -80,6 +82,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...]
     failed: tuple[Failure, ...]
     flags: tuple[Flag, ...] = ()
+    removed: tuple[Removed, ...] = ()
+    oldest_snapshot_time: str = ""
 
 
 class Contents(Head, frozen=True, kw_only=True):
@@ -92,7 +96,7 @@ class Contents(Head, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a few numbers. rows: the sum of its lines'.
 
-    begun, ended: the first creation and the last end of a job (ms), 0 without jobs.
+    begun, ended: the first creation and the last end of a job of its own (ms), 0 without jobs.
     """
 
     format_version: int = FORMAT_VERSION
@@ -105,6 +109,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     failed: Count
     begun: Time
     ended: Time
+    oldest_snapshot_time: str = ""
 
 
 class _File(msgspec.Struct):
@@ -136,6 +141,7 @@ class _Entry(msgspec.Struct):
     format: str = ""
     compression: str = ""
     shape: Shape = WHOLE
+    carried: Carried | None = None
 
 
 class _Manifest(Head, frozen=True, kw_only=True):
@@ -165,6 +171,7 @@ def contents_of(manifest: bytes, name: str) -> Contents:
 
 def summary_of(contents: Contents) -> Summary:
     """The summary of a run."""
+    own = [line for line in contents.tables if line.carried is None]
     return Summary(
         run=contents.run,
         status=contents.status,
@@ -173,8 +180,9 @@ def summary_of(contents: Contents) -> Summary:
         rows=sum(line.rows for line in contents.tables),
         skipped=len(contents.skipped),
         failed=len(contents.failed),
-        begun=min((line.created for line in contents.tables), default=0),
-        ended=max((line.ended for line in contents.tables), default=0),
+        begun=min((line.created for line in own), default=0),
+        ended=max((line.ended for line in own), default=0),
+        oldest_snapshot_time=contents.oldest_snapshot_time,
     )
 
 
@@ -192,7 +200,9 @@ def attempt_of(job: str) -> int:
 def _line(manifest: _Manifest, entry: _Entry, offset: int, length: int) -> Line:
     definition = _DEFINITION.decode(entry.definition)
     schema = bytes(definition.schema) if definition else b""
-    made = way(entry.route, entry.format, entry.compression, entry.shape, manifest.settings, manifest.tool)
+    settings = manifest.settings | (entry.carried.settings if entry.carried else {})
+    tool = (entry.carried or manifest).tool
+    made = way(entry.route, entry.format, entry.compression, entry.shape, settings, tool)
     rows = entry.planned_rows if entry.rows is None else entry.rows
     return Line(
         entry.table, entry.kind, entry.route, entry.unit, rows, entry.planned_bytes, len(entry.files),
@@ -201,4 +211,5 @@ def _line(manifest: _Manifest, entry: _Entry, offset: int, length: int) -> Line:
         entry.moment, entry.why if entry.moment == "job" else "",
         bytes_fingerprint((file.size, file.crc32c) for file in entry.files), fingerprint(made),
         modified(entry.kind, entry.definition),
+        entry.carried,
     )  # fmt: skip

@@ -55,6 +55,23 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     asked: bool = False
 
 
+# Why a table of the published export is not in the next one.
+RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """A table that an export removes from the published one, why, and what that had: of which run, as of when.
+
+    rows: as exported where that is known, else as planned; None for a table whose last export failed.
+    """
+
+    table: str
+    reason: RemovalReason
+    run: RunId
+    snapshot_time: str
+    rows: Count | None
+
+
 class Flag(msgspec.Struct, frozen=True):
     """One risk that an export has met, about one table, or (table "") about all of it.
 
@@ -101,6 +118,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     splits: the tables of which each unit is a part only. planned: when planning began, by BigQuery's clock; 0 in plans
     of versions that did not tell.
+    over: the published run that it was compared with, "" for none. removed: tables of that run which the export does
+    not have any more. kept: tables that it carries over as they are.
     """
 
     format_version: int = FORMAT_VERSION
@@ -125,6 +144,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...] = ()
     splits: tuple[Split, ...] = ()
     planned: Time = 0
+    over: str = ""
+    removed: tuple[Removed, ...] = ()
+    kept: tuple[str, ...] = ()
 
     @property
     def unit_count(self) -> int:

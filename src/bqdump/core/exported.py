@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from bqdump.core.documents import Failure, Skipped
+from bqdump.core.documents import Failure, Removed, Skipped
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +15,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     state: `published`: readers see this run; `superseded`: they see a later one, and this one has changed nothing;
     `unfinished` and `elsewhere`: other tasks are still at work or publish, and the numbers are not known yet (0).
     manifest: where the manifest is or will be. failed: tables that are not part of the export, where that is allowed.
+    removed: tables of the export before that the plan removes. carried: how many tables earlier runs have exported.
     """
 
     run: str
@@ -27,3 +28,5 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
     failed: tuple[Failure, ...]
     skipped: tuple[Skipped, ...]
+    removed: tuple[Removed, ...] = ()
+    carried: int = 0

@@ -76,6 +76,12 @@ GUARDS: dict[Risk, Guard] = {
         "tables were modified after the snapshot time, and their columns at that time cannot be seen",
         "Choose a later snapshot time, or grant roles/bigquery.dataViewer on the dataset.",
     ),
+    Risk.REMOVED_TABLES: Guard(
+        "tables would be removed from the published export",
+        "To refresh only the chosen tables, add --keep-others; a selection that is another export needs its own "
+        "--prefix. If tables were dropped by mistake, bring them back first.",
+    ),
+    Risk.DROPPED_TABLES: Guard("tables that are not in the dataset any more are removed from the published export"),
     Risk.LEFT_OUT_COLUMNS: Guard("columns that do not fit into the format are left out"),
     Risk.COLUMNS_AS_TEXT: Guard("columns that do not fit into the format are exported as text"),
     Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),

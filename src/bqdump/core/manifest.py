@@ -10,8 +10,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents import FORMAT_VERSION, Count, Failure, Flag, Moment, RunId, Skipped, Time, UnitId
+from bqdump.core.documents import (
+    FORMAT_VERSION,
+    Count,
+    Failure,
+    Flag,
+    Moment,
+    Removed,
+    RunId,
+    Skipped,
+    Time,
+    UnitId,
+)
 from bqdump.core.shape import WHOLE, Shape
+from bqdump.core.sizes import counted
 
 Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
 
@@ -36,6 +48,19 @@ class TableFiles(msgspec.Struct, frozen=True):
     files: tuple[File, ...]
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """Which run exported a table that a later run carries over, as of when, and by which version of bqdump.
+
+    settings: those that its files were written with, where the manifest's own settings differ.
+    """
+
+    run: RunId
+    snapshot: Time
+    snapshot_time: str
+    tool: str
+    settings: dict[str, Any]
+
+
 class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning.
 
@@ -43,7 +68,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     had at the snapshot time, where it tells that for certain; the two were compared before publishing.
     moment: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
     `format` and `compression`: of its files. `planned_billed` and `billed`: bytes of its query, by the dry run and
-    in the end.
+    in the end. carried: where another run has exported it.
     """
 
     table: str
@@ -68,12 +93,14 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     shape: Shape = WHOLE
     planned_billed: Count | None = None
     billed: Count | None = None
+    carried: Carried | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):
     """Sums over a manifest's tables; `bytes` is the size of the files.
 
-    rows: exported ones, of those tables only whose route tells them. billed: bytes billed by queries.
+    rows: exported ones, of those tables only whose route tells them. billed: bytes billed by the run's own queries.
+    carried: tables carried over from earlier runs.
     """
 
     tables: Count
@@ -83,6 +110,7 @@ class Totals(msgspec.Struct, frozen=True):
     planned_bytes: Count
     rows: Count = 0
     billed: Count = 0
+    carried: Count = 0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +118,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     left: files of an earlier export that stay for tables that failed in this one. found: files that an export
     without a manifest had left under these tables' names before the first publication. number: 1 for the first export
-    published there, and one more for each; runs that overlap may have the same.
+    published there, and one more for each; runs that overlap may have the same. over: the run that was published
+    before, "" for none. removed: its tables that this export does not have. oldest_snapshot_time: that of the oldest
+    table.
     """
 
     format_version: int = FORMAT_VERSION
@@ -113,11 +143,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[TableFiles, ...]
     found: tuple[File, ...]
     flags: tuple[Flag, ...] = ()
+    over: str = ""
+    removed: tuple[Removed, ...] = ()
+    oldest_snapshot_time: str = ""
 
     @property
     def age(self) -> tuple[int, str]:
         """What orders runs: the later moment wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """The name of a table."""
+
+    table: str
 
 
 class ManifestFiles(msgspec.Struct, frozen=True):
@@ -129,8 +168,18 @@ class ManifestFiles(msgspec.Struct, frozen=True):
     tables: tuple[TableFiles, ...]
     left: tuple[TableFiles, ...]
     found: tuple[File, ...]
+    failed: tuple[Named, ...] = ()
+    removed: tuple[Named, ...] = ()
     format_version: int = FORMAT_VERSION
     number: Count = 0
+    over: str = ""
+    oldest_snapshot_time: str = ""
+
+    @property
+    def named(self) -> set[str]:
+        """Every table that it speaks of."""
+        told = {one.table for one in (*self.tables, *self.left)}
+        return told.union(one.table for one in (*self.failed, *self.removed))
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -149,7 +198,7 @@ class Pointer(msgspec.Struct, frozen=True):
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """The run that readers should follow. `uncleared` are earlier runs whose stale files may still lie about.
 
-    number: as in the manifest.
+    number, over, oldest_snapshot_time: as in the manifest. carried: how many of its tables earlier runs have exported.
     """
 
     format_version: int = FORMAT_VERSION
@@ -164,6 +213,9 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
     manifest_generation: Count
     uncleared: tuple[Pointer, ...] = ()
+    over: str = ""
+    carried: Count = 0
+    oldest_snapshot_time: str = ""
 
     @property
     def age(self) -> tuple[int, str]:
@@ -194,3 +246,20 @@ class Intent(msgspec.Struct, frozen=True):
     run: RunId
     names: tuple[str, ...]
     format_version: int = FORMAT_VERSION
+
+
+def settings_of(manifest: Manifest, entry: TableEntry) -> dict[str, Any]:
+    """The settings that a table of a manifest was exported with."""
+    return manifest.settings | entry.carried.settings if entry.carried else manifest.settings
+
+
+def snapshot_of(manifest: Manifest, entry: TableEntry) -> int:
+    """The snapshot time of a table of a manifest, in milliseconds."""
+    return entry.carried.snapshot if entry.carried else manifest.snapshot
+
+
+def mixed_times(carried: int, oldest_snapshot_time: str) -> str:
+    """That tables of an export are older than it, in words; "" where none is."""
+    if not carried:
+        return ""
+    return f"{counted(carried, 'table')} carried over from earlier runs, the oldest as of {oldest_snapshot_time}"

@@ -233,11 +233,12 @@ def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]
 
 def pattern_of(export: Plan | Manifest, table: Unit | TableEntry) -> str:
     """The pattern of a table's final file names, as the plan's or manifest's own settings make it."""
-    told = {name: str(value) for name, value in export.settings.items()}
-    ext = extension(table.format or told["format"], table.compression or told["compression"])
-    return told["prefix"] + parse_template(told["path"]).pattern(
-        table=table.table, ext=ext, run=export.run, project=export.project, dataset=export.dataset,
-        date=moment_text(export.snapshot)[:10],
+    carried = table.carried if isinstance(table, TableEntry) else None
+    told, of = (export.settings | carried.settings, carried) if carried else (export.settings, export)
+    ext = extension(table.format or str(told["format"]), table.compression or str(told["compression"]))
+    return str(told["prefix"]) + parse_template(str(told["path"])).pattern(
+        table=table.table, ext=ext, run=of.run, project=export.project, dataset=export.dataset,
+        date=moment_text(of.snapshot)[:10],
     )  # fmt: skip
 
 

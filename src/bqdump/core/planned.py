@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bqdump.core.documents import Flag, Plan, Unit
+from bqdump.core.documents import Flag, Plan, Removed, Unit
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import parts_of, whole
 from bqdump.core.plan import recommended_tasks
@@ -37,7 +37,11 @@ class PlannedTable(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A plan as `--json` shows it. Shares: bytes by task."""
+    """A plan as `--json` shows it. Shares: bytes by task.
+
+    over: the published run that it was compared with, "" for none. removed: tables of that run which the export does
+    not have any more. kept: tables that it carries over as they are.
+    """
 
     project: str
     dataset: str
@@ -50,6 +54,9 @@ class Planned(msgspec.Struct, frozen=True):
     tables: list[PlannedTable]
     skipped: list[dict[str, str]]
     flags: tuple[Flag, ...]
+    over: str
+    removed: tuple[Removed, ...]
+    kept: tuple[str, ...]
 
 
 def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
@@ -87,4 +94,7 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         tables=tables,
         skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in plan.skipped],
         flags=plan.flags,
+        over=plan.over,
+        removed=plan.removed,
+        kept=plan.kept,
     )  # fmt: skip

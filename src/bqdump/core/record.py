@@ -11,6 +11,7 @@ from bqdump.core.guards import with_jobs
 from bqdump.core.manifest import File, Manifest, TableEntry, TableFiles, Totals
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import Done
+from bqdump.core.removal import Carry
 
 
 def make_manifest(
@@ -22,16 +23,19 @@ def make_manifest(
     files: Mapping[str, Sequence[File]],
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
+    carry: Carry,
 ) -> Manifest:
     """The manifest of a run whose tables (units, by table) are in these files, by unit.
 
-    failed: one for each table that the run goes without. left, found: see Manifest.
+    failed: one for each table that the run goes without. left, found: see Manifest. carry: what stays of the
+    published export.
     """
     receipts = {unit.id: done[unit.id].whole for unit in units if unit.id in files}
     hidden = hidden_rows(plan, receipts.values())
-    tables = tuple(
-        _entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts
-    )
+    own = [_entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts]
+    tables = tuple(sorted((*own, *carry.tables), key=lambda entry: entry.table))
+    oldest = min((entry.carried.snapshot for entry in carry.tables if entry.carried), default=plan.snapshot)
+    failed = sorted((*failed, *carry.failed), key=lambda failure: failure.table)
     told = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
     totals = Totals(
         tables=len(tables),
@@ -40,7 +44,8 @@ def make_manifest(
         planned_rows=sum(table.planned_rows for table in tables),
         planned_bytes=sum(table.planned_bytes for table in tables),
         rows=sum(table.rows or 0 for table in tables),
-        billed=sum(table.billed or 0 for table in tables),
+        billed=sum(table.billed or 0 for table in own),
+        carried=len(carry.tables),
     )
     return Manifest(
         run=plan.run,
@@ -61,7 +66,10 @@ def make_manifest(
         failed=tuple(failed),
         left=left,
         found=found,
-        flags=with_jobs(plan.flags, told),
+        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, told), *carry.flags))),
+        over=carry.over,
+        removed=carry.removed,
+        oldest_snapshot_time=moment_text(min(oldest, plan.snapshot)),
     )
 
 

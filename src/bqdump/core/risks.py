@@ -18,6 +18,8 @@ class Risk(enum.StrEnum):
     UNSEEN_CHANGES = "unseen-changes"
     PSEUDO_COLUMNS = "pseudo-columns"
     UNSEEN_COLUMNS = "unseen-columns"
+    REMOVED_TABLES = "removed-tables"
+    DROPPED_TABLES = "dropped-tables"
     LEFT_OUT_COLUMNS = "left-out-columns"
     COLUMNS_AS_TEXT = "columns-as-text"
     OTHER_LOCATION = "other-location"
@@ -27,6 +29,7 @@ class Risk(enum.StrEnum):
 
 # Risks that lose nothing, or that another setting has accepted: reported, never refused.
 REPORTED = (
+    Risk.DROPPED_TABLES,
     Risk.LEFT_OUT_COLUMNS,
     Risk.COLUMNS_AS_TEXT,
     Risk.OTHER_LOCATION,

@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    keep_others: bool = False
     route: tuple[str, ...] = ()
     format: str = "csv"
     compression: str = "none"
@@ -137,6 +138,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("include", "BQDUMP_INCLUDE", parse.patterns, "PATTERN,…",
             "Only tables whose names match (* and ? allowed)."),
     Setting("exclude", "BQDUMP_EXCLUDE", parse.patterns, "PATTERN,…", "No tables whose names match."),
+    Setting("keep_others", "BQDUMP_KEEP_OTHERS", parse.flag, "BOOL",
+            "Carry tables that --include and --exclude leave out over from the published export, as they are."),
     Setting("route", "BQDUMP_ROUTE", parse.routes, "ROUTE,…",
             "extract, query, read or auto (the default: the cheapest that can do it); TABLE=ROUTE for some tables."),
     Setting("format", "BQDUMP_FORMAT", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet."),

@@ -31,6 +31,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings import Settings
 from bqdump.core.shape import WHOLE
 from bqdump.core.sizes import counted
+from bqdump.flow.carry import read_published
 from bqdump.flow.planning import draft_plan, refuse_bucket, refuse_key
 from bqdump.flow.prefix import check_prefix
 from bqdump.flow.task import Reading
@@ -241,7 +242,7 @@ class Doctor:
             self._note("plan an export", place, Outcome.UNTRIED, "the rights above come first")
             return
         drafted = await self._ask(
-            "plan an export", place, "", lambda: draft_plan(self._warehouse, self._settings, "doctor", 1, bucket),
+            "plan an export", place, "", lambda: self._draft(bucket),
             lambda found: counted(found[0].tables, "table") + _cannot_be_checked(*found),
         )  # fmt: skip
         if drafted is None:
@@ -251,6 +252,10 @@ class Doctor:
         for flag in plan.flags:
             outcome, how = (Outcome.WARNING, "") if flag.allowed else (Outcome.REFUSED, _way_out(flag.risk))
             self._note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
+
+    async def _draft(self, bucket: BucketInfo | None) -> tuple[Plan, bytes]:
+        published = await read_published(self._store, self._settings)
+        return await draft_plan(self._warehouse, self._settings, "doctor", 1, bucket, published)
 
     async def _session(self, plan: Plan, units: bytes) -> None:
         """The right to open a read session, tried where a table takes the read route: opening one is free."""

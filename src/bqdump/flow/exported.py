@@ -25,4 +25,6 @@ async def exported(task: Task, outcome: Outcome) -> Export:
         manifest=f"{task.store.url}/{task.layout.manifest}",
         failed=outcome.failed,
         skipped=outcome.plan.skipped,
+        removed=outcome.plan.removed,
+        carried=totals.carried if totals else 0,
     )

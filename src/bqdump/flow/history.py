@@ -28,7 +28,8 @@ class RunLine(msgspec.Struct, frozen=True):
 
     rows: as exported where that is known, else as BigQuery counted them while planning. begun, ended: the first
     creation and the last end of a job (milliseconds since 1970 UTC), 0 where nothing is known. problem: why nothing
-    but the name is known of a run that is `unreadable`.
+    but the name is known of a run that is `unreadable`. carried: tables that were carried over from earlier runs, of
+    which the oldest is as of `oldest_snapshot_time`.
     """
 
     run: str
@@ -44,6 +45,8 @@ class RunLine(msgspec.Struct, frozen=True):
     begun: int = 0
     ended: int = 0
     problem: str = ""
+    carried: int = 0
+    oldest_snapshot_time: str = ""
 
     @property
     def whole(self) -> bool:
@@ -133,4 +136,5 @@ def _finished(summary: Summary, published: str) -> RunLine:
     return RunLine(
         summary.run, summary.status, summary.run == published, summary.snapshot_time, totals.tables, totals.files,
         totals.bytes, summary.rows, summary.failed, summary.skipped, summary.begun, summary.ended,
+        carried=totals.carried, oldest_snapshot_time=summary.oldest_snapshot_time,
     )  # fmt: skip

@@ -38,12 +38,15 @@ from bqdump.core.lacking import lacking_flags
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import whole
 from bqdump.core.plan import choose, make_plan, read_units, unmatched
+from bqdump.core.removal import Published, leaving, removal_flags, removal_sentence
+from bqdump.core.risks import Risk
 from bqdump.core.routes import route_tables
 from bqdump.core.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.flow.abandoned import note_staging
 from bqdump.flow.bills import check_bill, estimate_queries
 from bqdump.flow.captured import bill_of, captured_tables
+from bqdump.flow.carry import read_published, refuse_other_mode
 from bqdump.flow.definitions import describe, row_policies
 from bqdump.flow.extras import refuse_missing_packages
 from bqdump.flow.prefix import check_prefix, claim_prefix, release_prefix
@@ -127,10 +130,16 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
 
 
 async def draft_plan(
-    warehouse: Warehouse, settings: Settings, run: str, tasks: int, bucket: BucketInfo | None
+    warehouse: Warehouse,
+    settings: Settings,
+    run: str,
+    tasks: int,
+    bucket: BucketInfo | None,
+    published: Published | None,
 ) -> tuple[Plan, bytes]:
     """Look at the dataset and plan its export, without storing anything. Returns the plan and its units.
 
+    published: the export that it would replace.
     What the guards have found is in its flags; whether a run may go on is for `refuse` to say.
     """
     dataset = await warehouse.dataset(settings.project, settings.dataset)
@@ -166,6 +175,12 @@ async def draft_plan(
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
+    if published and published.age < plan.age:
+        listed = {item.name for item in listing}
+        removed, kept = leaving(published, {unit.table for unit in together}, listed, settings)
+        refuse_other_mode(published, plan, kept)
+        found += removal_flags(removed, published)
+        plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept)
     return msgspec.structs.replace(plan, flags=judge(found, settings), planned=now), units
 
 
@@ -203,7 +218,8 @@ async def _make_or_await(task: Task) -> Plan:
         return await _await_plan(task)
     try:
         async with _pulse(task):
-            plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket)
+            published = await read_published(task.store, task.settings)
+            plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
             if plan.mode == "replace":
@@ -227,13 +243,22 @@ async def _make_or_await(task: Task) -> Plan:
         raise
     log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot),
              counted(task.tasks, "task"))  # fmt: skip
-    for flag in plan.flags[:FLAGS_TOLD]:
-        level = logging.INFO if flag.risk in COSTS_ONLY else logging.WARNING
-        log.log(level, "%s", sentence(flag), extra={"table": flag.table} if flag.table else {})
-    if len(plan.flags) > FLAGS_TOLD:
-        log.warning("and %s, named in %s", counted(len(plan.flags) - FLAGS_TOLD, "more risk"), task.layout.plan)
+    _log_risks(task, plan)
     await task.store.write(task.settings.layout.newest, encode_indented(Newest(plan.run)), None)
     return plan
+
+
+def _log_risks(task: Task, plan: Plan) -> None:
+    for removed in plan.removed:
+        log.warning("%s", removal_sentence(removed), extra={"table": removed.table})
+    if plan.kept:
+        log.info("carrying over %s as they are in run %s", counted(len(plan.kept), "table"), plan.over)
+    flags = [flag for flag in plan.flags if flag.risk not in (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES)]
+    for flag in flags[:FLAGS_TOLD]:
+        level = logging.INFO if flag.risk in COSTS_ONLY else logging.WARNING
+        log.log(level, "%s", sentence(flag), extra={"table": flag.table} if flag.table else {})
+    if len(flags) > FLAGS_TOLD:
+        log.warning("and %s, named in %s", counted(len(flags) - FLAGS_TOLD, "more risk"), task.layout.plan)
 
 
 async def _become_planner(task: Task) -> bool:

@@ -24,7 +24,9 @@ from bqdump.core.manifest import (
 from bqdump.core.moments import moment_text
 from bqdump.core.parts import by_table, done_tables
 from bqdump.core.record import make_manifest
+from bqdump.core.removal import Carry
 from bqdump.core.template import shard_name, split_shard
+from bqdump.flow.carry import carry_over, check_carried
 from bqdump.flow.clear import clear, clear_staging, delete, read_earlier
 from bqdump.flow.collect import Collected, all_units, collect, prove
 from bqdump.flow.ledger import Ledger
@@ -87,6 +89,8 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
     if plan.mode == "keep":
         files = {unit: [_file(info) for info in infos] for unit, infos in collected.written.items()}
         await delete(task, ((info.name, info.generation) for info in collected.surplus))
+        carry = await carry_over(task, plan, [unit.table for unit in units])
+        await check_carried(task, carry)
     else:
         if latest and latest.age >= plan.age and (ended := await _ended(task, plan)):
             # What another task of this run has published must not be copied over by its like.
@@ -102,17 +106,22 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
         known = {file.name: file.generation for table in before for file in table.files}
         # Announced with the rest, so that an earlier run which steps aside does not take these away.
         staying = [file.name for table in before if table.table in failed for file in table.files]
-        placed = await _replace(task, plan, units, collected, known, staying)
+        try:
+            placed = await _replace(task, plan, units, collected, known, staying)
+        except VerificationError:
+            if ended := await _ended(task, plan):
+                return ended
+            raise
         if placed is None:
             if ended := await _ended(task, plan):
                 return ended
             raise VerificationError("publish", f"run {plan.run}", "staged files have gone while they were published",
                                     "Something has deleted them: run the export again.")  # fmt: skip
-        files = placed
-        left = await _left(task, failed, naive)
+        files, carry = placed
+        left = await _left(task, failed | {table.table for table in carry.left}, naive)
     files = {unit: _counted(placed, collected.written[unit], collected.rows) for unit, placed in files.items()}
     number = latest.number + 1 if latest else 1
-    manifest = make_manifest(plan, number, done, by_table(ledger.failed()), units, files, left, found)
+    manifest = make_manifest(plan, number, done, by_table(ledger.failed()), units, files, left, found, carry)
     data = encode(manifest)
     try:
         generation = await task.store.write(task.layout.manifest, data, 0)
@@ -126,23 +135,29 @@ async def _make_manifest(task: Task, plan: Plan, ledger: Ledger) -> tuple[Manife
 
 async def _replace(
     task: Task, plan: Plan, units: list[Unit], collected: Collected, known: dict[str, int], staying: list[str]
-) -> dict[str, list[File]] | None:
-    """Files at their final names, by unit; None when the run has ended meanwhile. `staying`: names left as they are."""
+) -> tuple[dict[str, list[File]], Carry] | None:
+    """Files at their final names, by unit, and what stays of the export before; None when the run has ended meanwhile.
+
+    `staying`: names left as they are. Raises VerificationError when a file that stays is not there any more.
+    """
     staged = {
         shard_name(unit.pattern, number): info
         for unit in units
         for number, info in enumerate(collected.written.get(unit.id, ()))
     }
-    if not await announce(task, plan, (*staged, *staying)):
+    carry = await announce(task, plan, (*staged, *staying), [unit.table for unit in units])
+    if carry is None:
         return None
+    await check_carried(task, carry)
     placed = await place(task, plan, staged, known)
     if placed is None:
         return None
-    return {
+    files = {
         unit.id: [placed[shard_name(unit.pattern, number)] for number in range(len(collected.written[unit.id]))]
         for unit in units
         if unit.id in collected.written
     }
+    return files, carry
 
 
 async def _ended(task: Task, plan: Plan) -> tuple[ManifestFiles, int] | Published | None:
@@ -219,6 +234,9 @@ async def _point(task: Task, plan: Plan, manifest: ManifestFiles, generation: in
         mode=plan.mode,
         manifest=task.layout.manifest,
         manifest_generation=generation,
+        over=manifest.over,
+        carried=manifest.totals.carried,
+        oldest_snapshot_time=manifest.oldest_snapshot_time,
     )
     if plan.mode == "replace" and not await make_ready(task, plan, ready):
         # Whoever has announced itself since has shown this run to readers, where it was ready before.

@@ -10,13 +10,15 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.core.codec import decode, encode_indented
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
-from bqdump.core.manifest import Latest, Manifest, Pointer
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UsageError
+from bqdump.core.manifest import Latest, Manifest, ManifestFiles, Pointer
 from bqdump.core.settings import Settings
+from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectStore
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
+NAMED = 10
 
 
 async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, int]:
@@ -48,6 +50,7 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
     """Let latest.json name this run, unless it does or names a later one; whether readers see the run now.
 
     ready: all but its `uncleared`, the exports that it replaces, which follow from what is there.
+    Raises UsageError where its manifest was made before another run was published, and says nothing of tables of that.
     """
     while True:
         latest, seen = await read_latest(store, settings)
@@ -55,6 +58,8 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
             return True
         if latest and latest.age > ready.age:
             return False
+        if latest and latest.run != ready.over:
+            await _refuse_unnamed(store, latest, ready)
         uncleared = latest.uncleared if latest else ()
         if latest and latest.mode == "replace":
             uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
@@ -63,6 +68,22 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
             await store.write(settings.layout.latest, encode_indented(new), seen)
             log.info("published run %s, the dataset as of %s", new.run, new.snapshot_time)
             return True
+
+
+async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> None:
+    try:
+        had, has = [
+            decode((await store.read(name)).data, ManifestFiles, name) for name in (latest.manifest, ready.manifest)
+        ]
+    except NotFoundError:
+        return
+    if unnamed := sorted({one.table for one in (*had.tables, *had.left)} - has.named):
+        raise UsageError(
+            "publish", f"run {ready.run}",
+            f"it does not have {counted(len(unnamed), 'table')} of run {latest.run}, which was published meanwhile "
+            f"({', '.join(unnamed[:NAMED])}{', …' if len(unnamed) > NAMED else ''})",
+            "Nothing was removed. Start a new run.",
+        )  # fmt: skip
 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:

@@ -14,7 +14,7 @@ from bqdump.core.events import (
     Listener,
     nobody,
 )
-from bqdump.core.manifest import File, Manifest, TableEntry
+from bqdump.core.manifest import File, Manifest, TableEntry, settings_of
 from bqdump.core.sampling import chosen
 from bqdump.core.types import columns
 from bqdump.core.unsupported import exported
@@ -97,7 +97,7 @@ def check_room(manifest: Manifest, reading: Reading) -> None:
 
 def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
     """How a file was written."""
-    settings = manifest.settings
+    settings = settings_of(manifest, entry)
     return DataFile(
         name=file.name,
         format=entry.format or settings["format"],

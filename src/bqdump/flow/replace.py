@@ -8,7 +8,7 @@ once a later run has announced itself, no copy of an earlier run can land on top
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -18,6 +18,8 @@ from bqdump.core.documents import Plan
 from bqdump.core.errors import ConflictError, NotFoundError, UsageError
 from bqdump.core.layout import Layout
 from bqdump.core.manifest import File, Intent, Latest, Publishing
+from bqdump.core.removal import Carry
+from bqdump.flow.carry import carry_over
 from bqdump.flow.clear import delete, read_earlier
 from bqdump.flow.published import move_latest, read_latest
 from bqdump.flow.task import Task
@@ -45,27 +47,44 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
             )  # fmt: skip
 
 
-async def announce(task: Task, plan: Plan, names: Iterable[str]) -> bool:
-    """Say that these names are this run's from now on; False when a later run has said so already.
+async def announce(task: Task, plan: Plan, names: Iterable[str], tables: Collection[str]) -> Carry | None:
+    """Say that these names are this run's from now on; None when a later run has said so already.
 
     An earlier run that is ready is shown to readers first: its tasks may do so at any moment, and must not do it later.
+    tables: those of the plan. Returns what stays of the export that readers see: none of its files changes from now on,
+    as no other run copies over them. Raises UsageError where one may: it has announced itself, and did not get ready.
     """
     await _intend(task, plan, names)
     mine = Publishing(plan.run, plan.snapshot, task.layout.intent)
     while True:
         current, generation = await publishing(task)
         if current and current.run == plan.run:
-            return True
+            return await carry_over(task, plan, tables)
         if current and current.age > plan.age:
-            return False
+            return None
         # After a prefix was handed over, what another dataset had ready is not for its new readers.
         if current and current.ready and (current.ready.project, current.ready.dataset) == (plan.project, plan.dataset):
-            await move_latest(task.store, task.settings, current.ready)
+            # One that lacks tables of a run which was published meanwhile is not shown.
+            with suppress(UsageError):
+                await move_latest(task.store, task.settings, current.ready)
+        # After the look at publishing.json: whoever is named there has shown what was ready before.
+        carry = await carry_over(task, plan, tables)
+        if carry.files:
+            _refuse_unready(plan, carry, current)
+            await _intend(task, plan, carry.files)
         try:
             await task.store.write(task.settings.layout.publishing, encode_indented(mine), generation)
         except ConflictError:
             continue
-        return True
+        return carry
+
+
+def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> None:
+    if current and current.run != carry.over:
+        raise UsageError(
+            "publish", f"run {plan.run}", f"it carries over files of run {carry.over}, which run {current.run} was "
+            "replacing when it stopped", f"Finish that run first: bqdump run --run-id {current.run}",
+        )  # fmt: skip
 
 
 async def make_ready(task: Task, plan: Plan, ready: Latest) -> bool:

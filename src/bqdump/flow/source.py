@@ -12,7 +12,7 @@ from bqdump.core import sql
 from bqdump.core.canonical import Leaf, bigquery_statement, chunks, leaves
 from bqdump.core.catalog import Dataset
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
-from bqdump.core.manifest import Manifest, TableEntry
+from bqdump.core.manifest import Manifest, TableEntry, snapshot_of
 from bqdump.core.sizes import size_text
 from bqdump.core.types import columns
 from bqdump.core.unsupported import exported
@@ -71,14 +71,18 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
     Raises NotFoundError when time travel does not reach back so far, UsageError when the queries would bill too much.
     """
     dataset = await source.warehouse.dataset(manifest.project, manifest.dataset)
-    past = await source.warehouse.now(dataset.location) - manifest.snapshot
+    now = await source.warehouse.now(dataset.location)
+    past = now - manifest.snapshot
     if past > LONGEST_DAYS * DAY:
         raise NotFoundError(
             "compare the export with", f"BigQuery at {manifest.snapshot_time}",
             f"time travel lasts {LONGEST_DAYS} days at most, and that is {past // DAY} days ago",
             "bqdump verify --read compares with the manifest.",
         )  # fmt: skip
-    tables = [entry for entry in manifest.tables if entry.moment == "snapshot"]
+    tables = [
+        entry for entry in manifest.tables
+        if entry.moment == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
+    ]  # fmt: skip
     slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def estimated(question: Question) -> Question | Finding:
@@ -100,7 +104,8 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
         )  # fmt: skip
     source.told(total)
     unable = list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
-    without = tuple(entry.table for entry in manifest.tables if entry.moment != "snapshot")
+    asked = {entry.table for entry in tables}
+    without = tuple(entry.table for entry in manifest.tables if entry.table not in asked)
     return Asked(dataset, able, unable, without)
 
 
@@ -135,7 +140,7 @@ def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Ques
     # Masked columns, whose type is not known here, are not asked for: nor is their salt.
     shape = msgspec.structs.replace(entry.shape, columns=tuple(column.name for column in held if column.type),
                                     masks={})  # fmt: skip
-    source = f"({sql.select_part(dataset, entry.table, manifest.snapshot, entry.definition, shape)})"
+    source = f"({sql.select_part(dataset, entry.table, snapshot_of(manifest, entry), entry.definition, shape)})"
     format_ = entry.format or manifest.settings["format"]
     asked, start = [], 0
     for some in chunks(leaves(held)):

@@ -28,6 +28,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     state: `superseded`: readers see a run of a later moment, over which this one changes nothing any more.
     last_done: when the last table, or part of a large one, was done (RFC 3339), "" where none is.
     planned: when planning began (RFC 3339), "" before there is a plan. dataset: with its project, "" as well.
+    carried: further tables that the run carries over from earlier ones; of a published run, the oldest of them is as of
+    `oldest_snapshot_time`.
     """
 
     run: str
@@ -44,6 +46,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_done: str = ""
     planned: str = ""
     dataset: str = ""
+    carried: int = 0
+    oldest_snapshot_time: str = ""
 
     def silence(self, now: float) -> float:
         """For how many seconds no table has been done, of a run that has begun and not ended; else 0.
@@ -125,6 +129,7 @@ def status_of(sight: Sight) -> Status:
     if plan is None:
         return Status(run=sight.run, state="planning", snapshot_time="", tables=0, done=0, working=0, waiting=0,
                       failed=(), skipped=0, bytes=0, latest=published)  # fmt: skip
+    here = sight.latest if published == sight.run else None
     seen = looked(sight.ledger, sight.claims)
     failed = tuple(by_table(seen.failures.values()))
     running = sight.claims.keys() - seen.receipts.keys() - seen.failures.keys()
@@ -147,6 +152,8 @@ def status_of(sight: Sight) -> Status:
         last_done=moment_text(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else "",
         planned=moment_text(plan.began),
         dataset=f"{plan.project}.{plan.dataset}",
+        carried=here.carried if here else len(plan.kept),
+        oldest_snapshot_time=here.oldest_snapshot_time if here else "",
     )
 
 

@@ -46,7 +46,8 @@ class SourceCompared(msgspec.Struct, frozen=True):
 class Verified(msgspec.Struct, frozen=True):
     """The result for one run. Counts are of what the manifest names. read, source: where these were asked for.
 
-    copied: these are copies of the export's files, so that no generation could be compared.
+    copied: these are copies of the export's files, so that no generation could be compared. carried: tables that were
+    carried over from earlier runs, of which the oldest is as of `oldest_snapshot_time`.
     """
 
     run: str
@@ -58,6 +59,8 @@ class Verified(msgspec.Struct, frozen=True):
     read: ReadBack | None = None
     source: SourceCompared | None = None
     copied: bool = False
+    carried: int = 0
+    oldest_snapshot_time: str = ""
 
 
 async def verify(
@@ -101,7 +104,7 @@ async def verify(
     totals = manifest.totals
     return Verified(
         manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read,
-        compared, copied,
+        compared, copied, totals.carried, manifest.oldest_snapshot_time,
     )  # fmt: skip
 
 

@@ -51,6 +51,11 @@ class Bar(NamedTuple):
         return made
 
 
+def own_bars(tables: Iterable[TableEntry | Line]) -> list[Bar]:
+    """The bars of the tables that the run has exported itself."""
+    return [bar(one) for one in tables if not one.carried]
+
+
 def bar(done: TableEntry | Line | Receipt) -> Bar:
     """The bar of an exported table."""
     attempt = done.attempt if isinstance(done, Line | Receipt) else max(map(attempt_of, done.jobs), default=0)
@@ -63,6 +68,8 @@ def bar(done: TableEntry | Line | Receipt) -> Bar:
 
 def remarks(done: TableEntry | Line) -> str:
     """What was out of the ordinary with a table, in a line."""
+    if done.carried:
+        return f"carried over from run {done.carried.run}, as of {done.carried.snapshot_time}"
     route = [] if done.route == "extract" else [f"by the {done.route} route"]
     return ", ".join(route + bar(done).remarks())
 

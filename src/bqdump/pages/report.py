@@ -24,7 +24,7 @@ from bqdump.pages.elements import (
     size,
     table,
 )
-from bqdump.pages.gantt import bar, gantt, remarks
+from bqdump.pages.gantt import bar, gantt, own_bars, remarks
 from bqdump.pages.links import folder_address, job_address
 from bqdump.pages.sections import (
     changes_section,
@@ -32,6 +32,7 @@ from bqdump.pages.sections import (
     failed_section,
     flags_section,
     out_of_time_section,
+    removed_section,
     rows_of,
     settings_section,
     skipped_section,
@@ -62,6 +63,7 @@ def render_report(
         _chart(manifest.tables),
         _tables(manifest, root),
         failed_section(manifest),
+        removed_section(manifest.removed),
         out_of_time_section(manifest.tables),
         skipped_section(manifest.skipped),
         flags_section(manifest.flags),
@@ -80,6 +82,7 @@ def _contents(manifest: Manifest, changes: Sequence[TableChange] | None) -> Mark
     entries = [("time", "Where the time went")] if manifest.tables else []
     entries += [("tables", "Tables")] if manifest.tables else []
     entries += [("failed", f"Failed: {len(manifest.failed):,}")] if manifest.failed else []
+    entries += [("removed", f"Removed: {len(manifest.removed):,}")] if manifest.removed else []
     entries += [("skipped", f"Not exported: {len(manifest.skipped):,}")] if manifest.skipped else []
     entries += [("flags", f"To be aware of: {len(manifest.flags):,}")] if manifest.flags else []
     entries += [("changes", f"Changes: {len(changes):,}")] if changes else []
@@ -88,7 +91,7 @@ def _contents(manifest: Manifest, changes: Sequence[TableChange] | None) -> Mark
 
 
 def _chart(tables: Sequence[TableEntry]) -> Markup:
-    chart = gantt([bar(entry) for entry in tables])
+    chart = gantt(own_bars(tables))
     return heading("Where the time went", "time") + chart if chart else NOTHING
 
 

@@ -12,11 +12,13 @@ from bqdump.core.contents import Contents, Line
 from bqdump.core.documents import (
     Failure,
     Flag,
+    Removed,
     Skipped,
 )
 from bqdump.core.events import Cleared
 from bqdump.core.guards import sentence
-from bqdump.core.manifest import Manifest, TableEntry
+from bqdump.core.manifest import Manifest, TableEntry, mixed_times
+from bqdump.core.removal import WHY
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import (
@@ -30,11 +32,12 @@ from bqdump.pages.elements import (
     heading,
     link,
     moment,
+    number,
     table,
     tiles,
     visible,
 )
-from bqdump.pages.gantt import bar, span
+from bqdump.pages.gantt import own_bars, span
 from bqdump.pages.links import job_address
 
 # Risks that leave a table without something that it has in BigQuery.
@@ -58,6 +61,8 @@ def verdict(manifest: Manifest | Contents) -> Markup:
             tone, told = "warn", f"{exported}, {which} of which may lack rows or values, as the settings allow."
     if manifest.skipped:
         told += f" {counted(len(manifest.skipped), 'object')} {_are(len(manifest.skipped))} not exported."
+    if older := mixed_times(manifest.totals.carried, manifest.oldest_snapshot_time):
+        told += f" {older}."
     return Markup(
         '<div class="verdict {}"><strong>{}.</strong> {}</div>'
         '<p class="soft small">The dataset as of {} · run {} · {} · bqdump {}</p>'
@@ -66,7 +71,7 @@ def verdict(manifest: Manifest | Contents) -> Markup:
 
 def totals(whole: Manifest | Contents) -> Markup:
     """The numbers of a run. Rows as exported where that is known, else as planned."""
-    begun, ended = span(map(bar, whole.tables))
+    begun, ended = span(own_bars(whole.tables))
     numbers, took = whole.totals, ended - begun
     rate = f"{size_text(1000 * numbers.bytes / took)}/s" if took > 0 else "–"
     shown = [
@@ -114,6 +119,20 @@ def skipped_section(skipped: Sequence[Skipped]) -> Markup:
     rows = [(code(item.table), item.kind.lower().replace("_", " "), visible(item.reason)) for item in skipped]
     columns = (Column("object"), Column("kind"), Column("why", css="wide"))
     return heading("Not exported", "skipped", len(rows)) + table("Not exported", columns, rows)
+
+
+def removed_section(removed: Sequence[Removed]) -> Markup:
+    """Which tables of the export before are not in this one, why, and where they are recorded."""
+    if not removed:
+        return NOTHING
+    rows = [
+        (code(one.table), WHY[one.reason], "–" if one.rows is None else number(one.rows), one.snapshot_time,
+         code(one.run))
+        for one in removed
+    ]  # fmt: skip
+    columns = (Column("table"), Column("why", css="wide"), Column("rows", number=True), Column("as of"), Column("run"))
+    title = "Removed from the published export"
+    return heading(title, "removed", len(rows)) + table(title, columns, rows)
 
 
 def out_of_time_section(entries: Sequence[TableEntry | Line]) -> Markup:

@@ -23,7 +23,8 @@ async def file_page(archive: Archive, request: Request) -> Response:
     if place >= len(entry.files):
         raise NotFoundError("find", f"file {place} of table {name!r}", f"it has {counted(len(entry.files), 'file')}")
     file = entry.files[place]
-    settings = contents.settings | ({"format": entry.format} if entry.format else {})
+    settings = contents.settings | (entry.carried.settings if entry.carried else {})
+    settings |= {"format": entry.format} if entry.format else {}
     info = await archive.store.stat(file.name)
     if info is None:
         raise NotFoundError(

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bqdump.core.errors import NotFoundError
 from bqdump.pages.elements import code, facts, link, moment, tiles
-from bqdump.pages.sections import failed_section, settings_section, skipped_section
+from bqdump.pages.sections import failed_section, removed_section, settings_section, skipped_section
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, run_address, run_trail
 
@@ -31,7 +31,8 @@ async def manifest_page(archive: Archive, request: Request) -> Response:
             tiles((("tables", f"{totals.tables:,}"), ("files", f"{totals.files:,}"), ("bytes", f"{totals.bytes:,}"),
                    ("planned rows", f"{totals.planned_rows:,}"), ("planned bytes", f"{totals.planned_bytes:,}"))),
             Markup("<p>{}</p>").format(link(run_address(run, "manifest.json"), "The document itself, as JSON")),
-            failed_section(contents), skipped_section(contents.skipped), settings_section(contents.settings),
+            failed_section(contents), removed_section(contents.removed), skipped_section(contents.skipped),
+            settings_section(contents.settings),
         ],
         trail=run_trail(run),
     )  # fmt: skip

@@ -12,11 +12,12 @@ from bqdump.pages.elements import (
     heading,
     link,
 )
-from bqdump.pages.gantt import bar, gantt
+from bqdump.pages.gantt import gantt, own_bars
 from bqdump.pages.sections import (
     failed_section,
     flags_section,
     out_of_time_section,
+    removed_section,
     settings_section,
     skipped_section,
     totals,
@@ -38,7 +39,7 @@ async def run_page(archive: Archive, request: Request) -> Response:
 
 
 def _sections(contents: Contents, wish: Wish) -> list[Markup]:
-    run, chart = contents.run, gantt([bar(line) for line in contents.tables])
+    run, chart = contents.run, gantt(own_bars(contents.tables))
     more = [
         ("Changes since the run before", run_address(run, "changes")),
         ("Verify what is stored", run_address(run, "verify")),
@@ -52,6 +53,7 @@ def _sections(contents: Contents, wish: Wish) -> list[Markup]:
         ),
         heading("Where the time went", "time") + chart if chart else NOTHING,
         failed_section(contents),
+        removed_section(contents.removed),
         tables_section(run, contents.tables, wish),
         out_of_time_section(contents.tables),
         skipped_section(contents.skipped),

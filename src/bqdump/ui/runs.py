@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump.core.errors import DocumentError
+from bqdump.core.manifest import mixed_times
 from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import counted, size_text
 from bqdump.flow.history import RunLine
@@ -107,8 +108,10 @@ def _verdict(lines: list[RunLine], named: str) -> Markup:
         return _said("bad", sees, "which cannot be read.")
     told = f"{counted(published.tables, 'table')}" + (f", {published.failed} failed" if published.failed else "")
     when = moment(parse_moment(published.snapshot_time))
+    older = mixed_times(published.carried, published.oldest_snapshot_time)
     return _said(TONES[published.state], sees,
-                 Markup("{} ({}), the dataset as of {}.").format(published.state, told, when))  # fmt: skip
+                 Markup("{} ({}), the dataset as of {}{}.").format(published.state, told, when,
+                                                                   f"; {older}" if older else ""))  # fmt: skip
 
 
 def _under_way(lines: list[RunLine], newest: str, failed: set[str]) -> Markup:

@@ -82,11 +82,11 @@ def _about(contents: Contents, line: Line, entry: TableEntry) -> list[tuple[str,
     jobs = Markup(", ").join(
         link(job_address(contents.settings, contents.location, job), code(job)) for job in entry.jobs
     )
-    moment_ = moment(contents.snapshot)
+    moment_ = moment(entry.carried.snapshot if entry.carried else contents.snapshot)
     if line.moment == "job":
         moment_ = Markup("{}, when its job ran").format(moment(line.started))
     about: list[tuple[str, Markup | str]] = [
-        ("exported by", ", ".join([f"task {line.task}", *bar(line).remarks()])),
+        ("exported by", _exporter(line)),
         ("as of", moment_),
         ("kind", line.kind.lower().replace("_", " ")),
         ("route", f"{line.route}: {visible(entry.why)}" if entry.why else line.route),
@@ -98,6 +98,12 @@ def _about(contents: Contents, line: Line, entry: TableEntry) -> list[tuple[str,
     if entry.billed is not None:
         about.append(("billed", size_text(entry.billed)))
     return about
+
+
+def _exporter(line: Line) -> Markup | str:
+    if line.carried:
+        return Markup("run {}, and carried over").format(link(run_address(line.carried.run), code(line.carried.run)))
+    return ", ".join([f"task {line.task}", *bar(line).remarks()])
 
 
 def _files(contents: Contents, entry: TableEntry, now: int) -> Markup:
