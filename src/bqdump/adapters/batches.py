@@ -22,6 +22,13 @@ def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
         yield held
 
 
+def check_columns(arriving: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise RowsError where the rows have other columns than the file: none is left out in silence."""
+    for names, others, words in ((wanted, arriving, "did not arrive"), (arriving, wanted, "arrived and is not known")):
+        if missing := [name for name in names if name not in others]:
+            raise RowsError("read", "rows", f"column {missing[0]} {words}")
+
+
 def check_rows(rows: int, batches: Sequence[Batch]) -> None:
     """Raise RowsError where batches hold more or fewer rows than they announce."""
     announced = sum(batch.rows for batch in batches)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bqdump.adapters.batches import check_rows, gathered
+from bqdump.adapters.batches import check_columns, check_rows, gathered
 from bqdump.core.errors import RowsError
 from bqdump.core.types import Column
 from bqdump.ports.encoder import FileShape
@@ -66,6 +66,7 @@ class _Decoded:
         except (pa.ArrowException, OSError) as error:
             raise RowsError("read", "the schema of a read session", f"it is damaged ({error})") from error
         self._names = [column.name for column in shape.columns]
+        check_columns(self._arriving.names, self._names)
         self.schema = pa.schema([self._arriving.field(name) for name in self._names])
 
     def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
@@ -81,9 +82,11 @@ class _Presented:
 
     def __init__(self, schema: bytes, shape: FileShape) -> None:
         from bqdump.adapters.arrow_schema import for_polars
+        from bqdump.adapters.frames import frame
         from bqdump.adapters.presentation import presented
 
         self._head, self._columns = for_polars(schema), presented(shape.columns, shape.format)
+        check_columns(frame(self._head, []).columns, [column.name for column in shape.columns])
         made = self._table([])
         self.schema = pa.schema([field.with_type(_micros(field.type)) for field in made.schema])
 

@@ -9,7 +9,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from bqdump.adapters.arrow_schema import for_polars
-from bqdump.adapters.batches import check_rows, gathered
+from bqdump.adapters.batches import check_columns, check_rows, gathered
 from bqdump.adapters.csv_quoting import by_polars, quoted
 from bqdump.adapters.frames import frame
 from bqdump.adapters.presentation import DATETIME, TIME, presented
@@ -25,6 +25,7 @@ def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: 
     """Write all rows, in their order; returns how many."""
     size = max(1 << 16, min(GATHER_BYTES, memory // SHARE))
     frames = _Frames(for_polars(schema), gathered(batches, size))
+    check_columns(frames.empty.columns, [column.name for column in shape.columns])
     try:
         source = register_io_source(frames.pull, schema=frames.empty.schema)
         if shape.format == "json":
