@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import os
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -205,3 +208,33 @@ def test_a_page_of_many_tables_stays_small() -> None:
     page = render_report(asyncio.run(read_manifest(store, SETTINGS)))
     assert b"The 2,000 largest tables" in page
     assert len(page) < 1_300_000
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["published", "failed"])
+def test_a_process_that_can_open_no_more_files_ends_as_it_would_without_a_page(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: bool
+) -> None:
+    """What is imported last is read from the disk when the work is done."""
+
+    class NoMoreFiles:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.startswith("bqdump.pages."):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    store, warehouse = world()
+    warehouse.put("project", "data", "t", ["1"])
+    if fails:
+        warehouse.failing = lambda table, job: JobError("invalid", "broken")
+    for name in [name for name in sys.modules if name.startswith("bqdump.pages.")]:
+        monkeypatch.delitem(sys.modules, name)
+        # Else the package still has it.
+        monkeypatch.delattr(f"bqdump.pages.{name.rpartition('.')[2]}", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoMoreFiles(), *sys.meta_path])
+    task = Task(store, warehouse, msgspec.structs.replace(SETTINGS, allow_partial=False), "r1", Owner("r1", 0), 1)
+    if fails:
+        with pytest.raises(UnitsFailedError, match="broken"):
+            asyncio.run(run(task))
+    else:
+        assert asyncio.run(run(task)).result == "published"
+    assert "report" in caplog.text
+    assert "Too many open files" in caplog.text

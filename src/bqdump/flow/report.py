@@ -30,12 +30,12 @@ async def has_report(task: Task) -> bool:
 
 async def store_report(task: Task, before: Latest | None, cleared: Sequence[Cleared]) -> None:
     """Write the index, the summary and report.html. The export is published already: an error is told, no more."""
-    # Imported at the end of a run, by the one task that gets here.
-    from bqdump.core.changes import compare
-    from bqdump.core.contents import contents_of, summary_of
-    from bqdump.pages.report import render_report
-
     try:
+        # Imported at the end of a run, by the one task that gets here.
+        from bqdump.core.changes import compare
+        from bqdump.core.contents import contents_of, summary_of
+        from bqdump.pages.report import render_report
+
         data = (await task.store.read(task.layout.manifest)).data
         contents = contents_of(data, task.layout.manifest)
         await _once(task.layout.contents, task.store.write(task.layout.contents, encode(contents), 0))
@@ -48,21 +48,22 @@ async def store_report(task: Task, before: Latest | None, cleared: Sequence[Clea
             changes = compare(decode(earlier.data, Manifest, before.manifest), manifest)
         report = render_report(manifest, changes, cleared=cleared)
         await _once(task.layout.report, task.store.write(task.layout.report, report, 0))
-    except BqdumpError as error:
+    except (BqdumpError, OSError, ImportError) as error:
+        # Such as too many open files: what is imported this late is read from the disk.
         log.warning("the export is published, and its report is missing: %s", error)
 
 
 async def store_failed_report(task: Task, plan: Plan, ledger: Ledger) -> None:
     """Write the page of an execution that publishes nothing, once. An error is told, no more: the run has failed."""
-    from bqdump.pages.unpublished import render_unpublished
-
     name = task.layout.failed_report(task.owner.execution)
     try:
+        from bqdump.pages.unpublished import render_unpublished
+
         if await task.store.stat(name) is None:
             failed = ledger.failed(task.owner.execution)
             page = render_unpublished(plan, list(ledger.receipts.values()), failed)
             await _once(name, task.store.write(name, page, 0))
-    except BqdumpError as error:
+    except (BqdumpError, OSError, ImportError) as error:
         log.warning("the report of the failed run is missing: %s", error)
 
 
