@@ -310,14 +310,21 @@ HOSTILE = ["with space", "select", "straße", "a-b", "100%", "it's", "x;y", "--"
 
 def test_hostile_names_of_columns_and_tables_stay_names(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     schema = [{"name": name, "type": "STRING"} for name in HOSTILE]
+    name = "x' OR; --"
+    reference = {"projectId": outside.project, "datasetId": outside.dataset, "tableId": name}
+    outside.stack.jobs(any_table_names=True)
     made = requests.post(
         f"{outside.stack.bigquery}/bigquery/v2/projects/{outside.project}/datasets/{outside.dataset}/tables",
-        json={"tableReference": {"projectId": outside.project, "datasetId": outside.dataset, "tableId": "x' OR; --"},
-              "schema": {"fields": schema}}, timeout=10,
-    )  # fmt: skip
+        json={"tableReference": reference, "schema": {"fields": schema}},
+        timeout=10,
+    )
     assert made.ok, made.text
-    tables = {"x' OR; --": {"columns": HOSTILE, "where": f"`{HOSTILE[0]}` IS NULL OR `--` = ';'",
-                            "masks": {"it's": "null", "x;y": {"constant": "`"}}}}  # fmt: skip
+    settings = {
+        "columns": HOSTILE,
+        "where": f"`{HOSTILE[0]}` IS NULL OR `--` = ';'",
+        "masks": {"it's": "null", "x;y": {"constant": "`"}},
+    }
+    tables = {name: settings}
     called = call(capsys, "run", "--tables", json.dumps(tables))
     assert called.code == 0, called
     (table,) = outside.manifest().tables
