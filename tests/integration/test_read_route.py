@@ -273,7 +273,7 @@ def test_a_full_disk_publishes_nothing(stage: Stage, format_: str) -> None:
     # No file may grow beyond half a megabyte: what a full disk says, without one.
     ran = bqdump(stage, "run", "--to", "out", "--format", format_, shell="ulimit -f 1024")
     assert ran.codes == [5]
-    assert "File too large. Make room and run the export again" in ran.text
+    assert "File too large. Free some space and resume the run" in ran.text
     assert folder_manifest(stage) == before
     assert bqdump(stage, "verify", "--to", "out").codes == [0]
     assert unnamed(stage) == []
