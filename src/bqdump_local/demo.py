@@ -1,9 +1,11 @@
-"""The demonstration: stack, data, ten tasks, and what came of it."""
+"""The demo: start the local stack, make data, export it with ten tasks, and print what to look at."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,27 +27,27 @@ MARK = ".bqdump-demo"
 
 
 def run_demo(tasks: int, folder: Path, run_tasks: Callable[..., Execution], *, quiet: bool) -> int:
-    """Run the demonstration; returns its exit code. Everything it starts has ended when it returns.
+    """Run the demo; returns its exit code. Everything it starts has ended when it returns.
 
-    run_tasks: runs and shows so many `tasks` in the environment it is given.
+    run_tasks: runs and shows this number of `tasks` in the given environment.
     """
-    # Whoever ends the demonstration ends all that it has started: SIGTERM is taken like Ctrl-C.
+    # SIGTERM is handled like Ctrl-C, so that ending the demo ends everything it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True, quiet=quiet)
     started = time.monotonic()
     _make_room(folder)
-    console.print(f"Starting a local BigQuery and a local Cloud Storage; buckets are folders in [b]{folder}/[/b]")
+    console.print(f"Starting a local BigQuery and a local Cloud Storage. Buckets are folders in [b]{folder}/[/b]")
     with local_stack.running(root=folder) as stack:
         from bqdump_local.seed import seed
 
         stack.jobs(shard_bytes=FILE_BYTES)
         tables = seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET)
         console.print(
-            f"Uploaded {counted(len(tables) - 1, 'CSV file')} to gs://{SOURCE} and loaded them into {DATASET}: "
-            f"{counted(len(tables), 'table')}"
+            f"Uploaded {counted(len(tables) - 1, 'CSV file')} to gs://{SOURCE} and loaded them into {DATASET} "
+            f"({counted(len(tables), 'table')})"
         )
         settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
-        console.print(f"Exporting with {counted(tasks, 'task')}, as Cloud Run would: [b]bqdump run[/b]")
+        console.print(f"Exporting with {counted(tasks, 'task')} of [b]bqdump run[/b], like a Cloud Run job")
         execution = run_tasks(settings | stack.variables(), tasks=tasks)
     if not execution.ok:
         console.print(f"[red]{counted(execution.failed, 'task')} failed[/red]")
@@ -55,11 +57,11 @@ def run_demo(tasks: int, folder: Path, run_tasks: Callable[..., Execution], *, q
 
 
 def _make_room(folder: Path) -> None:
-    """Remove what an earlier demonstration has left; nothing else is ever removed. Raises UsageError."""
+    """Remove the files of an earlier demo, and nothing else. Raises UsageError for a folder with other files."""
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
-            raise UsageError("run the demo in", str(folder), "it holds files that no demo has made",
-                             "Move them away, or use --folder.")  # fmt: skip
+            cause = "the folder holds files that no demo has made"
+            raise UsageError("run the demo in", str(folder), cause, "Move them, or choose another --folder.")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).write_text("Made by bqdump demo, which may remove this folder.\n")
@@ -74,16 +76,27 @@ def _summarise(console: Console, folder: Path, execution: Execution, seconds: fl
     totals = manifest.totals
     by_task = {table.task for table in manifest.tables}
     console.print(
-        f"\n[green b]Published.[/green b] {counted(totals.tables, 'table')}, {counted(totals.planned_rows, 'row')}, "
-        f"{counted(totals.files, 'file')}, {size_text(totals.bytes)}, the dataset as of {manifest.snapshot_time}"
+        f"\n[green b]Published[/green b] {counted(totals.tables, 'table')}, {counted(totals.planned_rows, 'row')}, "
+        f"{counted(totals.files, 'file')}, {size_text(totals.bytes)}, as of {manifest.snapshot_time}"
     )
     console.print(
-        f"{counted(len(by_task), 'task')} of {len(execution.tasks)} found work; "
-        f"the execution took {execution.seconds:.1f} s, the whole demo {seconds:.1f} s"
+        f"{len(by_task)} of {counted(len(execution.tasks), 'task')} exported tables. "
+        f"The execution took {execution.seconds:.1f} s, the complete demo {seconds:.1f} s"
     )
     example = next(table for table in manifest.tables if table.table == "flights" or len(manifest.tables) < 36)
-    console.print(f"Look at:  {target}/dummy_01/dummy_01_000000000000.csv", markup=False)
-    console.print(f"          {target}/{example.files[0].name}  and {len(example.files) - 1} more", markup=False)
-    console.print(f"          {manifest_file}", markup=False)
-    console.print(f"          {manifest_file.with_name('report.html')}", markup=False)
-    console.print(f"In a browser:  bqdump ui --to {target}", markup=False)
+    more = len(example.files) - 1
+    console.print(f"Look at:       {target}/dummy_01/dummy_01_000000000000.csv", markup=False)
+    console.print(f"               {target}/{example.files[0].name}  and {counted(more, 'more file')}", markup=False)
+    console.print(f"               {manifest_file}", markup=False)
+    console.print(f"               {manifest_file.with_name('report.html')}", markup=False)
+    console.print(f"In a browser:  {started_as()} ui --to {shlex.quote(str(target))}", markup=False)
+
+
+def started_as() -> str:
+    """The words that start this bqdump again, in the shell and the folder that it was started from."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m bqdump"
+    found = shutil.which(called.name)
+    on_path = found is not None and Path(found).resolve() == called.resolve()
+    return called.name if on_path else shlex.quote(str(called))

@@ -1,4 +1,4 @@
-"""The demonstration: one command, without a cloud."""
+"""The demo: one command, no cloud account."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bqdump_local.demo import started_as
+
+BIN = Path(sys.executable).parent
+
 
 def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bqdump", "demo", "--folder", str(folder), *more]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
-def test_the_demo_exports_its_tables_and_tells_where_they_are(tmp_path: Path) -> None:
+def test_the_demo_exports_its_tables_and_prints_where_they_are(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     done = demo(folder, "--tasks", "3")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Published. 38 tables, " in done.stdout
+    assert "Published 38 tables, " in done.stdout
     target = folder / "demo-export"
     assert (target / "dummy_01/dummy_01_000000000000.csv").read_text().startswith("id,name,age\n")
     places = [line.split()[-1] for line in done.stdout.splitlines() if str(target) in line and "more" not in line]
@@ -24,9 +30,42 @@ def test_the_demo_exports_its_tables_and_tells_where_they_are(tmp_path: Path) ->
     assert all(Path(place).exists() for place in places)
 
 
-def test_the_demo_does_not_touch_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+def test_the_demo_does_not_touch_the_files_of_others(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     done = demo(tmp_path)
     assert done.returncode == 2
-    assert "it holds files that no demo has made" in done.stderr
+    assert "the folder holds files that no demo has made" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_the_last_line_of_the_demo_works_as_printed(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/bin").symlink_to(BIN)
+
+    def shell(command: str) -> str:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    *_, last = shell(".venv/bin/bqdump demo --tasks 1 --folder 'a demo'").splitlines()
+    printed = last.removeprefix("In a browser:").strip()
+    assert printed == ".venv/bin/bqdump ui --to 'a demo/demo-export'"
+    assert "complete" in shell(printed.replace(" ui ", " runs "))
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "started"),
+    [
+        ("bqdump/__main__.py", "", f"{sys.executable} -m bqdump"),
+        (".venv/bin/bqdump", "", ".venv/bin/bqdump"),
+        (str(BIN / "bqdump"), str(BIN), "bqdump"),
+        (str(BIN / "bqdump"), "", str(BIN / "bqdump")),
+        ("my tools/bqdump", str(BIN), "'my tools/bqdump'"),
+    ],
+)
+def test_printed_commands_start_bqdump_as_it_was_started(
+    called: str, path: str, started: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    monkeypatch.setenv("PATH", path)
+    assert started_as() == started
