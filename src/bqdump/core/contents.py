@@ -7,9 +7,10 @@ numbers for each table, and says where in the manifest the rest is; the summary 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from bqdump.core.codec import decode
 from bqdump.core.documents import (
@@ -23,9 +24,13 @@ from bqdump.core.documents import (
     Time,
 )
 from bqdump.core.errors import DocumentError
+from bqdump.core.layout import LARGEST
 from bqdump.core.made import Side, bytes_fingerprint, fingerprint, modified, way
 from bqdump.core.manifest import Carried, Totals
 from bqdump.core.shape import WHOLE, Shape
+
+# A place within a manifest, in bytes.
+Place = Annotated[int, Meta(ge=0, le=LARGEST)]
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -50,8 +55,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     task: Count
     attempt: Count
     schema: str
-    offset: Count
-    length: Count
+    offset: Place
+    length: Place
     moment: Moment = "snapshot"
     why: str = ""
     content: str = ""

@@ -17,7 +17,8 @@ from bqdump.core.shape import WHOLE, Shape
 
 FORMAT_VERSION = 1
 
-Count = Annotated[int, Meta(ge=0)]
+# What BigQuery and Cloud Storage count fits into 63 bits.
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Attempt = Annotated[int, Meta(ge=0, le=999)]
 # Up to the end of the year 9999, the last that can be written as text.
 Time = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]

@@ -7,9 +7,11 @@ place: its own run, files below the prefix, and nothing of bqdump's own document
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple
+
+import msgspec
 
 from bqdump.core.documents import (
     Failure,
@@ -19,7 +21,8 @@ from bqdump.core.documents import (
     SharedSession,
     Unit,
 )
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, UsageError
+from bqdump.core.formats import FORMATS
 from bqdump.core.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_id, unit_of
 from bqdump.core.manifest import (
     Intent,
@@ -31,6 +34,8 @@ from bqdump.core.manifest import (
     TableFiles,
 )
 from bqdump.core.parts import MOST_PARTS, parts_of
+from bqdump.core.template import parse_template
+from bqdump.core.types import columns
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 CHANGED = "Somebody has changed it: find out who, then start a new run, under another run id."
@@ -100,6 +105,8 @@ def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> 
         return "its units are not those of the plan"
     place = place_of(plan.units)
     for unit in units:
+        if wrong := _files_problem(unit.table, unit.format, unit.compression, unit.definition):
+            return wrong
         folder, _, last = unit.pattern.rpartition("/")
         if "*" in folder or last.count("*") != 1:
             return f"{unit.pattern!r} is no pattern of file names"
@@ -126,6 +133,8 @@ def _plan(plan: Plan, place: Place, _: str) -> str:
         return f"its settings are of another dataset than {plan.project}.{plan.dataset}"
     if (plan.mode == "keep") != ("{run}" in path) or told.get("prefix") != place.layout.prefix:
         return f"its settings do not fit to the mode {plan.mode} and the folder it lies in"
+    if wrong := _settings_problem(told):
+        return wrong
     if plan.units != place.own.units(plan.nonce):
         return f"its units cannot lie in {plan.units!r}"
     offset = 0
@@ -165,7 +174,39 @@ def _intent(intent: Intent, place: Place, _: str) -> str:
     return _of_run(intent.run, place) or _names(intent.names, place)
 
 
+def _settings_problem(settings: Mapping[str, Any]) -> str:
+    """Why the names and formats of files cannot follow from these settings; "" when they can."""
+    for name in ("format", "compression", "prefix", "path"):
+        if not isinstance(settings.get(name), str):
+            return f"its settings have no {name}"
+    try:
+        parse_template(settings["path"])
+    except UsageError as error:
+        return f"its settings have no valid path: {error.cause}"
+    return _files_problem("", settings["format"], settings["compression"], msgspec.Raw(b"null"))
+
+
+def _files_problem(table: str, format_: str, compression: str, definition: msgspec.Raw) -> str:
+    """Why a table's files cannot be what the document says; "" when they can."""
+    if format_ and format_ not in FORMATS:
+        return f"table {table[:100]!r} has the unknown format {format_[:50]!r}"
+    codecs = [codec for known in FORMATS.values() for codec in known.codecs]
+    if compression and compression not in codecs:
+        return f"table {table[:100]!r} has the unknown compression {compression[:50]!r}"
+    try:
+        columns(definition)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return f"the definition of table {table[:100]!r} is not BigQuery's"
+    return ""
+
+
 def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
+    if isinstance(manifest, Manifest):
+        if wrong := _settings_problem(manifest.settings):
+            return wrong
+        for entry in manifest.tables:
+            if wrong := _files_problem(entry.table, entry.format, entry.compression, entry.definition):
+                return wrong
     entries: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
     names = [file.name for entry in entries for file in entry.files]
     if len(set(names)) != len(names):
