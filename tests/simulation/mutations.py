@@ -164,8 +164,6 @@ MUTATIONS = (
              "removed.append(", 'if reason != "dropped" or not chosen:\n            removed.append('),
     Mutation("tables that were left out are removed although they are to be kept", 8, removal, "leaving",
              "if not chosen and settings.keep_others:", "if False:"),
-    Mutation("what was published since the manifest was made is not looked at", 8, published, "move_latest",
-             "if latest and latest.run != ready.over:", "if False:"),
     Mutation("a table that goes while the run is planned is passed over in silence", 6, planning, "describe",
              "list(await asyncio.gather(*map(one, listed)))",
              '[t for t in await asyncio.gather(*map(one, listed)) if bytes(t.definition) != b"null"]'),
