@@ -1,0 +1,209 @@
+"""A walk as a vandal takes it: an export is damaged, or a setting changed, and then every command is tried.
+
+Whatever the case: no stack trace, one error at most, what is published stays unless another export replaces it, and a
+run that succeeds leaves an export that verifies. The export is made once, in a folder that each case gets a copy of.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bqdump_local.stack import Stack
+from integration.command import Called, call
+from integration.stage import Stage
+
+STATE = "_bqdump"
+LOOKS = ("plan", "status", "runs", "verify", "report", "diff")
+MORE = {"report": ("--output", "page.html"), "diff": ("monday", "tuesday")}
+Damage = Callable[[Path], None]
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A dataset of three tables, exported twice to the folder `export`; in `full`, a third run met a full disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.variables().items():
+            patch.setenv(name, value)
+        made = Stage(stack, tmp_path_factory.mktemp("vandal"))
+        for number, table in enumerate(("items", "orders", "people"), 1):
+            made.table(table, number)
+        for run in ("monday", "tuesday"):
+            done = process(made, "run", "--to", "export", "--run-id", run)
+            assert done.returncode == 0, done.stdout
+            made.table("people", 20_000)
+        shutil.copytree(made.folder / "export", made.folder / "full")
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def place(world: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the export, in a working directory of its own with the settings in the environment."""
+    for name, value in (world.variables | {"BQDUMP_TO": "export"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DESTINATION_BUCKET")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(world.folder / "export", tmp_path / "export")
+    return tmp_path / "export"
+
+
+def process(world: Stage, *arguments: str, limit: int = 0) -> subprocess.CompletedProcess[str]:
+    """The command as a process. limit: no file may grow beyond so many bytes, as on a disk that is full."""
+    program = "import sys; from bqdump.cli.main import start; sys.exit(start(sys.argv[1:]))"
+    if limit:
+        program = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); {program}"
+    variables = {**world.variables, "PATH": os.environ["PATH"]}
+    del variables["DESTINATION_BUCKET"]
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], env=variables, cwd=world.folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+
+
+def published(folder: Path) -> dict[str, bytes]:
+    """The files of the export, and what names it."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and STATE not in path.parts]
+    paths += [path for path in [folder / STATE / "latest.json"] if path.exists()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.name[0] != "."}
+
+
+def remove(*names: str) -> Damage:
+    """Delete these files or folders."""
+
+    def damage(folder: Path) -> None:
+        for name in names:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return damage
+
+
+def append(name: str, data: bytes) -> Damage:
+    """Write more to the end of a file."""
+
+    def damage(folder: Path) -> None:
+        with (folder / name).open("ab") as file:
+            file.write(data)
+
+    return damage
+
+
+def overwrite(name: str, data: bytes) -> Damage:
+    """Give a file other content of the same size, or less."""
+
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes(data[: (folder / name).stat().st_size])
+
+    return damage
+
+
+def halve(folder: Path) -> None:
+    """Delete every second file, wherever it is."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file())[::2]:
+        path.unlink()
+
+
+FILE, RUNS = "items/items_000000000000.csv", f"{STATE}/runs"
+DAMAGES: dict[str, Damage] = {
+    "nothing": lambda folder: None,
+    "deleted file": remove(FILE),
+    "longer file": append(FILE, b"7,seven\n"),
+    "other bytes": overwrite(FILE, b"id,name\n9,vandal"),
+    "deleted table": remove("orders"),
+    "no latest.json": remove(f"{STATE}/latest.json"),
+    "no dataset.json": remove(f"{STATE}/dataset.json"),
+    "no publishing.json": remove(f"{STATE}/publishing.json"),
+    "no manifest": remove(f"{RUNS}/tuesday/manifest.json"),
+    "no earlier manifest": remove(f"{RUNS}/monday/manifest.json"),
+    "no runs": remove(RUNS),
+    "no history": remove(f"{STATE}/history"),
+    "no documents": remove(STATE),
+    "documents alone": remove("items", "orders", "people"),
+    "half of everything": halve,
+    "broken latest.json": overwrite(f"{STATE}/latest.json", b"{"),
+    "broken manifest": overwrite(f"{RUNS}/tuesday/manifest.json", b"{}"),
+    "broken dataset.json": overwrite(f"{STATE}/dataset.json", b"[]"),
+}
+# Codes other than 0, by damage and command.
+VERIFY = {
+    "deleted file": 4, "longer file": 4, "other bytes": 4, "deleted table": 4, "documents alone": 4,
+    "no latest.json": 5, "no manifest": 5, "no runs": 5, "no documents": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_export(place: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    DAMAGES[damage](place)
+    before = published(place)
+    for command in LOOKS:
+        called = clean(call(capsys, command, *MORE.get(command, ())))
+        if command == "verify" and "broken" not in damage and "half" not in damage:
+            assert called.code == VERIFY.get(damage, 0), (damage, called)
+        assert published(place) == before
+    called = clean(call(capsys, "run", "--run-id", "wednesday"))
+    if called.code:
+        assert published(place) == before
+        assert called.errors
+    else:
+        assert clean(call(capsys, "verify")).code == 0
+        assert "20000,people-20000" in (place / "people/people_000000000000.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--prefix", "other"), 0), (("--prefix", "items"), 0), (("--path", "{run}/{table}_*.{ext}"), 0),
+        (("--path", "{table}_*.{ext}"), 0), (("--format", "json"), 0), (("--format", "parquet"), 0),
+        (("--compression", "gzip"), 0), (("--delimiter", "tab"), 0), (("--no-header",), 0),
+        (("--dataset", "nothing"), 2), (("--project", "somebody-else"), 2), (("--format", "avro"), 2),
+        (("--include", "nothing*"), 2), (("--run-id", "a/b"), 2), (("--prefix", "_bqdump"), 2),
+        (("--snapshot-time", "2001-01-01T00:00:00Z"), 2), (("--location", "EU"), 2), (("--to", "/dev/null/x"), 5),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
+)  # fmt: skip
+def test_another_setting(
+    place: Path, arguments: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = published(place)
+    called = clean(call(capsys, "run", *(("--run-id", "wednesday") if "--run-id" not in arguments else ()), *arguments))
+    assert called.code == code, called
+    if code:
+        assert published(place) == before
+        assert called.errors
+        assert clean(call(capsys, "verify")).code == 0
+    else:
+        assert clean(call(capsys, "verify", *(arguments if "--prefix" in arguments else ()))).code == 0
+
+
+def test_a_full_disk(world: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = world.folder / "full"
+    before = published(folder)
+    failed = process(world, "run", "--to", "full", "--run-id", "wednesday", limit=200_000)
+    assert failed.returncode not in (0, 1), failed.stdout
+    assert "Traceback" not in failed.stdout
+    assert "ExceptionGroup" not in failed.stdout
+    assert published(folder) == before
+    assert process(world, "verify", "--to", "full").returncode == 0
+    # Space is there again, and nobody resumes it: the next run leaves nothing of it behind.
+    assert process(world, "run", "--to", "full", "--run-id", "thursday").returncode == 0
+    assert not [path for path in (folder / RUNS / "wednesday" / "data").rglob("*") if path.is_file()]
+    resumed = process(world, "run", "--to", "full", "--run-id", "wednesday")
+    assert (resumed.returncode, "a later export" in resumed.stdout) == (0, True), resumed.stdout
+    assert process(world, "verify", "--to", "full").returncode == 0
+
+
+def clean(called: Called) -> Called:
+    """The same: whatever it is, it is no stack trace, and one sentence."""
+    text = called.out + called.err
+    assert "Traceback" not in text, text
+    assert "ExceptionGroup" not in text
+    assert called.code in (0, 2, 3, 4, 5), called
+    assert len(called.errors) <= 1 or called.code == 3, called.errors
+    return called
