@@ -22,13 +22,18 @@ from bqdump.flow.task import Task
 from bqdump.ports.store import ObjectStore
 
 
+def now() -> int:
+    """This machine's clock, in milliseconds since 1970 UTC: for people who read it, no decision rests on it."""
+    return max(0, int(time.time() * 1000))
+
+
 async def claim_prefix(task: Task) -> None:
     """Make the prefix this dataset's. Raises UsageError where it belongs to another one.
 
     To be called before planning, and again by whoever has seen the stored plan.
     """
     settings = task.settings
-    mine = PrefixOwner(settings.project, settings.dataset, task.run, max(0, int(time.time() * 1000)))
+    mine = PrefixOwner(settings.project, settings.dataset, task.run, now())
     while True:
         owner, generation = await check_prefix(task.store, settings)
         if generation and owner and not owner.released:
