@@ -163,7 +163,8 @@ def test_a_damaged_export(place: Path, damage: str, capsys: pytest.CaptureFixtur
         (("--path", "{table}_*.{ext}"), 0), (("--format", "json"), 0), (("--format", "parquet"), 0),
         (("--compression", "gzip"), 0), (("--delimiter", "tab"), 0), (("--no-header",), 0),
         (("--dataset", "nothing"), 2), (("--project", "somebody-else"), 2), (("--format", "avro"), 2),
-        (("--include", "nothing*"), 2), (("--run-id", "a/b"), 2), (("--prefix", "_bqdump"), 2),
+        (("--include", "items"), 2), (("--exclude", "items"), 2), (("--include", "items", "--keep-others"), 0),
+        (("--exclude", "items", "--allow", "removed-tables"), 0), (("--include", "nothing*"), 2), (("--run-id", "a/b"), 2), (("--prefix", "_bqdump"), 2),
         (("--snapshot-time", "2001-01-01T00:00:00Z"), 2), (("--location", "EU"), 2), (("--to", "/dev/null/x"), 5),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
@@ -180,6 +181,22 @@ def test_another_setting(
         assert clean(call(capsys, "verify")).code == 0
     else:
         assert clean(call(capsys, "verify", *(arguments if "--prefix" in arguments else ()))).code == 0
+
+
+def test_an_emptied_dataset(world: Stage, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = published(place)
+    tables = ("items", "orders", "people")
+    for table in tables:
+        world.sql(f"DROP TABLE {table}")
+    try:
+        called = clean(call(capsys, "run", "--run-id", "wednesday"))
+        assert called.code == 2, called
+        assert all(table in called.errors[0] for table in tables)
+        assert published(place) == before
+        assert clean(call(capsys, "verify")).code == 0
+    finally:
+        for table, rows in zip(tables, (1, 2, 20_000), strict=True):
+            world.table(table, rows)
 
 
 def test_a_full_disk(world: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     try:
         with ExitStack() as patches:
             patches.enter_context(mock.patch("secrets.token_hex", lambda size: names.randbytes(size).hex()))
-            patches.enter_context(mock.patch("bqdump.flow.prefix.now", lambda: EPOCH))
+            patches.enter_context(mock.patch("bqdump.flow.prefix.now", return_value=EPOCH))
             if seed % 4:
                 # Choosing one publisher saves work and must not be what safety rests on.
                 patches.enter_context(mock.patch("bqdump.flow.run._becomes_publisher", _everybody))

@@ -23,7 +23,7 @@ from bqdump.ports.store import ObjectStore
 
 
 def now() -> int:
-    """This machine's clock, in milliseconds since 1970 UTC: for people who read it, no decision rests on it."""
+    """This machine's clock, in milliseconds since 1970 UTC: for people, no decision rests on it."""
     return max(0, int(time.time() * 1000))
 
 
