@@ -122,7 +122,7 @@ MUTATIONS = (
              "if latest and latest.mode == \"replace\":", "if False:"),
     Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
     Mutation("what was there before the first export of a table that failed is not named", 4, publish,
-             "_make_manifest", "_left(task, failed, naive)", "_left(task, failed, [])"),
+             "_make_manifest", "for table in carry.left}, naive)", "for table in carry.left}, [])"),
     Mutation("a run that keeps its files deletes what was replaced before the switch", 5, clear, "clear",
              'if plan.mode == "keep":', "if False:"),
     Mutation("everything below the prefix is taken for an old export", 5, publish, "_naive_shards",
