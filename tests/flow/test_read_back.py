@@ -14,9 +14,10 @@ import pytest
 from bqdump.adapters.data_files import DataFiles
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents import Owner
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.manifest import Manifest
 from bqdump.core.settings import Settings
+from bqdump.flow.count import count_rows
 from bqdump.flow.read_back import Reading
 from bqdump.flow.run import run
 from bqdump.flow.task import Task
@@ -179,3 +180,40 @@ def refuse_files(store: MemoryStore) -> Callable[..., Coroutine[Any, Any, Stored
         return await original(name, start, length)
 
     return documents
+
+
+class Flipping(MemoryStore):
+    """Changes one bit of the first `flips` parts of each object that are read."""
+
+    def __init__(self, store: MemoryStore, flips: int) -> None:
+        super().__init__()
+        self.__dict__.update(store.__dict__)
+        self._flips = flips
+        self._read: dict[str, int] = {}
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        stored = await super().read(name, start, length)
+        seen = self._read[name] = self._read.get(name, 0) + (length is not None)
+        if length is None or not stored.data or seen > self._flips:
+            return stored
+        return stored._replace(data=stored.data[:-1] + bytes((stored.data[-1] ^ 1,)))
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(("flips", "differs"), [(1, False), (2, False), (99, True)])
+def test_a_file_that_was_changed_on_the_way_is_read_again_before_it_differs(
+    format_: str, flips: int, differs: bool
+) -> None:
+    verified = read(Flipping(exported(format_), flips), format_)
+    assert {kind for kind, _ in found(verified)} == ({"checksum"} if differs else set())
+
+
+@pytest.mark.parametrize("flips", [1, 2])
+def test_rows_are_counted_again_where_the_part_that_tells_them_was_changed_on_the_way(flips: int) -> None:
+    store = exported("avro")
+    listed = [info for name in files(store) if (info := store.peek(name))]
+    infos = [info for _, info in listed]
+    wanted = asyncio.run(count_rows(store, "avro", infos))
+    assert asyncio.run(count_rows(Flipping(store, flips), "avro", infos)) == wanted
+    with pytest.raises(DocumentError):
+        asyncio.run(count_rows(Flipping(store, 99), "avro", infos))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Container, Iterator
 from heapq import nlargest
 from typing import NamedTuple
@@ -24,6 +25,10 @@ from bqdump.ports.store import ObjectStore
 
 FILES_AT_ONCE = 4
 PIECE_BYTES = 8 << 20
+# A file that differs from its checksum as often as this is different.
+TIMES_READ = 3
+
+log = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
@@ -57,10 +62,7 @@ async def read_back(
     async def one(entry: TableEntry, file: File) -> Digest | None:
         async with slots:
             try:
-                content = _pieces(store, file, tell)
-                return await reading.reader.digest(
-                    data_file(manifest, entry, file), content, checksums=reading.checksums
-                )
+                return await _digest(store, manifest, entry, file, reading, tell)
             except (NotFoundError, _ReplacedError):
                 return None
             finally:
@@ -93,6 +95,21 @@ def turn(manifest: Manifest, reading: Reading) -> Iterator[tuple[TableEntry, Fil
 def check_room(manifest: Manifest, reading: Reading) -> None:
     """Raise UsageError where the files that are read at once have no room on this machine."""
     reading.reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for _, file in turn(manifest, reading)))))
+
+
+async def _digest(
+    store: ObjectStore, manifest: Manifest, entry: TableEntry, file: File, reading: Reading, tell: Listener
+) -> Digest:
+    """What reading a file shows. Cloud Storage sends no checksum of a part, so a file whose bytes do not match its
+    checksum is read again: what was changed on the way once is not stored like that."""
+    described = data_file(manifest, entry, file)
+    for tell_bytes in (tell, *[nobody] * (TIMES_READ - 1)):
+        content = _pieces(store, file, tell_bytes)
+        digest = await reading.reader.digest(described, content, checksums=reading.checksums)
+        if digest.crc32c == file.crc32c:
+            break
+        log.warning("%s: its bytes do not match its checksum, as read", file.name)
+    return digest
 
 
 def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
