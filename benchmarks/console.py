@@ -160,7 +160,7 @@ async def put_going(store: ObjectStore) -> None:
     plan = Plan(
         run="going", tool="0.1.0", nonce="0123abcd", project=PROJECT, dataset="shop", location="US", snapshot=moment,
         mode="replace", settings=SETTINGS.frozen(), digest="0" * 16, units=layout.units("0123abcd"),
-        shares=tuple(Share(10**6 * task, 10**6, TABLES // TASKS, 0) for task in range(TASKS)), tables=TABLES,
+        shares=tuple(Share(10**6 * task, 10**6, TABLES // TASKS, 0, 0) for task in range(TASKS)), tables=TABLES,
         rows=10**9, bytes=10**12, skipped=(), excluded=0,
     )  # fmt: skip
     await store.write(layout.plan, encode(plan), 0)

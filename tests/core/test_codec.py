@@ -93,7 +93,7 @@ ENTRY = st.builds(
 )  # fmt: skip
 SPLIT = st.builds(Split, TEXT, some(UNIT))
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
-    Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT),
+    Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT, COUNT),
     Split: SPLIT,
     Skipped: SKIPPED,
     Removed: REMOVED,
@@ -109,7 +109,8 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Plan: st.builds(
         Plan, run=RUN, tool=TEXT, nonce=st.just("00ff"), project=TEXT, dataset=TEXT, location=TEXT, snapshot=TIME,
         mode=MODE, settings=SETTINGS, digest=TEXT, units=TEXT, tables=COUNT, rows=COUNT, bytes=COUNT,
-        shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT)), skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
+        shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT, COUNT)),
+        skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
         flags=some(FLAG), splits=some(SPLIT), over=TEXT, removed=some(REMOVED), kept=some(TEXT),
     ),
     Newest: st.builds(Newest, RUN),

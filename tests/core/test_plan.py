@@ -298,3 +298,13 @@ def test_patterns_that_match_nothing_get_a_guess() -> None:
         ("ordrs", ": did you mean 'orders'?"),
         ("zzz", ""),
     ]
+
+
+@pytest.mark.parametrize("old", [b'"rows":1', b'"table":"b"'])
+def test_units_of_which_one_byte_was_changed_on_the_way_are_refused(old: bytes) -> None:
+    plan, lines = plan_of([table("a", 1), table("b", 1)], 1)
+    place = lines.index(old) + len(old) - 2 + (old[-1:] != b'"')
+    changed = lines[:place] + bytes((lines[place] ^ 1,)) + lines[place + 1 :]
+    with pytest.raises(DocumentError):
+        read_units(changed, plan, 0)
+    assert read_units(lines, plan, 0)

@@ -31,7 +31,7 @@ GB = 1_000_000_000
 def plan(tables: int = 4, bytes_: int = 4 * GB) -> Plan:
     return Plan(
         run="nightly", tool="0", nonce="n", project="p", dataset="d", location="EU", snapshot=0, mode="replace",
-        settings={}, digest="", units="", shares=(Share(0, 0, tables, bytes_),), tables=tables, rows=0, bytes=bytes_,
+        settings={}, digest="", units="", shares=(Share(0, 0, tables, bytes_, 0),), tables=tables, rows=0, bytes=bytes_,
         skipped=(), excluded=0,
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_durations_read_as_clocks_do(seconds: float, text: str) -> None:
 
 def test_a_shared_table_is_done_with_its_last_part_and_failed_with_its_first() -> None:
     shared = msgspec.structs.replace(
-        plan(2, 3 * GB), shares=(Share(0, 0, 3, 3 * GB),), splits=(Split("t", ("a", "b")),)
+        plan(2, 3 * GB), shares=(Share(0, 0, 3, 3 * GB, 0),), splits=(Split("t", ("a", "b")),)
     )
     events: list[tuple[float, Event]] = [(0.0, shared), *((0.0, started(unit)) for unit in "abc")]
     view = seen(*events, (2.0, receipt("a")), (2.0, receipt("c")), at=2.0)

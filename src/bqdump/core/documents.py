@@ -32,12 +32,16 @@ Moment = Literal["snapshot", "job"]
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
-    """Where one task's part of the units lies in the units object, and how much it is."""
+    """Where one task's part of the units lies in the units object, and how much it is.
+
+    crc32: of these bytes. A part of an object is read without a checksum of Cloud Storage's.
+    """
 
     offset: Count
     length: Count
     units: Count
     bytes: Count
+    crc32: Count
 
 
 class Split(msgspec.Struct, frozen=True, array_like=True):

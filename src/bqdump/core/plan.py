@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -132,7 +133,7 @@ def make_plan(
     shares, lines, offset = [], [], 0
     ids: dict[str, list[str]] = {}
     for share, indices in enumerate(share_out([piece.weight for piece in pieces], min(tasks, len(pieces)))):
-        start, bytes_ = offset, 0
+        start, bytes_, checksum = offset, 0, 0
         for number, index in enumerate(indices):
             piece, id_ = pieces[index], unit_id(share, number)
             unit = _unit(settings, id_, piece, routed[piece.at], names[piece.at])
@@ -140,8 +141,9 @@ def make_plan(
                 ids.setdefault(unit.table, [""] * piece.of)[piece.number] = id_
             line = msgspec.json.encode(unit) + b"\n"
             lines.append(line)
+            checksum = zlib.crc32(line, checksum)
             offset, bytes_ = offset + len(line), bytes_ + unit.bytes
-        shares.append(Share(start, offset - start, len(indices), bytes_))
+        shares.append(Share(start, offset - start, len(indices), bytes_, checksum))
     plan = Plan(
         run=run,
         tool=__version__,
@@ -228,6 +230,11 @@ def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]
         if unit.pattern != pattern_of(plan, unit):
             wrong = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
             raise DocumentError("read", plan.units, wrong, CHANGED)
+    first = shares[0].offset if shares else 0
+    for one in shares:
+        at = one.offset - first
+        if zlib.crc32(lines[at : at + one.length]) != one.crc32:
+            raise DocumentError("read", plan.units, "its bytes do not match the checksum in the plan", CHANGED)
     return units
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents import Claim, Failure, GivenUp, Plan, Receipt, Unit
-from bqdump.core.errors import BqdumpError, ConflictError, QuotaError, first_of, words_of
+from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, QuotaError, first_of, words_of
 from bqdump.core.events import Started
 from bqdump.core.layout import unit_id
 from bqdump.core.notes import encode_note
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # So many claims lost in a row mean that the picture of what is free has grown old.
 STALE_AFTER = 8
+# Units that cannot be read as often as this are damaged where they are stored.
+TIMES_READ = 3
 # Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
 STARTING = 26
 
@@ -279,7 +281,12 @@ def _free(task: Task, picture: Picture, unit: str) -> Free | None:
 
 
 async def read_share(task: Task, plan: Plan, share: int) -> list[Unit]:
-    """The units of one share: a read of its part of the units object only."""
+    """The units of one share: a read of its part of the units object only.
+
+    Cloud Storage sends no checksum of a part. The plan has one, and what does not match it is read again.
+    """
     where = plan.shares[share]
-    stored = await task.store.read(plan.units, where.offset, where.length)
-    return read_units(stored.data, plan, share)
+    for _ in range(TIMES_READ - 1):
+        with suppress(DocumentError):
+            return read_units((await task.store.read(plan.units, where.offset, where.length)).data, plan, share)
+    return read_units((await task.store.read(plan.units, where.offset, where.length)).data, plan, share)
