@@ -13,7 +13,7 @@ from typing import IO, NamedTuple, TypeVar
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryReader
 from bqdump.core.catalog import Dataset, Listed, Table
-from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
+from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
@@ -43,7 +43,7 @@ class Network(NamedTuple):
         if fate is Fate.LATE and changes:
             self._deliver_later(carry_out)
         if fate in (Fate.LOST, Fate.LATE):
-            raise UnavailableError(operation, subject, "it did not arrive")
+            raise self.dice.refusal(operation, subject)
         if fate is Fate.CRASH_BEFORE:
             self.crash()
         self.process.doomed = fate is Fate.CRASH_AFTER
@@ -56,7 +56,7 @@ class Network(NamedTuple):
             self.crash()
         await self.travel(None)
         if fate is Fate.UNANSWERED:
-            raise UnavailableError(operation, subject, "its answer was lost")
+            raise self.dice.refusal(operation, subject)
         return result
 
     async def travel(self, cargo: Callable[[], Awaitable[object]] | None) -> None:
@@ -105,7 +105,16 @@ class FaultyStore:
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """See ObjectStore."""
-        return await self._network.call("read", name, lambda: self._store.read(name, start, length))
+        stored = await self._network.call("read", name, lambda: self._store.read(name, start, length))
+        part = length is not None
+        if not (stored.data and ("/units-" in name or not part) and self._network.dice.changes(name, start)):
+            return stored
+        if not part:
+            raise DamagedError("read", name, "its checksum does not match")
+        middle = len(stored.data) // 2
+        return stored._replace(
+            data=stored.data[:middle] + bytes((stored.data[middle] ^ 1,)) + stored.data[middle + 1 :]
+        )
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
@@ -226,7 +235,7 @@ class FaultyStore:
                 fate = dice.fate()
                 if fate is Fate.CRASH_BEFORE:
                     network.crash()
-                lost = UnavailableError(operation, name, "this one failed")
+                lost = dice.refusal(operation, name)
                 if fate in (Fate.LOST, Fate.LATE):
                     answers[index] = lost
                     continue
@@ -238,7 +247,8 @@ class FaultyStore:
                     network.crash()
 
         await network.call(operation, f"{len(wishes)} objects", carry_out)
-        return [answers[index] for index in range(len(wishes))]
+        order = range(len(wishes))
+        return [answers[index] for index in (reversed(order) if operation == "copy" and dice.shuffles() else order)]
 
 
 Answer = TypeVar("Answer")

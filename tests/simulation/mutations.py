@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from bqdump import flow
-from bqdump.adapters import retry
+from bqdump.adapters import google_errors, retry
 from bqdump.core import layout, notes, plan, record, removal
 from bqdump.flow import (
     abandoned,
@@ -120,6 +120,12 @@ MUTATIONS = (
              "in NOTES", "in NOTES[:2]"),
     Mutation("the exports that a new one replaces are not cleared", 4, published, "move_latest",
              "if latest and latest.mode == \"replace\":", "if False:"),
+    Mutation("an answer of a batch is believed whatever object it names", 2, retry, "_own_answer",
+             "if wanted not in (None, got):", "if False:"),
+    Mutation("units of which a bit was changed on the way are worked on", 4, plan, "read_units",
+             "if zlib.crc32(lines[at : at + one.length]) != one.crc32:", "if False:"),
+    Mutation("HTTP 408 counts as permanent", 4, google_errors, "_passes",
+             "(REQUEST_TIMEOUT, TOO_MANY_REQUESTS)", "(TOO_MANY_REQUESTS,)"),
     Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
     Mutation("what was there before the first export of a table that failed is not named", 4, publish,
              "_make_manifest", "for table in carry.left}, naive)", "for table in carry.left}, [])"),

@@ -6,6 +6,10 @@ import random
 from enum import Enum, auto
 from typing import NamedTuple
 
+from google.api_core.exceptions import from_http_status
+
+from bqdump.adapters import google_errors
+from bqdump.core.errors import BqdumpError
 from bqdump.ports.warehouse import JobError
 
 
@@ -26,7 +30,8 @@ class Weather(NamedTuple):
     leftovers: a job that fails has written files. losing: a job that succeeds has left rows out. unlisted: a listing
     of jobs leaves one out. expiring: a read session ends while a stream is asked for. rewriting: what
     another run has staged is written anew. tries: how often the retrying
-    wrappers ask; few, so that errors reach the flow.
+    wrappers ask; few, so that errors reach the flow. shuffled: the answers of a batch come in another order. changed: a
+    part of the units arrives with another bit, or any document, which its checksum shows.
     """
 
     lost: float
@@ -44,6 +49,8 @@ class Weather(NamedTuple):
     tries: int
     expiring: float
     rewriting: float
+    shuffled: float = 0.0
+    changed: float = 0.0
 
 
 # What does not fit into a note is cut, by its bytes.
@@ -77,6 +84,8 @@ def forecast(rng: random.Random) -> Weather:
         unlisted=rng.choice((0.0, 0.0, 0.5)),
         tries=rng.choice((2, 3, 8)),
         expiring=random.Random(str(rng.getstate())).choice((0.0, 0.0, 0.05, 0.2)),
+        shuffled=random.Random(f"{rng.getstate()} shuffled").choice((0.0, 0.0, 0.5)),
+        changed=random.Random(f"{rng.getstate()} changed").choice((0.0, 0.0, 0.1)),
         rewriting=random.Random(f"{rng.getstate()} rewriting").choice((0.0, 0.0, 0.5)),
     )
 
@@ -87,6 +96,27 @@ class Dice:
     def __init__(self, seed: str, weather: Weather) -> None:
         self.rng = random.Random(seed)
         self.weather, self._crashes = weather, weather.crashes
+        # Of their own, so that the other faults of a schedule stay where they are.
+        self._answers = random.Random(f"{seed} answers")
+        self._changed: set[tuple[str, int]] = set()
+
+    def shuffles(self) -> bool:
+        """Whether the answers of this batch come in another order."""
+        return self._answers.random() < self.weather.shuffled
+
+    def changes(self, name: str, start: int) -> bool:
+        """Whether this reading arrives with another bit: of each place one reading does at most."""
+        if (name, start) in self._changed:
+            return False
+        if self._answers.random() >= self.weather.changed:
+            return False
+        self._changed.add((name, start))
+        return True
+
+    def refusal(self, operation: str, subject: str) -> BqdumpError:
+        """What a request that may be repeated fails with, by its status as Google's client raises it."""
+        error = from_http_status(self._answers.choice((408, 429, 500, 502, 503, 504)), "it did not arrive")
+        return google_errors.translate(error, operation, subject)
 
     def clear_up(self) -> None:
         """From now on every request is answered, and every job succeeds where it can."""
