@@ -122,8 +122,6 @@ MUTATIONS = (
              "if latest and latest.mode == \"replace\":", "if False:"),
     Mutation("an answer of a batch is believed whatever object it names", 2, retry, "_own_answer",
              "if wanted not in (None, got):", "if False:"),
-    Mutation("units of which a bit was changed on the way are worked on", 4, plan, "read_units",
-             "if zlib.crc32(lines[at : at + one.length]) != one.crc32:", "if False:"),
     Mutation("HTTP 408 counts as permanent", 4, google_errors, "_passes",
              "(REQUEST_TIMEOUT, TOO_MANY_REQUESTS)", "(TOO_MANY_REQUESTS,)"),
     Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
