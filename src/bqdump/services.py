@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bqdump.core.documents import Owner
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.identity import Identity
 from bqdump.core.settings import Settings
 from bqdump.ports.store import ObjectStore
@@ -89,7 +89,7 @@ def _open_reading(settings: Settings, *, patient: bool) -> Reading:
                     raise ModuleNotFoundError(name, name=name)
     except ImportError as error:
         cause = f"{error.name} is not installed"
-        raise UsageError("read tables", "route read", cause, "Install it: pip install 'bqdump[read]'") from error
+        raise UsageError("read tables", "route read", cause, install_hint("read")) from error
     streams = max(1, min(MOST_STREAMS, os.cpu_count() or 1))
     reader = RetryingReader(StorageReader(settings.jobs_in), _patience(settings, STORAGE_READ, patient=patient))
     return Reading(reader, ArrowEncoder(settings.read_memory // streams), streams)
@@ -134,10 +134,8 @@ def open_reader() -> DataReader:
     try:
         from bqdump.adapters.data_files import DataFiles
     except ImportError as error:
-        raise UsageError(
-            "read files", "", f"reading files takes {error.name}, which is not installed",
-            "Install it: pip install 'bqdump[verify]'",
-        ) from None  # fmt: skip
+        cause = f"reading files needs {error.name}, which is not installed"
+        raise UsageError("read files", "", cause, install_hint("verify")) from None
     return DataFiles()
 
 

@@ -40,7 +40,7 @@ def test_the_read_route_is_refused_before_planning(
     done = without(stage, package, command, *arguments)
     assert done.returncode == 2, done
     told = done.stdout + done.stderr
-    for words in ("table a: it takes the read route", f"{package} is not installed", "pip install 'bqdump[read]'"):
+    for words in ("table a: it takes the read route", f"{package} is not installed", "pip install '.[read]'"):
         assert words in told
     assert "Traceback" not in told
     assert stage.objects() == {}
@@ -51,7 +51,10 @@ def test_a_target_folder_is_refused_too(stage: Stage, tmp_path: Path) -> None:
     for command in ("plan", "run"):
         done = without(stage, "polars", command, "--to", str(tmp_path / "out"))
         assert done.returncode == 2, done
-        assert "polars is not installed. Install it: pip install 'bqdump[read]'" in done.stdout + done.stderr
+        assert (
+            "polars is not installed. Install it from a clone of bqdump: pip install '.[read]'"
+            in done.stdout + done.stderr
+        )
     assert not list((tmp_path / "out").rglob("plan.json"))
 
 
@@ -69,5 +72,5 @@ def test_reading_files_back_is_refused_before_anything_is_listed(stage: Stage) -
     for package, arguments in (("duckdb", ["--read"]), ("polars", ["--read"]), ("duckdb", ["--source"])):
         done = without(stage, package, "verify", *arguments)
         assert done.returncode == 2, done
-        assert f"takes {package}, which is not installed" in done.stderr
-        assert "pip install 'bqdump[verify]'" in done.stderr
+        assert f"needs {package}, which is not installed" in done.stderr
+        assert "pip install '.[verify]'" in done.stderr

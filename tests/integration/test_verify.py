@@ -211,9 +211,9 @@ def test_without_its_libraries_reading_names_the_extra(
     monkeypatch.delitem(sys.modules, "bqdump.adapters.data_files", raising=False)
     called = call(capsys, "verify", "--bucket", stage.bucket, "--read")
     assert called.code == 2
-    assert called.errors == [
-        "bqdump: reading files takes duckdb, which is not installed. Install it: pip install 'bqdump[verify]'"
-    ]
+    (error,) = called.errors
+    assert error.startswith("bqdump: reading files needs duckdb, which is not installed. Install it")
+    assert error.endswith("pip install '.[verify]'")
 
 
 def test_rows_that_a_policy_may_hide_are_not_missed(stage: Stage) -> None:

@@ -183,7 +183,7 @@ def test_a_broken_file_is_told_in_one_sentence(format_: str, data: bytes) -> Non
 
 def test_without_polars_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(UsageError, match=r"pip install 'bqdump\[read\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[read\]'"):
         look("a.avro", written("avro", FRAME), format="avro")
 
 

@@ -13,7 +13,7 @@ import click
 from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import DONE, UNEXPECTED, UNITS_FAILED
 from bqdump.cli.options import quiet_option
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import UsageError, install_hint
 
 PROJECT, DATASET, SOURCE, TARGET = "local-project", "TEST_DATA", "source-data", "target-data"
 
@@ -24,9 +24,7 @@ def needs_local_stack() -> None:
         import duckdb  # noqa: F401
         import starlette  # noqa: F401
     except ImportError:
-        raise UsageError(
-            "start", "the local stack", "it is not installed", "Install it: pip install 'bqdump[local]'"
-        ) from None
+        raise UsageError("start", "the local stack", "it is not installed", install_hint("local")) from None
 
 
 @click.group()

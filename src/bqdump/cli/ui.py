@@ -11,7 +11,7 @@ import click
 
 from bqdump.cli.options import load_settings, settings_options
 from bqdump.cli.wiring import ask_store
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import UsageError, install_hint
 
 
 @click.command()
@@ -28,8 +28,8 @@ def ui(port: int, **options: Any) -> None:
     """
     settings = load_settings(options, ("bucket",))
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
-        raise UsageError("serve the console", "bqdump ui", "the console's packages are not installed",
-                         "Install them: pip install 'bqdump[ui]'")  # fmt: skip
+        cause = "the console's packages are not installed"
+        raise UsageError("serve the console", "bqdump ui", cause, install_hint("ui"))
     from bqdump.ui.server import serve
 
     def listening(address: str) -> None:

@@ -119,3 +119,8 @@ def words_of(error: BaseException) -> str:
     error = first_of(error)
     first = str(error).strip().partition("\n")[0].strip()
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def install_hint(extra: str) -> str:
+    """The hint of an error about packages that are not installed."""
+    return f"Install it from a clone of bqdump: pip install '.[{extra}]'"

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.routes import Routed
 
 # The packages of the extra `read`.
@@ -19,9 +19,7 @@ def refuse_missing_packages(routed: Sequence[Routed]) -> None:
     missing = next((name for name in READ if not _installed(name)), "") if reads else ""
     if reads and missing:
         cause = f"it takes the read route ({reads.why}), and {missing} is not installed"
-        raise UsageError(
-            "plan the export", f"table {reads.table.name}", cause, "Install it: pip install 'bqdump[read]'"
-        )
+        raise UsageError("plan the export", f"table {reads.table.name}", cause, install_hint("read"))
 
 
 def _installed(name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.core.errors import BqdumpError, UsageError
+from bqdump.core.errors import BqdumpError, UsageError, install_hint
 from bqdump.ports.store import ObjectStore
 from bqdump.ui import decode
 from bqdump.ui.decode import COLUMNS, ROWS, Preview, shortened, value_text
@@ -113,8 +113,7 @@ def _json(text: str, whole: bool) -> Preview:
 async def _decoded(format_: str, head: bytes, footer: bytes, size: int, name: str) -> Preview:
     """The first rows of an Avro or Parquet file of which these parts are known."""
     if importlib.util.find_spec("polars") is None:
-        hint = "Install it: pip install 'bqdump[read]'"
-        raise UsageError("show", name, "showing Avro and Parquet files takes polars", hint)
+        raise UsageError("show", name, "showing Avro and Parquet files needs polars", install_hint("read"))
     # A file of the same size that has only its beginning and its end; the system stores no more than these.
     with tempfile.NamedTemporaryFile() as file:
         file.write(head)
