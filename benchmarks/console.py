@@ -20,9 +20,16 @@ from benchmarks.size import sized
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from bqdump.core.codec import decode, encode
-from bqdump.core.contents import contents_of, summary_of
-from bqdump.core.documents import (
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.manifest import (
+    File,
+    Latest,
+    Manifest,
+    TableEntry,
+    Totals,
+)
+from bqdump.core.documents.manifest_index import contents_of, summary_of
+from bqdump.core.documents.run import (
     Claim,
     Newest,
     Owner,
@@ -30,15 +37,8 @@ from bqdump.core.documents import (
     Receipt,
     Share,
 )
-from bqdump.core.manifest import (
-    File,
-    Latest,
-    Manifest,
-    TableEntry,
-    Totals,
-)
-from bqdump.core.moments import moment_text
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import moment_text
 from bqdump.ports.store import ObjectStore
 from bqdump.services import open_store
 from bqdump_local.stack import running

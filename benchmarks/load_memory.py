@@ -23,12 +23,12 @@ from benchmarks.virtual import VirtualLoop
 from bqdump.adapters.limits import PacedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
-from bqdump.core.codec import decode
-from bqdump.core.documents import Owner
-from bqdump.core.manifest import Latest, Manifest
-from bqdump.core.settings import Settings
-from bqdump.flow.run import run
-from bqdump.flow.task import Task
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.run import Owner
+from bqdump.core.settings.settings import Settings
+from bqdump.export.run import run
+from bqdump.export.task import Task
 
 CASES = sized(
     ((2_500, 100), (5_000, 100), (10_000, 100), (10_000, 25), (10_000, 50)),

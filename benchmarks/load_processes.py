@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from benchmarks.naive_task import clients
 from benchmarks.size import sized
 
-from bqdump.core.codec import decode
-from bqdump.core.manifest import Latest, Manifest
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump_local.execute import execute
 from bqdump_local.stack import Stack, running
 

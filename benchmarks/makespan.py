@@ -15,15 +15,15 @@ from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import PacedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.catalog import Dataset, Table
-from bqdump.core.documents import Owner
-from bqdump.core.settings import Settings
-from bqdump.flow.ledger import read_ledger
-from bqdump.flow.planning import obtain_plan
-from bqdump.flow.publish import publish
-from bqdump.flow.task import Task
-from bqdump.flow.work import work
+from bqdump.core.documents.run import Owner
+from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.publish.publish import publish
+from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest, Job
+from bqdump.repository.ledger import read_ledger
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.15
 # Requests a second, for each method: https://cloud.google.com/bigquery/quotas
@@ -57,9 +57,9 @@ async def measure() -> tuple[list[float], int]:
     moments = [loop.time()]
     plan = await obtain_plan(task)
     moments.append(loop.time())
-    await work(task, plan)
+    await work(RunningExport(task, plan))
     moments.append(loop.time())
-    published = await publish(task, plan, await read_ledger(store, task.layout, plan))
+    published = await publish(RunningExport(task, plan), await read_ledger(store, task.layout, plan))
     moments.append(loop.time())
     return moments, published.manifest.totals.files if published.manifest else 0
 

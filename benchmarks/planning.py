@@ -17,18 +17,18 @@ from typing import Any
 import msgspec
 from benchmarks.size import sized
 
-from bqdump.core.catalog import Dataset, Listed, Table
-from bqdump.core.codec import decode, encode, encode_indented
-from bqdump.core.documents import Plan
-from bqdump.core.manifest import (
+from bqdump.core.documents.codec import decode, encode, encode_indented
+from bqdump.core.documents.manifest import (
     File,
     Manifest,
     TableEntry,
     Totals,
 )
-from bqdump.core.plan import JOB_WEIGHT, choose, make_plan, read_units, share_out
-from bqdump.core.routes import route_tables
-from bqdump.core.settings import Settings
+from bqdump.core.documents.run import Plan
+from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.draft import JOB_WEIGHT, choose, make_plan, read_units, share_out
+from bqdump.core.plan.routes import route_tables
+from bqdump.core.settings.settings import Settings
 
 TABLES, TASKS = sized((100_000, 10_000), (1_000, 100))
 SECONDS, MEGABYTES = 10.0, 500.0

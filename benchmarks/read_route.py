@@ -265,11 +265,11 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.adapters.folder import FolderStore
     from bqdump.adapters.lean_imports import import_lean
     from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-    from bqdump.core.documents import Failure, Owner, Plan, Unit
-    from bqdump.core.settings import resolve
-    from bqdump.flow.read import read_unit
-    from bqdump.flow.task import Task
-    from bqdump.flow.watch import Watch
+    from bqdump.core.documents.run import Failure, Owner, Plan, Unit
+    from bqdump.core.settings.settings import resolve
+    from bqdump.export.task import RunningExport, Task
+    from bqdump.export.work.read import read_unit
+    from bqdump.export.work.watch import Watch
     from bqdump.services import Readings
 
     import_lean()
@@ -291,7 +291,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
 
     async def one() -> int:
         task = Task(FolderStore(folder), warehouse, settings, "r", Owner("r", 0), 1, open_reading=readings.open)
-        outcome = await read_unit(task, plan, Watch(warehouse, "US", 1), unit, 0, lambda: None)
+        outcome = await read_unit(RunningExport(task, plan), Watch(warehouse, "US", 1), unit, 0, lambda: None)
         assert not isinstance(outcome, Failure), outcome.message
         return outcome.rows or 0
 
@@ -311,7 +311,7 @@ def encoder(address: str, format_: str, table: str, folder: Path) -> Callable[[]
     from concurrent.futures import ThreadPoolExecutor
 
     from bqdump.adapters.encoder import ArrowEncoder
-    from bqdump.core.types import columns
+    from bqdump.core.formats.types import columns
     from bqdump.ports.encoder import FileShape
     from bqdump.ports.reader import Batch
 

@@ -16,10 +16,10 @@ from benchmarks.naive_task import clients, export
 from benchmarks.size import sized
 
 from bqdump.cli.wiring import open_services
-from bqdump.core.documents import Owner
-from bqdump.core.settings import Settings
-from bqdump.flow.run import run
-from bqdump.flow.task import Task
+from bqdump.core.documents.run import Owner
+from bqdump.core.settings.settings import Settings
+from bqdump.export.run import run
+from bqdump.export.task import Task
 from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", *sized((1000, 20), (20, 2))

@@ -156,7 +156,7 @@ variable "workflow_schedule" {
 }
 
 variable "exports" {
-  description = "What the scheduled workflow exports: the keys of an item are listed in src/bqdump/render/workflow.yaml."
+  description = "What the scheduled workflow exports: see deploy/workflow.yaml for the keys of an item."
   type        = list(map(string))
   default     = []
 }

@@ -3,14 +3,18 @@
 The verbs of the command line are functions here (see bqdump.api). They are imported when they are first used.
 """
 
-__version__ = "0.1.0"
+from bqdump.core.version import VERSION
+
+__version__ = VERSION
 
 # As typing has it, without importing that.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bqdump.api import diff, doctor, manifest, plan, report, run, runs, status, verify
     from bqdump.arguments import Options
-    from bqdump.core.changes import TableChange
+    from bqdump.check.verify import Verified
+    from bqdump.core.documents.changes import TableChange
+    from bqdump.core.documents.manifest import Manifest
     from bqdump.core.errors import (
         AccessError,
         AnswerError,
@@ -28,13 +32,11 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from bqdump.core.exported import Export
-    from bqdump.core.manifest import Manifest
-    from bqdump.core.planned import Planned
+    from bqdump.core.plan.summary import Planned
+    from bqdump.core.progress.outcome import Export
     from bqdump.diagnosis import Diagnosis
-    from bqdump.flow.history import RunLine
-    from bqdump.flow.status import Status
-    from bqdump.flow.verify import Verified
+    from bqdump.observe.history import RunLine
+    from bqdump.observe.status import Status
 
 __all__ = [
     "AccessError",

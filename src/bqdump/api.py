@@ -18,34 +18,34 @@ from concurrent.futures import Future, wait
 from typing import Any, TypeVar, Unpack
 
 from bqdump.arguments import Options
-from bqdump.core.changes import TableChange, compare
-from bqdump.core.documents import Owner
+from bqdump.check.compare_values import compare_values
+from bqdump.check.compare_with_source import Source
+from bqdump.check.read_back import Reading
+from bqdump.check.verify import Verified
+from bqdump.check.verify import verify as verify_run
+from bqdump.core.documents.changes import TableChange, compare
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, first_of
-from bqdump.core.exported import Export
-from bqdump.core.identity import Identity
-from bqdump.core.manifest import Manifest
-from bqdump.core.plan import read_units
-from bqdump.core.planned import Planned, planned
+from bqdump.core.plan.draft import read_units
+from bqdump.core.plan.summary import Planned, planned
+from bqdump.core.progress.outcome import Export
 from bqdump.core.sampling import parse_sample
-from bqdump.core.settings import REQUIRED, Settings, resolve
+from bqdump.core.settings.settings import REQUIRED, Settings, resolve
+from bqdump.core.settings.task_identity import Identity
 from bqdump.core.sizes import size_text
 from bqdump.diagnosis import Diagnosis, diagnose
-from bqdump.flow.carry import read_published
-from bqdump.flow.exported import exported
-from bqdump.flow.history import RunLine, list_runs
-from bqdump.flow.planning import check_target, draft_plan
-from bqdump.flow.published import read_manifest, with_bucket
-from bqdump.flow.read_back import Reading
-from bqdump.flow.report import report_page
-from bqdump.flow.run import run as run_task
-from bqdump.flow.source import Source
-from bqdump.flow.status import Status, newest_run
-from bqdump.flow.status import status as read_status
-from bqdump.flow.task import Task
-from bqdump.flow.values import compare_values
-from bqdump.flow.verify import Verified
-from bqdump.flow.verify import verify as verify_run
+from bqdump.export.carry import read_published
+from bqdump.export.outcome import exported
+from bqdump.export.planning.obtain import check_target, draft_plan
+from bqdump.export.publish.report import report_page
+from bqdump.export.run import run as run_task
+from bqdump.export.task import Task
+from bqdump.observe.history import RunLine, list_runs
+from bqdump.observe.status import Status, newest_run
+from bqdump.observe.status import status as read_status
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import read_manifest, with_bucket
 from bqdump.services import Services, open_reader, open_services, open_store, read_config, run_id
 
 Result = TypeVar("Result")

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from bqdump.core.settings import Settings
-from bqdump.flow.doctor import READS, Check, Doctor, Outcome
-from bqdump.flow.task import Reading
+from bqdump.check.doctor import READS, Check, Doctor, Outcome
+from bqdump.core.settings.settings import Settings
+from bqdump.export.task import Reading
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.render.deployment import Deployment

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bqdump.core.documents import Owner
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, install_hint
-from bqdump.core.identity import Identity
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.task_identity import Identity
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from bqdump.adapters.endpoints import Endpoint
     from bqdump.adapters.patience import Patience
-    from bqdump.flow.task import Reading
+    from bqdump.export.task import Reading
     from bqdump.ports.data_reader import DataReader
 
 # Streams read at once, one for each core up to so many: more than this is BigQuery's pace, not ours.
@@ -66,7 +66,7 @@ class Readings:
 
 def _open_reading(settings: Settings, *, patient: bool) -> Reading:
     from bqdump.adapters import lean_imports
-    from bqdump.flow.task import Reading
+    from bqdump.export.task import Reading
 
     bytes(LARGE_BLOCK)
     # What gRPC would write to standard error is no record of a log, and comes with its errors as well.
@@ -168,7 +168,7 @@ def read_config(file: str | None) -> dict[str, Any]:
         return {}
     import tomllib
 
-    from bqdump.core.settings_file import refuse_single_run
+    from bqdump.core.settings.file import refuse_single_run
 
     try:
         with path.open("rb") as stream:

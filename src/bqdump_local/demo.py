@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bqdump.core.codec import decode
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.errors import UsageError
-from bqdump.core.layout import Layout
-from bqdump.core.manifest import Latest, Manifest
 from bqdump.core.sizes import counted, size_text
 from bqdump_local import stack as local_stack
 from bqdump_local.execute import Execution

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from bqdump.core.events import TaskState
+from bqdump.core.progress.events import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

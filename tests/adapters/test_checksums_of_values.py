@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.data_files import DataFiles
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 from bqdump.ports.data_reader import DataFile
 
 READER = DataFiles()

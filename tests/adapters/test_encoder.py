@@ -22,7 +22,7 @@ import pytest
 from bqdump.adapters.arrow_schema import for_polars
 from bqdump.adapters.encoder import ArrowEncoder
 from bqdump.core.errors import RowsError
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 
@@ -296,7 +296,7 @@ def test_the_library_of_one_format_is_not_imported_for_another(format_: str, oth
     code = (
         "import io, sys\n"
         "from bqdump.adapters.encoder import ArrowEncoder\n"
-        "from bqdump.core.types import Column\n"
+        "from bqdump.core.formats.types import Column\n"
         "from bqdump.ports.encoder import FileShape\n"
         "from bqdump.ports.reader import Batch\n"
         f"shape = FileShape({format_!r}, 'none', (Column('id', 'INT64'), Column('x', 'INT64')))\n"

@@ -7,8 +7,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from bqdump.core.canonical import file_statement, leaves
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
+from bqdump.core.sql.checksums import file_statement, leaves
 
 
 def sums(number: str, tags: str, member: str) -> Any:

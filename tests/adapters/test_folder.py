@@ -20,7 +20,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.folder_paths import name_rules
 from bqdump.core.errors import BqdumpError, TargetError
-from bqdump.core.file_names import NameRules
+from bqdump.core.plan.file_names import NameRules
 from bqdump.ports.store import Copy, ObjectInfo
 
 

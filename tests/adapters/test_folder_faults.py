@@ -15,13 +15,14 @@ from adapters.folder_faults import Killed, fault, unsynchronized
 from bqdump.adapters import folder_temporary
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
-from bqdump.core.documents import Owner
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.core.documents.layout import Layout, is_note
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, TargetError
-from bqdump.core.layout import Layout, is_note
-from bqdump.core.settings import Settings
-from bqdump.flow.run import run
-from bqdump.flow.task import Reading, Task
+from bqdump.core.settings.settings import Settings
+from bqdump.export.run import run
+from bqdump.export.task import Reading, Task
 from bqdump.ports.store import Copy, ObjectInfo
 
 LAYOUT = Layout("p/")

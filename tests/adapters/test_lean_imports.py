@@ -76,7 +76,7 @@ def test_the_key_of_a_service_account_signs_although_its_modules_are_put_off(key
 BESIDE = """
 import importlib.machinery, sys, threading
 from bqdump.adapters import lean_imports
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.services import Readings
 import bqdump.cli.run
 lean_imports.import_lean()

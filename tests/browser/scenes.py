@@ -11,22 +11,22 @@ from typing import Any
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
-from bqdump.core.codec import encode
-from bqdump.core.contents import Summary, contents_of, summary_of
-from bqdump.core.documents import Owner
-from bqdump.core.errors import UnitsFailedError
-from bqdump.core.manifest import (
+from bqdump.core.documents.codec import encode
+from bqdump.core.documents.manifest import (
     File,
     Latest,
     Manifest,
     TableEntry,
     Totals,
 )
-from bqdump.core.moments import moment_text
+from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UnitsFailedError
 from bqdump.core.risks import Risk
-from bqdump.core.settings import Settings
-from bqdump.flow.run import run
-from bqdump.flow.task import Task
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import moment_text
+from bqdump.export.run import run
+from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
 
 START = 1_790_000_000_000

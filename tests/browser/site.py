@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.server import serve
 

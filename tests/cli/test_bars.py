@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from bqdump.cli.bars import picture
-from bqdump.core.progress import Slow, TaskView, View
+from bqdump.core.progress.tally import Slow, TaskView, View
 
 GB = 1_000_000_000
 VIEW = View(

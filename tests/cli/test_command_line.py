@@ -22,7 +22,7 @@ from bqdump.core.errors import (
     UsageError,
     first_of,
 )
-from bqdump.core.settings import SETTINGS
+from bqdump.core.settings.settings import SETTINGS
 
 SETTINGS_COMMANDS = ("run", "plan", "status")
 COMPLETE = ["--project", "proj", "--dataset", "data", "--bucket", "target"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bqdump.cli.main import COMMANDS, start
-from bqdump.core.formats import FORMATS
+from bqdump.core.formats.formats import FORMATS
 
 BIN = Path(sys.executable).parent
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.cli.main import start
-from bqdump.core.settings import OF_ONE_RUN, SETTINGS, Settings, resolve
-from bqdump.core.settings_file import settings_file
+from bqdump.core.settings.file import settings_file
+from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings, resolve
 from integration.terminal import on_terminal
 
 THREE = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-exports"]

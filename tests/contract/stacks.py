@@ -11,17 +11,18 @@ import pytest
 
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.gcs import CloudStore
-from bqdump.adapters.memory import MemoryEncoder
+from bqdump.adapters.memory_reader import MemoryEncoder
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
 from bqdump.adapters.storage_read import StorageReader
-from bqdump.core.codec import decode
-from bqdump.core.documents import Owner
-from bqdump.core.manifest import Manifest
-from bqdump.core.settings import Settings
-from bqdump.flow import planning, watch
-from bqdump.flow.run import Outcome, run
-from bqdump.flow.task import Reading, Task
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run import Owner
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning import obtain as planning
+from bqdump.export.run import Outcome, run
+from bqdump.export.task import Reading, Task
+from bqdump.export.work import watch
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.storage_read.server import serve
 from bqdump_local.control import Control, bigquery_operation, storage_operation

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError
-from bqdump.core.manifest import Manifest
 from contract.stacks import Stack, serve_stack
 
 TIMES = itertools.count()

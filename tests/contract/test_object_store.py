@@ -14,9 +14,9 @@ from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.gcs import CloudStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.retry import RetryingStore
+from bqdump.core.documents.layout import SMALL
+from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
-from bqdump.core.layout import SMALL
-from bqdump.core.notes import NOTE_BYTES
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
 from local.storage_server import Http, storage_server
 

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryReader
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingReader
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader
-from bqdump.core.catalog import Dataset
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
+from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.reader import Batch, Reader, ReadRequest
 from local.bigquery_server import PROJECT, World, serve_world
 

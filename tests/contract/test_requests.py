@@ -19,14 +19,14 @@ import pytest
 
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.gcs import CloudStore
-from bqdump.core import sql
-from bqdump.core.documents import Owner
-from bqdump.core.formats import FORMATS
-from bqdump.core.settings import Settings
-from bqdump.core.shape import Mask, Shape
-from bqdump.flow.planning import obtain_plan
-from bqdump.flow.run import run
-from bqdump.flow.task import Task
+from bqdump.core.documents.run import Owner
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.plan.shape import Mask, Shape
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sql import statements as sql
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.run import run
+from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, QueryRequest
 from bqdump_local.bigquery import create_app
 from bqdump_local.storage.app import create_app as storage_app

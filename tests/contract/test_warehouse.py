@@ -18,9 +18,9 @@ from bqdump.adapters.limits import PacedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingWarehouse
-from bqdump.core import sql
-from bqdump.core.catalog import Dataset, Table
 from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, UnavailableError
+from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.sql import statements as sql
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from local.bigquery_server import PROJECT, World, serve_world
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from hypothesis import strategies as st
 
-from bqdump.core.catalog import Table
-from bqdump.core.settings import Settings
+from bqdump.core.plan.catalog import Table
+from bqdump.core.settings.settings import Settings
 
 # Names as BigQuery allows them, and some more: letters, marks, digits, connectors, dashes, spaces of any script.
 TABLE_NAMES = st.text(

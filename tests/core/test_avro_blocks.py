@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.avro_blocks import SYNC_BYTES, Block, Header, check_sync, read_block, read_header
 from bqdump.core.errors import DocumentError
+from bqdump.core.formats.avro_blocks import SYNC_BYTES, Block, Header, check_sync, read_block, read_header
 
 SCHEMA = fastavro.parse_schema(
     {"type": "record", "name": "Root", "fields": [{"name": "text", "type": ["null", "string"]}]}

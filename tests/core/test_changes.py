@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bqdump.core.changes import TableChange, compare
-from bqdump.core.documents import Failure, Owner
-from bqdump.core.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.shape import Shape
+from bqdump.core.documents.changes import TableChange, compare
+from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
+from bqdump.core.documents.run import Failure, Owner
+from bqdump.core.plan.shape import Shape
 
 ROWS, ONE, OTHER = 10, "AAAAAA==", "BBBBBB=="
 SETTINGS = {"format": "csv", "compression": "none", "header": True, "delimiter": ",", "null_marker": ""}

@@ -9,9 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core import documents, manifest
-from bqdump.core.codec import decode, encode, encode_indented
-from bqdump.core.documents import (
+from bqdump.core.documents import manifest
+from bqdump.core.documents import run as documents
+from bqdump.core.documents.codec import decode, encode, encode_indented
+from bqdump.core.documents.manifest import (
+    Carried,
+    File,
+    Intent,
+    Latest,
+    Manifest,
+    ManifestFiles,
+    Named,
+    Pointer,
+    Publishing,
+    TableEntry,
+    TableFiles,
+    Totals,
+)
+from bqdump.core.documents.run import (
     Claim,
     Failure,
     Flag,
@@ -31,22 +46,8 @@ from bqdump.core.documents import (
     Unit,
 )
 from bqdump.core.errors import DocumentError
-from bqdump.core.manifest import (
-    Carried,
-    File,
-    Intent,
-    Latest,
-    Manifest,
-    ManifestFiles,
-    Named,
-    Pointer,
-    Publishing,
-    TableEntry,
-    TableFiles,
-    Totals,
-)
+from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk
-from bqdump.core.shape import Mask, Shape
 
 # JSON has no lone surrogates.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 
 from bqdump.core.errors import UsageError
-from bqdump.core.fidelity import CELLS, cell, formats_that_hold, unfit
-from bqdump.core.formats import FORMATS
-from bqdump.core.types import TYPES, Column
-from bqdump.core.unsupported import Misfit, refuse
+from bqdump.core.formats.fidelity import CELLS, cell, formats_that_hold, unfit
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.formats.types import TYPES, Column
+from bqdump.core.plan.unsupported import Misfit, refuse
 
 RANGE = Column("span", "RANGE", element="DATE")
 INTERVAL = Column("pause", "INTERVAL")

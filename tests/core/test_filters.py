@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from bqdump.core.catalog import Dataset
-from bqdump.core.filters import filter_problem
-from bqdump.core.sql import select
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.settings.filters import filter_problem
+from bqdump.core.sql.statements import select
 
 DATASET = Dataset("p", "d", "EU")
 GOOD = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bqdump.core.formats import ALIASES, FORMATS, extension
+from bqdump.core.formats.formats import ALIASES, FORMATS, extension
 
 EXTENSIONS = {
     ("csv", "none"): "csv",

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from bqdump.core.catalog import Dataset
-from bqdump.core.documents import Flag, Skipped, Unit
+from bqdump.core.documents.run import Flag, Skipped, Unit
 from bqdump.core.errors import UsageError
-from bqdump.core.guards import (
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.guards import (
     buffered_rows,
     job_risks,
     judge,
@@ -26,9 +26,9 @@ from bqdump.core.guards import (
     unit_flags,
     with_jobs,
 )
+from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import REFUSED, REPORTED, Risk
-from bqdump.core.settings import Settings
-from bqdump.core.shape import Mask, Shape
+from bqdump.core.settings.settings import Settings
 
 HOUR = 3_600_000
 NOW = 1_800_000_000_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.identity import ENGINES, Engine, Identity, identify
+from bqdump.core.settings.task_identity import ENGINES, Engine, Identity, identify
 
 KNOWN: list[tuple[dict[str, str], Identity]] = [
     ({}, Identity("", 0, 1, 0, "")),

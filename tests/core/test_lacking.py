@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.core.catalog import Table
-from bqdump.core.documents import Unit
-from bqdump.core.lacking import Captured, keyed, lacking_flags
+from bqdump.core.documents.run import Unit
+from bqdump.core.plan.catalog import Table
+from bqdump.core.plan.hidden_data import Captured, keyed, lacking_flags
+from bqdump.core.plan.routes import route_tables
 from bqdump.core.risks import Risk
-from bqdump.core.routes import route_tables
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 
 KEY: dict[str, Any] = {"tableConstraints": {"primaryKey": {"columns": ["id"]}}}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.layout import Layout, RunLayout, unit_id, unit_of
+from bqdump.core.documents.layout import Layout, RunLayout, unit_id, unit_of
 from core.strategies import TABLE_NAMES
 
 NUMBERS = st.integers(0, 99_999)

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bqdump
-from bqdump.core.codec import decode
-from bqdump.core.contents import Summary
-from bqdump.core.documents import Claim, Failure, GivenUp, Owner, Reading, Receipt, Stages
-from bqdump.core.manifest import Totals
-from bqdump.core.notes import NOTE_BYTES, encode_note, shortened
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Totals
+from bqdump.core.documents.manifest_index import Summary
+from bqdump.core.documents.notes import NOTE_BYTES, encode_note, shortened
+from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Reading, Receipt, Stages
+from bqdump.core.plan.table_names import name_problem
 from bqdump.core.risks import Risk
-from bqdump.core.table_names import name_problem
-from bqdump.core.template import MAX_OBJECT_NAME_BYTES
+from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES
 
 COUNT = st.just(2**63 - 1)
 TIME = st.just(253_402_300_799_999)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import DocumentError
-from bqdump.core.parquet_footer import TRAILER_BYTES, footer_bytes, num_rows
+from bqdump.core.formats.parquet_footer import TRAILER_BYTES, footer_bytes, num_rows
 
 COLUMNS = {
     "id": pa.int64(),

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.catalog import Dataset, Table
-from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Failure, Owner, Plan, Receipt, Split, Unit
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split, Unit
 from bqdump.core.errors import DocumentError
-from bqdump.core.parts import by_table, counts, done_tables, parts_of, parts_wanted, portion, whole
-from bqdump.core.plan import Selection, make_plan, read_units
-from bqdump.core.planned import planned
+from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.plan.draft import Selection, make_plan, read_units
+from bqdump.core.plan.parts import by_table, counts, done_tables, parts_of, parts_wanted, portion, whole
+from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.summary import planned
 from bqdump.core.risks import Risk
-from bqdump.core.routes import route_tables
 from core.strategies import settings, table
 
 SNAPSHOT = 1_800_000_000_000

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bqdump.core.catalog import Dataset, Listed, Table
-from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Plan, Unit
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.run import Plan, Unit
 from bqdump.core.errors import DocumentError, UsageError
-from bqdump.core.layout import STATE
-from bqdump.core.plan import (
+from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.draft import (
     Selection,
     choose,
     make_plan,
@@ -23,10 +23,10 @@ from bqdump.core.plan import (
     share_out,
     unmatched,
 )
-from bqdump.core.routes import route_tables
-from bqdump.core.settings import Settings
-from bqdump.core.table_names import name_problem, patterns
-from bqdump.core.template import shard_name
+from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.table_names import name_problem, patterns
+from bqdump.core.settings.path_template import shard_name
+from bqdump.core.settings.settings import Settings
 from core.strategies import TABLE_NAMES, settings, table
 
 SNAPSHOT = 1_800_000_000_000

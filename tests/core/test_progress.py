@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bqdump.core.documents import Failure, Owner, Plan, Receipt, Share, Split
-from bqdump.core.events import (
+from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Share, Split
+from bqdump.core.plan.draft import JOB_WEIGHT
+from bqdump.core.progress.events import (
     Advanced,
     Checked,
     Checking,
@@ -16,8 +17,7 @@ from bqdump.core.events import (
     Started,
     TaskState,
 )
-from bqdump.core.plan import JOB_WEIGHT
-from bqdump.core.progress import (
+from bqdump.core.progress.tally import (
     Progress,
     Slow,
     TaskView,

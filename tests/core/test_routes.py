@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.catalog import Table
 from bqdump.core.errors import UsageError
-from bqdump.core.routes import Wanted, choose_route, obstacle, route_tables, wanted_of
-from bqdump.core.setting_values import ROUTES
-from bqdump.core.shape import Mask, Shape
+from bqdump.core.plan.catalog import Table
+from bqdump.core.plan.routes import Wanted, choose_route, obstacle, route_tables, wanted_of
+from bqdump.core.plan.shape import Mask, Shape
+from bqdump.core.settings.values import ROUTES
 from core.strategies import settings, table
 
 KINDS = ("TABLE", "SNAPSHOT", "VIEW", "MATERIALIZED_VIEW", "EXTERNAL")

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.moments import moment_text, parse_moment
+from bqdump.core.plan.shape import Mask
 from bqdump.core.risks import Risk
-from bqdump.core.settings import BY_NAME, SETTINGS, Settings, check, resolve
-from bqdump.core.shape import Mask
-from bqdump.core.tables import TableSettings
+from bqdump.core.settings.settings import BY_NAME, SETTINGS, Settings, check, resolve
+from bqdump.core.settings.table_settings import TableSettings
+from bqdump.core.times import moment_text, parse_moment
 from core.strategies import settings
 
 REQUIRED = {"project": "proj", "dataset": "data", "bucket": "target"}

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Failure, Owner, Receipt
-from bqdump.core.errors import DocumentError
-from bqdump.core.layout import LARGEST, SMALL, Layout, most_bytes
-from bqdump.core.manifest import (
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.layout import LARGEST, SMALL, Layout, most_bytes
+from bqdump.core.documents.manifest import (
     File,
     Intent,
     Latest,
@@ -23,7 +21,9 @@ from bqdump.core.manifest import (
     TableFiles,
     Totals,
 )
-from bqdump.core.sound import final_name_problem, place_of
+from bqdump.core.documents.run import Failure, Owner, Receipt
+from bqdump.core.documents.validation import final_name_problem, place_of
+from bqdump.core.errors import DocumentError
 
 LAYOUT = Layout("p/")
 RUN = LAYOUT.run("r1")

@@ -6,16 +6,16 @@ import tomllib
 
 import pytest
 
-from bqdump.core.catalog import Dataset
 from bqdump.core.errors import UsageError
-from bqdump.core.formats import ALIASES, FORMATS
-from bqdump.core.routes import Wanted, route_tables, wanted_of
-from bqdump.core.setting_values import ROUTES
-from bqdump.core.settings import Settings, resolve
-from bqdump.core.shape import Mask, Shape
-from bqdump.core.sql import select_part
-from bqdump.core.tables import TableSettings, check_columns, parse_tables, shape_of, tables_text
-from bqdump.core.types import columns
+from bqdump.core.formats.formats import ALIASES, FORMATS
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.routes import Wanted, route_tables, wanted_of
+from bqdump.core.plan.shape import Mask, Shape
+from bqdump.core.settings.settings import Settings, resolve
+from bqdump.core.settings.table_settings import TableSettings, check_columns, parse_tables, shape_of, tables_text
+from bqdump.core.settings.values import ROUTES
+from bqdump.core.sql.statements import select_part
 from core.strategies import settings, table
 
 PEOPLE = table(

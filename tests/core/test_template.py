@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.template import DEFAULT, FIELDS, parse_template, shard_name, split_shard
+from bqdump.core.settings.path_template import DEFAULT, FIELDS, parse_template, shard_name, split_shard
 from core.strategies import TABLE_NAMES
 
 VALID = [

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.core.types import STANDARD, TYPES, Column, columns, standard
+from bqdump.core.formats.types import STANDARD, TYPES, Column, columns, standard
 
 
 def read(*fields: dict[str, Any]) -> tuple[Column, ...]:

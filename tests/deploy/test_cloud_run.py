@@ -14,7 +14,7 @@ from googleapiclient.discovery import build_from_document
 from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest, build_http
 
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.render.deployment import Deployment
 from bqdump.render.job import job as v1_job
 from bqdump_local.cloud_run.app import cloud_run_operation, create_app

@@ -61,7 +61,7 @@ def test_nothing_but_what_the_build_needs_is_sent(path: str) -> None:
 
 
 def test_the_package_itself_is_sent() -> None:
-    assert sent(IGNORE, "src/bqdump/core/settings.py")
+    assert sent(IGNORE, "src/bqdump/core/settings/settings.py")
 
 
 def test_the_container_runs_bqdump_run_as_a_numeric_user(stages: list[Stage]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bqdump.core.identity import ENGINES, identify
-from bqdump.core.settings import resolve
+from bqdump.core.settings.settings import resolve
+from bqdump.core.settings.task_identity import ENGINES, identify
 from bqdump.services import run_id
 from bqdump_local.execute import Engine, TaskLine, execute
 from deploy.dockerfile import read
@@ -85,7 +85,7 @@ def test_the_pod_runs_as_the_user_of_the_image(job: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_the_variables_of_each_engine_give_each_task_its_place(engine: Engine, extra: dict[str, str]) -> None:
     code = (
-        "import os; from bqdump.core.identity import identify; i = identify(os.environ);"
+        "import os; from bqdump.core.settings.task_identity import identify; i = identify(os.environ);"
         "print(i.task, i.tasks, i.attempt, i.execution)"
     )
     lines: list[TaskLine] = []

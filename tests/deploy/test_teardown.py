@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.render.deployment import Deployment
 from bqdump.render.iam import accounts
 

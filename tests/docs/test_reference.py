@@ -23,10 +23,10 @@ from bqdump.cli.reference import (
     with_settings,
     with_types,
 )
-from bqdump.core import formats
-from bqdump.core.fidelity import CELLS
-from bqdump.core.settings import SETTINGS
-from bqdump.core.types import TYPES
+from bqdump.core.formats import formats
+from bqdump.core.formats.fidelity import CELLS
+from bqdump.core.formats.types import TYPES
+from bqdump.core.settings.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from bqdump.core.routes import route_tables
-from bqdump.core.settings import resolve
-from bqdump.core.shape import Mask
+from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.shape import Mask
+from bqdump.core.settings.settings import resolve
 from core.strategies import table
 
 PAGE = Path(__file__).parents[2] / "docs" / "routes.md"

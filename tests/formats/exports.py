@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bqdump.core.codec import decode
-from bqdump.core.fidelity import cell, unfit
-from bqdump.core.formats import FORMATS, codecs
-from bqdump.core.manifest import Latest, Manifest
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.formats.fidelity import cell, unfit
+from bqdump.core.formats.formats import FORMATS, codecs
 from formats.values import KINDS, Kind, create
 from integration.stage import Stage
 
-# A route that joins needs its name here and its cells in bqdump.core.fidelity.
+# A route that joins needs its name here and its cells in bqdump.core.formats.fidelity.
 ROUTES = ("extract", "query", "read")
 
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bqdump.core.errors import BqdumpError, UsageError
-from bqdump.core.fidelity import CELLS
-from bqdump.core.formats import FORMATS, codecs
-from bqdump.core.types import TYPES
+from bqdump.core.formats.fidelity import CELLS
+from bqdump.core.formats.formats import FORMATS, codecs
+from bqdump.core.formats.types import TYPES
 from formats.exports import EVERY, WAYS, Exports, Way, holds
 from formats.forms import form, read, same
 from formats.readers import READERS, Columns, plain

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bqdump.core.codec import decode
-from bqdump.core.fidelity import cell
-from bqdump.core.manifest import Latest, Manifest, TableEntry
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest, TableEntry
+from bqdump.core.formats.fidelity import cell
 from formats.exports import Exports, Way
 from formats.forms import FORMS, same
 from formats.readers import READERS, Columns

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 
 NAN, INF = float("nan"), float("inf")
 WIDEST_NUMERIC = "99999999999999999999999999999.999999999"

@@ -23,13 +23,13 @@ from google.cloud import bigquery, storage
 
 from bqdump.adapters.lean_imports import UNUSED
 from bqdump.cli.wiring import open_services
-from bqdump.core.codec import decode
-from bqdump.core.documents import Owner, Plan
-from bqdump.core.manifest import Latest, Manifest
-from bqdump.core.settings import Settings, resolve
-from bqdump.core.template import shard_name
-from bqdump.flow.run import Outcome, run
-from bqdump.flow.task import Task
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.settings.path_template import shard_name
+from bqdump.core.settings.settings import Settings, resolve
+from bqdump.export.run import Outcome, run
+from bqdump.export.task import Task
 from bqdump_local.execute import Execution, TaskLine, execute
 from bqdump_local.stack import Stack
 

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from google.cloud import bigquery
 
-from bqdump.core.catalog import Dataset, Listed
-from bqdump.core.manifest import Manifest
-from bqdump.core.moments import moment_text
-from bqdump.core.types import columns
-from bqdump.flow.run import Outcome, run
-from bqdump.flow.task import Task
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import Dataset, Listed
+from bqdump.core.times import moment_text
+from bqdump.export.run import Outcome, run
+from bqdump.export.task import Task
 from bqdump_local.execute import TaskLine, execute
 from integration.stage import Ran, Stage
 

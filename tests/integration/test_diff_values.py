@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.core.changes import SAME
+from bqdump.core.documents.changes import SAME
 from integration.command import call
 from integration.stage import Stage
 from integration.test_verify import NESTED, SCALARS

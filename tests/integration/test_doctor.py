@@ -9,9 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bqdump.check.doctor import DISASTER_RECOVERY
 from bqdump.cli.reference import schema
 from bqdump.diagnosis import Diagnosis, environment
-from bqdump.flow.doctor import DISASTER_RECOVERY
 from integration.command import Called, call
 from integration.stage import Stage
 

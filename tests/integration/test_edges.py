@@ -15,7 +15,7 @@ from google.auth.credentials import Credentials
 
 from bqdump.adapters import bigquery, gcs
 from bqdump.core.errors import BqdumpError
-from bqdump.core.moments import parse_moment
+from bqdump.core.times import parse_moment
 from bqdump_local.execute import execute
 from integration.stage import COMMAND, STATE, Ran, Stage, records
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from bqdump.core.codec import decode
-from bqdump.core.formats import FORMATS
-from bqdump.core.manifest import Manifest
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.formats.formats import FORMATS
 from integration.command import call
 from integration.stage import Stage
 from integration.test_verify import NESTED, SCALARS, read

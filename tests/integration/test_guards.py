@@ -11,7 +11,7 @@ import pytest
 import requests
 from google.cloud import bigquery
 
-from bqdump.core.moments import moment_text
+from bqdump.core.times import moment_text
 from integration.command import call
 from integration.stage import Stage, csv_rows, records
 

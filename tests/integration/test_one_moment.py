@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bqdump.core.moments import moment_text
-from bqdump.flow.planning import obtain_plan
-from bqdump.flow.task import Task
+from bqdump.core.times import moment_text
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.task import Task
 from integration.stage import Stage, csv_rows, expected_rows, records
 
 

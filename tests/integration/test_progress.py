@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from bqdump.cli.progress import Lines, following
-from bqdump.core.events import Event, Looked, Started
-from bqdump.flow.follow import Pace
-from bqdump.flow.run import run
+from bqdump.core.progress.events import Event, Looked, Started
+from bqdump.export.run import run
+from bqdump.observe.follow import Pace
 from integration.command import call
 from integration.stage import COMMAND, Stage, records
 from integration.terminal import Session, on_terminal
@@ -185,7 +185,7 @@ def test_watching_a_run_that_fails_ends_with_3_and_says_why(
     stage.stack.jobs(run_seconds=0.0)
     stage.stack.jobs(faults=[{"at": "run", "table": "^pears@", "reason": "invalid", "message": "Cannot read it"}])
     assert stage.execute(execution="one").codes == [3]
-    monkeypatch.setattr("bqdump.flow.follow.PACE", Pace(0.01, 0.05))
+    monkeypatch.setattr("bqdump.observe.follow.PACE", Pace(0.01, 0.05))
     for name, value in stage.variables.items():
         monkeypatch.setenv(name, value)
     called = call(capsys, "status", "--watch")

@@ -17,8 +17,8 @@ import requests
 from google.cloud import bigquery
 
 from bqdump.adapters.folder_index import INDEX
-from bqdump.core.documents import Receipt
-from bqdump.core.manifest import Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run import Receipt
 from bqdump_local.execute import Processes, TaskLine, execute
 from integration.stage import Ran, Stage
 

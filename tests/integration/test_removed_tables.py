@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import bqdump
-from bqdump.core.codec import decode
-from bqdump.core.manifest import Latest, Manifest
-from bqdump.core.template import shard_name
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.settings.path_template import shard_name
 from integration.command import Called, call
 from integration.stage import Ran, Stage, records
 

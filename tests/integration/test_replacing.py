@@ -13,9 +13,9 @@ from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from bqdump.core.codec import decode
-from bqdump.core.manifest import File, Latest, ManifestFiles
-from bqdump.core.template import shard_name
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import File, Latest, ManifestFiles
+from bqdump.core.settings.path_template import shard_name
 from integration.stage import STATE, Ran, Stage, csv_rows, expected_rows
 
 SMALL_FILES = 4_000

@@ -10,8 +10,8 @@ import pytest
 import requests
 from google.cloud import bigquery
 
-from bqdump.core.codec import decode
-from bqdump.core.manifest import Manifest
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
 from integration.command import Called, call
 from integration.stage import Stage, csv_rows, expected_rows
 

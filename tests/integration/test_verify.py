@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.data_files import DataFiles
-from bqdump.core.codec import decode
-from bqdump.core.formats import FORMATS
-from bqdump.core.manifest import Manifest
-from bqdump.flow.read_back import Reading
-from bqdump.flow.task import Task
-from bqdump.flow.verify import Verified, verify
+from bqdump.check.read_back import Reading
+from bqdump.check.verify import Verified, verify
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.formats.formats import FORMATS
+from bqdump.export.task import Task
 from integration.command import Called, call
 from integration.stage import Stage
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.core.formats import FORMATS
+from bqdump.core.formats.formats import FORMATS
 from integration.command import call
 from integration.stage import Stage
 from integration.test_verify import NESTED, SCALARS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bqdump.core.changes import SAME
+from bqdump.core.documents.changes import SAME
 from bqdump_local import state
 from bqdump_local.seed import seed
 from bqdump_local.stack import running

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from bqdump.core.catalog import select
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import UnitsFailedError, UsageError, VerificationError
-from bqdump.core.manifest import Manifest
+from bqdump.core.plan.catalog import select
 from bqdump.core.risks import Risk
-from bqdump.core.template import split_shard
-from bqdump.flow.run import Outcome
+from bqdump.core.settings.path_template import split_shard
+from bqdump.export.run import Outcome
 from simulation.executions import Execution
 from simulation.view import standing
 

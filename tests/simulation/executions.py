@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Set
 from typing import Any, NamedTuple
 
-from bqdump.adapters.memory import MemoryEncoder
+from bqdump.adapters.memory_reader import MemoryEncoder
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
-from bqdump.core.documents import Owner
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import (
     BqdumpError,
     QuotaError,
@@ -19,10 +19,10 @@ from bqdump.core.errors import (
     UsageError,
     VerificationError,
 )
-from bqdump.core.settings import Settings
-from bqdump.flow import run as flow
-from bqdump.flow.run import Outcome
-from bqdump.flow.task import Reading, Task
+from bqdump.core.settings.settings import Settings
+from bqdump.export import run as flow
+from bqdump.export.run import Outcome
+from bqdump.export.task import Reading, Task
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.process import CrashedError, Process
 

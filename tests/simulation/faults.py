@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import IO, NamedTuple, TypeVar
 
-from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
-from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryReader
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
+from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest

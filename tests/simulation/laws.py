@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.core.catalog import select
-from bqdump.core.documents import Plan
-from bqdump.core.layout import unit_of
-from bqdump.core.manifest import Manifest, TableEntry
-from bqdump.core.parts import done_tables, whole
+from bqdump.core.documents.layout import unit_of
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.run import Plan
+from bqdump.core.plan.catalog import select
+from bqdump.core.plan.parts import done_tables, whole
 from bqdump.core.risks import Risk
-from bqdump.core.template import shard_name, split_shard
+from bqdump.core.settings.path_template import shard_name, split_shard
 from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import in_order, lines_of
 from simulation.history import History

@@ -1,4 +1,4 @@
-"""Known bugs, one at a time put into the flow layer: what the simulation must find.
+"""Known bugs, one at a time put into the steps of an export: what the simulation must find.
 
 A mutation is a change of the source text of one function. It fails loudly where the text is no longer there.
 """
@@ -15,27 +15,18 @@ from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
-from bqdump import flow
+from bqdump import export, repository
 from bqdump.adapters import google_errors, retry
-from bqdump.core import layout, notes, plan, record, removal
-from bqdump.flow import (
-    abandoned,
-    carry,
-    clear,
-    collect,
-    count,
-    jobs,
-    ledger,
-    planning,
-    policies,
-    prefix,
-    publish,
-    published,
-    replace,
-    run,
-    sessions,
-    work,
-)
+from bqdump.core.documents import layout, notes, record
+from bqdump.core.plan import draft as plan
+from bqdump.core.plan import removal
+from bqdump.export import carry, run
+from bqdump.export.planning import obtain as planning
+from bqdump.export.publish import abandoned, clear, collect, count, publish, replace
+from bqdump.export.work import jobs, work
+from bqdump.export.work import recheck as policies
+from bqdump.repository import ledger, published, read_sessions
+from bqdump.repository import prefix_owner as prefix
 
 
 class Mutation(NamedTuple):
@@ -67,22 +58,22 @@ BY_NUMBER = """
 """
 MUTATIONS = (
     Mutation("the old export is deleted before the new one is there", 1, replace, "place",
-             "mark = origin(plan)", "mark = origin(plan); await delete(task, known.items())"),
+             "mark = origin(export.plan)", "mark = origin(export.plan); await delete(export.task, known.items())"),
     Mutation("files of an earlier export are deleted by name, of whatever generation", 1, clear, "clear",
              "[file for files in past for file in files if file.name not in kept]",
-             "[info for files in past for file in files for info in [await task.store.stat(file.name)] if info]"),
+             "[info for files in past for file in files for info in [await export.store.stat(file.name)] if info]"),
     Mutation("what is published is copied over by another task of its run", 1, publish, "_make_manifest",
-             "if latest and latest.age >= plan.age and", "if False and"),
+             "if latest and latest.age >= export.plan.age and", "if False and"),
     Mutation("every copy is made over whatever is there", 1, replace, "place",
              "for name, expect in waiting.items()]",
-             "for name in waiting for info in [await task.store.stat(name)] "
+             "for name in waiting for info in [await export.store.stat(name)] "
              "for expect in [info.generation if info else 0]]"),
     Mutation("copies go on although a later run has announced itself", 3, replace, "place",
-             "if conflicts and not await _still_mine(task, plan):", "if False:"),
+             "if conflicts and not await _still_mine(export):", "if False:"),
     Mutation("a run is published before every receipt is there", 2, run, "run",
-             "if not ledger.settled(plan, task.owner.execution):", "if not ledger.receipts:"),
+             "if not ledger.settled(export.plan, export.owner.execution):", "if not ledger.receipts:"),
     Mutation("a table is read as it is, not as it was at the moment of the run", 2, jobs, "_extract",
-             "snapshot=plan.snapshot", "snapshot=10**15"),
+             "snapshot=export.plan.snapshot", "snapshot=10**15"),
     Mutation("a query reads a table as it is, not as it was at the moment of the run", 2, jobs, "_query",
              'plan.snapshot if unit.moment == "snapshot" else None', "None"),
     Mutation("a manifest tells other rows than those that were exported", 2, record, "_entry",
@@ -92,9 +83,9 @@ MUTATIONS = (
     Mutation("a file that is missing is left out of the manifest", 2, collect, "_files_of",
              "for number in _numbers(receipt):",
              "for number in sorted(files)[: len(files) - (len(files) > 1)]:"),
-    Mutation("a receipt does not tell from which read session it is", 2, sessions, "session_id",
+    Mutation("a receipt does not tell from which read session it is", 2, read_sessions, "session_id",
              'name.rpartition("/")[2]', '"the session"'),
-    Mutation("what was read by a session that has been retired counts", 4, sessions, "outdated",
+    Mutation("what was read by a session that has been retired counts", 4, read_sessions, "outdated",
              "if receipt.job != current", "if False"),
     Mutation("of a shared table only the first part is published", 2, collect, "collect",
              "for receipt in done[unit.id].parts\n", "for receipt in done[unit.id].parts[:1]\n"),
@@ -107,7 +98,7 @@ MUTATIONS = (
     Mutation("latest.json is pointed at whoever comes last", 3, published, "move_latest",
              "if latest and latest.age > ready.age:", "if False:"),
     Mutation("publishing.json names whoever comes last", 3, replace, "announce",
-             "if current and current.age > plan.age:", "if False:"),
+             "if current and current.age > export.plan.age:", "if False:"),
     Mutation("the claims of another execution bind for ever", 4, work, "_free",
              "else Free(held.generation)", "else None"),
     Mutation("each task makes job ids of its own", 4, jobs, "job_id",
@@ -128,29 +119,29 @@ MUTATIONS = (
     Mutation("what was there before the first export of a table that failed is not named", 4, publish,
              "_make_manifest", "for table in carry.left}, naive)", "for table in carry.left}, [])"),
     Mutation("a run that keeps its files deletes what was replaced before the switch", 5, clear, "clear",
-             'if plan.mode == "keep":', "if False:"),
+             'if export.plan.mode == "keep":', "if False:"),
     Mutation("everything below the prefix is taken for an old export", 5, publish, "_naive_shards",
              "if not ours and (split := split_shard(info.name, tables)):",
              "if (split := split_shard(info.name, tables) or (next(iter(tables), ''), 0)) and not ours and tables:"),
     Mutation("staged files are deleted before the manifest names them", 5, publish, "_make_manifest",
-             "manifest = make_manifest(", "await clear_staging(task); manifest = make_manifest("),
+             "manifest = make_manifest(", "await clear_staging(export.task); manifest = make_manifest("),
     Mutation("whose a prefix is is looked at while planning, and not claimed", 5, prefix, "claim_prefix",
              "if generation and owner and not owner.released:", "if True:"),
     Mutation("a mistaken run gives a prefix away under a run that has been planned", 5, prefix, "release_prefix",
-             "if await _has_plan(task.store, task.settings, owner):", "if False:"),
+             "if await _has_plan(store, settings, owner):", "if False:"),
     Mutation("whose a prefix is is not looked at again once there is a plan", 5, planning, "obtain_plan",
-             "    await claim_prefix(task)\n", ""),
+             "    await claim_prefix(task.store, task.settings, task.run)\n", ""),
     Mutation("a mistaken run keeps the prefix", 4, planning, "_step_back",
-             "await release_prefix(task)", "pass"),
+             "await release_prefix(task.store, task.settings, task.run)", "pass"),
     Mutation("staged files of a run whose jobs are running are cleared", 5, abandoned, "_clear_all",
              'any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs)', "False"),
     Mutation("staged files of later runs are cleared", 5, abandoned, "_clear_all",
-             "and other.age < plan.age", ""),
+             "and other.age < export.plan.age", ""),
     Mutation("staged files are cleared by name, of whatever generation", 5, abandoned, "_clear",
              "((info.name, info.generation) for info in page)",
              "[(now.name, now.generation) for info in page for now in [await task.store.stat(info.name)] if now]"),
     Mutation("that a run stages files is forgotten when none are found", 5, abandoned, "_clear_all",
-             "elif plan.began - other.began > STAGES_NO_MORE_MS:", "else:"),
+             "elif export.plan.began - other.began > STAGES_NO_MORE_MS:", "else:"),
     Mutation("a message that does not fit into a note is cut by its characters", 4, notes, "shortened",
              "if len(text) <= characters and _size(text) <= bytes_:",
              "if len(text := text[:characters]) <= characters:"),
@@ -159,7 +150,7 @@ MUTATIONS = (
     Mutation("a policy that comes after planning is passed over in silence", 6, policies, "_hidden_rows",
              "if names else ()", "if False else ()"),
     Mutation("a table that was published after planning is removed unnamed", 8, carry, "carry_over",
-             "kept = sorted(gone.keys() - reasons.keys())", "kept = sorted(plan.kept)"),
+             "kept = sorted(gone.keys() - reasons.keys())", "kept = sorted(export.plan.kept)"),
     Mutation("most tables of an export may be dropped unasked", 8, removal, "removal_flags",
              'if mass or one.reason == "excluded"', 'if one.reason == "excluded"'),
     Mutation("tables are excluded from an export unasked", 8, removal, "removal_flags",
@@ -193,4 +184,9 @@ def planted(mutation: Mutation) -> Iterator[None]:
 
 
 def _modules() -> list[ModuleType]:
-    return [importlib.import_module(f"{flow.__name__}.{info.name}") for info in pkgutil.iter_modules(flow.__path__)]
+    packages = (export, repository)
+    return [
+        importlib.import_module(info.name)
+        for package in packages
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]

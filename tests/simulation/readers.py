@@ -8,8 +8,8 @@ import random
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.manifest import Latest, Manifest, snapshot_of
 from bqdump.core.errors import NotFoundError
-from bqdump.core.manifest import Latest, Manifest, snapshot_of
 from simulation.contents import in_order, lines_of
 from simulation.laws import Laws
 

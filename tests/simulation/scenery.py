@@ -9,8 +9,8 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.risks import Risk
-from bqdump.core.settings import Settings
-from bqdump.core.template import shard_name
+from bqdump.core.settings.path_template import shard_name
+from bqdump.core.settings.settings import Settings
 from simulation.history import DATASET, PROJECT, RIVAL, History
 
 PATHS = ("{table}/{table}_*.{ext}", "{table}_*.{ext}", "out/{table}/*.{ext}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core import layout
+from bqdump.core.documents import layout
 from bqdump.ports.store import ObjectInfo
 
 

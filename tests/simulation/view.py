@@ -7,23 +7,23 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents import (
-    GivenUp,
-    Plan,
-    Receipt,
-    Unit,
-)
-from bqdump.core.layout import Layout, unit_of
-from bqdump.core.manifest import (
+from bqdump.core.documents.layout import Layout, unit_of
+from bqdump.core.documents.manifest import (
     File,
     Intent,
     Latest,
     Manifest,
     Publishing,
 )
-from bqdump.core.plan import read_units
-from bqdump.flow.ledger import End
+from bqdump.core.documents.run import (
+    GivenUp,
+    Plan,
+    Receipt,
+    Unit,
+)
+from bqdump.core.plan.draft import read_units
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.ledger import End
 
 Document = TypeVar("Document", bound=msgspec.Struct)
 

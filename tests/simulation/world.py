@@ -13,9 +13,9 @@ from unittest import mock
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.certain_rows import expected_rows, hidden_rows
-from bqdump.core.moments import moment_text
-from bqdump.flow.run import Outcome
+from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
+from bqdump.core.times import moment_text
+from bqdump.export.run import Outcome
 from bqdump.ports.warehouse import JobError
 from simulation import ending, scenery
 from simulation.executions import Ended, Engine, Execution
@@ -52,10 +52,10 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     try:
         with ExitStack() as patches:
             patches.enter_context(mock.patch("secrets.token_hex", lambda size: names.randbytes(size).hex()))
-            patches.enter_context(mock.patch("bqdump.flow.prefix.now", return_value=EPOCH))
+            patches.enter_context(mock.patch("bqdump.repository.prefix_owner.now", return_value=EPOCH))
             if seed % 4:
                 # Choosing one publisher saves work and must not be what safety rests on.
-                patches.enter_context(mock.patch("bqdump.flow.run._becomes_publisher", _everybody))
+                patches.enter_context(mock.patch("bqdump.export.run._becomes_publisher", _everybody))
             return World(seed, None if whole_trace else 60).verdict()
     finally:
         random.setstate(state)

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
-from bqdump.flow.published import read_manifest
 from bqdump.ports.store import Stored
+from bqdump.repository.published import read_manifest
 from bqdump.ui.app import HEADERS, PAGES
 from bqdump.ui.server import serve
 from browser.scenes import Scene, shop

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from bqdump.core.changes import SAME
-from bqdump.flow.report import report_page
+from bqdump.core.documents.changes import SAME
+from bqdump.export.publish.report import report_page
 from browser.scenes import Scene
 from browser.site import Site
 from ui.test_app import ask

@@ -10,9 +10,9 @@ import time
 import msgspec
 import pytest
 
-from bqdump.core.codec import decode, encode
-from bqdump.core.documents import Claim, Failure, Owner, Plan, Split
-from bqdump.core.layout import RunLayout
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.layout import RunLayout
+from bqdump.core.documents.run import Claim, Failure, Owner, Plan, Split
 from bqdump.ports.store import Note
 from bqdump.ui.archive import Archive
 from bqdump.ui.progress import live_page

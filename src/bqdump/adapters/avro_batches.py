@@ -10,7 +10,8 @@ from typing import Any
 
 import polars
 
-from bqdump.core.avro_blocks import (
+from bqdump.core.errors import DocumentError
+from bqdump.core.formats.avro_blocks import (
     BLOCK_HEAD_BYTES,
     LARGEST_HEADER_BYTES,
     SYNC_BYTES,
@@ -20,7 +21,6 @@ from bqdump.core.avro_blocks import (
     read_block,
     read_header,
 )
-from bqdump.core.errors import DocumentError
 
 BATCH_BYTES = 16 << 20
 # Decimals of more digits are passed on as the bytes that they are.

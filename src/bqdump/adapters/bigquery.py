@@ -16,11 +16,11 @@ from bqdump.adapters.google_access import one_line
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
-from bqdump.core import sql
-from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import DeniedError, UnavailableError, UsageError
-from bqdump.core.formats import FORMATS
-from bqdump.core.moments import milliseconds_of
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.sql import statements as sql
+from bqdump.core.times import milliseconds_of
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 bigquery: Any = Later("google.cloud.bigquery")

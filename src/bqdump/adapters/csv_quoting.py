@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from bqdump.adapters.presentation import DATETIME, TIME, presented
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 from bqdump.ports.encoder import FileShape
 
 DIGITS = "0123456789"

@@ -21,10 +21,10 @@ import duckdb
 import google_crc32c
 
 from bqdump.adapters.avro_batches import parquet_batches
-from bqdump.core.canonical import Leaf, chunks, file_statement, leaves, parsing_statement
 from bqdump.core.errors import UsageError
+from bqdump.core.formats.types import Column
 from bqdump.core.sizes import size_text
-from bqdump.core.types import Column
+from bqdump.core.sql.checksums import Leaf, chunks, file_statement, leaves, parsing_statement
 from bqdump.ports.data_reader import DataFile, Digest
 
 # BigQuery exports rows of up to 100 MB; two files are decoded at once, each with room for such a row.

@@ -21,11 +21,11 @@ from bqdump.adapters.folder_paths import (
     refuse_other_spelling,
 )
 from bqdump.adapters.folder_temporary import clear_abandoned, passing_name, temporary
+from bqdump.core.documents.layout import STATE, is_note
+from bqdump.core.documents.notes import NOTE_BYTES
+from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError, UsageError
-from bqdump.core.file_names import NameRules
-from bqdump.core.layout import STATE, is_note
-from bqdump.core.notes import NOTE_BYTES
-from bqdump.core.sound import refuse_size
+from bqdump.core.plan.file_names import NameRules
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bqdump.core.errors import TargetError, UsageError
-from bqdump.core.file_names import NameRules
+from bqdump.core.plan.file_names import NameRules
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from bqdump.adapters.google_access import one_line
 from bqdump.adapters.google_errors import BROKEN, translate, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.patience import Patience
+from bqdump.core.documents.notes import NOTE_BYTES
+from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
-from bqdump.core.notes import NOTE_BYTES
-from bqdump.core.sound import refuse_size
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 log = logging.getLogger(__name__)

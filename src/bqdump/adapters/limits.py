@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import UnavailableError
+from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
 
 Result = TypeVar("Result")

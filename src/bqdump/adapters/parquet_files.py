@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from bqdump.adapters.batches import check_columns, check_rows, gathered
 from bqdump.core.errors import RowsError
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 

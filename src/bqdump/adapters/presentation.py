@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from bqdump.adapters.wide_values import bignumeric_text, interval_text
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 
 DATETIME, TIME = "%Y-%m-%dT%H:%M:%S%.6f", "%H:%M:%S%.6f"
 TIMESTAMP = "%Y-%m-%d %H:%M:%S%.6f UTC"

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import IO, TypeVar
 
 from bqdump.adapters.patience import Insistence, Patience, Trial
-from bqdump.core.catalog import Dataset, Listed, Table
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
+from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 
 # What a caller may pass beside the type that the setting has in the end.
 WIDER = {

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bqdump.core.progress import Slow, TaskView, View, clock_text
+from bqdump.core.progress.tally import Slow, TaskView, View, clock_text
 from bqdump.core.sizes import counted, size_text
 
 REFRESHES_PER_SECOND = 5

@@ -12,7 +12,7 @@ import click
 from bqdump.cli.exit_codes import MEANINGS
 from bqdump.cli.main import bqdump
 from bqdump.cli.options import JsonOption
-from bqdump.core.settings import BY_NAME
+from bqdump.core.settings.settings import BY_NAME
 
 HEAD = """\
 # Commands

@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
+from bqdump.check.compare_values import compare_values
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.wiring import ask_store
-from bqdump.core.changes import SAME, SAME_VALUES, TableChange, compare
+from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange, compare
 from bqdump.core.sizes import counted
-from bqdump.flow.published import read_manifest
-from bqdump.flow.values import compare_values
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import read_manifest
 from bqdump.services import open_reader
 
 

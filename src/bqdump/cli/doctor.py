@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
+from bqdump.check.doctor import Outcome
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_services
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis, diagnose
-from bqdump.flow.doctor import Outcome
 
 LACKING = (Outcome.DENIED, Outcome.MISSING)
 

@@ -17,8 +17,8 @@ from bqdump.cli.output import say
 from bqdump.cli.progress import Follower, Nothing, draws, following
 from bqdump.cli.wiring import open_store
 from bqdump.core.errors import BqdumpError
-from bqdump.core.settings import Settings
-from bqdump.flow.follow import Pace, follow
+from bqdump.core.settings.settings import Settings
+from bqdump.observe.follow import Pace, follow
 
 if TYPE_CHECKING:
     from bqdump_local.execute import Execution, TaskLine

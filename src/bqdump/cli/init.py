@@ -12,10 +12,10 @@ import click
 
 from bqdump.cli.options import completing, quiet_option
 from bqdump.core.errors import UsageError
-from bqdump.core.formats import FORMATS
-from bqdump.core.settings import BY_NAME, REQUIRED, resolve
-from bqdump.core.settings_file import settings_file
-from bqdump.core.template import DEFAULT
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.settings.file import settings_file
+from bqdump.core.settings.path_template import DEFAULT
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, resolve
 from bqdump.services import CONFIG
 
 KEEP = "{run}/{table}/{table}_*.{ext}"

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from bqdump.core.formats import FORMATS
-from bqdump.core.setting_values import ROUTES
-from bqdump.core.settings import REQUIRED, SETTINGS, Settings, resolve
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings, resolve
+from bqdump.core.settings.values import ROUTES
 from bqdump.services import CONFIG, read_config
 
 log = logging.getLogger(__name__)

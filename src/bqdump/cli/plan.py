@@ -12,17 +12,17 @@ import click
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import open_services
-from bqdump.core.documents import Plan
+from bqdump.core.documents.run import Plan
 from bqdump.core.errors import UsageError
-from bqdump.core.guards import refuse, sentence
-from bqdump.core.identity import identify
-from bqdump.core.plan import read_units
-from bqdump.core.planned import Planned, PlannedTable, planned
-from bqdump.core.removal import WHY
-from bqdump.core.settings import Settings
+from bqdump.core.plan.draft import read_units
+from bqdump.core.plan.guards import refuse, sentence
+from bqdump.core.plan.removal import WHY
+from bqdump.core.plan.summary import Planned, PlannedTable, planned
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
-from bqdump.flow.carry import read_published
-from bqdump.flow.planning import check_target, draft_plan
+from bqdump.export.carry import read_published
+from bqdump.export.planning.obtain import check_target, draft_plan
 from bqdump.services import run_id
 
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from bqdump.cli.streams import tell
-from bqdump.core.events import Event, Stage
-from bqdump.core.progress import Progress, View
+from bqdump.core.progress.events import Event, Stage
+from bqdump.core.progress.tally import Progress, View
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import msgspec
 
 from bqdump.cli.arguments_module import arguments_module
 from bqdump.cli.commands_page import commands, commands_page
-from bqdump.core.manifest import Latest, Manifest
-from bqdump.core.settings import REQUIRED, SETTINGS, Setting, Settings
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.settings.settings import REQUIRED, SETTINGS, Setting, Settings
 from bqdump.render.types import type_tables
 
 README = Path("README.md")

@@ -13,7 +13,7 @@ from bqdump.cli.options import json_option, load_settings, quiet_option, setting
 from bqdump.cli.output import print_json
 from bqdump.cli.wiring import ask_store
 from bqdump.core.errors import UsageError
-from bqdump.flow.report import report_page
+from bqdump.export.publish.report import report_page
 
 
 class Written(msgspec.Struct, frozen=True):

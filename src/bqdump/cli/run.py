@@ -20,17 +20,17 @@ from bqdump.cli.output import print_json
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.streams import OutputError, silence
 from bqdump.cli.wiring import open_services
-from bqdump.core.documents import Owner
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
-from bqdump.core.events import Listener
-from bqdump.core.exported import Export
-from bqdump.core.identity import identify
-from bqdump.core.moments import moment_text
-from bqdump.core.settings import Settings
+from bqdump.core.progress.events import Listener
+from bqdump.core.progress.outcome import Export
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
-from bqdump.flow.run import Outcome
-from bqdump.flow.run import run as run_task
-from bqdump.flow.task import Task
+from bqdump.core.times import moment_text
+from bqdump.export.run import Outcome
+from bqdump.export.run import run as run_task
+from bqdump.export.task import Task
 from bqdump.services import owner, run_id
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Liste
         _refuse_standing_id(outcome, me)
         if not as_json:
             return None
-        from bqdump.flow.exported import exported
+        from bqdump.export.outcome import exported
 
         return await exported(task, outcome)
     finally:

@@ -11,9 +11,9 @@ from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
-from bqdump.core.manifest import mixed_times
+from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.sizes import size_text
-from bqdump.flow.history import RunLine, list_runs
+from bqdump.observe.history import RunLine, list_runs
 
 
 @click.command()

@@ -15,12 +15,12 @@ from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
-from bqdump.core.manifest import mixed_times
-from bqdump.core.settings import Settings
+from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
-from bqdump.flow.follow import follow
-from bqdump.flow.status import SILENT_SECONDS, Status, newest_run
-from bqdump.flow.status import status as read_status
+from bqdump.observe.follow import follow
+from bqdump.observe.status import SILENT_SECONDS, Status, newest_run
+from bqdump.observe.status import status as read_status
 from bqdump.ports.store import ObjectStore
 
 

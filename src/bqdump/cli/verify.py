@@ -10,23 +10,23 @@ from typing import Any
 
 import click
 
+from bqdump.check.compare_with_source import Source
+from bqdump.check.read_back import Reading
+from bqdump.check.verify import Verified
+from bqdump.check.verify import verify as verify_run
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import open_services, open_store
+from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import UsageError
-from bqdump.core.events import Listener
-from bqdump.core.manifest import mixed_times
+from bqdump.core.progress.events import Listener
 from bqdump.core.sampling import parse_sample
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
-from bqdump.flow.published import with_bucket
-from bqdump.flow.read_back import Reading
-from bqdump.flow.source import Source
-from bqdump.flow.verify import Verified
-from bqdump.flow.verify import verify as verify_run
+from bqdump.repository.published import with_bucket
 from bqdump.services import open_reader
 
 EVERYTHING = "100%"

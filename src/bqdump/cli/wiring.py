@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from bqdump import services
 from bqdump.adapters.lean_imports import import_lean
-from bqdump.core.settings import Settings
-from bqdump.flow.published import with_bucket
+from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import with_bucket
 from bqdump.services import Services
 
 Answer = TypeVar("Answer")

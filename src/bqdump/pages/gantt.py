@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from bqdump.core.contents import Line, attempt_of
-from bqdump.core.documents import Receipt
-from bqdump.core.layout import share_of
-from bqdump.core.manifest import TableEntry
+from bqdump.core.documents.layout import share_of
+from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.manifest_index import Line, attempt_of
+from bqdump.core.documents.run import Receipt
 from bqdump.core.sizes import counted
 from bqdump.pages.elements import NOTHING, duration_text, visible
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from bqdump.core.contents import is_job
+from bqdump.core.documents.manifest_index import is_job
 
 CONSOLE = "https://console.cloud.google.com"
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from bqdump.core.changes import TableChange
-from bqdump.core.events import Cleared
-from bqdump.core.manifest import Manifest, TableEntry
+from bqdump.core.documents.changes import TableChange
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.progress.events import Cleared
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.document import document
 from bqdump.pages.elements import (

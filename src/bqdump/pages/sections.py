@@ -7,18 +7,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bqdump.core.changes import SAME, TableChange
-from bqdump.core.contents import Contents, Line
-from bqdump.core.documents import (
+from bqdump.core.documents.changes import SAME, TableChange
+from bqdump.core.documents.manifest import Manifest, TableEntry, mixed_times
+from bqdump.core.documents.manifest_index import Contents, Line
+from bqdump.core.documents.run import (
     Failure,
     Flag,
     Removed,
     Skipped,
 )
-from bqdump.core.events import Cleared
-from bqdump.core.guards import sentence
-from bqdump.core.manifest import Manifest, TableEntry, mixed_times
-from bqdump.core.removal import WHY
+from bqdump.core.plan.guards import sentence
+from bqdump.core.plan.removal import WHY
+from bqdump.core.progress.events import Cleared
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.elements import (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from bqdump.core.documents import Failure, Plan, Receipt
-from bqdump.core.parts import by_table, done_tables
+from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.plan.parts import by_table, done_tables
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.document import document
 from bqdump.pages.elements import NOTHING, code, heading, moment, tiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 
 
 class DataFile(NamedTuple):

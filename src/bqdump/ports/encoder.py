@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, NamedTuple, Protocol
 
-from bqdump.core.types import Column
+from bqdump.core.formats.types import Column
 from bqdump.ports.reader import Batch
 
 

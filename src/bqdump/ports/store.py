@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import IO, NamedTuple, Protocol, TypeVar
 
 from bqdump.core.errors import BqdumpError
-from bqdump.core.file_names import NameRules
+from bqdump.core.plan.file_names import NameRules
 
 Result = TypeVar("Result")
 
@@ -111,9 +111,9 @@ class ObjectStore(Protocol):
         ...
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """Store a JSON document of at most `core.notes.NOTE_BYTES` that `notes` brings along.
+        """Store a small JSON document that `notes` returns with the listing.
 
-        Its name is one of those that `bqdump.core.layout.is_note` knows, so that a folder needs no other mark of it.
+        Its name is one of those that `core.documents.layout.is_note` recognizes: a folder needs no other mark.
         """
         ...
 

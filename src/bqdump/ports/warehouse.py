@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from bqdump.core.catalog import Dataset, Listed, Table
+from bqdump.core.plan.catalog import Dataset, Listed, Table
 
 
 class ExtractRequest(NamedTuple):

@@ -1,1 +1,1 @@
-"""Deployment files generated from the user's settings: pure functions from a Deployment to a document."""
+"""What users deploy with, made from their settings: pure functions from a Deployment to a document."""

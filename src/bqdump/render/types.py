@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from bqdump.core.fidelity import CELLS, SERVER, Cell
-from bqdump.core.types import TYPES
+from bqdump.core.formats.fidelity import CELLS, SERVER, Cell
+from bqdump.core.formats.types import TYPES
 
 TITLES = {"csv": "CSV", "json": "JSON, newline-delimited", "avro": "Avro", "parquet": "Parquet"}
 HEAD = "| type | route | in the file | lost | loads back |\n|---|---|---|---|---|"
 
 
 def type_tables() -> str:
-    """One Markdown table for each format; routes that write a type the same way share a row."""
+    """One Markdown table for each format; routes that write a type alike share a line."""
     return "\n\n".join(f"### {TITLES[format_]}\n\n{_absent(format_)}{HEAD}\n{_lines(format_)}" for format_ in SERVER)
 
 
@@ -21,7 +21,7 @@ def _writes(route: str, format_: str) -> bool:
 
 
 def _absent(format_: str) -> str:
-    """Notes on routes that do not support this format."""
+    """What is to be told of routes that do not write this format at all."""
     reasons = dict.fromkeys(
         cell.lost for route in CELLS if not _writes(route, format_) for cell in CELLS[route][format_].values()
     )

@@ -30,7 +30,7 @@ from bqdump.core.errors import (
     UnavailableError,
     UsageError,
 )
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.pages.assets import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive

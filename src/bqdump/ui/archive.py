@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
-from bqdump.core.codec import decode, encode
-from bqdump.core.contents import Contents, Line, Summary, contents_of
-from bqdump.core.documents import Newest, Plan
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.layout import RUN_ID, RunLayout
+from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.manifest_index import Contents, Line, Summary, contents_of
+from bqdump.core.documents.run import Newest, Plan
+from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.events import Looked
-from bqdump.core.layout import RUN_ID, RunLayout
-from bqdump.core.manifest import TableEntry
-from bqdump.core.progress import Progress, View
-from bqdump.core.settings import Settings
-from bqdump.core.sound import CHANGED
-from bqdump.flow.history import RunLine, published_run, read_runs
+from bqdump.core.progress.events import Looked
+from bqdump.core.progress.tally import Progress, View
+from bqdump.core.settings.settings import Settings
+from bqdump.observe.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore
 
 KEPT_BYTES = 128 << 20

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.changes import TableChange, columns_of
-from bqdump.core.contents import Contents, Line
+from bqdump.core.documents.changes import TableChange, columns_of
+from bqdump.core.documents.manifest_index import Contents, Line
+from bqdump.core.formats.types import Column
 from bqdump.core.sizes import counted
-from bqdump.core.types import Column
 from bqdump.pages.elements import code, link
 from bqdump.pages.sections import changes_section, values_hint
 from bqdump.ui.archive import Archive

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.core import avro_blocks
+from bqdump.core.formats import avro_blocks
 
 ROWS = 50
 COLUMNS = 200

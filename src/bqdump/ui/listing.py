@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 from starlette.requests import Request
 
-from bqdump.core.contents import Line
+from bqdump.core.documents.manifest_index import Line
 from bqdump.core.sizes import size_text
 from bqdump.pages.elements import Cell, Column, code, duration, heading, link, number, size, table
 from bqdump.pages.gantt import remarks

@@ -10,15 +10,13 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from bqdump.core.documents import Plan
+from bqdump.core.documents.run import Plan
 from bqdump.core.errors import DocumentError
-from bqdump.core.events import Looked
-from bqdump.core.parts import by_table
-from bqdump.core.progress import View
+from bqdump.core.plan.parts import by_table
+from bqdump.core.progress.events import Looked
+from bqdump.core.progress.tally import View
 from bqdump.core.sizes import counted, size_text
-from bqdump.flow.ledger import Ledger, looked, read_claims, read_ledger
-from bqdump.flow.published import read_latest
-from bqdump.flow.status import SILENT_SECONDS
+from bqdump.observe.status import SILENT_SECONDS
 from bqdump.pages.elements import (
     NOTHING,
     Column,
@@ -38,6 +36,8 @@ from bqdump.pages.sections import (
     settings_section,
     skipped_section,
 )
+from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger
+from bqdump.repository.published import read_latest
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import RUNS, page, run_address
 

@@ -6,7 +6,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.contents import Contents
+from bqdump.core.documents.manifest_index import Contents
 from bqdump.pages.elements import (
     NOTHING,
     heading,

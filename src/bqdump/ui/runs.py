@@ -10,11 +10,11 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import DocumentError
-from bqdump.core.manifest import mixed_times
-from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import counted, size_text
-from bqdump.flow.history import RunLine
+from bqdump.core.times import parse_moment
+from bqdump.observe.history import RunLine
 from bqdump.pages.elements import (
     NOTHING,
     Cell,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import uvicorn
 
 from bqdump.core.errors import UsageError
-from bqdump.core.settings import Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.app import make_app
 

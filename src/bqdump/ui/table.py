@@ -7,8 +7,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.contents import Contents, Line
-from bqdump.core.manifest import TableEntry
+from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.sizes import size_text
 from bqdump.pages.elements import (
     NOTHING,

@@ -8,13 +8,13 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.changes import TableChange, columns_of
-from bqdump.core.contents import Line
+from bqdump.core.documents.changes import TableChange, columns_of
+from bqdump.core.documents.fingerprints import Side, judge
+from bqdump.core.documents.manifest_index import Line
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.made import Side, judge
-from bqdump.core.moments import parse_moment
 from bqdump.core.sizes import size_text
-from bqdump.flow.history import RunLine
+from bqdump.core.times import parse_moment
+from bqdump.observe.history import RunLine
 from bqdump.pages.elements import (
     NOTHING,
     Cell,

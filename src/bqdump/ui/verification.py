@@ -6,8 +6,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.check.verify import verify
 from bqdump.core.sizes import counted, size_text
-from bqdump.flow.verify import verify
 from bqdump.pages.elements import NOTHING, Column, badge, code, heading, table, visible
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, run_trail

@@ -1,0 +1,181 @@
+"""Comparing the values of two exports: the files of both are read, and the checksums of their columns compared."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from heapq import nlargest
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bqdump.check.read_back import FILES_AT_ONCE, PIECE_BYTES, data_file
+from bqdump.core.documents.changes import TableChange, compare_all, way_of
+from bqdump.core.documents.manifest import File, Manifest, TableEntry
+from bqdump.core.errors import NotFoundError
+from bqdump.core.formats.types import columns as columns_of
+from bqdump.core.plan.unsupported import exported
+from bqdump.core.progress.events import Checked, Checking, Listener, nobody
+from bqdump.core.sizes import counted
+from bqdump.core.sql.checksums import Leaf, chunks, leaves
+from bqdump.ports.data_reader import DataReader, Digest
+from bqdump.ports.store import ObjectStore
+
+LOOKS_AT_ONCE = 16
+# Of an empty text, which CSV cannot tell from NULL.
+EMPTY = int(hashlib.md5(b"", usedforsecurity=False).hexdigest()[:15], 16)
+
+
+class Sums(NamedTuple):
+    """What the files of a table hold: rows; of each column the number of values and the sum of their hashes; the sums
+    over rows. masked: columns without sums. unreadable: why the files cannot be decoded, else ""."""
+
+    format: str
+    rows: int
+    columns: dict[Leaf, tuple[int, int]]
+    across: tuple[int, ...]
+    masked: tuple[str, ...]
+    unreadable: str
+
+
+async def compare_values(
+    store: ObjectStore, before: Manifest, after: Manifest, reader: DataReader, tell: Listener = nobody
+) -> list[TableChange]:
+    """What changed from one export to another, by the values of all columns; tables where nothing did are left out.
+
+    The files of tables that have the same bytes in both are not read. Raises NotFoundError where other files are no
+    longer what the manifest names.
+    """
+    changes = compare_all(before, after)
+    old, new = ({entry.table: entry for entry in manifest.tables} for manifest in (before, after))
+    unproven = [change.table for change in changes if change.content not in ("", "same bytes")]
+    wanted = [(before, old[name]) for name in unproven] + [(after, new[name]) for name in unproven]
+    await _check_there(store, before, [old[name] for name in unproven])
+    await _check_there(store, after, [new[name] for name in unproven])
+    files = [file for _, entry in wanted for file in entry.files]
+    reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for file in files))))
+    tell(Checking("reading", len(files), sum(file.size for file in files)))
+    slots = asyncio.Semaphore(FILES_AT_ONCE)
+
+    async def sums(manifest: Manifest, entry: TableEntry) -> Sums:
+        alike = way_of(before, old[entry.table]) == way_of(after, new[entry.table])
+
+        async def digest(file: File) -> Digest:
+            async with slots:
+                content = _pieces(store, file, tell)
+                found = await reader.digest(data_file(manifest, entry, file), content, checksums=True, texts=alike)
+            tell(Checked(1, 0))
+            if found.crc32c != file.crc32c:
+                raise _gone(manifest, [file.name])
+            return found
+
+        return _sums(manifest, entry, await asyncio.gather(*map(digest, entry.files)))
+
+    found = await asyncio.gather(*(sums(manifest, entry) for manifest, entry in wanted))
+    pairs = dict(zip(unproven, zip(found[: len(unproven)], found[len(unproven) :], strict=True), strict=True))
+    told = (
+        _told(change, *pairs[change.table], alike=way_of(before, old[change.table]) == way_of(after, new[change.table]))
+        if change.table in pairs else change
+        for change in changes
+    )  # fmt: skip
+    return [change for change in told if not change.nothing]
+
+
+async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence[TableEntry]) -> None:
+    """Raises NotFoundError where a file is missing, or has another content than the manifest says."""
+    slots = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def there(file: File) -> bool:
+        async with slots:
+            info = await store.stat(file.name)
+        return info is not None and (info.size, info.crc32c) == (file.size, file.crc32c)
+
+    files = [file for entry in entries for file in entry.files]
+    found = await asyncio.gather(*map(there, files))
+    if lost := [file.name for file, stays in zip(files, found, strict=True) if not stays]:
+        raise _gone(manifest, lost)
+
+
+def _gone(manifest: Manifest, lost: Sequence[str]) -> NotFoundError:
+    which = lost[0] if len(lost) == 1 else f"{lost[0]} and {counted(len(lost) - 1, 'other file')}"
+    if manifest.mode == "replace":
+        cause = f"a later export has replaced or removed {which}"
+        hint = "Without --values checksums are compared. To keep the files of every run, put {run} into --path."
+    else:
+        cause, hint = f"it no longer has {which} as exported", "Without --values checksums are compared."
+    return NotFoundError("compare the values of", f"run {manifest.run}", cause, hint)
+
+
+async def _pieces(store: ObjectStore, file: File, tell: Listener) -> AsyncIterator[bytes]:
+    for start in range(0, file.size, PIECE_BYTES):
+        stored = await store.read(file.name, start, min(PIECE_BYTES, file.size - start))
+        tell(Checked(0, len(stored.data)))
+        yield stored.data
+
+
+def _sums(manifest: Manifest, entry: TableEntry, digests: Sequence[Digest]) -> Sums:
+    format_ = entry.format or manifest.settings["format"]
+    held = exported(columns_of(entry.definition), entry.shape)
+    masked = tuple(column.name for column in held if not column.type)
+    found, columns, across, place = leaves(held), {}, [], 0
+    wrong = (digest.unreadable or "; ".join(digest.differences) for digest in digests)
+    if unreadable := next(filter(None, wrong), ""):
+        return Sums(format_, 0, {}, (), masked, unreadable)
+
+    def total(at: int) -> int:
+        return sum(digest.sums[at] for digest in digests)
+
+    for some in chunks(found):
+        for leaf in some:
+            columns[leaf] = total(place), total(place + 1)
+            place += 2
+        across.append(total(place))
+        place += 1
+    return Sums(format_, sum(digest.rows for digest in digests), columns, tuple(across), masked, "")
+
+
+def _told(change: TableChange, before: Sums, after: Sums, *, alike: bool) -> TableChange:
+    """The change, as the values show it. alike: the files were made in the same way."""
+    if before.unreadable or after.unreadable:
+        return replace(change, why=f"its files cannot be decoded ({before.unreadable or after.unreadable})")
+    was, now = ({(leaf.name, leaf.type, leaf.repeated): leaf for leaf in side.columns} for side in (before, after))
+    common = [key for key in was if key in now]
+    names = tuple(key[0] for key in common if not _equal(before, after, was[key], now[key]))
+    by_number = [key[0] for key in common if not _by_value(before, after, was[key], alike=alike)]
+    by_number += sorted({*before.masked, *after.masked})
+    moved = False
+    if not by_number and list(was) == list(now) and (before.format == "csv") == (after.format == "csv"):
+        moved = not names and before.rows == after.rows and before.across != after.across
+    same = not names and not moved and before.rows == after.rows
+    why = "values have moved to other rows" if moved else ""
+    if by_number:
+        why = f"not compared by value: {', '.join(by_number)}"
+    numbers = (before.rows, change.bytes_before) == (after.rows, change.bytes_after)
+    return replace(
+        change,
+        change="unclear" if same and by_number and numbers and not change.columns() else "changed",
+        rows_before=before.rows,
+        rows_after=after.rows,
+        content=("unclear" if by_number else "same values") if same else "changed",
+        why=why,
+        values_changed=names,
+    )
+
+
+def _by_value(before: Sums, after: Sums, leaf: Leaf, *, alike: bool) -> bool:
+    if alike and leaf.as_text(before.format):
+        return True
+    return leaf.by_value(before.format) and leaf.by_value(after.format)
+
+
+def _equal(before: Sums, after: Sums, was: Leaf, now: Leaf) -> bool:
+    one, other = before.columns[was], after.columns[now]
+    if was.by_value(before.format) != now.by_value(after.format):
+        return one[0] == other[0]
+    if (before.format == "csv") != (after.format == "csv") and was.type in ("STRING", "BYTES"):
+        # CSV has NULL for an empty text.
+        fewer, more = (one, other) if before.format == "csv" else (other, one)
+        empty = more[0] - fewer[0]
+        return empty >= 0 and more[1] - fewer[1] == empty * EMPTY
+    return one == other

@@ -1,0 +1,185 @@
+"""Comparing an export with BigQuery as it was at the snapshot time: rows, and checksums of columns and of rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.check.findings import Finding, Kind
+from bqdump.core.documents.manifest import Manifest, TableEntry, snapshot_of
+from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.unsupported import exported
+from bqdump.core.sizes import size_text
+from bqdump.core.sql import statements as sql
+from bqdump.core.sql.checksums import Leaf, bigquery_statement, chunks, leaves
+from bqdump.ports.data_reader import Digest
+from bqdump.ports.warehouse import Warehouse
+
+QUERIES_AT_ONCE = 16
+DAY = 86_400_000
+# https://cloud.google.com/bigquery/docs/time-travel
+LONGEST_DAYS = 7
+
+
+class Question(NamedTuple):
+    """A query that tells what a table held, of some of its columns; what it will bill in bytes.
+
+    start: where the sums of these columns begin in a file's digest.
+    """
+
+    entry: TableEntry
+    columns: Sequence[Leaf]
+    select: str
+    start: int
+    bills: int = 0
+
+
+class Source(NamedTuple):
+    """BigQuery, the bytes that its queries may bill in all (0: any number), and who is told the bill beforehand."""
+
+    warehouse: Warehouse
+    max_bytes_billed: int = 0
+    told: Callable[[int], None] = lambda bytes_billed: None
+
+
+class Asked(NamedTuple):
+    """The questions about a run; findings: tables that BigQuery can no longer tell of."""
+
+    dataset: Dataset
+    questions: list[Question]
+    findings: list[Finding]
+    not_compared: tuple[str, ...]
+
+
+class Compared(NamedTuple):
+    """What the comparison has found, about so many tables, for so many bytes."""
+
+    findings: list[Finding]
+    tables: int
+    bytes_billed: int
+    not_compared: tuple[str, ...]
+
+
+async def questions(source: Source, manifest: Manifest) -> Asked:
+    """The queries to ask, with their bills by dry runs, which are free.
+
+    Raises NotFoundError when time travel does not reach back so far, UsageError when the queries would bill too much.
+    """
+    dataset = await source.warehouse.dataset(manifest.project, manifest.dataset)
+    now = await source.warehouse.now(dataset.location)
+    past = now - manifest.snapshot
+    if past > LONGEST_DAYS * DAY:
+        raise NotFoundError(
+            "compare the export with", f"BigQuery at {manifest.snapshot_time}",
+            f"time travel lasts {LONGEST_DAYS} days at most, and that is {past // DAY} days ago",
+            "bqdump verify --read compares with the manifest.",
+        )  # fmt: skip
+    tables = [
+        entry for entry in manifest.tables
+        if entry.moment == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
+    ]  # fmt: skip
+    slots = asyncio.Semaphore(QUERIES_AT_ONCE)
+
+    async def estimated(question: Question) -> Question | Finding:
+        async with slots:
+            try:
+                found = await source.warehouse.estimate(dataset, question.entry.table, question.select, {})
+            except (JobFailedError, NotFoundError) as error:
+                return _gone(question, error)
+        return question._replace(bills=found.bytes)
+
+    wanted = [question for entry in tables for question in _about(dataset, manifest, entry)]
+    estimates = await asyncio.gather(*map(estimated, wanted))
+    able = [one for one in estimates if isinstance(one, Question)]
+    total = sum(question.bills for question in able)
+    if source.max_bytes_billed and total > source.max_bytes_billed:
+        raise UsageError(
+            "verify", f"max_bytes_billed {size_text(source.max_bytes_billed)}",
+            f"the queries would bill {size_text(total)}", "Raise it, or leave out --source.",
+        )  # fmt: skip
+    source.told(total)
+    unable = list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
+    asked = {entry.table for entry in tables}
+    without = tuple(entry.table for entry in manifest.tables if entry.table not in asked)
+    return Asked(dataset, able, unable, without)
+
+
+async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> Compared:
+    """Ask BigQuery, and hold its answers against what the files of each table have, where all of them were read."""
+    slots = asyncio.Semaphore(QUERIES_AT_ONCE)
+
+    async def answer(question: Question) -> list[int] | Finding:
+        table = question.entry.table
+        async with slots:
+            try:
+                return await source.warehouse.ask(asked.dataset, table, question.select, question.bills)
+            except (JobFailedError, NotFoundError) as error:
+                return _gone(question, error)
+
+    ready = [one for one in asked.questions if all(_has_sums(digests.get(file.name)) for file in one.entry.files)]
+    answers = await asyncio.gather(*map(answer, ready))
+    findings = list(asked.findings)
+    for question, told in zip(ready, answers, strict=True):
+        if isinstance(told, Finding):
+            findings.append(told)
+        else:
+            findings += _differences(question, told, _found(question, digests))
+    tables = {question.entry.table for question in ready} - {finding.table for finding in findings
+                                                            if finding.kind == Kind.SOURCE}  # fmt: skip
+    billed = sum(question.bills for question in ready)
+    return Compared(list(dict.fromkeys(findings)), len(tables), billed, asked.not_compared)
+
+
+def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
+    held = exported(columns(entry.definition), entry.shape)
+    # Masked columns, whose type is not known here, are not asked for: nor is their salt.
+    shape = msgspec.structs.replace(entry.shape, columns=tuple(column.name for column in held if column.type),
+                                    masks={})  # fmt: skip
+    source = f"({sql.select_part(dataset, entry.table, snapshot_of(manifest, entry), entry.definition, shape)})"
+    format_ = entry.format or manifest.settings["format"]
+    asked, start = [], 0
+    for some in chunks(leaves(held)):
+        asked.append(Question(entry, some, bigquery_statement(source, some, format_), start))
+        start += 2 * len(some) + 1
+    return asked
+
+
+def _has_sums(digest: Digest | None) -> bool:
+    """Whether a file was decoded, and has the columns of its table."""
+    return digest is not None and bool(digest.sums)
+
+
+def _found(question: Question, digests: dict[str, Digest]) -> list[int]:
+    """What the files of a table have, in the form of BigQuery's answer."""
+    files = [digests[file.name] for file in question.entry.files]
+    places = range(question.start, question.start + 2 * len(question.columns) + 1)
+    return [sum(file.rows for file in files), *(sum(file.sums[place] for file in files) for place in places)]
+
+
+def _gone(question: Question, error: BqdumpError) -> Finding:
+    return Finding(Kind.SOURCE, question.entry.table, "", "", error.cause.partition("\n")[0])
+
+
+def _differences(question: Question, told: list[int], found: list[int]) -> list[Finding]:
+    """told, found: rows; values and checksum of each column; checksum of rows."""
+    table = question.entry.table
+    if told[0] != found[0]:
+        # Nothing else can be alike then.
+        return [Finding(Kind.ROWS, table, "", f"{told[0]} rows in BigQuery", f"{found[0]} rows")]
+    findings = []
+    for number, leaf in enumerate(question.columns):
+        theirs, ours = told[2 * number + 1 : 2 * number + 3], found[2 * number + 1 : 2 * number + 3]
+        if theirs != ours:
+            findings.append(Finding(Kind.VALUES, table, "", _words(leaf.name, theirs), _words(leaf.name, ours)))
+    if not findings and told[-1] != found[-1]:
+        findings.append(Finding(Kind.VALUES, table, "", "the same values in each row", "values of other rows mixed"))
+    return findings
+
+
+def _words(column: str, sums: Sequence[int]) -> str:
+    return f"{column}: {sums[0]} values, checksum {sums[1]:x}"

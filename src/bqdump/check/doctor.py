@@ -1,0 +1,305 @@
+"""The doctor: every right that a run needs is tried, and every guard asked, without exporting anything.
+
+Objects are written below `_bqdump/doctor/` only, and removed again at exactly their generation.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from bqdump.core.documents.run import Plan
+from bqdump.core.errors import (
+    AccessError,
+    BqdumpError,
+    DeniedError,
+    NotFoundError,
+    OutageError,
+    TargetError,
+    UnavailableError,
+    UsageError,
+)
+from bqdump.core.plan.catalog import Dataset, Listed
+from bqdump.core.plan.draft import read_units
+from bqdump.core.plan.guards import GUARDS, POLICED, sentence, to_allow
+from bqdump.core.plan.shape import WHOLE
+from bqdump.core.risks import Risk
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
+from bqdump.core.sql import statements as sql
+from bqdump.export.carry import read_published
+from bqdump.export.planning.obtain import draft_plan, refuse_bucket, refuse_key
+from bqdump.export.task import Reading
+from bqdump.ports.reader import ReadRequest
+from bqdump.ports.store import BucketInfo, Copy, ObjectStore
+from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.prefix_owner import check_prefix
+
+Answer = TypeVar("Answer")
+READS = "bigquery.readsessions.create"
+# BigQuery's API for datasets does not report whether one is attached to a failover reservation.
+DISASTER_RECOVERY = (
+    "; cannot be checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE"
+)
+# Clocks that differ by more make log lines and run ids confusing; no decision rests on them.
+CLOCKS_APART_SECONDS = 60
+
+
+class Outcome(enum.StrEnum):
+    """How a check ended. untried: it could not be asked, because of another one."""
+
+    OK = "ok"
+    WARNING = "warning"
+    DENIED = "denied"
+    MISSING = "missing"
+    REFUSED = "refused"
+    UNTRIED = "untried"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One check. permission: the one that it needs, "" for none. told: what was found, in words."""
+
+    name: str
+    on: str
+    outcome: Outcome
+    told: str
+    permission: str = ""
+
+
+class Doctor:
+    """Asks one question after the other, and keeps every answer in `checks`."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        warehouse: Warehouse,
+        open_reading: Callable[[], Reading],
+        settings: Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        """open_reading: as that of a task. clock: this machine's time, in seconds since 1970 UTC."""
+        self._store, self._warehouse, self._settings, self._clock = store, warehouse, settings, clock
+        self._open_reading = open_reading
+        self.checks: list[Check] = []
+
+    async def examine(self) -> list[Check]:
+        """Every check, in the order of a run.
+
+        Raises only what says nothing of rights and risks: there is no way to the service, or no answer.
+        """
+        dataset = await self._dataset()
+        listed = await self._tables(dataset) if dataset else None
+        if dataset and listed is not None:
+            await self._definitions(dataset, listed)
+        bucket, writable = await self._bucket()
+        await self._prefix()
+        await self._objects(writable=writable)
+        await self._guards(bucket)
+        return self.checks
+
+    async def _dataset(self) -> Dataset | None:
+        settings = self._settings
+        place = f"{settings.project}.{settings.dataset}"
+        dataset = await self._ask(
+            "see the dataset", place, "bigquery.datasets.get",
+            lambda: self._warehouse.dataset(settings.project, settings.dataset),
+            lambda found: f"it lies in {found.location}",
+        )  # fmt: skip
+        if dataset is None:
+            return None
+        now = await self._ask(
+            "start jobs", f"project {settings.jobs_in}", "bigquery.jobs.create",
+            lambda: self._warehouse.now(dataset.location),
+        )  # fmt: skip
+        if now is not None:
+            apart = abs(self._clock() - now / 1000)
+            told = f"this machine's clock and BigQuery's are {apart:,.0f} s apart"
+            self._note("clock", "", Outcome.WARNING if apart > CLOCKS_APART_SECONDS else Outcome.OK, told)
+        return dataset
+
+    async def _tables(self, dataset: Dataset) -> list[Listed] | None:
+        return await self._ask(
+            "list its tables", f"{dataset.project}.{dataset.name}", "bigquery.tables.list",
+            lambda: self._warehouse.tables(dataset), lambda found: counted(len(found), "object"),
+        )  # fmt: skip
+
+    async def _definitions(self, dataset: Dataset, listed: list[Listed]) -> None:
+        """The rights on a table, tried on the first one: they are granted on the dataset."""
+        table = next((item.name for item in listed if item.kind in POLICED), "")
+        if not table:
+            self._note("read tables", f"{dataset.project}.{dataset.name}", Outcome.UNTRIED, "there is no table")
+            return
+        on = f"table {table}"
+        found = await self._ask(
+            "see definitions", on, "bigquery.tables.get", lambda: self._warehouse.table(dataset, table)
+        )
+        definition = found.definition if found else msgspec.Raw(b"null")
+        select = sql.select_part(dataset, table, None, definition, WHOLE)
+        # Exporting needs bigquery.tables.export as well, which cannot be tried without exporting.
+        await self._ask(
+            "read rows (a dry run)", on, "bigquery.tables.getData",
+            lambda: self._warehouse.estimate(dataset, table, select, {}),
+        )  # fmt: skip
+        if await self._warehouse.row_policies(dataset, table) is not None:
+            self._note("see row access policies", on, Outcome.OK, "", "bigquery.rowAccessPolicies.list")
+        elif Risk.UNSEEN_ROW_POLICIES in self._settings.allow:
+            told = f"no permission to list them; --allow {Risk.UNSEEN_ROW_POLICIES} accepts that"
+            self._note("see row access policies", on, Outcome.WARNING, told, "bigquery.rowAccessPolicies.list")
+        else:
+            told = "a run is refused, for policies could hide rows in silence"
+            self._note("see row access policies", on, Outcome.DENIED, told, "bigquery.rowAccessPolicies.list")
+
+    async def _bucket(self) -> tuple[BucketInfo | None, bool]:
+        """What the bucket tells, and whether objects may be tried there: what is written must be removed again."""
+        url, permission = self._store.url, "storage.buckets.get"
+        try:
+            bucket = await self._store.describe()
+            refuse_bucket(bucket, url)
+            refuse_key(bucket, self._settings, url)
+        except DeniedError:
+            told = "location, retention and soft delete are not checked"
+            self._note("see the bucket", url, Outcome.WARNING, told, permission)
+            return None, True
+        except NotFoundError as error:
+            self._note("see the bucket", url, Outcome.MISSING, error.cause, permission)
+            return None, False
+        except (TargetError, UsageError) as error:
+            self._note("see the bucket", url, Outcome.REFUSED, f"{error.cause}. {error.hint}", permission)
+            return None, False
+        self._note(
+            "see the bucket", url, Outcome.OK, f"it lies in {bucket.location}" if bucket.location else "", permission
+        )
+        return bucket, True
+
+    async def _prefix(self) -> None:
+        place = f"{self._store.url}/{self._settings.prefix}"
+        await self._ask(
+            "the prefix is this dataset's", place, "storage.objects.get",
+            lambda: check_prefix(self._store, self._settings),
+            lambda found: f"it belongs to {found[0].project}.{found[0].dataset}" if found[0] else "it is free",
+        )  # fmt: skip
+
+    async def _objects(self, *, writable: bool) -> None:
+        """Create, read, list, copy and remove two objects of the doctor's own."""
+        folder = f"{self._settings.layout.state}doctor/"
+        name = f"{folder}{secrets.token_hex(8)}.json"
+        rights = {
+            "read objects": "get",
+            "list objects": "list",
+            "replace objects": "update",
+            "delete objects": "delete",
+        }
+        data, made = b'{"what":"bqdump doctor looks whether it may write here"}', dict[str, int]()
+        created = None
+        if writable:
+            created = await self._ask(
+                "create objects", self._store.url, "storage.objects.create", lambda: self._store.write(name, data, 0)
+            )
+        if created is None:
+            for what, right in rights.items():
+                self._note(
+                    what, self._store.url, Outcome.UNTRIED, "no object could be made", f"storage.objects.{right}"
+                )
+            return
+        made[name] = created
+        await self._ask("read objects", self._store.url, "storage.objects.get", lambda: self._store.read(name))
+        await self._ask("list objects", self._store.url, "storage.objects.list", lambda: self._listed(folder))
+        wish = Copy(name, created, f"{name}.copy", 0)
+        copied = await self._ask(
+            "replace objects", self._store.url, "storage.objects.update", lambda: self._copied(wish)
+        )
+        if copied:
+            made[wish.target] = copied
+        await self._ask(
+            "delete objects", self._store.url, "storage.objects.delete", lambda: self._deleted(made),
+            lambda _: "", f"left behind: {', '.join(made)}",
+        )  # fmt: skip
+
+    async def _listed(self, folder: str) -> bool:
+        return any([page async for page in self._store.objects(folder)])
+
+    async def _copied(self, wish: Copy) -> int:
+        (result,) = await self._store.copy([wish], "doctor")
+        if isinstance(result, BqdumpError):
+            raise result
+        return result.generation
+
+    async def _deleted(self, made: dict[str, int]) -> bool:
+        for result in await self._store.delete(list(made.items())):
+            if isinstance(result, BqdumpError):
+                raise result
+        return True
+
+    async def _guards(self, bucket: BucketInfo | None) -> None:
+        """What planning finds, each risk of each table."""
+        place = f"{self._settings.project}.{self._settings.dataset}"
+        if any(check.outcome in (Outcome.DENIED, Outcome.MISSING) and check.permission.startswith("bigquery.")
+               and check.permission != "bigquery.rowAccessPolicies.list" for check in self.checks):  # fmt: skip
+            self._note("plan an export", place, Outcome.UNTRIED, "the rights above come first")
+            return
+        drafted = await self._ask(
+            "plan an export", place, "", lambda: self._draft(bucket),
+            lambda found: counted(found[0].tables, "table") + _cannot_be_checked(*found),
+        )  # fmt: skip
+        if drafted is None:
+            return
+        plan, units = drafted
+        await self._session(plan, units)
+        for flag in plan.flags:
+            outcome, how = (Outcome.WARNING, "") if flag.allowed else (Outcome.REFUSED, _way_out(flag.risk))
+            self._note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
+
+    async def _draft(self, bucket: BucketInfo | None) -> tuple[Plan, bytes]:
+        published = await read_published(self._store, self._settings)
+        return await draft_plan(self._warehouse, self._settings, "doctor", 1, bucket, published)
+
+    async def _session(self, plan: Plan, units: bytes) -> None:
+        """The right to open a read session, tried where a table takes the read route: opening one is free."""
+        unit = next((one for one in read_units(units, plan) if one.route == "read"), None)
+        if unit is None:
+            return
+        dataset = Dataset(plan.project, plan.dataset, plan.location)
+        rows = sql.condition(unit.definition, unit.shape.where)
+        request = ReadRequest(dataset, unit.table, plan.snapshot, (), rows, 1)
+        await self._ask(
+            "open a read session", f"table {unit.table}", READS, lambda: self._open_reading().reader.open(request)
+        )
+
+    async def _ask(
+        self,
+        name: str,
+        on: str,
+        permission: str,
+        question: Callable[[], Awaitable[Answer]],
+        told: Callable[[Answer], str] = lambda _: "",
+        instead: str = "",
+    ) -> Answer | None:
+        """The answer, None where it is denied or something is missing; `instead`: what to say of that."""
+        try:
+            answer = await question()
+        except BqdumpError as error:
+            if isinstance(error, (AccessError, OutageError, UnavailableError)):
+                raise
+            outcomes = {DeniedError: Outcome.DENIED, NotFoundError: Outcome.MISSING}
+            found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), Outcome.REFUSED)
+            said = str(error) if isinstance(error, UsageError) else error.cause
+            self._note(name, on, found, "; ".join(filter(None, (said, instead))), permission)
+            return None
+        self._note(name, on, Outcome.OK, told(answer), permission)
+        return answer
+
+    def _note(self, name: str, on: str, outcome: Outcome, told: str, permission: str = "") -> None:
+        self.checks.append(Check(name, on, outcome, told, permission))
+
+
+def _cannot_be_checked(plan: Plan, units: bytes) -> str:
+    """What the export needs where BigQuery does not report whether it does; "" for nothing."""
+    return DISASTER_RECOVERY if any(unit.route == "extract" for unit in read_units(units, plan)) else ""
+
+
+def _way_out(risk: Risk) -> str:
+    return f". {GUARDS[risk].remedy} To export anyway: {to_allow([risk])}"

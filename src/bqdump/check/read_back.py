@@ -1,0 +1,158 @@
+"""Reading an export's files back: every byte, decoded, its rows counted and held against the manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Container, Iterator
+from heapq import nlargest
+from typing import NamedTuple
+
+from bqdump.check.findings import Finding, Kind
+from bqdump.core.documents.manifest import File, Manifest, TableEntry, settings_of
+from bqdump.core.errors import NotFoundError
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.unsupported import exported
+from bqdump.core.progress.events import (
+    Checked,
+    Checking,
+    Listener,
+    nobody,
+)
+from bqdump.core.sampling import chosen
+from bqdump.ports.data_reader import DataFile, DataReader, Digest
+from bqdump.ports.store import ObjectStore
+
+FILES_AT_ONCE = 4
+PIECE_BYTES = 8 << 20
+# A file that differs from its checksum as often as this is different.
+TIMES_READ = 3
+
+log = logging.getLogger(__name__)
+
+
+class Reading(NamedTuple):
+    """How to read: by which library, and one part of the files in how many (1: all of them)."""
+
+    reader: DataReader
+    parts: int = 1
+    checksums: bool = False
+
+
+class Back(NamedTuple):
+    """What was read. `digests`: by object name, of the files that could be decoded."""
+
+    findings: list[Finding]
+    digests: dict[str, Digest]
+    files: int
+    bytes: int
+    rows: int
+
+
+class _ReplacedError(Exception):
+    """The file has another generation than the manifest says."""
+
+
+async def read_back(
+    store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str], tell: Listener = nobody
+) -> Back:
+    """Read the files that are this export's turn, except those that are known to be `lost` or changed."""
+    slots = asyncio.Semaphore(FILES_AT_ONCE)
+
+    async def one(entry: TableEntry, file: File) -> Digest | None:
+        async with slots:
+            try:
+                return await _digest(store, manifest, entry, file, reading, tell)
+            except (NotFoundError, _ReplacedError):
+                return None
+            finally:
+                tell(Checked(1, 0))
+
+    wanted = [(entry, file) for entry, file in turn(manifest, reading) if file.name not in lost]
+    tell(Checking("reading", len(wanted), sum(file.size for _, file in wanted)))
+    digests = await asyncio.gather(*(one(entry, file) for entry, file in wanted))
+    findings: list[Finding] = []
+    whole: dict[str, Digest] = {}
+    for (entry, file), digest in zip(wanted, digests, strict=True):
+        found = _file_findings(entry, file, digest)
+        findings += found
+        if digest and not any(finding.kind in (Kind.CHECKSUM, Kind.UNREADABLE) for finding in found):
+            whole[file.name] = digest
+    for entry in manifest.tables:
+        findings += _table_findings(entry, whole)
+    read = [digest for digest in digests if digest]
+    return Back(findings, whole, len(read), sum(digest.size for digest in read), sum(d.rows for d in whole.values()))
+
+
+def turn(manifest: Manifest, reading: Reading) -> Iterator[tuple[TableEntry, File]]:
+    """The files that are this export's turn to be read."""
+    for entry in manifest.tables:
+        for shard, file in enumerate(entry.files):
+            if chosen(entry.table, shard, reading.parts, manifest.number):
+                yield entry, file
+
+
+def check_room(manifest: Manifest, reading: Reading) -> None:
+    """Raise UsageError where the files that are read at once have no room on this machine."""
+    reading.reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for _, file in turn(manifest, reading)))))
+
+
+async def _digest(
+    store: ObjectStore, manifest: Manifest, entry: TableEntry, file: File, reading: Reading, tell: Listener
+) -> Digest:
+    """What reading a file shows. Cloud Storage sends no checksum of a part, so a file whose bytes do not match its
+    checksum is read again: what was changed on the way once is not stored like that."""
+    described = data_file(manifest, entry, file)
+    for tell_bytes in (tell, *[nobody] * (TIMES_READ - 1)):
+        content = _pieces(store, file, tell_bytes)
+        digest = await reading.reader.digest(described, content, checksums=reading.checksums)
+        if digest.crc32c == file.crc32c:
+            break
+        log.warning("%s: its bytes do not match its checksum, as read", file.name)
+    return digest
+
+
+def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
+    """How a file was written."""
+    settings = settings_of(manifest, entry)
+    return DataFile(
+        name=file.name,
+        format=entry.format or settings["format"],
+        codec=entry.compression or settings["compression"],
+        header=settings["header"],
+        delimiter=settings["delimiter"],
+        columns=exported(columns(entry.definition), entry.shape),
+        crc32c=file.crc32c,
+        null_marker=settings.get("null_marker", "") if entry.route == "read" else "",
+    )
+
+
+async def _pieces(store: ObjectStore, file: File, tell: Listener) -> AsyncIterator[bytes]:
+    for start in range(0, file.size, PIECE_BYTES):
+        stored = await store.read(file.name, start, min(PIECE_BYTES, file.size - start))
+        if stored.generation != file.generation:
+            raise _ReplacedError
+        tell(Checked(0, len(stored.data)))
+        yield stored.data
+
+
+def _file_findings(entry: TableEntry, file: File, digest: Digest | None) -> list[Finding]:
+    if digest is None:
+        return [Finding(Kind.REPLACED, entry.table, file.name, str(file.generation), "another, or none, by now")]
+    if digest.crc32c != file.crc32c:
+        return [Finding(Kind.CHECKSUM, entry.table, file.name, file.crc32c, f"{digest.crc32c}, as read")]
+    if digest.unreadable:
+        return [Finding(Kind.UNREADABLE, entry.table, file.name, "", digest.unreadable)]
+    findings = [Finding(Kind.SCHEMA, entry.table, file.name, "", difference) for difference in digest.differences]
+    if file.rows not in (None, digest.rows):
+        findings.append(Finding(Kind.ROWS, entry.table, file.name, f"{file.rows} rows", f"{digest.rows} rows"))
+    return findings
+
+
+def _table_findings(entry: TableEntry, digests: dict[str, Digest]) -> list[Finding]:
+    """Whether the files of a table that was read whole have its rows, where anything tells how many there should be."""
+    expected = entry.expected_rows if entry.rows is None else entry.rows
+    if expected is None or any(file.name not in digests for file in entry.files):
+        return []
+    rows = sum(digests[file.name].rows for file in entry.files)
+    return [] if rows == expected else [Finding(Kind.ROWS, entry.table, "", f"{expected} rows", f"{rows} rows")]

@@ -1,0 +1,179 @@
+"""Verifying an export: what is stored, held against what its manifest says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import msgspec
+from msgspec.structs import replace
+
+from bqdump.check.compare_with_source import Source, compare, questions
+from bqdump.check.findings import Finding, Kind
+from bqdump.check.read_back import Reading, check_room, read_back
+from bqdump.core.documents.manifest import File, Manifest
+from bqdump.core.errors import DocumentError
+from bqdump.core.plan.draft import pattern_of
+from bqdump.core.progress.events import (
+    Checked,
+    Checking,
+    Listener,
+    nobody,
+)
+from bqdump.core.settings.path_template import split_shard
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.published import read_latest, read_manifest
+
+
+class ReadBack(msgspec.Struct, frozen=True):
+    """What was read back: files, their bytes, and the rows in those that could be decoded. parts: one in how many."""
+
+    files: int
+    bytes: int
+    rows: int
+    parts: int
+
+
+class SourceCompared(msgspec.Struct, frozen=True):
+    """What was compared with BigQuery, for how many bytes billed; tables without a past, which cannot be compared."""
+
+    tables: int
+    bytes_billed: int
+    not_compared: tuple[str, ...]
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """The result for one run. Counts are of what the manifest names. read, source: where these were asked for.
+
+    copied: these are copies of the export's files, so that no generation could be compared. carried: tables that were
+    carried over from earlier runs, of which the oldest is as of `oldest_snapshot_time`.
+    """
+
+    run: str
+    snapshot_time: str
+    tables: int
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    read: ReadBack | None = None
+    source: SourceCompared | None = None
+    copied: bool = False
+    carried: int = 0
+    oldest_snapshot_time: str = ""
+
+
+async def verify(
+    store: ObjectStore,
+    settings: Settings,
+    run: str = "",
+    reading: Reading | None = None,
+    source: Source | None = None,
+    tell: Listener = nobody,
+) -> Verified:
+    """Compare every file of a run (default: the one readers see) with the store.
+
+    By listing: size, CRC32C and generation of each file; files missing; files beside them that the run's tables would
+    claim. Of a copy of an export (see Verified) size and CRC32C only. With `reading`: the bytes themselves, as often as
+    its sample says. With a `source` (and a reading that makes checksums): what BigQuery had at the snapshot time.
+    `tell` hears how many files are done.
+    Raises NotFoundError when there is no such run or nothing has been published, DocumentError for a broken manifest.
+    """
+    manifest = await read_manifest(store, settings, run)
+    stored, findings = await _list(store, manifest, tell)
+    copied = await _is_copy(store, settings, manifest, stored)
+    if copied:
+        manifest = _adopt(manifest, stored)
+    findings += [
+        finding for table in manifest.tables for file in table.files
+        for finding in _compare(table.table, file, stored.get(file.name))
+    ]  # fmt: skip
+    read = compared = None
+    if reading:
+        # Before BigQuery bills anything.
+        check_room(manifest, reading)
+    asked = await questions(source, manifest) if source else None
+    if reading:
+        back = await read_back(store, manifest, reading, {finding.file for finding in findings}, tell)
+        findings += back.findings
+        read = ReadBack(back.files, back.bytes, back.rows, reading.parts)
+        if source and asked:
+            found = await compare(source, asked, back.digests)
+            findings += found.findings
+            compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
+    totals = manifest.totals
+    return Verified(
+        manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read,
+        compared, copied, totals.carried, manifest.oldest_snapshot_time,
+    )  # fmt: skip
+
+
+async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple[dict[str, ObjectInfo], list[Finding]]:
+    """What is stored under the names of the manifest, and the files beside them that its tables would claim."""
+    named = {file.name for table in manifest.tables for file in table.files}
+    spare = {file.name for table in manifest.left for file in table.files}
+    patterns = {pattern_of(manifest, table): table.table for table in manifest.tables}
+    stored: dict[str, ObjectInfo] = {}
+    findings: list[Finding] = []
+    tell(Checking("listing", len(named), 0))
+    async for page in store.objects(_common_prefix([*named, *(pattern.partition("*")[0] for pattern in patterns)])):
+        tell(Checked(sum(info.name in named for info in page), 0))
+        for info in page:
+            if info.name in named:
+                stored[info.name] = info
+            elif info.name not in spare and (split := split_shard(info.name, patterns)):
+                findings.append(Finding(Kind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
+    return stored, findings
+
+
+async def _is_copy(
+    store: ObjectStore, settings: Settings, manifest: Manifest, stored: Mapping[str, ObjectInfo]
+) -> bool:
+    """Whether the whole export was copied here: another store gives other generations.
+
+    No file has its own then, and either the export was made for another bucket, or the manifest that readers follow
+    is not the object that it was when it was published. A file that somebody has written again is no copy.
+    """
+    files = (file for table in manifest.tables for file in table.files)
+    if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
+        return False
+    bucket = manifest.settings.get("bucket")
+    if bucket and bucket != settings.bucket:
+        return True
+    with suppress(DocumentError):
+        latest, _ = await read_latest(store, settings)
+        found = await store.stat(latest.manifest) if latest else None
+        return bool(latest and found and found.generation != latest.manifest_generation)
+    return False
+
+
+def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:
+    """The manifest with the generations that are stored here."""
+    tables = (
+        replace(table, files=tuple(
+            replace(file, generation=stored[file.name].generation) if file.name in stored else file
+            for file in table.files
+        ))
+        for table in manifest.tables
+    )  # fmt: skip
+    return replace(manifest, tables=tuple(tables))
+
+
+def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
+    if info is None:
+        return [Finding(Kind.MISSING, table, file.name, f"{file.size} bytes", "")]
+    if info.size != file.size:
+        return [Finding(Kind.SIZE, table, file.name, f"{file.size} bytes", f"{info.size} bytes")]
+    if info.crc32c != file.crc32c:
+        return [Finding(Kind.CHECKSUM, table, file.name, file.crc32c, info.crc32c)]
+    if info.generation != file.generation:
+        return [Finding(Kind.REPLACED, table, file.name, str(file.generation), str(info.generation))]
+    return []
+
+
+def _common_prefix(names: list[str]) -> str:
+    if not names:
+        return ""
+    first, last = min(names), max(names)
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:same]

@@ -1,0 +1,1 @@
+"""The documents in a bucket: what each holds, its name, its bytes, and whether its values can be right."""

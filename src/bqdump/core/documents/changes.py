@@ -1,0 +1,187 @@
+"""What changed from one export to another: tables, their sizes, their columns, and their content as far as it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from bqdump.core.documents.fingerprints import (
+    OTHER_WAY,
+    Content,
+    Side,
+    bytes_fingerprint,
+    fingerprint,
+    judge,
+    modified,
+    way,
+)
+from bqdump.core.documents.manifest import Manifest, TableEntry, settings_of
+from bqdump.core.documents.validation import CHANGED
+from bqdump.core.errors import DocumentError
+from bqdump.core.formats.types import Column, columns
+
+Kind = Literal["added", "removed", "changed", "unclear"]
+SAME = "Nothing differs: every table has the same rows and columns, and its files have the same bytes."
+SAME_VALUES = "Nothing differs: every table has the same rows, columns and values."
+
+
+class TableChange(msgspec.Struct, frozen=True):
+    """What changed in one table. Rows as exported where that is known, else as planned; bytes as planned.
+
+    change: "unclear" where rows and columns are equal, but the bytes of the files neither prove nor rule out that
+    values changed. content: "same bytes" where sizes and checksums of all files are equal; "same values" and
+    values_changed (columns): by `--values` only. why: what the content was concluded from, or why the table is
+    missing from one of the exports.
+    """
+
+    table: str
+    change: Kind
+    rows_before: int
+    rows_after: int
+    bytes_before: int
+    bytes_after: int
+    columns_added: tuple[str, ...]
+    columns_removed: tuple[str, ...]
+    columns_changed: tuple[str, ...]
+    content: Content = ""
+    why: str = ""
+    values_changed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, table: str, was: Mapping[str, Column], now: Mapping[str, Column], before: Side | None, after: Side | None,
+        why: str = "",
+    ) -> TableChange:  # fmt: skip
+        """A change from these columns to those; a table that comes or goes (None) has no changed columns.
+
+        why: what to say instead of what follows from the two sides.
+        """
+        both = before is not None and after is not None
+        content, reason = judge(before, after) if before and after else ("", "")
+        changed = tuple(sorted(name for name in was.keys() & now.keys() if was[name] != now[name]))
+        added, removed = (
+            (_outermost(now.keys() - was.keys()), _outermost(was.keys() - now.keys())) if both else ((), ())
+        )
+        old, new = before or Side(), after or Side()
+        unclear = content == "unclear" and was == now and (old.rows, old.bytes) == (new.rows, new.bytes)
+        return cls(
+            table=table,
+            change="added" if before is None else "removed" if after is None else "unclear" if unclear else "changed",
+            rows_before=old.rows,
+            rows_after=new.rows,
+            bytes_before=old.bytes,
+            bytes_after=new.bytes,
+            columns_added=added,
+            columns_removed=removed,
+            columns_changed=changed if both else (),
+            content=content,
+            why=why or reason,
+        )
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing changed: the same rows, columns, and bytes or values."""
+        numbers = (self.rows_before, self.bytes_before) == (self.rows_after, self.bytes_after)
+        return numbers and not self.columns() and self.content.startswith("same") and self.change == "changed"
+
+    @property
+    def what(self) -> str:
+        """The change in a word or two."""
+        if self.change == "unclear":
+            return "unclear"
+        schema = self.columns_added or self.columns_removed or self.columns_changed
+        only_content = self.change == "changed" and self.rows_before == self.rows_after and not schema
+        return "content changed" if only_content and self.content == "changed" else self.change
+
+    def columns(self) -> str:
+        """The columns in one line: +added, -removed, ~changed, =other values."""
+        marks = (
+            ("+", self.columns_added), ("-", self.columns_removed), ("~", self.columns_changed),
+            ("=", self.values_changed),
+        )  # fmt: skip
+        return " ".join(f"{mark}{name}" for mark, names in marks for name in names)
+
+
+def _outermost(paths: Collection[str]) -> tuple[str, ...]:
+    """In order, without the members of those that are there themselves."""
+    return tuple(sorted(path for path in paths if path.rpartition(".")[0] not in paths))
+
+
+def compare(before: Manifest, after: Manifest) -> list[TableChange]:
+    """What changed from one export to another, by table.
+
+    Tables whose numbers, columns and bytes are equal are left out.
+    """
+    return [change for change in compare_all(before, after) if not change.nothing]
+
+
+def compare_all(before: Manifest, after: Manifest) -> list[TableChange]:
+    """The same of every table of the two."""
+    old = {table.table: table for table in before.tables}
+    new = {table.table: table for table in after.tables}
+    return [_change(name, before, after, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
+
+
+def _change(
+    name: str, before: Manifest, after: Manifest, old: TableEntry | None, new: TableEntry | None
+) -> TableChange:
+    was, now = (columns_of(table) if table else {} for table in (old, new))
+    if old is None or new is None:
+        why = _missing(name, before if old is None else after)
+        sides = _side(before, old) if old else None, _side(after, new) if new else None
+        return TableChange.of(name, was, now, *sides, why)
+    was_made, is_made = _side(before, old), _side(after, new)
+    why = _ways(before, after, old, new) if judge(was_made, is_made)[1] == OTHER_WAY else ""
+    return TableChange.of(name, was, now, was_made, is_made, why)
+
+
+def _side(manifest: Manifest, entry: TableEntry) -> Side:
+    return Side(
+        entry.planned_rows if entry.rows is None else entry.rows,
+        entry.planned_bytes,
+        bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
+        fingerprint(way_of(manifest, entry)),
+        modified(entry.kind, entry.definition),
+    )
+
+
+def way_of(manifest: Manifest, entry: TableEntry) -> dict[str, object]:
+    """How the files of a table were made; see `made.way`."""
+    return way(entry.route, entry.format, entry.compression, entry.shape, settings_of(manifest, entry),
+               (entry.carried or manifest).tool)  # fmt: skip
+
+
+def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -> str:
+    """In which ways the files were made otherwise, for people."""
+    one, other = way_of(before, old), way_of(after, new)
+    differ = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    words = [
+        f"{name.replace('_', ' ')} {one.get(name, 'none')}, then {other.get(name, 'none')}"
+        for name in differ if not isinstance(one.get(name, other.get(name)), dict)
+    ] + [f"other {name}" for name in differ if isinstance(one.get(name, other.get(name)), dict)]  # fmt: skip
+    return f"{OTHER_WAY} ({'; '.join(words)}), so their bytes cannot be compared"
+
+
+def _missing(name: str, manifest: Manifest) -> str:
+    """Why an export lacks a table, where it says so."""
+    failed = (f"it failed in run {manifest.run}" for failure in manifest.failed if failure.table == name)
+    skipped = (f"run {manifest.run} skipped it: {one.reason}" for one in manifest.skipped if one.table == name)
+    return next(iter((*failed, *skipped)), "")
+
+
+def columns_of(entry: TableEntry) -> dict[str, Column]:
+    """The columns of a table and the members of its STRUCTs, by path (a.b). Raises DocumentError."""
+    try:
+        return dict(_by_path("", columns(entry.definition)))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        wrong = f"its definition is none of BigQuery's ({error})"
+        raise DocumentError("read", f"the columns of table {entry.table}", wrong, CHANGED) from None
+
+
+def _by_path(above: str, columns: Iterable[Column]) -> Iterator[tuple[str, Column]]:
+    for column in columns:
+        path = above + column.name
+        yield path, msgspec.structs.replace(column, fields=())
+        yield from _by_path(f"{path}.", column.fields)

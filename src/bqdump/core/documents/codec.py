@@ -1,0 +1,52 @@
+"""Documents to bytes and back. A document that cannot be read names itself and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from bqdump.core.documents.run import FORMAT_VERSION
+from bqdump.core.documents.validation import CHANGED, problem
+from bqdump.core.errors import DocumentError
+
+Document = TypeVar("Document")
+
+
+class _Versioned(msgspec.Struct):
+    format_version: int = FORMAT_VERSION
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(document: object) -> bytes:
+    """The document as one line of JSON."""
+    return _ENCODER.encode(document)
+
+
+def encode_indented(document: object) -> bytes:
+    """The document as JSON that a person can read; for documents whose size does not grow with the tables."""
+    return msgspec.json.format(_ENCODER.encode(document), indent=2) + b"\n"
+
+
+def decode(data: bytes, type_: type[Document], name: str) -> Document:
+    """The document in `data`, which lies in the object `name`.
+
+    Raises DocumentError for anything that is not such a document of this version, or cannot be the one of that name.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Versioned).format_version
+        if version == FORMAT_VERSION:
+            document = msgspec.json.decode(data, type=type_)
+            if wrong := problem(document, name):
+                raise DocumentError("read", name, wrong, CHANGED)
+            return document
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DocumentError("read", name, f"it is not a valid {getattr(type_, '__name__', type_)} ({error})") from None
+    raise DocumentError(
+        "read",
+        name,
+        f"it has format version {version}, this bqdump reads {FORMAT_VERSION}",
+        "Use the matching release.",
+    )

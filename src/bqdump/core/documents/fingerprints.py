@@ -1,0 +1,90 @@
+"""What two exports of a table are compared by without reading their files: which bytes these are, and how made.
+
+Equal bytes are equal content. Other bytes are other content only where BigQuery has modified the table in between and
+the files were made in the same way: neither the order of rows nor their distribution over files is fixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from bqdump.core.plan.catalog import EXTRACTABLE
+
+# "": of a table that only one of the exports has.
+Content = Literal["", "same bytes", "same values", "changed", "unclear"]
+LATEST = 253_402_300_799_999
+OTHER_CHECKSUMS = "its files have other checksums"
+ORDER = f"{OTHER_CHECKSUMS}, but BigQuery has not modified the table: the order of its rows may be all that differs"
+NO_TIME = f"{OTHER_CHECKSUMS}, and BigQuery does not report when its rows changed: their order may be all that differs"
+OTHER_WAY = "its files were made in another way"
+
+
+class Side(msgspec.Struct, frozen=True):
+    """A table in one export. content: a fingerprint of its files' bytes; made: of how they were made.
+
+    modified: when BigQuery last modified it, as of planning (ms), 0 where it does not say.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    content: str = ""
+    made: str = ""
+    modified: int = 0
+
+
+def judge(before: Side, after: Side) -> tuple[Content, str]:
+    """What the files' checksums prove about a table's content, and why."""
+    if before.content and before.content == after.content:
+        return "same bytes", ""
+    if before.rows != after.rows:
+        return "changed", ""
+    if before.made != after.made:
+        return "unclear", OTHER_WAY
+    if not (before.modified and after.modified):
+        return "unclear", NO_TIME
+    return ("unclear", ORDER) if before.modified == after.modified else ("changed", OTHER_CHECKSUMS)
+
+
+class _Definition(msgspec.Struct, rename="camel"):
+    last_modified_time: str | int | None = None
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+
+
+def way(
+    route: str, format_: str, compression: str, shape: object, settings: Mapping[str, Any], tool: str
+) -> dict[str, object]:
+    """Everything that decides which bytes the same rows become, by a name for people."""
+    made: dict[str, object] = {"route": route, "format": format_, "compression": compression}
+    if format_ == "csv":
+        made |= {name: settings.get(name) for name in ("header", "delimiter")}
+    if route == "read":
+        made |= {name: settings.get(name) for name in ("null_marker", "file_size", "row_group_rows")}
+        made["bqdump"] = tool
+    return made | {"columns, masks or filter": msgspec.to_builtins(shape)}
+
+
+def fingerprint(value: object) -> str:
+    """A short hash of anything that JSON can hold."""
+    return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=6).hexdigest()
+
+
+def bytes_fingerprint(files: Iterable[tuple[int, str]]) -> str:
+    """One for sizes and CRC32C of all files, whatever their names, generations and order."""
+    return hashlib.blake2b(msgspec.json.encode(sorted(files)), digest_size=12).hexdigest()
+
+
+def modified(kind: str, definition: bytes | msgspec.Raw) -> int:
+    """When BigQuery last modified a table (ms), as of planning; 0 where it does not say, and for views and the like."""
+    if kind not in EXTRACTABLE or not definition:
+        return 0
+    try:
+        decoded = _DEFINITION.decode(definition)
+        return min(max(int(decoded.last_modified_time or 0), 0), LATEST) if decoded else 0
+    except (msgspec.MsgspecError, ValueError):
+        return 0

@@ -1,0 +1,265 @@
+"""What readers follow, frozen: the pointer to an export, its manifest, and what a publisher announces.
+
+Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC unless they are text (RFC 3339).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bqdump.core.documents.run import (
+    FORMAT_VERSION,
+    Count,
+    Failure,
+    Flag,
+    Moment,
+    Removed,
+    RunId,
+    Skipped,
+    Time,
+    UnitId,
+)
+from bqdump.core.plan.shape import WHOLE, Shape
+from bqdump.core.sizes import counted
+
+Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
+
+
+class File(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation.
+
+    `rows` is what the file itself tells; None (left out) where it does not tell that cheaply.
+    """
+
+    name: str
+    size: Count
+    crc32c: Crc32c
+    generation: Count
+    rows: Count | None = None
+
+
+class TableFiles(msgspec.Struct, frozen=True):
+    """The part of a manifest's table that a later publication needs."""
+
+    table: str
+    files: tuple[File, ...]
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """Which run exported a table that a later run carries over, as of when, and by which version of bqdump.
+
+    settings: those that its files were written with, where the manifest's own settings differ.
+    """
+
+    run: RunId
+    snapshot: Time
+    snapshot_time: str
+    tool: str
+    settings: dict[str, Any]
+
+
+class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning.
+
+    rows: what was exported, None where neither the files nor the job tell it. expected_rows: the rows that BigQuery
+    had at the snapshot time, where it tells that for certain; the two were compared before publishing.
+    moment: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
+    `format` and `compression`: of its files. `planned_billed` and `billed`: bytes of its query, by the dry run and
+    in the end. carried: where another run has exported it.
+    """
+
+    table: str
+    kind: str
+    route: str
+    unit: UnitId
+    jobs: tuple[str, ...]
+    planned_rows: Count
+    planned_bytes: Count
+    created: Time
+    started: Time
+    ended: Time
+    task: Count
+    files: tuple[File, ...]
+    definition: msgspec.Raw
+    rows: Count | None = None
+    expected_rows: Count | None = None
+    moment: Moment = "snapshot"
+    why: str = ""
+    format: str = ""
+    compression: str = ""
+    shape: Shape = WHOLE
+    planned_billed: Count | None = None
+    billed: Count | None = None
+    carried: Carried | None = None
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Sums over a manifest's tables; `bytes` is the size of the files.
+
+    rows: exported ones, of those tables only whose route tells them. billed: bytes billed by the run's own queries.
+    carried: tables carried over from earlier runs.
+    """
+
+    tables: Count
+    files: Count
+    bytes: Count
+    planned_rows: Count
+    planned_bytes: Count
+    rows: Count = 0
+    billed: Count = 0
+    carried: Count = 0
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of a run that is whole (or, where the user allowed it, partial).
+
+    left: files of an earlier export that stay for tables that failed in this one. found: files that an export
+    without a manifest had left under these tables' names before the first publication. number: 1 for the first export
+    published there, and one more for each; runs that overlap may have the same. over: the run that was published
+    before, "" for none. removed: its tables that this export does not have. oldest_snapshot_time: that of the oldest
+    table.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: RunId
+    number: Count = 0
+    tool: str
+    status: Literal["complete", "partial"]
+    project: str
+    dataset: str
+    location: str
+    snapshot_time: str
+    snapshot: Time
+    mode: Literal["replace", "keep"]
+    settings: dict[str, Any]
+    digest: str
+    totals: Totals
+    tables: tuple[TableEntry, ...]
+    skipped: tuple[Skipped, ...]
+    failed: tuple[Failure, ...]
+    left: tuple[TableFiles, ...]
+    found: tuple[File, ...]
+    flags: tuple[Flag, ...] = ()
+    over: str = ""
+    removed: tuple[Removed, ...] = ()
+    oldest_snapshot_time: str = ""
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """The name of a table."""
+
+    table: str
+
+
+class ManifestFiles(msgspec.Struct, frozen=True):
+    """The part of a manifest that a later publication needs: which objects are its own."""
+
+    run: RunId
+    status: Literal["complete", "partial"]
+    totals: Totals
+    tables: tuple[TableFiles, ...]
+    left: tuple[TableFiles, ...]
+    found: tuple[File, ...]
+    failed: tuple[Named, ...] = ()
+    removed: tuple[Named, ...] = ()
+    format_version: int = FORMAT_VERSION
+    number: Count = 0
+    over: str = ""
+    oldest_snapshot_time: str = ""
+
+    @property
+    def named(self) -> set[str]:
+        """Every table that it speaks of."""
+        told = {one.table for one in (*self.tables, *self.left)}
+        return told.union(one.table for one in (*self.failed, *self.removed))
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """A run as `latest.json` names it."""
+
+    run: RunId
+    snapshot: Time
+    manifest: str
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Latest(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that readers should follow. `uncleared` are earlier runs whose stale files may still lie about.
+
+    number, over, oldest_snapshot_time: as in the manifest. carried: how many of its tables earlier runs have exported.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: RunId
+    number: Count = 0
+    dataset: str
+    project: str
+    snapshot_time: str
+    snapshot: Time
+    status: Literal["complete", "partial"]
+    mode: Literal["replace", "keep"]
+    manifest: str
+    manifest_generation: Count
+    uncleared: tuple[Pointer, ...] = ()
+    over: str = ""
+    carried: Count = 0
+    oldest_snapshot_time: str = ""
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Publishing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run that may write final names; `manifest` is the name of its intent.
+
+    ready: all of its files are in place, and this is what latest.json becomes, whoever writes it.
+    """
+
+    run: RunId
+    snapshot: Time
+    manifest: str
+    ready: Latest | None = None
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """What orders runs: the later moment wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """The final object names that a run is about to write."""
+
+    run: RunId
+    names: tuple[str, ...]
+    format_version: int = FORMAT_VERSION
+
+
+def settings_of(manifest: Manifest, entry: TableEntry) -> dict[str, Any]:
+    """The settings that a table of a manifest was exported with."""
+    return manifest.settings | entry.carried.settings if entry.carried else manifest.settings
+
+
+def snapshot_of(manifest: Manifest, entry: TableEntry) -> int:
+    """The snapshot time of a table of a manifest, in milliseconds."""
+    return entry.carried.snapshot if entry.carried else manifest.snapshot
+
+
+def mixed_times(carried: int, oldest_snapshot_time: str) -> str:
+    """That tables of an export are older than it, in words; "" where none is."""
+    if not carried:
+        return ""
+    return f"{counted(carried, 'table')} carried over from earlier runs, the oldest as of {oldest_snapshot_time}"

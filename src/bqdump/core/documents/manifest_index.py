@@ -1,0 +1,220 @@
+"""What an export contains, in little: an index of its manifest, and a summary of that. Both are made from the manifest.
+
+A manifest has the definition of every table and the name of every file, 1 KB or more a table. The index has a line of
+numbers for each table, and says where in the manifest the rest is; the summary is one note for a whole run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.fingerprints import Side, bytes_fingerprint, fingerprint, modified, way
+from bqdump.core.documents.layout import LARGEST
+from bqdump.core.documents.manifest import Carried, Totals
+from bqdump.core.documents.run import (
+    FORMAT_VERSION,
+    Count,
+    Failure,
+    Flag,
+    Moment,
+    Removed,
+    Skipped,
+    Time,
+)
+from bqdump.core.errors import DocumentError
+from bqdump.core.plan.shape import WHOLE, Shape
+
+# A place within a manifest, in bytes.
+Place = Annotated[int, Meta(ge=0, le=LARGEST)]
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
+
+    `size` is that of the files. schema: a fingerprint of its columns. offset, length: where its entry lies in the
+    manifest, in bytes. why: why it was not read at the snapshot time, where moment is "job". content, made, modified:
+    see `core.made`: what the bytes of two exports are compared by. carried: where another run has exported it.
+    """
+
+    table: str
+    kind: str
+    route: str
+    unit: str
+    rows: Count
+    bytes: Count
+    files: Count
+    size: Count
+    created: Time
+    started: Time
+    ended: Time
+    task: Count
+    attempt: Count
+    schema: str
+    offset: Place
+    length: Place
+    moment: Moment = "snapshot"
+    why: str = ""
+    content: str = ""
+    made: str = ""
+    modified: Time = 0
+    carried: Carried | None = None
+
+    @property
+    def side(self) -> Side:
+        """What it is compared by with the same table of another export."""
+        return Side(self.rows, self.bytes, self.content, self.made, self.modified)
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What a manifest says of an export as a whole; see Manifest."""
+
+    run: str
+    tool: str
+    status: Literal["complete", "partial"]
+    project: str
+    dataset: str
+    location: str
+    snapshot_time: str
+    snapshot: Time
+    mode: Literal["replace", "keep"]
+    settings: dict[str, Any]
+    totals: Totals
+    skipped: tuple[Skipped, ...]
+    failed: tuple[Failure, ...]
+    flags: tuple[Flag, ...] = ()
+    removed: tuple[Removed, ...] = ()
+    oldest_snapshot_time: str = ""
+
+
+class Contents(Head, frozen=True, kw_only=True):
+    """A manifest without definitions and files."""
+
+    format_version: int = FORMAT_VERSION
+    tables: tuple[Line, ...]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in a few numbers. rows: the sum of its lines'.
+
+    begun, ended: the first creation and the last end of a job of its own (ms), 0 without jobs.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: str
+    status: Literal["complete", "partial"]
+    snapshot_time: str
+    totals: Totals
+    rows: Count
+    skipped: Count
+    failed: Count
+    begun: Time
+    ended: Time
+    oldest_snapshot_time: str = ""
+
+
+class _File(msgspec.Struct):
+    size: Count
+    crc32c: str = ""
+
+
+class _Definition(msgspec.Struct):
+    schema: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Entry(msgspec.Struct):
+    table: str
+    kind: str
+    route: str
+    unit: str
+    jobs: tuple[str, ...]
+    planned_rows: Count
+    planned_bytes: Count
+    created: Time
+    started: Time
+    ended: Time
+    task: Count
+    files: tuple[_File, ...]
+    definition: msgspec.Raw
+    rows: Count | None = None
+    moment: Moment = "snapshot"
+    why: str = ""
+    format: str = ""
+    compression: str = ""
+    shape: Shape = WHOLE
+    carried: Carried | None = None
+
+
+class _Manifest(Head, frozen=True, kw_only=True):
+    tables: tuple[msgspec.Raw, ...]
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+_ENTRY = msgspec.json.Decoder(_Entry)
+
+
+def contents_of(manifest: bytes, name: str) -> Contents:
+    """The index of a manifest. Raises DocumentError, naming the object `name`."""
+    whole = decode(manifest, _Manifest, name)
+    lines: list[Line] = []
+    at = 0
+    for raw in whole.tables:
+        entry = bytes(raw)
+        # Entries lie one after the other, so that each is found where the last one ends.
+        at = manifest.index(entry, at)
+        try:
+            lines.append(_line(whole, _ENTRY.decode(entry), at, len(entry)))
+        except msgspec.MsgspecError as error:
+            raise DocumentError("read", name, f"table {len(lines) + 1} of it is not valid ({error})") from None
+        at += len(entry)
+    return Contents(tables=tuple(lines), **{name: getattr(whole, name) for name in Head.__struct_fields__})
+
+
+def summary_of(contents: Contents) -> Summary:
+    """The summary of a run."""
+    own = [line for line in contents.tables if line.carried is None]
+    return Summary(
+        run=contents.run,
+        status=contents.status,
+        snapshot_time=contents.snapshot_time,
+        totals=contents.totals,
+        rows=sum(line.rows for line in contents.tables),
+        skipped=len(contents.skipped),
+        failed=len(contents.failed),
+        begun=min((line.created for line in own), default=0),
+        ended=max((line.ended for line in own), default=0),
+        oldest_snapshot_time=contents.oldest_snapshot_time,
+    )
+
+
+def is_job(name: str) -> bool:
+    """Whether this is the id of a BigQuery job of ours, and not a read session."""
+    return name.startswith("bqdump_")
+
+
+def attempt_of(job: str) -> int:
+    """Which attempt at its unit a job was, from 0: the last part of its id."""
+    number = job.rpartition("_")[2]
+    return int(number) if is_job(job) and number.isdecimal() and len(number) <= 3 else 0
+
+
+def _line(manifest: _Manifest, entry: _Entry, offset: int, length: int) -> Line:
+    definition = _DEFINITION.decode(entry.definition)
+    schema = bytes(definition.schema) if definition else b""
+    settings = manifest.settings | (entry.carried.settings if entry.carried else {})
+    tool = (entry.carried or manifest).tool
+    made = way(entry.route, entry.format, entry.compression, entry.shape, settings, tool)
+    rows = entry.planned_rows if entry.rows is None else entry.rows
+    return Line(
+        entry.table, entry.kind, entry.route, entry.unit, rows, entry.planned_bytes, len(entry.files),
+        sum(file.size for file in entry.files), entry.created, entry.started, entry.ended, entry.task,
+        max(map(attempt_of, entry.jobs), default=0), hashlib.blake2b(schema, digest_size=6).hexdigest(), offset, length,
+        entry.moment, entry.why if entry.moment == "job" else "",
+        bytes_fingerprint((file.size, file.crc32c) for file in entry.files), fingerprint(made),
+        modified(entry.kind, entry.definition),
+        entry.carried,
+    )  # fmt: skip

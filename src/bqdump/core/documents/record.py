@@ -1,0 +1,101 @@
+"""The record of a complete run, pure: from its plan, its receipts and the files that were found to the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bqdump.core.documents.manifest import File, Manifest, TableEntry, TableFiles, Totals
+from bqdump.core.documents.run import Failure, Plan, Receipt, Unit
+from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
+from bqdump.core.plan.guards import with_jobs
+from bqdump.core.plan.parts import Done
+from bqdump.core.plan.removal import Carry
+from bqdump.core.times import moment_text
+from bqdump.core.version import VERSION
+
+
+def make_manifest(
+    plan: Plan,
+    number: int,
+    done: Mapping[str, Done],
+    failed: Sequence[Failure],
+    units: Sequence[Unit],
+    files: Mapping[str, Sequence[File]],
+    left: tuple[TableFiles, ...],
+    found: tuple[File, ...],
+    carry: Carry,
+) -> Manifest:
+    """The manifest of a run whose tables (units, by table) are in these files, by unit.
+
+    failed: one for each table that the run goes without. left, found: see Manifest. carry: what stays of the
+    published export.
+    """
+    receipts = {unit.id: done[unit.id].whole for unit in units if unit.id in files}
+    hidden = hidden_rows(plan, receipts.values())
+    own = [_entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts]
+    tables = tuple(sorted((*own, *carry.tables), key=lambda entry: entry.table))
+    oldest = min((entry.carried.snapshot for entry in carry.tables if entry.carried), default=plan.snapshot)
+    failed = sorted((*failed, *carry.failed), key=lambda failure: failure.table)
+    told = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
+    totals = Totals(
+        tables=len(tables),
+        files=sum(len(table.files) for table in tables),
+        bytes=sum(file.size for table in tables for file in table.files),
+        planned_rows=sum(table.planned_rows for table in tables),
+        planned_bytes=sum(table.planned_bytes for table in tables),
+        rows=sum(table.rows or 0 for table in tables),
+        billed=sum(table.billed or 0 for table in own),
+        carried=len(carry.tables),
+    )
+    return Manifest(
+        run=plan.run,
+        number=number,
+        tool=VERSION,
+        status="partial" if failed else "complete",
+        project=plan.project,
+        dataset=plan.dataset,
+        location=plan.location,
+        snapshot_time=moment_text(plan.snapshot),
+        snapshot=plan.snapshot,
+        mode=plan.mode,
+        settings=plan.settings,
+        digest=plan.digest,
+        totals=totals,
+        tables=tables,
+        skipped=plan.skipped,
+        failed=tuple(failed),
+        left=left,
+        found=found,
+        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, told), *carry.flags))),
+        over=carry.over,
+        removed=carry.removed,
+        oldest_snapshot_time=moment_text(min(oldest, plan.snapshot)),
+    )
+
+
+def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: Sequence[File], hidden: set[str]) -> TableEntry:
+    known = [file.rows for file in files if file.rows is not None]
+    return TableEntry(
+        table=unit.table,
+        kind=unit.kind,
+        route=unit.route,
+        unit=unit.id,
+        jobs=(receipt.job,),
+        planned_rows=unit.rows,
+        planned_bytes=unit.bytes,
+        created=receipt.created,
+        started=receipt.started,
+        ended=receipt.ended,
+        task=receipt.task,
+        files=tuple(files),
+        definition=unit.definition,
+        rows=sum(known) if len(known) == len(files) else receipt.rows,
+        expected_rows=expected_rows(plan, unit, hidden),
+        moment=unit.moment,
+        why=unit.why,
+        format=unit.format or plan.settings["format"],
+        compression=unit.compression or plan.settings["compression"],
+        shape=unit.shape,
+        planned_billed=unit.bills,
+        billed=receipt.billed,
+    )

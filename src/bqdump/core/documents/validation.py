@@ -1,0 +1,241 @@
+"""Whether a stored document can be what its name says: documents lie in a bucket, where others may change them.
+
+A document that names objects decides what is copied and deleted. So it is believed only as far as it stays in its
+place: its own run, files below the prefix, and nothing of bqdump's own documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice, zip_longest
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_id, unit_of
+from bqdump.core.documents.manifest import (
+    Intent,
+    Latest,
+    Manifest,
+    ManifestFiles,
+    Publishing,
+    TableEntry,
+    TableFiles,
+)
+from bqdump.core.documents.run import (
+    Failure,
+    GivenUp,
+    Plan,
+    Receipt,
+    SharedSession,
+    Unit,
+)
+from bqdump.core.errors import DocumentError, UsageError
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.parts import MOST_PARTS, parts_of
+from bqdump.core.settings.path_template import parse_template
+
+BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
+CHANGED = "Somebody has changed it: find out who, then start a new run, under another run id."
+LONGEST_NAME_BYTES = 1024
+# A unit's line without any values.
+LEAST_UNIT_BYTES = 80
+
+
+class Place(NamedTuple):
+    """Where a document lies: the target's names, and the run whose folder it is in ("" for none)."""
+
+    layout: Layout
+    run: str
+
+    @property
+    def own(self) -> RunLayout:
+        """The names of the run."""
+        return self.layout.run(self.run)
+
+
+def place_of(name: str) -> Place | None:
+    """The place of an object below `[prefix/]_bqdump/`, None for any other name."""
+    prefix, state, rest = name.rpartition(f"{STATE}/")
+    if not state or (prefix and not prefix.endswith("/")):
+        return None
+    parts = rest.split("/")
+    return Place(Layout(prefix), parts[1] if parts[0] == "runs" and len(parts) > 2 else "")
+
+
+def problem(document: object, name: str) -> str:
+    """Why this document cannot be the one of that name; "" when it can."""
+    check, place = CHECKS.get(type(document)), place_of(name)
+    return check(document, place, name) if check and place else ""
+
+
+def refuse_size(name: str, size: int) -> None:
+    """Raise DocumentError for a document of so many bytes that no run has written it; it is not to be loaded."""
+    most = most_bytes(name)
+    if most is not None and size > most:
+        raise DocumentError("read", name, f"it is larger than {most:,} bytes", CHANGED)
+
+
+def final_name_problem(name: str, layout: Layout) -> str:
+    """Why an export cannot have a file of this name; "" when it can."""
+    if not name.startswith(layout.prefix):
+        return f"{name!r} lies outside {layout.prefix}"
+    if f"/{STATE}/" in f"/{name[len(layout.prefix) :]}":
+        return f"{name!r} is one of bqdump's own documents"
+    if BAD_PART.search(name[len(layout.prefix) :]):
+        return f"{name!r} is no name of a file"
+    return f"a name of {len(name)} characters is too long" if len(name.encode()) > LONGEST_NAME_BYTES else ""
+
+
+def sound_units(units: Sequence[Unit], plan: Plan, share: int | None = None) -> list[Unit]:
+    """The units of one share, or (None) of the whole plan, as they are.
+
+    Raises DocumentError when they are not those of the plan: other ids, names that leave the prefix, tables twice.
+    """
+    if wrong := _units_problem(units, plan, range(len(plan.shares)) if share is None else (share,)):
+        raise DocumentError("read", plan.units, wrong, CHANGED)
+    return list(units)
+
+
+def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> str:
+    wanted = (unit_id(share, number) for share in shares for number in range(plan.shares[share].units))
+    if not all(unit and unit.id == id_ for unit, id_ in zip_longest(units, islice(wanted, len(units) + 1))):
+        return "its units are not those of the plan"
+    place = place_of(plan.units)
+    for unit in units:
+        if wrong := _files_problem(unit.table, unit.format, unit.compression, unit.definition):
+            return wrong
+        folder, _, last = unit.pattern.rpartition("/")
+        if "*" in folder or last.count("*") != 1:
+            return f"{unit.pattern!r} is no pattern of file names"
+        if place and (wrong := final_name_problem(unit.pattern, place.layout)):
+            return wrong
+    parts, ones = parts_of(plan), dict[str, Unit]()
+    for unit in units:
+        part = parts.get(unit.id)
+        if part and (unit.table, unit.route) != (part.table, "read"):
+            return f"unit {unit.id} is no part of table {part.table}"
+        ones.setdefault(part.lead if part else unit.id, unit)
+    for what, names in (("table", [unit.table for unit in ones.values()]),
+                        ("pattern", [unit.pattern for unit in ones.values()])):  # fmt: skip
+        if len(set(names)) != len(names):
+            return f"a {what} is there twice"
+    return ""
+
+
+def _plan(plan: Plan, place: Place, _: str) -> str:
+    if plan.run != place.run:
+        return f"it is the plan of run {plan.run}"
+    told, path = plan.settings, str(plan.settings.get("path", ""))
+    if (told.get("project"), told.get("dataset")) != (plan.project, plan.dataset):
+        return f"its settings are of another dataset than {plan.project}.{plan.dataset}"
+    if (plan.mode == "keep") != ("{run}" in path) or told.get("prefix") != place.layout.prefix:
+        return f"its settings do not fit to the mode {plan.mode} and the folder it lies in"
+    if wrong := _settings_problem(told):
+        return wrong
+    if plan.units != place.own.units(plan.nonce):
+        return f"its units cannot lie in {plan.units!r}"
+    offset = 0
+    for share in plan.shares:
+        if share.offset != offset or not 0 < share.units * LEAST_UNIT_BYTES <= share.length:
+            return "its shares do not follow each other"
+        offset += share.length
+    if offset > LARGEST:
+        return f"its units take {offset:,} bytes"
+    parts = [unit for split in plan.splits for unit in split.units]
+    if len(set(parts)) != len(parts) or not all(map(plan.has, parts)):
+        return "parts of its tables are no units of it"
+    if any(not 1 < len(split.units) <= MOST_PARTS for split in plan.splits):
+        return f"a table cannot have fewer than 2 or more than {MOST_PARTS:,} parts"
+    if plan.unit_count - len(parts) + len(plan.splits) != plan.tables:
+        return f"its shares do not have {plan.tables} tables together"
+    return ""
+
+
+def _latest(latest: Latest, place: Place, _: str) -> str:
+    named = ((latest.run, latest.manifest), *((pointer.run, pointer.manifest) for pointer in latest.uncleared))
+    for run, manifest in named:
+        if manifest != place.layout.run(run).manifest:
+            return f"the manifest of run {run} cannot be {manifest!r}"
+    return ""
+
+
+def _publishing(publishing: Publishing, place: Place, name: str) -> str:
+    if publishing.manifest != place.layout.run(publishing.run).intent:
+        return f"the intent of run {publishing.run} cannot be {publishing.manifest!r}"
+    if publishing.ready and publishing.ready.age != publishing.age:
+        return f"run {publishing.run} cannot make latest.json name run {publishing.ready.run}"
+    return _latest(publishing.ready, place, name) if publishing.ready else ""
+
+
+def _intent(intent: Intent, place: Place, _: str) -> str:
+    return _of_run(intent.run, place) or _names(intent.names, place)
+
+
+def _settings_problem(settings: Mapping[str, Any]) -> str:
+    """Why the names and formats of files cannot follow from these settings; "" when they can."""
+    for name in ("format", "compression", "prefix", "path"):
+        if not isinstance(settings.get(name), str):
+            return f"its settings have no {name}"
+    try:
+        parse_template(settings["path"])
+    except UsageError as error:
+        return f"its settings have no valid path: {error.cause}"
+    return _files_problem("", settings["format"], settings["compression"], msgspec.Raw(b"null"))
+
+
+def _files_problem(table: str, format_: str, compression: str, definition: msgspec.Raw) -> str:
+    """Why a table's files cannot be what the document says; "" when they can."""
+    if format_ and format_ not in FORMATS:
+        return f"table {table[:100]!r} has the unknown format {format_[:50]!r}"
+    codecs = [codec for known in FORMATS.values() for codec in known.codecs]
+    if compression and compression not in codecs:
+        return f"table {table[:100]!r} has the unknown compression {compression[:50]!r}"
+    try:
+        columns(definition)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return f"the definition of table {table[:100]!r} is not BigQuery's"
+    return ""
+
+
+def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
+    if isinstance(manifest, Manifest):
+        if wrong := _settings_problem(manifest.settings):
+            return wrong
+        for entry in manifest.tables:
+            if wrong := _files_problem(entry.table, entry.format, entry.compression, entry.definition):
+                return wrong
+    entries: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
+    names = [file.name for entry in entries for file in entry.files]
+    if len(set(names)) != len(names):
+        return "a file is there twice"
+    return _of_run(manifest.run, place) or _names([*names, *(file.name for file in manifest.found)], place)
+
+
+def _session(session: SharedSession, _: Place, __: str) -> str:
+    strange = [stream for stream in session.streams if not stream.startswith(f"{session.name}/")]
+    return f"stream {strange[0]!r} is none of the session {session.name!r}" if strange else ""
+
+
+def _note(note: Receipt | Failure, _: Place, name: str) -> str:
+    return "" if note.unit == unit_of(name) else f"it is about unit {note.unit}"
+
+
+def _given_up(note: GivenUp, place: Place, name: str) -> str:
+    return _note(note.failure, place, name)
+
+
+def _of_run(run: str, place: Place) -> str:
+    return "" if run == place.run else f"it is about run {run}"
+
+
+def _names(names: Iterable[str], place: Place) -> str:
+    return next((wrong for name in names if (wrong := final_name_problem(name, place.layout))), "")
+
+
+CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
+    Plan: _plan, Latest: _latest, Publishing: _publishing, Intent: _intent, Manifest: _manifest,
+    ManifestFiles: _manifest, SharedSession: _session, Receipt: _note, Failure: _note, GivenUp: _given_up,
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Planning, pure: what is exported, by which route, in which shares, and at which risk."""

@@ -1,0 +1,66 @@
+"""When BigQuery's row count from planning is that of the snapshot time, and the files must hold exactly so many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+import msgspec
+
+from bqdump.core.documents.run import Plan, Receipt, Unit
+from bqdump.core.plan.catalog import EXTRACTABLE
+from bqdump.core.risks import Risk
+
+# Risks that may make a table's files hold fewer rows than BigQuery counts.
+HIDING = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.UNAPPLIED_CHANGES)
+
+
+class _Partitioning(msgspec.Struct, rename="camel"):
+    expiration_ms: str | int | None = None
+
+
+class _Definition(msgspec.Struct, rename="camel"):
+    num_rows: str | int | None = None
+    last_modified_time: str | int | None = None
+    max_staleness: str | None = None
+    biglake_configuration: msgspec.Raw | None = None
+    streaming_buffer: msgspec.Raw | None = None
+    time_partitioning: _Partitioning | None = None
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+
+
+def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -> int | None:
+    """The rows of a table at `snapshot` (ms), where what tables.get said later tells that for certain; else None.
+
+    It does when the table has not been modified since (`lastModifiedTime` is rounded down to ms, so the same
+    millisecond may be too late), has no streaming buffer, whose rows `numRows` leaves out, no partitions that expire,
+    which is no modification, and no changes that are applied later (`maxStaleness`), nor lies in Iceberg files.
+    Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
+    """
+    try:
+        known = _DEFINITION.decode(definition) if kind in EXTRACTABLE else None
+        modified = int(known.last_modified_time) if known and known.last_modified_time else snapshot
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    if known is None or known.num_rows is None:
+        return None
+    if any(item is not None for item in (known.streaming_buffer, known.biglake_configuration, known.max_staleness)):
+        return None
+    if known.time_partitioning and known.time_partitioning.expiration_ms:
+        return None
+    return rows if modified < snapshot else None
+
+
+def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
+    """The tables whose files may lack rows, by row access policies or unapplied changes; "" for all tables."""
+    hidden = {flag.table for flag in plan.flags if flag.risk in HIDING}
+    return hidden | {receipt.table for receipt in receipts if not set(HIDING).isdisjoint(receipt.risks)}
+
+
+def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:
+    """The rows that BigQuery had at the snapshot time, where it tells that for certain and all of them are wanted."""
+    if unit.shape.where or unit.moment == "job" or not hidden.isdisjoint((unit.table, "")):
+        return None
+    return certain_rows(unit.kind, unit.rows, unit.definition, plan.snapshot)

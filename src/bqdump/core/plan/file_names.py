@@ -1,0 +1,81 @@
+"""Which names the files of an export can have where they are stored: folders have limits that buckets do not have."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import NamedTuple
+
+from bqdump.core.errors import UsageError
+from bqdump.core.settings.path_template import shard_name
+
+# The number of a file has so many digits, however many files there are.
+LONGEST_NUMBER = 10**12 - 1
+
+
+class NameRules(NamedTuple):
+    """How a store compares and limits names; the defaults are those of a bucket.
+
+    part_bytes, path_bytes: how long a name between two slashes, and a complete name, may be in bytes (0: any length).
+    utf16: lengths are in UTF-16 units instead.
+    """
+
+    ignores_case: bool = False
+    ignores_form: bool = False
+    part_bytes: int = 0
+    path_bytes: int = 0
+    utf16: bool = False
+
+    def alike(self, name: str) -> str:
+        """The same string for all names that the store cannot tell apart."""
+        if self.ignores_case:
+            name = unicodedata.normalize("NFC", name).casefold() if self.ignores_form else name.casefold()
+        # Folding case can decompose what was composed.
+        return unicodedata.normalize("NFC", name) if self.ignores_form else name
+
+    def length(self, name: str) -> int:
+        """The length that counts for the limits."""
+        return len(name.encode("utf-16-le")) // 2 if self.utf16 else len(name.encode())
+
+
+def refuse_names(patterns: Iterable[tuple[str, str]], rules: NameRules, url: str) -> None:
+    """Raise UsageError where files or folders of two tables would have one name, or a name is too long.
+
+    patterns: tables, each with a pattern of its files.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for table, pattern in patterns:
+        name = shard_name(pattern, LONGEST_NUMBER)
+        if wrong := _too_long(name, rules):
+            raise UsageError(
+                "plan the export", f"table {table}", f"its file {_short(name)} {wrong} in {url}",
+                "Shorten --path or --prefix, leave the table out with --exclude, or export to a bucket.",
+            )  # fmt: skip
+        for path in accumulate(pattern.split("/"), lambda folder, part: f"{folder}/{part}"):
+            known, other = seen.setdefault(rules.alike(path), (path, table))
+            if known != path:
+                raise UsageError(
+                    "plan the export", f"tables {other} and {table}",
+                    f"{url} cannot hold both {known} and {path}: its file system ignores {_ignored(rules)}",
+                    "Leave one of them out with --exclude, or export to a bucket or to another disk.",
+                )  # fmt: skip
+
+
+def _too_long(name: str, rules: NameRules) -> str:
+    longest = max(map(rules.length, name.split("/")))
+    unit = "UTF-16 units" if rules.utf16 else "bytes"
+    if rules.part_bytes and longest > rules.part_bytes:
+        return f"has a part of {longest} {unit}, and the file system takes up to {rules.part_bytes}"
+    if rules.path_bytes and rules.length(name) > rules.path_bytes:
+        return f"has {rules.length(name)} {unit}, and the system takes up to {rules.path_bytes}"
+    return ""
+
+
+def _ignored(rules: NameRules) -> str:
+    both = (("case", rules.ignores_case), ("the Unicode form of letters", rules.ignores_form))
+    return " and ".join(what for what, ignored in both if ignored)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:60]}…"

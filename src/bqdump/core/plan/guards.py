@@ -1,0 +1,310 @@
+"""Guards find the risks of an export while planning, and refuse those that the setting `allow` does not name.
+
+Sources: https://cloud.google.com/bigquery/docs/row-level-security-intro,
+https://cloud.google.com/bigquery/docs/column-data-masking-intro,
+https://cloud.google.com/bigquery/docs/exporting-data#limitations, https://cloud.google.com/bigquery/docs/time-travel
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.run import Flag, Skipped, Unit
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.shape import Shape
+from bqdump.core.risks import REPORTED, Risk
+from bqdump.core.settings.settings import BY_NAME, Settings
+from bqdump.core.sizes import counted
+from bqdump.core.times import moment_text
+
+PLAN = "plan the export"
+# Kinds whose row access policies can be listed. What a view reads is told by the statistics of its job.
+POLICED = ("TABLE", "SNAPSHOT")
+# What a default bucket does; it loses nothing and is no reason to look up at night.
+COSTS_ONLY = (Risk.SOFT_DELETE, Risk.VERSIONS)
+# Regions of Europe that the multi-region EU does not hold.
+NOT_IN_EU = ("europe-west2", "europe-west6")
+NAMED = 10
+
+
+class Guard(NamedTuple):
+    """How a risk is described, and how to remove it."""
+
+    what: str
+    remedy: str = ""
+
+
+GUARDS: dict[Risk, Guard] = {
+    Risk.ROW_POLICIES: Guard(
+        "row access policies may hide rows from this account",
+        "Let the account see every row (a policy with the filter TRUE).",
+    ),
+    Risk.UNSEEN_ROW_POLICIES: Guard(
+        "this account may not list row access policies, so rows may be hidden from it",
+        "Grant a role with bigquery.rowAccessPolicies.list (bqdump render iam shows how).",
+    ),
+    Risk.MASKED_COLUMNS: Guard(
+        "columns with policy tags or data masking may hold masked values, and lose their protection in the files",
+        "Leave the tables out with --exclude, or make the account a Fine-Grained Reader.",
+    ),
+    Risk.STREAMING_BUFFER: Guard(
+        "rows still in the streaming buffer are not part of an export",
+        "Wait until they are in the table (up to 90 minutes); if rows stream in all day, the next export has them.",
+    ),
+    Risk.SKIPPED: Guard("objects that no route can export", "Leave them out by name with --exclude."),
+    Risk.CREATED_LATER: Guard(
+        "tables created or replaced after the snapshot time cannot be read as of that time",
+        "Choose a later snapshot time, or leave them out with --exclude.",
+    ),
+    Risk.UNAPPLIED_CHANGES: Guard(
+        "streamed row changes (change data capture) that BigQuery has not applied yet are not part of an export",
+        "Export the tables with --route TABLE=query, and without max_staleness.",
+    ),
+    Risk.UNSEEN_CHANGES: Guard(
+        "BigQuery could not be asked for tables with change data capture, whose unapplied changes no extract has",
+        "The query needs roles/bigquery.dataViewer on the dataset, and bills 10.5 MB.",
+    ),
+    Risk.PSEUDO_COLUMNS: Guard(
+        "the times at which rows arrived are in no file, so a restore puts all rows into the partition of its own day",
+        "To keep them, copy each into a column of its own, and partition by that.",
+    ),
+    Risk.UNSEEN_COLUMNS: Guard(
+        "tables were modified after the snapshot time, and their columns at that time cannot be seen",
+        "Choose a later snapshot time, or grant roles/bigquery.dataViewer on the dataset.",
+    ),
+    Risk.REMOVED_TABLES: Guard(
+        "tables would be removed from the published export",
+        "To refresh only the chosen tables, add --keep-others; a selection that is another export needs its own "
+        "--prefix. If tables were dropped by mistake, bring them back first.",
+    ),
+    Risk.DROPPED_TABLES: Guard("tables that are not in the dataset any more are removed from the published export"),
+    Risk.LEFT_OUT_COLUMNS: Guard("columns that do not fit into the format are left out"),
+    Risk.COLUMNS_AS_TEXT: Guard("columns that do not fit into the format are exported as text"),
+    Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),
+    Risk.SOFT_DELETE: Guard("the bucket keeps deleted objects, and they are billed"),
+    Risk.VERSIONS: Guard("the bucket keeps replaced objects as versions, and they are billed"),
+}
+
+
+def unit_flags(units: Iterable[Unit]) -> Iterator[Flag]:
+    """What these units tell: columns that do not fit; in their definitions, masked columns and rows still streamed."""
+    for unit in units:
+        told = ((Risk.LEFT_OUT_COLUMNS, unit.shape.left_out), (Risk.COLUMNS_AS_TEXT, unit.shape.texts))
+        for risk, reasons in told:
+            if reasons:
+                yield _found(risk, unit.table, "; ".join(reasons.values()), tuple(reasons))
+        if columns := masked_columns(unit):
+            yield _found(Risk.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
+        # Queries see the buffer; whether they do at an earlier moment is written nowhere.
+        if unit.moment == "snapshot" and (rows := buffered_rows(unit.definition)) is not None:
+            yield _found(Risk.STREAMING_BUFFER, unit.table, f"about {counted(rows, 'row')}")
+
+
+def masked_columns(unit: Unit) -> tuple[str, ...]:
+    """The columns of a unit that are exported as they are, and have policy tags or data masking by its definition."""
+    return tuple(_read(protected_columns(unit.definition), unit.shape))
+
+
+def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]:
+    """What is known of row access policies, by table: their names, None where there is no right to see."""
+    if policies and all(names is None for names in policies.values()):
+        yield _found(Risk.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
+        return
+    for table, names in policies.items():
+        if names is None:
+            yield _found(Risk.UNSEEN_ROW_POLICIES, table, "")
+        elif names:
+            yield _found(Risk.ROW_POLICIES, table, ", ".join(names))
+
+
+def column_flags(unknown: Mapping[str, str]) -> Iterator[Flag]:
+    """The tables whose columns at the snapshot time cannot be seen, each with the reason."""
+    for table, reason in unknown.items():
+        yield _found(Risk.UNSEEN_COLUMNS, table, reason)
+
+
+def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]:
+    """What is left out without anybody having asked for it; `later`: the tables created after the snapshot time."""
+    for item in skipped:
+        if item.asked:
+            continue
+        risk = Risk.CREATED_LATER if item.table in later else Risk.SKIPPED
+        yield _found(risk, item.table, item.reason)
+
+
+def target_flags(
+    dataset_location: str, bucket_location: str, soft_delete_seconds: int, *, versions: bool
+) -> Iterator[Flag]:
+    """What the bucket tells. `bucket_location`: "" for a target that lies nowhere in particular."""
+    if bucket_location and not _near(dataset_location.lower(), bucket_location.lower()):
+        yield _found(Risk.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
+    if soft_delete_seconds:
+        yield _found(Risk.SOFT_DELETE, "", f"for {soft_delete_seconds / 86400:g} days")
+    if versions:
+        yield _found(Risk.VERSIONS, "", "")
+
+
+def judge(found: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:
+    """The flags, each with whether the settings allow it."""
+    return tuple(msgspec.structs.replace(flag, allowed=_allowed(flag.risk, settings)) for flag in found)
+
+
+def refuse(flags: Sequence[Flag], dataset: str) -> None:
+    """Raise UsageError when a risk is not allowed: one error for all of them, by table, with what allows each."""
+    by_risk: dict[Risk, list[Flag]] = {}
+    for flag in flags:
+        if not flag.allowed:
+            by_risk.setdefault(flag.risk, []).append(flag)
+    if not by_risk:
+        return
+    told = "; ".join(f"{GUARDS[risk].what}: {_names(about)}" for risk, about in by_risk.items())
+    remedies = " ".join(GUARDS[risk].remedy for risk in by_risk)
+    hint = f"{remedies} To export anyway: {to_allow(by_risk)}."
+    raise UsageError(PLAN, dataset, f"nothing was exported, because the export would be incomplete ({told})", hint)
+
+
+def job_risks(*, row_policies: bool, masking: bool) -> tuple[Risk, ...]:
+    """The second look, behind the guards: what applied to the rows that a job has read, by its own statistics.
+
+    It needs no further right, and sees what planning cannot: policies of the tables below a view, or made meanwhile.
+    """
+    told = ((Risk.ROW_POLICIES, row_policies), (Risk.MASKED_COLUMNS, masking))
+    return tuple(risk for risk, applied in told if applied)
+
+
+def objection(risks: Iterable[Risk], settings: Settings, told: str) -> tuple[Risk, str] | None:
+    """The first of these risks that is not allowed, and a sentence about it; `told`: the words before it."""
+    for risk in risks:
+        if not _allowed(risk, settings):
+            guard = GUARDS[risk]
+            return risk, f"{told} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}"
+    return None
+
+
+def with_jobs(flags: Sequence[Flag], told: Iterable[tuple[str, Risk]]) -> tuple[Flag, ...]:
+    """A plan's flags and what exporting its tables has told beyond them; `told`: table and risk."""
+    known = {(flag.table, flag.risk) for flag in flags}
+    more = [Flag(risk, table, (), "found when it was exported", allowed=True) for table, risk in dict.fromkeys(told)
+            if (table, risk) not in known]  # fmt: skip
+    return (*flags, *more)
+
+
+def refuse_moment(settings: Settings, snapshot: int, now: int, dataset: Dataset) -> None:
+    """Raise UsageError for a moment that BigQuery cannot read any more, or not yet. Times in ms."""
+    subject = f"snapshot_time {settings.snapshot_time}"
+    oldest = now - dataset.time_travel_hours * 3_600_000
+    if snapshot > now:
+        raise UsageError(PLAN, subject, "it lies in the future")
+    if snapshot < oldest:
+        cause = f"{dataset.name} can be read back to {moment_text(oldest)} only ({dataset.time_travel_hours} hours)"
+        raise UsageError(PLAN, subject, cause, "Take a later time.")
+
+
+def sentence(flag: Flag) -> str:
+    """The flag in words."""
+    detail = f" ({flag.detail})" if flag.detail else ""
+    return f"{flag.table}: {GUARDS[flag.risk].what}{detail}" if flag.table else f"{GUARDS[flag.risk].what}{detail}"
+
+
+class _Column(msgspec.Struct, rename="camel"):
+    name: str
+    fields: list[_Column] = []
+    policy_tags: dict[str, Any] | None = None
+    data_policies: list[Any] | None = None
+    data_policy_list: dict[str, Any] | None = None
+
+    def protected(self) -> bool:
+        tags, policies = self.policy_tags or {}, self.data_policy_list or {}
+        return bool(tags.get("names") or self.data_policies or policies.get("dataPolicies"))
+
+
+class _Schema(msgspec.Struct):
+    fields: list[_Column] = []
+
+
+class _Buffer(msgspec.Struct, rename="camel"):
+    estimated_rows: str | int = 0
+
+
+class _Guarded(msgspec.Struct, rename="camel"):
+    schema: _Schema = msgspec.field(default_factory=_Schema, name="schema")
+    streaming_buffer: _Buffer | None = None
+
+
+_GUARDED = msgspec.json.Decoder(_Guarded | None)
+
+
+def protected_columns(definition: msgspec.Raw) -> tuple[str, ...]:
+    """The columns with policy tags or data policies; a column inside a record by its path."""
+    raw = bytes(definition)
+    if b'"policyTags"' not in raw and b'"dataPolic' not in raw:
+        return ()
+    decoded = _GUARDED.decode(raw)
+    return tuple(_protected(decoded.schema.fields, "")) if decoded else ()
+
+
+def _protected(columns: Sequence[_Column], path: str) -> Iterator[str]:
+    for column in columns:
+        if column.protected():
+            yield path + column.name
+        yield from _protected(column.fields, f"{path}{column.name}.")
+
+
+def buffered_rows(definition: msgspec.Raw) -> int | None:
+    """About how many rows are in the streaming buffer (BigQuery's lower bound), None without a buffer."""
+    raw = bytes(definition)
+    decoded = _GUARDED.decode(raw) if b'"streamingBuffer"' in raw else None
+    return int(decoded.streaming_buffer.estimated_rows) if decoded and decoded.streaming_buffer else None
+
+
+def _read(columns: Iterable[str], shape: Shape) -> Iterator[str]:
+    """Those of the columns whose values a shape lets through."""
+    for path in columns:
+        column = path.partition(".")[0]
+        if column not in (*shape.masks, *shape.left_out) and (not shape.columns or column in shape.columns):
+            yield path
+
+
+def _found(risk: Risk, table: str, detail: str, columns: tuple[str, ...] = ()) -> Flag:
+    return Flag(risk, table, columns, detail, allowed=False)
+
+
+def _allowed(risk: Risk, settings: Settings) -> bool:
+    return risk in REPORTED or risk in settings.allow
+
+
+def to_allow(risks: Iterable[Risk]) -> str:
+    """The setting that allows these risks, as a flag and as a variable."""
+    names = ",".join(risks)
+    return f"{BY_NAME['allow'].flag} {names} or {BY_NAME['allow'].env}={names}"
+
+
+def _names(flags: Sequence[Flag]) -> str:
+    named = [
+        flag.table + (f" ({flag.detail})" if flag.detail else "") if flag.table else flag.detail
+        for flag in flags[:NAMED]
+    ]
+    more = f" and {len(flags) - NAMED:,} more" if len(flags) > NAMED else ""
+    return ", ".join(named) + more
+
+
+def _near(dataset: str, bucket: str) -> bool:
+    """Whether a bucket is, or may be, where the dataset is: the same place, or one place that holds the other."""
+    if dataset == bucket:
+        return True
+    regions = [place for place in (dataset, bucket) if "-" in place]
+    if len(regions) == 2 or any(region in NOT_IN_EU for region in regions):
+        return False
+    return _continent(dataset) == _continent(bucket)
+
+
+def _continent(location: str) -> str:
+    # Multi- and dual-regions are called EU, EUR4, US, NAM4, ASIA, ASIA1.
+    for continent, names in (("europe", ("eu",)), ("us", ("us", "nam")), ("asia", ("asia",))):
+        if location.startswith(names):
+            return continent
+    return location

@@ -1,0 +1,89 @@
+"""What the files of a table lack by the way it is filled: row changes that BigQuery has not applied yet, and the times
+at which rows arrived.
+
+Sources: https://cloud.google.com/bigquery/docs/change-data-capture,
+https://cloud.google.com/bigquery/docs/querying-partitioned-tables#query_an_ingestion-time_partitioned_table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.run import Flag, Unit
+from bqdump.core.plan.catalog import EXTRACTABLE, Table
+from bqdump.core.risks import Risk
+from bqdump.core.sizes import counted
+
+PSEUDO_COLUMN = "_PARTITIONTIME"
+
+
+class Captured(NamedTuple):
+    """Change data capture in a dataset. keyed: its tables with a primary key, which CDC requires.
+
+    tables: those of them into which changes are streamed, None where that could not be checked. why: the reason.
+    """
+
+    keyed: tuple[str, ...] = ()
+    tables: frozenset[str] | None = frozenset()
+    why: str = ""
+
+
+class _Keys(msgspec.Struct, rename="camel"):
+    primary_key: Any = None
+
+
+class _Partitioning(msgspec.Struct):
+    field: str | None = None
+
+
+class _Definition(msgspec.Struct, rename="camel"):
+    table_constraints: _Keys | None = None
+    time_partitioning: _Partitioning | None = None
+    max_staleness: str | None = None
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+
+
+def keyed(tables: Iterable[Table]) -> tuple[str, ...]:
+    """The tables that have a primary key. Only into these can changes be streamed."""
+    return tuple(table.name for table in tables if table.kind == "TABLE" and _has_key(table.definition))
+
+
+def serves_stale(definition: msgspec.Raw) -> bool:
+    """Whether even queries may lack recent changes of a table (`maxStaleness`)."""
+    decoded = _DEFINITION.decode(definition)
+    return bool(decoded and decoded.max_staleness)
+
+
+def lacking_flags(units: Iterable[Unit], captured: Captured) -> Iterator[Flag]:
+    """The risks of these units; captured: what is known of change data capture."""
+    units = list(units)
+    for unit in units:
+        if unit.kind in EXTRACTABLE and _by_arrival(unit.definition):
+            yield Flag(Risk.PSEUDO_COLUMNS, unit.table, (PSEUDO_COLUMN,), PSEUDO_COLUMN, allowed=False)
+        if captured.tables and unit.table in captured.tables and (problem := _unapplied(unit)):
+            yield Flag(Risk.UNAPPLIED_CHANGES, unit.table, (), problem, allowed=False)
+    if captured.tables is None:
+        detail = f"{counted(len(captured.keyed), 'table')} with a primary key: {captured.why}"
+        yield Flag(Risk.UNSEEN_CHANGES, "", (), detail, allowed=False)
+
+
+def _unapplied(unit: Unit) -> str:
+    """Why the files of a table into which changes are streamed may lack some; "" where they have all."""
+    if unit.route != "query":
+        return f"{unit.route} route"
+    return "its max_staleness lets queries lack them, too" if serves_stale(unit.definition) else ""
+
+
+def _has_key(definition: msgspec.Raw) -> bool:
+    decoded = _DEFINITION.decode(definition) if b'"primaryKey"' in bytes(definition) else None
+    return bool(decoded and decoded.table_constraints and decoded.table_constraints.primary_key)
+
+
+def _by_arrival(definition: msgspec.Raw) -> bool:
+    decoded = _DEFINITION.decode(definition) if b'"timePartitioning"' in bytes(definition) else None
+    return bool(decoded and decoded.time_partitioning and not decoded.time_partitioning.field)

@@ -1,0 +1,129 @@
+"""Tables that several units share: each has a part of the streams of the one session in which the table is read.
+
+A part is planned, claimed, read and proved like any unit; what readers are told of is the table as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.run import Failure, Plan, Receipt, Split, Unit
+from bqdump.core.risks import Risk
+
+# The numbers of files leave room for so many, and a session has no more streams:
+# https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
+MOST_PARTS = 1000
+# Where attempts write to final names (keep mode), the numbers of each one's files start here.
+ATTEMPT_NUMBERS = 1_000_000
+# And those of the next part of the same table after so many attempts.
+ATTEMPTS_NUMBERED = 1_000
+
+
+class Part(NamedTuple):
+    """One of `of` parts of a table, by its number from 0. lead: the unit of the first part, which names the table."""
+
+    table: str
+    number: int
+    of: int
+    lead: str
+
+
+class Counts(NamedTuple):
+    """How many tables are done, have failed, and are being worked on."""
+
+    done: int
+    failed: int
+    running: int
+
+
+class Done(NamedTuple):
+    """A table that is exported: the receipts of its parts (of one, where it is not shared), and what they come to."""
+
+    whole: Receipt
+    parts: tuple[Receipt, ...]
+
+
+def parts_wanted(route: str, bytes_: int, tasks: int, part_bytes: int) -> int:
+    """In how many parts a table of so many bytes is read; part_bytes is what each has at least, 0 for one part."""
+    if route != "read" or not part_bytes:
+        return 1
+    return max(1, min(tasks, bytes_ // part_bytes, MOST_PARTS))
+
+
+def portion(amount: int, number: int, of: int) -> int:
+    """What of an amount falls to one of so many parts; together they have all of it."""
+    return amount * (number + 1) // of - amount * number // of
+
+
+def parts_of(plan: Plan) -> dict[str, Part]:
+    """The parts of shared tables, by unit."""
+    return {
+        unit: Part(split.table, number, len(split.units), split.units[0])
+        for split in plan.splits
+        for number, unit in enumerate(split.units)
+    }
+
+
+def numbers_of(part: Part | None, attempt: int) -> range:
+    """The numbers of an attempt's files where attempts write to final names."""
+    first = ((ATTEMPTS_NUMBERED * part.number if part else 0) + attempt) * ATTEMPT_NUMBERS
+    return range(first, first + ATTEMPT_NUMBERS)
+
+
+def whole(units: Iterable[Unit], splits: Sequence[Split]) -> list[Unit]:
+    """One unit for each table, by table: of a shared one that of its first part, with the rows and bytes of all."""
+    if not splits:
+        return sorted(units, key=lambda unit: unit.table)
+    by_id = {unit.id: unit for unit in units}
+    for split in splits:
+        first, *others = (by_id.pop(unit) for unit in split.units)
+        rows, bytes_ = (sum(getattr(part, what) for part in (first, *others)) for what in ("rows", "bytes"))
+        by_id[first.id] = msgspec.structs.replace(first, rows=rows, bytes=bytes_)
+    return sorted(by_id.values(), key=lambda unit: unit.table)
+
+
+def done_tables(receipts: Mapping[str, Receipt], splits: Sequence[Split]) -> dict[str, Done]:
+    """The tables that are done, by unit (of a shared one its first). A shared table is done when all its parts are."""
+    shared = {unit for split in splits for unit in split.units}
+    done = {unit: Done(receipt, (receipt,)) for unit, receipt in receipts.items() if unit not in shared}
+    for split in splits:
+        if all(unit in receipts for unit in split.units):
+            parts = tuple(receipts[unit] for unit in split.units)
+            done[split.units[0]] = Done(_together(parts), parts)
+    return done
+
+
+def _together(parts: Sequence[Receipt]) -> Receipt:
+    rows = [part.rows for part in parts if part.rows is not None]
+    risks: dict[Risk, None] = dict.fromkeys(risk for part in parts for risk in part.risks)
+    return msgspec.structs.replace(
+        parts[0],
+        files=sum(part.files for part in parts),
+        created=min(part.created for part in parts),
+        started=min(part.started for part in parts),
+        ended=max(part.ended for part in parts),
+        rows=sum(rows) if len(rows) == len(parts) else None,
+        risks=tuple(risks),
+    )
+
+
+def by_table(failures: Iterable[Failure]) -> list[Failure]:
+    """One failure for each table, by table: what hinders one part hinders the table."""
+    first: dict[str, Failure] = {}
+    for failure in failures:
+        first.setdefault(failure.table, failure)
+    return sorted(first.values(), key=lambda failure: failure.table)
+
+
+def counts(splits: Sequence[Split], done: Collection[str], failed: Collection[str], running: Collection[str]) -> Counts:
+    """Tables done, failed and at work, from the units that are."""
+    tally = Counts(len(done), len(failed), len(running))
+    for split in splits:
+        here = [sum(unit in units for unit in split.units) for units in (done, failed, running)]
+        lacking = here[0] < len(split.units)
+        own = Counts(int(not lacking), int(here[1] > 0), int(lacking and not here[1] and any(here)))
+        tally = Counts(*(all_ - parts + table for all_, parts, table in zip(tally, here, own, strict=True)))
+    return tally

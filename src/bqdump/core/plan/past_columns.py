@@ -1,0 +1,122 @@
+"""The columns of a table at the snapshot time, where its definition was read later. Pure.
+
+`tables.get` answers with the definition of now, and what is exported is the table as it was at the snapshot time.
+Columns may have been added, dropped, renamed or widened since; plan and manifest hold the definition of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bqdump.core.formats.types import standard
+from bqdump.core.plan.catalog import Table
+
+# What a column keeps although its type has changed since.
+OF_ANY_TYPE = ("description", "policyTags", "dataPolicies")
+Field = dict[str, Any]
+
+
+class _Definition(msgspec.Struct, rename="camel"):
+    last_modified_time: str | int | None = None
+    # Without columns now there were none: BigQuery drops no table's last column.
+    schema: dict[str, Any] = {}
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+
+
+def may_differ(table: Table, snapshot: int) -> bool:
+    """Whether the columns at `snapshot` (ms) may be others than those of the definition.
+
+    An edit of the columns is a modification, and `lastModifiedTime` is rounded down to ms. The columns of a table
+    snapshot never change, and what else is exported has no past.
+    Source: https://cloud.google.com/bigquery/docs/managing-table-schemas
+    """
+    known = _DEFINITION.decode(table.definition) if table.kind == "TABLE" else None
+    if known is None or not known.schema.get("fields"):
+        return False
+    try:
+        return known.last_modified_time is None or int(known.last_modified_time) >= snapshot
+    except ValueError:
+        return True
+
+
+def as_of(definition: msgspec.Raw, then: msgspec.Raw) -> msgspec.Raw:
+    """The definition with the columns that a query gave for the snapshot time; the same bytes where they are the same.
+
+    A query gives names and types. Whatever else is known of a column stays, where it has its type still.
+    """
+    decoded: dict[str, Any] = msgspec.json.decode(definition)
+    fields: list[Field] = msgspec.json.decode(then)
+    now: list[Field] = decoded["schema"]["fields"]
+    if _same(now, fields):
+        return definition
+    names = {str(field["name"]).lower() for field in fields}
+    changed = {**decoded, "schema": {**decoded["schema"], "fields": _merged(now, fields)}}
+    return msgspec.Raw(msgspec.json.encode(_without_later_references(changed, names)))
+
+
+def _same(now: Sequence[Field], then: Sequence[Field]) -> bool:
+    return [field["name"] for field in now] == [field["name"] for field in then] and all(
+        _same_type(known, field) and _same(known.get("fields", ()), field.get("fields", ()))
+        for known, field in zip(now, then, strict=True)
+    )
+
+
+def _same_type(now: Field, then: Field) -> bool:
+    return all(_type(now)[at] == part for at, part in enumerate(_type(then)))
+
+
+def _type(field: Field) -> tuple[str, bool, str]:
+    element = field.get("rangeElementType") or {}
+    repeated = str(field.get("mode", "")).upper() == "REPEATED"
+    return standard(field["type"]), repeated, standard(element.get("type", ""))
+
+
+def _merged(now: Sequence[Field], then: Sequence[Field]) -> list[Field]:
+    known = {str(field["name"]).lower(): field for field in now}
+    return [_column(known.get(str(field["name"]).lower()), field) for field in then]
+
+
+def _column(now: Field | None, then: Field) -> Field:
+    if now is None:
+        return then
+    if not _same_type(now, then):
+        return {**{key: now[key] for key in OF_ANY_TYPE if key in now}, **then}
+    merged = {**now, "name": then["name"]}
+    if then.get("fields"):
+        merged["fields"] = _merged(now.get("fields", ()), then["fields"])
+    return merged
+
+
+def _without_later_references(definition: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Without clustering and keys by columns that were not there."""
+
+    def known(columns: Sequence[str]) -> list[str]:
+        return [column for column in columns if column.lower() in names]
+
+    made = dict(definition)
+    if clustering := definition.get("clustering"):
+        made["clustering"] = {**clustering, "fields": known(clustering.get("fields", ()))}
+        if not made["clustering"]["fields"]:
+            del made["clustering"]
+    if constraints := definition.get("tableConstraints"):
+        kept = dict(constraints)
+        primary = (constraints.get("primaryKey") or {}).get("columns", ())
+        if len(known(primary)) < len(primary):
+            del kept["primaryKey"]
+        kept["foreignKeys"] = [key for key in constraints.get("foreignKeys", ()) if _refers(key, known)]
+        if not kept["foreignKeys"]:
+            del kept["foreignKeys"]
+        made["tableConstraints"] = kept
+        if not kept:
+            del made["tableConstraints"]
+    return made
+
+
+def _refers(key: dict[str, Any], known: Any) -> bool:
+    own = [reference["referencingColumn"] for reference in key.get("columnReferences", ())]
+    return len(known(own)) == len(own)

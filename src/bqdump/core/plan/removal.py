@@ -1,0 +1,167 @@
+"""Tables of the published export that the next one does not have: named, and either removed or carried over.
+
+Excluded tables and mass removal are refused unless allowed. Whatever the plan did not name is carried over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.manifest import Carried, Manifest, TableEntry, TableFiles, settings_of
+from bqdump.core.documents.run import (
+    FORMAT_VERSION,
+    Count,
+    Failure,
+    Flag,
+    Plan,
+    RemovalReason,
+    Removed,
+    RunId,
+    Time,
+)
+from bqdump.core.plan.catalog import select
+from bqdump.core.risks import Risk
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
+
+# Settings by which the files of a table are found, read and compared.
+OF_FILES = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project")
+WHY: dict[RemovalReason, str] = {
+    "excluded": "excluded by --include or --exclude",
+    "dropped": "dropped from the dataset",
+    "dataset-empty": "the dataset is empty",
+    "skipped": "not exported any more",
+}
+
+
+class Had(msgspec.Struct, frozen=True):
+    """A table of the published export. An entry of `left` has a name only."""
+
+    table: str
+    planned_rows: Count | None = None
+    rows: Count | None = None
+    carried: Carried | None = None
+
+
+class Published(msgspec.Struct, frozen=True):
+    """The part of the published manifest that planning compares with."""
+
+    run: RunId
+    snapshot: Time
+    snapshot_time: str
+    mode: Literal["replace", "keep"]
+    tables: tuple[Had, ...]
+    left: tuple[Had, ...]
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+    def without(self, tables: Collection[str]) -> dict[str, Had]:
+        """Its tables by name, except these."""
+        return {had.table: had for had in (*self.left, *self.tables) if had.table not in tables}
+
+    def removed(self, had: Had, reason: RemovalReason) -> Removed:
+        """The record of one of its tables that the next export does not have."""
+        of = had.carried or self
+        return Removed(had.table, reason, of.run, of.snapshot_time, had.planned_rows if had.rows is None else had.rows)
+
+
+class Carry(NamedTuple):
+    """What a manifest takes over from the published export, and which of its tables it removes.
+
+    over: the run that it was compared with, "" where nothing was published. left: files of tables whose last export
+    failed. flags: risks that the tables were exported with.
+    """
+
+    over: str = ""
+    tables: tuple[TableEntry, ...] = ()
+    left: tuple[TableFiles, ...] = ()
+    failed: tuple[Failure, ...] = ()
+    removed: tuple[Removed, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Generations of the files that stay as they are, by name."""
+        staying = [file for entry in self.tables for file in entry.files] + [
+            file for table in self.left for file in table.files
+        ]
+        return {file.name: file.generation for file in staying}
+
+
+def leaving(
+    published: Published, exported: Collection[str], listed: Collection[str], settings: Settings
+) -> tuple[tuple[Removed, ...], tuple[str, ...]]:
+    """The tables of the published export that the next one would remove, and those that it carries over.
+
+    exported: what the next one exports. listed: what the dataset has.
+    """
+    gone = published.without(exported)
+    removed, kept = [], []
+    for had, chosen in zip(gone.values(), select(list(gone), settings.include, settings.exclude), strict=True):
+        if not chosen and settings.keep_others:
+            kept.append(had.table)
+            continue
+        reason: RemovalReason = "dropped" if listed else "dataset-empty"
+        if had.table in listed:
+            reason = "skipped"
+        removed.append(published.removed(had, reason if chosen else "excluded"))
+    return tuple(sorted(removed, key=lambda one: one.table)), tuple(sorted(kept))
+
+
+def removal_flags(removed: Sequence[Removed], published: Published) -> Iterator[Flag]:
+    """A flag for each removed table: refused where it was excluded, or where more than half of the tables would go."""
+    unasked = sum(one.reason != "excluded" for one in removed)
+    mass = 2 * unasked > len(published.without(()))
+    for one in removed:
+        risk = Risk.REMOVED_TABLES if mass or one.reason == "excluded" else Risk.DROPPED_TABLES
+        yield Flag(risk, one.table, (), one.reason.replace("-", " "), allowed=False)
+
+
+def removal_sentence(removed: Removed) -> str:
+    """The removal in words."""
+    had = "it" if removed.rows is None else counted(removed.rows, "row")
+    return (
+        f"{removed.table} is removed from the published export ({WHY[removed.reason]}): "
+        f"run {removed.run} has {had} as of {removed.snapshot_time}"
+    )
+
+
+def carry_from(
+    manifest: Manifest, plan: Plan, exported: Collection[str], kept: Collection[str], removed: tuple[Removed, ...]
+) -> Carry:
+    """Take the tables `kept` over from the published manifest.
+
+    exported: the tables of the plan. With `keep_others`, failures of all other tables stay on record too.
+    """
+    gone = {one.table for one in removed}.union(exported)
+    left = tuple(table for table in manifest.left if table.table in kept)
+    unfinished = {table.table for table in left}
+    if plan.settings.get("keep_others"):
+        unfinished |= {one.table for one in manifest.failed if one.table not in gone}
+    tables = tuple(_carried(manifest, entry, plan.settings) for entry in manifest.tables if entry.table in kept)
+    failed = tuple(one for one in manifest.failed if one.table in unfinished)
+    return Carry(manifest.run, tables, left, failed, removed, tuple(_flags(manifest, tables)))
+
+
+def _flags(manifest: Manifest, tables: Sequence[TableEntry]) -> Iterator[Flag]:
+    """What the manifest says of these tables; what it says of all of them, for each one."""
+    names = [entry.table for entry in tables]
+    for flag in manifest.flags:
+        if flag.table in names:
+            yield flag
+        elif not flag.table and flag.risk in (Risk.UNSEEN_ROW_POLICIES, Risk.UNSEEN_CHANGES):
+            yield from (msgspec.structs.replace(flag, table=name, detail="") for name in names)
+
+
+def _carried(manifest: Manifest, entry: TableEntry, settings: Mapping[str, Any]) -> TableEntry:
+    theirs = settings_of(manifest, entry)
+    other = {name: theirs[name] for name in OF_FILES if name in theirs and theirs[name] != settings.get(name)}
+    of = entry.carried or manifest
+    return msgspec.structs.replace(entry, carried=Carried(of.run, of.snapshot, of.snapshot_time, of.tool, other))

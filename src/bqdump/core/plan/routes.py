@@ -1,0 +1,232 @@
+"""Routes: how a table leaves BigQuery, which route can do what, and which one is taken, with the reason.
+
+extract: a server-side job, free. query: EXPORT DATA, a server-side job that bills the bytes which it reads.
+read: the Storage Read API through this process.
+Sources: https://cloud.google.com/bigquery/docs/exporting-data,
+https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.run import Moment, Skipped
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.formats import FORMATS, codecs
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import KIND_WORDS, Table, is_iceberg, unknown_kind
+from bqdump.core.plan.hidden_data import serves_stale
+from bqdump.core.plan.shape import WHOLE, Shape
+from bqdump.core.plan.unsupported import as_they_are, fitted
+from bqdump.core.risks import Risk
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.table_settings import check_columns, close, sections_of, shape_of
+from bqdump.core.settings.values import ROUTES
+
+PLAN = "plan the export"
+# A view is its query: it has no past of its own, and what lies outside of BigQuery has none there.
+WITHOUT_PAST = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
+CAPTURED = "change data capture: only a query has all changes"
+AT_JOB_TIME = "read when its job runs, not at the snapshot time"
+
+
+class Wanted(NamedTuple):
+    """What is asked of one table: a route or "auto", its files, and what of it is exported.
+
+    ours: what only this process can give, in words. captured: changes are streamed into it (change data capture), and
+    those that are not applied yet must not be missing.
+    """
+
+    route: str = "auto"
+    format: str = "csv"
+    compression: str = "none"
+    shape: Shape = WHOLE
+    ours: str = ""
+    captured: bool = False
+
+
+class Choice(NamedTuple):
+    """A route and why it was taken."""
+
+    route: str
+    why: str
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """A table with its route, its files and what of it is exported.
+
+    moment: whether it is read at the snapshot time or when its job runs. bills: bytes that its query will bill by a
+    dry run, or (bills_at_least) more, where BigQuery cannot tell in advance.
+    """
+
+    table: Table
+    route: str
+    why: str
+    format: str
+    compression: str
+    shape: Shape = WHOLE
+    moment: Moment = "snapshot"
+    bills: int | None = None
+    bills_at_least: bool = False
+
+
+class Routing(msgspec.Struct, frozen=True):
+    """The tables of a dataset that are exported, each by its route, and those that no route can read."""
+
+    routed: tuple[Routed, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def obstacle(route: str, table: Table, wanted: Wanted) -> str:
+    """Why a route cannot do what is asked of this table; "" when it can."""
+    kind = "an Iceberg table" if is_iceberg(table.definition) else KIND_WORDS.get(table.kind, "")
+    if route == "extract":
+        if kind:
+            return f"{kind}: extract jobs read tables only"
+        if wanted.shape.words:
+            return f"{wanted.shape.words}: extract jobs read whole tables"
+    if wanted.compression not in codecs(route, wanted.format):
+        return f"EXPORT DATA cannot write {wanted.format} with {wanted.compression}"
+    if route == "read":
+        return _read_obstacle(table, wanted)
+    return f"{wanted.ours}: only the read route can do that" if wanted.ours else ""
+
+
+def _read_obstacle(table: Table, wanted: Wanted) -> str:
+    if kind := KIND_WORDS.get(table.kind, ""):
+        return f"{kind}: the Storage Read API reads tables only"
+    if wanted.shape.masks or wanted.shape.texts:
+        changed = "columns are masked" if wanted.shape.masks else "columns become text"
+        return f"{changed}: the Storage Read API computes nothing"
+    return ""
+
+
+def choose_route(table: Table, wanted: Wanted) -> Choice:
+    """The route that was asked for, else the first that can do it: extract is free, query is billed, read is ours.
+
+    Raises UsageError, naming the table, when the route cannot do it; the hint names those that can.
+    """
+    obstacles = {route: obstacle(route, table, wanted) for route in ROUTES}
+    able = [route for route, reason in obstacles.items() if not reason]
+    if wanted.captured and wanted.route == "auto" and "query" in able:
+        return Choice("query", CAPTURED)
+    if wanted.route != "auto":
+        if reason := obstacles[wanted.route]:
+            raise UsageError(PLAN, f"table {table.name}", f"the {wanted.route} route cannot export it ({reason})",
+                             _hint(table.name, able))  # fmt: skip
+        return Choice(wanted.route, "asked for")
+    if not able:
+        reasons = "; ".join(f"{route}: {reason}" for route, reason in obstacles.items())
+        less = "Ask for less"
+        if wanted.compression not in (known := codecs("query", wanted.format)):
+            less = f'Set compression = "{known[-1]}" in [tables."{table.name}"]'
+        raise UsageError(PLAN, f"table {table.name}", f"no route can export it as asked ({reasons})",
+                         f"{less}, or leave it out with --exclude.")  # fmt: skip
+    return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
+
+
+def moment_of(table: Table, route: str, *, captured: bool) -> Moment:
+    """Whether BigQuery can read the table as it was at the snapshot time.
+
+    A query applies streamed changes that are still open when it runs; that it does so at an earlier moment is not
+    documented.
+    """
+    return "job" if table.kind in WITHOUT_PAST or (captured and route == "query") else "snapshot"
+
+
+def wanted_of(settings: Settings, table: Table) -> Wanted:
+    """What the settings ask of a table.
+
+    Of several that match it the last one counts, first among `route` entries that name tables, then among the
+    table's own sections, then among routes for all tables. Raises UsageError as shape_of does.
+    """
+    name, sections = table.name, sections_of(settings.tables, table.name)
+    every = [route for pattern, route in settings.routes if pattern == "*"]
+    own = [section.route for section in sections if section.route]
+    named = [route for pattern, route in settings.routes if pattern != "*" and fnmatchcase(name, pattern)]
+    format_ = next((section.format for section in reversed(sections) if section.format), settings.format)
+    given = [section.compression for section in sections if section.compression]
+    # What compresses the other tables may not be known to another format.
+    usual = settings.compression if settings.compression in FORMATS[format_].codecs else "none"
+    compression = given[-1] if given else usual
+    if compression not in FORMATS[format_].codecs:
+        raise UsageError(PLAN, f"table {name}", f"{compression!r} is not a codec of {format_}",
+                         f"{format_} takes {', '.join(FORMATS[format_].codecs)}.")  # fmt: skip
+    shape = shape_of(sections, name, columns(table.definition))
+    return Wanted((*["auto"], *every, *own, *named)[-1], format_, compression, shape, ours=_ours(settings, format_))
+
+
+def asks_for_reads(settings: Settings) -> bool:
+    """Whether the settings name the read route, or ask for what it alone can give."""
+    named = {route for _, route in settings.routes} | {section.route for section in settings.tables}
+    formats = {settings.format} | {section.format for section in settings.tables}
+    return "read" in named or any(_ours(settings, format_) for format_ in formats)
+
+
+def _ours(settings: Settings, format_: str) -> str:
+    """What only the read route can give, of all that the settings ask; "" for nothing."""
+    asked = {
+        "files go to a folder": settings.to,
+        "a file size is asked for": settings.file_size,
+        "a null marker is asked for": format_ == "csv" and settings.null_marker,
+        "a size of row groups is asked for": format_ == "parquet" and settings.row_group_rows,
+    }
+    return next((words for words, wanted in asked.items() if wanted), "")
+
+
+def route_tables(
+    settings: Settings, tables: Sequence[Table], unchosen: Sequence[str] = (), captured: Collection[str] = ()
+) -> Routing:
+    """The route of every table. captured: those into which changes are streamed.
+
+    unchosen: tables of the dataset that are not exported, for which there may be settings all the same.
+    Raises UsageError for a route that cannot do its table, and for a `route` entry that matches no table.
+    """
+    names = [table.name for table in tables]
+    for pattern, route in settings.routes:
+        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in (*names, *unchosen)):
+            raise UsageError(PLAN, f"route {pattern}={route}", f"no table of {settings.dataset} matches",
+                             close(pattern, names, "bqdump plan shows all tables."))  # fmt: skip
+    if settings.tables:
+        check_columns(settings.tables, {table.name: columns(table.definition) for table in tables}, unchosen)
+    routed, skipped = [], []
+    for table in tables:
+        if reason := unknown_kind(table.kind):
+            skipped.append(Skipped(table.name, table.kind, reason))
+            continue
+        wanted = _fitted(settings, table)
+        if wanted is None:
+            reason = f"none of its columns fits into {wanted_of(settings, table).format}"
+            skipped.append(Skipped(table.name, table.kind, reason, asked=True))
+            continue
+        streamed = table.name in captured
+        # A free extract will do where its risk is allowed, and a query that may lack changes as well is no remedy.
+        needs_query = streamed and Risk.UNAPPLIED_CHANGES not in settings.allow and not serves_stale(table.definition)
+        route, why = choose_route(table, wanted._replace(captured=needs_query))
+        moment = moment_of(table, route, captured=streamed)
+        why = f"{why}; {AT_JOB_TIME}" if moment == "job" else why
+        routed.append(Routed(table, route, why, wanted.format, wanted.compression, wanted.shape, moment))
+    return Routing(tuple(routed), tuple(skipped))
+
+
+def _fitted(settings: Settings, table: Table) -> Wanted | None:
+    """What is asked of a table, without or with text for what does not fit into its format; None when nothing does."""
+    wanted = wanted_of(settings, table)
+    if settings.on_unsupported == "fail":
+        return wanted
+    all_of_it = columns(table.definition)
+    route = "read" if wanted.route == "read" or wanted.ours else "query"
+    shape = fitted(settings.on_unsupported, wanted.format, route, all_of_it, wanted.shape)
+    if shape.left_out and not as_they_are(all_of_it, shape) and not shape.masks:
+        return None
+    return wanted._replace(shape=shape)
+
+
+def _hint(table: str, able: list[str]) -> str:
+    if not able:
+        return "No other route can either: leave it out with --exclude."
+    return f"Use --route '{table}={able[0]}', or leave it out with --exclude."

@@ -1,0 +1,100 @@
+"""A plan for whoever looks at it: its tables by name, its totals, and how the work is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bqdump.core.documents.run import Flag, Plan, Removed, Unit
+from bqdump.core.plan.draft import recommended_tasks
+from bqdump.core.plan.parts import parts_of, whole
+from bqdump.core.times import moment_text
+
+# BigQuery starts a new file at about 1 GB of logical bytes.
+FILE_BYTES = 1_000_000_000
+
+
+class PlannedTable(msgspec.Struct, frozen=True):
+    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least. parts: in how many it
+    is read, each a unit of some share; `share` is that of the first.
+
+    bills: bytes that its query will bill (null: no query), at least so many where `bills_at_least`."""
+
+    table: str
+    kind: str
+    route: str
+    why: str
+    moment: str
+    rows: int
+    bytes: int
+    files: int
+    share: int
+    path: str
+    bills: int | None
+    bills_at_least: bool
+    parts: int
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A plan as `--json` shows it. Shares: bytes by task.
+
+    over: the published run that it was compared with, "" for none. removed: tables of that run which the export does
+    not have any more. kept: tables that it carries over as they are.
+    """
+
+    project: str
+    dataset: str
+    location: str
+    snapshot_time: str
+    mode: str
+    totals: dict[str, int]
+    recommended_tasks: int
+    shares: list[dict[str, int]]
+    tables: list[PlannedTable]
+    skipped: list[dict[str, str]]
+    flags: tuple[Flag, ...]
+    over: str
+    removed: tuple[Removed, ...]
+    kept: tuple[str, ...]
+
+
+def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
+    """The plan as it is shown, its tables by name."""
+    parts = parts_of(plan)
+    tables = [
+        PlannedTable(
+            table=unit.table,
+            kind=unit.kind,
+            route=unit.route,
+            why=unit.why,
+            moment=unit.moment,
+            rows=unit.rows,
+            bytes=unit.bytes,
+            files=max(1, -(-unit.bytes // FILE_BYTES)),
+            share=int(unit.id.split("-")[0]),
+            path=unit.pattern,
+            bills=unit.bills,
+            bills_at_least=unit.bills_at_least,
+            parts=parts[unit.id].of if unit.id in parts else 1,
+        )
+        for unit in whole(units, plan.splits)
+    ]
+    read = sum(table.bytes for table in tables if table.route == "read")
+    return Planned(
+        project=plan.project,
+        dataset=plan.dataset,
+        location=plan.location,
+        snapshot_time=moment_text(plan.snapshot),
+        mode=plan.mode,
+        totals={"tables": plan.tables, "rows": plan.rows, "bytes": plan.bytes,
+                "files": sum(table.files for table in tables), "excluded": plan.excluded, "bills": plan.bills},
+        recommended_tasks=recommended_tasks(plan.tables, read),
+        shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
+        tables=tables,
+        skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in plan.skipped],
+        flags=plan.flags,
+        over=plan.over,
+        removed=plan.removed,
+        kept=plan.kept,
+    )  # fmt: skip

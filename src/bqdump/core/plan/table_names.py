@@ -1,0 +1,97 @@
+"""What the files of a table are called, and which tables have names that no file can have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bqdump.core.documents.layout import STATE, Layout, unit_id
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.formats import extension
+from bqdump.core.plan.routes import Routed
+from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES, Template, shard_name
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import moment_text
+
+PLAN = "plan the export"
+# Names are shown in full up to so many characters.
+MOST_SHOWN = 100
+LAST_ATTEMPT = 999
+# Paths for long table names; the last two keep the files of every run.
+SHORTER = ("{table}_*.{ext}", "{table}/*.{ext}", "{run}/{table}_*.{ext}", "{run}/{table}/*.{ext}")
+
+
+def name_problem(table: str) -> str:
+    """Why a table of this name cannot be exported as a whole, to objects of that name; "" when it can.
+
+    Source: https://cloud.google.com/bigquery/docs/managing-partitioned-table-data#select_a_partition_to_read
+    """
+    if table in ("", ".", "..") or re.search(r"[/*\x00-\x1f\x7f]", table):
+        return "its name cannot be part of an object name"
+    if mark := re.search(r"[$@]", table):
+        return f"BigQuery takes what follows {mark[0]} for a partition or a moment of another table"
+    try:
+        table.encode()
+    except UnicodeEncodeError:
+        return "its name is not valid Unicode"
+    return ""
+
+
+def refuse_name(table: str) -> None:
+    """Raise UsageError for a table whose name no file can have."""
+    if problem := name_problem(table):
+        raise UsageError(PLAN, f"table {shown(table)}", problem, "Leave it out with --exclude.")
+
+
+def shown(table: str) -> str:
+    """The name of a table within a sentence, shortened where it would fill the screen."""
+    return repr(table) if len(table) <= MOST_SHOWN else f"{table[:MOST_SHOWN]!r}… ({len(table):,} characters)"
+
+
+def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Routed]) -> list[str]:
+    """The final object name pattern of each table.
+
+    Raises UsageError for a table whose name cannot be part of an object name, makes it too long, or leads to the
+    folder of bqdump's own documents.
+    """
+    template = settings.template
+    fixed = {
+        "run": run,
+        "project": settings.project,
+        "dataset": settings.dataset,
+        "date": moment_text(snapshot)[:10],
+    }
+
+    def pattern_by(template: Template, item: Routed) -> str:
+        ext = extension(item.format, item.compression)
+        return settings.prefix + template.pattern(table=item.table.name, ext=ext, **fixed)
+
+    made = []
+    for item in routed:
+        refuse_name(item.table.name)
+        pattern, called = pattern_by(template, item), f"table {shown(item.table.name)}"
+        if STATE in pattern.split("/")[:-1]:
+            folder = pattern.partition(f"{STATE}/")[0] + f"{STATE}/"
+            cause = f"its files would lie in {folder}, where bqdump keeps its own documents"
+            raise UsageError(PLAN, called, cause, "Use another --path such as {table}_*.{ext}.")
+        longest = _longest(settings.layout, run, pattern, template)
+        if longest > MAX_OBJECT_NAME_BYTES:
+            cause = f"its files would have names of {longest:,} bytes, {MAX_OBJECT_NAME_BYTES:,} are possible"
+            shorter = next((
+                other.text for other in map(Template, SHORTER[2:] if template.keeps else SHORTER[:2])
+                if _longest(settings.layout, run, pattern_by(other, item), other) <= MAX_OBJECT_NAME_BYTES
+            ), "")  # fmt: skip
+            hint = f"Use a shorter --path such as {shorter}." if shorter else "Leave it out with --exclude."
+            raise UsageError(PLAN, called, cause, hint)
+        made.append(pattern)
+    return made
+
+
+def _longest(layout: Layout, run: str, pattern: str, template: Template) -> int:
+    """The bytes of the longest name that a file of this pattern gets, final or staged."""
+    final = shard_name(pattern, 0)
+    if template.keeps:
+        return len(final.encode())
+    # A staged name has these folders instead of the final ones.
+    staged = layout.run(run).staged(unit_id(0, 0), LAST_ATTEMPT, final)
+    return max(len(final.encode()), len(staged.encode()))

@@ -1,0 +1,82 @@
+"""Columns that a format cannot hold: told by name, before anything starts, with the formats that can.
+
+Or, where the user says so: left out, or exported as text; the plan and the manifest name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.fidelity import Unfit, formats_that_hold, unfit
+from bqdump.core.formats.types import Column
+from bqdump.core.plan.shape import Shape
+
+SHOWN = 5
+POLICIES = ("fail", "skip", "string")
+
+
+def fitted(policy: str, format_: str, route: str, columns: Sequence[Column], shape: Shape) -> Shape:
+    """The shape in which a table fits into a format, by one of POLICIES; "fail" leaves it as it is."""
+    if policy == "fail":
+        return shape
+    found = unfit(format_, route, as_they_are(columns, shape))
+    reasons = {unfit.column.name: f"{unfit.path} {unfit.type}: {unfit.reason}" for unfit in found}
+    if not reasons:
+        return shape
+    if policy == "skip":
+        return msgspec.structs.replace(shape, left_out=reasons)
+    return msgspec.structs.replace(shape, texts=reasons)
+
+
+def as_they_are(columns: Iterable[Column], shape: Shape) -> list[Column]:
+    """The columns that are exported with their own values and types."""
+    changed = {*shape.left_out, *shape.texts, *shape.masks}
+    return [
+        column for column in columns
+        if column.name not in changed and (not shape.columns or column.name in shape.columns)
+    ]  # fmt: skip
+
+
+def exported(columns: Iterable[Column], shape: Shape) -> tuple[Column, ...]:
+    """The columns of a table's files, in their order. What stands in for a masked column may be of any type."""
+    by_name = {column.name: column for column in columns}
+    return tuple(
+        Column(name, "") if name in shape.masks else Column(name, "STRING") if name in shape.texts else by_name[name]
+        for name in shape.columns or by_name
+        if name not in shape.left_out and name in by_name
+    )
+
+
+class Misfit(NamedTuple):
+    """A table with the columns of it that its format cannot hold by its route."""
+
+    table: str
+    route: str
+    format: str
+    columns: list[Unfit]
+
+
+def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
+    """Raise UsageError when there are any, naming columns, types and reasons, and the formats that hold them."""
+    if not misfits:
+        return
+    named = "; ".join(f"{misfit.table}: {_columns(misfit.columns)}" for misfit in misfits[:SHOWN])
+    more = f" and {len(misfits) - SHOWN} more tables" if len(misfits) > SHOWN else ""
+    reasons = dict.fromkeys(found.reason for misfit in misfits for found in misfit.columns)
+    columns = [found.column for misfit in misfits for found in misfit.columns]
+    able = formats_that_hold(misfits[0].route, columns)
+    hint = f"Use --format {_either(able)}, --on-unsupported skip or string, or --exclude the tables."
+    raise UsageError(operation, f"format {misfits[0].format}", f"{', '.join(reasons)} ({named}{more})", hint)
+
+
+def _columns(found: Sequence[Unfit]) -> str:
+    more = f" and {len(found) - SHOWN} more columns" if len(found) > SHOWN else ""
+    return ", ".join(f"{unfit.path} {unfit.type}" for unfit in found[:SHOWN]) + more
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,1 @@
+"""What happens in a run, and the numbers that follow from it."""

@@ -1,0 +1,262 @@
+"""How far a run is: from what happens to numbers, time left, and what holds it up.
+
+Pure: whoever calls brings the time, in seconds of any clock that only goes forward.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Literal, NamedTuple
+
+from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.plan.draft import JOB_WEIGHT
+from bqdump.core.plan.parts import counts
+from bqdump.core.progress.events import (
+    Advanced,
+    Checked,
+    Checking,
+    Entered,
+    Event,
+    Looked,
+    Stage,
+    Started,
+    TaskState,
+)
+from bqdump.core.sizes import counted, size_text
+
+SLOWEST = 3
+# What opening a file costs beside its bytes, as bytes.
+FILE_WEIGHT = 1 << 20
+
+
+class Slow(NamedTuple):
+    """A unit that somebody works on, for how many seconds by now, and what of its bytes is known to be read."""
+
+    table: str
+    bytes: int
+    task: int
+    seconds: float
+    read: int = 0
+
+
+class TaskView(NamedTuple):
+    """One task: its units done and in work, the bytes done, and how its process is ("" where nobody knows)."""
+
+    task: int
+    done: int
+    running: int
+    bytes: int
+    attempt: int
+    state: str
+
+
+class View(NamedTuple):
+    """A run at one moment. Counts are tables, or files where they are verified (`things`); bytes are BigQuery's.
+
+    `fraction` is of the work by weight; `rate` is bytes a second; `seconds_left` is None while nobody can tell.
+    """
+
+    run: str
+    stage: Stage
+    tables: int
+    done: int
+    running: int
+    failed: int
+    bytes: int
+    bytes_done: int
+    fraction: float
+    seconds: float
+    rate: float
+    seconds_left: float | None
+    slowest: tuple[Slow, ...]
+    tasks: tuple[TaskView, ...]
+    things: Literal["table", "file"] = "table"
+
+    @property
+    def waiting(self) -> int:
+        """Tables that nobody works on yet."""
+        return max(0, self.tables - self.done - self.running - self.failed)
+
+    def numbers(self) -> dict[str, object]:
+        """The numbers of the whole run, for a log line."""
+        left = None if self.seconds_left is None else round(self.seconds_left, 1)
+        return {
+            "stage": self.stage, "tables": self.tables, "done": self.done, "running": self.running,
+            "waiting": self.waiting, "failed": self.failed, "bytes": self.bytes, "bytes_done": self.bytes_done,
+            "seconds": round(self.seconds, 1), "bytes_per_second": round(self.rate), "seconds_left": left,
+        }  # fmt: skip
+
+    def sentence(self) -> str:
+        """The same in one line, for people."""
+        if not self.tables:
+            return self.stage
+        parts = [f"{self.stage}: {self.done:,} of {counted(self.tables, self.things)} done"]
+        parts += [f"{count:,} {what}" for count, what in ((self.running, "running"), (self.failed, "failed")) if count]
+        parts.append(f"{size_text(self.bytes_done)} of {size_text(self.bytes)}")
+        if self.rate:
+            parts.append(f"{size_text(self.rate)}/s")
+        if self.seconds_left is not None and self.done < self.tables:
+            parts.append(f"about {clock_text(self.seconds_left)} left")
+        return ", ".join(parts)
+
+
+def clock_text(seconds: float) -> str:
+    """A duration as 0:07 or 1:02:03."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+class _Work(NamedTuple):
+    table: str
+    bytes: int
+    task: int
+    since: float
+    read: int = 0
+
+
+class Progress:
+    """Takes events in their order, any of them more than once, and tells how far the run is."""
+
+    def __init__(self, stage: Stage = "planning") -> None:
+        self._plan: Plan | None = None
+        self._stage = stage
+        self._began: float | None = None
+        self._looked = False
+        self._check: Checking | None = None
+        self._checked = Checked(0, 0)
+        self._sizes: dict[str, int] = {}
+        self._running: dict[str, _Work] = {}
+        self._done: dict[str, int] = {}
+        self._failed: set[str] = set()
+        self._bytes_done = 0
+        # What was done before anybody looked says nothing about the rate.
+        self._before = (0, 0)
+        self._tasks: dict[int, TaskState] = {}
+        self._by_task: dict[int, tuple[int, int]] = {}
+
+    def take(self, event: Event, at: float) -> None:
+        """Take in what happened at this time."""
+        match event:
+            case Plan():
+                self._plan = event
+                self._stage = "exporting"
+                self._began = at if self._began is None else self._began
+            case Started():
+                self._start(event, at)
+            case Advanced():
+                self._advance(event)
+            case Receipt():
+                self._finish(event)
+            case Failure():
+                self._fail(event.unit)
+            case Looked():
+                self._look(event, at)
+            case Checking():
+                self._check, self._checked, self._began, self._stage = event, Checked(0, 0), at, event.stage
+            case Checked():
+                self._checked = Checked(self._checked.files + event.files, self._checked.bytes + event.bytes)
+            case Entered():
+                self._stage = event.stage
+            case TaskState():
+                self._tasks[event.task] = event
+
+    def view(self, at: float) -> View:
+        """How far the run is at this time."""
+        if self._check:
+            return self._check_view(self._check, at)
+        seconds = 0.0 if self._began is None else max(0.0, at - self._began)
+        bytes_done = self._bytes_done + sum(work.read for work in self._running.values())
+        done, done_bytes = len(self._done) - self._before[0], bytes_done - self._before[1]
+        weight = done_bytes + done * JOB_WEIGHT
+        whole, left = self._weights(bytes_done)
+        tables = counts(self._plan.splits if self._plan else (), self._done, self._failed, self._running)
+        longest = heapq.nsmallest(SLOWEST, self._running.values(), key=lambda work: work.since)
+        return View(
+            run=self._plan.run if self._plan else "",
+            stage=self._stage,
+            tables=self._plan.tables if self._plan else 0,
+            done=tables.done,
+            running=tables.running,
+            failed=tables.failed,
+            bytes=self._plan.bytes if self._plan else 0,
+            bytes_done=bytes_done,
+            fraction=1 - left / whole if whole else 0.0,
+            seconds=seconds,
+            rate=done_bytes / seconds if seconds > 0 else 0.0,
+            seconds_left=left * seconds / weight if weight > 0 and seconds > 0 else None,
+            slowest=tuple(Slow(work.table, work.bytes, work.task, at - work.since, work.read) for work in longest),
+            tasks=self._task_views(),
+        )
+
+    def _check_view(self, check: Checking, at: float) -> View:
+        seconds, (done, done_bytes) = max(0.0, at - (self._began or 0.0)), self._checked
+        whole = check.bytes + check.files * FILE_WEIGHT
+        part = done_bytes + done * FILE_WEIGHT
+        return View(
+            run="", stage=check.stage, tables=check.files, done=done, running=0, failed=0, bytes=check.bytes,
+            bytes_done=done_bytes, fraction=part / whole if whole else 0.0, seconds=seconds,
+            rate=done_bytes / seconds if seconds > 0 else 0.0,
+            seconds_left=(whole - part) * seconds / part if part and seconds > 0 else None,
+            slowest=(), tasks=(), things="file",
+        )  # fmt: skip
+
+    def _weights(self, bytes_done: int) -> tuple[int, int]:
+        """All work and what is left of it: a unit weighs its bytes and something for the job, as in the plan."""
+        if self._plan is None:
+            return 0, 0
+        failed = sum(self._sizes.get(unit, 0) for unit in self._failed)
+        units = max(0, self._plan.unit_count - len(self._done) - len(self._failed))
+        left = max(0, self._plan.bytes - bytes_done - failed) + units * JOB_WEIGHT
+        return self._plan.bytes + self._plan.unit_count * JOB_WEIGHT, left if units else 0
+
+    def _start(self, event: Started, at: float) -> None:
+        self._sizes[event.unit] = event.bytes
+        if event.unit not in self._done:
+            self._failed.discard(event.unit)
+            self._running.setdefault(event.unit, _Work(event.table, event.bytes, event.task, at))
+
+    def _advance(self, event: Advanced) -> None:
+        work = self._running.get(event.unit)
+        if work and event.of:
+            self._running[event.unit] = work._replace(read=work.bytes * min(event.rows, event.of) // event.of)
+
+    def _finish(self, receipt: Receipt) -> None:
+        if receipt.unit in self._done:
+            return
+        self._running.pop(receipt.unit, None)
+        self._failed.discard(receipt.unit)
+        size = self._done[receipt.unit] = self._sizes.get(receipt.unit, 0)
+        self._bytes_done += size
+        count, bytes_ = self._by_task.get(receipt.task, (0, 0))
+        self._by_task[receipt.task] = (count + 1, bytes_ + size)
+
+    def _fail(self, unit: str) -> None:
+        if unit not in self._done:
+            self._running.pop(unit, None)
+            self._failed.add(unit)
+
+    def _look(self, seen: Looked, at: float) -> None:
+        first = not self._looked and not self._done
+        self._looked = True
+        for started in seen.started.values():
+            self._start(started, at)
+        for receipt in seen.receipts.values():
+            self._finish(receipt)
+        for unit in seen.failures.keys() - seen.receipts.keys():
+            self._fail(unit)
+        if first:
+            self._before = (len(self._done), self._bytes_done)
+
+    def _task_views(self) -> tuple[TaskView, ...]:
+        running: dict[int, int] = {}
+        for work in self._running.values():
+            running[work.task] = running.get(work.task, 0) + 1
+        views = []
+        for task in sorted(self._tasks.keys() | self._by_task.keys() | running.keys()):
+            state, (done, bytes_) = self._tasks.get(task), self._by_task.get(task, (0, 0))
+            views.append(
+                TaskView(task, done, running.get(task, 0), bytes_, state.attempt if state else 0,
+                         state.state if state else "")
+            )  # fmt: skip
+        return tuple(views)

@@ -1,0 +1,1 @@
+"""The settings of an export, from flags, environment and bqdump.toml."""

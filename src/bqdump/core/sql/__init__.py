@@ -1,0 +1,1 @@
+"""GoogleSQL that bqdump writes."""

@@ -1,0 +1,256 @@
+"""Values as texts that BigQuery and the reader of a file make alike, and the checksum of a column's texts.
+
+A column is compared by the number of its values and the sum of their hashes: order does not matter, and duplicates do
+not cancel out. The hash is the first 60 bits of the MD5 of the value's text; MD5 and sums are exact on both sides. What
+cannot be made alike for certain is compared by number alone: see `Text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bqdump.core.formats.types import Column
+from bqdump.core.sql.statements import identifier
+
+TEXT_FORMATS = ("csv", "json")
+# Columns of one statement: BigQuery takes queries of up to 1 MB.
+LEAVES_AT_ONCE = 100
+TWO_TO_62 = "4611686018427387904.0"
+
+
+class Text(NamedTuple):
+    """SQL that makes a value `{}` its text; "" where this side cannot make it alike for certain.
+
+    bigquery: in GoogleSQL. typed: in DuckDB's SQL, of a value from Avro or Parquet. text: the same, of the text that
+    CSV and JSON have; NULL for a text that is no such value.
+    """
+
+    bigquery: str
+    typed: str
+    text: str
+
+
+# Trailing zeros of a fraction are left out, whether or not a side writes them.
+_DECIMAL = (
+    r"REGEXP_REPLACE(REGEXP_REPLACE(CAST({} AS STRING), r'(\.[0-9]*?)0+$', r'\1'), r'\.$', '')",
+    r"regexp_replace(regexp_replace({}::VARCHAR, '(\.[0-9]*?)0+$', '\1'), '\.$', '')",
+    r"regexp_replace(regexp_replace(regexp_extract({}, '^-?[0-9]+(\.[0-9]+)?$'), '(\.[0-9]*?)0+$', '\1'), '\.$', '')",
+)
+# The whole part and 62 binary places, which IEEE arithmetic gives exactly. Every writer of text has digits of its own,
+# all of which read back as the same number.
+_FLOAT = (
+    f"CASE WHEN IS_NAN({{}}) THEN 'nan' WHEN ABS({{}}) >= {TWO_TO_62} THEN IF({{}} > 0, 'large', '-large') ELSE "
+    "CONCAT(CAST(CAST(TRUNC({}) AS INT64) AS STRING), ':', "
+    f"CAST(CAST(TRUNC(({{}} - TRUNC({{}})) * {TWO_TO_62}) AS INT64) AS STRING)) END"
+)
+_FLOAT_TYPED = (
+    f"CASE WHEN isnan({{}}) THEN 'nan' WHEN abs({{}}) >= {TWO_TO_62}::DOUBLE THEN if({{}} > 0, 'large', '-large') ELSE "
+    f"trunc({{}})::BIGINT || ':' || trunc(({{}} - trunc({{}})) * {TWO_TO_62}::DOUBLE)::BIGINT END"
+)
+_FLOAT_TEXT = _FLOAT_TYPED.replace("{}", "TRY_CAST({} AS DOUBLE)")
+_UTC = "epoch_us(TRY_CAST(regexp_replace({}, '( UTC|Z)$', '') AS TIMESTAMP))::VARCHAR"
+
+TEXTS: dict[str, Text] = {
+    "STRING": Text("{}", "{}", "{}"),
+    "BYTES": Text("TO_BASE64({})", "base64({})", "{}"),
+    "INT64": Text("CAST({} AS STRING)", "{}::VARCHAR", "TRY_CAST(regexp_extract({}, '^-?[0-9]+$') AS BIGINT)::VARCHAR"),
+    "BOOL": Text("CAST({} AS STRING)", "{}::VARCHAR", "if({} IN ('true', 'false'), {}, NULL)"),
+    "NUMERIC": Text(*_DECIMAL),
+    "BIGNUMERIC": Text(_DECIMAL[0], "", _DECIMAL[2]),
+    "FLOAT64": Text(_FLOAT, _FLOAT_TYPED, _FLOAT_TEXT),
+    "DATE": Text("CAST(UNIX_DATE({}) AS STRING)", "({} - DATE '1970-01-01')::VARCHAR",
+                 "(TRY_CAST({} AS DATE) - DATE '1970-01-01')::VARCHAR"),
+    "TIME": Text("CAST(TIME_DIFF({}, TIME '00:00:00', MICROSECOND) AS STRING)", "epoch_us({}::TIME)::VARCHAR",
+                 "epoch_us(TRY_CAST({} AS TIME))::VARCHAR"),
+    "DATETIME": Text("CAST(UNIX_MICROS(TIMESTAMP({}, 'UTC')) AS STRING)", "epoch_us({}::TIMESTAMP)::VARCHAR",
+                     "epoch_us(TRY_CAST({} AS TIMESTAMP))::VARCHAR"),
+    "TIMESTAMP": Text("CAST(UNIX_MICROS({}) AS STRING)", "epoch_us({})::VARCHAR", _UTC),
+}  # fmt: skip
+BY_NUMBER = Text("", "", "")
+
+
+class Leaf(NamedTuple):
+    """A column that has values: one of the table, or a member of a STRUCT however deep. `path` leads down to it."""
+
+    path: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        """The path for a person: `a.b`."""
+        return ".".join(column.name for column in self.path)
+
+    @property
+    def type(self) -> str:
+        """The type of its values, or of its elements."""
+        return self.path[-1].type
+
+    @property
+    def repeated(self) -> bool:
+        """Whether a row may have several of its values."""
+        return any(column.repeated for column in self.path)
+
+    def by_value(self, format_: str) -> bool:
+        """Whether values are compared in files of this format; else their number is."""
+        if format_ == "json" and self.type in ("NUMERIC", "BIGNUMERIC"):
+            # As a number of JSON it would lose digits where it is read.
+            return False
+        text = TEXTS.get(self.type, BY_NUMBER)
+        return bool(text.text if format_ in TEXT_FORMATS else text.typed)
+
+    def as_text(self, format_: str) -> bool:
+        """Whether the text that a file holds tells values apart that `by_value` does not.
+
+        Only between files of this format by the same writer: then equal values have equal texts.
+        """
+        if self.type == "FLOAT64":
+            # By value, of large numbers only the sign counts.
+            return True
+        # Its digits do not fit into any of DuckDB's types.
+        too_long = self.type == "BIGNUMERIC" and format_ not in TEXT_FORMATS
+        return not self.by_value(format_) and not too_long
+
+
+def leaves(columns: Iterable[Column], above: tuple[Column, ...] = ()) -> list[Leaf]:
+    """Every column that has values, in order. Masked ones, whose type is not known, are left out."""
+    found: list[Leaf] = []
+    for column in columns:
+        path = (*above, column)
+        if column.type == "STRUCT":
+            found += leaves(column.fields, path)
+        elif column.type:
+            found.append(Leaf(path))
+    return found
+
+
+def chunks(found: Sequence[Leaf]) -> list[Sequence[Leaf]]:
+    """The columns of each statement; one statement without any for a table that has none."""
+    return [found[start : start + LEAVES_AT_ONCE] for start in range(0, len(found) or 1, LEAVES_AT_ONCE)]
+
+
+def bigquery_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
+    """GoogleSQL whose one row is what `file_statement` gives for the files, summed up. source: what to select from."""
+    inner, outer, hashes = [], ["COUNT(*)"], []
+    for number, leaf in enumerate(some):
+        if leaf.repeated:
+            origin, value = _unnested(leaf)
+            hashed = _bigquery_hash(leaf, value, format_)
+            inner += [f"(SELECT COUNT({hashed}) FROM {origin}) AS c{number}",
+                      f"(SELECT SUM(CAST({hashed} AS NUMERIC)) FROM {origin}) AS s{number}"]  # fmt: skip
+            outer += [f"COALESCE(SUM(c{number}), 0)", f"COALESCE(SUM(s{number}), 0)"]
+        else:
+            value = ".".join(identifier(column.name) for column in leaf.path)
+            inner.append(f"{_bigquery_hash(leaf, value, format_)} AS h{number}")
+            outer += [f"COUNT(h{number})", f"COALESCE(SUM(CAST(h{number} AS NUMERIC)), 0)"]
+            hashes.append(f"COALESCE(CAST(h{number} AS STRING), '-')")
+    row = _bigquery_md5(f"CONCAT({', '.join(_joined(hashes))})") if hashes else "0"
+    outer.append(f"COALESCE(SUM(CAST({row} AS NUMERIC)), 0)")
+    return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner) or '1'} FROM {source})"
+
+
+def file_statement(source: str, some: Sequence[Leaf], format_: str, *, texts: bool = False) -> str:
+    """DuckDB's SQL whose one row is: rows; of each column the number of values and the sum of their hashes; the sum of
+    the hashes of whole rows (without repeated columns).
+
+    source: a relation with the table's columns, of texts for CSV and JSON. texts: see `Leaf.as_text`.
+    """
+    inner, outer, hashes = [], ["count(*)"], []
+    for number, leaf in enumerate(some):
+        if leaf.repeated:
+            inner.append(f"{_listed(leaf, format_, texts=texts)} AS l{number}")
+            outer += [f"coalesce(sum(len(list_filter(l{number}, lambda x: x IS NOT NULL))), 0)",
+                      f"coalesce(sum(list_sum(l{number})), 0)"]  # fmt: skip
+        else:
+            inner.append(f"{_file_hash(leaf, reference(leaf.path), format_, texts=texts)} AS h{number}")
+            outer += [f"count(h{number})", f"coalesce(sum(h{number}), 0)"]
+            hashes.append(f"coalesce(h{number}::VARCHAR, '-')")
+    row = _file_md5(f"concat({', '.join(_joined(hashes))})") if hashes else "0"
+    outer.append(f"coalesce(sum({row}), 0)")
+    return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner) or '1'} FROM {source})"
+
+
+def parsing_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
+    """DuckDB's SQL that reads every value: rows; of each column the texts that are no value of its type; anything."""
+    outer = ["count(*)"]
+    for leaf in some:
+        wrong = TEXTS.get(leaf.type, BY_NUMBER).text if format_ in TEXT_FORMATS else ""
+        if leaf.repeated or not wrong:
+            outer.append("0")
+        else:
+            value = reference(leaf.path)
+            outer.append(f"count(*) FILTER ({value} IS NOT NULL AND coalesce({wrong.replace('{}', value)}, '') = '' "
+                         f"AND {value} != '')")  # fmt: skip
+    read = dict.fromkeys(reference(leaf.path[:1]) for leaf in some)
+    outer += [f"bit_xor(hash({value}))" for value in read]
+    return f"SELECT {', '.join(outer)} FROM {source}"
+
+
+def _joined(parts: Sequence[str]) -> list[str]:
+    return [item for part in parts for item in (part, "','")]
+
+
+def _bigquery_md5(text: str) -> str:
+    return f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({text})), 1, 15)) AS INT64)"
+
+
+def _file_md5(text: str) -> str:
+    return f"('0x' || substr(md5({text}), 1, 15))::BIGINT"
+
+
+def _bigquery_hash(leaf: Leaf, value: str, format_: str) -> str:
+    if format_ == "csv" and leaf.type in ("STRING", "BYTES"):
+        # CSV writes NULL and nothing alike.
+        value = f"NULLIF({value}, {'' if leaf.type == 'STRING' else 'b'}'')"
+    if not leaf.by_value(format_):
+        return f"IF({value} IS NULL, NULL, 0)"
+    return _bigquery_md5(TEXTS[leaf.type].bigquery.replace("{}", value))
+
+
+def _file_hash(leaf: Leaf, value: str, format_: str, *, texts: bool) -> str:
+    if format_ == "csv":
+        # An empty text counts as NULL, quoted or not.
+        value = f"nullif({value}, '')"
+    if texts and leaf.as_text(format_):
+        return _file_md5(f"{value}::VARCHAR")
+    if not leaf.by_value(format_):
+        return f"if({value} IS NULL, NULL, 0)"
+    text = TEXTS[leaf.type]
+    return _file_md5((text.text if format_ in TEXT_FORMATS else text.typed).replace("{}", value))
+
+
+def _unnested(leaf: Leaf) -> tuple[str, str]:
+    """In GoogleSQL: where all values of a row come from, and the value."""
+    origins, value, depth = [], "", 0
+    for column in leaf.path:
+        value = f"{value}.{identifier(column.name)}" if value else identifier(column.name)
+        if column.repeated:
+            origins.append(f"UNNEST({value}) AS e{depth}")
+            value, depth = f"e{depth}", depth + 1
+    return ", ".join(origins), value
+
+
+def reference(path: Sequence[Column]) -> str:
+    """In DuckDB's SQL: a column, or a member of a STRUCT."""
+    first, *rest = (column.name.replace('"', '""') for column in path)
+    return "".join((f'"{first}"', *(f'."{name}"' for name in rest)))
+
+
+def _listed(leaf: Leaf, format_: str, *, texts: bool) -> str:
+    """In DuckDB's SQL: the hashes of all values of a row as one list."""
+
+    def below(value: str, path: Sequence[Column], depth: int) -> tuple[str, bool]:
+        """The hash, or the list of hashes, of what lies down the path; whether it is a list."""
+        if not path:
+            return _file_hash(leaf, value, format_, texts=texts), False
+        column, *rest = path
+        name = column.name.replace('"', '""')
+        value = f'{value}."{name}"' if value else f'"{name}"'
+        if not column.repeated:
+            return below(value, rest, depth)
+        # Columns come before parameters, so this is a name that BigQuery lets no column have.
+        item = f'"${depth}"'
+        inner, is_list = below(item, rest, depth + 1)
+        listed = f"list_transform({value}, lambda {item}: {inner})"
+        return (f"flatten({listed})" if is_list else listed), True
+
+    return below("", leaf.path, 0)[0]

@@ -1,0 +1,212 @@
+"""GoogleSQL for the query route. Names and texts from outside are quoted here and nowhere else.
+
+Sources: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical,
+https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from bqdump.core.formats.types import Column
+from bqdump.core.formats.types import columns as columns_of
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.shape import Shape
+from bqdump.core.settings.table_settings import constant_text
+
+# What a table has that is partitioned by the time at which rows arrive.
+ARRIVAL = "_PARTITIONTIME"
+FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
+
+
+def identifier(name: str) -> str:
+    """A name of a project, dataset, table or column, quoted."""
+    return f"`{_escaped(name, '`')}`"
+
+
+def literal(text: str) -> str:
+    """A text as a string literal."""
+    return f"'{_escaped(text, chr(39))}'"
+
+
+def _escaped(text: str, quote: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
+    return "".join(char if char >= " " and char != "\x7f" else f"\\x{ord(char):02x}" for char in escaped)
+
+
+def select(
+    dataset: Dataset, table: str, snapshot: int | None, items: str = "*", where: str = "", alias: str = ""
+) -> str:
+    """The query that reads a table as it was at a moment (ms), or (None) when it runs.
+
+    items: see `items`. where: a filter that core.filters has looked at. alias: see `_alias`.
+    """
+    source = ".".join(map(identifier, (dataset.project, dataset.name, table)))
+    source += f" AS {identifier(alias)}" if alias else ""
+    moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot})" if snapshot is not None else ""
+    # Lines of its own keep the filter apart from what stands around it.
+    rows = f"\nWHERE (\n{where}\n)" if where else ""
+    return f"SELECT {items} FROM {source}{moment}{rows}"  # noqa: S608 (quoted above)
+
+
+def select_part(dataset: Dataset, table: str, snapshot: int | None, definition: msgspec.Raw, shape: Shape) -> str:
+    """The query that reads of a table what its shape asks for."""
+    columns = columns_of(definition)
+    where = condition(definition, shape.where)
+    return select(dataset, table, snapshot, items(columns, shape), where, _alias(table, columns))
+
+
+def _alias(table: str, columns: Iterable[Column]) -> str:
+    """Another name for a table that is called like one of its columns, "" for any other.
+
+    Without it the column's name would mean the whole row, with what is masked or left out in it.
+    Source: https://github.com/google/zetasql/blob/master/zetasql/analyzer/name_scope.h (NameTarget)
+    """
+    taken = {column.name.casefold() for column in columns}
+    if table.casefold() not in taken:
+        return ""
+    alias = "source"
+    while alias in taken:
+        alias += "_"
+    return alias
+
+
+class _Partitioning(msgspec.Struct, rename="camel"):
+    field: str | None = None
+    require_partition_filter: bool = False
+
+
+class _Partitioned(msgspec.Struct, rename="camel"):
+    time_partitioning: _Partitioning | None = None
+    range_partitioning: _Partitioning | None = None
+    require_partition_filter: bool = False
+
+
+_PARTITIONED = msgspec.json.Decoder(_Partitioned | None)
+
+
+def condition(definition: msgspec.Raw, where: str) -> str:
+    """What rows must meet: a filter (or "" for all rows), and where the table wants one on its partitions, also that.
+
+    Every row meets it: what is exported is not for a setting to decide that is there against queries by mistake.
+    https://cloud.google.com/bigquery/docs/querying-partitioned-tables#require_a_partition_filter_in_queries
+    """
+    table = _PARTITIONED.decode(definition)
+    partitioning = (table.time_partitioning or table.range_partitioning) if table else None
+    if not table or not partitioning:
+        return where
+    # The second is where the setting was before it was one for both kinds of partitions.
+    if not table.require_partition_filter and not partitioning.require_partition_filter:
+        return where
+    column = identifier(partitioning.field or ARRIVAL)
+    any_partition = f"({column} IS NULL OR {column} IS NOT NULL)"
+    return f"({where}) AND {any_partition}" if where else any_partition
+
+
+def items(columns: Iterable[Column], shape: Shape) -> str:
+    """What is selected of a table's columns: all as they are, or by name, some of them masked or turned into text."""
+    if not (shape.columns or shape.masks or shape.left_out or shape.texts):
+        return "*"
+    by_name = {column.name: column for column in columns}
+    names = [name for name in shape.columns or by_name if name not in shape.left_out]
+    return ", ".join(_item(by_name[name], shape) for name in names)
+
+
+def _item(column: Column, shape: Shape) -> str:
+    name = identifier(column.name)
+    mask = shape.masks.get(column.name)
+    if mask is None:
+        return f"{as_text(column, name)} AS {name}" if column.name in shape.texts else name
+    if mask.sha256:
+        parameter = next(known for known, variable in shape.salts.items() if variable == mask.sha256)
+        return f"{_hashed(column, name, parameter)} AS {name}"
+    if mask.constant is None:
+        return f"CAST(NULL AS {_masked_type(column)}) AS {name}"
+    text = literal(constant_text(mask.constant))
+    type_ = _masked_type(column)
+    return f"{CONSTRUCTED.get(type_, f'CAST({{}} AS {type_})').format(text)} AS {name}"
+
+
+def _masked_type(column: Column) -> str:
+    """A column keeps its type under a mask, if every format can hold it."""
+    return "STRING" if column.repeated or column.type in ("STRUCT", "INTERVAL", "RANGE") else column.type
+
+
+# Types that a text cannot be cast to.
+CONSTRUCTED = {"JSON": "PARSE_JSON({})", "GEOGRAPHY": "ST_GEOGFROMTEXT({})"}
+
+
+def _hashed(column: Column, ref: str, parameter: str) -> str:
+    """SHA-256 of salt and value, as hex digits; NULL stays NULL. What has no one text is taken as JSON."""
+    if column.type == "BYTES" and not column.repeated:
+        return f"TO_HEX(SHA256(CONCAT(CAST(@{parameter} AS BYTES), {ref})))"
+    if column.type == "JSON" and not column.repeated:
+        text = f"IF({ref} IS NULL, NULL, TO_JSON_STRING({ref}))"
+    else:
+        text = ref if (column.type, column.repeated) == ("STRING", False) else as_text(column, ref)
+    return f"TO_HEX(SHA256(CONCAT(@{parameter}, {text})))"
+
+
+def as_text(column: Column, ref: str) -> str:
+    """A column's value as a STRING: JSON of what is nested, else as CAST writes it. NULL stays NULL.
+
+    A stored array is never NULL. A GEOGRAPHY cannot be cast: it is WKT.
+
+    Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings
+    """
+    json = f"TO_JSON_STRING({_for_json(column, ref, 0)})"
+    if column.repeated:
+        return json
+    if column.type == "STRUCT":
+        return f"IF({ref} IS NULL, NULL, {json})"
+    return JSON_LACKS.get(column.type, "CAST({} AS STRING)").format(ref)
+
+
+# What TO_JSON_STRING has no encoding for, as text.
+JSON_LACKS = {"RANGE": "CAST({} AS STRING)", "GEOGRAPHY": "ST_ASTEXT({})"}
+
+
+def _for_json(column: Column, ref: str, depth: int) -> str:
+    if not _lacking(column):
+        return ref
+    if column.repeated:
+        item = f"item{depth}"
+        inner = _for_json(msgspec.structs.replace(column, repeated=False), item, depth + 1)
+        return f"ARRAY(SELECT {inner} FROM UNNEST({ref}) AS {item} WITH OFFSET AS at{depth} ORDER BY at{depth})"  # noqa: S608
+    if column.fields:
+        members = ", ".join(
+            f"{_for_json(member, f'{ref}.{identifier(member.name)}', depth)} AS {identifier(member.name)}"
+            for member in column.fields
+        )
+        return f"IF({ref} IS NULL, NULL, STRUCT({members}))"
+    return JSON_LACKS[column.type].format(ref)
+
+
+def _lacking(column: Column) -> bool:
+    return column.type in JSON_LACKS or any(map(_lacking, column.fields))
+
+
+def captured(dataset: Dataset) -> str:
+    """The query for the tables of a dataset into which changes are streamed.
+
+    Source: https://cloud.google.com/bigquery/docs/information-schema-tables
+    """
+    view = f"{identifier(dataset.project)}.{identifier(dataset.name)}.INFORMATION_SCHEMA.TABLES"
+    return f"SELECT table_name FROM {view} WHERE upsert_stream_apply_watermark IS NOT NULL"  # noqa: S608 (quoted above)
+
+
+def export(query: str, uri: str, format_: str, codec: str, *, header: bool, delimiter: str) -> str:
+    """The statement that writes a query's rows to files named by a URI with one `*`.
+
+    Options that have another default than in an extract job are always spelt out, so that both write alike.
+    """
+    options = [f"uri={literal(uri)}", f"format={literal(FORMAT_WORDS[format_])}", "overwrite=true"]
+    if codec != "none":
+        options.append(f"compression={literal(codec.upper())}")
+    if format_ == "csv":
+        options += [f"header={str(header).lower()}", f"field_delimiter={literal(delimiter)}"]
+    if format_ == "avro":
+        options.append("use_avro_logical_types=true")
+    return f"EXPORT DATA OPTIONS({', '.join(options)}) AS\n{query}"

@@ -1,0 +1,3 @@
+"""The version of bqdump."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,1 @@
+"""The steps of an export: plan, work, collect, publish."""

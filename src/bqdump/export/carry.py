@@ -1,0 +1,95 @@
+"""What stays of the published export: compared while planning, and once more while publishing.
+
+Between the two another run may publish tables that the plan has never heard of. These are carried over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.run import Plan
+from bqdump.core.errors import NotFoundError, UsageError, VerificationError
+from bqdump.core.plan.removal import Carry, Published, carry_from
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
+from bqdump.export.task import RunningExport, Task
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import read_latest
+
+log = logging.getLogger(__name__)
+
+
+async def read_published(store: ObjectStore, settings: Settings) -> Published | None:
+    """The tables of the published export, None where nothing was published or its manifest is gone."""
+    latest, _ = await read_latest(store, settings)
+    data = await _manifest(store, latest) if latest else None
+    return decode(data, Published, latest.manifest) if latest and data else None
+
+
+async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
+    """What the manifest of this run takes over from the published export, as it is now. tables: those of the plan.
+
+    Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run.
+    """
+    latest, _ = await read_latest(export.store, export.settings)
+    if (
+        latest is None
+        or latest.age >= export.plan.age
+        or (latest.project, latest.dataset) != (export.plan.project, export.plan.dataset)
+    ):
+        return Carry()
+    if latest.run == export.plan.over and not (export.plan.removed or export.plan.kept or export.settings.keep_others):
+        # Planning has found that everything in it is exported anew.
+        return Carry(latest.run)
+    data = await _manifest(export.store, latest)
+    if data is None:
+        return Carry(latest.run)
+    published, reasons = (
+        decode(data, Published, latest.manifest),
+        {one.table: one.reason for one in export.plan.removed},
+    )
+    gone = published.without(tables)
+    removed = tuple(published.removed(had, reasons[name]) for name, had in sorted(gone.items()) if name in reasons)
+    kept = sorted(gone.keys() - reasons.keys())
+    refuse_other_mode(published, export.plan, kept)
+    for name in sorted(set(kept).difference(export.plan.kept)):
+        log.warning("%s is carried over from run %s, which was published after this run was planned", name, latest.run,
+                    extra={"table": name})  # fmt: skip
+    return carry_from(decode(data, Manifest, latest.manifest), export.plan, tables, kept, removed)
+
+
+def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -> None:
+    """Raise UsageError where tables would be carried over between a run that replaces files and one that keeps them.
+
+    Whichever comes next would delete files that the other one still names.
+    """
+    if kept and published.mode != plan.mode:
+        folders = ("has", "has none") if plan.mode == "replace" else ("has none", "has one")
+        raise UsageError(
+            "carry over", f"{counted(len(kept), 'table')} of run {published.run}",
+            f"its --path {folders[0]} {{run}} in it, and that of run {plan.run} {folders[1]}",
+            "Export all tables once.",
+        )  # fmt: skip
+
+
+async def check_carried(task: Task, carry: Carry) -> None:
+    """Raise VerificationError unless every file of these tables is there, as their manifest says."""
+    files = [file for entry in carry.tables for file in entry.files]
+    found = await asyncio.gather(*(task.store.stat(file.name) for file in files))
+    for file, info in zip(files, found, strict=True):
+        if info is None or info.generation != file.generation:
+            state = "is gone" if info is None else "was written again"
+            raise VerificationError("carry over", file.name, f"it {state} since run {carry.over} was published",
+                                    "Export its table anew.")  # fmt: skip
+
+
+async def _manifest(store: ObjectStore, latest: Latest) -> bytes | None:
+    try:
+        return (await store.read(latest.manifest)).data
+    except NotFoundError:
+        log.warning("the manifest of the published run %s is gone: which tables it had is not known", latest.run)
+        return None

@@ -1,0 +1,1 @@
+"""Planning a run: one task makes the plan, all others read it."""

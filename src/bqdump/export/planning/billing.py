@@ -1,0 +1,80 @@
+"""What the queries of a plan will bill, and whether BigQuery takes them: a dry run of each, before anything starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from bqdump.core.errors import JobFailedError, NotFoundError, UsageError
+from bqdump.core.plan.catalog import EXTRACTABLE, Dataset
+from bqdump.core.plan.routes import Routed, Routing
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import size_text
+from bqdump.core.sql import statements as sql
+from bqdump.ports.warehouse import Estimate, Warehouse
+
+PLAN = "plan the export"
+DRY_RUNS_AT_ONCE = 16
+SHOWN = 3
+
+
+async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int, routing: Routing) -> Routing:
+    """The same routing with the bytes that each query will bill. One request for each query or filter.
+
+    Raises UsageError with BigQuery's own words for tables whose query it refuses.
+    """
+    slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
+
+    async def one(item: Routed) -> Routed | JobFailedError | NotFoundError:
+        # What filters a read session is asked about as well: BigQuery would refuse it in the middle of the run.
+        if item.route != "query" and not item.shape.where:
+            return item
+        moment = snapshot if item.moment == "snapshot" else None
+        select = sql.select_part(dataset, item.table.name, moment, item.table.definition, item.shape)
+        async with slots:
+            try:
+                found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
+            except (JobFailedError, NotFoundError) as error:
+                # A table that goes while the plan is made stays in it: its export fails by name.
+                gone = isinstance(error, NotFoundError) and item.table.kind in EXTRACTABLE
+                return item if gone else error
+        return _billed(item, found) if item.route == "query" else item
+
+    outcomes = await asyncio.gather(*map(one, routing.routed))
+    refused = {
+        item.table.name: outcome.cause
+        for item, outcome in zip(routing.routed, outcomes, strict=True)
+        if not isinstance(outcome, Routed)
+    }
+    if refused:
+        raise _refusal(refused)
+    return Routing(tuple(item for item in outcomes if isinstance(item, Routed)), routing.skipped)
+
+
+def _billed(item: Routed, found: Estimate) -> Routed:
+    return msgspec.structs.replace(item, bills=found.bytes, bills_at_least=found.at_least)
+
+
+def _refusal(refused: Mapping[str, str]) -> UsageError:
+    named = "; ".join(f"{table}: {cause.rstrip('.')}" for table, cause in list(refused.items())[:SHOWN])
+    more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+    tables = ",".join(refused) if len(refused) <= SHOWN else "TABLE,…"
+    return UsageError(PLAN, f"table {next(iter(refused))}" if len(refused) == 1 else f"{len(refused)} tables",
+                      f"BigQuery refuses to query it ({named}{more})" if len(refused) == 1
+                      else f"BigQuery refuses to query them ({named}{more})",
+                      f"Mend it, or leave it out with --exclude {tables!r}.")  # fmt: skip
+
+
+def check_bill(settings: Settings, bills: Mapping[str, int]) -> None:
+    """Raise UsageError when the queries, by table, would bill more than the settings allow."""
+    total, limit = sum(bills.values()), settings.max_bytes_billed
+    if not limit or total <= limit:
+        return
+    largest = sorted(bills.items(), key=lambda item: -item[1])[:SHOWN]
+    named = ", ".join(f"{table} {size_text(size)}" for table, size in largest if size)
+    raise UsageError(
+        PLAN, f"max_bytes_billed {size_text(limit)}", f"the queries would bill {size_text(total)} (most: {named})",
+        "Raise it, choose fewer columns, or leave tables out with --exclude.",
+    )  # fmt: skip

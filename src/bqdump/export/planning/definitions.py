@@ -1,0 +1,87 @@
+"""What BigQuery has on each table: its definition, as of the snapshot time, and its row access policies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
+from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.guards import POLICED
+from bqdump.core.plan.past_columns import as_of, may_differ
+from bqdump.core.plan.shape import WHOLE
+from bqdump.core.sql import statements as sql
+from bqdump.core.times import moment_text
+from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
+from bqdump.ports.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+
+DESCRIBE_AT_ONCE = 32
+
+
+class Described(NamedTuple):
+    """Tables in the order asked for; unseen: by name, why the columns at the snapshot time cannot be seen."""
+
+    tables: list[Table]
+    unseen: dict[str, str]
+
+
+async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed: Sequence[Listed]) -> Described:
+    """The definitions of these tables, each with the columns that it had at the snapshot time.
+
+    A request for each table, and for each that was modified since the snapshot time a dry run, which is free.
+    """
+    requests, dry_runs = asyncio.Semaphore(DESCRIBE_AT_ONCE), asyncio.Semaphore(DRY_RUNS_AT_ONCE)
+    unseen: dict[str, str] = {}
+
+    async def one(item: Listed) -> Table:
+        async with requests:
+            found = await warehouse.table(dataset, item.name)
+        # A table that is gone by now stays in the plan: its export fails by name, or BigQuery still knows it.
+        table = found or Table(item.name, item.kind, 0, 0, msgspec.Raw(b"null"))
+        if not may_differ(table, snapshot):
+            return table
+        async with dry_runs:
+            try:
+                return await _as_of(warehouse, dataset, snapshot, table)
+            except NotFoundError:
+                # It was not there then, or is gone: its export fails by name.
+                return table
+            except (DeniedError, JobFailedError) as error:
+                unseen[table.name] = error.cause
+                return table
+
+    return Described(list(await asyncio.gather(*map(one, listed))), unseen)
+
+
+async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: Table) -> Table:
+    select = sql.select_part(dataset, table.name, snapshot, table.definition, WHOLE)
+    found = await warehouse.estimate(dataset, table.name, select, {})
+    definition = as_of(table.definition, found.columns)
+    if definition is not table.definition:
+        log.warning("%s: its columns have changed since %s: the export has those of then", table.name,
+                    moment_text(snapshot), extra={"table": table.name})  # fmt: skip
+    return msgspec.structs.replace(table, definition=definition)
+
+
+async def row_policies(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> dict[str, list[str] | None]:
+    """The row access policies of these tables, by name, None where there is no right to see.
+
+    The first table is asked about alone: who may see nothing there does not ask for each of 10,000 tables.
+    """
+    names = [item.name for item in listed if item.kind in POLICED]
+    if not names or (first := await warehouse.row_policies(dataset, names[0])) is None:
+        return dict.fromkeys(names)
+    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
+
+    async def one(name: str) -> list[str] | None:
+        async with slots:
+            return await warehouse.row_policies(dataset, name)
+
+    return dict(zip(names, [first, *await asyncio.gather(*map(one, names[1:]))], strict=True))

@@ -1,0 +1,89 @@
+"""The staged files of runs that were abandoned: a later run that is published deletes them.
+
+A run that is older than the published one can never be published itself, so nothing needs its staged files any more,
+even where it is still at work: it ends as superseded. Only what BigQuery is still writing would come back, so the files
+of a run that has a job at work are left to the next publication.
+
+Which runs may have staged files is known from one listing, however many runs there have been: each leaves a note before
+its plan is stored. A run that is published removes its own note. Of a run that never was, the note stays until the
+snapshot time is too old for time travel: then it can stage nothing any more.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.notes import encode_note
+from bqdump.core.documents.run import Plan, Stages
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError
+from bqdump.core.progress.events import Cleared
+from bqdump.core.sizes import counted, size_text
+from bqdump.export.publish.clear import delete
+from bqdump.export.task import RunningExport, Task
+
+log = logging.getLogger(__name__)
+
+# Time travel reaches back 7 days at most, and a job runs for 6 hours at most.
+STAGES_NO_MORE_MS = 8 * 86_400_000
+
+
+async def note_staging(task: Task) -> None:
+    """Note that this run may stage files."""
+    await task.store.write_note(task.settings.layout.stages(task.run), encode_note(Stages(task.run)), None)
+
+
+async def clear_abandoned(export: RunningExport) -> list[Cleared]:
+    """Delete the staged files of older runs, now that this one is published; the runs that had any.
+
+    An error is logged, no more: the export is published, and the next one tries again.
+    """
+    try:
+        return await _clear_all(export)
+    except BqdumpError as error:
+        log.warning("the export is published; staged files of unfinished runs could not be deleted: %s", error)
+        return []
+
+
+async def _clear_all(export: RunningExport) -> list[Cleared]:
+    layout, plans, notes = export.settings.layout, list[Plan](), dict[str, int]()
+    async for page in export.store.notes(layout.staged):
+        for note in page:
+            run = decode(note.data, Stages, note.name).run
+            notes[run] = note.generation
+            if run != export.plan.run and (other := await _plan_of(export.task, run)) and other.age < export.plan.age:
+                plans.append(other)
+    jobs = await export.warehouse.at_work(min(other.began for other in plans)) if plans else set()
+    cleared, empty = [], [export.plan] if export.plan.mode == "replace" else []
+    for other in plans:
+        if any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs):
+            log.info("run %s was never published; its staged files stay, as its jobs are still running", other.run)
+        elif (found := await _clear(export.task, other.run)).files:
+            cleared.append(found)
+            log.info("deleted what run %s, which was never published, had staged: %s, %s", found.run,
+                     counted(found.files, "file"), size_text(found.bytes))  # fmt: skip
+        elif export.plan.began - other.began > STAGES_NO_MORE_MS:
+            empty.append(other)
+    await delete(export.task, [(layout.stages(one.run), notes[one.run]) for one in empty if one.run in notes])
+    return cleared
+
+
+async def _plan_of(task: Task, run: str) -> Plan | None:
+    """The plan of an earlier run, None where it has none yet, or where it cannot be read."""
+    name = task.settings.layout.run(run).plan
+    try:
+        return decode((await task.store.read(name)).data, Plan, name)
+    except NotFoundError:
+        return None
+    except DocumentError as error:
+        log.warning("the staged files of run %s stay: %s", run, error)
+        return None
+
+
+async def _clear(task: Task, run: str) -> Cleared:
+    """Delete what this run has staged, each file at the generation that was listed."""
+    files = size = 0
+    async for page in task.store.objects(task.settings.layout.run(run).staging):
+        await delete(task, ((info.name, info.generation) for info in page))
+        files, size = files + len(page), size + sum(info.size for info in page)
+    return Cleared(run, files, size)

@@ -1,0 +1,72 @@
+"""Clearing up behind a publication: stale files of earlier exports, then this run's staging.
+
+Nothing is deleted but what a manifest or this run's staging names, each at exactly its generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import msgspec
+
+from bqdump.core.documents.codec import decode, encode_indented
+from bqdump.core.documents.manifest import ManifestFiles, TableFiles
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.settings.path_template import split_shard
+from bqdump.export.task import RunningExport, Task
+from bqdump.repository.published import read_latest
+
+
+async def clear(export: RunningExport, manifest: ManifestFiles) -> None:
+    """Delete what the published manifest has made stale. Does nothing where a later run has published since."""
+    if export.plan.mode == "keep":
+        return
+    latest, generation = await read_latest(export.store, export.settings)
+    if latest and latest.run == export.plan.run:
+        kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.files}
+        past = [manifest.found]
+        for pointer in latest.uncleared:
+            if earlier := await _read(export.task, pointer.manifest):
+                past += [earlier.found, *(table.files for table in (*earlier.tables, *earlier.left))]
+        stale = [file for files in past for file in files if file.name not in kept]
+        await delete(export.task, ((file.name, file.generation) for file in stale))
+        if latest.uncleared:
+            cleared = msgspec.structs.replace(latest, uncleared=())
+            # In a conflict a later run has published meanwhile, and clears these manifests' files once more.
+            with suppress(ConflictError):
+                await export.store.write(export.settings.layout.latest, encode_indented(cleared), generation)
+    await clear_staging(export.task)
+
+
+async def clear_staging(task: Task) -> None:
+    """Delete everything that this run has staged."""
+    async for page in task.store.objects(task.layout.staging):
+        await delete(task, ((info.name, info.generation) for info in page))
+
+
+async def clear_written(task: Task, pattern: str) -> None:
+    """Delete the files that a job has written for a unit which its run goes without: no manifest names them."""
+    async for page in task.store.objects(pattern.partition("*")[0]):
+        await delete(task, ((info.name, info.generation) for info in page if split_shard(info.name, {pattern})))
+
+
+async def delete(task: Task, objects: Iterable[tuple[str, int]]) -> None:
+    """Delete these generations; one that has gone or changed is no longer ours to delete. Raises what else fails."""
+    for result in await task.store.delete(list(objects)):
+        if isinstance(result, BqdumpError):
+            raise result
+
+
+async def read_earlier(task: Task, manifest: str) -> list[TableFiles]:
+    """What an earlier manifest gives to readers, by table; nothing where it has gone."""
+    earlier = await _read(task, manifest)
+    return [*earlier.tables, *earlier.left] if earlier else []
+
+
+async def _read(task: Task, manifest: str) -> ManifestFiles | None:
+    try:
+        stored = await task.store.read(manifest)
+    except NotFoundError:
+        return None
+    return decode(stored.data, ManifestFiles, manifest)

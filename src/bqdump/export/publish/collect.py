@@ -1,0 +1,145 @@
+"""Collecting: the files that a run has written, found by listing and held against its receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bqdump.core.documents.run import Receipt, Unit
+from bqdump.core.errors import VerificationError
+from bqdump.core.plan.draft import read_units
+from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
+from bqdump.core.plan.parts import Done, whole
+from bqdump.core.settings.path_template import shard_name, split_shard
+from bqdump.core.sizes import counted
+from bqdump.core.times import moment_text
+from bqdump.export.publish.count import count_rows
+from bqdump.export.task import RunningExport
+from bqdump.ports.store import ObjectInfo
+
+
+class Collected:
+    """What a run has written. `written`: of each table, by its unit, the files in order; `surplus`: files that failed
+    attempts have left at the same names, beside those or (in keep mode) of a table that has failed for good.
+    `rows`: by file name what each file tells, None where it does not."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, list[ObjectInfo]] = {}
+        self.surplus: list[ObjectInfo] = []
+        self.rows: dict[str, int | None] = {}
+
+    def rows_of(self, unit: str) -> int | None:
+        """The rows of all files of a unit, None when one of them does not tell."""
+        counts = [self.rows[info.name] for info in self.written[unit]]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+
+async def all_units(export: RunningExport) -> list[Unit]:
+    """The tables of the plan, a unit for each, by table: of a shared table its parts together."""
+    if not export.plan.tables:
+        return []
+    stored = await export.store.read(export.plan.units)
+    return whole(read_units(stored.data, export.plan), export.plan.splits)
+
+
+def written_pattern(export: RunningExport, unit: Unit, receipt: Receipt) -> str:
+    """Where the job of this receipt has written: staged names, or final ones in keep mode."""
+    return (
+        export.layout.staged(receipt.unit, receipt.attempt, unit.pattern)
+        if export.plan.mode == "replace"
+        else unit.pattern
+    )
+
+
+async def collect(export: RunningExport, units: list[Unit], done: Mapping[str, Done]) -> Collected:
+    """Find the files of every table that is done.
+
+    Raises VerificationError when a file that BigQuery has reported is not there.
+    """
+    written: dict[str, list[Receipt]] = {}
+    for unit in units:
+        for receipt in done[unit.id].parts if unit.id in done else ():
+            written.setdefault(written_pattern(export, unit, receipt), []).append(receipt)
+    # Where failed attempts write to final names, what they have left must not look like an export.
+    patterns = written if export.plan.mode == "replace" else {unit.pattern: unit for unit in units}
+    found: dict[str, dict[int, ObjectInfo]] = {pattern: {} for pattern in written}
+    collected = Collected()
+    async for page in export.store.objects(_common_prefix(export, list(patterns))):
+        for info in page:
+            if (split := split_shard(info.name, patterns)) is None:
+                # Staged by an attempt that failed, or (in keep mode) none of this run's business.
+                continue
+            pattern, number = split
+            if any(number in _numbers(receipt) for receipt in written.get(pattern, ())):
+                found[pattern][number] = info
+            else:
+                collected.surplus.append(info)
+    for unit in units:
+        if unit.id in done:
+            collected.written[unit.id] = [
+                info
+                for receipt in done[unit.id].parts
+                for info in _files_of(unit, receipt, found, written_pattern(export, unit, receipt))
+            ]
+    return collected
+
+
+def _files_of(
+    unit: Unit, receipt: Receipt, found: Mapping[str, Mapping[int, ObjectInfo]], pattern: str
+) -> Iterator[ObjectInfo]:
+    files = found[pattern]
+    for number in _numbers(receipt):
+        if number not in files:
+            raise VerificationError(
+                "publish", f"table {unit.table}",
+                f"{counted(receipt.files, 'file')} were reported, and {shard_name(pattern, number)} is not there",
+                "Something has deleted it: run the export again.",
+            )  # fmt: skip
+        yield files[number]
+
+
+def _numbers(receipt: Receipt) -> range:
+    """The numbers of its files."""
+    return range(receipt.first, receipt.first + receipt.files)
+
+
+async def prove(export: RunningExport, units: list[Unit], done: Mapping[str, Done], collected: Collected) -> None:
+    """Count the rows of the files that tell them, and hold them against what BigQuery had at the snapshot time
+    and against what the job said.
+
+    Raises VerificationError when a table's files do not hold its rows, DocumentError for a damaged file.
+    """
+    exported = [unit for unit in units if unit.id in done]
+    for format_ in sorted({unit.format or export.settings.format for unit in exported}):
+        of_format = [unit for unit in exported if (unit.format or export.settings.format) == format_]
+        files = [info for unit in of_format for info in collected.written[unit.id]]
+        collected.rows |= await count_rows(export.store, format_, files)
+    hidden = hidden_rows(export.plan, (table.whole for table in done.values()))
+    for unit in exported:
+        rows, told = collected.rows_of(unit.id), done[unit.id].whole.rows
+        expected = expected_rows(export.plan, unit, hidden)
+        if rows is not None and told is not None and rows != told:
+            raise _wrong_rows(unit, rows, f"BigQuery reported {told:,}")
+        if expected and not collected.written[unit.id]:
+            raise _wrong_rows(unit, 0, f"BigQuery had {expected:,} at {moment_text(export.plan.snapshot)}")
+        rows = told if rows is None else rows
+        if rows is not None and expected is not None and rows != expected:
+            raise _wrong_rows(unit, rows, f"BigQuery had {expected:,} at {moment_text(export.plan.snapshot)}")
+
+
+def _wrong_rows(unit: Unit, rows: int, wanted: str) -> VerificationError:
+    return VerificationError(
+        "publish", f"table {unit.table}", f"its files hold {counted(rows, 'row')}, and {wanted}",
+        "Nothing was published: run the export again, under another run id.",
+    )  # fmt: skip
+
+
+def _common_prefix(export: RunningExport, patterns: list[str]) -> str:
+    if export.plan.mode == "replace":
+        return export.layout.staging
+    heads = sorted(pattern.partition("*")[0] for pattern in patterns)
+    if not heads:
+        return export.layout.staging
+    first, last = heads[0], heads[-1]
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]

@@ -1,0 +1,217 @@
+"""Replacing the files that readers see: server-side copies, each only over the generation that it knows.
+
+Two runs may come here at once. `publishing.json` says which of them may write final names, and only ever moves
+to a later moment. A run copies only over generations that it saw before it last found its own name there; so
+once a later run has announced itself, no copy of an earlier run can land on top of the later run's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+
+import msgspec
+
+from bqdump.core.documents.codec import decode, encode, encode_indented
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.manifest import File, Intent, Latest, Publishing
+from bqdump.core.documents.run import Plan
+from bqdump.core.errors import ConflictError, NotFoundError, UsageError
+from bqdump.core.plan.removal import Carry
+from bqdump.export.carry import carry_over
+from bqdump.export.publish.clear import delete, read_earlier
+from bqdump.export.task import RunningExport, Task
+from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.repository.published import move_latest, read_latest
+
+
+def origin(plan: Plan) -> str:
+    """What a copy made by this run carries: the run, and the prefix that it belongs to."""
+    return f"{plan.run}/{plan.nonce}/{prefix_of(plan)}"
+
+
+def prefix_of(plan: Plan) -> str:
+    """The prefix of this run's export."""
+    return plan.units.partition(Layout("").runs)[0]
+
+
+def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
+    """Raise UsageError for files that an export below another prefix has placed, such as `a/b/` within `a/`."""
+    for info in infos:
+        mark = info.origin.split("/", 2)
+        if len(mark) > 2 and mark[2] != prefix_of(plan):
+            raise UsageError(
+                "publish", info.name, f"this file belongs to the export below the prefix {mark[2]!r}, run {mark[0]}",
+                "Choose a --prefix or --path under which the files of both have different names.",
+            )  # fmt: skip
+
+
+async def announce(export: RunningExport, names: Iterable[str], tables: Collection[str]) -> Carry | None:
+    """Say that these names are this run's from now on; None when a later run has said so already.
+
+    An earlier run that is ready is shown to readers first: its tasks may do so at any moment, and must not do it later.
+    tables: those of the plan. Returns what stays of the export that readers see: none of its files changes from now on,
+    as no other run copies over them. Raises UsageError where one may: it has announced itself, and did not get ready.
+    """
+    await _intend(export, names)
+    mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent)
+    while True:
+        current, generation = await publishing(export.task)
+        if current and current.run == export.plan.run:
+            return await carry_over(export, tables)
+        if current and current.age > export.plan.age:
+            return None
+        # After a prefix was handed over, what another dataset had ready is not for its new readers.
+        if (
+            current
+            and current.ready
+            and (current.ready.project, current.ready.dataset) == (export.plan.project, export.plan.dataset)
+        ):
+            # One that lacks tables of a run which was published meanwhile is not shown.
+            with suppress(UsageError):
+                await move_latest(export.store, export.settings, current.ready)
+        # After the look at publishing.json: whoever is named there has shown what was ready before.
+        carry = await carry_over(export, tables)
+        if carry.files:
+            _refuse_unready(export.plan, carry, current)
+            await _intend(export, carry.files)
+        try:
+            await export.store.write(export.settings.layout.publishing, encode_indented(mine), generation)
+        except ConflictError:
+            continue
+        return carry
+
+
+def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> None:
+    if current and current.run != carry.over:
+        raise UsageError(
+            "publish", f"run {plan.run}", f"it carries over files of run {carry.over}, which run {current.run} was "
+            "replacing when it stopped", f"Finish that run first: bqdump run --run-id {current.run}",
+        )  # fmt: skip
+
+
+async def make_ready(export: RunningExport, ready: Latest) -> bool:
+    """Say that this run's files are in place and its manifest is there; False when a later run has announced itself.
+
+    Between this and the moment when readers see the run no later run announces itself: whoever does shows it first.
+    """
+    while True:
+        current, generation = await publishing(export.task)
+        if current and current.age > export.plan.age:
+            return False
+        if current is None or current.run != export.plan.run or current.ready:
+            return True
+        try:
+            said = msgspec.structs.replace(current, ready=ready)
+            await export.store.write(export.settings.layout.publishing, encode_indented(said), generation)
+        except ConflictError:
+            continue
+        return True
+
+
+async def _intend(export: RunningExport, names: Iterable[str]) -> None:
+    """Store the names beside those that a task of this run has stored before, for which more tables had failed."""
+    while True:
+        said, generation = await _intended(export.task, export.layout.intent)
+        every = tuple(dict.fromkeys((*said, *names)))
+        if generation and len(every) == len(said):
+            return
+        with suppress(ConflictError):
+            await export.store.write(export.layout.intent, encode(Intent(export.plan.run, every)), generation)
+            return
+
+
+async def publishing(task: Task) -> tuple[Publishing | None, int]:
+    """Which run may write final names, and the generation of that word; (None, 0) before the first."""
+    name = task.settings.layout.publishing
+    try:
+        stored = await task.store.read(name)
+    except NotFoundError:
+        return None, 0
+    return decode(stored.data, Publishing, name), stored.generation
+
+
+async def place(
+    export: RunningExport, staged: Mapping[str, ObjectInfo], known: Mapping[str, int]
+) -> dict[str, File] | None:
+    """Copy every staged file over its final name (the keys of `staged`).
+
+    known: generations of objects at final names, seen before this run announced itself.
+    Returns the placed files by name, None when a later run has taken over, or another task has finished this run.
+    """
+    mark = origin(export.plan)
+    placed: dict[str, File] = {}
+    waiting = {name: known.get(name, 0) for name in staged}
+    while waiting:
+        wishes = [_wish(staged[name], name, expect) for name, expect in waiting.items()]
+        conflicts: list[str] = []
+        for wish, result in zip(wishes, await export.store.copy(wishes, mark), strict=True):
+            if isinstance(result, ObjectInfo):
+                placed[wish.target] = _placed(result)
+            elif isinstance(result, ConflictError):
+                conflicts.append(wish.target)
+            elif isinstance(result, NotFoundError):
+                return None
+            else:
+                raise result
+        waiting = {}
+        present = dict(zip(conflicts, await asyncio.gather(*map(export.store.stat, conflicts)), strict=True))
+        if conflicts and not await _still_mine(export):
+            return None
+        refuse_others(export.plan, filter(None, present.values()))
+        for name, info in present.items():
+            if info and info.origin == mark and _same(info, staged[name]):
+                placed[name] = _placed(info)
+            else:
+                waiting[name] = info.generation if info else 0
+    return placed if await _still_mine(export) else None
+
+
+async def withdraw(export: RunningExport) -> None:
+    """Take back what this run has placed and the run that took over will not replace."""
+    names, _ = await _intended(export.task, export.layout.intent)
+    placed = await asyncio.gather(*map(export.store.stat, names))
+    current, _ = await publishing(export.task)
+    if current is None or current.run == export.plan.run:
+        return
+    theirs = set((await _intended(export.task, current.manifest))[0])
+    latest, _ = await read_latest(export.store, export.settings)
+    # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
+    given = (
+        [file for table in await read_earlier(export.task, latest.manifest) for file in table.files] if latest else []
+    )
+    left = {(file.name, file.generation) for file in given}
+    if latest and latest.run == current.run:
+        # It is published: of what it had spoken of, for tables that failed, it replaces no more than it names.
+        theirs = {file.name for file in given}
+    ours = [info for info in placed if info and info.origin == origin(export.plan) and info.name not in theirs]
+    mine = [(info.name, info.generation) for info in ours]
+    await delete(export.task, (wish for wish in mine if wish not in left))
+
+
+async def _intended(task: Task, intent: str) -> tuple[tuple[str, ...], int]:
+    """The final names that an intent speaks of, and its generation; nothing where there is none."""
+    try:
+        stored = await task.store.read(intent)
+    except NotFoundError:
+        return (), 0
+    return decode(stored.data, Intent, intent).names, stored.generation
+
+
+async def _still_mine(export: RunningExport) -> bool:
+    current, _ = await publishing(export.task)
+    return current is not None and current.run == export.plan.run
+
+
+def _wish(info: ObjectInfo, target: str, expect: int) -> Copy:
+    return Copy(info.name, info.generation, target, expect, info.size, info.crc32c)
+
+
+def _same(one: ObjectInfo, other: ObjectInfo) -> bool:
+    """Whether two objects have the same content."""
+    return (one.size, one.crc32c) == (other.size, other.crc32c)
+
+
+def _placed(info: ObjectInfo) -> File:
+    return File(info.name, info.size, info.crc32c, info.generation)

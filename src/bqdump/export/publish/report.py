@@ -1,0 +1,100 @@
+"""What is stored for people when a run has ended: index, summary and report of a published one, or why it failed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.notes import encode_note
+from bqdump.core.documents.run import Plan
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.progress.events import Cleared
+from bqdump.core.settings.settings import Settings
+from bqdump.export.task import RunningExport, Task
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger
+
+log = logging.getLogger(__name__)
+
+# Comparing with the export before reads a second whole manifest: not worth the memory of a small task beyond this.
+COMPARED_TABLES = 20_000
+
+
+async def has_report(task: Task) -> bool:
+    """Whether the run has come to its very end: the report is the last thing that a publisher writes."""
+    return await task.store.stat(task.layout.report) is not None
+
+
+async def store_report(task: Task, before: Latest | None, cleared: Sequence[Cleared]) -> None:
+    """Write the index, the summary and report.html. The export is published already: an error is told, no more."""
+    try:
+        # Imported at the end of a run, by the one task that gets here.
+        from bqdump.core.documents.changes import compare
+        from bqdump.core.documents.manifest_index import contents_of, summary_of
+        from bqdump.pages.report import render_report
+
+        data = (await task.store.read(task.layout.manifest)).data
+        contents = contents_of(data, task.layout.manifest)
+        await _once(task.layout.contents, task.store.write(task.layout.contents, encode(contents), 0))
+        summary = task.settings.layout.summary(task.run)
+        await _once(summary, task.store.write_note(summary, encode_note(summary_of(contents)), 0))
+        manifest = decode(data, Manifest, task.layout.manifest)
+        changes = None
+        if before and before.run != task.run and len(manifest.tables) <= COMPARED_TABLES:
+            earlier = await task.store.read(before.manifest)
+            changes = compare(decode(earlier.data, Manifest, before.manifest), manifest)
+        report = render_report(manifest, changes, cleared=cleared)
+        await _once(task.layout.report, task.store.write(task.layout.report, report, 0))
+    except (BqdumpError, OSError, ImportError) as error:
+        # Such as too many open files: what is imported this late is read from the disk.
+        log.warning("the export is published, and its report is missing: %s", error)
+
+
+async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
+    """Write the page of an execution that publishes nothing, once. An error is told, no more: the run has failed."""
+    name = export.layout.failed_report(export.owner.execution)
+    try:
+        from bqdump.pages.unpublished import render_unpublished
+
+        if await export.store.stat(name) is None:
+            failed = ledger.failed(export.owner.execution)
+            page = render_unpublished(export.plan, list(ledger.receipts.values()), failed)
+            await _once(name, export.store.write(name, page, 0))
+    except (BqdumpError, OSError, ImportError) as error:
+        log.warning("the report of the failed run is missing: %s", error)
+
+
+async def report_page(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
+    """The name of a run (default: the one that readers see) and its page, made anew.
+
+    since: show what changed since this run. Raises NotFoundError where there is no such run.
+    """
+    from bqdump.core.documents.changes import compare
+    from bqdump.pages.report import render_report
+    from bqdump.pages.unpublished import render_unpublished
+    from bqdump.repository.published import read_manifest
+
+    try:
+        manifest = await read_manifest(store, settings, run)
+    except NotFoundError:
+        layout = settings.layout.run(run)
+        if not run or await store.stat(layout.plan) is None:
+            raise
+        plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
+        ledger = await read_ledger(store, layout, plan)
+        seen = looked(ledger, await read_claims(store, layout))
+        return run, render_unpublished(plan, list(seen.receipts.values()), list(seen.failures.values()))
+    changes = compare(await read_manifest(store, settings, since), manifest) if since else None
+    # Whoever asks keeps the page elsewhere than the run keeps its own.
+    root = f"{Path(settings.to).absolute().as_uri()}/" if settings.to else ""
+    return manifest.run, render_report(manifest, changes, root)
+
+
+async def _once(name: str, write: Awaitable[int]) -> None:
+    try:
+        await write
+    except ConflictError:
+        log.debug("%s is there already", name)

@@ -1,0 +1,111 @@
+"""What every step of a task knows: the ports, the settings, and who it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bqdump.core.documents.layout import RunLayout
+from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.progress.events import Event, Listener, nobody
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from bqdump.ports.encoder import Encoder
+    from bqdump.ports.reader import Reader
+
+# BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
+# https://cloud.google.com/bigquery/quotas
+JOBS_IN_FLIGHT = 40_000
+
+
+class Reading:
+    """What the read route works with, in one process.
+
+    streams: how many are read at once. room: for the units that are read at once. beside: runs what blocks.
+    """
+
+    def __init__(
+        self, reader: Reader, encoder: Encoder, streams: int, beside: Callable[..., Awaitable[Any]] = asyncio.to_thread
+    ) -> None:
+        self.reader, self.encoder, self.streams, self.beside = reader, encoder, streams, beside
+        self.room = asyncio.Semaphore(streams)
+
+
+def _no_reading() -> Reading:
+    raise RuntimeError("this task was not given what the read route works with")
+
+
+class Task(NamedTuple):
+    """One task of a run: `owner.task` of `tasks`. `tell` hears what happens, as it happens.
+
+    open_reading: gives what the read route works with, always the same; opened when the first unit asks for it.
+    """
+
+    store: ObjectStore
+    warehouse: Warehouse
+    settings: Settings
+    run: str
+    owner: Owner
+    tasks: int
+    tell: Listener = nobody
+    open_reading: Callable[[], Reading] = _no_reading
+
+    @property
+    def layout(self) -> RunLayout:
+        """The object names of this run."""
+        return self.settings.layout.run(self.run)
+
+    @property
+    def reading(self) -> Reading:
+        """What the read route works with."""
+        return self.open_reading()
+
+    @property
+    def concurrency(self) -> int:
+        """How many jobs this task may have in flight."""
+        return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
+
+
+class RunningExport(NamedTuple):
+    """A task at work on a plan, and what follows from both."""
+
+    task: Task
+    plan: Plan
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where the export goes."""
+        return self.task.store
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """Where the tables are."""
+        return self.task.warehouse
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this start of the run."""
+        return self.task.settings
+
+    @property
+    def layout(self) -> RunLayout:
+        """The object names of the run."""
+        return self.task.layout
+
+    @property
+    def owner(self) -> Owner:
+        """Which task of which execution this is."""
+        return self.task.owner
+
+    @property
+    def reading(self) -> Reading:
+        """What the read route works with."""
+        return self.task.reading
+
+    def tell(self, event: Event) -> None:
+        """Report what happened to whoever listens."""
+        self.task.tell(event)

@@ -1,0 +1,1 @@
+"""Exporting tables, by jobs or by reading them."""

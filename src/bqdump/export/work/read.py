@@ -1,0 +1,288 @@
+"""One unit by the read route: streams of a read session through this process, each into files of its own.
+
+An attempt is taken with a create-only note and has a session, and in replace mode a staging folder, of its own: two
+processes that work on one unit never write the same files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, NamedTuple
+
+from bqdump.core.documents.notes import encode_note
+from bqdump.core.documents.run import Failure, Reading, Receipt, Unit
+from bqdump.core.errors import (
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    RowsError,
+    SessionLostError,
+    UnavailableError,
+    first_of,
+)
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.parts import Part, numbers_of, parts_of
+from bqdump.core.plan.unsupported import exported
+from bqdump.core.progress.events import Advanced
+from bqdump.core.settings.path_template import shard_name
+from bqdump.core.sql import statements as sql
+from bqdump.export.publish.clear import delete
+from bqdump.export.publish.collect import written_pattern
+from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.recheck import look_again
+from bqdump.export.work.sessions import retire, shared_session
+from bqdump.export.work.watch import Watch
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
+from bqdump.repository.read_sessions import session_id
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+LONGEST_PAUSE = 32.0
+FOR_GOOD: dict[type[BqdumpError], str] = {
+    NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid", RowsError: "invalidRows",
+}  # fmt: skip
+OF_ROWS: dict[type[BqdumpError], str] = {RowsError: FOR_GOOD[RowsError]}
+# In another session the rows come in other streams, so that all of the table would be read again.
+ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
+# What compression leaves of the rows, about.
+PACKED = 0.25
+# One stream for so many bytes of a table: fewer cost less, more are read at once.
+STREAM_BYTES = 64 << 20
+# https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
+MOST_STREAMS = 1000
+
+
+async def read_unit(
+    export: RunningExport, _watch: Watch, unit: Unit, first: int, started: Callable[[], None]
+) -> Receipt | Failure:
+    """Export one unit through this process. `first` is the number of its first attempt.
+
+    Calls `started` at once: no job of BigQuery is to be waited for.
+
+    Returns a Receipt, or a Failure that repeating will not mend. Raises QuotaError when a quota says later, and what
+    the target refuses.
+    """
+
+    def failed(reason: str, cause: str) -> Failure:
+        return Failure(unit.id, unit.table, "", attempt, reason, cause, export.owner)
+
+    started()
+    part, attempt = parts_of(export.plan).get(unit.id), first
+    for tried in itertools.count(1):
+        attempt = await _take(export.task, unit, attempt)
+        mine = _Attempt(export, unit, part, attempt)
+        async with export.reading.room:
+            try:
+                receipt = await mine.receipt()
+                with _refusals():
+                    return await look_again(export, unit, receipt)
+            except _FailedError as error:
+                return failed(error.reason, error.cause)
+            except (UnavailableError, SessionLostError) as error:
+                lost = mine.session if isinstance(error, SessionLostError) else ""
+                if part and lost and not await retire(export.task, part, lost):
+                    return failed("sessionLost", f"{error.cause}: {ENDED}")
+                if tried == ATTEMPTS:
+                    return failed("backendError", error.cause)
+                log.warning("%s: %s Reading it again.", unit.table, error, extra={"table": unit.table})
+        await asyncio.sleep(min(LONGEST_PAUSE, 2.0**tried) * random.uniform(0.5, 1.0))
+        attempt += 1
+    raise AssertionError("unreachable")
+
+
+async def _take(task: Task, unit: Unit, attempt: int) -> int:
+    """The first attempt from this one on that nobody has begun."""
+    mine = encode_note(Reading(task.owner, secrets.token_hex(4)))
+    while True:
+        try:
+            await task.store.write_note(task.layout.reading(unit.id, attempt), mine, 0)
+        except ConflictError:
+            attempt += 1
+        else:
+            return attempt
+
+
+async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> None:
+    """Delete the files of an attempt whose receipt came second: another attempt's files are the export."""
+    pattern = written_pattern(export, unit, mine)
+    names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
+    found = await asyncio.gather(*map(export.store.stat, names))
+    await delete(export.task, ((info.name, info.generation) for info in found if info))
+
+
+class _FailedError(Exception):
+    """The table cannot be read or encoded, whoever repeats it. What the target refuses is not this."""
+
+    def __init__(self, reason: str, cause: str) -> None:
+        super().__init__(reason, cause)
+        self.reason, self.cause = reason, cause
+
+
+@contextmanager
+def _refusals(kinds: Mapping[type[BqdumpError], str] = FOR_GOOD) -> Iterator[None]:
+    """Turn what is refused for good into the failure of the table."""
+    try:
+        yield
+    except tuple(kinds) as error:
+        reason = next(reason for kind, reason in kinds.items() if isinstance(error, kind))
+        raise _FailedError(reason, error.cause) from error
+
+
+class _Written(NamedTuple):
+    """A file that was filled: its rows, and whether the stream has more of them."""
+
+    rows: int
+    more: bool
+
+
+class _Attempt:
+    """One attempt at one unit. session: the name of its read session, "" before that is open."""
+
+    def __init__(self, export: RunningExport, unit: Unit, part: Part | None, attempt: int) -> None:
+        self._task, self._plan, self._unit, self._part, self._attempt = export.task, export.plan, unit, part, attempt
+        replaces = export.plan.mode == "replace"
+        self._pattern = export.layout.staged(unit.id, attempt, unit.pattern) if replaces else unit.pattern
+        self._first = 0 if replaces else numbers_of(part, attempt).start
+        self._numbers = itertools.count(self._first)
+        self._stop = threading.Event()
+        settings = export.settings
+        self._shape = FileShape(
+            format=unit.format or settings.format,
+            codec=unit.compression or settings.compression,
+            columns=exported(columns(unit.definition), unit.shape),
+            header=settings.header,
+            delimiter=settings.delimiter,
+            null_marker=settings.null_marker,
+            row_group_rows=settings.row_group_rows,
+        )
+        self.session = ""
+        self._file_bytes = settings.file_size
+        # Bytes in a file for each byte of Arrow: a guess for the first file, which then tells it for the others.
+        self._ratio = 1.0 if self._shape.codec == "none" else PACKED
+        # Read so far, by stream.
+        self._rows: dict[str, int] = {}
+
+    async def receipt(self) -> Receipt:
+        """Read everything. Raises what reading, encoding and storing raise."""
+        reader, unit, part = self._task.reading.reader, self._unit, self._part
+        begun = reader.now()
+        if part:
+            session = await shared_session(self._task, part, lambda: self._open(part.of))
+        else:
+            session = await self._open()
+        self.session, created = session.name, reader.now()
+        rows = await self._all(reader, session)
+        if (files := next(self._numbers) - self._first) == 0 and not (part and part.number):
+            # As with the other routes, a table without rows is one file without rows.
+            await self._file(session, _Feed(iter(()), self._stop), self._first, empty=True)
+            files = 1
+        return Receipt(
+            unit=unit.id, table=unit.table, job=session_id(session.name), attempt=self._attempt, files=files,
+            created=begun, started=created, ended=reader.now(), task=self._task.owner.task, rows=rows,
+            first=self._first,
+        )  # fmt: skip
+
+    async def _open(self, parts: int = 1) -> ReadSession:
+        with _refusals():
+            return await self._task.reading.reader.open(self._request(parts))
+
+    def _request(self, parts: int = 1) -> ReadRequest:
+        """The wish to read the table, in streams for so many tasks, one for each at least."""
+        plan, unit = self._plan, self._unit
+        dataset = Dataset(plan.project, plan.dataset, plan.location)
+        streams = parts * min(self._task.reading.streams, max(1, unit.bytes // STREAM_BYTES))
+        rows = sql.condition(unit.definition, unit.shape.where)
+        return ReadRequest(dataset, unit.table, plan.snapshot, self._columns(), rows,
+                           min(streams, MOST_STREAMS), least=parts)  # fmt: skip
+
+    def _columns(self) -> tuple[str, ...]:
+        """The names of the columns where not all are read."""
+        shape = self._unit.shape
+        if not shape.columns and not shape.left_out:
+            return ()
+        return tuple(column.name for column in self._shape.columns)
+
+    async def _all(self, reader: Reader, session: ReadSession) -> int:
+        self._rows = dict.fromkeys(session.streams, 0)
+        try:
+            async with asyncio.TaskGroup() as group:
+                streams = [group.create_task(self._stream(reader, session, name)) for name in session.streams]
+        except BaseExceptionGroup as failed:
+            raise first_of(failed) from None
+        finally:
+            # Threads that are at it cannot be cancelled: they look at this with each batch.
+            self._stop.set()
+        return sum(stream.result() for stream in streams)
+
+    async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
+        feed = _Feed(self._heard(reader, name), self._stop)
+        rows = 0
+        more = await self._task.reading.beside(feed.more)
+        while more:
+            written = await self._file(session, feed, next(self._numbers))
+            rows, more = rows + written.rows, written.more
+        return rows
+
+    def _heard(self, reader: Reader, stream: str) -> Iterator[Batch]:
+        """The batches of a stream, told to whoever looks on as they come."""
+        with _refusals():
+            for batch in reader.read(stream, 0):
+                self._rows[stream] += batch.rows
+                self._task.tell(Advanced(self._unit.id, sum(self._rows.values()), self._unit.rows))
+                yield batch
+
+    async def _file(self, session: ReadSession, feed: _Feed, number: int, *, empty: bool = False) -> _Written:
+        def fill(file: IO[bytes]) -> _Written:
+            batches = feed.until(lambda: self._full(file, feed))
+            # Of other kinds is what the file raises, which is about the target.
+            with _refusals(OF_ROWS):
+                rows = self._task.reading.encoder.encode(session.schema, batches, self._shape, file)
+            if feed.taken:
+                self._ratio = file.tell() / feed.taken
+            return _Written(rows, not empty and feed.more())
+
+        # In replace mode the folder is this attempt's own; otherwise a file of these numbers is nobody else's.
+        _, written = await self._task.store.upload(shard_name(self._pattern, number), fill, 0)
+        return written
+
+    def _full(self, file: IO[bytes], feed: _Feed) -> bool:
+        # What was taken is not all in the file yet.
+        return 0 < self._file_bytes <= max(file.tell(), feed.taken * self._ratio)
+
+
+class _Feed:
+    """The batches of a stream, for one file after the other. `taken`: bytes of Arrow that the present file got."""
+
+    def __init__(self, batches: Iterator[Batch], stop: threading.Event) -> None:
+        self._batches, self._stop = batches, stop
+        self._next: Batch | None = None
+        self.taken = 0
+
+    def more(self) -> bool:
+        """Whether there are rows left. Waits for them."""
+        if self._next is None:
+            self._next = next(self._batches, None)
+        return self._next is not None
+
+    def until(self, full: Callable[[], bool]) -> Iterator[Batch]:
+        """Batches until the file is full; at least one, where there is one."""
+        self.taken = 0
+        while self.more() and not (self.taken and full()):
+            if self._stop.is_set():
+                raise UnavailableError("read", "a stream", "another one of the same table has failed")
+            batch, self._next = self._next, None
+            assert batch is not None  # noqa: S101 (more() has just said so)
+            self.taken += len(batch.data)
+            yield batch

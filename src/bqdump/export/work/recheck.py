@@ -1,0 +1,58 @@
+"""The second look of the read route: row access policies and masked columns that came after planning."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from bqdump.core.documents.run import Failure, Receipt, Unit
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.guards import POLICED, masked_columns, objection
+from bqdump.core.risks import Risk
+from bqdump.export.task import RunningExport, Task
+
+
+async def look_again(export: RunningExport, unit: Unit, receipt: Receipt) -> Receipt | Failure:
+    """The receipt with the risks that are found once everything has been read, or a Failure for one not allowed.
+
+    A job's statistics tell whether row access policies or masking applied to it; a read session tells nothing. So
+    BigQuery is asked once more: two requests, none about what the plan names already. Asked when the last row has
+    arrived, they find all that was there at any moment of the reading and has not been dropped since. Two things
+    stand behind that for a row access policy that was dropped meanwhile: BigQuery refuses to read through this API
+    for whoever may not see every row, and refuses an earlier moment of a table that has, or has had, policies to all
+    but its administrators.
+    Sources: https://cloud.google.com/bigquery/docs/using-row-level-security-with-features
+    """
+    risks = await _risks(export, unit)
+    if lost := objection(risks, export.settings, "since it was planned,"):
+        return Failure(unit.id, unit.table, receipt.job, receipt.attempt, lost[0].value, lost[1], export.owner)
+    return msgspec.structs.replace(receipt, risks=risks)
+
+
+async def _risks(export: RunningExport, unit: Unit) -> tuple[Risk, ...]:
+    planned = {flag.risk for flag in export.plan.flags if flag.table in (unit.table, "")}
+    dataset = Dataset(export.plan.project, export.plan.dataset, export.plan.location)
+    rows, columns = await asyncio.gather(
+        _hidden_rows(export.task, dataset, unit, planned), _masked_columns(export.task, dataset, unit, planned)
+    )
+    return (*rows, *columns)
+
+
+async def _hidden_rows(task: Task, dataset: Dataset, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+    if Risk.ROW_POLICIES in planned:
+        return (Risk.ROW_POLICIES,)
+    if Risk.UNSEEN_ROW_POLICIES in planned or unit.kind not in POLICED:
+        return ()
+    names = await task.warehouse.row_policies(dataset, unit.table)
+    if names is None:
+        return (Risk.UNSEEN_ROW_POLICIES,)
+    return (Risk.ROW_POLICIES,) if names else ()
+
+
+async def _masked_columns(task: Task, dataset: Dataset, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+    if Risk.MASKED_COLUMNS in planned:
+        return (Risk.MASKED_COLUMNS,)
+    now = await task.warehouse.table(dataset, unit.table)
+    masked = now is not None and masked_columns(msgspec.structs.replace(unit, definition=now.definition))
+    return (Risk.MASKED_COLUMNS,) if masked else ()

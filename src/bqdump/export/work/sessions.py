@@ -1,0 +1,91 @@
+"""The one read session of a table that several tasks share: whoever needs it first opens it for all.
+
+Each row of the table comes in exactly one stream of a session, and in another session the streams are others. So there
+is one at a time for the whole run, kept in a document that goes from open to closed by compare-and-swap:
+
+open → (BigQuery has ended it, and another execution wants to go on) → retired → open, another session → … → closed
+
+A receipt counts only while its session is the one of the document: what was read by a retired one is read again.
+Closed, before anything is published, means that the parts are settled, and no other session follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+
+import msgspec
+
+from bqdump.core.documents.codec import encode
+from bqdump.core.documents.run import Receipt, SharedSession, Split
+from bqdump.core.errors import ConflictError, UnavailableError
+from bqdump.core.plan.parts import Part
+from bqdump.export.task import Task
+from bqdump.ports.reader import ReadSession
+from bqdump.repository.read_sessions import read_session, session_id
+
+
+async def shared_session(task: Task, part: Part, open_session: Callable[[], Awaitable[ReadSession]]) -> ReadSession:
+    """The session of the part's table, with the part's streams only. Raises what opening and storing raise."""
+    now, generation = await read_session(task.store, task.layout, part.lead)
+    if now is None or now.retired:
+        opened = await open_session()
+        mine = SharedSession(opened.name, opened.streams, opened.schema, task.owner.execution)
+        try:
+            await task.store.write(task.layout.session(part.lead), encode(mine), generation)
+            now = mine
+        except ConflictError:
+            # Another task was first, or the answer to an earlier try of this one was lost: one counts for all.
+            now, _ = await read_session(task.store, task.layout, part.lead)
+    if now is None or now.retired:
+        cause = "the bucket has refused its read session, and holds none"
+        raise UnavailableError("read", f"table {part.table}", cause)
+    return ReadSession(now.name, now.streams[part.number :: part.of], now.schema)
+
+
+async def retire(task: Task, part: Part, lost: str) -> bool:
+    """Give up the session of this name, which BigQuery has ended. Whether the part may be read from another one.
+
+    Only another execution than the one that opened it may: within one, every task would read the table anew each time
+    that a session ends before all of it has been read.
+    """
+    now, generation = await read_session(task.store, task.layout, part.lead)
+    if now is None or now.name != lost:
+        return True
+    if now.closed or now.execution == task.owner.execution:
+        return False
+    retired = SharedSession("", (), b"", task.owner.execution)
+    try:
+        await task.store.write(task.layout.session(part.lead), encode(retired), generation)
+    except ConflictError:
+        return await retire(task, part, lost)
+    return True
+
+
+async def close_sessions(
+    task: Task, splits: Sequence[Split], receipts: Mapping[str, Receipt], given_up: Container[str]
+) -> bool:
+    """Settle that the parts of shared tables are what their receipts say, but of tables that are given up.
+
+    False when a session has been retired since the receipts were read: then its table is not done after all.
+    """
+    for split in splits:
+        if not any(unit in given_up for unit in split.units):
+            jobs = {receipts[unit].job for unit in split.units if unit in receipts}
+            if not all(unit in receipts for unit in split.units) or not await _close(task, split.units[0], jobs):
+                return False
+    return True
+
+
+async def _close(task: Task, lead: str, jobs: set[str]) -> bool:
+    while True:
+        now, generation = await read_session(task.store, task.layout, lead)
+        if now is None or {session_id(now.name)} != jobs:
+            return False
+        if now.closed:
+            return True
+        try:
+            closed = msgspec.structs.replace(now, closed=True)
+            await task.store.write(task.layout.session(lead), encode(closed), generation)
+        except ConflictError:
+            continue
+        return True

@@ -1,0 +1,294 @@
+"""Working: a task takes the units of its own share, then helps with whatever nobody has claimed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from bqdump.core.documents.layout import unit_id
+from bqdump.core.documents.notes import encode_note
+from bqdump.core.documents.run import Claim, Failure, GivenUp, Plan, Receipt, Unit
+from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, QuotaError, first_of, words_of
+from bqdump.core.plan.draft import read_units
+from bqdump.core.plan.parts import parts_of
+from bqdump.core.progress.events import Started
+from bqdump.core.sizes import counted
+from bqdump.export.publish.clear import clear_written
+from bqdump.export.publish.collect import written_pattern
+from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.jobs import extract_unit, query_unit
+from bqdump.export.work.read import read_unit, withdraw_files
+from bqdump.export.work.watch import Watch
+from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger, write_end
+
+log = logging.getLogger(__name__)
+
+# So many claims lost in a row mean that the picture of what is free has grown old.
+STALE_AFTER = 8
+# Units that cannot be read as often as this are damaged where they are stored.
+TIMES_READ = 3
+# Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
+STARTING = 26
+
+
+# Exports one unit: see flow.jobs.by_job for what it is given and what it promises.
+Export = Callable[[RunningExport, Watch, Unit, int, Callable[[], None]], Awaitable[Receipt | Failure]]
+EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit, "read": read_unit}
+
+
+class Todo(NamedTuple):
+    """A unit to work on: the generation of the claim to replace (0 for none, None when it is ours already).
+
+    again: see Claim.
+    """
+
+    unit: Unit
+    replaces: int | None
+    first_attempt: int
+    again: str
+
+
+class Free(NamedTuple):
+    """A unit that may be taken: see Todo.replaces."""
+
+    replaces: int | None
+
+
+class Picture(NamedTuple):
+    """What is done and who works on what, as one look around has shown it."""
+
+    ledger: Ledger
+    claims: dict[str, Held]
+
+
+UNTOUCHED = Picture(Ledger.empty(), {})
+
+
+class Slots:
+    """Room for units: so many in flight, and few of those claimed whose job has not started yet.
+
+    What a task has claimed no other task takes; so it claims no faster than it can start jobs.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._in_flight = asyncio.Semaphore(task.concurrency)
+        self._starting = asyncio.Semaphore(max(2, STARTING // task.tasks))
+
+    async def acquire(self) -> None:
+        """Wait for room for one more unit."""
+        await self._in_flight.acquire()
+        await self._starting.acquire()
+
+    def release(self) -> None:
+        """The unit was not taken after all."""
+        self._starting.release()
+        self._in_flight.release()
+
+    def hold(self) -> Hold:
+        """The room of a unit that was taken."""
+        return Hold(self._in_flight, self._starting)
+
+
+class Hold:
+    """The room that one unit takes, given back in two steps."""
+
+    def __init__(self, in_flight: asyncio.Semaphore, starting: asyncio.Semaphore) -> None:
+        self._in_flight, self._starting = in_flight, starting
+        self._has_started = False
+
+    def started(self) -> None:
+        """The unit's job is with BigQuery; may be said more than once."""
+        if not self._has_started:
+            self._has_started = True
+            self._starting.release()
+
+    def done(self) -> None:
+        """Nothing more is to be done for the unit."""
+        self.started()
+        self._in_flight.release()
+
+
+async def work(export: RunningExport) -> bool:
+    """Work until nothing is left that this task may do. Receipts and failures are stored as they come.
+
+    Returns whether there was anything. Raises QuotaError, after the jobs in flight have ended, when a quota says later.
+    """
+    if not export.plan.shares:
+        return False
+    watch = Watch(export.warehouse, export.plan.location, export.task.tasks)
+    slots = Slots(export.task)
+    stop: list[QuotaError] = []
+    taken = False
+
+    async def do(todo: Todo) -> None:
+        hold = slots.hold()
+        export.tell(Started(todo.unit.id, todo.unit.table, todo.unit.bytes, export.owner.task))
+        try:
+            await _finish_unit(export, watch, todo, hold.started)
+        except QuotaError as error:
+            stop.append(error)
+        finally:
+            hold.done()
+
+    polling = asyncio.create_task(watch.run())
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for todo in _claimed(export, slots):
+                if stop:
+                    break
+                taken = True
+                group.create_task(do(todo))
+    except BaseExceptionGroup as failed:
+        raise first_of(failed) from None
+    finally:
+        polling.cancel()
+    if stop:
+        raise stop[0]
+    return taken
+
+
+async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
+    outcome = await _export(export, watch, todo, started)
+    export.tell(outcome)
+    labels, called = {"table": outcome.table}, _called(export.plan, todo.unit)
+    if isinstance(outcome, Failure):
+        log.error("%s: failed for good: %s: %s", called, outcome.reason, outcome.message, extra=labels)
+        name = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
+        with suppress(ConflictError):
+            await export.store.write_note(name, encode_note(outcome), 0)
+        return
+    log.info("%s: exported in %s", called, counted(outcome.files, "file"), extra=labels)
+    recorded = await write_end(export.store, export.layout, export.plan, outcome)
+    if isinstance(recorded, GivenUp):
+        log.warning("%s: the run goes without it: it was given up before", called, extra=labels)
+        await clear_written(export.task, written_pattern(export, todo.unit, outcome))
+    elif recorded != outcome:
+        # Somebody else has seen the end of the same job first, or has read the same rows.
+        log.debug("%s: its end is recorded already", called, extra=labels)
+        if todo.unit.route == "read":
+            await withdraw_files(export, todo.unit, outcome)
+
+
+async def _export(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> Receipt | Failure:
+    """How the unit ended. An error that nobody expected fails its table, by name, and no other that is in flight.
+
+    Raises what ends the task: a BqdumpError about the target or a service, and what this machine refuses (OSError).
+    """
+    unit = todo.unit
+    try:
+        return await EXPORTS[unit.route](export, watch, unit, todo.first_attempt, started)
+    except (BqdumpError, OSError):
+        raise
+    except Exception as error:
+        log.exception("%s: unexpected error", _called(export.plan, unit), exc_info=error, extra={"table": unit.table})
+        return Failure(unit.id, unit.table, "", todo.first_attempt, "unexpected", words_of(error), export.owner)
+
+
+def _called(plan: Plan, unit: Unit) -> str:
+    """A unit as people know it."""
+    part = parts_of(plan).get(unit.id) if plan.splits else None
+    return f"{unit.table} (part {part.number + 1} of {part.of})" if part else unit.table
+
+
+async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
+    """Units that this task has claimed, one for each free slot: own share first, then what others left."""
+    own = [share for share in range(len(export.plan.shares)) if share % export.task.tasks == export.owner.task]
+    mine = set(own)
+    others = [share for share in range(len(export.plan.shares)) if share not in mine]
+    start = export.owner.task % max(1, len(others))
+    # A first attempt finds its own share untouched: it looks around only once a claim turns out to be taken.
+    picture: Picture | None = UNTOUCHED
+    # What this process has in hand looks, in a new picture, like what an earlier attempt has left behind.
+    taken: set[str] = set()
+    for shares, helping in ((own, False), (others[start:] + others[:start], True)):
+        again = bool(shares)
+        while again:
+            if picture is None or helping:
+                picture = await _look(export)
+            again, lost = False, 0
+            async for todo in _open(export, picture, shares, helping):
+                if todo.unit.id in taken:
+                    continue
+                await slots.acquire()
+                if todo.replaces is not None and not await _claim(export.task, todo):
+                    slots.release()
+                    lost, again = lost + 1, True
+                    if picture is UNTOUCHED or lost >= STALE_AFTER:
+                        break
+                    continue
+                lost = 0
+                taken.add(todo.unit.id)
+                yield todo
+            if again:
+                # Another look tells whose a lost claim is: an earlier attempt's own may have arrived late.
+                picture = None
+
+
+async def _claim(task: Task, todo: Todo) -> bool:
+    claim = encode_note(Claim(task.owner, todo.unit.table, todo.unit.bytes, todo.again))
+    try:
+        await task.store.write_note(task.layout.claim(todo.unit.id), claim, todo.replaces)
+    except ConflictError:
+        return False
+    return True
+
+
+async def _look(export: RunningExport) -> Picture:
+    claims = await read_claims(export.store, export.layout)
+    ledger = await read_ledger(export.store, export.layout, export.plan)
+    export.tell(looked(ledger, claims))
+    return Picture(ledger, claims)
+
+
+async def _open(export: RunningExport, picture: Picture, shares: list[int], helping: bool) -> AsyncIterator[Todo]:
+    """What this task may work on by this picture, share after share; reads only shares with something open.
+
+    Own shares are taken from their largest unit on, the others from their smallest, where their owner comes last.
+    """
+    for share in shares:
+        ids = (unit_id(share, number) for number in range(export.plan.shares[share].units))
+        wanted = {unit: free for unit in ids if (free := _free(export.task, picture, unit))}
+        if not wanted:
+            continue
+        units = await read_share(export, share)
+        for unit in reversed(units) if helping else units:
+            if unit.id in wanted:
+                failure = picture.ledger.last_failure(unit.id)
+                again = picture.ledger.outdated.get(unit.id)
+                yield Todo(unit, wanted[unit.id].replaces, failure.attempt + 1 if failure else 0,
+                           again.job if again else "")  # fmt: skip
+
+
+def _free(task: Task, picture: Picture, unit: str) -> Free | None:
+    """How this task may take the unit; None when it is done, failed, or somebody works on it."""
+    ledger = picture.ledger
+    if unit in ledger.receipts or unit in ledger.given_up or ledger.last_failure(unit, task.owner.execution):
+        return None
+    held = picture.claims.get(unit)
+    if held is None:
+        return Free(0)
+    if unit in ledger.outdated and held.claim.again != ledger.outdated[unit].job:
+        # Whoever holds it is done with it: it was claimed for the session that has been retired.
+        return Free(held.generation)
+    if held.owner == task.owner:
+        return Free(None)
+    # A claim binds the tasks of its execution. Another execution of the same run may take it over: its job
+    # has the same id, so at worst two tasks wait for one job.
+    return None if held.owner.execution == task.owner.execution else Free(held.generation)
+
+
+async def read_share(export: RunningExport, share: int) -> list[Unit]:
+    """The units of one share: a read of its part of the units object only.
+
+    Cloud Storage sends no checksum of a part. The plan has one, and what does not match it is read again.
+    """
+    where = export.plan.shares[share]
+    for _ in range(TIMES_READ - 1):
+        with suppress(DocumentError):
+            return read_units(
+                (await export.store.read(export.plan.units, where.offset, where.length)).data, export.plan, share
+            )
+    return read_units((await export.store.read(export.plan.units, where.offset, where.length)).data, export.plan, share)

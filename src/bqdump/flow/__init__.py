@@ -1,1 +1,0 @@
-"""The steps of an export, on the ports only: plan, work, collect, publish."""

@@ -1,0 +1,1 @@
+"""What the documents in the bucket say about runs."""

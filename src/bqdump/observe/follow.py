@@ -1,0 +1,114 @@
+"""Following a run that happens elsewhere, from the bucket alone, until it ends.
+
+While little lies in the run's folder one listing shows all of it; later, three of its parts do. The plan never changes
+and is read once; the manifest and the pointer are looked at when nothing else is left to come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+from bqdump.core.documents.run import Plan
+from bqdump.core.errors import NotFoundError
+from bqdump.core.progress.events import Entered, Listener, Stage, nobody
+from bqdump.core.settings.settings import Settings
+from bqdump.observe.status import NOTHING, Sight, State, Status, read_plan_of, status_of
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
+from bqdump.repository.published import read_latest
+
+# A listing of the whole folder also shows the staged files. From so many pages on its parts are listed instead.
+PAGES = 3
+# A run that has failed may be one that is published in part: its publisher's note comes right after.
+FAILED_LOOKS = 3
+# States that nothing comes after, and the stages that they are to whoever looks on.
+ENDED: Mapping[State, Stage] = {"published": "published", "superseded": "superseded"}
+
+
+class Pace(NamedTuple):
+    """Seconds between looks: the shortest after a change, up to the longest while nothing moves."""
+
+    shortest: float = 2.0
+    longest: float = 30.0
+
+
+PACE = Pace()
+
+
+async def follow(
+    store: ObjectStore,
+    settings: Settings,
+    run: str,
+    *,
+    tell: Listener = nobody,
+    pace: Pace | None = None,
+    wait: bool = False,
+    every_look: bool = False,
+) -> AsyncIterator[Status]:
+    """The run's status now and whenever it changes, until it has ended: published, superseded, or failed.
+
+    wait: also for a run that nobody has started yet; else NotFoundError is raised for it.
+    every_look: the status also where it is as before.
+    """
+    pace = pace or PACE
+    eye = _Eye(store, settings, run)
+    before, pause, failed_looks = None, pace.shortest, 0
+    while True:
+        sight = await eye.look(wait=wait)
+        now = status_of(sight)
+        failed_looks = failed_looks + 1 if now.state == "failed" and not await eye.publishes() else 0
+        _tell(tell, sight, now, failed=failed_looks > 0)
+        if now != before or every_look:
+            yield now
+        if now.state in ENDED or failed_looks >= FAILED_LOOKS:
+            return
+        pause = pace.shortest if now != before else min(pause * 1.5, pace.longest)
+        before = now
+        # A long listing is repeated less often: not more than a page a second.
+        await asyncio.sleep(max(pause, min(eye.pages, pace.longest) if eye.pages > 1 else 0))
+
+
+def _tell(tell: Listener, sight: Sight, now: Status, *, failed: bool) -> None:
+    if sight.plan:
+        tell(sight.plan)
+        tell(looked(sight.ledger, sight.claims))
+    if sight.settled:
+        tell(Entered("failed" if failed else ENDED.get(now.state, "publishing")))
+
+
+class _Eye:
+    """Looks at one run again and again, and remembers what cannot change. `pages`: of the last listing."""
+
+    def __init__(self, store: ObjectStore, settings: Settings, run: str) -> None:
+        self._store, self._settings, self._run = store, settings, run
+        self._layout = settings.layout.run(run)
+        self._sight: Sight | None = None
+        self.pages = 1
+
+    async def look(self, *, wait: bool) -> Sight:
+        """The run as it is to be seen now."""
+        plan = (self._sight and self._sight.plan) or await read_plan_of(self._store, self._settings, self._run)
+        if plan is None and not wait and not self._sight and await self._store.stat(self._layout.planner) is None:
+            raise NotFoundError("find", f"run {self._run}", f"{self._store.url}/{self._layout.root} is empty")
+        ledger, claims = await self._notes(plan) if plan else (NOTHING, {})
+        last = self._sight
+        sight = Sight(self._run, plan, ledger, claims, last.latest if last else None, last.manifest if last else False)
+        if last is None or sight.settled:
+            latest, _ = await read_latest(self._store, self._settings)
+            manifest = sight.settled and await self._store.stat(self._layout.manifest) is not None
+            sight = sight._replace(latest=latest, manifest=manifest)
+        self._sight = sight
+        return sight
+
+    async def publishes(self) -> bool:
+        """Whether some task has begun to publish the run."""
+        return await self._store.stat(self._layout.publisher) is not None
+
+    async def _notes(self, plan: Plan) -> tuple[Ledger, dict[str, Held]]:
+        if self.pages < PAGES:
+            ledger, claims, self.pages = await read_all(self._store, self._layout, plan)
+            return ledger, claims
+        ledger = await read_ledger(self._store, self._layout, plan)
+        return ledger, await read_claims(self._store, self._layout)

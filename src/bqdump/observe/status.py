@@ -1,0 +1,167 @@
+"""How far a run is, read from the bucket alone."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest
+from bqdump.core.documents.run import Failure, Newest, Plan
+from bqdump.core.errors import NotFoundError
+from bqdump.core.plan.parts import by_table, counts
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import moment_text, parse_moment
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger
+from bqdump.repository.published import read_latest
+
+# A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
+SILENT_SECONDS = 600
+State = Literal["planning", "running", "failed", "complete", "published", "superseded"]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as its documents tell it; counts are tables.
+
+    state: `superseded`: readers see a run of a later moment, over which this one changes nothing any more.
+    last_done: when the last table, or part of a large one, was done (RFC 3339), "" where none is.
+    planned: when planning began (RFC 3339), "" before there is a plan. dataset: with its project, "" as well.
+    carried: further tables that the run carries over from earlier ones; of a published run, the oldest of them is as of
+    `oldest_snapshot_time`.
+    """
+
+    run: str
+    state: State
+    snapshot_time: str
+    tables: int
+    done: int
+    working: int
+    waiting: int
+    failed: tuple[Failure, ...]
+    skipped: int
+    bytes: int
+    latest: str
+    last_done: str = ""
+    planned: str = ""
+    dataset: str = ""
+    carried: int = 0
+    oldest_snapshot_time: str = ""
+
+    def silence(self, now: float) -> float:
+        """For how many seconds no table has been done, of a run that has begun and not ended; else 0.
+
+        now: in seconds since 1970 UTC. Before the first table is done: since the run was planned.
+        """
+        if self.state != "running":
+            return 0.0
+        return max(0.0, now - parse_moment(self.last_done or self.planned) / 1000)
+
+
+async def newest_run(store: ObjectStore, settings: Settings) -> str:
+    """The run that was planned last. Raises NotFoundError when there is none."""
+    try:
+        stored = await store.read(settings.layout.newest)
+    except NotFoundError:
+        raise NotFoundError(
+            "find", "a run", f"none has been planned in {store.url}/{settings.prefix}", "Start one: bqdump run"
+        ) from None
+    return decode(stored.data, Newest, settings.layout.newest).run
+
+
+async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
+    """Where this run stands. Raises NotFoundError for a run that nobody has started."""
+    plan = await read_plan_of(store, settings, run)
+    if plan is None and await store.stat(settings.layout.run(run).planner) is None:
+        raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty") from None
+    latest, _ = await read_latest(store, settings)
+    if plan is None:
+        return status_of(Sight(run, None, NOTHING, {}, latest, manifest=False))
+    layout = settings.layout.run(run)
+    ledger, claims = await read_ledger(store, layout, plan), await read_claims(store, layout)
+    return status_of(Sight(run, plan, ledger, claims, latest, await store.stat(layout.manifest) is not None))
+
+
+class Sight(NamedTuple):
+    """What of a run is to be seen in the bucket. manifest: whether there is one."""
+
+    run: str
+    plan: Plan | None
+    ledger: Ledger
+    claims: dict[str, Held]
+    latest: Latest | None
+    manifest: bool
+
+    @property
+    def settled(self) -> bool:
+        """Whether every unit has a receipt or has failed in the execution that works on it."""
+        seen = looked(self.ledger, self.claims)
+        return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.unit_count
+
+    @property
+    def superseded(self) -> bool:
+        """Whether it has ended, or would publish next, and readers see a run of a later moment.
+
+        A run that has failed has failed: it does not come to publishing, and its tables want somebody to look.
+        """
+        if self.plan is None or self.latest is None or self.latest.age <= self.plan.age:
+            return False
+        lost = looked(self.ledger, self.claims).failures.keys() - self.ledger.given_up.keys()
+        return self.manifest or (self.settled and not lost)
+
+
+NOTHING = Ledger.empty()
+
+
+async def read_plan_of(store: ObjectStore, settings: Settings, run: str) -> Plan | None:
+    """The plan of a run, None when there is none yet."""
+    name = settings.layout.run(run).plan
+    try:
+        return decode((await store.read(name)).data, Plan, name)
+    except NotFoundError:
+        return None
+
+
+def status_of(sight: Sight) -> Status:
+    """Where a run stands that looks like this."""
+    plan, published = sight.plan, sight.latest.run if sight.latest else ""
+    if plan is None:
+        return Status(run=sight.run, state="planning", snapshot_time="", tables=0, done=0, working=0, waiting=0,
+                      failed=(), skipped=0, bytes=0, latest=published)  # fmt: skip
+    here = sight.latest if published == sight.run else None
+    seen = looked(sight.ledger, sight.claims)
+    failed = tuple(by_table(seen.failures.values()))
+    running = sight.claims.keys() - seen.receipts.keys() - seen.failures.keys()
+    done, _, working = counts(plan.splits, seen.receipts.keys(), seen.failures.keys(), running)
+    if sight.manifest or published == sight.run:
+        # The manifest is the proof, whatever has become of the receipts.
+        done, working = plan.tables - len(failed), 0
+    return Status(
+        run=sight.run,
+        state=_state(sight, published, len(failed)),
+        snapshot_time=moment_text(plan.snapshot),
+        tables=plan.tables,
+        done=done,
+        working=working,
+        waiting=plan.tables - done - working - len(failed),
+        failed=failed,
+        skipped=len(plan.skipped),
+        bytes=plan.bytes,
+        latest=published,
+        last_done=moment_text(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else "",
+        planned=moment_text(plan.began),
+        dataset=f"{plan.project}.{plan.dataset}",
+        carried=here.carried if here else len(plan.kept),
+        oldest_snapshot_time=here.oldest_snapshot_time if here else "",
+    )
+
+
+def _state(sight: Sight, published: str, failed: int) -> State:
+    if published == sight.run:
+        return "published"
+    if sight.superseded:
+        return "superseded"
+    if sight.manifest:
+        return "complete"
+    return "failed" if failed and sight.settled else "running"

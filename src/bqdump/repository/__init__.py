@@ -1,0 +1,1 @@
+"""The documents of a bucket, typed: how they are read and written."""

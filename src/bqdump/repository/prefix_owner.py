@@ -1,0 +1,105 @@
+"""Which dataset a prefix belongs to. Two datasets below one prefix would delete each other's files.
+
+`dataset.json` is created before anything else, so that of two datasets that start at the same time one is refused. It
+stays for good, with one exception: a run that created it and then planned nothing gives the prefix back. That must not
+happen to a run of the same dataset that plans meanwhile, so giving back takes two steps: mark the document as released,
+then look for plans. A run stores its plan first and then looks at the document. So either the run sees the mark and
+takes it off, or the plan is seen.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from bqdump.core.documents.codec import decode, encode_indented
+from bqdump.core.documents.run import Plan, PrefixOwner
+from bqdump.core.errors import ConflictError, NotFoundError, UsageError
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import read_latest
+
+
+def now() -> int:
+    """This machine's clock, in milliseconds since 1970 UTC: for people, no decision rests on it."""
+    return max(0, int(time.time() * 1000))
+
+
+async def claim_prefix(store: ObjectStore, settings: Settings, run: str) -> None:
+    """Make the prefix this dataset's. Raises UsageError where it belongs to another one.
+
+    To be called before planning, and again by whoever has seen the stored plan.
+    """
+    mine = PrefixOwner(settings.project, settings.dataset, run, now())
+    while True:
+        owner, generation = await check_prefix(store, settings)
+        if generation and owner and not owner.released:
+            return
+        try:
+            await store.write(settings.layout.owner, encode_indented(mine), generation)
+        except ConflictError:
+            continue
+        return
+
+
+async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOwner | None, int]:
+    """Whose the prefix is, and the generation of the document that says so: (None, 0) where it is free.
+
+    Raises UsageError where it belongs to another dataset. A published export without the document says the same:
+    then the generation is 0.
+    """
+    owner, generation = await read_owner(store, settings)
+    latest = None
+    if owner is None:
+        latest, _ = await read_latest(store, settings)
+        owner = PrefixOwner(latest.project, latest.dataset, latest.run, latest.snapshot) if latest else None
+    if owner is None or owner.source == (settings.project, settings.dataset):
+        return owner, generation
+    if owner.released and not await _has_plan(store, settings, owner):
+        return None, generation
+    named = [settings.layout.owner] if generation else []
+    if latest or await store.stat(settings.layout.latest):
+        named.append(settings.layout.latest)
+    raise UsageError(
+        "plan the export", f"{store.url}/{settings.prefix}", f"it belongs to {owner.project}.{owner.dataset}",
+        "Give each dataset a --prefix of its own. If the dataset was renamed or moved to another project, hand the "
+        f"prefix over: delete {' and '.join(f'{store.url}/{name}' for name in named)}.",
+    )  # fmt: skip
+
+
+async def release_prefix(store: ObjectStore, settings: Settings, run: str) -> None:
+    """Give the prefix back if this run has claimed it and its dataset has no plan there."""
+    name = settings.layout.owner
+    owner, generation = await read_owner(store, settings)
+    if owner is None or (owner.run, *owner.source) != (run, settings.project, settings.dataset):
+        return
+    released = encode_indented(msgspec.structs.replace(owner, released=True))
+    generation = await store.write(name, released, generation)
+    if await _has_plan(store, settings, owner):
+        await store.write(name, encode_indented(owner), generation)
+    else:
+        await store.delete([(name, generation)])
+
+
+async def read_owner(store: ObjectStore, settings: Settings) -> tuple[PrefixOwner | None, int]:
+    """The document and its generation; (None, 0) where there is none."""
+    name = settings.layout.owner
+    try:
+        stored = await store.read(name)
+    except NotFoundError:
+        return None, 0
+    return decode(stored.data, PrefixOwner, name), stored.generation
+
+
+async def _has_plan(store: ObjectStore, settings: Settings, owner: PrefixOwner) -> bool:
+    """Whether a run of this dataset has been planned here. Other runs remain where a prefix was handed over."""
+    for run in await store.folders(settings.layout.runs):
+        name = settings.layout.run(run).plan
+        try:
+            plan = decode((await store.read(name)).data, Plan, name)
+        except NotFoundError:
+            continue
+        if (plan.project, plan.dataset) == owner.source:
+            return True
+    return False

@@ -1,0 +1,45 @@
+"""The read sessions of tables that several tasks share, as their documents record them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.layout import RunLayout
+from bqdump.core.documents.run import Receipt, SharedSession, Split
+from bqdump.core.errors import NotFoundError
+from bqdump.ports.store import ObjectStore
+
+
+async def outdated(
+    store: ObjectStore, layout: RunLayout, splits: Sequence[Split], ends: Mapping[str, object]
+) -> set[str]:
+    """The units whose receipts are of sessions that have been retired: one request for each shared table begun."""
+    found: set[str] = set()
+    for split in splits:
+        receipts = [end for unit in split.units if isinstance(end := ends.get(unit), Receipt)]
+        if receipts:
+            current = await current_session(store, layout, split.units[0])
+            found |= {receipt.unit for receipt in receipts if receipt.job != current}
+    return found
+
+
+async def current_session(store: ObjectStore, layout: RunLayout, lead: str) -> str:
+    """The session that counts for the table whose first part this is, as receipts name it; "" for none."""
+    now, _ = await read_session(store, layout, lead)
+    return session_id(now.name) if now else ""
+
+
+def session_id(name: str) -> str:
+    """A session as receipts name it: the last part of its name."""
+    return name.rpartition("/")[2]
+
+
+async def read_session(store: ObjectStore, layout: RunLayout, lead: str) -> tuple[SharedSession | None, int]:
+    """The document and its generation; (None, 0) before the first."""
+    name = layout.session(lead)
+    try:
+        stored = await store.read(name)
+    except NotFoundError:
+        return None, 0
+    return decode(stored.data, SharedSession, name), stored.generation

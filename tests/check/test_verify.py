@@ -1,0 +1,180 @@
+"""Verification finds whatever has happened to any file of an export."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.check.findings import Kind
+from bqdump.check.verify import Verified, verify
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import NotFoundError
+from bqdump.core.settings.settings import Settings
+from bqdump.export.run import run
+from bqdump.export.task import Reading, Task
+
+SETTINGS = Settings(project="project", dataset="data", bucket="memory")
+FILES = ["big/big_000000000000.csv", "big/big_000000000001.csv", "empty/empty_000000000000.csv"]
+
+
+async def at_once(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def exported(settings: Settings = SETTINGS, tables: Sequence[str] = ("big", "empty")) -> MemoryStore:
+    """An export; by the read route somebody has begun an attempt at the first table before, and has died."""
+    store = MemoryStore()
+    clock = itertools.count(1_800_000_000_000)
+    warehouse = MemoryWarehouse(store, lambda: next(clock), shard_rows=2)
+    for name in tables:
+        warehouse.put("project", "data", name, ["one", "two", "three"] if name == "big" else [])
+    store.put_now("big/notes.txt", b"beside ours")
+    reading = Reading(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 1, at_once)
+    task = Task(store, warehouse, settings, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+
+    async def export() -> None:
+        await store.write_note(task.layout.reading("00000-00000", 0), b"{}", 0)
+        await run(task)
+
+    asyncio.run(export())
+    return store
+
+
+def kinds(store: MemoryStore, settings: Settings = SETTINGS) -> list[tuple[str, str]]:
+    verified: Verified = asyncio.run(verify(store, settings))
+    return [(finding.kind.value, finding.file) for finding in verified.findings]
+
+
+@pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}", "{table}_*.{ext}"])
+def test_a_whole_export_has_no_findings(path: str) -> None:
+    settings = Settings(project="project", dataset="data", bucket="memory", path=path)
+    assert kinds(exported(settings), settings) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_deleted_file_is_missing(file: str) -> None:
+    store = exported()
+    found = store.peek(file)
+    assert found
+    asyncio.run(store.delete([(file, found[1].generation)]))
+    assert kinds(store) == [(Kind.MISSING, file)]
+
+
+@pytest.mark.parametrize("file", FILES[:2])
+def test_any_flipped_byte_is_a_checksum(file: str) -> None:
+    whole = exported().peek(file)
+    assert whole
+    for position in range(len(whole[0])):
+        store = exported()
+        found = store.peek(file)
+        assert found
+        data = bytearray(found[0])
+        data[position] ^= 1
+        store.put_now(file, bytes(data))
+        assert kinds(store) == [(Kind.CHECKSUM, file)]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_longer_or_shorter_file_is_a_size(file: str) -> None:
+    store = exported()
+    store.put_now(file, b"x")
+    assert kinds(store) == [(Kind.SIZE, file)]
+
+
+def test_a_shard_too_many_is_extra_and_other_files_are_not() -> None:
+    store = exported()
+    store.put_now("big/big_000000000002.csv", b"four\n")
+    assert kinds(store) == [(Kind.EXTRA, "big/big_000000000002.csv")]
+
+
+def test_a_shard_too_many_of_the_only_file_is_extra() -> None:
+    store = exported(tables=["empty"])
+    assert kinds(store) == []
+    store.put_now("empty/empty_000000000007.csv", b"four\n")
+    store.put_now("empty/empty_7.csv", b"named by somebody else")
+    assert kinds(store) == [(Kind.EXTRA, "empty/empty_000000000007.csv")]
+
+
+def test_what_another_attempt_of_the_read_route_has_left_is_extra() -> None:
+    settings = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}", route=("*=read",))
+    store = exported(settings)
+    assert [name for name in store.names_now() if name.startswith("r1/big")] == ["r1/big_000001000000.csv"]
+    assert kinds(store, settings) == []
+    store.put_now("r1/big_000000000000.csv", b"one\n")
+    assert kinds(store, settings) == [(Kind.EXTRA, "r1/big_000000000000.csv")]
+
+
+def test_the_same_content_written_again_was_replaced() -> None:
+    store = exported()
+    found = store.peek(FILES[0])
+    assert found
+    store.put_now(FILES[0], found[0])
+    assert kinds(store) == [(Kind.REPLACED, FILES[0])]
+
+
+def test_nothing_published_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="nothing has been published"):
+        asyncio.run(verify(MemoryStore(), SETTINGS))
+    with pytest.raises(NotFoundError, match="r9"):
+        asyncio.run(verify(exported(), SETTINGS, "r9"))
+
+
+def copy_of(store: MemoryStore, bucket: str = "elsewhere") -> tuple[MemoryStore, Settings]:
+    """The same objects in another store, at other generations; and the settings that lead there."""
+    made = MemoryStore(bucket)
+    made.put_now("first", b"so that no generation is as it was")
+    for name in store.names_now():
+        found = store.peek(name)
+        assert found
+        made.put_now(name, found[0])
+    return made, Settings(project="", dataset="", bucket=bucket)
+
+
+@pytest.mark.parametrize("bucket", ["elsewhere", "memory"])
+@pytest.mark.parametrize("run_id", ["", "r1"])
+def test_a_copy_is_verified_by_its_content_and_named_as_one(bucket: str, run_id: str) -> None:
+    store, settings = copy_of(exported(), bucket)
+    verified = asyncio.run(verify(store, settings, run_id))
+    assert (verified.copied, verified.findings, verified.files) == (True, (), 3)
+    assert not asyncio.run(verify(exported(), SETTINGS)).copied
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_a_copy_lacks_or_has_otherwise_is_found(file: str) -> None:
+    store, settings = copy_of(exported())
+    found = store.peek(file)
+    assert found
+    store.put_now(file, found[0] + b"x")
+    assert kinds(store, settings) == [(Kind.SIZE, file)]
+    if found[0]:
+        store.put_now(file, bytes(len(found[0])))
+        assert kinds(store, settings) == [(Kind.CHECKSUM, file)]
+    changed = store.peek(file)
+    assert changed
+    asyncio.run(store.delete([(file, changed[1].generation)]))
+    assert kinds(store, settings) == [(Kind.MISSING, file)]
+
+
+def test_files_that_were_all_written_again_where_they_were_exported_are_no_copy() -> None:
+    store = exported()
+    for file in FILES:
+        found = store.peek(file)
+        assert found
+        store.put_now(file, found[0])
+    assert kinds(store) == [(Kind.REPLACED, file) for file in FILES]
+
+
+def test_one_file_at_its_own_generation_says_that_this_is_no_copy() -> None:
+    store = exported()
+    for name in [*FILES[1:], SETTINGS.layout.run("r1").manifest]:
+        found = store.peek(name)
+        assert found
+        store.put_now(name, found[0])
+    assert kinds(store) == [(Kind.REPLACED, file) for file in FILES[1:]]

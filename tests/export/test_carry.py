@@ -1,0 +1,184 @@
+"""Runs that overlap do not remove each other's tables: what a plan has not named is carried over, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.risks import Risk
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.publish.publish import Published, publish
+from bqdump.export.publish.replace import announce
+from bqdump.export.run import run
+from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.work import work
+from bqdump.repository.ledger import read_ledger
+from bqdump.repository.published import read_manifest
+
+SETTINGS = Settings(project="p", dataset="d", bucket="memory")
+KEEPING = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}")
+
+
+class World:
+    """Two tables, and runs of snapshot times a second apart."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.now = 1_790_000_000_000
+        self.settings = settings
+        self.store = MemoryStore()
+        self.warehouse = MemoryWarehouse(self.store, lambda: self.now)
+        self.warehouse.put("p", "d", "a", ["1"])
+        self.warehouse.put("p", "d", "b", ["2"])
+
+    def task(self, name: str, **settings: Any) -> Task:
+        self.now += 1000
+        chosen = msgspec.structs.replace(self.settings, **settings)
+        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
+
+    async def planned(self, name: str, **settings: Any) -> tuple[Task, Plan]:
+        task = self.task(name, **settings)
+        plan = await obtain_plan(task)
+        await work(RunningExport(task, plan))
+        return task, plan
+
+    async def tables(self) -> dict[str, str]:
+        """The published tables, and which run has exported each."""
+        manifest = await self.manifest()
+        return {entry.table: entry.carried.run if entry.carried else manifest.run for entry in manifest.tables}
+
+    async def manifest(self) -> Manifest:
+        return await read_manifest(self.store, self.settings)
+
+
+async def published(task: Task, plan: Plan) -> Published:
+    return await publish(RunningExport(task, plan), await read_ledger(task.store, task.layout, plan))
+
+
+def in_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, KEEPING], ids=["replace", "keep"])
+def test_a_table_that_an_overlapping_run_publishes_is_carried_over(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        first = await world.planned("r1")
+        second = await world.planned("r2", include=("a",))
+        await published(*first)
+        await published(*second)
+        assert await world.tables() == {"a": "r2", "b": "r1"}
+        assert (await world.manifest()).removed == ()
+        for entry in (await world.manifest()).tables:
+            assert all([await world.store.stat(file.name) for file in entry.files])
+        # The next run is planned with both in sight, and refused as any other.
+        with pytest.raises(UsageError, match=r"b \(excluded\)"):
+            await run(world.task("r3", include=("a",)))
+
+    in_a_loop(check)
+
+
+def test_what_an_overlapping_run_publishes_stays_even_where_removal_is_allowed() -> None:
+    async def check() -> None:
+        world = World()
+        first = await world.planned("r1")
+        world.warehouse.drop("p", "d", "b")
+        second = await world.planned("r2", allow=(Risk.REMOVED_TABLES,))
+        await published(*first)
+        await published(*second)
+        assert await world.tables() == {"a": "r2", "b": "r1"}
+        await run(world.task("r3"))
+        assert await world.tables() == {"a": "r3"}
+        assert [(one.table, one.reason, one.run) for one in (await world.manifest()).removed] == [
+            ("b", "dropped", "r1")
+        ]
+
+    in_a_loop(check)
+
+
+def test_a_run_whose_manifest_lacks_what_was_published_since_is_refused() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        first = await world.planned("r1")
+        late, second = await world.planned("r2", include=("a",))
+        ledger = await read_ledger(late.store, late.layout, second)
+
+        class Waiting(MemoryStore):
+            """Publishes the other run just after this one has written its manifest."""
+
+            async def write(self, name: str, data: bytes, expect: int | None) -> int:
+                written = await world.store.write(name, data, expect)
+                if name == late.layout.manifest:
+                    await published(*first)
+                return written
+
+        store = Waiting()
+        store.__dict__.update(world.store.__dict__)
+        with pytest.raises(UsageError, match=r"does not have 1 table of run r1, which was published meanwhile \(b\)"):
+            await publish(RunningExport(late._replace(store=store), second), ledger)
+        assert await world.tables() == {"a": "r1", "b": "r1"}
+
+    in_a_loop(check)
+
+
+def test_nothing_is_carried_over_from_files_that_a_stopped_run_was_replacing() -> None:
+    async def check() -> None:
+        world = World()
+        await run(world.task("r1"))
+        middle, halfway = await world.planned("r2")
+        assert await announce(RunningExport(middle, halfway), ["b/b_000000000000.csv"], ["a", "b"])
+        late, plan = await world.planned("r3", include=("a",), keep_others=True)
+        with pytest.raises(UsageError, match="bqdump run --run-id r2"):
+            await published(late, plan)
+        assert await world.tables() == {"a": "r1", "b": "r1"}
+        await published(middle, halfway)
+        await published(late, plan)
+        assert await world.tables() == {"a": "r3", "b": "r2"}
+
+    in_a_loop(check)
+
+
+def test_a_carried_file_that_is_gone_is_not_named_in_a_manifest() -> None:
+    async def check() -> None:
+        world = World()
+        await run(world.task("r1"))
+        late = await world.planned("r2", include=("a",), keep_others=True)
+        found = await world.store.stat("b/b_000000000000.csv")
+        assert found is not None
+        await world.store.delete([(found.name, found.generation)])
+        with pytest.raises(VerificationError, match="is gone since run r1 was published"):
+            await published(*late)
+        assert (await world.manifest()).run == "r1"
+
+    in_a_loop(check)
+
+
+def test_an_older_snapshot_that_will_be_superseded_removes_nothing() -> None:
+    async def check() -> None:
+        world = World()
+        before = world.now
+        await run(world.task("r1"))
+        outcome = await run(world.task("r2", include=("a",), snapshot_time=str(before)))
+        assert outcome.result == "superseded"
+        assert await world.tables() == {"a": "r1", "b": "r1"}
+
+    in_a_loop(check)
+
+
+def test_risks_of_a_carried_table_stay_on_record() -> None:
+    async def check() -> None:
+        world = World()
+        world.warehouse.policies = {"b": ["some_rows"]}
+        await run(world.task("r1", allow=(Risk.ROW_POLICIES,)))
+        await run(world.task("r2", include=("a",), keep_others=True))
+        assert [(flag.risk, flag.table) for flag in (await world.manifest()).flags] == [(Risk.ROW_POLICIES, "b")]
+
+    in_a_loop(check)

@@ -1,0 +1,195 @@
+"""Every field of every stored document, set to what it cannot be: an answer or a clear error from all that reads it.
+
+The bucket holds a published run, a later one that is published over it, and a third one that has done all its work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+import re
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from starlette.requests import Request
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.check.verify import verify
+from bqdump.core.documents.changes import compare
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import BqdumpError
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.publish.report import report_page
+from bqdump.export.run import run
+from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.work import work
+from bqdump.observe.history import list_runs
+from bqdump.observe.status import newest_run, status
+from bqdump.repository.published import read_manifest
+from bqdump.ui.app import PAGES
+from bqdump.ui.archive import Archive
+
+SETTINGS = Settings(project="project", dataset="data", bucket="memory", prefix="p/")
+LAYOUT = SETTINGS.layout
+WRONG: tuple[Any, ...] = (None, "\x00", "../x", -1, 10**39, 1.5, [], {})
+RUNS = ("first", "second", "third")
+Path = tuple[str | int, ...]
+
+
+def filled() -> tuple[MemoryStore, MemoryWarehouse]:
+    clock = itertools.count(1_800_000_000_000)
+    store = MemoryStore()
+    warehouse = MemoryWarehouse(store, lambda: next(clock))
+    for name in ("customers", "orders"):
+        warehouse.put("project", "data", name, [f"{name} 1"])
+    for name in RUNS[:2]:
+        asyncio.run(run(task_of(store, warehouse, name)))
+
+    async def prepare() -> None:
+        task = task_of(store, warehouse, "third")
+        await work(RunningExport(task, await obtain_plan(task)))
+
+    asyncio.run(prepare())
+    return store, warehouse
+
+
+def task_of(store: MemoryStore, warehouse: MemoryWarehouse, name: str, execution: str = "") -> Task:
+    return Task(store, warehouse, SETTINGS, name, Owner(execution or name, 0), 1)
+
+
+STORE, WAREHOUSE = filled()
+DOCUMENTS = {
+    re.sub("units-[0-9a-f]+", "units", name.removeprefix(LAYOUT.state)): name
+    for name in STORE.names_now() if name.startswith(LAYOUT.state) and name.endswith((".json", ".jsonl"))
+    and "/first/" not in name and not name.endswith("00000-00001.json")
+}  # fmt: skip
+
+
+def places(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Every field and element of a document; of long lists the first element only."""
+    yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from places(inner, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from places(value[0], (*path, 0))
+
+
+def changed(document: Any, path: Path, wrong: Any) -> Any:
+    """A copy of the document with this in that place."""
+    if not path:
+        return wrong
+    made = copy.copy(document)
+    made[path[0]] = changed(document[path[0]], path[1:], wrong)
+    return made
+
+
+def edits(name: str) -> Iterator[tuple[str, bytes]]:
+    """The document with one field changed, for every field, and without the field; each with what was changed."""
+    found = STORE.peek(name)
+    assert found
+    first, line_break, rest = found[0].partition(b"\n") if name.endswith(".jsonl") else (found[0], b"", b"")
+    document = msgspec.json.decode(first)
+    for path in places(document):
+        for wrong in WRONG:
+            data = msgspec.json.encode(changed(document, path, wrong))
+            # The units of a plan stay where they are as long as they can.
+            yield f"{path} = {wrong!r:.20}", data.ljust(len(first)) + line_break + rest
+        if path and isinstance(path[-1], str):
+            less = copy.deepcopy(document)
+            inner = less
+            for key in path[:-1]:
+                inner = inner[key]
+            del inner[path[-1]]
+            yield f"without {path}", msgspec.json.encode(less).ljust(len(first)) + line_break + rest
+
+
+async def page(store: MemoryStore, path: str, **parameters: Any) -> None:
+    """A page of the console."""
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [],
+             "path_params": parameters}  # fmt: skip
+    answer = await PAGES[path](Archive(store, SETTINGS), Request(scope))
+    parts: AsyncIterator[Any] | None = getattr(answer, "body_iterator", None)
+    if parts is not None:
+        async for _ in parts:
+            pass
+
+
+async def differences(store: MemoryStore) -> None:
+    compare(await read_manifest(store, SETTINGS, "first"), await read_manifest(store, SETTINGS, "second"))
+
+
+def reads(store: MemoryStore, run: str) -> Iterator[tuple[str, Awaitable[object]]]:
+    """Every command that only looks at this run, or at all of them."""
+    yield "status", status(store, SETTINGS, run)
+    yield "report", report_page(store, SETTINGS, run)
+    yield "newest", newest_run(store, SETTINGS)
+    yield "runs", list_runs(store, SETTINGS)
+    if run == "second":
+        yield "diff", differences(store)
+        yield "verify", verify(store, SETTINGS, "")
+    for path in PAGES if run == "second" else ("/", "/runs/{run}", "/runs/{run}/live"):
+        yield f"console {path}", page(store, path, run=run, table="orders", place=0)
+
+
+async def outcome(answer: Awaitable[object]) -> str:
+    """What is wrong with how this ends, "" where it is an answer or a clear error."""
+    try:
+        await answer
+    except BqdumpError as error:
+        return "" if len(str(error)) < 1000 else f"an error of {len(str(error))} characters: {error!s:.100}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error!s:.100}"
+    return ""
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_whoever_reads_an_edited_document_gets_an_answer_or_a_clear_error(kind: str) -> None:
+    name = DOCUMENTS[kind]
+    found = STORE.peek(name)
+    assert found
+
+    async def every() -> list[str]:
+        bad = []
+        for what, data in edits(name):
+            put(STORE, name, data)
+            for command, answer in reads(STORE, "third" if "/third/" in name else "second"):
+                if wrong := await outcome(answer):
+                    bad.append(f"{what}: {command}: {wrong}")
+        return bad
+
+    try:
+        bad = asyncio.run(every())
+    finally:
+        put(STORE, name, found[0])
+    assert not bad, f"{len(bad)}: " + "\n".join(bad[:10])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DOCUMENTS if "third" in kind or "/" not in kind])
+def test_a_run_that_meets_an_edited_document_ends_well_or_with_a_clear_error(kind: str) -> None:
+    name = DOCUMENTS[kind]
+
+    async def every() -> list[str]:
+        bad = []
+        for what, data in edits(name):
+            store, warehouse = copy.copy(STORE), copy.copy(WAREHOUSE)
+            store._objects = dict(STORE._objects)
+            warehouse.store = store
+            put(store, name, data)
+            if wrong := await outcome(run(task_of(store, warehouse, "third", "resumed"))):
+                bad.append(f"{what}: {wrong}")
+        return bad
+
+    bad = asyncio.run(every())
+    assert not bad, f"{len(bad)}: " + "\n".join(bad[:10])
+
+
+def put(store: MemoryStore, name: str, data: bytes) -> None:
+    """Change an object by hand; a note stays one."""
+    old = store._objects[name]
+    store.put_now(name, data)
+    store._objects[name] = store._objects[name]._replace(note=old.note)

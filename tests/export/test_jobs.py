@@ -1,0 +1,66 @@
+"""Units by server-side jobs: how many queries are with BigQuery at once, and what a query's receipt tells."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run import Owner
+from bqdump.core.settings.settings import Settings
+from bqdump.export.run import run
+from bqdump.export.task import Task
+from bqdump.ports.warehouse import Job, QueryRequest
+
+SETTINGS = Settings(project="project", dataset="data", bucket="memory", route=("*=query",))
+
+
+class Counting(MemoryWarehouse):
+    """Remembers how many queries were under way at once, and lists jobs without what they have exported."""
+
+    under_way = most = 0
+
+    async def query(self, request: QueryRequest) -> Job:
+        """See Warehouse."""
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        return await super().query(request)
+
+    async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
+        """See Warehouse."""
+        async for page in super().jobs(since):
+            yield [job._replace(rows=None, files=0) for job in page]
+
+    async def job(self, job_id: str, location: str) -> Job:
+        """See Warehouse."""
+        self.under_way -= 1
+        return await super().job(job_id, location)
+
+
+def exported(tables: int) -> tuple[Counting, Manifest]:
+    store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
+    warehouse = Counting(store, lambda: next(clock))
+    for number in range(tables):
+        warehouse.put("project", "data", f"t{number}", ["row"] * number)
+    asyncio.run(run(Task(store, warehouse, SETTINGS, "r", Owner("r", 0), 1)))
+    found = store.peek("_bqdump/runs/r/manifest.json")
+    assert found
+    return warehouse, decode(found[0], Manifest, "manifest.json")
+
+
+def test_no_more_queries_are_with_bigquery_than_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bqdump.export.work.watch.QUERIES_AT_ONCE", 2)
+    warehouse, manifest = exported(7)
+    assert warehouse.most == 2
+    assert manifest.totals.tables == 7
+
+
+def test_what_a_listing_leaves_out_is_asked_for_by_the_job() -> None:
+    _, manifest = exported(4)
+    assert {table.table: table.rows for table in manifest.tables} == {f"t{number}": number for number in range(4)}
+    assert all(len(table.files) == 1 for table in manifest.tables)

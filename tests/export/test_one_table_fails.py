@@ -1,0 +1,157 @@
+"""An error that nobody expected in one table fails that table, by name; tables in flight next to it are exported."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import IO, TypeVar
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import BqdumpError, DeniedError, RowsError, UnitsFailedError, first_of
+from bqdump.core.settings.settings import Settings
+from bqdump.export.run import Outcome, run
+from bqdump.export.task import Reading, Task
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import Batch
+from bqdump.ports.store import ObjectInfo
+from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
+
+Result = TypeVar("Result")
+UNEXPECTED: list[Exception] = [
+    ValueError("no such value"), KeyError("name"), MemoryError(), RecursionError("too deep"),
+    ExceptionGroup("two", [ValueError("no such value")]),
+]  # fmt: skip
+
+
+class BrokenEncoder(MemoryEncoder):
+    """Fails with this error at rows of the table `bad`."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def encode(self, schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes]) -> int:
+        """See Encoder."""
+        rows = list(batches)
+        if any(b"bad" in bytes(batch.data) for batch in rows):
+            raise self.error
+        return super().encode(schema, iter(rows), shape, file)
+
+
+class BrokenWarehouse(MemoryWarehouse):
+    """Fails with this error where a job of the table `bad` is started, or where jobs are listed."""
+
+    error: Exception
+    listing = False
+
+    async def extract(self, request: ExtractRequest) -> Job:
+        """See Warehouse."""
+        if request.table == "bad" and not self.listing:
+            raise self.error
+        return await super().extract(request)
+
+    async def query(self, request: QueryRequest) -> Job:
+        """See Warehouse."""
+        if request.table == "bad":
+            raise self.error
+        return await super().query(request)
+
+    async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
+        """See Warehouse."""
+        if self.listing:
+            raise self.error
+        async for page in super().jobs(since):
+            yield page
+
+
+def world(error: Exception, route: str, **settings: object) -> tuple[MemoryStore, BrokenWarehouse, Task]:
+    store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
+    warehouse = BrokenWarehouse(store, lambda: next(clock), seconds=lambda table: 0.02)
+    warehouse.error = error
+    for table in ("bad", "good", "other"):
+        warehouse.put("p", "d", table, [f"{table} {number}" for number in range(20)])
+    reading = Reading(MemoryReader(warehouse, warehouse.clock), BrokenEncoder(error), 4)
+    chosen = Settings(project="p", dataset="d", bucket="memory", route=(f"*={route}",), **settings)  # type: ignore[arg-type]
+    return store, warehouse, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+
+
+def ended(task: Task) -> Outcome | Exception:
+    try:
+        return asyncio.run(asyncio.wait_for(run(task), 20))
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize("route", ["extract", "query", "read"])
+@pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)
+def test_the_table_fails_by_name_and_the_others_are_published(error: Exception, route: str) -> None:
+    store, _, task = world(error, route, allow_partial=True)
+    outcome = ended(task)
+    assert isinstance(outcome, Outcome), outcome
+    assert (outcome.result, outcome.totals and outcome.totals.tables) == ("published", 2)
+    [failure] = outcome.failed
+    assert (failure.table, failure.reason) == ("bad", "unexpected")
+    assert failure.message.startswith(type(first_of(error)).__name__)
+    assert {name.partition("/")[0] for name in store.names_now() if name.endswith(".csv")} == {"good", "other"}
+
+
+@pytest.mark.parametrize("route", ["extract", "query", "read"])
+def test_a_restarted_task_reports_the_failure_again_and_another_execution_repeats_the_table(route: str) -> None:
+    store, warehouse, task = world(ValueError("no such value"), route)
+    for _ in range(2):
+        refused = ended(task)
+        assert isinstance(refused, UnitsFailedError)
+        assert "1 of 3 tables failed" in str(refused)
+        assert "bad: unexpected: ValueError: no such value" in str(refused)
+    assert store.peek("_bqdump/latest.json") is None
+    healthy = MemoryWarehouse.extract, MemoryWarehouse.query
+    warehouse.extract, warehouse.query = (call.__get__(warehouse) for call in healthy)  # type: ignore[method-assign]
+    reading = Reading(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 4)
+    resumed = ended(task._replace(owner=Owner("e2", 0), open_reading=lambda: reading))
+    assert isinstance(resumed, Outcome)
+    assert (resumed.result, resumed.totals and resumed.totals.tables) == ("published", 3)
+
+
+def test_rows_that_cannot_be_encoded_fail_their_table() -> None:
+    _, _, task = world(RowsError("encode", "rows as csv", "no column name"), "read")
+    refused = ended(task)
+    assert isinstance(refused, UnitsFailedError)
+    assert "1 of 3 tables failed, nothing was published (bad: invalidRows: no column name)" in str(refused)
+
+
+def test_an_error_of_the_listing_of_all_jobs_fails_no_table_and_ends_the_task() -> None:
+    store, warehouse, task = world(KeyError("state"), "extract", allow_partial=True)
+    warehouse.listing = True
+    refused = ended(task)
+    assert type(refused) is BqdumpError
+    assert str(refused) == "cannot watch the jobs in US: KeyError: 'state'."
+    assert not [name for name in store.names_now() if "/failures/" in name]
+
+
+TARGET: list[Callable[[], Exception]] = [
+    lambda: DeniedError("write", "gs://memory/x", "no permission"),
+    lambda: OSError(28, "No space left on device"),
+]
+
+
+@pytest.mark.parametrize("error", TARGET, ids=["denied", "full"])
+def test_what_the_target_refuses_is_no_failure_of_a_table_and_reaches_the_caller_itself(
+    error: Callable[[], Exception],
+) -> None:
+    store, _, task = world(ValueError("unused"), "read", allow_partial=True)
+
+    class Refusing(MemoryStore):
+        async def upload(
+            self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+        ) -> tuple[ObjectInfo, Result]:
+            raise error()
+
+    refusing = Refusing()
+    refusing._objects = store._objects
+    refused = ended(task._replace(store=refusing))
+    assert (type(refused), str(refused)) == (type(error()), str(error()))
+    assert not [name for name in refusing.names_now() if "/failures/" in name]

@@ -1,0 +1,102 @@
+"""Of two runs that overlap, the earlier one is shown to readers before the later one announces itself, or never."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest
+from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.publish.publish import publish
+from bqdump.export.publish.replace import announce, make_ready, publishing
+from bqdump.export.run import run
+from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.work import work
+from bqdump.repository.ledger import read_ledger
+from bqdump.repository.published import read_latest
+
+SETTINGS = Settings(project="p", dataset="d", bucket="memory")
+
+
+class World:
+    """A table, and runs of moments a second apart."""
+
+    def __init__(self) -> None:
+        self.now = 1_790_000_000_000
+        self.store = MemoryStore()
+        self.warehouse = MemoryWarehouse(self.store, lambda: self.now)
+        self.warehouse.put("p", "d", "t", ["1"])
+
+    def task(self, name: str) -> Task:
+        return Task(self.store, self.warehouse, SETTINGS, name, Owner(name, 0), 1)
+
+    async def planned(self, name: str) -> tuple[Task, Plan]:
+        self.now += 1000
+        task = self.task(name)
+        plan = await obtain_plan(task)
+        await work(RunningExport(task, plan))
+        return task, plan
+
+    async def latest(self) -> str:
+        latest, _ = await read_latest(self.store, SETTINGS)
+        return latest.run if latest else ""
+
+
+def ready(task: Task, plan: Plan) -> Latest:
+    return Latest(
+        run=plan.run, dataset="d", project="p", snapshot_time="", snapshot=plan.snapshot, status="complete",
+        mode="replace", manifest=task.layout.manifest, manifest_generation=1,
+    )  # fmt: skip
+
+
+def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first() -> None:
+    async def check() -> None:
+        world = World()
+        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+        assert await announce(RunningExport(early, first), ["t/t_000000000000.csv"], ["t"])
+        assert await make_ready(RunningExport(early, first), ready(early, first))
+        assert await make_ready(RunningExport(early, first), ready(early, first))
+        assert await world.latest() == ""
+        assert await announce(RunningExport(late, second), ["t/t_000000000000.csv"], ["t"])
+        assert await world.latest() == "r1"
+        now, _ = await publishing(late)
+        assert now is not None
+        assert (now.run, now.ready) == ("r2", None)
+        assert not await make_ready(RunningExport(early, first), ready(early, first))
+
+    asyncio.run(check())
+
+
+def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more() -> None:
+    async def check() -> None:
+        world = World()
+        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+        assert await announce(RunningExport(early, first), ["t/t_000000000000.csv"], ["t"])
+        assert await announce(RunningExport(late, second), ["t/t_000000000000.csv"], ["t"])
+        published = await publish(RunningExport(early, first), await read_ledger(early.store, early.layout, first))
+        assert published.result == "superseded"
+        assert await world.latest() == ""
+        outcome = await run(late)
+        assert (outcome.result, await world.latest()) == ("published", "r2")
+        found = world.store.peek(SETTINGS.layout.latest)
+        assert found
+        assert decode(found[0], Latest, "latest.json").uncleared == ()
+
+    asyncio.run(check())
+
+
+def test_a_published_run_stays_published_whoever_announces_itself_later() -> None:
+    async def check() -> None:
+        world = World()
+        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+        ledger = await read_ledger(early.store, early.layout, first)
+        assert (await publish(RunningExport(early, first), ledger)).result == "published"
+        assert await announce(RunningExport(late, second), ["t/t_000000000000.csv"], ["t"])
+        assert (await publish(RunningExport(early, first), ledger)).result == "published"
+        assert await world.latest() == "r1"
+        assert world.store.peek("t/t_000000000000.csv")
+
+    asyncio.run(check())

@@ -1,0 +1,212 @@
+"""A prefix belongs to one dataset: who claims it first has it, and what was never planned gives it back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.run import Outcome, run
+from bqdump.export.task import Task
+
+SETTINGS = Settings(project="p", dataset="sales", bucket="memory", prefix="x/")
+OWNER = SETTINGS.layout.owner
+
+
+class Scene:
+    """A bucket, and two datasets that have a table of the same name."""
+
+    def __init__(self) -> None:
+        clock = itertools.count(1_790_000_000_000)
+        self.store = MemoryStore()
+        self.warehouse = MemoryWarehouse(self.store, lambda: next(clock))
+        for dataset in ("sales", "stock"):
+            for table in ("items", dataset):
+                self.warehouse.put("p", dataset, table, [f"{dataset} {table}"])
+
+    def task(self, name: str, **settings: Any) -> Task:
+        """The only task of a run."""
+        chosen = msgspec.structs.replace(SETTINGS, **settings)
+        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
+
+    def run(self, name: str, **settings: Any) -> Outcome:
+        """A run from its start to its end."""
+        return asyncio.run(run(self.task(name, **settings)))
+
+    def plan(self, name: str, **settings: Any) -> None:
+        """A run that is planned, and dies."""
+        asyncio.run(obtain_plan(self.task(name, **settings)))
+
+    def refused(self, name: str, **settings: Any) -> UsageError:
+        """Why a run is refused."""
+        with pytest.raises(UsageError) as refused:
+            self.run(name, **settings)
+        return refused.value
+
+    def files(self) -> dict[str, bytes]:
+        """What is exported."""
+        names = [name for name in self.store.names_now() if "_bqdump/" not in name]
+        return {name: found[0] for name in names if (found := self.store.peek(name))}
+
+    def remove(self, *names: str) -> None:
+        """Delete objects by hand."""
+        infos = [found[1] for name in names if (found := self.store.peek(name))]
+        asyncio.run(self.store.delete([(info.name, info.generation) for info in infos]))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_of_two_datasets_that_start_at_once_one_is_refused(scene: Scene) -> None:
+    async def both() -> list[Outcome | BaseException]:
+        tasks = [scene.task("first"), scene.task("second", dataset="stock")]
+        return await asyncio.gather(*map(run, tasks), return_exceptions=True)
+
+    first, second = asyncio.run(both())
+    assert isinstance(first, Outcome)
+    assert first.result == "published"
+    assert isinstance(second, UsageError)
+    assert second.cause == "it belongs to p.sales"
+    assert set(scene.files().values()) == {b"sales items\n", b"sales sales\n"}
+
+
+def test_of_two_datasets_of_which_nothing_is_published_the_first_has_the_prefix(scene: Scene) -> None:
+    scene.plan("first")
+    scene.refused("second", dataset="stock")
+    assert not any("/runs/second/" in name for name in scene.store.names_now())
+    assert scene.run("first").result == "published"
+
+
+def test_a_dataset_of_the_same_name_in_another_project_is_another_one(scene: Scene) -> None:
+    scene.warehouse.put("q", "sales", "items", ["other"])
+    scene.plan("first")
+    assert scene.refused("second", project="q").cause == "it belongs to p.sales"
+
+
+def test_what_is_published_tells_whose_a_prefix_is_whose_document_is_gone(scene: Scene) -> None:
+    scene.run("first")
+    scene.remove(OWNER)
+    assert scene.refused("second", dataset="stock").cause == "it belongs to p.sales"
+    scene.run("third")
+    assert scene.store.peek(OWNER)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"dataset": "sails"}, {"exclude": ("*",), "snapshot_time": "2001-01-01T00:00:00Z"}]
+)
+def test_a_run_that_is_refused_gives_the_prefix_back(scene: Scene, settings: dict[str, Any]) -> None:
+    with pytest.raises((NotFoundError, UsageError)):
+        scene.run("mistake", **settings)
+    assert scene.store.names_now() == []
+    assert scene.run("second", dataset="stock").result == "published"
+
+
+def test_a_refused_run_does_not_give_away_what_another_run_has_planned(scene: Scene) -> None:
+    scene.plan("first")
+    with pytest.raises(UsageError):
+        scene.run("mistake", snapshot_time="2001-01-01T00:00:00Z")
+    assert scene.refused("second", dataset="stock").cause == "it belongs to p.sales"
+
+
+@pytest.mark.parametrize("step", range(40))
+def test_a_prefix_is_not_given_back_under_a_run_that_is_planned_meanwhile(step: int) -> None:
+    """A mistaken run claims the prefix and gives it back; another run of its dataset plans at any step of that."""
+    scene = Scene()
+    mistake = scene.task("mistake", snapshot_time="2001-01-01T00:00:00Z")
+    others = [scene.task("good"), scene.task("other", dataset="stock")]
+
+    async def all_three() -> list[Any]:
+        later = [partial(obtain_plan, task) for task in others]
+        between = Between(scene.store, step, later)
+        with pytest.raises(UsageError):
+            await obtain_plan(mistake._replace(store=between))
+        rest = [await _outcome(one) for one in later[len(between.ended) :]]
+        return [*between.ended, *rest, *[await _outcome(partial(run, task)) for task in others]]
+
+    ended = asyncio.run(all_three())
+    published = [one for one in ended if isinstance(one, Outcome)]
+    assert len(published) == 1
+    assert all(isinstance(one, UsageError) for one in ended if isinstance(one, BaseException))
+
+
+def test_deleting_the_two_documents_that_the_refusal_names_hands_a_prefix_over(scene: Scene) -> None:
+    scene.run("first")
+    hint = scene.refused("second", dataset="stock").hint
+    named = [word.removeprefix("gs://memory/").rstrip(".,") for word in hint.split() if word.startswith("gs://")]
+    assert named == [OWNER, SETTINGS.layout.latest]
+    scene.remove(*named)
+    assert scene.run("second", dataset="stock").result == "published"
+    files = scene.files()
+    assert files["x/items/items_000000000000.csv"] == b"stock items\n"
+    # What the new owner does not write stays, and is nobody's.
+    assert files["x/sales/sales_000000000000.csv"] == b"sales sales\n"
+    assert scene.refused("third").cause == "it belongs to p.stock"
+
+
+def test_a_run_of_the_dataset_that_has_lost_its_prefix_is_not_resumed(scene: Scene) -> None:
+    scene.run("first")
+    scene.plan("old")
+    scene.remove(OWNER, SETTINGS.layout.latest)
+    scene.run("second", dataset="stock")
+    assert scene.refused("old").cause == "it belongs to p.stock"
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_an_export_below_another_ones_prefix_keeps_its_files(scene: Scene, earlier: bool) -> None:
+    """Table `items` of the prefix x/ and the export below x/items/ have names in common."""
+    if earlier:
+        # Then it is not its first publication, which looks at everything below its prefix.
+        scene.warehouse.drop("p", "sales", "items")
+        scene.run("before")
+        scene.warehouse.put("p", "sales", "items", ["sales items"])
+    scene.warehouse.shard_rows = 1
+    scene.warehouse.put("p", "stock", "items", ["one", "two"])
+    inner = {"dataset": "stock", "prefix": "x/items/", "path": "{table}_*.{ext}"}
+    scene.run("inner", **inner)
+    inside = scene.files()
+    refused = scene.refused("outer")
+    assert refused.subject == "x/items/items_000000000000.csv"
+    assert "below the prefix 'x/items/', run inner" in refused.cause
+    assert {name: data for name, data in scene.files().items() if name in inside} == inside
+    assert scene.run("outer2", path="tables/{table}/*.{ext}").result == "published"
+    assert scene.run("inner2", **inner).result == "published"
+
+
+async def _outcome(work: Callable[[], Any]) -> Any:
+    try:
+        return await work()
+    except BqdumpError as error:
+        return error
+
+
+class Between:
+    """A store that lets others work right before its call number `step`, and two calls later again."""
+
+    def __init__(self, store: MemoryStore, step: int, others: Sequence[Callable[[], Any]]) -> None:
+        self._store, self._step, self._others = store, step, list(others)
+        self.url = store.url
+        self.ended: list[Any] = []
+        self._made = 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*given: Any) -> Any:
+            if self._made in (self._step, self._step + 2) and len(self.ended) < len(self._others):
+                self.ended.append(await _outcome(self._others[len(self.ended)]))
+            self._made += 1
+            return await method(*given)
+
+        return call

@@ -1,0 +1,129 @@
+"""The read route on memory: of two attempts at one table the first receipt counts, and the other's files go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.core.documents.codec import encode
+from bqdump.core.documents.run import Owner, Receipt
+from bqdump.core.errors import BqdumpError, DeniedError
+from bqdump.core.progress.events import Advanced, Event
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.run import run
+from bqdump.export.task import Reading, RunningExport, Task
+from bqdump.export.work.read import read_unit, withdraw_files
+from bqdump.export.work.watch import Watch
+from bqdump.export.work.work import read_share
+
+KEEP = "{run}/{table}/{table}_*.{ext}"
+
+
+async def at_once(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def stage(path: str, **settings: Any) -> tuple[MemoryStore, Task]:
+    store = MemoryStore("bucket")
+    warehouse = MemoryWarehouse(store, lambda: 1_700_000_000_000)
+    warehouse.put("p", "d", "t", [f"row {number}" for number in range(100)])
+    reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, at_once)
+    chosen = Settings(project="p", dataset="d", bucket="bucket", route=("*=read",), path=path, **settings)
+    return store, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+
+
+def data(store: MemoryStore) -> list[str]:
+    return [name for name in store.names_now() if name.endswith(".csv")]
+
+
+@pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"])
+def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
+    store, task = stage(path)
+
+    async def check() -> None:
+        plan = await obtain_plan(task)
+        [unit] = await read_share(RunningExport(task, plan), 0)
+        watch = Watch(task.warehouse, "US", 1)
+        ends = [await read_unit(RunningExport(task, plan), watch, unit, 0, lambda: None) for _ in range(2)]
+        late, first = (end for end in ends if isinstance(end, Receipt))
+        assert (late.attempt, first.attempt, len(data(store))) == (0, 1, 2)
+        await store.write_note(task.layout.receipt(unit.id), encode(first), 0)
+        await withdraw_files(RunningExport(task, plan), unit, late)
+        [left] = data(store)
+        assert "000001000000" in left or f"{unit.id}.1/" in left
+        await run(task)
+        [file] = data(store)
+        content = store.peek(file)
+        assert content is not None
+        assert content[0].count(b"\n") == 100
+
+    asyncio.run(check())
+
+
+async def late(task: Task) -> None:
+    """An attempt that ends when its run has ended, of a process that is killed before it can give a receipt."""
+    plan = await obtain_plan(task)
+    [unit] = await read_share(RunningExport(task, plan), 0)
+    assert isinstance(
+        await read_unit(RunningExport(task, plan), Watch(task.warehouse, "US", 1), unit, 1, lambda: None), Receipt
+    )
+
+
+@pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"])
+def test_what_an_attempt_leaves_that_ends_after_its_run_goes_when_the_run_is_started_again(path: str) -> None:
+    store, task = stage(path)
+
+    async def check() -> None:
+        await run(task)
+        whole = data(store)
+        await late(task)
+        assert len(data(store)) == 2
+        others = ["r1/t/t_000002000000.csv", "r1/t/t_1.csv", "r1/t/x_000001000000.csv"]
+        for name in others:
+            store.put_now(name, b"of nobody's attempt")
+        assert (await run(task)).result == "published"
+        assert data(store) == sorted([*whole, *others])
+
+    asyncio.run(check())
+
+
+def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    store, task = stage(KEEP)
+
+    async def denied(objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        return [DeniedError("delete", name, "no") for name, _ in objects]
+
+    async def check() -> None:
+        await run(task)
+        await late(task)
+        store.delete = denied  # type: ignore[method-assign]
+        assert (await run(task)).result == "published"
+
+    asyncio.run(check())
+    assert len(data(store)) == 2
+    assert "files of attempts that came late may lie beside it" in caplog.text
+
+
+def test_files_are_cut_at_the_size_that_is_asked_for() -> None:
+    store, task = stage(KEEP, file_size=200)
+    asyncio.run(run(task))
+    contents = [found[0] for name in data(store) if (found := store.peek(name))]
+    assert len(contents) == 3
+    assert sorted(b"".join(contents).splitlines()) == sorted(f"row {number}".encode() for number in range(100))
+
+
+def test_whoever_looks_on_hears_how_many_rows_have_been_read() -> None:
+    _, task = stage(KEEP)
+    told: list[Event] = []
+    asyncio.run(run(task._replace(tell=told.append)))
+    rows = [event.rows for event in told if isinstance(event, Advanced)]
+    assert rows == sorted(rows)
+    assert len(set(rows)) > 10
+    assert rows[-1] == 100
+    assert {(event.unit, event.of) for event in told if isinstance(event, Advanced)} == {("00000-00000", 100)}
