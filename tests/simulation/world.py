@@ -222,7 +222,7 @@ class World:
     async def _protect(self) -> None:
         """At times, put a row access policy on a table while runs are under way."""
         rng = random.Random(f"{self.seed} protector")
-        if rng.random() < 0.2:
+        if rng.random() < 0.4:
             await asyncio.sleep(rng.uniform(1.0, 30.0))
             table = rng.choice(scenery.NAMES)
             self.warehouse.policies[table] = ["some_rows"]

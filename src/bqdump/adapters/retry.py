@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import IO, TypeVar
 
 from bqdump.adapters.patience import Insistence, Patience, Trial
@@ -100,9 +101,11 @@ class RetryingStore:
             return await self._insistence.ask(once)
         except ConflictError:
             if asked > 1:
-                stored = await self.read(name)
-                if stored.data == data:
-                    return stored.generation
+                # What the write met may be deleted by now: it was still a conflict.
+                with suppress(NotFoundError):
+                    stored = await self.read(name)
+                    if stored.data == data:
+                        return stored.generation
             raise
 
     async def _each(
