@@ -16,11 +16,10 @@ from bqdump.cli.reference import (
     ARGUMENTS,
     COMMANDS,
     FORMATS,
-    README,
+    SETTINGS_PAGE,
     documents,
     schema,
-    settings_table,
-    with_settings,
+    settings_page,
     with_types,
 )
 from bqdump.core.formats import formats
@@ -31,10 +30,17 @@ from bqdump.core.settings.settings import SETTINGS
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readme_has_every_setting() -> None:
-    page = (ROOT / README).read_text()
-    assert with_settings(page) == page
-    assert all(setting.env in page for setting in SETTINGS)
+def test_the_page_on_settings_has_every_setting() -> None:
+    page = (ROOT / SETTINGS_PAGE).read_text()
+    assert page == settings_page()
+    assert all(f"| `{setting.flag}` | `{setting.env}` |" in page for setting in SETTINGS)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ja.md"])
+def test_the_settings_that_the_readme_names_exist(page: str) -> None:
+    named = re.findall(r"^\| `(--[a-z-]+)` \| `([A-Z_]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
+    assert len(named) == 10
+    assert set(named) <= {(setting.flag, setting.env) for setting in SETTINGS}
 
 
 def test_the_page_on_formats_has_every_type() -> None:
@@ -54,7 +60,7 @@ def test_the_page_on_formats_has_the_codecs_of_every_route(route: str) -> None:
 
 def test_the_page_on_commands_is_as_the_commands_are() -> None:
     page = (ROOT / COMMANDS).read_text()
-    assert page == commands_page(settings_table())
+    assert page == commands_page()
     assert all(f"## bqdump {' '.join(found.words)}\n" in page for found in commands())
 
 
