@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import subprocess
 import sys
@@ -170,16 +172,18 @@ def test_an_unknown_setting_in_the_file_gets_a_guess(tmp_path: Path, capsys: pyt
 
 
 def test_an_unknown_variable_is_told_and_gets_a_guess(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for name in ("BQDUMP_FORMT", "BQDUMP_QUUX", "BQDUMP_PREFIX", "BQDUMP_DEBUG", "BQDUMP_SERVICE_HOST", "BQDUMP_PORT",
                  "BQDUMP_PORT_80_TCP"):  # fmt: skip
         monkeypatch.setenv(name, "x")
     (tmp_path / "bqdump.toml").write_text("format = 7\n")
     assert start(["plan", *COMPLETE]) == 2
-    assert [record.getMessage() for record in caplog.records] == [
-        "BQDUMP_FORMT is no setting: did you mean BQDUMP_FORMAT?", "BQDUMP_QUUX is no setting of this bqdump"
-    ]  # fmt: skip
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert [line.partition("warning: ")[2] for line in warnings] == [
+        "unknown setting BQDUMP_FORMT; did you mean BQDUMP_FORMAT?",
+        "unknown setting BQDUMP_QUUX",
+    ]
 
 
 def test_tasks_that_cannot_agree_on_a_run_end_with_2(
@@ -232,3 +236,54 @@ def test_an_unexpected_error_asks_for_a_report(
     monkeypatch.setenv("BQDUMP_DEBUG", "1")
     assert start(["plan"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+FORMATS = [
+    ([], {}, False),
+    (["--log-format", "json"], {}, True),
+    ([], {"BQDUMP_LOG_FORMAT": "json"}, True),
+    (["--log-format", "text"], {"BQDUMP_LOG_FORMAT": "json"}, False),
+]
+
+
+@pytest.mark.parametrize(("arguments", "environ", "as_json"), FORMATS)
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_the_log_format_is_that_of_errors_too(
+    command: str,
+    arguments: list[str],
+    environ: dict[str, str],
+    as_json: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert start([command, *arguments]) == 2
+    shown = capsys.readouterr().err
+    if as_json:
+        assert json.loads(shown)["severity"] == "ERROR"
+    else:
+        assert shown.startswith("bqdump: missing: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "levels"),
+    [
+        (["run"], ("INFO", "NOTSET")),
+        (["run", "-q"], ("WARNING", "NOTSET")),
+        (["run", "-v"], ("DEBUG", "NOTSET")),
+        (["run", "-vv"], ("DEBUG", "DEBUG")),
+        (["status"], ("WARNING", "NOTSET")),
+        (["status", "-v"], ("DEBUG", "NOTSET")),
+    ],
+)
+def test_verbose_and_quiet_choose_what_is_logged(arguments: list[str], levels: tuple[str, str]) -> None:
+    assert start(arguments) == 2
+    assert tuple(logging.getLevelName(logging.getLogger(name).level) for name in ("bqdump", "google")) == levels
+    start(["--help"])
+    assert logging.getLogger("google").level == logging.NOTSET
+
+
+def test_an_unknown_log_format_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["status", "--log-format", "xml"]) == 2
+    assert "--log-format" in capsys.readouterr().err

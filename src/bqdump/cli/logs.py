@@ -1,4 +1,4 @@
-"""Log lines: JSON as Cloud Logging reads it, or readable ones on a terminal.
+"""Log lines: JSON as Cloud Logging reads it, or text for people.
 
 Source: https://cloud.google.com/logging/docs/structured-logging,
 https://cloud.google.com/error-reporting/docs/formatting-error-messages
@@ -12,11 +12,25 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from bqdump.cli.streams import OutputError, silence
 
 LABELS = "logging.googleapis.com/labels"
+# Values of --log-format. auto: text on a terminal and JSON elsewhere for `run`, text for every other command.
+FORMATS = ("auto", "json", "text")
+
+
+class Choice(NamedTuple):
+    """The log options of this invocation. verbose: how many times -v was given."""
+
+    format: str = "auto"
+    verbose: int = 0
+
+
+_choice = Choice()
+# Loggers of the client libraries, shown by -vv.
+LIBRARIES = ("google", "urllib3", "grpc")
 
 
 class JsonLines(logging.Formatter):
@@ -96,26 +110,52 @@ class Beside(logging.Handler):
             self._print(self.format(record))
 
 
+def choose(choice: Choice) -> None:
+    """Take over the log options of this invocation; they hold for every later set_up."""
+    global _choice
+    _choice = choice
+
+
+def as_json(stream: TextIO) -> bool:
+    """Whether `run` logs JSON to this stream."""
+    return _choice.format == "json" or (_choice.format == "auto" and not stream.isatty())
+
+
 def set_up(
     labels: Mapping[str, str],
     stream: TextIO,
     *,
     level: int = logging.INFO,
+    json_lines: bool | None = None,
     print_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Send bqdump's log lines to the stream, or to what draws on the terminal."""
+    """Send bqdump's log lines to the stream, or to what draws on the terminal.
+
+    json_lines: JSON instead of text (default: as `run` does).
+    """
     handler: logging.Handler
     if print_line:
         handler = Beside(print_line)
     else:
         handler = Lines(stream)
-        handler.setFormatter(PlainLines() if stream.isatty() else JsonLines(labels))
+        plain = not (as_json(stream) if json_lines is None else json_lines)
+        handler.setFormatter(PlainLines() if plain else JsonLines(labels))
     logger = logging.getLogger("bqdump")
     logger.handlers[:] = [handler]
-    logger.setLevel(level)
+    logger.setLevel(logging.DEBUG if _choice.verbose else level)
     logger.propagate = False
+    libraries = [handler] if _choice.verbose > 1 else []
+    for name in LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers[:] = libraries
+        library.setLevel(logging.DEBUG if libraries else logging.NOTSET)
 
 
-def is_set_up() -> bool:
-    """Whether bqdump's log lines go anywhere by now."""
-    return any(not isinstance(handler, logging.NullHandler) for handler in logging.getLogger("bqdump").handlers)
+def set_up_errors() -> None:
+    """Send warnings and errors of a command other than `run` to standard error."""
+    set_up({}, sys.stderr, level=logging.WARNING, json_lines=_choice.format == "json")
+
+
+def logs_json() -> bool:
+    """Whether bqdump's log lines are JSON, so that an error must be one as well."""
+    return any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger("bqdump").handlers)

@@ -14,7 +14,7 @@ import click
 
 from bqdump import __version__
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
-from bqdump.cli.logs import is_set_up
+from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, first_of
 
@@ -94,6 +94,8 @@ def start(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    choose(Choice())
+    set_up_errors()
     try:
         result = bqdump.main(list(arguments), prog_name="bqdump", standalone_mode=False)
     except click.ClickException as error:
@@ -125,16 +127,16 @@ def _refuse(error: BaseException) -> int:
 
 
 def _report(error: BqdumpError) -> None:
-    if is_set_up():
+    if logs_json():
         log.error("%s", error)
     else:
         tell(f"bqdump: {error}")
 
 
 def _report_unexpected(error: BaseException) -> None:
-    """Tell of an error that nobody expected: with its stack trace in logs, in one sentence on a terminal."""
+    """Report a bug: with its stack trace in JSON logs, in one sentence elsewhere."""
     what = f"unexpected {type(error).__name__}: {error}"
-    if is_set_up() and not sys.stdout.isatty():
+    if logs_json():
         log.critical("%s", what, exc_info=error)
     elif os.environ.get("BQDUMP_DEBUG"):
         traceback.print_exception(error)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from bqdump.cli import logs
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings, resolve
 from bqdump.core.settings.values import ROUTES
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 Command = TypeVar("Command", bound=Callable[..., Any])
 SWITCHES = tuple(setting.name for setting in SETTINGS if setting.metavar == "BOOL")
 # Variables that are no settings.
-OTHER_VARIABLES = ("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB")
+OTHER_VARIABLES = ("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT")
 # What Kubernetes sets where a service is called bqdump.
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
 # What a shell can complete; the settings themselves say what is right.
@@ -41,6 +42,7 @@ def settings_options(command: Command) -> Command:
         elif setting.name not in SWITCHES:
             option |= {"metavar": setting.metavar}
         command = click.option(names, setting.name, **option, **completing(setting.name))(command)
+    command = log_options(command)
     return click.option(
         "--config",
         metavar="FILE",
@@ -75,7 +77,30 @@ def json_option(document: Any, help: str = "Print JSON.") -> Callable[[Command],
 
 def quiet_option(command: Command) -> Command:
     """Give a command --quiet, which arrives as `quiet`."""
-    return click.option("--quiet", "-q", is_flag=True, help="Tell of warnings and errors only.")(command)
+    return click.option("--quiet", "-q", is_flag=True, help="Print only warnings and errors.")(command)
+
+
+def log_options(command: Command) -> Command:
+    """Give a command -v and --log-format, which take effect before the command starts and do not arrive there."""
+
+    def choose(context: click.Context, _parameter: click.Parameter, _value: object) -> None:
+        given = context.meta.setdefault("bqdump.logs", {})
+        given[_parameter.name] = _value
+        logs.choose(logs.Choice(given.get("log_format", "auto"), given.get("verbose", 0)))
+        logs.set_up_errors()
+
+    option: dict[str, Any] = {"expose_value": False, "is_eager": True, "callback": choose}
+    command = click.option(
+        "--log-format",
+        type=click.Choice(logs.FORMATS),
+        default="auto",
+        envvar="BQDUMP_LOG_FORMAT",
+        help="Format of log lines (auto: text on a terminal, else JSON for `run`). [BQDUMP_LOG_FORMAT]",
+        **option,
+    )(command)
+    return click.option(
+        "--verbose", "-v", count=True, help="Log details; -vv: also those of Google's client libraries.", **option
+    )(command)
 
 
 def load_settings(
@@ -101,4 +126,4 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
 
             close = difflib.get_close_matches(name[7:], [one.removeprefix("BQDUMP_") for one in known], n=1)
             guess = next((one for one in known if close and one.endswith(close[0])), "")
-            log.warning("%s is no setting%s", name, f": did you mean {guess}?" if guess else " of this bqdump")
+            log.warning("unknown setting %s%s", name, f"; did you mean {guess}?" if guess else "")

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from bqdump.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
+from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
@@ -58,7 +59,9 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     name = run_id(settings, identity)
     labels = {"run": name, "task": str(identity.task), "dataset": settings.dataset}
     me = owner(identity, name)
-    with following(quiet=quiet or as_json) as follower:
+    # Bars and JSON lines on one terminal would overwrite each other.
+    lines_only = as_json or (stream.isatty() and logs_as_json(stream))
+    with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
         work = _run(settings, name, me, identity.tasks, follower.hear, as_json=as_json)
         done = asyncio.run(_until_signal(work, name, follower))

@@ -40,7 +40,9 @@ def refuse_single_run(values: Mapping[str, Any], file: str) -> None:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML. Its basic strings, true and false are those of JSON, but for DEL."""
+    """A value as TOML; its basic strings, true and false are those of JSON, except for DEL. None: an empty string."""
+    if value is None:
+        return '""'
     if isinstance(value, Mapping):
         pairs = [f"{_toml(key)} = {_toml(content)}" for key, content in value.items()]
         return "{ " + ", ".join(pairs) + " }" if pairs else "{}"

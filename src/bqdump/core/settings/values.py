@@ -86,8 +86,10 @@ def memory(value: Any) -> int:
     return number
 
 
-def duration(value: Any) -> int:
-    """A number of seconds, from 1 second to 24 hours: 90s, 15m or 2h."""
+def duration(value: Any) -> int | None:
+    """A number of seconds, from 1 second to 24 hours: 90s, 15m or 2h; None for an empty text."""
+    if value == "":
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError(WANTED)
     seconds = parse_duration(str(value))
