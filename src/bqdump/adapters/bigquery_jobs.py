@@ -1,0 +1,92 @@
+"""BigQuery's jobs as the port describes them: configurations to start them, and their states."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from bqdump.adapters.google_access import one_line
+from bqdump.adapters.lean_imports import Later
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.times import milliseconds_of
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError
+
+bigquery: Any = Later("google.cloud.bigquery")
+# On-demand queries are billed in MiB, and at least 10 MiB per table that they read.
+# https://cloud.google.com/bigquery/pricing#on_demand_pricing
+BILLED_UNIT = 1 << 20
+LEAST_BILLED = 10 * BILLED_UNIT
+STATES: dict[str, Literal["pending", "running", "done"]] = {"PENDING": "pending", "RUNNING": "running", "DONE": "done"}
+
+
+def extract_config(request: ExtractRequest) -> Any:
+    """The configuration of an extract job."""
+    config = bigquery.ExtractJobConfig(destination_format=FORMATS[request.format].api, labels=request.labels)
+    config.compression = request.codec.upper()
+    if request.format == "csv":
+        config.print_header = request.header
+        config.field_delimiter = request.delimiter
+    if request.format == "avro":
+        config.use_avro_logical_types = True
+    return config
+
+
+def query_config(max_bytes_billed: int = 0, **options: Any) -> Any:
+    """The configuration of a query. max_bytes_billed: 0 for no limit."""
+    config = bigquery.QueryJobConfig(**options)
+    if max_bytes_billed:
+        config.maximum_bytes_billed = max_bytes_billed
+    return config
+
+
+def query_parameters(variables: dict[str, str]) -> list[Any]:
+    """A string parameter for each name, with the value of its environment variable."""
+    for variable in variables.values():
+        if not os.environ.get(variable):
+            cause = "it is not set, and masks need the salt that it holds"
+            raise UsageError("mask columns", f"environment variable {variable}", cause, "Set it for every task.")
+    return [bigquery.ScalarQueryParameter(name, "STRING", os.environ[variable]) for name, variable in variables.items()]
+
+
+def estimate_of(dry_run: Any) -> Estimate:
+    """The estimate in the answer to a dry run."""
+    statistics = dry_run._properties["statistics"]["query"]
+    least = LEAST_BILLED * max(1, len(statistics.get("referencedTables", ())))
+    processed = dry_run.total_bytes_processed or 0
+    billed = max(least, -(-processed // BILLED_UNIT) * BILLED_UNIT) if processed else 0
+    columns = msgspec.json.encode(statistics.get("schema", {}).get("fields", ()))
+    at_least = statistics.get("totalBytesProcessedAccuracy") == "LOWER_BOUND"
+    return Estimate(billed, at_least, msgspec.Raw(columns))
+
+
+def job_of(job: Any) -> Job:
+    """A job of Google's client as the port's Job."""
+    error = job.error_result
+    counts = getattr(job, "destination_uri_file_counts", None) or ()
+    # The client has no properties for these statistics.
+    statistics = job._properties.get("statistics", {})
+    query = statistics.get("query", {})
+    exported, billed = query.get("exportDataStatistics", {}), query.get("totalBytesBilled")
+    rows = exported.get("rowCount")
+    return Job(
+        id=job.job_id,
+        state=STATES.get(job.state, "pending"),
+        error=JobError(error.get("reason", "unknown"), one_line(error.get("message", "no message"))) if error else None,
+        files=sum(map(int, counts)) or int(exported.get("fileCount", 0)),
+        created=milliseconds(job.created),
+        started=milliseconds(job.started),
+        ended=milliseconds(job.ended),
+        rows=None if rows is None else int(rows),
+        billed=None if billed is None else int(billed),
+        row_policies=bool(statistics.get("rowLevelSecurityStatistics", {}).get("rowLevelSecurityApplied")),
+        masking=bool(statistics.get("dataMaskingStatistics", {}).get("dataMaskingApplied")),
+    )
+
+
+def milliseconds(time: datetime | None) -> int:
+    """Milliseconds since 1970 UTC; 0 for None."""
+    return milliseconds_of(time) if time else 0
