@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import PacedWarehouse
+from bqdump.adapters.limits import RateLimitedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
 from bqdump.core.documents.codec import decode
@@ -76,7 +76,7 @@ def measure(tables: int, tasks: int) -> dict[str, Any]:
     async def one(index: int) -> None:
         store_: Any = Counted(store, requests)
         warehouse_: Any = Counted(warehouse, requests)
-        asking, paced = RetryingStore(store_), RetryingWarehouse(PacedWarehouse(warehouse_, tasks))
+        asking, paced = RetryingStore(store_), RetryingWarehouse(RateLimitedWarehouse(warehouse_, tasks))
         await run(Task(asking, paced, SETTINGS, "run", Owner("run", index), tasks))
 
     async def everybody() -> None:

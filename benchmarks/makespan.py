@@ -13,7 +13,7 @@ from itertools import pairwise
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import PacedWarehouse
+from bqdump.adapters.limits import RateLimitedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table
@@ -53,7 +53,7 @@ async def measure() -> tuple[list[float], int]:
     for number in range(TABLES):
         warehouse.put("p", "d", f"table_{number:04}", [str(number)])
     settings = Settings(project="p", dataset="d", bucket="memory")
-    task = Task(store, PacedWarehouse(warehouse, tasks=1), settings, "run", Owner("run", 0), 1)
+    task = Task(store, RateLimitedWarehouse(warehouse, tasks=1), settings, "run", Owner("run", 0), 1)
     moments = [loop.time()]
     plan = await obtain_plan(task)
     moments.append(loop.time())

@@ -113,11 +113,11 @@ def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> S
     """Source and target of the export, for one of so many tasks."""
     from bqdump.adapters.bigquery import BigQueryWarehouse
     from bqdump.adapters.endpoints import BIGQUERY
-    from bqdump.adapters.limits import PacedWarehouse
+    from bqdump.adapters.limits import RateLimitedWarehouse
     from bqdump.adapters.retry import RetryingWarehouse
 
     store = open_store(settings, patient=patient)
-    paced = PacedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)
+    paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)
     warehouse = RetryingWarehouse(paced, _patience(settings, BIGQUERY, patient=patient))
     return Services(store, warehouse, Readings(settings, patient=patient))
 

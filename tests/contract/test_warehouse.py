@@ -14,7 +14,7 @@ import pytest
 
 from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.limits import PacedWarehouse
+from bqdump.adapters.limits import RateLimitedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingWarehouse
@@ -133,7 +133,7 @@ def on_servers(
 WRAPPERS: dict[str, Callable[[Warehouse], Warehouse]] = {
     "": lambda warehouse: warehouse,
     " retrying": lambda warehouse: RetryingWarehouse(
-        PacedWarehouse(warehouse, 1), Patience(seconds=0.5, first_pause=0.001)
+        RateLimitedWarehouse(warehouse, 1), Patience(seconds=0.5, first_pause=0.001)
     ),
 }
 

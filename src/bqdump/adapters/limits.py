@@ -1,8 +1,8 @@
-"""Request rates as a wrapper: a Warehouse that stays below BigQuery's limit for each method.
+"""Rate limits as a wrapper: a Warehouse that stays below BigQuery's limit for each method.
 
-BigQuery allows 100 requests a second for each user and method (https://cloud.google.com/bigquery/quotas). All tasks
-of a run are one user, and no task knows how many others are at work: each keeps to its share of the limit, halves its
-rate when BigQuery complains, and comes back to its share while nothing does.
+BigQuery allows 100 requests per second, user and method (https://cloud.google.com/bigquery/quotas). All tasks of a run
+are one user, and a task cannot see how many others are running. Each keeps to its share of the limit, halves its rate
+when BigQuery reports a rate limit, and then returns to its share step by step.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, 
 
 Result = TypeVar("Result")
 
-# Together below the limit of 100, in whichever second: so many all the time, and so many at once before that.
+# The steady rate of all tasks, and the burst before it. In any second they add up to less than the limit of 100.
 PER_SECOND = 88.0
 AT_ONCE = 10.0
 SLOWEST = 0.5
 FASTER = 1.25
 
 
-class Pace:
-    """One task's share of the limit: its part of PER_SECOND, evenly spaced, after its part of AT_ONCE."""
+class RateLimit:
+    """One task's share of the limit: its part of PER_SECOND, evenly spaced, after a burst of its part of AT_ONCE."""
 
     def __init__(self, tasks: int) -> None:
         self._share = self._rate = max(SLOWEST, PER_SECOND / tasks)
@@ -41,19 +41,19 @@ class Pace:
         await asyncio.sleep(max(0.0, self._next - now))
 
     def slow_down(self) -> None:
-        """BigQuery complained: half as many from now on."""
+        """Halve the rate, since BigQuery has reported a rate limit."""
         self._rate = max(SLOWEST, self._rate / 2)
         self._slowed = asyncio.get_running_loop().time()
 
 
-class PacedWarehouse:
-    """A Warehouse below the limits. `tasks`: how many tasks share them."""
+class RateLimitedWarehouse:
+    """A Warehouse that keeps to the limits. tasks: the number of tasks that share them."""
 
     def __init__(self, warehouse: Warehouse, tasks: int) -> None:
         self._warehouse = warehouse
-        # One task plans while the others wait, so both methods that ask about each table have their whole limit.
-        self._describe, self._policies, self._estimate = Pace(1), Pace(1), Pace(1)
-        self._insert = Pace(tasks)
+        # Only one task plans at a time, so the methods that planning calls for each table have the complete limit.
+        self._describe, self._policies, self._estimate = RateLimit(1), RateLimit(1), RateLimit(1)
+        self._insert = RateLimit(tasks)
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
@@ -69,31 +69,31 @@ class PacedWarehouse:
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
-        return await _paced(self._describe, lambda: self._warehouse.table(dataset, name))
+        return await _limited(self._describe, lambda: self._warehouse.table(dataset, name))
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """See Warehouse."""
-        return await _paced(self._estimate, lambda: self._warehouse.estimate(dataset, table, select, parameters))
+        return await _limited(self._estimate, lambda: self._warehouse.estimate(dataset, table, select, parameters))
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
         """See Warehouse."""
-        return await _paced(self._policies, lambda: self._warehouse.row_policies(dataset, table))
+        return await _limited(self._policies, lambda: self._warehouse.row_policies(dataset, table))
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse."""
-        return await _paced(self._insert, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
+        return await _limited(self._insert, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
-        return await _paced(self._insert, lambda: self._warehouse.captured(dataset, max_bytes_billed))
+        return await _limited(self._insert, lambda: self._warehouse.captured(dataset, max_bytes_billed))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
-        return await _paced(self._insert, lambda: self._warehouse.extract(request))
+        return await _limited(self._insert, lambda: self._warehouse.extract(request))
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
-        return await _paced(self._insert, lambda: self._warehouse.query(request))
+        return await _limited(self._insert, lambda: self._warehouse.query(request))
 
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""
@@ -113,10 +113,10 @@ class PacedWarehouse:
         await self._warehouse.close()
 
 
-async def _paced(pace: Pace, request: Callable[[], Awaitable[Result]]) -> Result:
-    await pace.start()
+async def _limited(limit: RateLimit, request: Callable[[], Awaitable[Result]]) -> Result:
+    await limit.start()
     try:
         return await request()
     except UnavailableError:
-        pace.slow_down()
+        limit.slow_down()
         raise

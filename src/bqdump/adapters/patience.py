@@ -1,4 +1,4 @@
-"""How long a request is repeated: growing pauses, until the service answers or patience is at its end."""
+"""How long a request is retried: with growing pauses, until the service answers or the patience ends."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bqdump.core.errors import BqdumpError, DamagedError, OutageError
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-# What a run waits, and what a command does that somebody waits for.
+# The patience of runs, and of interactive commands, in seconds.
 LONG, SHORT = 900.0, 60.0
-# An answer that contradicts itself is asked for so often.
+# The number of requests after which an answer that contradicts itself is an error.
 DAMAGED_TRIES = 4
-# What is said to exist but is not found yet is asked for during so many seconds.
+# The seconds within which something that exists must be found.
 APPEARS_WITHIN = 60.0
-# Of requests that fail again and again, one line in so many seconds is enough to read.
+# The seconds between log lines about requests that keep failing.
 QUIET_SECONDS = 10.0
 RESUME = "Resume the run once the service answers; --patience (BQDUMP_PATIENCE) sets how long to wait."
 
 
 class Patience(NamedTuple):
-    """How long to insist: for so many seconds, with pauses that double up to the longest.
+    """How long to retry: up to `seconds`, with pauses that double up to the longest one.
 
-    tries: an end after so many requests (0: none); the last error is then raised as it is. service: what is waited
-    for, in words.
+    tries: the maximum number of requests (0: no maximum), after which the last error is raised. service: the service's
+    name in messages.
     """
 
     seconds: float = LONG
@@ -40,57 +40,56 @@ class Patience(NamedTuple):
     service: str = "the service"
 
 
-class Insistence:
-    """What one client of a service has in common over its requests: its patience, and when it last spoke of it."""
+class Retrying:
+    """The retry state that all requests of one client share: its patience, and the time of its last log line."""
 
     def __init__(self, patience: Patience | None = None) -> None:
         self.patience = patience or Patience()
-        self._spoken = float("-inf")
+        self._logged = float("-inf")
 
-    async def ask(self, request: Callable[[], Awaitable[Result]], passing: type[BqdumpError] | None = None) -> Result:
-        """The request's result; it is repeated while its error says that this may help, or is one that passes here.
+    async def call(self, request: Callable[[], Awaitable[Result]], also: type[BqdumpError] | None = None) -> Result:
+        """The request's result. The request is retried after retryable errors, and errors of the class `also`.
 
-        Raises OutageError where that takes longer than the patience.
+        Raises OutageError if that takes longer than the patience.
         """
-        trial = Trial(self, passing)
+        attempts = Attempts(self, also)
         while True:
             try:
                 return await request()
             except BqdumpError as error:
-                pause = trial.failed(error)
+                pause = attempts.failed(error)
             await asyncio.sleep(pause)
 
-    def speak(self, error: BqdumpError, waited: float, tried: int) -> None:
-        """Log that a request is repeated; the first failure of each, and of later ones some."""
+    def log(self, error: BqdumpError, waited: float, tried: int) -> None:
+        """Log that a request is retried: the first failure of each request, and later ones at intervals."""
         now = time.monotonic()
         if tried == 1:
             log.warning("%s Trying again.", error)
-        elif now - self._spoken >= QUIET_SECONDS:
-            left = duration_text(max(0.0, self.patience.seconds - waited))
-            log.warning("%s: no answer for %s. %s Trying again for %s.", self.patience.service,
-                        duration_text(waited), error, left)  # fmt: skip
+        elif now - self._logged >= QUIET_SECONDS:
+            since, left = duration_text(waited), duration_text(max(0.0, self.patience.seconds - waited))
+            log.warning("%s: no answer for %s. %s Trying again for %s.", self.patience.service, since, error, left)
         else:
             return
-        self._spoken = now
+        self._logged = now
 
 
-class Trial:
-    """One request that is repeated."""
+class Attempts:
+    """The attempts of one request."""
 
-    def __init__(self, insistence: Insistence, passing: type[BqdumpError] | None = None) -> None:
-        self._insistence, self._patience, self._passing = insistence, insistence.patience, passing
-        self.renew()
+    def __init__(self, retrying: Retrying, also: type[BqdumpError] | None = None) -> None:
+        self._retrying, self._patience, self._also = retrying, retrying.patience, also
+        self.reset()
 
-    def renew(self) -> None:
-        """The service has answered: whatever fails next is the first failure."""
+    def reset(self) -> None:
+        """Count anew, since the service has answered."""
         self._tried = self._damaged = 0
         self._since = 0.0
 
     def failed(self, error: BqdumpError) -> float:
-        """How long to pause before the next try. Raises the error where no try will follow, or OutageError for it."""
+        """The seconds to wait before the next attempt. Raises the error, or an OutageError, if there is none."""
         patience, now = self._patience, _now()
-        passes = self._passing is not None and isinstance(error, self._passing)
-        if not error.retryable and not passes:
+        also = self._also is not None and isinstance(error, self._also)
+        if not error.retryable and not also:
             raise error
         self._since = self._since if self._tried else now
         self._tried += 1
@@ -98,23 +97,23 @@ class Trial:
         waited = now - self._since
         if self._tried == patience.tries or self._damaged == DAMAGED_TRIES:
             raise error
-        if passes and waited >= min(APPEARS_WITHIN, patience.seconds):
+        if also and waited >= min(APPEARS_WITHIN, patience.seconds):
             raise error
         if waited >= patience.seconds:
             raise outage(error, patience, waited) from error
-        self._insistence.speak(error, waited, self._tried)
+        self._retrying.log(error, waited, self._tried)
         pause = min(patience.longest_pause, patience.first_pause * 2.0 ** (self._tried - 1)) * random.uniform(0.5, 1.0)
         return min(pause, patience.seconds - waited)
 
 
 def outage(error: BqdumpError, patience: Patience, waited: float) -> OutageError:
-    """The error for a service that has not answered."""
+    """The error for a service that did not answer in time."""
     cause = f"{patience.service} has not answered for {duration_text(waited)}: {error.cause}"
     return OutageError(error.operation, error.subject, cause, RESUME)
 
 
 def _now() -> float:
-    """The time by the running event loop, which a simulation makes its own; beside one, the machine's."""
+    """The time of the running event loop, which may be a simulation's; without a loop, the machine's."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:

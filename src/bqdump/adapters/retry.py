@@ -1,7 +1,7 @@
-"""Retry as wrappers around the ports: the same request again, where that may help. How long: adapters.patience.
+"""Retry as wrappers around the ports. How long they retry: adapters.patience.
 
-A write that was answered with an error may have happened all the same. After a repeated create-only write that
-finds the object there, its content tells whether it is ours.
+A write that was answered with an error may have been carried out. If a retried create-only write finds an object, a
+comparison of the content shows whether that is this write's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import suppress
 from typing import IO, TypeVar
 
-from bqdump.adapters.patience import Insistence, Patience, Trial
+from bqdump.adapters.patience import Attempts, Patience, Retrying
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
@@ -24,23 +24,23 @@ Answer = TypeVar("Answer")
 
 
 class RetryingStore:
-    """An ObjectStore that insists."""
+    """An ObjectStore that retries."""
 
     def __init__(self, store: ObjectStore, patience: Patience | None = None) -> None:
-        self._store, self._insistence = store, Insistence(patience)
+        self._store, self._retrying = store, Retrying(patience)
         self.url = store.url
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore."""
-        return await self._insistence.ask(self._store.describe)
+        return await self._retrying.call(self._store.describe)
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """See ObjectStore."""
-        return await self._insistence.ask(lambda: self._store.stat(name))
+        return await self._retrying.call(lambda: self._store.stat(name))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """See ObjectStore."""
-        return await self._insistence.ask(lambda: self._store.read(name, start, length))
+        return await self._retrying.call(lambda: self._store.read(name, start, length))
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
@@ -49,7 +49,7 @@ class RetryingStore:
     async def upload(
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
     ) -> tuple[ObjectInfo, Result]:
-        """See ObjectStore. Once: what `fill` has taken cannot be given to it again, so the store insists by itself."""
+        """See ObjectStore. Not retried here: `fill` can be called only once, so the store retries by itself."""
         return await self._store.upload(name, fill, expect)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
@@ -58,22 +58,22 @@ class RetryingStore:
 
     async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
-        async for page in _whole(self._insistence, lambda: self._store.notes(prefix), _name):
+        async for page in _listed(self._retrying, lambda: self._store.notes(prefix), _name):
             yield page
 
     async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
-        async for page in _whole(self._insistence, lambda: self._store.objects(prefix), _name):
+        async for page in _listed(self._retrying, lambda: self._store.objects(prefix), _name):
             yield page
 
     async def folders(self, prefix: str) -> list[str]:
         """See ObjectStore."""
-        return await self._insistence.ask(lambda: self._store.folders(prefix))
+        return await self._retrying.call(lambda: self._store.folders(prefix))
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore. A copy that happened although its answer was lost comes back as a ConflictError.
+        """See ObjectStore. A copy that was carried out although its answer was lost returns a ConflictError.
 
-        So does one whose answer is not about this copy: such an answer is none, whatever it says.
+        The same holds for an answer that is about another copy, which counts as lost.
         """
 
         async def checked(some: Sequence[Copy]) -> list[ObjectInfo | BqdumpError]:
@@ -90,18 +90,18 @@ class RetryingStore:
         await self._store.close()
 
     async def _write(self, name: str, data: bytes, request: Callable[[], Awaitable[int]]) -> int:
-        asked = 0
+        attempts = 0
 
         async def once() -> int:
-            nonlocal asked
-            asked += 1
+            nonlocal attempts
+            attempts += 1
             return await request()
 
         try:
-            return await self._insistence.ask(once)
+            return await self._retrying.call(once)
         except ConflictError:
-            if asked > 1:
-                # What the write met may be deleted by now: it was still a conflict.
+            if attempts > 1:
+                # The object that the write met may be deleted by now; it was a conflict all the same.
                 with suppress(NotFoundError):
                     stored = await self.read(name)
                     if stored.data == data:
@@ -111,58 +111,62 @@ class RetryingStore:
     async def _each(
         self, wishes: Sequence[Result], request: Callable[[Sequence[Result]], Awaitable[list[Answer | BqdumpError]]]
     ) -> list[Answer | BqdumpError]:
-        """One answer for each wish; those whose answer is worth another try are asked again, together."""
+        """One answer for each wish. Those with retryable errors are retried together."""
         answers: dict[int, Answer | BqdumpError] = {}
         open_ = list(range(len(wishes)))
-        trial = Trial(self._insistence)
+        attempts = Attempts(self._retrying)
         while open_:
             some = [wishes[index] for index in open_]
-            got = await self._insistence.ask(lambda: request(some))  # noqa: B023
+            got = await self._retrying.call(lambda: request(some))  # noqa: B023
             answers.update(zip(open_, got, strict=True))
-            failed = {index: error for index in open_ if (error := _worth_another_try(answers[index]))}
+            failed = {index: error for index in open_ if (error := _retryable(answers[index]))}
             if len(failed) < len(open_):
-                trial.renew()
+                attempts.reset()
             open_ = list(failed)
             if not failed:
                 break
             try:
-                pause = trial.failed(next(iter(failed.values())))
+                pause = attempts.failed(next(iter(failed.values())))
             except BqdumpError as last:
-                # Each keeps its own error, but where patience is at its end, which is the same for all.
+                # Each keeps its own error, except for the outage, which is the same for all.
                 answers |= {index: last if isinstance(last, OutageError) else error for index, error in failed.items()}
                 break
             await asyncio.sleep(pause)
         return [answers[index] for index in range(len(wishes))]
 
 
-def _worth_another_try(answer: object) -> BqdumpError | None:
+def _retryable(answer: object) -> BqdumpError | None:
     return answer if isinstance(answer, BqdumpError) and answer.retryable else None
 
 
 def _own_answer(wish: Copy, answer: ObjectInfo | BqdumpError) -> ObjectInfo | BqdumpError:
-    """The answer to this copy; a DamagedError for one that is about another object or content."""
+    """The answer to this copy; a DamagedError if it is about another object or content."""
     if isinstance(answer, BqdumpError):
         return answer
-    for what, got, wanted in (("name", answer.name, wish.target), ("size", answer.size, wish.size),
-                              ("CRC32C", answer.crc32c, wish.crc32c)):  # fmt: skip
-        if wanted not in (None, got):
-            cause = f"the answer names the {what} {got}, and the copy has {wanted}"
+    facts = (
+        ("name", answer.name, wish.target),
+        ("size", answer.size, wish.size),
+        ("CRC32C", answer.crc32c, wish.crc32c),
+    )
+    for what, got, expected in facts:
+        if expected not in (None, got):
+            cause = f"the answer has the {what} {got} instead of {expected}"
             return DamagedError("copy", f"{wish.source} to {wish.target}", cause)
     return answer
 
 
-async def _whole(
-    insistence: Insistence,
+async def _listed(
+    retrying: Retrying,
     listing: Callable[[], AsyncIterator[list[Result]]],
     place: Callable[[Result], str] | None,
 ) -> AsyncIterator[list[Result]]:
-    """The pages of a listing; after an error it starts anew, and every page renews the patience.
+    """The pages of a listing, which restarts after an error. Every page resets the patience.
 
-    place: what the listing is ordered by. What was given already is then passed over, by its place and not by its
-    number: what comes before it may have been deleted meanwhile. None: it is all given once more.
+    place: the sort key of the listing. A restarted listing skips items by their sort key, not by their number, since
+    earlier ones may have been deleted meanwhile. None: a restarted listing repeats all items.
     """
     given = ""
-    trial = Trial(insistence)
+    attempts = Attempts(retrying)
     while True:
         try:
             async for page in listing():
@@ -170,9 +174,9 @@ async def _whole(
                 yield fresh
                 if place and fresh:
                     given = place(fresh[-1])
-                    trial.renew()
+                    attempts.reset()
         except BqdumpError as error:
-            pause = trial.failed(error)
+            pause = attempts.failed(error)
         else:
             return
         await asyncio.sleep(pause)
@@ -183,26 +187,26 @@ def _name(item: Note | ObjectInfo) -> str:
 
 
 class RetryingReader:
-    """A Reader that insists: a broken stream goes on after the last row that has arrived."""
+    """A Reader that retries: a broken stream resumes after the last row that has arrived."""
 
     def __init__(self, reader: Reader, patience: Patience | None = None) -> None:
-        self._reader, self._insistence = reader, Insistence(patience)
+        self._reader, self._retrying = reader, Retrying(patience)
 
     async def open(self, request: ReadRequest) -> ReadSession:
         """See Reader."""
-        return await self._insistence.ask(lambda: self._reader.open(request))
+        return await self._retrying.call(lambda: self._reader.open(request))
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
-        """See Reader. Every batch that arrives renews the patience."""
-        trial = Trial(self._insistence)
+        """See Reader. Every batch resets the patience."""
+        attempts = Attempts(self._retrying)
         while True:
             try:
                 for batch in self._reader.read(stream, offset):
                     offset += batch.rows
-                    trial.renew()
+                    attempts.reset()
                     yield batch
             except BqdumpError as error:
-                pause = trial.failed(error)
+                pause = attempts.failed(error)
             else:
                 return
             time.sleep(pause)
@@ -217,66 +221,66 @@ class RetryingReader:
 
 
 class RetryingWarehouse:
-    """A Warehouse that insists. Repeating a job's request is safe: its id makes the second one a conflict."""
+    """A Warehouse that retries. That is safe for jobs: the job id makes a second request a conflict."""
 
     def __init__(self, warehouse: Warehouse, patience: Patience | None = None) -> None:
-        self._warehouse, self._insistence = warehouse, Insistence(patience)
+        self._warehouse, self._retrying = warehouse, Retrying(patience)
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.dataset(project, name))
+        return await self._retrying.call(lambda: self._warehouse.dataset(project, name))
 
     async def now(self, location: str) -> int:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.now(location))
+        return await self._retrying.call(lambda: self._warehouse.now(location))
 
     async def tables(self, dataset: Dataset) -> list[Listed]:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.tables(dataset))
+        return await self._retrying.call(lambda: self._warehouse.tables(dataset))
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.table(dataset, name))
+        return await self._retrying.call(lambda: self._warehouse.table(dataset, name))
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.row_policies(dataset, table))
+        return await self._retrying.call(lambda: self._warehouse.row_policies(dataset, table))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.extract(request))
+        return await self._retrying.call(lambda: self._warehouse.extract(request))
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.estimate(dataset, table, select, parameters))
+        return await self._retrying.call(lambda: self._warehouse.estimate(dataset, table, select, parameters))
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
+        return await self._retrying.call(lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.captured(dataset, max_bytes_billed))
+        return await self._retrying.call(lambda: self._warehouse.captured(dataset, max_bytes_billed))
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.query(request))
+        return await self._retrying.call(lambda: self._warehouse.query(request))
 
     async def job(self, job_id: str, location: str) -> Job:
-        """See Warehouse. Whoever asks knows that there is such a job, which BigQuery may find a moment later only.
+        """See Warehouse. The caller knows that the job exists, although BigQuery may not find it at first.
 
         https://github.com/googleapis/python-bigquery/issues/2134
         """
-        return await self._insistence.ask(lambda: self._warehouse.job(job_id, location), NotFoundError)
+        return await self._retrying.call(lambda: self._warehouse.job(job_id, location), NotFoundError)
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
-        """See Warehouse. After an error jobs may be told of twice."""
-        async for page in _whole(self._insistence, lambda: self._warehouse.jobs(since), None):
+        """See Warehouse. After an error, jobs may be listed twice."""
+        async for page in _listed(self._retrying, lambda: self._warehouse.jobs(since), None):
             yield page
 
     async def at_work(self, since: int) -> set[str]:
         """See Warehouse."""
-        return await self._insistence.ask(lambda: self._warehouse.at_work(since))
+        return await self._retrying.call(lambda: self._warehouse.at_work(since))
 
     async def close(self) -> None:
         """See Warehouse."""
