@@ -37,7 +37,8 @@ from bqdump.core.sizes import size_text
 from bqdump.diagnosis import Diagnosis, diagnose
 from bqdump.export.carry import read_published
 from bqdump.export.outcome import exported
-from bqdump.export.planning.obtain import check_target, draft_plan
+from bqdump.export.planning.draft import draft_plan
+from bqdump.export.planning.target import check_target
 from bqdump.export.publish.report import report_page
 from bqdump.export.run import run as run_task
 from bqdump.export.task import Task

@@ -74,7 +74,7 @@ def test_a_missing_or_empty_setting(
         (["--snapshot-time", "yesterday"], ["--snapshot-time", "2026-01-31T03:00:00Z"]),
         (["--bucket", "gs://target"], ["--bucket", "without gs://"]),
         (["--include", "tabel"], ["tabel", "Did you mean 'table'?"]),
-        (["--location", "EU"], ["lies in US"]),
+        (["--location", "EU"], ["is in US"]),
         (["--snapshot-time", "2999-01-01T00:00:00Z"], ["future"]),
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",

@@ -21,6 +21,7 @@ from bqdump.core.documents import layout, notes, record
 from bqdump.core.plan import draft as plan
 from bqdump.core.plan import removal
 from bqdump.export import carry, run
+from bqdump.export.planning import definitions, planner
 from bqdump.export.planning import obtain as planning
 from bqdump.export.publish import abandoned, clear, collect, count, publish, replace
 from bqdump.export.work import jobs, work
@@ -103,7 +104,7 @@ MUTATIONS = (
              "else Free(held.generation)", "else None"),
     Mutation("each task makes job ids of its own", 4, jobs, "job_id",
              "_{attempt}", "_{attempt}{random.randrange(10)}"),
-    Mutation("a second planner overwrites the plan", 4, planning, "_make_or_await",
+    Mutation("a second planner overwrites the plan", 4, planning, "_make",
              "encode_indented(plan), 0)", "encode_indented(plan), None)"),
     Mutation("a superseded run withdraws nothing", 4, replace, "withdraw",
              "if current is None or", "if True or"),
@@ -131,7 +132,7 @@ MUTATIONS = (
              "if await _has_plan(store, settings, owner):", "if False:"),
     Mutation("whose a prefix is is not looked at again once there is a plan", 5, planning, "obtain_plan",
              "    await claim_prefix(task.store, task.settings, task.run)\n", ""),
-    Mutation("a mistaken run keeps the prefix", 4, planning, "_step_back",
+    Mutation("a mistaken run keeps the prefix", 4, planner, "step_back",
              "await release_prefix(task.store, task.settings, task.run)", "pass"),
     Mutation("staged files of a run whose jobs are running are cleared", 5, abandoned, "_clear_all",
              'any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs)', "False"),
@@ -159,7 +160,7 @@ MUTATIONS = (
              "removed.append(", 'if reason != "dropped" or not chosen:\n            removed.append('),
     Mutation("tables that were left out are removed although they are to be kept", 8, removal, "leaving",
              "if not chosen and settings.keep_others:", "if False:"),
-    Mutation("a table that goes while the run is planned is passed over in silence", 6, planning, "describe",
+    Mutation("a table that goes while the run is planned is passed over in silence", 6, definitions, "describe",
              "list(await asyncio.gather(*map(one, listed)))",
              '[t for t in await asyncio.gather(*map(one, listed)) if bytes(t.definition) != b"null"]'),
 )  # fmt: skip

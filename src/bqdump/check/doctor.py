@@ -32,7 +32,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
 from bqdump.export.carry import read_published
-from bqdump.export.planning.obtain import draft_plan, refuse_bucket, refuse_key
+from bqdump.export.planning.draft import draft_plan
+from bqdump.export.planning.target import refuse_bucket, refuse_key
 from bqdump.export.task import Reading
 from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore

@@ -22,7 +22,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.export.carry import read_published
-from bqdump.export.planning.obtain import check_target, draft_plan
+from bqdump.export.planning.draft import draft_plan
+from bqdump.export.planning.target import check_target
 from bqdump.services import run_id
 
 

@@ -1,0 +1,129 @@
+"""Drafting a plan: looking at the dataset and deciding what is exported, without storing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from bqdump.core.documents.run import Plan, Unit
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.catalog import Dataset, Listed
+from bqdump.core.plan.draft import choose, make_plan, read_units, unmatched
+from bqdump.core.plan.file_names import refuse_names
+from bqdump.core.plan.guards import (
+    column_flags,
+    judge,
+    policy_flags,
+    refuse_moment,
+    skipped_flags,
+    target_flags,
+    unit_flags,
+)
+from bqdump.core.plan.hidden_data import lacking_flags
+from bqdump.core.plan.parts import whole
+from bqdump.core.plan.removal import Published, leaving, removal_flags
+from bqdump.core.plan.routes import route_tables
+from bqdump.core.settings.settings import Settings
+from bqdump.export.carry import refuse_other_mode
+from bqdump.export.planning.billing import check_bill, estimate_queries
+from bqdump.export.planning.change_capture import bill_of, captured_tables
+from bqdump.export.planning.definitions import describe, row_policies
+from bqdump.export.planning.extras import refuse_missing_packages
+from bqdump.export.planning.target import PLAN
+from bqdump.ports.store import BucketInfo
+from bqdump.ports.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+LISTINGS = 3
+
+
+async def draft_plan(
+    warehouse: Warehouse,
+    settings: Settings,
+    run: str,
+    tasks: int,
+    bucket: BucketInfo | None,
+    published: Published | None,
+) -> tuple[Plan, bytes]:
+    """Look at the dataset and plan its export, without storing anything. Returns the plan and its units.
+
+    published: the export that it would replace.
+    What the guards have found is in its flags; whether a run may go on is for `refuse` to say.
+    """
+    dataset = await _dataset(warehouse, settings)
+    now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings)
+    selection = choose(listing, settings, snapshot)
+    for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
+        log.warning("exclude %r: no table of %s matches%s", pattern, settings.dataset, guess)
+    (tables, unseen), policies = await asyncio.gather(
+        describe(warehouse, dataset, snapshot, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
+    )
+    captured = await captured_tables(warehouse, dataset, settings, tables)
+    chosen = {item.name for item in selection.chosen}
+    unchosen = [item.name for item in listing if item.name not in chosen]
+    routing = route_tables(settings, tables, unchosen, captured.tables or ())
+    refuse_missing_packages(routing.routed)
+    routing = await estimate_queries(warehouse, dataset, snapshot, routing)
+    check_bill(settings, bill_of(captured) | {item.table.name: item.bills or 0 for item in routing.routed})
+    plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
+    later = {item.name for item in listing if item.created > snapshot}
+    planned = read_units(units, plan)
+    if bucket:
+        refuse_names(_patterns(settings, plan, planned), bucket.names, settings.target)
+    together = list(whole(planned, plan.splits))
+    found = [
+        *policy_flags(policies),
+        *unit_flags(together),
+        *lacking_flags(together, captured),
+        *skipped_flags(plan.skipped, later),
+        *column_flags(unseen),
+    ]
+    if bucket:
+        found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
+    if published and published.age < plan.age:
+        listed = {item.name for item in listing}
+        removed, kept = leaving(published, {unit.table for unit in together}, listed, settings)
+        refuse_other_mode(published, plan, kept)
+        found += removal_flags(removed, published)
+        plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept)
+    return msgspec.structs.replace(plan, flags=judge(found, settings), planned=now), units
+
+
+async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
+    """The dataset. Raises UsageError where it is not in the location that the settings require."""
+    dataset = await warehouse.dataset(settings.project, settings.dataset)
+    if settings.location and settings.location.lower() != dataset.location.lower():
+        cause = f"{settings.project}.{settings.dataset} is in {dataset.location}"
+        raise UsageError(PLAN, f"location {settings.location}", cause, "Leave the setting out to follow the dataset.")
+    return dataset
+
+
+async def _listing_at_snapshot(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings
+) -> tuple[int, int, list[Listed]]:
+    """Now, the snapshot time, and what the dataset holds. The times come first, so that no table is missed.
+
+    A table that is created or replaced between the two cannot be read at that time: then both are requested again.
+    """
+    tries = 1 if settings.snapshot_ms is not None else LISTINGS
+    while True:
+        now = await warehouse.now(dataset.location)
+        snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
+        refuse_moment(settings, snapshot, now, dataset)
+        listing, tries = await warehouse.tables(dataset), tries - 1
+        if not tries or all(item.created <= snapshot for item in listing):
+            return now, snapshot, listing
+
+
+def _patterns(settings: Settings, plan: Plan, units: Sequence[Unit]) -> Iterator[tuple[str, str]]:
+    """Each table, and the patterns of its files where they are written and where they are published."""
+    layout = settings.layout.run(plan.run)
+    for unit in units:
+        yield unit.table, unit.pattern
+        if plan.mode == "replace":
+            yield unit.table, layout.staged(unit.id, 0, unit.pattern)

@@ -1,0 +1,59 @@
+"""The target of an export, checked before anything is written to it."""
+
+from __future__ import annotations
+
+import logging
+
+from bqdump.core.errors import DeniedError, UsageError
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import BucketInfo, ObjectStore
+from bqdump.repository.prefix_owner import check_prefix
+
+log = logging.getLogger(__name__)
+
+PLAN = "plan the export"
+
+
+async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | None:
+    """Refuse a target to which the export cannot be written, before anything is written.
+
+    Returns the bucket's settings, None where there is no permission to read them.
+    Raises UsageError for a bucket with a retention policy or a hold, a key that files would not get, or a prefix that
+    belongs to another dataset.
+    """
+    bucket = None
+    try:
+        bucket = await store.describe()
+    except DeniedError:
+        log.warning("%s: missing permission to read bucket settings (storage.buckets.get): not checked", store.url)
+    else:
+        refuse_bucket(bucket, store.url)
+        refuse_key(bucket, settings, store.url)
+    await check_prefix(store, settings)
+    return bucket
+
+
+def refuse_bucket(bucket: BucketInfo, url: str) -> None:
+    """Raise UsageError for a bucket whose objects cannot be replaced."""
+    if bucket.retention_seconds:
+        cause, wanted = f"its retention policy keeps objects for {bucket.retention_seconds} seconds", "retention policy"
+    elif bucket.holds:
+        cause, wanted = "it puts every new object under a hold", "default event-based hold"
+    else:
+        return
+    hint = f"Use a bucket without a {wanted}."
+    raise UsageError(PLAN, url, f"{cause}, and an export must replace its files", hint)
+
+
+def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
+    """Raise UsageError for a Cloud KMS key that files would not get."""
+    if not settings.kms_key or not settings.template.keeps or bucket.kms_key == settings.kms_key:
+        return
+    default = bucket.kms_key or "which is none"
+    raise UsageError(
+        PLAN,
+        f"kms_key {settings.kms_key}",
+        "{run} in --path lets BigQuery write final names at once, and "
+        f"what BigQuery writes gets the default key of {url}, {default}",
+        "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
+    )
