@@ -1,15 +1,15 @@
 #!/bin/sh
-# Removes what docs/deploy.md and `bqdump render` have made, and nothing else.
+# Removes what docs/deploy.md and `bqdump render` created, and nothing else.
 #
 #   PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports REGION=europe-west1 deploy/teardown.sh
 #
-# The dummy tables of `bqdump local seed --cloud` go too, by their label; the dataset goes if it was made with them and
-# nothing else is in it. It shows what it would remove and asks first. What does not carry bqdump's mark (the label app=bqdump, or the name
-# that only bqdump gives) is left alone. The bucket and its exports stay, unless --with-bucket is given.
+# It lists what it would remove, and asks first. It removes only what has the label app=bqdump or a name that only bqdump
+# gives. The dummy tables of `bqdump local seed --cloud` are removed by their label, and their dataset if it was created with
+# them and is otherwise empty. The bucket and its exports stay, unless --with-bucket is set.
 #
 #   --yes          do not ask
-#   --with-bucket  remove the bucket too, with every export in it, if docs/deploy.md has made it
-#   --name NAME    the name that was given to bqdump render (default: bqdump)
+#   --with-bucket  also remove the bucket with every export in it, if docs/deploy.md created it
+#   --name NAME    the --name passed to bqdump render (default: bqdump)
 set -eu
 
 name=bqdump yes='' with_bucket=''
@@ -27,14 +27,14 @@ project=${BQDUMP_JOB_PROJECT:-$PROJECT_ID}
 plan=$(mktemp)
 trap 'rm -f "$plan"' EXIT
 
-# marked WORD COMMAND…: whether the command's answer begins with the word. No answer: there is no such thing.
+# marked WORD COMMAND…: true if the command's output begins with WORD. No output: the resource does not exist.
 marked() {
   word=$1
   shift
   case $("$@" 2>/dev/null || true) in "$word"*) return 0 ;; *) return 1 ;; esac
 }
 
-# later COMMAND…: put a command on the list.
+# later COMMAND…: add a command to the list.
 later() {
   printf '%s' "$1" >>"$plan"
   shift
@@ -62,7 +62,7 @@ if marked bqdump gcloud artifacts repositories describe "$name" "$at" "--locatio
   later gcloud artifacts repositories delete "$name" "$at" "--location=$REGION" --quiet
 fi
 
-# A project of a domain, example.com:name, is written name.example.com in addresses.
+# Service account addresses write a domain-scoped project, example.com:name, as name.example.com.
 case $project in
   *:*) address=${project#*:}.${project%%:*} ;;
   *) address=$project ;;
@@ -95,7 +95,7 @@ for account in "$name" "$name-scheduler" "$name-workflow"; do
   later gcloud iam service-accounts delete "$email" "$at" --quiet
 done
 
-# ask_bigquery STATEMENT: the values of its one column.
+# ask_bigquery STATEMENT: print the values of its only column.
 ask_bigquery() {
   bq "--project_id=$project" --format=csv --quiet query --use_legacy_sql=false --max_rows=1000 "$1" 2>/dev/null | sed 1d
 }
@@ -107,10 +107,10 @@ for table in $dummies; do
 done
 if bq --format=prettyjson show "$PROJECT_ID:$SOURCE_DATASET" 2>/dev/null | grep -q '"app": "bqdump-dummy-data"'; then
   if [ "$(ask_bigquery "SELECT COUNT(*) FROM $schema.TABLES")" = "$(printf %s "$dummies" | grep -c .)" ]; then
-    # Without -r: BigQuery itself refuses to remove a dataset that has got a table since.
+    # Without -r, BigQuery refuses to remove a dataset that contains a table by now.
     later bq rm --force --dataset "$PROJECT_ID:$SOURCE_DATASET"
   else
-    echo "teardown: other tables are in $PROJECT_ID:$SOURCE_DATASET: the dataset stays" >&2
+    echo "teardown: keeping dataset $PROJECT_ID:$SOURCE_DATASET: it contains other tables" >&2
   fi
 fi
 
@@ -118,18 +118,18 @@ if [ "$with_bucket" ]; then
   if marked bqdump gcloud storage buckets describe "gs://$DESTINATION_BUCKET" '--format=value(labels.app)'; then
     later gcloud storage rm --recursive "gs://$DESTINATION_BUCKET"
   else
-    echo "teardown: gs://$DESTINATION_BUCKET was not made for bqdump alone (no label app=bqdump): it stays" >&2
+    echo "teardown: keeping gs://$DESTINATION_BUCKET: it has no label app=bqdump" >&2
   fi
 fi
 
 if [ ! -s "$plan" ]; then
-  echo "Nothing of bqdump is left in $project, $REGION."
+  echo "Nothing to remove in $project, $REGION."
   exit 0
 fi
-echo "To be removed from $project:"
+echo "This removes from $project:"
 sed 's/^/  /' "$plan"
 if [ ! "$yes" ]; then
-  printf 'Go on? [y/N] '
+  printf 'Continue? [y/N] '
   read -r answer || answer=
   case $answer in y | Y | yes) ;; *) echo "Nothing was removed."; exit 1 ;; esac
 fi

@@ -35,13 +35,13 @@ resource "google_monitoring_alert_policy" "execution_failed" {
   documentation {
     subject   = "${var.name}: an export failed"
     mime_type = "text/markdown"
-    content   = "Readers still see the last whole export. What to do: docs/operate.md, \"An execution failed\"."
+    content   = "The last published export is unchanged. What to do: docs/operate.md, \"An execution failed\"."
   }
 
   depends_on = [google_project_service.used]
 }
 
-# Counts publications, by the one line that a run logs when readers see it.
+# Counts published runs, by the one line that each of them logs.
 resource "google_logging_metric" "published" {
   project     = var.project
   name        = "${replace(var.name, "-", "_")}_published"
@@ -72,7 +72,7 @@ resource "google_monitoring_alert_policy" "no_export" {
   conditions {
     display_name = "Nothing published for ${var.hours_without_export} hours"
 
-    # "or vector(0)" makes silence count as nothing, also before the first export. A log-based metric has no zeros.
+    # A log-based metric has no zeros: without "or vector(0)" the alert would not fire if nothing was ever published.
     condition_prometheus_query_language {
       query = join("", [
         "(sum(increase(logging_googleapis_com:user_${google_logging_metric.published.name}",
@@ -86,6 +86,6 @@ resource "google_monitoring_alert_policy" "no_export" {
   documentation {
     subject   = "${var.name}: nothing published for ${var.hours_without_export} hours"
     mime_type = "text/markdown"
-    content   = "Readers see an old export. What to do: docs/operate.md, \"Nothing was published\"."
+    content   = "The published export is getting old. What to do: docs/operate.md, \"Nothing was published\"."
   }
 }

@@ -1,4 +1,4 @@
-# Who may do what, and why. The same table is in SECURITY.md.
+# Accounts and their permissions. SECURITY.md has the same list as a table.
 
 resource "google_service_account" "job" {
   project      = var.project
@@ -14,14 +14,14 @@ resource "google_bigquery_dataset_iam_member" "read_dataset" {
   member     = google_service_account.job.member
 }
 
-# Starts jobs, in the project that pays. BigQuery knows this right for whole projects only.
+# Starts jobs in the billing project. This role cannot be granted more narrowly.
 resource "google_project_iam_member" "run_jobs" {
   project = var.project
   role    = "roles/bigquery.jobUser"
   member  = google_service_account.job.member
 }
 
-# Opens read sessions: only for the read route.
+# Opens read sessions. Only the read route needs this.
 resource "google_project_iam_member" "read_sessions" {
   count = var.read_route ? 1 : 0
 
@@ -30,14 +30,14 @@ resource "google_project_iam_member" "read_sessions" {
   member  = google_service_account.job.member
 }
 
-# Sees that a table has row access policies, which would hide rows from the export. No smaller role has this right.
+# Detects row access policies, which would hide rows from the export. No narrower predefined role has this permission.
 resource "google_project_iam_custom_role" "row_policies" {
   count = var.detect_row_policies ? 1 : 0
 
   project     = local.source_project
   role_id     = "${replace(var.name, "-", "_")}_row_policies"
   title       = "bqdump: see row access policies"
-  description = "Lists row access policies, so that an export can tell that it would lack rows."
+  description = "Lists row access policies, to detect tables whose export would lack rows."
   permissions = ["bigquery.rowAccessPolicies.list"]
 }
 
@@ -50,14 +50,14 @@ resource "google_bigquery_dataset_iam_member" "see_row_policies" {
   member     = google_service_account.job.member
 }
 
-# Creates, reads, lists and deletes objects of this bucket; cannot change who may read them.
+# Creates, reads, lists and deletes objects in this bucket. Cannot change who may read them.
 resource "google_storage_bucket_iam_member" "write_objects" {
   bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
   role   = "roles/storage.objectUser"
   member = google_service_account.job.member
 }
 
-# Sees the bucket's location, retention policy and soft delete (storage.buckets.get).
+# Reads the bucket's location, retention policy and soft delete setting (storage.buckets.get).
 resource "google_storage_bucket_iam_member" "see_bucket" {
   bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
   role   = "roles/storage.legacyBucketReader"
@@ -72,7 +72,7 @@ resource "google_service_account" "scheduler" {
   display_name = "bqdump: starts exports on schedule"
 }
 
-# Starts this one job as it is, without overrides.
+# Starts this job only, without overrides.
 resource "google_cloud_run_v2_job_iam_member" "scheduler_runs_job" {
   count = var.schedule == "" ? 0 : 1
 
@@ -83,7 +83,7 @@ resource "google_cloud_run_v2_job_iam_member" "scheduler_runs_job" {
   member   = google_service_account.scheduler[0].member
 }
 
-# Starts the workflow. Workflows knows this right for whole projects only.
+# Starts the workflow. This role cannot be granted more narrowly.
 resource "google_project_iam_member" "scheduler_starts_workflow" {
   count = var.workflow && var.workflow_schedule != "" ? 1 : 0
 
@@ -100,7 +100,7 @@ resource "google_service_account" "workflow" {
   display_name = "bqdump: runs the job for a list of datasets"
 }
 
-# Starts this one job with other settings and another number of tasks.
+# Starts this job only, with other settings and another number of tasks.
 resource "google_cloud_run_v2_job_iam_member" "workflow_runs_job" {
   count = var.workflow ? 1 : 0
 
@@ -111,7 +111,7 @@ resource "google_cloud_run_v2_job_iam_member" "workflow_runs_job" {
   member   = google_service_account.workflow[0].member
 }
 
-# Waits for the execution: the operations that it polls belong to the project, not to the job.
+# Polls the job's operations, which belong to the project.
 resource "google_project_iam_member" "workflow_waits" {
   count = var.workflow ? 1 : 0
 
@@ -120,7 +120,7 @@ resource "google_project_iam_member" "workflow_waits" {
   member  = google_service_account.workflow[0].member
 }
 
-# Counts the tables of the dataset, for the number of tasks.
+# Counts the tables of the dataset to choose the number of tasks.
 resource "google_bigquery_dataset_iam_member" "workflow_counts_tables" {
   count = var.workflow ? 1 : 0
 

@@ -77,7 +77,7 @@ resource "google_storage_bucket" "exports" {
   public_access_prevention    = "enforced"
   labels                      = local.labels
 
-  # Restores files that were deleted or replaced by mistake; they are billed until then.
+  # Keeps deleted and replaced files restorable. They are billed for that time.
   soft_delete_policy {
     retention_duration_seconds = var.bucket_soft_delete_seconds
   }
@@ -112,7 +112,7 @@ resource "google_cloud_run_v2_job" "export" {
     task_count = var.tasks
     labels     = local.labels
 
-    # No parallelism: Cloud Run starts as many tasks at once as it can, and a lower task count by override is allowed.
+    # Parallelism is unset: Cloud Run starts as many tasks at once as it can, and accepts overrides with fewer tasks.
     template {
       service_account = google_service_account.job.email
       max_retries     = var.max_retries

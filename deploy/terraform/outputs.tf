@@ -4,17 +4,17 @@ output "job" {
 }
 
 output "image" {
-  description = "Image that the job runs: build and push it under this name."
+  description = "Image of the job. Build and push it under this name."
   value       = local.image
 }
 
 output "bucket" {
-  description = "Where the exports are."
+  description = "Bucket with the exports."
   value       = "gs://${var.bucket}"
 }
 
 output "service_account" {
-  description = "Account that the job runs as."
+  description = "Service account of the job."
   value       = google_service_account.job.email
 }
 
@@ -24,6 +24,6 @@ output "execute" {
 }
 
 output "workflow" {
-  description = "Name of the workflow; empty without one."
+  description = "Name of the workflow. Empty without one."
   value       = var.workflow ? google_workflows_workflow.exports[0].name : ""
 }

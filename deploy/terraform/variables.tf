@@ -1,27 +1,27 @@
 variable "project" {
-  description = "Project that runs the job and pays for it."
+  description = "Project that runs the job and is billed."
   type        = string
 }
 
 variable "region" {
-  description = "Region of the job, the images, the schedule and the workflow."
+  description = "Region of the job, images, schedule and workflow."
   type        = string
 }
 
 variable "name" {
-  description = "Name of the job, and the beginning of every other name."
+  description = "Name of the job, and prefix of every other name."
   type        = string
   default     = "bqdump"
 }
 
 variable "image" {
-  description = "Container image. Empty: bqdump:latest in the repository that this module makes."
+  description = "Container image (default: bqdump:latest in the repository that this module creates)."
   type        = string
   default     = ""
 }
 
 variable "source_project" {
-  description = "Project that holds the dataset. Empty: the same as project."
+  description = "Project that holds the dataset (default: project)."
   type        = string
   default     = ""
 }
@@ -37,49 +37,49 @@ variable "bucket" {
 }
 
 variable "create_bucket" {
-  description = "Make the bucket; false uses one that exists."
+  description = "Create the bucket. Set false for an existing one."
   type        = bool
   default     = true
 }
 
 variable "bucket_location" {
-  description = "Location of a new bucket: best where the dataset lies."
+  description = "Location of a new bucket. Best the dataset's location."
   type        = string
   default     = "US"
 }
 
 variable "bucket_force_destroy" {
-  description = "Let terraform destroy delete the bucket although it holds exports."
+  description = "Let terraform destroy delete the bucket with its exports."
   type        = bool
   default     = false
 }
 
 variable "bucket_soft_delete_seconds" {
-  description = "How long a new bucket keeps deleted and replaced objects, which are billed for that time; 0 turns soft delete off."
+  description = "Soft delete period of a new bucket, in seconds. Deleted and replaced objects are billed for it. 0 turns soft delete off."
   type        = number
   default     = 604800
 }
 
 variable "kms_key" {
-  description = "Cloud KMS key of the exports, and the default of a new bucket: projects/P/locations/L/keyRings/R/cryptoKeys/K."
+  description = "Cloud KMS key of the exports, and default key of a new bucket: projects/P/locations/L/keyRings/R/cryptoKeys/K."
   type        = string
   default     = ""
 }
 
 variable "job_kms_key" {
-  description = "Cloud KMS key for the job's image, in the job's region. Empty: Google's keys."
+  description = "Cloud KMS key for the job's image, in the job's region (default: Google-managed)."
   type        = string
   default     = ""
 }
 
 variable "settings" {
-  description = "Other settings of the export by their environment names, such as BQDUMP_FORMAT."
+  description = "Other settings, by environment variable, such as BQDUMP_FORMAT."
   type        = map(string)
   default     = {}
 }
 
 variable "tasks" {
-  description = "Tasks of an execution. One task has up to 500 BigQuery jobs in flight."
+  description = "Tasks per execution. One task has up to 500 BigQuery jobs in flight."
   type        = number
   default     = 10
 
@@ -90,49 +90,49 @@ variable "tasks" {
 }
 
 variable "cpu" {
-  description = "CPUs of a task."
+  description = "CPUs per task."
   type        = string
   default     = "1"
 }
 
 variable "memory" {
-  description = "Memory of a task."
+  description = "Memory per task."
   type        = string
   default     = "512Mi"
 }
 
 variable "timeout" {
-  description = "Longest time of one attempt of a task."
+  description = "Timeout of one attempt of a task."
   type        = string
   default     = "14400s"
 }
 
 variable "max_retries" {
-  description = "How often a failed task is started again."
+  description = "Restarts of a failed task."
   type        = number
   default     = 3
 }
 
 variable "deletion_protection" {
-  description = "Keep terraform destroy from deleting the job and the workflow."
+  description = "Protect the job and the workflow from terraform destroy."
   type        = bool
   default     = false
 }
 
 variable "read_route" {
-  description = "Grant what the Storage Read API needs (the read route)."
+  description = "Grant the role for the Storage Read API (the read route)."
   type        = bool
   default     = false
 }
 
 variable "detect_row_policies" {
-  description = "Grant what it takes to see row access policies, by a custom role in the source project."
+  description = "Grant a custom role in the source project that detects row access policies."
   type        = bool
   default     = true
 }
 
 variable "schedule" {
-  description = "When the job runs, as cron. Empty: never by itself."
+  description = "Cron schedule of the job. Empty: no schedule."
   type        = string
   default     = "0 3 * * *"
 }
@@ -144,37 +144,37 @@ variable "time_zone" {
 }
 
 variable "workflow" {
-  description = "Make the workflow that exports a list of datasets with this job."
+  description = "Create the workflow that exports a list of datasets with this job."
   type        = bool
   default     = false
 }
 
 variable "workflow_schedule" {
-  description = "When the workflow runs, as cron. Empty: never by itself."
+  description = "Cron schedule of the workflow. Empty: no schedule."
   type        = string
   default     = ""
 }
 
 variable "exports" {
-  description = "What the scheduled workflow exports: see deploy/workflow.yaml for the keys of an item."
+  description = "Items that the scheduled workflow exports. deploy/workflow.yaml lists the keys of an item."
   type        = list(map(string))
   default     = []
 }
 
 variable "hours_without_export" {
-  description = "Alert when nothing was published for so many hours; 0: no such alert."
+  description = "Alert if nothing was published for this many hours. 0: no alert."
   type        = number
   default     = 26
 }
 
 variable "notification_channels" {
-  description = "Monitoring channels that hear of alerts: projects/P/notificationChannels/N."
+  description = "Notification channels for alerts: projects/P/notificationChannels/N."
   type        = list(string)
   default     = []
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels."
+  description = "Labels for all resources that support labels."
   type        = map(string)
   default     = {}
 }

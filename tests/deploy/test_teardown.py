@@ -140,7 +140,7 @@ def test_the_bucket_stays_unless_asked_for(world: World) -> None:
 
 def test_a_bucket_that_was_there_before_stays_even_when_asked_for(world: World) -> None:
     done = world.run(EVERYTHING | {"storage buckets gs://my-exports": ""}, "--yes", "--with-bucket")
-    assert "it stays" in done.stderr
+    assert "keeping gs://" in done.stderr
     assert not any("storage rm" in command for command in world.removed)
 
 
@@ -152,14 +152,14 @@ def test_what_others_have_made_under_the_same_name_is_left_alone(world: World) -
     }  # fmt: skip
     done = world.run(others, "--yes")
     assert world.removed == []
-    assert "Nothing of bqdump is left" in done.stdout
+    assert "Nothing to remove in" in done.stdout
 
 
 @pytest.mark.parametrize("answer", ["", "n\n", "no\n", "\n"])
 def test_without_a_yes_nothing_is_removed(world: World, answer: str) -> None:
     done = world.run(EVERYTHING, answer=answer)
     assert done.returncode == 1
-    assert "To be removed from my-jobs:" in done.stdout
+    assert "This removes from my-jobs:" in done.stdout
     assert world.removed == []
 
 
@@ -203,7 +203,7 @@ def test_a_dataset_that_was_there_before_keeps_all_but_the_dummy_tables(world: W
 
 def test_a_dataset_that_has_got_other_tables_stays(world: World) -> None:
     done = world.run(SEEDED | {"others": 1}, "--yes")
-    assert "the dataset stays" in done.stderr
+    assert "keeping dataset" in done.stderr
     assert not any("--dataset" in command for command in world.removed)
 
 

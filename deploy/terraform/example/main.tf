@@ -1,4 +1,4 @@
-# One dataset, every night, with an e-mail when that fails.
+# Exports one dataset every night, and sends an e-mail if that fails.
 #
 #   terraform init
 #   terraform apply -target=module.bqdump.google_artifact_registry_repository.images
