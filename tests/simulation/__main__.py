@@ -1,4 +1,7 @@
-"""`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full."""
+"""`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full.
+
+`--bugs` searches for a seed that finds each planted bug, and keeps it in seeds.json.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from simulation.bugs import search, write_seeds
+from simulation.mutations import MUTATIONS
 from simulation.world import Verdict, simulate
 
 
@@ -26,6 +31,18 @@ def show(verdict: Verdict) -> None:
     say(f"replay: python -m tests.simulation --seed {verdict.seed} --trace")
 
 
+def find_bugs(processes: int) -> int:
+    """How many bugs no schedule found, at most 1. Writes the seeds of the others."""
+    found: dict[str, int] = {}
+    with multiprocessing.Pool(processes, maxtasksperchild=1) as pool:
+        for name, seed in pool.imap_unordered(search, [one.name for one in MUTATIONS]):
+            say(f"{'not found' if seed is None else seed}: {name}")
+            if seed is not None:
+                found[name] = seed
+    write_seeds(found)
+    return int(len(found) < len(MUTATIONS))
+
+
 def main() -> int:
     """The number of schedules that broke a law, at most 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
@@ -35,7 +52,10 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), metavar="N")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--trace", action="store_true", help="print every step of the schedule given by --seed")
+    parser.add_argument("--bugs", action="store_true", help="write seeds.json anew")
     wanted = parser.parse_args()
+    if wanted.bugs:
+        return find_bugs(wanted.processes)
     if wanted.seed is not None:
         verdict = simulate(wanted.seed, whole_trace=wanted.trace)
         show(verdict)

@@ -76,7 +76,7 @@ MUTATIONS = (
     Mutation("a table is read as it is, not as it was at the moment of the run", 2, jobs, "_extract",
              "snapshot=export.plan.snapshot", "snapshot=10**15"),
     Mutation("a query reads a table as it is, not as it was at the moment of the run", 2, jobs, "_query",
-             'plan.snapshot if unit.moment == "snapshot" else None', "None"),
+             'export.plan.snapshot if unit.moment == "snapshot" else None', "None"),
     Mutation("a manifest tells other rows than those that were exported", 2, record, "_entry",
              "else receipt.rows", "else unit.rows"),
     Mutation("what a failed job has left stays in the export", 4, collect, "collect",

@@ -56,6 +56,10 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
             if seed % 4:
                 # Choosing one publisher saves work and must not be what safety rests on.
                 patches.enter_context(mock.patch("bqdump.export.run._becomes_publisher", _everybody))
+            if seed % 10:
+                # Pages take a fifth of the time, and no law is about them.
+                patches.enter_context(mock.patch("bqdump.pages.report.render_report", return_value=b"<html>"))
+                patches.enter_context(mock.patch("bqdump.pages.unpublished.render_unpublished", return_value=b"<html>"))
             return World(seed, None if whole_trace else 60).verdict()
     finally:
         random.setstate(state)

@@ -1,0 +1,44 @@
+"""Planted bugs and the schedules that find them. `seeds.json` has a seed for each, so that a test does not search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from simulation.mutations import MUTATIONS, Mutation, planted
+from simulation.world import Verdict, simulate
+
+SCHEDULES = 1000
+SEEDS = Path(__file__).with_name("seeds.json")
+
+
+def known_seeds() -> dict[str, int]:
+    """The seed that found each bug when it was last searched for, by the bug's name."""
+    known: dict[str, int] = json.loads(SEEDS.read_text()) if SEEDS.exists() else {}
+    return known
+
+
+def find(mutation: Mutation, hint: int | None) -> Verdict | None:
+    """A schedule in which the bug breaks its law, twice in the same way; the hint is tried first.
+
+    None where none of the first SCHEDULES does. The seeds move whenever the steps of an export change.
+    """
+    seeds = range(SCHEDULES) if hint is None else (hint, *range(SCHEDULES))
+    with planted(mutation):
+        for seed in seeds:
+            verdict = simulate(seed)
+            if verdict.broken and verdict.broken.law == mutation.law:
+                return verdict if simulate(seed) == verdict else None
+    return None
+
+
+def search(name: str) -> tuple[str, int | None]:
+    """The first seed that finds the bug of this name."""
+    (mutation,) = (one for one in MUTATIONS if one.name == name)
+    found = find(mutation, known_seeds().get(name))
+    return name, found.seed if found else None
+
+
+def write_seeds(found: dict[str, int]) -> None:
+    """Keep the seeds, in the order of the bugs."""
+    SEEDS.write_text(json.dumps({one.name: found[one.name] for one in MUTATIONS if one.name in found}, indent=2) + "\n")
