@@ -144,14 +144,14 @@ async def put_run(store: ObjectStore, night: int, files: Sequence[File] = ()) ->
     contents = contents_of(data, layout.manifest)
     totals = msgspec.structs.replace(made.totals, tables=TABLES, files=TABLES)
     summary = msgspec.structs.replace(summary_of(contents), totals=totals)
-    await store.write_note(SETTINGS.layout.summary(run), encode(summary), 0)
+    await store.write_note(SETTINGS.layout.summary(run).name, encode(summary), 0)
     await store.write(layout.contents, encode(contents), 0)
     generation = await store.write(layout.manifest, data, 0) if whole else 0
     if night == RUNS - 1:
         latest = Latest(run=run, dataset="shop", project=PROJECT, snapshot_time=made.snapshot_time, mode="replace",
                         snapshot=made.snapshot, status="complete", manifest=layout.manifest,
                         manifest_generation=generation)  # fmt: skip
-        await store.write(SETTINGS.layout.latest, encode(latest), None)
+        await store.write(SETTINGS.layout.latest.name, encode(latest), None)
 
 
 async def put_going(store: ObjectStore) -> None:
@@ -164,7 +164,7 @@ async def put_going(store: ObjectStore) -> None:
         rows=10**9, bytes=10**12, skipped=(), excluded=0,
     )  # fmt: skip
     await store.write(layout.plan, encode(plan), 0)
-    await store.write(SETTINGS.layout.newest, encode(Newest("going")), None)
+    await store.write(SETTINGS.layout.newest.name, encode(Newest("going")), None)
     slots = asyncio.Semaphore(16)
 
     async def put(number: int) -> None:

@@ -92,7 +92,7 @@ def measure(tables: int, tasks: int) -> dict[str, Any]:
 
 def check(store: MemoryStore, tables: int) -> None:
     """Every table is in the published manifest, with the one file that it must have, and nothing else is there."""
-    latest = decode(read(store, SETTINGS.layout.latest), Latest, "latest.json")
+    latest = decode(read(store, SETTINGS.layout.latest.name), Latest, "latest.json")
     manifest = decode(read(store, latest.manifest), Manifest, "manifest.json")
     assert [entry.table for entry in manifest.tables] == [f"table_{number:05}" for number in range(tables)]
     for number, entry in enumerate(manifest.tables):

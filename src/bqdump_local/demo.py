@@ -69,7 +69,7 @@ def _make_room(folder: Path) -> None:
 
 def _summarise(console: Console, folder: Path, execution: Execution, seconds: float) -> None:
     target = folder / TARGET
-    pointer = Layout("").latest
+    pointer = Layout("").latest.name
     latest = decode((target / pointer).read_bytes(), Latest, pointer)
     manifest_file = target / latest.manifest
     manifest = decode(manifest_file.read_bytes(), Manifest, latest.manifest)

@@ -31,7 +31,8 @@ UNIT = "00000-00000"
 OLD, NEW = b'{"old":1}', b'{"new":1}'
 # A document of every kind.
 NAMES = {
-    "latest": LAYOUT.latest, "publishing": LAYOUT.publishing, "newest": LAYOUT.newest, "summary": LAYOUT.summary("r1"),
+    "latest": LAYOUT.latest.name, "publishing": LAYOUT.publishing.name, "newest": LAYOUT.newest.name,
+    "summary": LAYOUT.summary("r1").name,
     "planner": RUN.planner, "plan": RUN.plan, "units": RUN.units("n"), "claim": RUN.claim(UNIT),
     "reading": RUN.reading(UNIT, 0), "session": RUN.session(UNIT), "receipt": RUN.receipt(UNIT),
     "failure": RUN.failure(UNIT, 0, "x"), "failed report": RUN.failed_report("x"), "publisher": RUN.publisher,

@@ -139,7 +139,7 @@ async def older(scene: Scene, count: int) -> None:
             totals=Totals(3, 3, 20 * rows, rows, 30 * rows), rows=rows, begun=moment, ended=moment + 4000,
         )  # fmt: skip
         scene.store.put_now(scene.settings.layout.run(summary.run).manifest, b"")
-        await scene.store.write_note(scene.settings.layout.summary(summary.run), encode(summary), 0)
+        await scene.store.write_note(scene.settings.layout.summary(summary.run).name, encode(summary), 0)
 
 
 def large_manifest(run_id: str, tables: int, night: int = 0) -> Manifest:
@@ -182,5 +182,5 @@ async def large(scene: Scene, tables: int) -> None:
         run="large", dataset="shop", project="my-project", snapshot_time=manifest.snapshot_time,
         snapshot=manifest.snapshot, status="complete", mode="replace", manifest=layout.manifest, manifest_generation=1,
     )  # fmt: skip
-    scene.store.put_now(scene.settings.layout.latest, encode(latest))
-    await scene.store.write_note(scene.settings.layout.summary("large"), encode(summary_of(contents)), 0)
+    scene.store.put_now(scene.settings.layout.latest.name, encode(latest))
+    await scene.store.write_note(scene.settings.layout.summary("large").name, encode(summary_of(contents)), 0)

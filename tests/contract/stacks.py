@@ -91,7 +91,7 @@ class Stack(NamedTuple):
 
     def manifest(self, settings: Settings) -> Manifest:
         """The published manifest."""
-        name = settings.layout.latest
+        name = settings.layout.latest.name
         latest = self.http.call("GET", f"b/{BUCKET}/o/{name.replace('/', '%2F')}?alt=media").json()
         place = latest["manifest"].replace("/", "%2F")
         return decode(self.http.call("GET", f"b/{BUCKET}/o/{place}?alt=media").content, Manifest, "manifest")

@@ -43,7 +43,8 @@ def test_other_names_have_no_unit(name: str) -> None:
 def test_everything_lies_below_the_state_folder(prefix: str) -> None:
     layout = Layout(prefix)
     run = layout.run("r")
-    names = [layout.latest, layout.publishing, layout.newest, layout.runs, run.root, run.plan, run.planner, run.claims,
+    names = [layout.latest.name, layout.publishing.name, layout.newest.name, layout.runs,
+             run.root, run.plan, run.planner, run.claims,
              run.receipts, run.failures, run.staging, run.intent, run.manifest, run.units("n")]  # fmt: skip
     assert all(name.startswith(f"{prefix}_bqdump/") for name in names)
     assert len(set(names)) == len(names)

@@ -78,24 +78,24 @@ def test_a_manifest_of_another_run_or_with_a_file_twice_is_none() -> None:
 
 @pytest.mark.parametrize("name", ["x", "p/_bqdump/runs/r2/manifest.json", "p/_bqdump/runs/../r1/manifest.json"])
 def test_pointers_lead_to_the_documents_of_their_run_and_nowhere_else(name: str) -> None:
-    decode(encode(GOOD), Latest, LAYOUT.latest)
-    refused(msgspec.structs.replace(GOOD, manifest=name), LAYOUT.latest)
-    refused(msgspec.structs.replace(GOOD, uncleared=(Pointer("r1", 1, name),)), LAYOUT.latest)
-    decode(encode(Publishing("r1", 1, RUN.intent)), Publishing, LAYOUT.publishing)
-    refused(Publishing("r1", 1, name), LAYOUT.publishing)
+    decode(encode(GOOD), Latest, LAYOUT.latest.name)
+    refused(msgspec.structs.replace(GOOD, manifest=name), LAYOUT.latest.name)
+    refused(msgspec.structs.replace(GOOD, uncleared=(Pointer("r1", 1, name),)), LAYOUT.latest.name)
+    decode(encode(Publishing("r1", 1, RUN.intent)), Publishing, LAYOUT.publishing.name)
+    refused(Publishing("r1", 1, name), LAYOUT.publishing.name)
     ready = msgspec.structs.replace(GOOD, run="r1", snapshot=1, manifest=RUN.manifest)
-    decode(encode(Publishing("r1", 1, RUN.intent, ready)), Publishing, LAYOUT.publishing)
-    refused(Publishing("r1", 1, RUN.intent, msgspec.structs.replace(ready, manifest=name)), LAYOUT.publishing)
-    refused(Publishing("r1", 2, RUN.intent, ready), LAYOUT.publishing)
+    decode(encode(Publishing("r1", 1, RUN.intent, ready)), Publishing, LAYOUT.publishing.name)
+    refused(Publishing("r1", 1, RUN.intent, msgspec.structs.replace(ready, manifest=name)), LAYOUT.publishing.name)
+    refused(Publishing("r1", 2, RUN.intent, ready), LAYOUT.publishing.name)
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "values"),
     [
-        (Latest, LAYOUT.latest, {"run": "../r1"}), (Latest, LAYOUT.latest, {"run": "r1\n"}),
-        (Latest, LAYOUT.latest, {"snapshot": -1}), (Latest, LAYOUT.latest, {"snapshot": 10**18}),
-        (Latest, LAYOUT.latest, {"snapshot": 10**30}), (Latest, LAYOUT.latest, {"mode": "none"}),
-        (Latest, LAYOUT.latest, {"uncleared": 7}), (Latest, LAYOUT.latest, {"format_version": 2}),
+        (Latest, LAYOUT.latest.name, {"run": "../r1"}), (Latest, LAYOUT.latest.name, {"run": "r1\n"}),
+        (Latest, LAYOUT.latest.name, {"snapshot": -1}), (Latest, LAYOUT.latest.name, {"snapshot": 10**18}),
+        (Latest, LAYOUT.latest.name, {"snapshot": 10**30}), (Latest, LAYOUT.latest.name, {"mode": "none"}),
+        (Latest, LAYOUT.latest.name, {"uncleared": 7}), (Latest, LAYOUT.latest.name, {"format_version": 2}),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_are_refused(kind: type[msgspec.Struct], name: str, values: dict[str, Any]) -> None:

@@ -211,8 +211,8 @@ CASES = [
 RUN_CASES = [pytest.param(place, edit, id=f"{place} {what}") for place, what, edit in CASES]
 LOOK_CASES = [pytest.param(place, edit, id=f"{place} {what}") for place, what, edit in CASES if place != "units"]
 PLACES = {
-    "owner": LAYOUT.owner, "plan": SECOND.plan, "receipt": SECOND.receipt("00000-00000"),
-    "latest": LAYOUT.latest, "manifest": FIRST.manifest,
+    "owner": LAYOUT.owner.name, "plan": SECOND.plan, "receipt": SECOND.receipt("00000-00000"),
+    "latest": LAYOUT.latest.name, "manifest": FIRST.manifest,
 }  # fmt: skip
 
 
@@ -259,7 +259,7 @@ async def _ask(answer: Awaitable[object]) -> object:
 @pytest.mark.parametrize("value", ["../../other", "a/b", "", "x\n", 7, None])
 def test_the_newest_run_is_a_name_and_no_path(value: object) -> None:
     scene = Scene()
-    scene.edit(LAYOUT.newest, fields(run=value))
+    scene.edit(LAYOUT.newest.name, fields(run=value))
     with pytest.raises(DocumentError, match=r"newest\.json"):
         asyncio.run(newest_run(scene.store, SETTINGS))
 
@@ -267,7 +267,7 @@ def test_the_newest_run_is_a_name_and_no_path(value: object) -> None:
 @pytest.mark.parametrize("manifest", ["other/secret.csv", "p/_bqdump/runs/first/manifest.json", 7])
 def test_an_announcement_that_leads_elsewhere_is_refused(manifest: object) -> None:
     scene = Scene()
-    scene.edit(LAYOUT.publishing, fields(manifest=manifest))
+    scene.edit(LAYOUT.publishing.name, fields(manifest=manifest))
     before = scene.rest()
     with pytest.raises(DocumentError, match=r"publishing\.json"):
         asyncio.run(run(scene.task("second")))

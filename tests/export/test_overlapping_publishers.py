@@ -41,7 +41,7 @@ class World:
         return task, plan
 
     async def latest(self) -> str:
-        latest, _ = await read_latest(self.store, SETTINGS)
+        latest = await read_latest(self.store, SETTINGS)
         return latest.run if latest else ""
 
 
@@ -62,7 +62,7 @@ def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first(
         assert await world.latest() == ""
         assert await announce(RunningExport(late, second), ["t/t_000000000000.csv"], ["t"])
         assert await world.latest() == "r1"
-        now, _ = await publishing(late)
+        now = await publishing(late)
         assert now is not None
         assert (now.run, now.ready) == ("r2", None)
         assert not await make_ready(RunningExport(early, first), ready(early, first))
@@ -81,7 +81,7 @@ def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more
         assert await world.latest() == ""
         outcome = await run(late)
         assert (outcome.result, await world.latest()) == ("published", "r2")
-        found = world.store.peek(SETTINGS.layout.latest)
+        found = world.store.peek(SETTINGS.layout.latest.name)
         assert found
         assert decode(found[0], Latest, "latest.json").uncleared == ()
 

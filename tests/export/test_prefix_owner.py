@@ -20,7 +20,7 @@ from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
 
 SETTINGS = Settings(project="p", dataset="sales", bucket="memory", prefix="x/")
-OWNER = SETTINGS.layout.owner
+OWNER = SETTINGS.layout.owner.name
 
 
 class Scene:
@@ -145,7 +145,7 @@ def test_deleting_the_two_documents_that_the_refusal_names_hands_a_prefix_over(s
     scene.run("first")
     hint = scene.refused("second", dataset="stock").hint
     named = [word.removeprefix("gs://memory/").rstrip(".,") for word in hint.split() if word.startswith("gs://")]
-    assert named == [OWNER, SETTINGS.layout.latest]
+    assert named == [OWNER, SETTINGS.layout.latest.name]
     scene.remove(*named)
     assert scene.run("second", dataset="stock").result == "published"
     files = scene.files()
@@ -158,7 +158,7 @@ def test_deleting_the_two_documents_that_the_refusal_names_hands_a_prefix_over(s
 def test_a_run_of_the_dataset_that_has_lost_its_prefix_is_not_resumed(scene: Scene) -> None:
     scene.run("first")
     scene.plan("old")
-    scene.remove(OWNER, SETTINGS.layout.latest)
+    scene.remove(OWNER, SETTINGS.layout.latest.name)
     scene.run("second", dataset="stock")
     assert scene.refused("old").cause == "it belongs to p.stock"
 

@@ -70,7 +70,7 @@ def test_the_warning_takes_neither_the_publishers_note_nor_the_summary(
 ) -> None:
     night.start("e1")
     layout = night.settings.layout
-    name = {"publisher": layout.run("nightly").publisher, "summary": layout.summary("nightly")}[lost]
+    name = {"publisher": layout.run("nightly").publisher, "summary": layout.summary("nightly").name}[lost]
     night.store.put_now(name, b"no JSON")
     assert night.start("e2").result == "published"
     assert "nothing was exported: run nightly" in caplog.text

@@ -65,13 +65,13 @@ def test_a_finished_run_is_listed_without_reading_its_manifest_and_one_without_s
     listed = asyncio.run(list_runs(store, SETTINGS))
     assert all(line.ended > line.begun > 0 and line.rows == 4 for line in listed if line.run == "r1")
     for name in ("r1", "r2"):
-        found = store.peek(SETTINGS.layout.summary(name))
+        found = store.peek(SETTINGS.layout.summary(name).name)
         assert found
-        asyncio.run(store.delete([(SETTINGS.layout.summary(name), found[1].generation)]))
+        asyncio.run(store.delete([(SETTINGS.layout.summary(name).name, found[1].generation)]))
     assert asyncio.run(list_runs(store, SETTINGS)) == listed
     for name in ("r1", "r2"):
         summary = summary_of(decode_contents(store, name))
-        asyncio.run(store.write_note(SETTINGS.layout.summary(name), encode(summary), 0))
+        asyncio.run(store.write_note(SETTINGS.layout.summary(name).name, encode(summary), 0))
         store.put_now(SETTINGS.layout.run(name).manifest, b"not read")
     assert asyncio.run(list_runs(store, SETTINGS)) == listed
 
@@ -93,7 +93,7 @@ def test_a_run_that_cannot_be_read_is_a_line_with_the_reason_and_the_others_are_
 def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[str, object]) -> None:
     store = two_runs()
     listed = asyncio.run(list_runs(store, SETTINGS))
-    name = SETTINGS.layout.summary("r1")
+    name = SETTINGS.layout.summary("r1").name
     found = store.peek(name)
     assert found
     summary = msgspec.json.encode(msgspec.json.decode(found[0]) | change)
@@ -109,10 +109,10 @@ def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[st
 def test_a_manifest_that_has_been_changed_is_told_of(change: dict[str, object], words: str) -> None:
     store = two_runs()
     layout = SETTINGS.layout
-    found, manifest = store.peek(layout.summary("r2")), store.peek(layout.run("r2").manifest)
+    found, manifest = store.peek(layout.summary("r2").name), store.peek(layout.run("r2").manifest)
     assert found
     assert manifest
-    asyncio.run(store.delete([(layout.summary("r2"), found[1].generation)]))
+    asyncio.run(store.delete([(layout.summary("r2").name, found[1].generation)]))
     store.put_now(layout.run("r2").manifest, msgspec.json.encode(msgspec.json.decode(manifest[0]) | change))
     first, other = asyncio.run(list_runs(store, SETTINGS))
     assert (first.run, first.state, first.published, other.run) == ("r2", "unreadable", True, "r1")

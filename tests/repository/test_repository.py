@@ -29,7 +29,8 @@ def test_an_absent_document_is_none_and_a_stored_one_comes_with_its_generation(s
         assert await load(store, NEWEST) is None
         made = await create(store, NEWEST, Newest("first"))
         assert made.value == Newest("first")
-        assert await load(store, NEWEST) == made
+        assert made.mine
+        assert await load(store, NEWEST) == made._replace(mine=False)
 
     asyncio.run(main())
 
@@ -37,7 +38,9 @@ def test_an_absent_document_is_none_and_a_stored_one_comes_with_its_generation(s
 def test_of_two_creators_the_first_wins_and_both_get_its_value(store: ObjectStore) -> None:
     async def main() -> None:
         first = await create(store, NEWEST, Newest("first"))
-        assert await create(store, NEWEST, Newest("second")) == first
+        second = await create(store, NEWEST, Newest("second"))
+        assert (first.mine, second.mine) == (True, False)
+        assert second[:2] == first[:2]
 
     asyncio.run(main())
 
@@ -52,7 +55,7 @@ def test_a_swap_starts_again_from_what_a_faster_writer_has_stored(store: ObjectS
             if faster:
                 await overwrite(store, NEWEST, Newest(faster.pop(0)))
 
-        def step(now: Newest | None) -> Newest:
+        async def step(now: Newest | None) -> Newest:
             assert now
             seen.append(now.run)
             return Newest(now.run + "x")
@@ -71,16 +74,20 @@ def test_a_swap_starts_again_from_what_a_faster_writer_has_stored(store: ObjectS
         assert seen == ["a", "b", "c"]
         assert stored
         assert stored.value == Newest("cx")
-        assert await load(store, NEWEST) == stored
+        assert stored.mine
+        assert await load(store, NEWEST) == stored._replace(mine=False)
 
     asyncio.run(main())
 
 
 def test_a_swap_that_wants_no_change_writes_nothing(store: ObjectStore) -> None:
     async def main() -> None:
-        assert await swap(store, NEWEST, lambda now: None) is None
+        async def nothing(now: Newest | None) -> None:
+            return None
+
+        assert await swap(store, NEWEST, nothing) is None
         made = await create(store, NEWEST, Newest("a"))
-        assert await swap(store, NEWEST, lambda now: None) == made
+        assert await swap(store, NEWEST, nothing) == made._replace(mine=False)
 
     asyncio.run(main())
 
@@ -122,5 +129,10 @@ def test_a_store_that_refuses_and_holds_none_may_be_asked_again() -> None:
         async def write(self, name: str, data: bytes, expect: int | None) -> int:
             raise ConflictError("write", name, "no")
 
+    async def step(now: Newest | None) -> Newest:
+        return Newest("a")
+
     with pytest.raises(UnavailableError, match=r"newest\.json: the store refused it"):
         asyncio.run(create(Refusing(), NEWEST, Newest("a")))
+    with pytest.raises(UnavailableError, match=r"newest\.json: the store refused it"):
+        asyncio.run(swap(Refusing(), NEWEST, step))

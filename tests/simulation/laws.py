@@ -91,9 +91,9 @@ class Laws:
         """Somebody has written an object."""
         layout, run = self.view.layout, process.run
         self.hold(5, name.startswith(layout.state), f"{run} wrote {name}, which is none of its documents")
-        if name == layout.latest:
+        if name == layout.latest.name:
             self._pointed(run, before)
-        elif name == layout.publishing:
+        elif name == layout.publishing.name:
             self._announced(run, before)
         elif name == layout.run(run).manifest:
             self.hold(2, before is None, f"the manifest of {run} was written twice")
@@ -170,7 +170,7 @@ class Laws:
             second = receipt is not None and folder != f"{receipt.unit}.{receipt.attempt}"
             return ended or second or any(pointer.age > view.age(run) for pointer in later)
         plan = view.plan(run)
-        if info.name in (layout.planner, view.layout.owner):
+        if info.name in (layout.planner, view.layout.owner.name):
             # Of a run that planned nothing nothing stays.
             return True
         if info.name.startswith(layout.root):

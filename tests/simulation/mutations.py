@@ -129,7 +129,7 @@ MUTATIONS = (
     Mutation("whose a prefix is is looked at while planning, and not claimed", 5, prefix, "claim_prefix",
              "if generation and owner and not owner.released:", "if True:"),
     Mutation("a mistaken run gives a prefix away under a run that has been planned", 5, prefix, "release_prefix",
-             "if await _has_plan(store, settings, owner):", "if False:"),
+             "if await _has_plan(store, settings, stored.value):", "if False:"),
     Mutation("whose a prefix is is not looked at again once there is a plan", 5, planning, "obtain_plan",
              "    await claim_prefix(task.store, task.settings, task.run)\n", ""),
     Mutation("a mistaken run keeps the prefix", 4, planner, "step_back",

@@ -37,11 +37,11 @@ class View:
 
     def latest(self) -> Latest | None:
         """The run that readers follow."""
-        return self._read(self.layout.latest, Latest)
+        return self._read(self.layout.latest.name, Latest)
 
     def publishing(self) -> Publishing | None:
         """The run that may write final names."""
-        return self._read(self.layout.publishing, Publishing)
+        return self._read(self.layout.publishing.name, Publishing)
 
     def plan(self, run: str) -> Plan | None:
         """The plan of a run."""

@@ -138,7 +138,7 @@ class World:
         await ending.finish(self)
 
     def _readers(self) -> list[asyncio.Task[None]]:
-        latest = self.scenery.settings.layout.latest
+        latest = self.scenery.settings.layout.latest.name
         count = self.rng.randint(0, 2)
         readers = [Reader(self.rng.random(), self.store, latest, self.laws) for _ in range(count)]
         return [self.loop.create_task(reader.run()) for reader in readers]

@@ -91,12 +91,12 @@ def test_a_run_over_which_a_later_one_is_published_is_not_being_published(damage
     made = shop()
     asyncio.run(made.export("first"))
     asyncio.run(made.export("second"))
-    for name in (layout(made).manifest, layout(made).contents, made.settings.layout.summary("first")):
+    for name in (layout(made).manifest, layout(made).contents, made.settings.layout.summary("first").name):
         found = made.store.peek(name)
         assert found
         asyncio.run(made.store.delete([(name, found[1].generation)]))
     if damaged:
-        made.store.put_now(made.settings.layout.latest, b"{")
+        made.store.put_now(made.settings.layout.latest.name, b"{")
     shown = text(made)
     assert ("Superseded. 4 of 4 tables done; readers see run second, of a later moment." in shown) != damaged
     assert ("Being published." in shown) == (REMEDY in shown) == damaged

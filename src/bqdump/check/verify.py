@@ -141,7 +141,7 @@ async def _is_copy(
     if bucket and bucket != settings.bucket:
         return True
     with suppress(DocumentError):
-        latest, _ = await read_latest(store, settings)
+        latest = await read_latest(store, settings)
         found = await store.stat(latest.manifest) if latest else None
         return bool(latest and found and found.generation != latest.manifest_generation)
     return False

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 async def read_published(store: ObjectStore, settings: Settings) -> Published | None:
     """The tables of the published export, None where nothing was published or its manifest is gone."""
-    latest, _ = await read_latest(store, settings)
+    latest = await read_latest(store, settings)
     data = await _manifest(store, latest) if latest else None
     return decode(data, Published, latest.manifest) if latest and data else None
 
@@ -35,7 +35,7 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
 
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run.
     """
-    latest, _ = await read_latest(export.store, export.settings)
+    latest = await read_latest(export.store, export.settings)
     if (
         latest is None
         or latest.age >= export.plan.age

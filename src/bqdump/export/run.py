@@ -23,6 +23,7 @@ from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import Ledger, give_up, read_ledger
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import value_of
 
 log = logging.getLogger(__name__)
 
@@ -89,14 +90,12 @@ async def _work(export: RunningExport) -> Ledger:
 
 async def _again(export: RunningExport) -> Again:
     """Report that the run was published before. A restarted task expects that; any other execution exports nothing."""
-    from bqdump.core.documents.manifest_index import Summary
-
     ended, publisher = export.plan.began, None
     # What another release or a copied bucket left out here changes no more than the wording.
     with suppress(NotFoundError, DocumentError):
         publisher = decode((await export.store.read(export.layout.publisher)).data, Owner, export.layout.publisher)
-        name = export.settings.layout.summary(export.plan.run)
-        ended = decode((await export.store.read(name)).data, Summary, name).ended or ended
+        summary = await value_of(export.store, export.settings.layout.summary(export.plan.run))
+        ended = summary.ended or ended if summary else ended
     again = Again(ended, publisher is not None and publisher.execution == export.owner.execution)
     if again.same:
         log.info("run %s is published already: nothing to do", export.plan.run)
@@ -115,7 +114,7 @@ async def _publish(export: RunningExport, ledger: Ledger, failed: list[Failure])
         log.info("another task of this execution is publishing run %s", export.plan.run)
         return Outcome("elsewhere", export.plan, None, tuple(by_table(failed)))
     export.tell(Entered("publishing"))
-    before, _ = await read_latest(export.store, export.settings)
+    before = await read_latest(export.store, export.settings)
     published = await publish(export, ledger)
     if published.result == "published":
         await store_report(export.task, before, await clear_abandoned(export))

@@ -96,7 +96,7 @@ class _Eye:
         last = self._sight
         sight = Sight(self._run, plan, ledger, claims, last.latest if last else None, last.manifest if last else False)
         if last is None or sight.settled:
-            latest, _ = await read_latest(self._store, self._settings)
+            latest = await read_latest(self._store, self._settings)
             manifest = sight.settled and await self._store.stat(self._layout.manifest) is not None
             sight = sight._replace(latest=latest, manifest=manifest)
         self._sight = sight

@@ -61,7 +61,7 @@ async def list_runs(store: ObjectStore, settings: Settings) -> list[RunLine]:
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
     """The run that readers see, "" when there is none."""
-    latest, _ = await read_latest(store, settings)
+    latest = await read_latest(store, settings)
     return latest.run if latest else ""
 
 

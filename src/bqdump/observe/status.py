@@ -8,7 +8,7 @@ import msgspec
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest
-from bqdump.core.documents.run import Failure, Newest, Plan
+from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.plan.parts import by_table, counts
 from bqdump.core.settings.settings import Settings
@@ -16,6 +16,7 @@ from bqdump.core.times import moment_text, parse_moment
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import value_of
 
 # A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
 SILENT_SECONDS = 600
@@ -61,13 +62,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
     """The run that was planned last. Raises NotFoundError when there is none."""
-    try:
-        stored = await store.read(settings.layout.newest)
-    except NotFoundError:
-        raise NotFoundError(
-            "find", "a run", f"none has been planned in {store.url}/{settings.prefix}", "Start one: bqdump run"
-        ) from None
-    return decode(stored.data, Newest, settings.layout.newest).run
+    newest = await value_of(store, settings.layout.newest)
+    if newest is None:
+        cause = f"none has been planned in {store.url}/{settings.prefix}"
+        raise NotFoundError("find", "a run", cause, "Start one: bqdump run")
+    return newest.run
 
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
@@ -75,7 +74,7 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     plan = await read_plan_of(store, settings, run)
     if plan is None and await store.stat(settings.layout.run(run).planner) is None:
         raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty") from None
-    latest, _ = await read_latest(store, settings)
+    latest = await read_latest(store, settings)
     if plan is None:
         return status_of(Sight(run, None, NOTHING, {}, latest, manifest=False))
     layout = settings.layout.run(run)

@@ -13,12 +13,13 @@ import time
 
 import msgspec
 
-from bqdump.core.documents.codec import decode, encode_indented
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.run import Plan, PrefixOwner
-from bqdump.core.errors import ConflictError, NotFoundError, UsageError
+from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import load, replace, value_of
 
 
 def now() -> int:
@@ -36,11 +37,8 @@ async def claim_prefix(store: ObjectStore, settings: Settings, run: str) -> None
         owner, generation = await check_prefix(store, settings)
         if generation and owner and not owner.released:
             return
-        try:
-            await store.write(settings.layout.owner, encode_indented(mine), generation)
-        except ConflictError:
-            continue
-        return
+        if await replace(store, settings.layout.owner, mine, generation):
+            return
 
 
 async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOwner | None, int]:
@@ -49,18 +47,19 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
     Raises UsageError where it belongs to another dataset. A published export without the document says the same:
     then the generation is 0.
     """
-    owner, generation = await read_owner(store, settings)
+    stored = await load(store, settings.layout.owner)
+    owner, generation = (stored.value, stored.generation) if stored else (None, 0)
     latest = None
     if owner is None:
-        latest, _ = await read_latest(store, settings)
+        latest = await read_latest(store, settings)
         owner = PrefixOwner(latest.project, latest.dataset, latest.run, latest.snapshot) if latest else None
     if owner is None or owner.source == (settings.project, settings.dataset):
         return owner, generation
     if owner.released and not await _has_plan(store, settings, owner):
         return None, generation
-    named = [settings.layout.owner] if generation else []
-    if latest or await store.stat(settings.layout.latest):
-        named.append(settings.layout.latest)
+    named = [settings.layout.owner.name] if generation else []
+    if latest or await store.stat(settings.layout.latest.name):
+        named.append(settings.layout.latest.name)
     raise UsageError(
         "plan the export", f"{store.url}/{settings.prefix}", f"it belongs to {owner.project}.{owner.dataset}",
         "Give each dataset a --prefix of its own. If the dataset was renamed or moved to another project, hand the "
@@ -70,36 +69,23 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
 
 async def release_prefix(store: ObjectStore, settings: Settings, run: str) -> None:
     """Give the prefix back if this run has claimed it and its dataset has no plan there."""
-    name = settings.layout.owner
-    owner, generation = await read_owner(store, settings)
-    if owner is None or (owner.run, *owner.source) != (run, settings.project, settings.dataset):
+    document = settings.layout.owner
+    stored = await load(store, document)
+    if stored is None or (stored.value.run, *stored.value.source) != (run, settings.project, settings.dataset):
         return
-    released = encode_indented(msgspec.structs.replace(owner, released=True))
-    generation = await store.write(name, released, generation)
-    if await _has_plan(store, settings, owner):
-        await store.write(name, encode_indented(owner), generation)
+    released = msgspec.structs.replace(stored.value, released=True)
+    if not (generation := await replace(store, document, released, stored.generation)):
+        return
+    if await _has_plan(store, settings, stored.value):
+        await replace(store, document, stored.value, generation)
     else:
-        await store.delete([(name, generation)])
-
-
-async def read_owner(store: ObjectStore, settings: Settings) -> tuple[PrefixOwner | None, int]:
-    """The document and its generation; (None, 0) where there is none."""
-    name = settings.layout.owner
-    try:
-        stored = await store.read(name)
-    except NotFoundError:
-        return None, 0
-    return decode(stored.data, PrefixOwner, name), stored.generation
+        await store.delete([(document.name, generation)])
 
 
 async def _has_plan(store: ObjectStore, settings: Settings, owner: PrefixOwner) -> bool:
     """Whether a run of this dataset has been planned here. Other runs remain where a prefix was handed over."""
     for run in await store.folders(settings.layout.runs):
-        name = settings.layout.run(run).plan
-        try:
-            plan = decode((await store.read(name)).data, Plan, name)
-        except NotFoundError:
-            continue
-        if (plan.project, plan.dataset) == owner.source:
+        plan = await value_of(store, Document(settings.layout.run(run).plan, Plan))
+        if plan and (plan.project, plan.dataset) == owner.source:
             return True
     return False

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
-from bqdump.core.documents.codec import decode, encode_indented
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Latest, Manifest, ManifestFiles, Pointer
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import swap, value_of
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 NAMED = 10
 
 
-async def read_latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, int]:
-    """The pointer that readers follow and its generation; (None, 0) when nothing was ever published here."""
-    name = settings.layout.latest
-    try:
-        stored = await store.read(name)
-    except NotFoundError:
-        return None, 0
-    return decode(stored.data, Latest, name), stored.generation
+async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
+    """The pointer to the published run, None when nothing was ever published here."""
+    return await value_of(store, settings.layout.latest)
 
 
 async def with_bucket(store: ObjectStore, answer: Awaitable[Answer]) -> Answer:
@@ -52,30 +47,29 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
     ready: all but its `uncleared`, the exports that it replaces, which follow from what is there.
     Raises UsageError where its manifest was made before another run was published, and says nothing of tables of that.
     """
-    while True:
-        latest, seen = await read_latest(store, settings)
+
+    async def step(latest: Latest | None) -> Latest | None:
         if latest and latest.run == ready.run:
-            return True
+            return None
         if latest and latest.age > ready.age:
-            return False
+            return None
         if latest and latest.run != ready.over:
             await _refuse_unnamed(store, latest, ready)
         uncleared = latest.uncleared if latest else ()
         if latest and latest.mode == "replace":
             uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
-        new = msgspec.structs.replace(ready, uncleared=uncleared)
-        with suppress(ConflictError):
-            await store.write(settings.layout.latest, encode_indented(new), seen)
-            log.info("published run %s, the dataset as of %s", new.run, new.snapshot_time)
-            return True
+        return msgspec.structs.replace(ready, uncleared=uncleared)
+
+    stored = await swap(store, settings.layout.latest, step)
+    if stored and stored.mine:
+        log.info("published run %s, the dataset as of %s", ready.run, ready.snapshot_time)
+    return stored is not None and stored.value.run == ready.run
 
 
 async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> None:
-    try:
-        had, has = [
-            decode((await store.read(name)).data, ManifestFiles, name) for name in (latest.manifest, ready.manifest)
-        ]
-    except NotFoundError:
+    had = await value_of(store, Document(latest.manifest, ManifestFiles))
+    has = await value_of(store, Document(ready.manifest, ManifestFiles)) if had else None
+    if had is None or has is None:
         return
     if unnamed := sorted({one.table for one in (*had.tables, *had.left)} - has.named):
         raise UsageError(
@@ -90,14 +84,13 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
     """The manifest of a run, or of the one that readers see. Raises NotFoundError."""
     name = settings.layout.run(run).manifest
     if not run:
-        latest, _ = await read_latest(store, settings)
+        latest = await read_latest(store, settings)
         if latest is None:
             cause = "nothing has been published there yet"
             raise NotFoundError("find", f"an export in {store.url}/{settings.prefix}", cause, "Start one: bqdump run")
         run, name = latest.run, latest.manifest
-    try:
-        stored = await store.read(name)
-    except NotFoundError:
+    manifest = await value_of(store, Document(name, Manifest))
+    if manifest is None:
         hint = "bqdump status shows how far a run is."
-        raise NotFoundError("find", f"the manifest of run {run}", "there is none", hint) from None
-    return decode(stored.data, Manifest, name)
+        raise NotFoundError("find", f"the manifest of run {run}", "there is none", hint)
+    return manifest

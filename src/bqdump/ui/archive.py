@@ -9,7 +9,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import RUN_ID, RunLayout
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, Summary, contents_of
-from bqdump.core.documents.run import Newest, Plan
+from bqdump.core.documents.run import Plan
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.events import Looked
@@ -17,6 +17,7 @@ from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import value_of
 
 KEPT_BYTES = 128 << 20
 # Runs under way whose pages are open.
@@ -55,11 +56,8 @@ class Archive:
 
     async def newest(self) -> str:
         """The run that was planned last, "" when there is none."""
-        try:
-            stored = await self.store.read(self.settings.layout.newest)
-        except NotFoundError:
-            return ""
-        return decode(stored.data, Newest, self.settings.layout.newest).run
+        newest = await value_of(self.store, self.settings.layout.newest)
+        return newest.run if newest else ""
 
     async def contents(self, run: str) -> Contents | None:
         """The tables of a run that is whole, None while it has no manifest."""

@@ -94,7 +94,7 @@ async def _progress(archive: Archive, run: str) -> Markup:
 async def _later(archive: Archive, plan: Plan) -> str:
     """The run of a later moment that readers see, over which this one changes nothing any more; "" for none."""
     with suppress(DocumentError):
-        latest, _ = await read_latest(archive.store, archive.settings)
+        latest = await read_latest(archive.store, archive.settings)
         if latest and latest.age > plan.age:
             return latest.run
     return ""

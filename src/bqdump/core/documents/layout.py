@@ -1,4 +1,4 @@
-"""Where bqdump keeps its documents: every object name below `[prefix/]_bqdump/` is made here.
+"""Where bqdump keeps its documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
 
 A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix finds the units of one share.
 """
@@ -6,7 +6,14 @@ A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import Latest, Publishing
+from bqdump.core.documents.run import Newest, PrefixOwner, Stages
+
+if TYPE_CHECKING:
+    from bqdump.core.documents.manifest_index import Summary
 
 STATE = "_bqdump"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -40,24 +47,24 @@ class Layout(NamedTuple):
         return f"{self.prefix}{STATE}/"
 
     @property
-    def owner(self) -> str:
+    def owner(self) -> Document[PrefixOwner]:
         """Which dataset the prefix belongs to."""
-        return f"{self.state}dataset.json"
+        return Document(f"{self.state}dataset.json", PrefixOwner, "page")
 
     @property
-    def latest(self) -> str:
+    def latest(self) -> Document[Latest]:
         """The pointer to the manifest that readers should follow."""
-        return f"{self.state}latest.json"
+        return Document(f"{self.state}latest.json", Latest, "page")
 
     @property
-    def publishing(self) -> str:
+    def publishing(self) -> Document[Publishing]:
         """Which run may write final names now (replace mode)."""
-        return f"{self.state}publishing.json"
+        return Document(f"{self.state}publishing.json", Publishing, "page")
 
     @property
-    def newest(self) -> str:
+    def newest(self) -> Document[Newest]:
         """The run that was planned last, for who asks without knowing its name."""
-        return f"{self.state}newest.json"
+        return Document(f"{self.state}newest.json", Newest, "page")
 
     @property
     def runs(self) -> str:
@@ -69,18 +76,20 @@ class Layout(NamedTuple):
         """The folder of notes that name the runs which may have staged files, so that one listing names them all."""
         return f"{self.state}staged/"
 
-    def stages(self, run: str) -> str:
+    def stages(self, run: str) -> Document[Stages]:
         """The note that this run may have staged files."""
-        return f"{self.staged}{run}.json"
+        return Document(f"{self.staged}{run}.json", Stages, "note")
 
     @property
     def history(self) -> str:
         """The folder of what runs have come to, a note for each, so that one listing tells of all."""
         return f"{self.state}history/"
 
-    def summary(self, run: str) -> str:
+    def summary(self, run: str) -> Document[Summary]:
         """What this run has come to."""
-        return f"{self.history}{run}.json"
+        from bqdump.core.documents.manifest_index import Summary
+
+        return Document(f"{self.history}{run}.json", Summary, "note")
 
     def run(self, run: str) -> RunLayout:
         """The names of one run."""

@@ -21,6 +21,7 @@ from bqdump.export.publish.abandoned import note_staging
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix
+from bqdump.repository.repository import overwrite
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
             await step_back(task)
         raise
     _log_plan(RunningExport(task, plan))
-    await task.store.write(task.settings.layout.newest, encode_indented(Newest(plan.run)), None)
+    await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     return plan
 
 

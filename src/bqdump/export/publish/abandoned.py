@@ -14,13 +14,13 @@ from __future__ import annotations
 import logging
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.run import Plan, Stages
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.sizes import counted, size_text
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport, Task
+from bqdump.repository.repository import overwrite
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ STAGES_NO_MORE_MS = 8 * 86_400_000
 
 async def note_staging(task: Task) -> None:
     """Note that this run may stage files."""
-    await task.store.write_note(task.settings.layout.stages(task.run), encode_note(Stages(task.run)), None)
+    await overwrite(task.store, task.settings.layout.stages(task.run), Stages(task.run))
 
 
 async def clear_abandoned(export: RunningExport) -> list[Cleared]:
@@ -64,7 +64,7 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
                      counted(found.files, "file"), size_text(found.bytes))  # fmt: skip
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
-    await delete(export.task, [(layout.stages(one.run), notes[one.run]) for one in empty if one.run in notes])
+    await delete(export.task, [(layout.stages(one.run).name, notes[one.run]) for one in empty if one.run in notes])
     return cleared
 
 

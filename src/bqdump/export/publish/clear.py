@@ -6,24 +6,23 @@ Nothing is deleted but what a manifest or this run's staging names, each at exac
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 
 import msgspec
 
-from bqdump.core.documents.codec import decode, encode_indented
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import ManifestFiles, TableFiles
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.path_template import split_shard
 from bqdump.export.task import RunningExport, Task
-from bqdump.repository.published import read_latest
+from bqdump.repository.repository import load, replace, value_of
 
 
 async def clear(export: RunningExport, manifest: ManifestFiles) -> None:
     """Delete what the published manifest has made stale. Does nothing where a later run has published since."""
     if export.plan.mode == "keep":
         return
-    latest, generation = await read_latest(export.store, export.settings)
-    if latest and latest.run == export.plan.run:
+    stored = await load(export.store, export.settings.layout.latest)
+    if stored and (latest := stored.value).run == export.plan.run:
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.files}
         past = [manifest.found]
         for pointer in latest.uncleared:
@@ -33,9 +32,8 @@ async def clear(export: RunningExport, manifest: ManifestFiles) -> None:
         await delete(export.task, ((file.name, file.generation) for file in stale))
         if latest.uncleared:
             cleared = msgspec.structs.replace(latest, uncleared=())
-            # In a conflict a later run has published meanwhile, and clears these manifests' files once more.
-            with suppress(ConflictError):
-                await export.store.write(export.settings.layout.latest, encode_indented(cleared), generation)
+            # Where this loses, a later run has published meanwhile, and clears these manifests' files once more.
+            await replace(export.store, export.settings.layout.latest, cleared, stored.generation)
     await clear_staging(export.task)
 
 
@@ -65,8 +63,4 @@ async def read_earlier(task: Task, manifest: str) -> list[TableFiles]:
 
 
 async def _read(task: Task, manifest: str) -> ManifestFiles | None:
-    try:
-        stored = await task.store.read(manifest)
-    except NotFoundError:
-        return None
-    return decode(stored.data, ManifestFiles, manifest)
+    return await value_of(task.store, Document(manifest, ManifestFiles))

@@ -84,7 +84,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> tuple[Manifes
         raise
     left: tuple[TableFiles, ...] = ()
     found: tuple[File, ...] = ()
-    latest, _ = await read_latest(export.store, export.settings)
+    latest = await read_latest(export.store, export.settings)
     if export.plan.mode == "keep":
         files = {unit: [_file(info) for info in infos] for unit, infos in collected.written.items()}
         await delete(export.task, ((info.name, info.generation) for info in collected.surplus))
@@ -163,8 +163,8 @@ async def _ended(export: RunningExport) -> tuple[ManifestFiles, int] | Published
     """How the run has ended already: its manifest, or superseded by a later run; None when it has not."""
     if made := await read_manifest_files(export.task):
         return made
-    latest, _ = await read_latest(export.store, export.settings)
-    announced, _ = await publishing(export.task)
+    latest = await read_latest(export.store, export.settings)
+    announced = await publishing(export.task)
     if any(pointer and pointer.age > export.plan.age for pointer in (latest, announced)):
         return await _step_aside(export)
     return None
@@ -182,7 +182,7 @@ async def _left(task: Task, failed: set[str], naive: list[TableFiles]) -> tuple[
 
     An earlier run may have published until this one announced itself, so what was known before that is not enough.
     """
-    latest, _ = await read_latest(task.store, task.settings) if failed else (None, 0)
+    latest = await read_latest(task.store, task.settings) if failed else None
     replacing = latest is not None and latest.mode == "replace"
     left = []
     for table in await read_earlier(task, latest.manifest) if latest and replacing else naive:
@@ -239,6 +239,6 @@ async def _point(export: RunningExport, manifest: ManifestFiles, generation: int
     )
     if export.plan.mode == "replace" and not await make_ready(export, ready):
         # Whoever has announced itself since has shown this run to readers, where it was ready before.
-        latest, _ = await read_latest(export.store, export.settings)
+        latest = await read_latest(export.store, export.settings)
         return latest is not None and latest.run == export.plan.run
     return await move_latest(export.store, export.settings, ready)

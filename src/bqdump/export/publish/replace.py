@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from bqdump.core.documents.codec import decode, encode, encode_indented
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Intent, Latest, Publishing
 from bqdump.core.documents.run import Plan
@@ -24,6 +24,7 @@ from bqdump.export.publish.clear import delete, read_earlier
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.published import move_latest, read_latest
+from bqdump.repository.repository import swap, value_of
 
 
 def origin(plan: Plan) -> str:
@@ -56,10 +57,13 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
     """
     await _intend(export, names)
     mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent)
-    while True:
-        current, generation = await publishing(export.task)
+    carry = Carry()
+
+    async def step(current: Publishing | None) -> Publishing | None:
+        nonlocal carry
         if current and current.run == export.plan.run:
-            return await carry_over(export, tables)
+            carry = await carry_over(export, tables)
+            return None
         if current and current.age > export.plan.age:
             return None
         # After a prefix was handed over, what another dataset had ready is not for its new readers.
@@ -76,11 +80,10 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
         if carry.files:
             _refuse_unready(export.plan, carry, current)
             await _intend(export, carry.files)
-        try:
-            await export.store.write(export.settings.layout.publishing, encode_indented(mine), generation)
-        except ConflictError:
-            continue
-        return carry
+        return mine
+
+    said = await swap(export.store, export.settings.layout.publishing, step)
+    return carry if said and said.value.run == export.plan.run else None
 
 
 def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> None:
@@ -96,18 +99,13 @@ async def make_ready(export: RunningExport, ready: Latest) -> bool:
 
     Between this and the moment when readers see the run no later run announces itself: whoever does shows it first.
     """
-    while True:
-        current, generation = await publishing(export.task)
-        if current and current.age > export.plan.age:
-            return False
-        if current is None or current.run != export.plan.run or current.ready:
-            return True
-        try:
-            said = msgspec.structs.replace(current, ready=ready)
-            await export.store.write(export.settings.layout.publishing, encode_indented(said), generation)
-        except ConflictError:
-            continue
-        return True
+
+    async def step(current: Publishing | None) -> Publishing | None:
+        mine = current is not None and current.run == export.plan.run
+        return msgspec.structs.replace(current, ready=ready) if current and mine and not current.ready else None
+
+    said = await swap(export.store, export.settings.layout.publishing, step)
+    return said is None or said.value.age <= export.plan.age
 
 
 async def _intend(export: RunningExport, names: Iterable[str]) -> None:
@@ -122,14 +120,9 @@ async def _intend(export: RunningExport, names: Iterable[str]) -> None:
             return
 
 
-async def publishing(task: Task) -> tuple[Publishing | None, int]:
-    """Which run may write final names, and the generation of that word; (None, 0) before the first."""
-    name = task.settings.layout.publishing
-    try:
-        stored = await task.store.read(name)
-    except NotFoundError:
-        return None, 0
-    return decode(stored.data, Publishing, name), stored.generation
+async def publishing(task: Task) -> Publishing | None:
+    """Which run may write final names, None before the first."""
+    return await value_of(task.store, task.settings.layout.publishing)
 
 
 async def place(
@@ -172,11 +165,11 @@ async def withdraw(export: RunningExport) -> None:
     """Take back what this run has placed and the run that took over will not replace."""
     names, _ = await _intended(export.task, export.layout.intent)
     placed = await asyncio.gather(*map(export.store.stat, names))
-    current, _ = await publishing(export.task)
+    current = await publishing(export.task)
     if current is None or current.run == export.plan.run:
         return
     theirs = set((await _intended(export.task, current.manifest))[0])
-    latest, _ = await read_latest(export.store, export.settings)
+    latest = await read_latest(export.store, export.settings)
     # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
     given = (
         [file for table in await read_earlier(export.task, latest.manifest) for file in table.files] if latest else []
@@ -200,7 +193,7 @@ async def _intended(task: Task, intent: str) -> tuple[tuple[str, ...], int]:
 
 
 async def _still_mine(export: RunningExport) -> bool:
-    current, _ = await publishing(export.task)
+    current = await publishing(export.task)
     return current is not None and current.run == export.plan.run
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Latest, Manifest
-from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.progress.events import Cleared
@@ -16,6 +15,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger
+from bqdump.repository.repository import replace
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ async def store_report(task: Task, before: Latest | None, cleared: Sequence[Clea
         contents = contents_of(data, task.layout.manifest)
         await _once(task.layout.contents, task.store.write(task.layout.contents, encode(contents), 0))
         summary = task.settings.layout.summary(task.run)
-        await _once(summary, task.store.write_note(summary, encode_note(summary_of(contents)), 0))
+        await replace(task.store, summary, summary_of(contents), 0)
         manifest = decode(data, Manifest, task.layout.manifest)
         changes = None
         if before and before.run != task.run and len(manifest.tables) <= COMPARED_TABLES:
