@@ -15,11 +15,11 @@ from typing import Any
 from benchmarks.naive_task import clients, export
 from benchmarks.size import sized
 
-from bqdump.cli.wiring import open_services
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.export.run import run
 from bqdump.export.task import Task
+from bqdump.services import open_services
 from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", *sized((1000, 20), (20, 2))

@@ -15,39 +15,27 @@ import secrets
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, TypeVar, Unpack
 
+from bqdump import services, verbs
 from bqdump.arguments import Options
-from bqdump.check.compare_values import compare_values
-from bqdump.check.compare_with_source import Source
-from bqdump.check.read_back import Reading
 from bqdump.check.verify import Verified
-from bqdump.check.verify import verify as verify_run
-from bqdump.core.documents.changes import TableChange, compare
+from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, first_of
-from bqdump.core.plan.draft import read_units
-from bqdump.core.plan.summary import Planned, planned
+from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.outcome import Export
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings.settings import REQUIRED, Settings, resolve
 from bqdump.core.settings.task_identity import Identity
 from bqdump.core.sizes import size_text
-from bqdump.diagnosis import Diagnosis, diagnose
-from bqdump.export.carry import read_published
-from bqdump.export.outcome import exported
-from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.target import check_target
-from bqdump.export.publish.report import report_page
-from bqdump.export.run import run as run_task
-from bqdump.export.task import Task
-from bqdump.observe.history import RunLine, list_runs
-from bqdump.observe.status import Status, newest_run
-from bqdump.observe.status import status as read_status
+from bqdump.diagnosis import Diagnosis
+from bqdump.observe.history import RunLine
+from bqdump.observe.status import Status
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import read_manifest, with_bucket
-from bqdump.services import Services, open_reader, open_services, open_store, read_config, run_id
+from bqdump.services import Services, read_config, run_id
 
 Result = TypeVar("Result")
 SIGNAL_SECONDS = 0.5
@@ -70,26 +58,16 @@ def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
     # Tasks of one run are one execution, where a restarted task is the same one; a call alone is always a new one.
     owner = Owner(name if tasks > 1 else f"{name}-{secrets.token_hex(4)}", task)
 
-    async def export(services: Services) -> Export:
-        reading = services.reading.open
-        one = Task(services.store, services.warehouse, settings, name, owner, tasks, open_reading=reading)
-        return await exported(one, await run_task(one))
+    async def export(at: Services) -> Export:
+        return await (await verbs.run(at, settings, name, owner, tasks)).export()
 
-    return _serve(settings, tasks, export, patient=True)
+    return _serve(settings, export, tasks, patient=True)
 
 
 def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     """What a run by so many tasks would do; changes nothing. What a run would be refused for stands in `flags`."""
     settings = _settings(options, REQUIRED)
-
-    async def draft(services: Services) -> Planned:
-        bucket = await check_target(services.store, settings)
-        published = await read_published(services.store, settings)
-        name = settings.run_id or "RUN"
-        drafted, units = await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
-        return planned(drafted, read_units(units, drafted))
-
-    return _serve(settings, 1, draft)
+    return _serve(settings, lambda at: verbs.plan(at, settings, settings.run_id or "RUN", tasks))
 
 
 def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosis:
@@ -99,21 +77,17 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     service_account: whom the commands of the `cures` grant to (default: the account that `bqdump render iam` makes).
     """
     settings = _settings(options, REQUIRED)
-    return _serve(settings, 1, lambda at: diagnose(at.store, at.warehouse, at.reading.open, settings, service_account))
+    return _serve(settings, lambda at: verbs.doctor(at, settings, service_account))
 
 
 def status(run: str = "", **options: Unpack[Options]) -> Status:
     """How far a run is (default: the one that was planned last), from the bucket alone."""
-
-    async def ask(store: ObjectStore, settings: Settings) -> Status:
-        return await read_status(store, settings, run or settings.run_id or await newest_run(store, settings))
-
-    return _ask(ask, options)
+    return _ask(lambda store, settings: verbs.status(store, settings, run), options)
 
 
 def runs(**options: Unpack[Options]) -> list[RunLine]:
     """All runs of a bucket, the latest moment first."""
-    return _ask(list_runs, options)
+    return _ask(verbs.runs, options)
 
 
 def verify(run: str = "", *, read: str = "", source: bool = False, **options: Unpack[Options]) -> Verified:
@@ -124,28 +98,16 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
     a query of each table: `max_bytes_billed` is the most for all of them. Takes the setting `project`.
     """
     parts = _parts(read, source=source)
-
-    async def check(store: ObjectStore, settings: Settings, compared: Source | None = None) -> Verified:
-        reading = Reading(open_reader(), parts, checksums=source) if parts else None
-        try:
-            return await verify_run(store, settings, run or settings.run_id, reading, compared)
-        finally:
-            if reading:
-                reading.reader.close()
-
+    check = partial(verbs.verify, run=run, parts=parts)
     if not source:
         return _ask(check, options)
     settings = _settings(options, ("bucket", "project"))
-
-    async def compare_too(services: Services) -> Verified:
-        return await check(services.store, settings, Source(services.warehouse, settings.max_bytes_billed, _tell_bill))
-
-    return _serve(settings, 1, compare_too)
+    return _serve(settings, lambda at: check(at.store, settings, warehouse=at.warehouse, bill=_tell_bill))
 
 
 def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
     """The manifest of a run (default: the one that readers see): every table and file."""
-    return _ask(lambda store, settings: read_manifest(store, settings, run or settings.run_id), options)
+    return _ask(lambda store, settings: verbs.manifest(store, settings, run), options)
 
 
 def diff(before: str, after: str = "", *, values: bool = False, **options: Unpack[Options]) -> list[TableChange]:
@@ -156,18 +118,7 @@ def diff(before: str, after: str = "", *, values: bool = False, **options: Unpac
     values: read the files of both runs and compare the values of every column. Raises NotFoundError where the files
     of a run no longer exist.
     """
-
-    async def ask(store: ObjectStore, settings: Settings) -> list[TableChange]:
-        old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
-        if not values:
-            return compare(old, new)
-        reader = open_reader()
-        try:
-            return await compare_values(store, old, new, reader)
-        finally:
-            reader.close()
-
-    return _ask(ask, options)
+    return _ask(lambda store, settings: verbs.diff(store, settings, before, after, values=values), options)
 
 
 def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str:
@@ -175,12 +126,8 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
 
     since: show what changed since this run.
     """
-
-    async def ask(store: ObjectStore, settings: Settings) -> str:
-        _, page = await report_page(store, settings, run or settings.run_id, since)
-        return page.decode()
-
-    return _ask(ask, options)
+    _, page = _ask(lambda store, settings: verbs.report(store, settings, run, since), options)
+    return page.decode()
 
 
 def _parts(read: str, *, source: bool) -> int:
@@ -217,28 +164,13 @@ def _settings(options: Options, required: Sequence[str]) -> Settings:
 
 def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> Result:
     settings = _settings(options, ("bucket",))
-
-    async def ask() -> Result:
-        store = open_store(settings)
-        try:
-            return await with_bucket(store, question(store, settings))
-        finally:
-            await store.close()
-
-    return _finish(ask())
+    return _finish(services.ask(settings, lambda store: question(store, settings)))
 
 
 def _serve(
-    settings: Settings, tasks: int, work: Callable[[Services], Awaitable[Result]], *, patient: bool = False
+    settings: Settings, work: Callable[[Services], Awaitable[Result]], tasks: int = 1, *, patient: bool = False
 ) -> Result:
-    async def go() -> Result:
-        services = open_services(settings, tasks, patient=patient)
-        try:
-            return await work(services)
-        finally:
-            await services.close()
-
-    return _finish(go())
+    return _finish(services.serve(settings, work, tasks, patient=patient))
 
 
 def _finish(work: Coroutine[Any, Any, Result]) -> Result:

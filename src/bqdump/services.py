@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, install_hint
@@ -15,6 +16,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.published import with_bucket
 
 if TYPE_CHECKING:
     from bqdump.adapters.endpoints import Endpoint
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from bqdump.export.task import Reading
     from bqdump.ports.data_reader import DataReader
 
+Answer = TypeVar("Answer")
 # Streams read at once, one for each core up to so many: more than this is BigQuery's pace, not ours.
 MOST_STREAMS = 8
 # Once the C library has seen a block of so many bytes come and go, it keeps twice as much of freed memory, which it
@@ -120,6 +123,28 @@ def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> S
     paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)
     warehouse = RetryingWarehouse(paced, _patience(settings, BIGQUERY, patient=patient))
     return Services(store, warehouse, Readings(settings, patient=patient))
+
+
+async def ask(
+    settings: Settings, question: Callable[[ObjectStore], Awaitable[Answer]], *, patient: bool = False
+) -> Answer:
+    """Open the target, ask it the question, and close it. patient: see open_store."""
+    store = open_store(settings, patient=patient)
+    try:
+        return await with_bucket(store, question(store))
+    finally:
+        await store.close()
+
+
+async def serve(
+    settings: Settings, work: Callable[[Services], Awaitable[Answer]], tasks: int = 1, *, patient: bool = False
+) -> Answer:
+    """Open source and target for one of this many tasks, do the work, and close them. patient: see open_store."""
+    services = open_services(settings, tasks, patient=patient)
+    try:
+        return await work(services)
+    finally:
+        await services.close()
 
 
 def _patience(settings: Settings, endpoint: Endpoint, *, patient: bool) -> Patience:

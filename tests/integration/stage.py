@@ -22,7 +22,6 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
 from bqdump.adapters.lean_imports import UNUSED
-from bqdump.cli.wiring import open_services
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Owner, Plan
@@ -30,6 +29,7 @@ from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.settings import Settings, resolve
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
+from bqdump.services import open_services
 from bqdump_local.execute import Execution, TaskLine, execute
 from bqdump_local.stack import Stack
 

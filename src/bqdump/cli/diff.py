@@ -9,16 +9,13 @@ from typing import Any
 
 import click
 
-from bqdump.check.compare_values import compare_values
+from bqdump import verbs
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.wiring import ask_store
-from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange, compare
+from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange
 from bqdump.core.sizes import counted
-from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import read_manifest
-from bqdump.services import open_reader
 
 
 @click.command()
@@ -44,20 +41,10 @@ def diff(before: str, after: str | None, values: bool, as_json: bool, **options:
       bqdump diff bqdump-a1b2c --values
     """
     settings = load_settings(options, ("bucket",))
-
-    async def ask(store: ObjectStore) -> list[TableChange]:
-        old = await read_manifest(store, settings, before)
-        new = await read_manifest(store, settings, after or "")
-        if not values:
-            return compare(old, new)
-        reader = open_reader()
-        try:
-            with following(quiet=as_json, lines=partial(Lines, say=error_line), stage="reading") as follower:
-                return await compare_values(store, old, new, reader, follower.hear)
-        finally:
-            reader.close()
-
-    changes = ask_store(settings, ask)
+    with following(quiet=as_json or not values, lines=partial(Lines, say=error_line), stage="reading") as follower:
+        tell = follower.hear
+        ask = partial(verbs.diff, settings=settings, before=before, after=after or "", values=values, tell=tell)
+        changes = ask_store(settings, ask)
     if as_json:
         print_json(changes)
         return

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
+from bqdump import verbs
 from bqdump.check.doctor import Outcome
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import open_services
-from bqdump.core.settings.settings import Settings
+from bqdump.cli.wiring import serve
 from bqdump.core.sizes import counted
-from bqdump.diagnosis import Cure, Diagnosis, diagnose
+from bqdump.diagnosis import Cure, Diagnosis
 
 LACKING = (Outcome.DENIED, Outcome.MISSING)
 
@@ -39,21 +39,13 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
       bqdump doctor --json
     """
     settings = load_settings(options)
-    diagnosis = asyncio.run(_diagnose(settings, service_account))
+    diagnosis = asyncio.run(serve(settings, lambda at: verbs.doctor(at, settings, service_account)))
     if as_json:
         print_json(diagnosis)
     else:
         _print(diagnosis)
     return {Outcome.DENIED: DENIED_OR_NOT_FOUND, Outcome.MISSING: DENIED_OR_NOT_FOUND,
             Outcome.REFUSED: USAGE}.get(diagnosis.verdict, DONE)  # fmt: skip
-
-
-async def _diagnose(settings: Settings, service_account: str) -> Diagnosis:
-    services = open_services(settings, 1)
-    try:
-        return await diagnose(services.store, services.warehouse, services.reading.open, settings, service_account)
-    finally:
-        await services.close()
 
 
 def _print(diagnosis: Diagnosis) -> None:

@@ -9,21 +9,17 @@ from typing import Any
 
 import click
 
+from bqdump import verbs
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import open_services
-from bqdump.core.documents.run import Plan
+from bqdump.cli.wiring import serve
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.draft import read_units
 from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
-from bqdump.core.plan.summary import Planned, PlannedTable, planned
+from bqdump.core.plan.summary import Planned, PlannedTable
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.task_identity import identify
+from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
-from bqdump.export.carry import read_published
-from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.target import check_target
 from bqdump.services import run_id
 
 
@@ -40,27 +36,22 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
       bqdump plan --tasks 30 --json
     """
     settings = load_settings(options)
-    drafted, units = asyncio.run(_draft(settings, tasks or identify(os.environ).tasks))
-    shown = planned(drafted, read_units(units, drafted))
+    identity = identify(os.environ)
+    name = _name(settings, identity)
+    shown = asyncio.run(serve(settings, lambda at: verbs.plan(at, settings, name, tasks or identity.tasks)))
     if as_json:
         print_json(shown)
     else:
         _print(settings, shown)
-    refuse(drafted.flags, f"{drafted.project}.{drafted.dataset}")
+    refuse(shown.flags, f"{shown.project}.{shown.dataset}")
 
 
-async def _draft(settings: Settings, tasks: int) -> tuple[Plan, bytes]:
-    services = open_services(settings, 1)
+def _name(settings: Settings, identity: Identity) -> str:
+    """The name that a run would have, "RUN" where that is not known here."""
     try:
-        bucket = await check_target(services.store, settings)
-        try:
-            name = run_id(settings, identify(os.environ))
-        except UsageError:
-            name = "RUN"
-        published = await read_published(services.store, settings)
-        return await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
-    finally:
-        await services.close()
+        return run_id(settings, identity)
+    except UsageError:
+        return "RUN"
 
 
 def _print(settings: Settings, shown: Planned) -> None:

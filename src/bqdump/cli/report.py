@@ -9,11 +9,11 @@ from typing import Any
 import click
 import msgspec
 
+from bqdump import verbs
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
 from bqdump.cli.wiring import ask_store
 from bqdump.core.errors import UsageError
-from bqdump.export.publish.report import report_page
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -41,8 +41,7 @@ def report(run: str | None, since: str | None, output: Path, as_json: bool, quie
       bqdump report bqdump-x7k2p --since bqdump-a1b2c -o changes.html
     """
     settings = load_settings(options, ("bucket",))
-
-    name, page = ask_store(settings, lambda store: report_page(store, settings, run or settings.run_id, since or ""))
+    name, page = ask_store(settings, lambda store: verbs.report(store, settings, run or "", since or ""))
     try:
         output.write_bytes(page)
     except OSError as error:

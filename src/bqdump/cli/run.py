@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from bqdump import verbs
 from bqdump.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
@@ -20,7 +21,7 @@ from bqdump.cli.options import json_option, load_settings, quiet_option, setting
 from bqdump.cli.output import print_json
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.streams import OutputError, silence
-from bqdump.cli.wiring import open_services
+from bqdump.cli.wiring import serve
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
@@ -30,9 +31,7 @@ from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import moment_text
 from bqdump.export.run import Outcome
-from bqdump.export.run import run as run_task
-from bqdump.export.task import Task
-from bqdump.services import owner, run_id
+from bqdump.services import Services, owner, run_id
 
 log = logging.getLogger(__name__)
 STANDING_MS = 12 * 3_600_000
@@ -81,19 +80,13 @@ def _print(done: Export | None) -> None:
 
 
 async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool) -> Export | None:
-    services = open_services(settings, tasks, patient=True)
-    task = Task(services.store, services.warehouse, settings, name, me, tasks, tell, services.reading.open)
-    try:
-        outcome = await run_task(task)
-        _tell(settings, outcome)
-        _refuse_standing_id(outcome, me)
-        if not as_json:
-            return None
-        from bqdump.export.outcome import exported
+    async def work(services: Services) -> Export | None:
+        ended = await verbs.run(services, settings, name, me, tasks, tell)
+        _tell(settings, ended.outcome)
+        _refuse_standing_id(ended.outcome, me)
+        return await ended.export() if as_json else None
 
-        return await exported(task, outcome)
-    finally:
-        await services.close()
+    return await serve(settings, work, tasks, patient=True)
 
 
 def _tell(settings: Settings, outcome: Outcome) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from bqdump import verbs
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.sizes import size_text
-from bqdump.observe.history import RunLine, list_runs
+from bqdump.observe.history import RunLine
 
 
 @click.command()
@@ -28,7 +29,7 @@ def runs(as_json: bool, **options: Any) -> None:
       bqdump runs --prefix nightly --json
     """
     settings = load_settings(options, ("bucket",))
-    lines = ask_store(settings, lambda store: list_runs(store, settings))
+    lines = ask_store(settings, lambda store: verbs.runs(store, settings))
     if as_json:
         print_json(lines)
     elif lines:

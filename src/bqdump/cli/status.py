@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bqdump import verbs
 from bqdump.cli.exit_codes import DONE, UNITS_FAILED
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
@@ -20,7 +21,6 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.observe.follow import follow
 from bqdump.observe.status import SILENT_SECONDS, Status, newest_run
-from bqdump.observe.status import status as read_status
 from bqdump.ports.store import ObjectStore
 
 
@@ -45,11 +45,7 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
     name = run or settings.run_id
     if watch:
         return _watch(settings, name, as_json=as_json, quiet=quiet)
-
-    async def ask(store: ObjectStore) -> Status:
-        return await read_status(store, settings, name or await newest_run(store, settings))
-
-    found = ask_store(settings, ask)
+    found = ask_store(settings, lambda store: verbs.status(store, settings, name))
     if as_json:
         print_json(found)
     elif not quiet:

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 import click
 
-from bqdump.check.compare_with_source import Source
-from bqdump.check.read_back import Reading
+from bqdump import verbs
 from bqdump.check.verify import Verified
-from bqdump.check.verify import verify as verify_run
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
 from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import open_services, open_store
+from bqdump.cli.wiring import ask_store, serve
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import UsageError
-from bqdump.core.progress.events import Listener
 from bqdump.core.sampling import parse_sample
-from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
-from bqdump.repository.published import with_bucket
-from bqdump.services import open_reader
+from bqdump.services import Services
 
 EVERYTHING = "100%"
 
@@ -66,28 +60,17 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
     parts = _parts(share, with_source)
     settings = load_settings(options, ("bucket", "project") if with_source else ("bucket",))
     with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
-        verified = asyncio.run(_verify(settings, run or settings.run_id, parts, with_source, follower.hear))
+        check = partial(verbs.verify, settings=settings, run=run or "", parts=parts, tell=follower.hear)
+
+        async def compare(services: Services) -> Verified:
+            return await check(services.store, warehouse=services.warehouse, bill=_tell_bill)
+
+        verified = asyncio.run(serve(settings, compare)) if with_source else ask_store(settings, check)
     if as_json:
         print_json(verified)
     elif verified.findings or not quiet:
         _print(verified)
     return DIFFERENCE if verified.findings else DONE
-
-
-async def _verify(settings: Settings, run: str, parts: int, with_source: bool, tell: Listener) -> Verified:
-    async with AsyncExitStack() as opened:
-        reading = source = None
-        if parts:
-            reading = Reading(open_reader(), parts, checksums=with_source)
-            opened.callback(reading.reader.close)
-        if with_source:
-            services = open_services(settings, 1)
-            opened.push_async_callback(services.close)
-            store, source = services.store, Source(services.warehouse, settings.max_bytes_billed, _tell_bill)
-        else:
-            store = open_store(settings)
-            opened.push_async_callback(store.close)
-        return await with_bucket(store, verify_run(store, settings, run, reading, source, tell))
 
 
 def _tell_bill(bytes_billed: int) -> None:

@@ -11,7 +11,6 @@ from bqdump import services
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import with_bucket
 from bqdump.services import Services
 
 Answer = TypeVar("Answer")
@@ -23,25 +22,23 @@ def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
     return services.open_store(settings, patient=patient)
 
 
-def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> Services:
-    """Source and target of the export, for one of so many tasks. patient: see services.open_store."""
-    import_lean()
-    opened = services.open_services(settings, tasks, patient=patient)
-    # What imports have made stays: garbage collection need not look at it, now or later.
-    gc.freeze()
-    return opened
-
-
 def ask_store(
     settings: Settings, question: Callable[[ObjectStore], Awaitable[Answer]], *, patient: bool = False
 ) -> Answer:
-    """What the question finds out from the target, which is opened for it and closed behind it."""
+    """Ask the target the question. patient: see services.open_store."""
+    import_lean()
+    return asyncio.run(services.ask(settings, question, patient=patient))
 
-    async def ask() -> Answer:
-        store = open_store(settings, patient=patient)
-        try:
-            return await with_bucket(store, question(store))
-        finally:
-            await store.close()
 
-    return asyncio.run(ask())
+async def serve(
+    settings: Settings, work: Callable[[Services], Awaitable[Answer]], tasks: int = 1, *, patient: bool = False
+) -> Answer:
+    """Do the work on source and target, for one of this many tasks. patient: see services.open_store."""
+    import_lean()
+
+    def begin(opened: Services) -> Awaitable[Answer]:
+        # What imports have made stays: garbage collection need not look at it, now or later.
+        gc.freeze()
+        return work(opened)
+
+    return await services.serve(settings, begin, tasks, patient=patient)

@@ -1,0 +1,160 @@
+"""What bqdump does: one function for each verb, on ports that are open. The command line and the Python API call these.
+
+A front end parses settings and arguments, opens the ports, and renders the result. Each verb imports its packages when
+it is called, so that a task of a run loads nothing that only other verbs need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from bqdump.core.progress.events import Listener, nobody
+
+if TYPE_CHECKING:
+    from bqdump.check.verify import Verified
+    from bqdump.core.documents.changes import TableChange
+    from bqdump.core.documents.manifest import Manifest
+    from bqdump.core.documents.run import Owner
+    from bqdump.core.plan.summary import Planned
+    from bqdump.core.progress.outcome import Export
+    from bqdump.core.settings.settings import Settings
+    from bqdump.diagnosis import Diagnosis
+    from bqdump.export.run import Outcome
+    from bqdump.export.task import Task
+    from bqdump.observe.history import RunLine
+    from bqdump.observe.status import Status
+    from bqdump.ports.store import ObjectStore
+    from bqdump.ports.warehouse import Warehouse
+    from bqdump.services import Services
+
+
+class Ended(NamedTuple):
+    """A task that has done its part of a run, and how that ended."""
+
+    task: Task
+    outcome: Outcome
+
+    async def export(self) -> Export:
+        """The result in full. Reads the manifest if the run was published before this task started."""
+        from bqdump.export.outcome import exported
+
+        return await exported(self.task, self.outcome)
+
+
+async def run(
+    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener = nobody
+) -> Ended:
+    """Do one task's part of run `name`, and publish when every task's part is done. Raises UnitsFailedError."""
+    from bqdump.export.run import run as run_task
+    from bqdump.export.task import Task
+
+    task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.reading.open)
+    return Ended(task, await run_task(task))
+
+
+async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
+    """Plan run `name` for this many tasks, without writing anything."""
+    from bqdump.core.plan.draft import read_units
+    from bqdump.core.plan.summary import planned
+    from bqdump.export.carry import read_published
+    from bqdump.export.planning.draft import draft_plan
+    from bqdump.export.planning.target import check_target
+
+    bucket = await check_target(services.store, settings)
+    published = await read_published(services.store, settings)
+    drafted, units = await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
+    return planned(drafted, read_units(units, drafted))
+
+
+async def doctor(services: Services, settings: Settings, service_account: str = "") -> Diagnosis:
+    """Check permissions and risks before a run. service_account: see Diagnosis."""
+    from bqdump.diagnosis import diagnose
+
+    return await diagnose(services.store, services.warehouse, services.reading.open, settings, service_account)
+
+
+async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
+    """The progress of a run (default: the run that was planned last)."""
+    from bqdump.observe.status import newest_run
+    from bqdump.observe.status import status as read_status
+
+    return await read_status(store, settings, run or settings.run_id or await newest_run(store, settings))
+
+
+async def runs(store: ObjectStore, settings: Settings) -> list[RunLine]:
+    """All runs of a target, the latest snapshot time first."""
+    from bqdump.observe.history import list_runs
+
+    return await list_runs(store, settings)
+
+
+async def verify(
+    store: ObjectStore,
+    settings: Settings,
+    run: str = "",
+    *,
+    parts: int = 0,
+    warehouse: Warehouse | None = None,
+    bill: Callable[[int], None] = lambda _: None,
+    tell: Listener = nobody,
+) -> Verified:
+    """Compare the files of a run (default: the published run) with its manifest.
+
+    parts: also read one in this many files (0: none). warehouse: compare tables with BigQuery as well, which needs
+    every file; `bill` hears the bytes billed beforehand.
+    """
+    from bqdump.check.compare_with_source import Source
+    from bqdump.check.read_back import Reading
+    from bqdump.check.verify import verify as verify_run
+    from bqdump.repository.published import with_bucket
+    from bqdump.services import open_reader
+
+    name = run or settings.run_id
+    source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None
+    reader = open_reader() if parts else None
+    reading = Reading(reader, parts, checksums=source is not None) if reader else None
+    try:
+        return await with_bucket(store, verify_run(store, settings, name, reading, source, tell))
+    finally:
+        if reader:
+            reader.close()
+
+
+async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
+    """The manifest of a run (default: the published run)."""
+    from bqdump.repository.published import read_manifest
+
+    return await read_manifest(store, settings, run or settings.run_id)
+
+
+async def diff(
+    store: ObjectStore,
+    settings: Settings,
+    before: str,
+    after: str = "",
+    *,
+    values: bool = False,
+    tell: Listener = nobody,
+) -> list[TableChange]:
+    """What changed from one run to another (default: the published run). values: compare the files' values as well."""
+    from bqdump.check.compare_values import compare_values
+    from bqdump.core.documents.changes import compare
+    from bqdump.repository.published import read_manifest
+    from bqdump.services import open_reader
+
+    old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
+    if not values:
+        return compare(old, new)
+    reader = open_reader()
+    try:
+        return await compare_values(store, old, new, reader, tell)
+    finally:
+        reader.close()
+
+
+async def report(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
+    """The name of a run (default: the published run) and its report as HTML. since: with the changes since that run."""
+    from bqdump.export.publish.report import report_page
+
+    return await report_page(store, settings, run or settings.run_id, since)
