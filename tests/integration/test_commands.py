@@ -116,7 +116,7 @@ def test_an_error_that_nobody_expected_is_logged_with_its_stack(
     async def broken(task: object) -> None:
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("bqdump.cli.run.run_task", broken)
+    monkeypatch.setattr("bqdump.export.run.run", broken)
     for name, value in stage.variables.items():
         monkeypatch.setenv(name, value)
     called = call(capsys, "run")
