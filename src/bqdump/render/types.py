@@ -12,7 +12,7 @@ HEAD = "| type | route | in the file | lost | loads back |\n|---|---|---|---|---
 
 
 def type_tables() -> str:
-    """One Markdown table for each format; routes that write a type alike share a line."""
+    """One Markdown table per format; routes that write a type in the same form share a line."""
     return "\n\n".join(f"### {TITLES[format_]}\n\n{_absent(format_)}{HEAD}\n{_lines(format_)}" for format_ in SERVER)
 
 
@@ -21,7 +21,7 @@ def _writes(route: str, format_: str) -> bool:
 
 
 def _absent(format_: str) -> str:
-    """What is to be told of routes that do not write this format at all."""
+    """A note on routes that do not write this format."""
     reasons = dict.fromkeys(
         cell.lost for route in CELLS if not _writes(route, format_) for cell in CELLS[route][format_].values()
     )

@@ -1,8 +1,7 @@
-"""What becomes of each type in each format: what is in the file, what is lost, how a load job brings it back.
+"""How each type looks in each format: the form in the file, what is lost, and how a load job brings it back.
 
-One table for the code and for docs/formats.md, which is made from it. Where a cell is not `sure`, neither Google's
-pages nor files that BigQuery wrote confirm it; whichever way it is, BigQuery either writes the column or refuses the
-job by name.
+The code uses this table, and docs/formats.md is generated from it. If a cell is not `sure`, neither Google's pages nor
+files that BigQuery wrote confirm it. In either case BigQuery writes the column or refuses the job by name.
 
 Files that BigQuery wrote, in public repositories: GoogleCloudPlatform/training-data-analyst (CSV), googleapis/
 python-bigquery-dataframes (JSON), broadinstitute/gatk (Avro), GoogleCloudPlatform/bigquery-utils (Parquet).
@@ -20,10 +19,10 @@ from bqdump.core.formats.types import Column
 
 
 class Cell(NamedTuple):
-    """One type in one format. `file` is empty where the format cannot hold the type, and `lost` says why.
+    """One type in one format. `file` is empty if the format cannot hold the type; `lost` then has the reason.
 
-    back: what a load job needs to bring it back, or what comes back instead; "" where it comes back by its schema.
-    sure: False where all of it is open. open: the part of `file` that is, where the rest is sure.
+    back: what a load job needs to bring it back, or what comes back instead; "" if the schema is enough.
+    sure: False if no part is confirmed. open: the part of `file` that is not confirmed, if the rest is.
     """
 
     file: str
@@ -34,20 +33,23 @@ class Cell(NamedTuple):
 
     @property
     def holds(self) -> Verdict:
-        """Whether a column of this type can be exported, and at what loss."""
+        """Whether a column of this type can be exported, and whether it loses anything."""
         return "no" if not self.file else "lossy" if self.lost else "yes"
 
 
 Verdict = Literal["yes", "lossy", "no"]
-FLOAT_DIGITS = "15 digits where they give the same number, else 17; whole numbers have no point: 2"
+FLOAT_DIGITS = "15 digits if they read back as the same number, otherwise 17; whole numbers have no point: 2"
 NESTED = "CSV has no nested or repeated values"
 
-# The server-side routes (extract and query): BigQuery writes both alike, as bqdump spells out every option.
+# The server-side routes (extract and query). BigQuery writes both in the same form, because bqdump sets every option.
 SERVER: dict[str, dict[str, Cell]] = {
     "csv": {
-        "STRING": Cell("the text, quoted where need be", 'NULL and "" are both an empty field',
-                       "both as NULL; `--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL",
-                       sure=False),
+        "STRING": Cell(
+            "the text, quoted if needed",
+            'NULL and "" are both an empty field',
+            "both as NULL; `--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL",
+            sure=False,
+        ),
         "BYTES": Cell("base64", "NULL and b'' are both an empty field", "both as NULL", sure=False),
         "INT64": Cell("digits"),
         "FLOAT64": Cell(FLOAT_DIGITS, open="Infinity, -Infinity, NaN, -0 and exponents such as 1e-05"),
@@ -59,7 +61,7 @@ SERVER: dict[str, dict[str, Cell]] = {
         "DATETIME": Cell("2026-01-31T23:59:59.999999", sure=False),
         "TIMESTAMP": Cell("2026-01-31 23:59:59.999999 UTC, without trailing zeros of the fraction"),
         "JSON": Cell("JSON text", sure=False),
-        "GEOGRAPHY": Cell("WKT", back="by its schema; edges are taken for spherical, as they were"),
+        "GEOGRAPHY": Cell("WKT", back="by its schema; edges stay spherical"),
         "INTERVAL": Cell("1-2 3 4:5:6.789", sure=False),
         "RANGE": Cell("[2026-01-01, UNBOUNDED)", sure=False),
         "STRUCT": Cell("", NESTED),
@@ -69,8 +71,10 @@ SERVER: dict[str, dict[str, Cell]] = {
         "STRING": Cell("text; <, > and & as \\u003c, \\u003e and \\u0026"),
         "BYTES": Cell("base64", sure=False),
         "INT64": Cell("a string of digits"),
-        "FLOAT64": Cell(f"a number: {FLOAT_DIGITS}",
-                        open='"Infinity", "-Infinity" and "NaN" as strings, -0 and exponents such as 1e-05'),
+        "FLOAT64": Cell(
+            f"a number: {FLOAT_DIGITS}",
+            open='"Infinity", "-Infinity" and "NaN" as strings, -0 and exponents such as 1e-05',
+        ),
         "NUMERIC": Cell("a string of digits, without trailing zeros", sure=False),
         "BIGNUMERIC": Cell("a string of digits, without trailing zeros", sure=False),
         "BOOL": Cell("true, false"),
@@ -78,38 +82,50 @@ SERVER: dict[str, dict[str, Cell]] = {
         "TIME": Cell('"23:59:59.999999"', sure=False),
         "DATETIME": Cell('"2026-01-31T23:59:59.999999"', sure=False),
         "TIMESTAMP": Cell('"2026-01-31 23:59:59.999999 UTC"'),
-        "JSON": Cell("the value itself", "a JSON null reads like NULL",
-                     "by its schema; `PARSE_JSON` if it was written as a string", sure=False),
-        "GEOGRAPHY": Cell("WKT in a string", back="by its schema; edges are taken for spherical, as they were"),
-        "INTERVAL": Cell('"1-2 3 4:5:6.789"', back="load jobs want ISO 8601: load it as STRING, then CAST", sure=False),
-        "RANGE": Cell('"[2026-01-01, UNBOUNDED)"',
-                      back="load jobs are reported to fail on RANGE: load it as STRING, then CAST",
-                      sure=False),
-        "STRUCT": Cell("an object, members that are NULL left out"),
-        "ARRAY": Cell("an array; the empty one too"),
+        "JSON": Cell(
+            "the value itself",
+            "a JSON null reads like NULL",
+            "by its schema; `PARSE_JSON` if it was written as a string",
+            sure=False,
+        ),
+        "GEOGRAPHY": Cell("WKT in a string", back="by its schema; edges stay spherical"),
+        "INTERVAL": Cell('"1-2 3 4:5:6.789"', back="load jobs expect ISO 8601: load as STRING, then CAST", sure=False),
+        "RANGE": Cell(
+            '"[2026-01-01, UNBOUNDED)"',
+            back="load jobs are reported to fail on RANGE: load as STRING, then CAST",
+            sure=False,
+        ),
+        "STRUCT": Cell("an object without its NULL members"),
+        "ARRAY": Cell("an array, also if empty"),
     },
     "avro": {
         "STRING": Cell("string"),
         "BYTES": Cell("bytes"),
         "INT64": Cell("long"),
         "FLOAT64": Cell("double"),
-        "NUMERIC": Cell("bytes, logical type decimal(38, 9), or (P, S)",
-                        back="`--decimal_target_types` NUMERIC and BIGNUMERIC"),
-        "BIGNUMERIC": Cell("bytes, logical type decimal(77, 38), or (P, S)",
-                           back="`--decimal_target_types` NUMERIC and BIGNUMERIC"),
+        "NUMERIC": Cell(
+            "bytes, logical type decimal(38, 9), or (P, S)", back="`--decimal_target_types` NUMERIC and BIGNUMERIC"
+        ),
+        "BIGNUMERIC": Cell(
+            "bytes, logical type decimal(77, 38), or (P, S)", back="`--decimal_target_types` NUMERIC and BIGNUMERIC"
+        ),
         "BOOL": Cell("boolean"),
         "DATE": Cell("int, logical type date", back="`--use_avro_logical_types`"),
         "TIME": Cell("long, logical type time-micros", back="`--use_avro_logical_types`"),
-        "DATETIME": Cell("string with BigQuery's own logical type datetime",
-                         back="load jobs take it for STRING: load it as that, then CAST"),
+        "DATETIME": Cell(
+            "string with BigQuery's own logical type datetime",
+            back="load jobs read it as STRING: load as STRING, then CAST",
+        ),
         "TIMESTAMP": Cell("long, logical type timestamp-micros", back="`--use_avro_logical_types`"),
         "JSON": Cell("string with sqlType JSON", sure=False),
         "GEOGRAPHY": Cell("WKT in a string", open="with sqlType GEOGRAPHY"),
-        "INTERVAL": Cell("string with sqlType INTERVAL", back="load it as STRING, then CAST", sure=False),
+        "INTERVAL": Cell("string with sqlType INTERVAL", back="load as STRING, then CAST", sure=False),
         "RANGE": Cell("", "Avro exports have no RANGE"),
-        "STRUCT": Cell("record, in the namespace `root`; its name is the column's in title case: Order_Lines",
-                       open="records within it are in the namespace `root.order_lines`"),
-        "ARRAY": Cell("array; the empty one too"),
+        "STRUCT": Cell(
+            "record, in the namespace `root`; its name is the column's in title case: Order_Lines",
+            open="records within it are in the namespace `root.order_lines`",
+        ),
+        "ARRAY": Cell("array, also if empty"),
     },
     "parquet": {
         "STRING": Cell("BYTE_ARRAY, STRING"),
@@ -117,46 +133,55 @@ SERVER: dict[str, dict[str, Cell]] = {
         "INT64": Cell("INT64"),
         "FLOAT64": Cell("DOUBLE (Google's page says FLOAT)"),
         "NUMERIC": Cell("FIXED_LEN_BYTE_ARRAY, DECIMAL(38, 9), or (P, S)"),
-        "BIGNUMERIC": Cell("FIXED_LEN_BYTE_ARRAY, DECIMAL(76, 38), or (P, S)",
-                           "values of 77 digits, which do not fit: the job fails", sure=False),
+        "BIGNUMERIC": Cell(
+            "FIXED_LEN_BYTE_ARRAY, DECIMAL(76, 38), or (P, S)",
+            "values of 77 digits do not fit: the job fails",
+            sure=False,
+        ),
         "BOOL": Cell("BOOLEAN"),
         "DATE": Cell("INT32, DATE"),
         "TIME": Cell("INT64, TIME(MICROS, isAdjustedToUTC = true)"),
-        "DATETIME": Cell("INT64, TIMESTAMP(MICROS, isAdjustedToUTC = false)",
-                         back="by its schema only, else as TIMESTAMP"),
-        "TIMESTAMP": Cell("INT64, TIMESTAMP(MICROS, isAdjustedToUTC = false)",
-                          "that it is UTC: a reader takes it for a local time"),
-        "JSON": Cell("BYTE_ARRAY, STRING", back="by its schema only, else as STRING"),
+        "DATETIME": Cell(
+            "INT64, TIMESTAMP(MICROS, isAdjustedToUTC = false)", back="only with its schema, otherwise as TIMESTAMP"
+        ),
+        "TIMESTAMP": Cell(
+            "INT64, TIMESTAMP(MICROS, isAdjustedToUTC = false)", "the UTC flag: readers treat it as local time"
+        ),
+        "JSON": Cell("BYTE_ARRAY, STRING", back="only with its schema, otherwise as STRING"),
         "GEOGRAPHY": Cell("BYTE_ARRAY with WKB, described by GeoParquet metadata", sure=False),
         "INTERVAL": Cell("", "Google's table of Parquet types has no INTERVAL", sure=False),
         "RANGE": Cell("", "Google's table of Parquet types has no RANGE", sure=False),
         "STRUCT": Cell("group"),
-        "ARRAY": Cell("LIST, which is required, of required elements; the empty one too",
-                      back="`--parquet_enable_list_inference`"),
+        "ARRAY": Cell("required LIST of required elements, also if empty", back="`--parquet_enable_list_inference`"),
     },
-}  # fmt: skip
+}
 
 # The read route: this process writes the files.
 READ: dict[str, dict[str, Cell]] = {
-    "csv": SERVER["csv"] | {
-        "STRING": Cell('the text, quoted where need be; "" is quoted, NULL is the null marker',
-                       back="`--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL"),
-        "BYTES": Cell('base64; b\'\' is "", NULL the null marker'),
-        "FLOAT64": Cell("the shortest digits that give the same number, with a point: 2.0; inf, -inf, NaN, -0.0"),
+    "csv": SERVER["csv"]
+    | {
+        "STRING": Cell(
+            'the text, quoted if needed; "" is quoted, NULL is the null marker',
+            back="`--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL",
+        ),
+        "BYTES": Cell("base64; b'' is \"\", NULL the null marker"),
+        "FLOAT64": Cell(
+            "the shortest digits that read back as the same number, with a point: 2.0; inf, -inf, NaN, -0.0"
+        ),
         "NUMERIC": Cell("digits, with all decimal places of the type"),
         "BIGNUMERIC": Cell("digits, without trailing zeros"),
         "TIME": Cell("23:59:59.999999, always six decimal places"),
         "DATETIME": Cell("2026-01-31T23:59:59.999999, always six decimal places"),
         "TIMESTAMP": Cell("2026-01-31 23:59:59.999999 UTC, always six decimal places"),
         "JSON": Cell("JSON text"),
-        "INTERVAL": Cell("1-2 3 4:5:6.789", "more than 2,562,047 hours do not fit into what the API sends", sure=False),
+        "INTERVAL": Cell("1-2 3 4:5:6.789", "more than 2,562,047 hours exceed what the API can send", sure=False),
         "RANGE": Cell("[2026-01-01, UNBOUNDED)"),
     },
     "json": {
         "STRING": Cell("text"),
         "BYTES": Cell("base64"),
         "INT64": Cell("a string of digits"),
-        "FLOAT64": Cell('a string: the shortest digits that give the same number, "2.0", "inf", "-inf", "NaN"'),
+        "FLOAT64": Cell('a string: the shortest digits that read back as the same number, "2.0", "inf", "-inf", "NaN"'),
         "NUMERIC": Cell("a string of digits, with all decimal places of the type"),
         "BIGNUMERIC": Cell("a string of digits, without trailing zeros"),
         "BOOL": Cell("true, false"),
@@ -164,34 +189,42 @@ READ: dict[str, dict[str, Cell]] = {
         "TIME": Cell('"23:59:59.999999", always six decimal places'),
         "DATETIME": Cell('"2026-01-31T23:59:59.999999", always six decimal places'),
         "TIMESTAMP": Cell('"2026-01-31 23:59:59.999999 UTC", always six decimal places'),
-        "JSON": Cell("its text in a string", back="load it as STRING, then PARSE_JSON"),
-        "GEOGRAPHY": Cell("WKT in a string", back="by its schema; edges are taken for spherical, as they were"),
-        "INTERVAL": Cell('"1-2 3 4:5:6.789"', "more than 2,562,047 hours do not fit into what the API sends",
-                         back="load it as STRING, then CAST", sure=False),
-        "RANGE": Cell('"[2026-01-01, UNBOUNDED)"', back="load it as STRING, then CAST"),
+        "JSON": Cell("its text in a string", back="load as STRING, then PARSE_JSON"),
+        "GEOGRAPHY": Cell("WKT in a string", back="by its schema; edges stay spherical"),
+        "INTERVAL": Cell(
+            '"1-2 3 4:5:6.789"',
+            "more than 2,562,047 hours exceed what the API can send",
+            back="load as STRING, then CAST",
+            sure=False,
+        ),
+        "RANGE": Cell('"[2026-01-01, UNBOUNDED)"', back="load as STRING, then CAST"),
         "STRUCT": Cell("an object; NULL is null"),
-        "ARRAY": Cell("an array; the empty one too"),
+        "ARRAY": Cell("an array, also if empty"),
     },
     "avro": {type_: Cell("", "the read route writes no Avro files") for type_ in SERVER["avro"]},
-    "parquet": SERVER["parquet"] | {
-        "ARRAY": Cell("LIST of optional elements; the empty one too", back="`--parquet_enable_list_inference`"),
+    "parquet": SERVER["parquet"]
+    | {
+        "ARRAY": Cell("LIST of optional elements, also if empty", back="`--parquet_enable_list_inference`"),
         "FLOAT64": Cell("DOUBLE"),
-        "BIGNUMERIC": Cell("BYTE_ARRAY, STRING with its digits", back="load it as STRING, then CAST"),
+        "BIGNUMERIC": Cell("BYTE_ARRAY, STRING with its digits", back="load as STRING, then CAST"),
         "TIME": Cell("INT64, TIME(MICROS)"),
         "TIMESTAMP": Cell("INT64, TIMESTAMP(MICROS, isAdjustedToUTC = true)"),
-        "GEOGRAPHY": Cell("BYTE_ARRAY, STRING with WKT", back="by its schema only, else as STRING"),
-        "INTERVAL": Cell("BYTE_ARRAY, STRING such as 1-2 3 4:5:6.789",
-                         "more than 2,562,047 hours do not fit into what the API sends",
-                         back="load it as STRING, then CAST", sure=False),
-        "RANGE": Cell("BYTE_ARRAY, STRING such as [2026-01-01, UNBOUNDED)", back="load it as STRING, then CAST"),
+        "GEOGRAPHY": Cell("BYTE_ARRAY, STRING with WKT", back="only with its schema, otherwise as STRING"),
+        "INTERVAL": Cell(
+            "BYTE_ARRAY, STRING such as 1-2 3 4:5:6.789",
+            "more than 2,562,047 hours exceed what the API can send",
+            back="load as STRING, then CAST",
+            sure=False,
+        ),
+        "RANGE": Cell("BYTE_ARRAY, STRING such as [2026-01-01, UNBOUNDED)", back="load as STRING, then CAST"),
     },
-}  # fmt: skip
+}
 CELLS: dict[str, dict[str, dict[str, Cell]]] = {"extract": SERVER, "query": SERVER, "read": READ}
-UNKNOWN = Cell("whatever BigQuery makes of a type that this release does not know", sure=False)
+UNKNOWN = Cell("as BigQuery writes it: this release does not know the type", sure=False)
 
 
 class Unfit(NamedTuple):
-    """Why a column cannot go into a format. path: the member that cannot, such as `shift.span`."""
+    """Why a format cannot hold a column. path: the member that it cannot hold, such as `shift.span`."""
 
     column: Column
     path: str
@@ -200,12 +233,12 @@ class Unfit(NamedTuple):
 
 
 def cell(format_: str, route: str, type_: str) -> Cell:
-    """What becomes of a type in a format by a route."""
+    """How a type looks in a format with a route."""
     return CELLS.get(route, SERVER)[format_].get(type_, UNKNOWN)
 
 
 def unfit(format_: str, route: str, columns: Iterable[Column]) -> list[Unfit]:
-    """The columns that a format cannot hold by a route, each with its first reason."""
+    """The columns that a format cannot hold with a route, each with its first reason."""
     found = []
     for column in columns:
         for path, type_, reason in _obstacles(format_, route, column, column.name):
