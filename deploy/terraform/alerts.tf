@@ -41,7 +41,7 @@ resource "google_monitoring_alert_policy" "execution_failed" {
   depends_on = [google_project_service.used]
 }
 
-# Counts published runs, by the one line that each of them logs.
+# Counts publications: a run logs this event once, when latest.json names it.
 resource "google_logging_metric" "published" {
   project     = var.project
   name        = "${replace(var.name, "-", "_")}_published"
@@ -49,7 +49,7 @@ resource "google_logging_metric" "published" {
   filter = join(" AND ", [
     "resource.type=\"cloud_run_job\"",
     "resource.labels.job_name=\"${google_cloud_run_v2_job.export.name}\"",
-    "(jsonPayload.message:\"published run\" OR textPayload:\"published run\")",
+    "jsonPayload.event=\"run_published\"",
   ])
 
   metric_descriptor {

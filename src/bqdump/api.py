@@ -26,6 +26,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, first_of
 from bqdump.core.plan.summary import Planned
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.outcome import Export
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings.settings import REQUIRED, Settings, resolve
@@ -143,7 +144,8 @@ def _parts(read: str, *, source: bool) -> int:
 
 
 def _tell_bill(bytes_billed: int) -> None:
-    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed))
+    billed = LogEvent.QUERY_BILLED.extra()
+    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
 
 
 def _settings(options: Options, required: Sequence[str]) -> Settings:

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.cli.logs import LABELS, JsonLines, set_up
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.risks import Risk
 
 LOG = logging.getLogger("bqdump.test")
 
@@ -32,10 +34,11 @@ def test_a_line_is_what_cloud_logging_reads() -> None:
     stream = io.StringIO()
     set_up({"run": "r", "task": "3"}, stream)
     LOG.warning("%s: late", "orders", extra={"table": "orders"})
-    LOG.info("plain")
+    LOG.info("plain", extra=LogEvent.COST_NOTED.extra(risk=Risk.SOFT_DELETE, table=""))
     LOG.debug("never")
     first, second = lines(stream)
     assert list(first) == ["severity", "message", "time", LABELS]
+    assert (second["event"], second["risk"]) == ("cost_noted", "soft-delete")
     assert (first["severity"], first["message"]) == ("WARNING", "orders: late")
     assert first[LABELS] == {"run": "r", "task": "3", "table": "orders"}
     assert second[LABELS] == {"run": "r", "task": "3"}

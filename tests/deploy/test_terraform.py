@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import SETTINGS
 from deploy import extract_schema
 from deploy.terraform import check_call, check_references, check_resources, load, load_module, named, resources
@@ -150,10 +151,9 @@ def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> Non
 
 def test_the_alert_counts_the_line_that_a_run_logs_when_it_publishes(module: dict[str, Any]) -> None:
     [metric] = [body for kind, _, body in resources(module) if kind == "google_logging_metric"]
-    phrase = re.search(r'jsonPayload\.message:\\"([^\\]+)\\"', metric["filter"])
-    assert phrase, metric["filter"]
-    sources = (path.read_text() for path in (ROOT / "src/bqdump/flow").glob("*.py"))
-    assert any(f'log.info("{phrase.group(1)} ' in source for source in sources)
+    event = re.search(r'jsonPayload\.event=\\"([^\\]+)\\"', metric["filter"])
+    assert event, metric["filter"]
+    assert event.group(1) == LogEvent.RUN_PUBLISHED
 
 
 def test_the_workflow_file_is_where_the_module_looks_for_it(module: dict[str, Any]) -> None:

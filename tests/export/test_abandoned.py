@@ -15,11 +15,13 @@ import pytest
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
 from bqdump.core.documents.run import Owner
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Reading, RunningExport, Task
 from bqdump.export.work.work import work
+from logged import logged
 
 SETTINGS = Settings(project="p", dataset="sales", bucket="memory", prefix="x/")
 LAYOUT = SETTINGS.layout
@@ -88,7 +90,8 @@ def test_a_published_run_deletes_what_an_abandoned_one_has_staged(
         assert scene.run("new").result == "published"
     assert scene.staged("old") == []
     assert rest <= set(scene.store.names_now())
-    assert f"deleted what run old, which was never published, had staged: 2 files, {size} B" in caplog.text
+    [deleted] = logged(caplog, LogEvent.STAGING_DELETED)
+    assert deleted.args == ("old", "2 files", f"{size} B")
     report = scene.store.peek(LAYOUT.run("new").report)
     assert report
     assert b"Staged files of unfinished runs, deleted" in report[0]
@@ -140,7 +143,8 @@ def test_a_run_whose_jobs_are_running_keeps_its_files_until_the_next_publication
 
     with caplog.at_level(logging.INFO):
         asyncio.run(meanwhile())
-    assert "its staged files stay, as its jobs are still running" in caplog.text
+    [kept] = logged(caplog, LogEvent.STAGING_KEPT)
+    assert kept.args == ("old",)
     assert len(scene.staged("old")) == 3
     scene.run("newer")
     assert scene.staged("old") == []
@@ -218,6 +222,8 @@ def test_a_run_that_cannot_be_cleared_does_not_fail_the_one_that_is_published(
         scene.abandon(name)
     scene.store.put_now(LAYOUT.run("old").plan, b"no plan")
     assert scene.run("new").result == "published"
-    assert "the staged files of run old stay: cannot read x/_bqdump/runs/old/plan.json" in caplog.text
+    [failed] = logged(caplog, LogEvent.CLEANUP_FAILED)
+    assert "run old" in failed.getMessage()
+    assert LAYOUT.run("old").plan in failed.getMessage()
     assert len(scene.staged("old")) == 2
     assert scene.staged("older") == []

@@ -13,9 +13,11 @@ from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.plan.file_names import NameRules
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
+from logged import logged
 
 
 def planning(folder: Path, *tables: str, execution: str = "e1") -> Task:
@@ -49,8 +51,8 @@ def test_who_waits_for_a_plan_says_for_whose(tmp_path: Path, caplog: pytest.LogC
     waiting = planning(tmp_path, "t", execution="e2")
     asyncio.run(waiting.store.write(waiting.layout.planner, encode(Owner("e1", 3)), 0))
     assert asyncio.run(obtain_plan(waiting)).tables == 1
-    [told] = [record.getMessage() for record in caplog.records if "waiting" in record.getMessage()]
-    assert told.startswith("waiting for the plan: task 3 of execution e1 is planning run r1")
+    [waits] = logged(caplog, LogEvent.TASK_WAITS_FOR_PLAN)
+    assert "task 3 of execution e1 is planning run r1" in waits.getMessage()
 
 
 def test_a_planner_that_cannot_write_does_not_make_others_wait(tmp_path: Path) -> None:

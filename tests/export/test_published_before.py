@@ -9,9 +9,11 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
+from logged import logged
 
 NOW = 1_800_000_000_000
 
@@ -45,7 +47,7 @@ def test_a_restarted_or_late_task_of_the_same_execution_has_nothing_to_do(
         again = night.start("e1", index).again
         assert again
         assert again.same
-    assert "run nightly is published already: nothing to do" in caplog.text
+    assert [record.args for record in logged(caplog, LogEvent.ALREADY_PUBLISHED)] == [("nightly",)] * 2
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -59,9 +61,10 @@ def test_another_execution_under_the_same_run_id_warns_that_nothing_was_exported
     assert outcome.again
     assert not outcome.again.same
     assert NOW <= outcome.again.ended < NOW + 60_000
-    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    for words in ("nothing was exported: run nightly was published already", "2027-01-15T08:00:00", "leave the run id"):
-        assert words in told
+    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert logged(caplog, LogEvent.NOTHING_EXPORTED) == [warning]
+    for words in ("run nightly", "2027-01-15T08:00:00", "omit the run id"):
+        assert words in warning.getMessage()
 
 
 @pytest.mark.parametrize("lost", ["publisher", "summary"])
@@ -73,4 +76,4 @@ def test_the_warning_takes_neither_the_publishers_note_nor_the_summary(
     name = {"publisher": layout.run("nightly").publisher, "summary": layout.summary("nightly").name}[lost]
     night.store.put_now(name, b"no JSON")
     assert night.start("e2").result == "published"
-    assert "nothing was exported: run nightly" in caplog.text
+    assert len(logged(caplog, LogEvent.NOTHING_EXPORTED)) == 1

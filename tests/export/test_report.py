@@ -18,6 +18,7 @@ from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Claim, Flag, Owner
 from bqdump.core.errors import UnitsFailedError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.export.publish.report import report_page
@@ -26,6 +27,7 @@ from bqdump.export.task import Task
 from bqdump.pages.report import render_report
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.published import read_manifest
+from logged import logged
 
 HOSTILE = "<script>alert(1)</script>"
 SETTINGS = Settings(project="project", dataset="data", bucket="memory", allow_partial=True)
@@ -236,5 +238,5 @@ def test_a_process_that_can_open_no_more_files_ends_as_it_would_without_a_page(
             asyncio.run(run(task))
     else:
         assert asyncio.run(run(task)).result == "published"
-    assert "report" in caplog.text
-    assert "Too many open files" in caplog.text
+    [failed] = logged(caplog, LogEvent.REPORT_FAILED)
+    assert "Too many open files" in failed.getMessage()

@@ -23,6 +23,7 @@ from bqdump.core.documents.run import (
 )
 from bqdump.core.errors import JobFailedError, UnitsFailedError
 from bqdump.core.plan.parts import parts_of
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
@@ -35,6 +36,7 @@ from bqdump.observe.status import status
 from bqdump.ports.reader import Batch
 from bqdump.repository.ledger import read_ledger, write_end
 from bqdump.repository.read_sessions import current_session
+from logged import logged
 from simulation.loop import VirtualLoop
 
 KEEP, REPLACE = "{run}/{table}/{table}_*.{ext}", "{table}/{table}_*.{ext}"
@@ -289,8 +291,10 @@ def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptur
 
     go(check())
     assert world.rows("large") == ROWS
-    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("large (part")]
-    assert len(set(told)) == len(told) == TASKS
+    parts = [
+        record.getMessage() for record in logged(caplog, LogEvent.TABLE_EXPORTED) if record.__dict__["table"] == "large"
+    ]
+    assert len(set(parts)) == len(parts) == TASKS
 
 
 def test_a_session_that_somebody_has_changed_is_refused() -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from bqdump import __version__
+from bqdump.core.progress.log_events import LogEvent
 from integration.command import call
 from integration.stage import Stage, records
 
@@ -107,7 +108,13 @@ def test_logs_are_json_lines_as_cloud_logging_reads_them(stage: Stage) -> None:
         assert re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d+Z", line["time"])
         assert abs(datetime.now(UTC) - datetime.fromisoformat(line["time"])).total_seconds() < 60
     assert [line[LABELS]["table"] for line in lines if "table" in line[LABELS]] == ["a"]
-    assert lines[-1]["message"].startswith("done: 1 table in 1 file")
+    assert [line["event"] for line in lines if line["severity"] == "INFO" and line["event"] != LogEvent.COST_NOTED] == [
+        "run_planned",
+        "table_exported",
+        "run_published",
+        "run_done",
+    ]
+    assert "1 table in 1 file" in lines[-1]["message"]
 
 
 def test_an_error_that_nobody_expected_is_logged_with_its_stack(
@@ -122,7 +129,7 @@ def test_an_error_that_nobody_expected_is_logged_with_its_stack(
     called = call(capsys, "run")
     assert called.code == 1
     record = msgspec.json.decode(called.out.splitlines()[-1])
-    assert record["severity"] == "CRITICAL"
+    assert (record["severity"], record["event"]) == ("CRITICAL", LogEvent.UNEXPECTED_ERROR)
     assert "RuntimeError: no such thing" in record["message"]
     assert record["stack_trace"].startswith("Traceback (most recent call last):")
 
@@ -136,6 +143,6 @@ def test_a_run_prints_its_result_as_json_where_that_is_wanted(
     called = call(capsys, "run", "--json", "--run-id", "one")
     shown = json.loads(called.out)
     assert (called.code, shown["run"], shown["state"], shown["rows"], shown["files"]) == (0, "one", "published", 5, 1)
-    assert [json.loads(line)["message"].split()[0] for line in called.err.splitlines()][-1] == "done:"
+    assert json.loads(called.err.splitlines()[-1])["event"] == LogEvent.RUN_DONE
     again = call(capsys, "run", "--json", "--run-id", "one")
     assert json.loads(again.out) == shown

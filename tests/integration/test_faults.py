@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import requests
 
+from bqdump.core.progress.log_events import LogEvent
 from integration.stage import Stage, csv_rows, expected_rows, records
 
 
@@ -86,7 +87,7 @@ def test_a_quota_that_is_used_up_says_when_to_come_back(stage: Stage, at: str) -
     ran = stage.execute(execution="e")
     assert ran.codes == [6], ran.text
     last = list(records(ran.text))[-1]
-    assert last["severity"] == "ERROR"
+    assert (last["severity"], last["event"]) == ("ERROR", LogEvent.COMMAND_FAILED)
     assert "Quota exceeded: export bytes per day" in last["message"]
     assert "in an hour" in last["message"].lower()
     assert stage.files() == []

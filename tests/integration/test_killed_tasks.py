@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 import pytest
 
+from bqdump.core.progress.log_events import LogEvent
 from bqdump_local.execute import Processes
-from integration.stage import Ran, Stage, csv_rows, expected_rows, until
+from integration.stage import Ran, Stage, csv_rows, expected_rows, records, until
 from integration.terminal import on_terminal
+from logged import lines_of
 
 WRONG_CLOCK = Path(__file__).parent / "wrong_clock"
 TABLES = [f"t_{number}" for number in range(6)]
@@ -88,8 +90,9 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
     ran, seconds = hit(stage, signal.SIGTERM, retries=0)
     assert ran.codes == [143]
     assert seconds < 5
-    assert "stopped by SIGTERM" in ran.text
-    assert "to resume run e, with the same settings: bqdump run --run-id e" in ran.text
+    [stopped] = lines_of(records(ran.text), LogEvent.TASK_STOPPED)
+    assert "SIGTERM" in stopped["message"]
+    assert "bqdump run --run-id e" in stopped["message"]
     until(lambda: {job.state for job in stage.extracts()} == {"DONE"}, "jobs in flight end by themselves")
     assert stage.files() == []
     assert stage.execute("--run-id", "e").codes == [0]

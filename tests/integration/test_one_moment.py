@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import moment_text
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
@@ -64,7 +65,7 @@ def test_a_table_dropped_after_the_moment_fails_by_name_and_nothing_is_published
     ran = stage.execute(execution="run-1")
     assert ran.codes == [3], ran.text
     last = list(records(ran.text))[-1]
-    assert last["severity"] == "ERROR"
+    assert (last["severity"], last["event"]) == ("ERROR", LogEvent.COMMAND_FAILED)
     assert "gone: notFound" in last["message"]
     assert "bqdump run --run-id run-1" in last["message"]
     assert stage.files() == []

@@ -15,6 +15,7 @@ import pytest
 
 from bqdump.cli.progress import Lines, following
 from bqdump.core.progress.events import Event, Looked, Started
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.run import run
 from bqdump.observe.follow import Pace
 from integration.command import call
@@ -54,7 +55,7 @@ def test_errors_stay_on_the_screen(stage: Stage) -> None:
     session = run_on_terminal(stage, "--run-id", "one")
     assert session.code == 3
     assert "1 failed" in session.raw
-    assert any("error: pears: failed for good: invalid: Cannot read it" in line for line in session.screen)
+    assert any("error: pears: failed: invalid: Cannot read it" in line for line in session.screen)
     assert any("1 of 3 tables failed, nothing was published" in line for line in session.screen)
     assert session.cursor_shown
 
@@ -94,7 +95,7 @@ def test_ctrl_c_gives_the_terminal_back(stage: Stage) -> None:
     session = on_terminal([*COMMAND], {**stage.variables, **TERMINAL}, cwd=stage.folder, answer=interrupt)
     assert session.code == 130
     assert session.cursor_shown
-    resume = r"stopped by SIGINT: .*to resume run (\S+), with the same settings: bqdump run --run-id \1"
+    resume = r"stopped by SIGINT.* To resume run (\S+), with the same settings: bqdump run --run-id \1"
     assert re.search(resume, session.raw)
 
 
@@ -107,7 +108,7 @@ def test_nothing_of_it_is_to_be_seen_where_no_terminal_is(stage: Stage) -> None:
     *lines, rich = done.stdout.splitlines()
     assert rich == "False"
     assert "\x1b" not in done.stdout
-    assert [line["message"].split()[0] for line in records("\n".join(lines))][-1] == "done:"
+    assert list(records("\n".join(lines)))[-1]["event"] == LogEvent.RUN_DONE
 
 
 def test_without_a_terminal_a_line_a_minute_has_all_numbers(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,6 +125,7 @@ def test_without_a_terminal_a_line_a_minute_has_all_numbers(caplog: pytest.LogCa
         follower.hear(Looked({"a": Started("a", "orders", 7, 0)}, {}, {}))
         while (line := told.get(timeout=10)).__dict__["progress"]["running"] == 0:
             pass
+    assert line.__dict__["event"] == LogEvent.RUN_PROGRESS
     assert line.getMessage() == "progress: planning"
     assert line.__dict__["progress"]["tables"] == 0
 

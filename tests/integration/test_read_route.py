@@ -17,10 +17,13 @@ import requests
 from google.cloud import bigquery
 
 from bqdump.adapters.folder_index import INDEX
+from bqdump.cli.logs import LABELS
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Receipt
+from bqdump.core.progress.log_events import LogEvent
 from bqdump_local.execute import Processes, TaskLine, execute
-from integration.stage import Ran, Stage
+from integration.stage import Ran, Stage, records
+from logged import lines_of
 
 READ = ("--route", "read")
 PARQUET = ("--format", "parquet", "--compression", "zstd")
@@ -159,7 +162,7 @@ def test_a_broken_stream_loses_and_repeats_nothing(stage: Stage) -> None:
     ran = stage.execute(*READ, *PARQUET)
     assert (ran.codes, faults_left(stage)) == ([0], 0)
     assert sorted(parquet_ids(stage, "t")) == list(range(1, 3001))
-    assert "Going on at row 700" in ran.text
+    assert len(lines_of(records(ran.text), LogEvent.REQUEST_RETRIED)) == 3
 
 
 def test_a_lost_session_is_read_again_from_the_start(stage: Stage) -> None:
@@ -200,7 +203,8 @@ def test_what_cannot_be_read_fails_by_name(stage: Stage) -> None:
     fault(stage, status=403, times=1)
     ran = stage.execute(*READ)
     assert (ran.codes, faults_left(stage)) == ([3], 0)
-    assert "1 of 1 tables failed, nothing was published (t: accessDenied" in ran.text
+    assert [line[LABELS]["table"] for line in lines_of(records(ran.text), LogEvent.TABLE_FAILED)] == ["t"]
+    assert "1 of 1 table failed, nothing was published (t: accessDenied" in ran.text
     assert stage.execute(*READ, "--run-id", ran.execution.name).codes == [0]
 
 
@@ -304,7 +308,8 @@ def test_several_tasks_read_a_large_table_together(stage: Stage) -> None:
     assert len(parts) == len(large.files) == 4
     assert sum(receipt.rows or 0 for receipt in parts) == 5000
     assert {receipt.job for receipt in parts} == set(large.jobs)
-    assert "large (part 4 of 4): exported in 1 file" in ran.text
+    exported = [line["message"] for line in lines_of(records(ran.text), LogEvent.TABLE_EXPORTED)]
+    assert "large (part 4 of 4): exported in 1 file" in exported
     assert stage.staged() == []
     assert bqdump(stage, "verify", "--read").codes == [0]
 

@@ -11,9 +11,11 @@ import pytest
 import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
 from integration.command import Called, call
 from integration.stage import Ran, Stage, records
+from logged import lines_of
 
 KEEPS = "{run}/{table}/{table}_*.{ext}"
 
@@ -71,14 +73,10 @@ def file_of(table: str, folder: str = "") -> str:
     return shard_name(f"night/{folder}{table}/{table}_*.csv", 0)
 
 
-def warnings(ran: Ran) -> list[tuple[str, str]]:
-    """The tables and messages of its WARNING lines."""
-    told = records("\n".join(line.text for line in ran.lines))
-    return [
-        (line["logging.googleapis.com/labels"].get("table", ""), line["message"])
-        for line in told
-        if line["severity"] == "WARNING"
-    ]
+def warned(ran: Ran, event: LogEvent) -> list[str]:
+    """The tables that its WARNING lines of this event are about."""
+    lines = lines_of(records(ran.text), event)
+    return [line["logging.googleapis.com/labels"]["table"] for line in lines if line["severity"] == "WARNING"]
 
 
 def test_selecting_a_table_of_a_published_export_is_refused(night: Night) -> None:
@@ -109,7 +107,7 @@ def test_excluding_one_more_table_is_refused_and_plan_says_so(night: Night, comm
 def test_removing_excluded_tables_takes_a_word(night: Night) -> None:
     ran = night.run("second", "--include", "flights", "--allow", "removed-tables")
     assert ran.codes == [0]
-    assert [table for table, message in warnings(ran) if "is removed" in message] == ["airports", "carriers", "planes"]
+    assert warned(ran, LogEvent.TABLE_REMOVED) == ["airports", "carriers", "planes"]
     assert list(night.files()) == [file_of("flights")]
     manifest = night.manifest()
     told = [(one.table, one.reason, one.run, one.rows) for one in manifest.removed]
@@ -210,7 +208,7 @@ def test_a_carried_table_that_was_dropped_leaves_with_the_next_full_run(night: N
     assert file_of("planes") in night.files()
     ran = night.run("fourth")
     assert ran.codes == [0]
-    assert [table for table, message in warnings(ran) if "is removed" in message] == ["planes"]
+    assert warned(ran, LogEvent.TABLE_REMOVED) == ["planes"]
     assert file_of("planes") not in night.files()
     assert [(one.table, one.reason, one.run, one.rows) for one in night.manifest().removed] == [
         ("planes", "dropped", "first", 4)
@@ -262,7 +260,7 @@ def test_half_of_the_tables_may_be_dropped_with_a_warning_and_more_may_not(night
     night.stage.sql("DROP VIEW IF EXISTS nothing")
     ran = night.run("second")
     assert ran.codes == [0]
-    assert [table for table, message in warnings(ran) if "is removed" in message] == ["airports", "carriers"]
+    assert warned(ran, LogEvent.TABLE_REMOVED) == ["airports", "carriers"]
     assert [(one.table, one.reason) for one in night.manifest().removed] == [
         ("airports", "dropped"), ("carriers", "dropped")
     ]  # fmt: skip

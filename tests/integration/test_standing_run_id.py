@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bqdump.core.progress.log_events import LogEvent
 from integration.stage import Stage, records
 
 TOMORROW = {"PYTHONPATH": str(Path(__file__).parent / "wrong_clock"), "WRONG_BY_DAYS": "1"}
 STANDING = {"BQDUMP_RUN_ID": "nightly"}
 
 
-def told(text: str, severity: str) -> list[str]:
-    """The messages of this severity."""
-    return [record["message"] for record in records(text) if record["severity"] == severity]
+def lines(text: str, severity: str) -> list[dict[str, Any]]:
+    """The log lines of this severity."""
+    return [record for record in records(text) if record["severity"] == severity]
 
 
 def test_later_executions_under_one_run_id_warn_and_from_the_next_day_on_fail(stage: Stage) -> None:
@@ -23,18 +25,19 @@ def test_later_executions_under_one_run_id_warn_and_from_the_next_day_on_fail(st
     before = stage.objects()
 
     again = stage.execute(execution="e1", env={**STANDING, **TOMORROW})
-    assert (again.codes, told(again.text, "WARNING")) == ([0], [])
+    assert (again.codes, lines(again.text, "WARNING")) == ([0], [])
 
     soon = stage.execute(execution="e2", env=STANDING)
     assert soon.codes == [0]
-    (warning,) = told(soon.text, "WARNING")
-    assert "nothing was exported: run nightly was published already" in warning
+    (warning,) = lines(soon.text, "WARNING")
+    assert warning["event"] == LogEvent.NOTHING_EXPORTED
 
     later = stage.execute(execution="e3", env={**STANDING, **TOMORROW})
     assert later.codes == [2]
-    (error,) = told(later.text, "ERROR")
-    assert error.startswith("run_id nightly: run nightly was published already (exported at 2")
-    assert "Leave BQDUMP_RUN_ID and --run-id out" in error
+    (error,) = lines(later.text, "ERROR")
+    assert error["event"] == LogEvent.COMMAND_FAILED
+    assert error["message"].startswith("run_id nightly: run nightly was published already (exported at 2")
+    assert "Leave BQDUMP_RUN_ID and --run-id out" in error["message"]
     assert stage.objects() == before
 
 
@@ -45,4 +48,4 @@ def test_where_the_engine_does_not_name_executions_a_late_start_warns(stage: Sta
     assert stage.execute(engine="kubernetes", env=env).codes == [0]
     again = stage.execute(engine="kubernetes", env={**env, **TOMORROW, "WRONG_BY_DAYS": str(days)})
     assert again.codes == [0]
-    assert len(told(again.text, "WARNING")) == days
+    assert len(lines(again.text, "WARNING")) == days

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from bqdump.core.progress.log_events import LogEvent
 from integration.stage import Stage, records
+from logged import lines_of
 
 COMMAND = '"$0" -m bqdump "$@"'
 AWAY = {
@@ -81,14 +82,14 @@ def test_a_lost_result_of_a_run_is_named_in_its_log(stage: Stage) -> None:
     done = shell(stage, "{} >/dev/full", "run", "--json")
     assert done.returncode == 0
     last = list(records(done.stderr))[-1]
-    assert last["severity"] == "WARNING"
-    assert "its result could not be printed: cannot write to standard output: No space left" in last["message"]
+    assert (last["severity"], last["event"]) == ("WARNING", LogEvent.RESULT_NOT_PRINTED)
+    assert "cannot write to standard output: No space left" in last["message"]
 
 
 def test_a_locale_without_the_characters_of_a_name_does_not_stop_an_export(stage: Stage) -> None:
     stage.table("表")
     done = shell(stage, "{}", "run", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
     assert done.returncode == 0, done
-    assert any("exported in" in json.loads(line)["message"] for line in done.stdout.splitlines())
+    assert len(lines_of(records(done.stdout), LogEvent.TABLE_EXPORTED)) == 1
     shown = shell(stage, "{}", "plan", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
     assert shown.returncode == 0, shown

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bqdump.core.errors import TargetError, UsageError
 from bqdump.core.plan.file_names import NameRules
+from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def names_below(root: Path, prefix: str) -> Iterator[str]:
                 elif entry.is_file(follow_symlinks=False):
                     yield name
                 elif entry.is_symlink():
-                    log.warning("%s is a symbolic link: not followed", root / name)
+                    log.warning("%s is a symbolic link: not followed", root / name, extra=LogEvent.LINK_SKIPPED.extra())
 
 
 def _overlap(name: str, prefix: str) -> bool:

@@ -25,6 +25,7 @@ from bqdump.adapters.patience import Patience
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 log = logging.getLogger(__name__)
@@ -241,7 +242,8 @@ def _retry(patience: Patience) -> Any:
         return isinstance(error, BROKEN) and translate(error, "write", "").retryable
 
     def speak(error: Exception) -> None:
-        log.warning("An upload to %s failed (%s). Trying again.", patience.service, one_line(str(error)))
+        retried = LogEvent.REQUEST_RETRIED.extra()
+        log.warning("An upload to %s failed (%s). Retrying.", patience.service, one_line(str(error)), extra=retried)
 
     return Retry(
         predicate=passes, initial=patience.first_pause, maximum=patience.longest_pause, timeout=patience.seconds,

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from bqdump.core.durations import duration_text
 from bqdump.core.errors import BqdumpError, DamagedError, OutageError
+from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -64,10 +65,11 @@ class Retrying:
         """Log that a request is retried: the first failure of each request, and later ones at intervals."""
         now = time.monotonic()
         if tried == 1:
-            log.warning("%s Trying again.", error)
+            log.warning("%s Retrying.", error, extra=LogEvent.REQUEST_RETRIED.extra())
         elif now - self._logged >= QUIET_SECONDS:
-            since, left = duration_text(waited), duration_text(max(0.0, self.patience.seconds - waited))
-            log.warning("%s: no answer for %s. %s Trying again for %s.", self.patience.service, since, error, left)
+            silence, left = duration_text(waited), duration_text(max(0.0, self.patience.seconds - waited))
+            message, silent = "%s: no answer for %s. %s Retrying for another %s.", LogEvent.SERVICE_SILENT.extra()
+            log.warning(message, self.patience.service, silence, error, left, extra=silent)
         else:
             return
         self._logged = now

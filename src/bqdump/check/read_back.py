@@ -19,6 +19,7 @@ from bqdump.core.progress.events import (
     Listener,
     nobody,
 )
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sampling import chosen
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
 from bqdump.ports.store import ObjectStore
@@ -108,7 +109,8 @@ async def _digest(
         digest = await reading.reader.digest(described, content, checksums=reading.checksums)
         if digest.crc32c == file.crc32c:
             break
-        log.warning("%s: its bytes do not match its checksum, as read", file.name)
+        message = "%s: the bytes read do not match the checksum"
+        log.warning(message, file.name, extra=LogEvent.CHECKSUM_DIFFERS.extra())
     return digest
 
 

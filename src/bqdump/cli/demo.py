@@ -10,8 +10,9 @@ import click
 
 from bqdump.cli.execution import run_tasks
 from bqdump.cli.local import needs_local_stack
-from bqdump.cli.logs import readable
+from bqdump.cli.logs import event_of, readable
 from bqdump.cli.options import quiet_option
+from bqdump.core.progress.log_events import LogEvent
 
 if TYPE_CHECKING:
     from bqdump_local.execute import TaskLine
@@ -38,6 +39,6 @@ def demo(tasks: int, folder: Path, quiet: bool) -> int:
 
 def _told(line: TaskLine) -> str | None:
     """Of what the tasks say: the plan, and what is worth a warning."""
-    text = readable(line.text)
-    shown = text if text and text.startswith("planned ") else readable(line.text, quiet=True)
+    planned = event_of(line.text) == LogEvent.RUN_PLANNED
+    shown = readable(line.text, quiet=not planned)
     return shown and f"  task {line.task}: {shown}"

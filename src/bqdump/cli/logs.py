@@ -15,8 +15,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TextIO
 
 from bqdump.cli.streams import OutputError, silence
+from bqdump.core.progress.log_events import LogEvent
 
 LABELS = "logging.googleapis.com/labels"
+FIELDS = ("event", "risk", "progress")
 # Values of --log-format. auto: text on a terminal and JSON elsewhere for `run`, text for every other command.
 FORMATS = ("auto", "json", "text")
 
@@ -34,7 +36,10 @@ LIBRARIES = ("google", "urllib3", "grpc")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with `labels`; a record's `table` is one more label, `progress` stands beside them."""
+    """One JSON object a line, with `labels`; a record's `table` is another label.
+
+    `event`, `risk` and `progress` are fields of their own: filters in Cloud Logging find them as `jsonPayload.event`.
+    """
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         super().__init__()
@@ -51,8 +56,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             LABELS: labels,
         }
-        if progress := getattr(record, "progress", None):
-            line["progress"] = progress
+        line |= {field: value for field in FIELDS if (value := getattr(record, field, None))}
         if record.exc_info:
             line["stack_trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -73,15 +77,23 @@ class PlainLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if self._traces and record.exc_info else line
 
 
+def event_of(line: str) -> str:
+    """The event of a line of JsonLines, "" for any other line."""
+    try:
+        return str(json.loads(line)["event"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 def readable(line: str, *, quiet: bool = False) -> str | None:
-    """A line of JsonLines for people; any other line as it is. None where a picture shows it, or quiet is wanted."""
+    """A line of JsonLines for people; any other line as it is. None where bars show it, or where quiet hides it."""
     try:
         record = json.loads(line)
         severity, message = record["severity"], record["message"]
     except (ValueError, KeyError, TypeError):
         return line
     if severity in ("DEBUG", "INFO"):
-        return None if quiet or "table" in record.get(LABELS, {}) else str(message)
+        return None if quiet or event_of(line) == LogEvent.TABLE_EXPORTED else str(message)
     return f"{severity.lower()}: {message}"
 
 
@@ -97,7 +109,7 @@ class Lines(logging.StreamHandler[TextIO]):
 
 
 class Beside(logging.Handler):
-    """Hands readable lines to what draws on the terminal. That a table is done is in the picture already."""
+    """Hands readable lines to the bars on the terminal, without the lines on exported tables, which the bars show."""
 
     def __init__(self, print_line: Callable[[str], None]) -> None:
         super().__init__()
@@ -106,7 +118,7 @@ class Beside(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record."""
-        if record.levelno > logging.INFO or not hasattr(record, "table"):
+        if record.levelno > logging.INFO or getattr(record, "event", "") != LogEvent.TABLE_EXPORTED:
             self._print(self.format(record))
 
 

@@ -17,6 +17,7 @@ from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, first_of
+from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger("bqdump")
 
@@ -128,7 +129,7 @@ def _refuse(error: BaseException) -> int:
 
 def _report(error: BqdumpError) -> None:
     if logs_json():
-        log.error("%s", error)
+        log.error("%s", error, extra=LogEvent.COMMAND_FAILED.extra())
     else:
         tell(f"bqdump: {error}")
 
@@ -137,7 +138,7 @@ def _report_unexpected(error: BaseException) -> None:
     """Report a bug: with its stack trace in JSON logs, in one sentence elsewhere."""
     what = f"unexpected {type(error).__name__}: {error}"
     if logs_json():
-        log.critical("%s", what, exc_info=error)
+        log.critical("%s", what, exc_info=error, extra=LogEvent.UNEXPECTED_ERROR.extra())
     elif os.environ.get("BQDUMP_DEBUG"):
         traceback.print_exception(error)
     else:

@@ -12,6 +12,7 @@ import click
 
 from bqdump.cli import logs
 from bqdump.core.formats.formats import FORMATS
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings, resolve
 from bqdump.core.settings.values import ROUTES
 from bqdump.services import CONFIG, read_config
@@ -126,4 +127,5 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
 
             close = difflib.get_close_matches(name[7:], [one.removeprefix("BQDUMP_") for one in known], n=1)
             guess = next((one for one in known if close and one.endswith(close[0])), "")
-            log.warning("unknown setting %s%s", name, f"; did you mean {guess}?" if guess else "")
+            hint = f"; did you mean {guess}?" if guess else ""
+            log.warning("unknown setting %s%s", name, hint, extra=LogEvent.SETTING_UNKNOWN.extra())

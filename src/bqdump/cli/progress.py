@@ -13,6 +13,7 @@ from typing import Protocol
 
 from bqdump.cli.streams import tell
 from bqdump.core.progress.events import Event, Stage
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.tally import Progress, View
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class Nothing:
 
 def log_line(view: View) -> None:
     """A log line with all numbers, for whoever reads them by machine."""
-    log.info("progress: %s", view.sentence(), extra={"progress": view.numbers()})
+    progress = LogEvent.RUN_PROGRESS.extra(progress=view.numbers())
+    log.info("progress: %s", view.sentence(), extra=progress)
 
 
 def error_line(view: View) -> None:

@@ -25,6 +25,7 @@ from bqdump.cli.wiring import serve
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.outcome import Export
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
@@ -75,7 +76,8 @@ def _print(done: Export | None) -> None:
         print_json(done)
         sys.stdout.flush()
     except (OSError, OutputError) as error:
-        log.warning("the export is done, and its result could not be printed: %s", error)
+        message = "the export is done, but its result could not be printed: %s"
+        log.warning(message, error, extra=LogEvent.RESULT_NOT_PRINTED.extra())
         silence(sys.stdout)
 
 
@@ -93,14 +95,17 @@ def _tell(settings: Settings, outcome: Outcome) -> None:
     target = settings.target
     moment = moment_text(outcome.plan.snapshot)
     if outcome.result == "superseded":
-        log.warning("run %s was not published: a later export is what readers see in %s", outcome.plan.run, target)
+        message = "run %s was not published: %s has an export with a later snapshot time"
+        log.warning(message, outcome.plan.run, target, extra=LogEvent.RUN_SUPERSEDED.extra())
     elif outcome.result == "published" and outcome.totals:
         totals = outcome.totals
         carried = f" ({counted(totals.carried, 'table')} carried over)" if totals.carried else ""
-        log.info("done: %s%s in %s, %s, the dataset as of %s, in %s", counted(totals.tables, "table"), carried,
-                 counted(totals.files, "file"), size_text(totals.bytes), moment, target)  # fmt: skip
+        tables, files, done = counted(totals.tables, "table"), counted(totals.files, "file"), LogEvent.RUN_DONE.extra()
+        message = "done: %s%s in %s, %s, the dataset as of %s, in %s"
+        log.info(message, tables, carried, files, size_text(totals.bytes), moment, target, extra=done)
     for failure in outcome.failed:
-        log.warning("%s is not part of this export: %s", failure.table, failure.message)
+        missing = LogEvent.TABLE_MISSING.extra(table=failure.table)
+        log.warning("%s is not part of this export: %s", failure.table, failure.message, extra=missing)
 
 
 def _refuse_standing_id(outcome: Outcome, me: Owner) -> None:
@@ -117,7 +122,7 @@ def _refuse_standing_id(outcome: Outcome, me: Owner) -> None:
         raise UsageError("run", f"run_id {run}", cause, hint)
     if me.execution == run:
         # The execution has no other name, so this may as well be a later one.
-        log.warning("%s. %s", cause, hint)
+        log.warning("%s. %s", cause, hint, extra=LogEvent.NOTHING_EXPORTED.extra())
 
 
 async def _until_signal(work: Coroutine[Any, Any, Export | None], run: str, follower: Follower) -> Export | None:
@@ -132,8 +137,11 @@ async def _until_signal(work: Coroutine[Any, Any, Export | None], run: str, foll
 def _leave(number: int, code: int, run: str, follower: Follower) -> None:
     """Everything that counts is in the bucket already: nothing to save, nothing worth waiting for."""
     try:
-        log.warning("stopped by %s: jobs in flight go on; to resume run %s, with the same settings: "
-                    "bqdump run --run-id %s", signal.Signals(number).name, run, run)  # fmt: skip
+        message = (
+            "stopped by %s; BigQuery jobs in flight continue. "
+            "To resume run %s, with the same settings: bqdump run --run-id %s"
+        )
+        log.warning(message, signal.Signals(number).name, run, run, extra=LogEvent.TASK_STOPPED.extra())
         follower.shown.close()
         sys.stdout.flush()
     finally:

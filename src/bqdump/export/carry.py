@@ -14,6 +14,7 @@ from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import NotFoundError, UsageError, VerificationError
 from bqdump.core.plan.removal import Carry, Published, carry_from
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport, Task
@@ -57,8 +58,8 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
     kept = sorted(gone.keys() - reasons.keys())
     refuse_other_mode(published, export.plan, kept)
     for name in sorted(set(kept).difference(export.plan.kept)):
-        log.warning("%s is carried over from run %s, which was published after this run was planned", name, latest.run,
-                    extra={"table": name})  # fmt: skip
+        message = "%s is carried over from run %s, which was published after this run was planned"
+        log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))
     return carry_from(decode(data, Manifest, latest.manifest), export.plan, tables, kept, removed)
 
 
@@ -91,5 +92,6 @@ async def _manifest(store: ObjectStore, latest: Latest) -> bytes | None:
     try:
         return (await store.read(latest.manifest)).data
     except NotFoundError:
-        log.warning("the manifest of the published run %s is gone: which tables it had is not known", latest.run)
+        message = "the manifest of the published run %s is missing, so tables that leave the export cannot be named"
+        log.warning(message, latest.run, extra=LogEvent.MANIFEST_MISSING.extra())
         return None

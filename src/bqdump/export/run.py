@@ -12,6 +12,8 @@ from bqdump.core.documents.run import Failure, Owner, Plan
 from bqdump.core.errors import ConflictError, DocumentError, NotFoundError, UnitsFailedError
 from bqdump.core.plan.parts import by_table, counts
 from bqdump.core.progress.events import Entered
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted
 from bqdump.core.times import moment_text
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.abandoned import clear_abandoned
@@ -98,20 +100,22 @@ async def _again(export: RunningExport) -> Again:
         ended = summary.ended or ended if summary else ended
     again = Again(ended, publisher is not None and publisher.execution == export.owner.execution)
     if again.same:
-        log.info("run %s is published already: nothing to do", export.plan.run)
+        message = "run %s is published already: nothing to do"
+        log.info(message, export.plan.run, extra=LogEvent.ALREADY_PUBLISHED.extra())
     else:
         exported, as_of = moment_text(ended), moment_text(export.plan.snapshot)
         message = (
-            "nothing was exported: run %s was published already (exported at %s, as of %s); "
-            "for a new export, leave the run id out or use another one"
+            "nothing was exported: run %s was published already (exported at %s, as of %s). "
+            "For a new export, omit the run id or use another one"
         )
-        log.warning(message, export.plan.run, exported, as_of)
+        log.warning(message, export.plan.run, exported, as_of, extra=LogEvent.NOTHING_EXPORTED.extra())
     return again
 
 
 async def _publish(export: RunningExport, ledger: Ledger, failed: list[Failure]) -> Outcome:
     if not await _becomes_publisher(export.task):
-        log.info("another task of this execution is publishing run %s", export.plan.run)
+        message = "another task of this execution is publishing run %s"
+        log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
         return Outcome("elsewhere", export.plan, None, tuple(by_table(failed)))
     export.tell(Entered("publishing"))
     before = await read_latest(export.store, export.settings)
@@ -150,8 +154,8 @@ def _leave_to_others(export: RunningExport, ledger: Ledger) -> Outcome:
     if mine and not export.settings.allow_partial:
         raise _refusal(export.plan, mine)
     tables = counts(export.plan.splits, ledger.receipts, ledger.failures, ())
-    log.info("nothing left to do here; other tasks are still at work on %d tables",
-             export.plan.tables - tables.done - tables.failed)  # fmt: skip
+    open_ = counted(export.plan.tables - tables.done - tables.failed, "table")
+    log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
     return Outcome("unfinished", export.plan, None, tuple(by_table(mine)))
 
 
@@ -159,7 +163,6 @@ def _refusal(plan: Plan, failures: list[Failure]) -> UnitsFailedError:
     failed = by_table(failures)
     named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-    return UnitsFailedError(
-        "publish", f"run {plan.run}", f"{len(failed)} of {plan.tables} tables failed, nothing was published "
-        f"({named}{more})", f"Mend the cause, then: bqdump run --run-id {plan.run}",
-    )  # fmt: skip
+    cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({named}{more})"
+    hint = f"Fix the cause, then resume with: bqdump run --run-id {plan.run}"
+    return UnitsFailedError("publish", f"run {plan.run}", cause, hint)

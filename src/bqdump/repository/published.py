@@ -11,6 +11,7 @@ import msgspec
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Latest, Manifest, ManifestFiles, Pointer
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectStore
@@ -62,7 +63,8 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
 
     stored = await swap(store, settings.layout.latest, step)
     if stored and stored.mine:
-        log.info("published run %s, the dataset as of %s", ready.run, ready.snapshot_time)
+        published = LogEvent.RUN_PUBLISHED.extra()
+        log.info("published run %s, the dataset as of %s", ready.run, ready.snapshot_time, extra=published)
     return stored is not None and stored.value.run == ready.run
 
 

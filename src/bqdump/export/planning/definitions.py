@@ -14,6 +14,7 @@ from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.guards import POLICED
 from bqdump.core.plan.past_columns import as_of, may_differ
 from bqdump.core.plan.shape import WHOLE
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
 from bqdump.core.times import moment_text
 from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
@@ -65,8 +66,8 @@ async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: T
     found = await warehouse.estimate(dataset, table.name, select, {})
     definition = as_of(table.definition, found.columns)
     if definition is not table.definition:
-        log.warning("%s: its columns have changed since %s: the export has those of then", table.name,
-                    moment_text(snapshot), extra={"table": table.name})  # fmt: skip
+        message = "%s: the columns have changed since the snapshot time; the export has the columns of %s"
+        log.warning(message, table.name, moment_text(snapshot), extra=LogEvent.COLUMNS_CHANGED.extra(table=table.name))
     return msgspec.structs.replace(table, definition=definition)
 
 

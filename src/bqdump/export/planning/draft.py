@@ -27,6 +27,7 @@ from bqdump.core.plan.hidden_data import lacking_flags
 from bqdump.core.plan.parts import whole
 from bqdump.core.plan.removal import Published, leaving, removal_flags
 from bqdump.core.plan.routes import route_tables
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.carry import refuse_other_mode
 from bqdump.export.planning.billing import check_bill, estimate_queries
@@ -59,7 +60,8 @@ async def draft_plan(
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings)
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
-        log.warning("exclude %r: no table of %s matches%s", pattern, settings.dataset, guess)
+        message = "exclude %r: no table of %s matches%s"
+        log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
     (tables, unseen), policies = await asyncio.gather(
         describe(warehouse, dataset, snapshot, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
     )

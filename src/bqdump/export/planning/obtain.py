@@ -10,6 +10,7 @@ from bqdump.core.documents.run import Newest, Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
 from bqdump.core.times import moment_text
@@ -25,7 +26,7 @@ from bqdump.repository.repository import overwrite
 
 log = logging.getLogger(__name__)
 
-FLAGS_TOLD = 20
+FLAGS_LOGGED = 20
 # A planner whose pulse has stopped for so long, by the waiting task's own clock, is considered dead.
 PATIENCE_SECONDS = 60.0
 
@@ -109,10 +110,11 @@ async def _await_plan(task: Task) -> Plan:
             return await _make_or_await(task)
         if not seen:
             message = (
-                "waiting for the plan: task %d of execution %s is planning run %s. This task plans instead when "
-                "that one shows no sign of life for %d seconds"
+                "waiting for the plan: task %d of execution %s is planning run %s. "
+                "This task takes over if that one stops for %d seconds"
             )
-            log.info(message, planner.task, planner.execution, task.run, PATIENCE_SECONDS)
+            who, waits = (planner.task, planner.execution), LogEvent.TASK_WAITS_FOR_PLAN.extra()
+            log.info(message, *who, task.run, PATIENCE_SECONDS, extra=waits)
         if generation != seen:
             seen, since = generation, clock()
         elif clock() - since > PATIENCE_SECONDS and await replace_planner(task, seen):
@@ -124,14 +126,18 @@ async def _await_plan(task: Task) -> Plan:
 def _log_plan(export: RunningExport) -> None:
     """Log what is exported, what the export removes or carries over, and its risks."""
     plan, tasks = export.plan, counted(export.task.tasks, "task")
-    log.info("planned %s as of %s, for %s", counted(plan.tables, "table"), moment_text(plan.snapshot), tasks)
+    tables, planned = counted(plan.tables, "table"), LogEvent.RUN_PLANNED.extra()
+    log.info("planned %s as of %s, for %s", tables, moment_text(plan.snapshot), tasks, extra=planned)
     for removed in plan.removed:
-        log.warning("%s", removal_sentence(removed), extra={"table": removed.table})
+        log.warning("%s", removal_sentence(removed), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table))
     if plan.kept:
-        log.info("carrying over %s as they are in run %s", counted(len(plan.kept), "table"), plan.over)
+        tables, carried = counted(len(plan.kept), "table"), LogEvent.TABLES_CARRIED_OVER.extra()
+        log.info("carrying over %s from run %s", tables, plan.over, extra=carried)
     flags = [flag for flag in plan.flags if flag.risk not in (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES)]
-    for flag in flags[:FLAGS_TOLD]:
-        level = logging.INFO if flag.risk in COSTS_ONLY else logging.WARNING
-        log.log(level, "%s", sentence(flag), extra={"table": flag.table} if flag.table else {})
-    if len(flags) > FLAGS_TOLD:
-        log.warning("and %s, named in %s", counted(len(flags) - FLAGS_TOLD, "more risk"), export.layout.plan)
+    for flag in flags[:FLAGS_LOGGED]:
+        costs = flag.risk in COSTS_ONLY
+        level, event = (logging.INFO, LogEvent.COST_NOTED) if costs else (logging.WARNING, LogEvent.RISK_ALLOWED)
+        log.log(level, "%s", sentence(flag), extra=event.extra(risk=flag.risk, table=flag.table))
+    if len(flags) > FLAGS_LOGGED:
+        more = counted(len(flags) - FLAGS_LOGGED, "more risk")
+        log.warning("and %s, named in %s", more, export.layout.plan, extra=LogEvent.RISK_ALLOWED.extra())

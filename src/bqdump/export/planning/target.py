@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from bqdump.core.errors import DeniedError, UsageError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.repository.prefix_owner import check_prefix
@@ -25,7 +26,8 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
     try:
         bucket = await store.describe()
     except DeniedError:
-        log.warning("%s: missing permission to read bucket settings (storage.buckets.get): not checked", store.url)
+        message = "%s: missing permission to read bucket settings (storage.buckets.get); not checked"
+        log.warning(message, store.url, extra=LogEvent.BUCKET_UNCHECKED.extra())
     else:
         refuse_bucket(bucket, store.url)
         refuse_key(bucket, settings, store.url)

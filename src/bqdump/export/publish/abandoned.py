@@ -17,6 +17,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.run import Plan, Stages
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError
 from bqdump.core.progress.events import Cleared
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted, size_text
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport, Task
@@ -41,7 +42,8 @@ async def clear_abandoned(export: RunningExport) -> list[Cleared]:
     try:
         return await _clear_all(export)
     except BqdumpError as error:
-        log.warning("the export is published; staged files of unfinished runs could not be deleted: %s", error)
+        message = "the export is published, but staged files of unfinished runs could not be deleted: %s"
+        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
         return []
 
 
@@ -57,11 +59,13 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
     cleared, empty = [], [export.plan] if export.plan.mode == "replace" else []
     for other in plans:
         if any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs):
-            log.info("run %s was never published; its staged files stay, as its jobs are still running", other.run)
+            message = "run %s was never published; its staged files stay, because its jobs are still running"
+            log.info(message, other.run, extra=LogEvent.STAGING_KEPT.extra())
         elif (found := await _clear(export.task, other.run)).files:
             cleared.append(found)
-            log.info("deleted what run %s, which was never published, had staged: %s, %s", found.run,
-                     counted(found.files, "file"), size_text(found.bytes))  # fmt: skip
+            deleted = (counted(found.files, "file"), size_text(found.bytes))
+            message = "deleted the staged files of run %s, which was never published: %s, %s"
+            log.info(message, found.run, *deleted, extra=LogEvent.STAGING_DELETED.extra())
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
     await delete(export.task, [(layout.stages(one.run).name, notes[one.run]) for one in empty if one.run in notes])
@@ -76,7 +80,7 @@ async def _plan_of(task: Task, run: str) -> Plan | None:
     except NotFoundError:
         return None
     except DocumentError as error:
-        log.warning("the staged files of run %s stay: %s", run, error)
+        log.warning("the staged files of run %s stay: %s", run, error, extra=LogEvent.CLEANUP_FAILED.extra())
         return None
 
 

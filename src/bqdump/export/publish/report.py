@@ -11,6 +11,7 @@ from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.progress.events import Cleared
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import ObjectStore
@@ -50,7 +51,8 @@ async def store_report(task: Task, before: Latest | None, cleared: Sequence[Clea
         await _once(task.layout.report, task.store.write(task.layout.report, report, 0))
     except (BqdumpError, OSError, ImportError) as error:
         # Such as too many open files: what is imported this late is read from the disk.
-        log.warning("the export is published, and its report is missing: %s", error)
+        message = "the export is published, but its report could not be written: %s"
+        log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())
 
 
 async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
@@ -64,7 +66,7 @@ async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
             page = render_unpublished(export.plan, list(ledger.receipts.values()), failed)
             await _once(name, export.store.write(name, page, 0))
     except (BqdumpError, OSError, ImportError) as error:
-        log.warning("the report of the failed run is missing: %s", error)
+        log.warning("the failed run's report could not be written: %s", error, extra=LogEvent.REPORT_FAILED.extra())
 
 
 async def report_page(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
@@ -97,4 +99,4 @@ async def _once(name: str, write: Awaitable[int]) -> None:
     try:
         await write
     except ConflictError:
-        log.debug("%s is there already", name)
+        log.debug("%s exists already", name)

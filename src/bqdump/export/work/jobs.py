@@ -16,6 +16,7 @@ from bqdump.core.documents.run import Failure, Plan, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import job_risks, objection
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
 from bqdump.export.task import RunningExport
 from bqdump.export.work.watch import Watch
@@ -98,8 +99,8 @@ async def by_job(
             raise QuotaError("export", f"table {unit.table}", message, hint)
         if reason not in NEW_JOB_HELPS or tries >= JOBS_PER_UNIT:
             return Failure(unit.id, unit.table, job.id, attempt, reason, message, export.owner)
-        log.warning("%s: job %s failed with %s (%s): trying again", unit.table, job.id, reason, message,
-                    extra={"table": unit.table})  # fmt: skip
+        retried = LogEvent.JOB_RETRIED.extra(table=unit.table)
+        log.warning("%s: job %s failed with %s (%s); retrying", unit.table, job.id, reason, message, extra=retried)
         await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0))
         attempt += 1
 

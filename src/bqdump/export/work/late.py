@@ -12,6 +12,7 @@ from bqdump.core.documents.layout import attempt_of, unit_of
 from bqdump.core.errors import BqdumpError
 from bqdump.core.plan.draft import read_units
 from bqdump.core.plan.parts import numbers_of, parts_of
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import split_shard
 from bqdump.export.publish.clear import clear_staging, delete
 from bqdump.export.publish.publish import read_manifest_files
@@ -34,7 +35,8 @@ async def clear_late(export: RunningExport) -> None:
         elif begun := await _begun(export.task):
             await _clear(export, begun)
     except BqdumpError as error:
-        log.warning("the export is published, and files of attempts that came late may lie beside it: %s", error)
+        message = "the export is published, but files of late attempts could not be deleted: %s"
+        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
 async def _begun(task: Task) -> dict[str, list[int]]:

@@ -34,6 +34,7 @@ from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.parts import Part, numbers_of, parts_of
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Advanced
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
 from bqdump.export.publish.clear import delete
@@ -96,7 +97,8 @@ async def read_unit(
                     return failed("sessionLost", f"{error.cause}: {ENDED}")
                 if tried == ATTEMPTS:
                     return failed("backendError", error.cause)
-                log.warning("%s: %s Reading it again.", unit.table, error, extra={"table": unit.table})
+                retried = LogEvent.READ_RETRIED.extra(table=unit.table)
+                log.warning("%s: %s Reading it again.", unit.table, error, extra=retried)
         await asyncio.sleep(min(LONGEST_PAUSE, 2.0**tried) * random.uniform(0.5, 1.0))
         attempt += 1
     raise AssertionError("unreachable")

@@ -15,6 +15,7 @@ from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, QuotaE
 from bqdump.core.plan.draft import read_units
 from bqdump.core.plan.parts import parts_of
 from bqdump.core.progress.events import Started
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.export.publish.clear import clear_written
 from bqdump.export.publish.collect import written_pattern
@@ -153,21 +154,23 @@ async def work(export: RunningExport) -> bool:
 async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
     outcome = await _export(export, watch, todo, started)
     export.tell(outcome)
-    labels, called = {"table": outcome.table}, _called(export.plan, todo.unit)
+    table, called = outcome.table, _called(export.plan, todo.unit)
     if isinstance(outcome, Failure):
-        log.error("%s: failed for good: %s: %s", called, outcome.reason, outcome.message, extra=labels)
+        failed = LogEvent.TABLE_FAILED.extra(table=table)
+        log.error("%s: failed: %s: %s", called, outcome.reason, outcome.message, extra=failed)
         name = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
         with suppress(ConflictError):
             await export.store.write_note(name, encode_note(outcome), 0)
         return
-    log.info("%s: exported in %s", called, counted(outcome.files, "file"), extra=labels)
+    files, exported = counted(outcome.files, "file"), LogEvent.TABLE_EXPORTED.extra(table=table)
+    log.info("%s: exported in %s", called, files, extra=exported)
     recorded = await write_end(export.store, export.layout, export.plan, outcome)
     if isinstance(recorded, GivenUp):
-        log.warning("%s: the run goes without it: it was given up before", called, extra=labels)
+        log.warning("%s: excluded from this partial export", called, extra=LogEvent.TABLE_GIVEN_UP.extra(table=table))
         await clear_written(export.task, written_pattern(export, todo.unit, outcome))
     elif recorded != outcome:
-        # Somebody else has seen the end of the same job first, or has read the same rows.
-        log.debug("%s: its end is recorded already", called, extra=labels)
+        # Another task recorded the end of the same job first, or read the same rows.
+        log.debug("%s: its end is recorded already", called)
         if todo.unit.route == "read":
             await withdraw_files(export, todo.unit, outcome)
 
@@ -183,7 +186,8 @@ async def _export(export: RunningExport, watch: Watch, todo: Todo, started: Call
     except (BqdumpError, OSError):
         raise
     except Exception as error:
-        log.exception("%s: unexpected error", _called(export.plan, unit), exc_info=error, extra={"table": unit.table})
+        unexpected = LogEvent.UNEXPECTED_ERROR.extra(table=unit.table)
+        log.exception("%s: unexpected error", _called(export.plan, unit), exc_info=error, extra=unexpected)
         return Failure(unit.id, unit.table, "", todo.first_attempt, "unexpected", words_of(error), export.owner)
 
 
