@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,18 @@ def test_flags_that_are_named_exist(page: str) -> None:
     right = [row.rpartition(" | ")[2] for row in re.findall(r"^\| .* \|$", text, re.MULTILINE)]
     for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(right)):
         assert f"`{flag}" in known or f"`--{flag.removeprefix('--no-')}" in known, flag
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]))
+def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
+        if "://" in target:
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, anchor
 
 
 def test_the_index_names_every_page() -> None:

@@ -97,11 +97,3 @@ def test_the_schemas_are_valid_and_refuse_other_documents(path: Path) -> None:
 
 def test_no_schema_is_left_of_a_document_that_has_gone() -> None:
     assert {path.relative_to(ROOT) for path in ROOT.glob("docs/*.schema.json")} == set(documents())
-
-
-@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]))
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for part in page.read_text().split("](")[1:]:
-        target = part.split(")")[0].split("#")[0]
-        if target and "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
