@@ -7,13 +7,13 @@ UV := $(BIN)/uv pip
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers lock soak pictures clean
 
-help:            ## this list
+help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
 
-demo: $(VENV)/.local  ## the main job on the local stack: 30 dummy tables and real data, exported by 10 tasks
+demo: $(VENV)/.local  ## run a full export on the local stack
 	@$(BIN)/bqdump demo
 
-test: $(VENV)/.dev  ## every test
+test: $(VENV)/.dev  ## run all tests
 	@$(BIN)/pytest -n auto --dist worksteal
 
 check: lint types layers test  ## lint, format, strict types, import layers, tests
@@ -28,7 +28,7 @@ types: $(VENV)/.dev
 layers: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-lock:            ## write the hashed requirements files anew
+lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra local -c requirements/dev.txt pyproject.toml -o requirements/local.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra read -c requirements/dev.txt pyproject.toml -o requirements/read.txt
@@ -51,11 +51,11 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.tools
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
 
-soak: $(VENV)/.dev  ## 100,000 simulated schedules; a failure prints the seed that replays it
+soak: $(VENV)/.dev  ## run 100,000 simulated schedules; a failure prints the seed to replay
 	$(BIN)/python -m tests.simulation --schedules 100000
 
-pictures: $(VENV)/.dev  ## take the pictures of the README anew (needs Chromium)
+pictures: $(VENV)/.dev  ## renew the pictures of the README (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures
 
-clean:           ## remove what make and the demo have made
+clean:           ## remove the files of make and the demo
 	rm -rf $(VENV) bqdump-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
