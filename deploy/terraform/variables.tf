@@ -156,7 +156,7 @@ variable "workflow_schedule" {
 }
 
 variable "exports" {
-  description = "Items that the scheduled workflow exports. deploy/workflow.yaml lists the keys of an item."
+  description = "Items that the scheduled workflow exports. src/bqdump/render/workflow.yaml lists the keys of an item."
   type        = list(map(string))
   default     = []
 }

@@ -1,4 +1,4 @@
-"""`bqdump render`: every document fits what Google's API takes, and says what the settings say."""
+"""`bqdump render`: every document is valid for Google's API and contains the settings."""
 
 from __future__ import annotations
 
@@ -35,15 +35,36 @@ ROOT = Path(__file__).parents[2]
 SETTINGS_FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-exports"]
 FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
 EVERYTHING = Settings(
-    project="my-data", dataset="sales", bucket="my-exports", prefix="a/b/", include=("x*", "y"), exclude=("z",),
+    project="my-data",
+    dataset="sales",
+    bucket="my-exports",
+    prefix="a/b/",
+    include=("x*", "y"),
+    exclude=("z",),
     keep_others=True,
-    format="json", compression="gzip", header=False, delimiter="\t", path="{run}/{table}_*.{ext}",
-    job_project="my-jobs", location="EU", concurrency=50, labels={"team": "data", "cost": "1"}, allow_partial=True,
-    route=("*=query", "a=extract"), max_bytes_billed=5, on_unsupported="skip",
-    allow=(Risk.ROW_POLICIES, Risk.SKIPPED), null_marker="-", file_size=256_000_000, row_group_rows=1000,
-    read_memory=64_000_000, read_split=5_000_000, kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
+    format="json",
+    compression="gzip",
+    header=False,
+    delimiter="\t",
+    path="{run}/{table}_*.{ext}",
+    job_project="my-jobs",
+    location="EU",
+    concurrency=50,
+    labels={"team": "data", "cost": "1"},
+    allow_partial=True,
+    patience=7200,
+    route=("*=query", "a=extract"),
+    max_bytes_billed=5,
+    on_unsupported="skip",
+    allow=(Risk.ROW_POLICIES, Risk.SKIPPED),
+    null_marker="-",
+    file_size=256_000_000,
+    row_group_rows=1000,
+    read_memory=64_000_000,
+    read_split=5_000_000,
+    kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
     tables=(TableSettings("a*", where="x > 1", format="csv"), TableSettings("b*", format="parquet")),
-)  # fmt: skip
+)
 
 
 def invoke(*words: str) -> Result:
@@ -61,7 +82,7 @@ def deployment(**values: Any) -> Deployment:
 
 
 @pytest.mark.parametrize("extra", [[], ["--job-kms-key", "projects/p/locations/l/keyRings/r/cryptoKeys/k"]])
-def test_the_job_fits_cloud_run(extra: list[str]) -> None:
+def test_the_job_is_valid_for_cloud_run(extra: list[str]) -> None:
     document = yaml.safe_load(printed("job", *FLAGS, "--tasks", "30", "--labels", "team=data", *extra))
     assert discovery.check("run.v1", "Job", document) == []
     execution = document["spec"]["template"]["spec"]
@@ -70,13 +91,15 @@ def test_the_job_fits_cloud_run(extra: list[str]) -> None:
     [container] = execution["template"]["spec"]["containers"]
     assert container["args"] == ["run"]
     assert {variable["name"]: variable["value"] for variable in container["env"]} == {
-        "PROJECT_ID": "my-data", "SOURCE_DATASET": "sales", "DESTINATION_BUCKET": "my-exports",
+        "PROJECT_ID": "my-data",
+        "SOURCE_DATASET": "sales",
+        "DESTINATION_BUCKET": "my-exports",
         "BQDUMP_LABELS": "team=data",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("target", ["job", "workflow"])
-def test_the_schedule_fits_cloud_scheduler(target: str) -> None:
+def test_the_schedule_is_valid_for_cloud_scheduler(target: str) -> None:
     document = json.loads(printed("scheduler", "--target", target, *FLAGS, "--time-zone", "Europe/Berlin"))
     assert discovery.check("cloudscheduler.v1", "Job", document) == []
     assert document["timeZone"] == "Europe/Berlin"
@@ -104,13 +127,13 @@ def test_the_schedule_calls_a_method_that_exists(target: str, api: str) -> None:
     assert re.fullmatch(re.sub(r"\{\w+}", "[^/:]+", pattern), uri)
 
 
-def test_the_workflow_fits_workflows() -> None:
+def test_the_workflow_is_valid_for_workflows() -> None:
     document = json.loads(printed("workflow", "--part", "body", *FLAGS))
     assert discovery.check("workflows.v1", "Workflow", document) == []
     assert document["sourceContents"] == printed("workflow", *FLAGS)
 
 
-def test_the_input_of_the_workflow_says_what_the_settings_say() -> None:
+def test_the_input_of_the_workflow_resolves_to_the_settings() -> None:
     [item] = workflow_input(deployment(tasks=7))["exports"]
     assert item.pop("tasks") == 7
     assert resolve(item, {}, {}, "") == EVERYTHING
@@ -127,32 +150,32 @@ def test_the_input_of_the_workflow_says_what_the_settings_say() -> None:
         ({"spec": {"template": {"spec": {"template": {"spec": {"containers": [{"imag": ""}]}}}}}}, "containers[0]"),
     ],
 )
-def test_the_check_of_bodies_finds_what_the_api_would_refuse(value: Any, error: str) -> None:
+def test_the_check_of_bodies_reports_what_the_api_would_refuse(value: Any, error: str) -> None:
     [found] = discovery.check("run.v1", "Job", value)
     assert error in found
 
 
-def test_the_check_of_bodies_knows_words_and_durations() -> None:
+def test_the_check_of_bodies_validates_enums_and_durations() -> None:
     assert discovery.check("workflows.v1", "Workflow", {"callLogLevel": "LOUD"})
     assert discovery.check("cloudscheduler.v1", "Job", {"attemptDeadline": "180"})
 
 
-def test_variables_give_a_task_the_very_settings() -> None:
+def test_the_environment_resolves_to_the_settings() -> None:
     assert resolve({}, environment(EVERYTHING), {}, "") == EVERYTHING
 
 
 @pytest.mark.parametrize(("name", "value"), [("delimiter", "/"), ("null_marker", "N/"), ("null_marker", "\x0b")])
-def test_variables_keep_texts_to_the_last_character(name: str, value: str) -> None:
+def test_the_environment_keeps_every_character_of_strings(name: str, value: str) -> None:
     settings = msgspec.structs.replace(EVERYTHING, format="csv", **{name: value})
     assert resolve({}, environment(settings), {}, "") == settings
 
 
-def test_what_belongs_to_one_run_is_not_deployed() -> None:
+def test_settings_of_one_run_are_not_deployed() -> None:
     settings = Settings(project="p1", dataset="d", bucket="bbb", run_id="r", snapshot_time="2026-01-01T00:00:00Z")
     assert set(environment(settings)) == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"}
 
 
-def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_also_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(EVERYTHING).items():
         monkeypatch.setenv(name, value)
     document = yaml.safe_load(printed("job", "--region", "us-central1"))
@@ -161,7 +184,7 @@ def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch)
     assert container["image"] == "us-central1-docker.pkg.dev/my-jobs/bqdump/bqdump:latest"
 
 
-def test_the_call_of_the_terraform_module_fits_the_module() -> None:
+def test_the_terraform_call_matches_the_variables_of_the_module() -> None:
     module = load_module(ROOT / "deploy/terraform")
     call = named(load(module_call(deployment(read_route=True, job_kms_key="k"), "./m")), "module")["bqdump"]
     assert check_call(call, module) == []
@@ -174,22 +197,22 @@ def test_the_call_of_the_terraform_module_fits_the_module() -> None:
     assert given == {name: value for name, value in environment(EVERYTHING).items() if name not in own}
 
 
-def test_terraform_makes_the_account_itself() -> None:
+def test_terraform_refuses_an_account_since_the_module_creates_one() -> None:
     with pytest.raises(UsageError, match="--service-account"):
         module_call(deployment(service_account="a@b.iam.gserviceaccount.com"), "./m")
 
 
-def test_a_job_exports_to_no_folder() -> None:
-    with pytest.raises(UsageError, match="Name a bucket"):
+def test_a_job_cannot_export_to_a_folder() -> None:
+    with pytest.raises(UsageError, match="Use a bucket"):
         deployment(settings=Settings(project="p1", dataset="d", bucket="", to="./here"))
 
 
-def test_terraform_reads_templates_in_values_as_text() -> None:
+def test_terraform_does_not_expand_templates_in_values() -> None:
     settings = Settings(project="p1", dataset="d", bucket="bbb", path="${run}/%{table}_*.{ext}")
     assert '"$${run}/%%{table}_*.{ext}"' in module_call(deployment(settings=settings), "./m")
 
 
-def test_terraform_gets_no_escape_that_its_language_does_not_have() -> None:
+def test_terraform_values_use_only_escapes_of_hcl() -> None:
     settings = Settings(project="p1", dataset="d", bucket="bbb", include=("a\b\f\\b\\\f\t\x00",))
     assert r'"a\u0008\u000c\\b\\\u000c\t\u0000"' in module_call(deployment(settings=settings), "./m")
 
@@ -199,7 +222,7 @@ def _words(script: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("extra", [[], ["--workflow"], ["--no-schedule-account"], ["--read-route"]])
-def test_grants_are_commands_with_a_reason_each(extra: list[str]) -> None:
+def test_each_grant_is_a_command_with_its_reason(extra: list[str]) -> None:
     script = printed("iam", *FLAGS, *extra)
     lines = script.splitlines()
     grants = [number for number, line in enumerate(lines) if "add-iam-policy-binding" in line or "GRANT" in line]
@@ -212,10 +235,10 @@ def test_grants_are_commands_with_a_reason_each(extra: list[str]) -> None:
     assert "storage.admin" not in script
 
 
-def test_grants_can_be_made_again_and_again(tmp_path: Path) -> None:
+def test_the_commands_can_be_repeated(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for tool in ("gcloud", "bq"):
-        # What is not deleted cannot be brought back.
+        # A role that is not deleted cannot be undeleted.
         (tmp_path / tool).write_text(f'#!/bin/sh\necho "$0 $*" >> {log}\ncase "$*" in *undelete*) exit 1 ;; esac\n')
         (tmp_path / tool).chmod(0o755)
     script = printed("iam", *FLAGS, "--workflow")
@@ -228,7 +251,7 @@ def test_grants_can_be_made_again_and_again(tmp_path: Path) -> None:
     assert log.read_text().count("roles describe bqdump_row_policies") == 1
 
 
-def test_a_role_that_was_deleted_is_brought_back(tmp_path: Path) -> None:
+def test_a_deleted_role_is_undeleted(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for tool in ("gcloud", "bq"):
         (tmp_path / tool).write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
@@ -239,14 +262,11 @@ def test_a_role_that_was_deleted_is_brought_back(tmp_path: Path) -> None:
     assert "roles create" not in log.read_text()
 
 
-def test_terraform_and_commands_grant_the_same() -> None:
+def test_terraform_and_commands_grant_the_same_roles() -> None:
     text = (ROOT / "deploy/terraform/identity.tf").read_text()
     module = set(re.findall(r'role\s*= "(roles/[\w.]+)"', text))
-    made = [
-        account
-        for workflow in (False, True)
-        for account in accounts(deployment(read_route=True), workflow=workflow)
-    ]  # fmt: skip
+    reads = deployment(read_route=True)
+    made = [*accounts(reads), *accounts(reads, workflow=True)]
     granted = {grant.role for account in made for grant in account.grants}
     (own,) = (role for role in granted if role.startswith("projects/"))
     assert granted - {own} == module
@@ -257,14 +277,19 @@ def test_terraform_and_commands_grant_the_same() -> None:
 @pytest.mark.parametrize(
     ("words", "reads"),
     [
-        ([], False), (["--read-route"], True), (["--route", "a=query,b=read"], True), (["--route", "a=query"], False),
-        (["--file-size", "256MB"], True), (["--null-marker", "-"], True), (["--format", "json"], False),
+        ([], False),
+        (["--read-route"], True),
+        (["--route", "a=query,b=read"], True),
+        (["--route", "a=query"], False),
+        (["--file-size", "256MB"], True),
+        (["--null-marker", "-"], True),
+        (["--format", "json"], False),
         (["--format", "json", "--null-marker", "-", "--tables", '{"a": {"format": "csv"}}'], True),
         (["--tables", '{"a": {"route": "read"}}'], True),
         (["--row-group-rows", "9", "--tables", '{"a": {"format": "parquet"}}'], True),
     ],
-)  # fmt: skip
-def test_read_sessions_are_granted_where_the_settings_ask_for_the_read_route(words: list[str], reads: bool) -> None:
+)
+def test_read_sessions_are_granted_if_the_settings_need_the_read_route(words: list[str], reads: bool) -> None:
     assert ("roles/bigquery.readSessionUser" in printed("iam", *FLAGS, *words)) is reads
     assert re.search(rf"read_route\s*= {str(reads).lower()}\n", printed("terraform", *FLAGS, *words))
 
@@ -272,53 +297,56 @@ def test_read_sessions_are_granted_where_the_settings_ask_for_the_read_route(wor
 @pytest.mark.parametrize(
     ("values", "flag"),
     [
-        ({"region": "EU"}, "--region"), ({"name": "x"}, "--name"), ({"name": "Upper-case"}, "--name"),
-        ({"memory": "512"}, "--memory"), ({"cpu": "one"}, "--cpu"), ({"schedule": "daily"}, "--schedule"),
+        ({"region": "EU"}, "--region"),
+        ({"name": "x"}, "--name"),
+        ({"name": "Upper-case"}, "--name"),
+        ({"memory": "512"}, "--memory"),
+        ({"cpu": "one"}, "--cpu"),
+        ({"schedule": "daily"}, "--schedule"),
         ({"service_account": "bqdump"}, "--service-account"),
     ],
-)  # fmt: skip
-def test_what_google_would_refuse_later_is_refused_at_once(values: dict[str, Any], flag: str) -> None:
+)
+def test_values_that_google_would_refuse_later_are_refused_at_once(values: dict[str, Any], flag: str) -> None:
     with pytest.raises(UsageError, match=flag):
         check(msgspec.structs.replace(deployment(), **values))
 
 
-def test_accounts_and_images_of_a_project_with_a_domain_have_their_address() -> None:
+def test_accounts_and_images_of_a_domain_scoped_project_have_its_address() -> None:
     made = deployment(settings=Settings(project="example.com:data", dataset="d", bucket="bbb"))
     email = "data.example.com.iam.gserviceaccount.com"
-    assert [account.email for account in accounts(made, workflow=True)] == [
-        f"bqdump@{email}", f"bqdump-scheduler@{email}", f"bqdump-workflow@{email}"
-    ]  # fmt: skip
+    names = [account.email.removesuffix(f"@{email}") for account in accounts(made, workflow=True)]
+    assert names == ["bqdump", "bqdump-scheduler", "bqdump-workflow"]
     assert made.job_image == "europe-west1-docker.pkg.dev/example.com/data/bqdump/bqdump:latest"
     jobs_in = deployment(settings=Settings(project="p", job_project="example.com:jobs", dataset="d", bucket="bbb"))
     assert jobs_in.job_image == "europe-west1-docker.pkg.dev/example.com/jobs/bqdump/bqdump:latest"
 
 
-def test_the_region_is_asked_for() -> None:
+def test_the_region_is_required() -> None:
     result = invoke("job", *SETTINGS_FLAGS)
     assert result.exit_code == 2
     assert "--region" in result.output
 
 
 TEXTS = st.text(st.characters(codec="utf-8"))
-# YAML takes keys of 1,024 characters at most, and one of these may be written as ten.
+# YAML allows keys of up to 1,024 characters, and an escaped one takes ten.
 KEYS = st.text(st.characters(codec="utf-8"), max_size=64)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(VALUES)
-def test_any_document_is_read_back_as_it_was_written(value: Any) -> None:
+def test_any_document_is_parsed_back_to_the_same_value(value: Any) -> None:
     assert yaml.safe_load(to_yaml(value)) == value
 
 
 @pytest.mark.parametrize("word", ["yes", "no", "on", "off", "null", "true", "1", "1.5", "", "~", "a: b", "- a", "0x1f"])
-def test_texts_that_look_like_something_else_stay_texts(word: str) -> None:
+def test_strings_that_look_like_another_type_stay_strings(word: str) -> None:
     assert yaml.safe_load(to_yaml([word, {word: word}])) == [word, {word: word}]
 
 
-def test_every_setting_has_a_place_in_the_deployment() -> None:
+def test_every_setting_is_part_of_a_deployment() -> None:
     names = {setting.env for setting in SETTINGS if setting.name not in ("run_id", "snapshot_time", "to")}
     assert set(environment(EVERYTHING)) == names

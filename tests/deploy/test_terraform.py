@@ -11,6 +11,7 @@ import pytest
 
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import SETTINGS
+from bqdump.render.workflow import workflow_source
 from deploy import extract_schema
 from deploy.terraform import check_call, check_references, check_resources, load, load_module, named, resources
 
@@ -156,8 +157,8 @@ def test_the_alert_counts_the_line_that_a_run_logs_when_it_publishes(module: dic
     assert event.group(1) == LogEvent.RUN_PUBLISHED
 
 
-def test_the_workflow_file_is_where_the_module_looks_for_it(module: dict[str, Any]) -> None:
+def test_the_module_deploys_the_workflow_that_bqdump_renders(module: dict[str, Any]) -> None:
     [workflow] = [body for kind, _, body in resources(module) if kind == "google_workflows_workflow"]
     path = re.search(r"\$\{path\.module}/([^\"]+)\"", workflow["source_contents"])
     assert path
-    assert (MODULE / path.group(1)).resolve().is_file()
+    assert (MODULE / path.group(1)).read_text() == workflow_source()

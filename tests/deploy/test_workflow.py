@@ -1,4 +1,4 @@
-"""The workflow: really run by an emulator, against a stub of the API that knows its schema."""
+"""The workflow, executed by an emulator against a stub of the API that validates requests against its schema."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from bqdump.render.workflow import workflow_source
 from deploy import discovery
 from deploy.workflow_engine import EXECUTION, FailedError, operation_failed, refusal, run
 
-ROOT = Path(__file__).parents[2]
 SOURCE = workflow_source()
 ITEM = {"project": "p", "dataset": "sales", "bucket": "b"}
 
 
 class Api:
-    """A stub of `jobs.run`: keeps what it was asked for, and fails as told for a dataset.
+    """A stub of `jobs.run`: records requests, and answers with `failures` for a dataset.
 
-    tables: how many tables `tables.list` tells of a dataset, or its refusal.
+    tables: the number of tables that `tables.list` returns for a dataset, or the error.
     """
 
     def __init__(
@@ -84,10 +83,6 @@ def broken(message: str = "Task 3 failed.") -> Exception:
     return operation_failed({"name": "o", "error": {"code": 2, "message": message}})
 
 
-def test_the_copy_for_deployment_is_the_one_that_is_rendered() -> None:
-    assert (ROOT / "deploy/workflow.yaml").read_text() == SOURCE
-
-
 def test_the_workflow_fits_the_schema_of_workflows() -> None:
     schema = json.loads((Path(__file__).parent / "schemas/workflows.json").read_text())
     jsonschema.validate(yaml.safe_load(SOURCE), schema)
@@ -111,9 +106,12 @@ def test_each_item_runs_the_job_with_its_own_variables_tasks_and_run_id() -> Non
     assert api.urls == {"https://run.googleapis.com/v2/projects/my-project/locations/europe-west1/jobs/bqdump:run"}
     first, second = sorted(api.bodies, key=lambda body: variables(body)["BQDUMP_RUN_ID"])
     assert variables(first) == {
-        "BQDUMP_RUN_ID": f"{EXECUTION}-0", "PROJECT_ID": "p", "SOURCE_DATASET": "sales", "DESTINATION_BUCKET": "b",
+        "BQDUMP_RUN_ID": f"{EXECUTION}-0",
+        "PROJECT_ID": "p",
+        "SOURCE_DATASET": "sales",
+        "DESTINATION_BUCKET": "b",
         "BQDUMP_FORMAT": "parquet",
-    }  # fmt: skip
+    }
     assert first["overrides"]["taskCount"] == 20
     assert "timeout" not in first["overrides"]
     assert variables(second)["BQDUMP_RUN_ID"] == f"{EXECUTION}-1"
@@ -122,7 +120,7 @@ def test_each_item_runs_the_job_with_its_own_variables_tasks_and_run_id() -> Non
     assert sorted(result["published"]) == [f"{EXECUTION}-0", f"{EXECUTION}-1"]
 
 
-def test_values_of_any_type_become_texts_that_bqdump_reads() -> None:
+def test_values_of_any_type_become_strings_that_bqdump_parses() -> None:
     api = Api()
     run(SOURCE, {"exports": [ITEM | {"concurrency": 50, "allow_partial": True, "header": False}]}, api)
     given = variables(api.bodies[0])
@@ -131,7 +129,7 @@ def test_values_of_any_type_become_texts_that_bqdump_reads() -> None:
     assert given["BQDUMP_HEADER"].lower() == "false"
 
 
-def test_failed_items_are_named_after_all_others_are_done() -> None:
+def test_failed_items_are_named_once_all_others_have_finished() -> None:
     api = Api({"bad": [broken() for _ in range(3)]})
     items = [ITEM, ITEM | {"dataset": "bad", "prefix": "x"}, ITEM | {"dataset": "other"}]
     with pytest.raises(FailedError) as caught:
@@ -147,7 +145,7 @@ def test_failed_items_are_named_after_all_others_are_done() -> None:
     [broken(), refusal(503, "later"), refusal(429, "slower"), {"failedCount": 1}, {"cancelledCount": 2}],
     ids=["operation", "503", "429", "failed-tasks", "cancelled-tasks"],
 )
-def test_a_step_that_is_tried_again_resumes_its_run(error: Exception | dict[str, Any]) -> None:
+def test_a_retried_step_resumes_its_run(error: Exception | dict[str, Any]) -> None:
     api = Api({"sales": [error]})
     pauses: list[float] = []
     result = run(SOURCE, {"exports": [ITEM]}, api, pauses)
@@ -157,7 +155,7 @@ def test_a_step_that_is_tried_again_resumes_its_run(error: Exception | dict[str,
 
 
 @pytest.mark.parametrize("code", [400, 403, 404])
-def test_what_will_never_succeed_is_not_tried_again(code: int) -> None:
+def test_permanent_errors_are_not_retried(code: int) -> None:
     api = Api({"sales": [refusal(code, "no")]})
     with pytest.raises(FailedError, match=r"1 of 1 exports failed; p\.sales"):
         run(SOURCE, {"exports": [ITEM]}, api)
@@ -169,12 +167,12 @@ def test_what_will_never_succeed_is_not_tried_again(code: int) -> None:
     [
         ({}, "The input has no exports"),
         ({"exports": []}, "The input has no exports"),
-        ({"exports": [ITEM, {"project": "p", "dataset": "d"}]}, "-1 lacks bucket"),
-        ({"exports": [ITEM, ITEM | {"datset": "d"}]}, "-1 has an unknown key datset"),
-        ({"exports": [ITEM | {"run_id": "x"}]}, "-0 has an unknown key run_id"),
+        ({"exports": [ITEM, {"project": "p", "dataset": "d"}]}, "-1 has no bucket"),
+        ({"exports": [ITEM, ITEM | {"datset": "d"}]}, "-1 has the unknown key datset"),
+        ({"exports": [ITEM | {"run_id": "x"}]}, "-0 has the unknown key run_id"),
     ],
 )
-def test_a_wrong_input_is_refused_before_anything_runs(argument: Any, message: str) -> None:
+def test_an_invalid_input_is_refused_before_anything_runs(argument: Any, message: str) -> None:
     api = Api()
     with pytest.raises(FailedError) as caught:
         run(SOURCE, argument, api)
@@ -195,7 +193,7 @@ def test_an_earlier_execution_can_be_resumed() -> None:
     assert variables(api.bodies[0])["BQDUMP_RUN_ID"] == "earlier-0"
 
 
-def test_an_item_without_tasks_gets_as_many_as_a_plan_recommends() -> None:
+def test_an_item_without_tasks_gets_the_number_that_a_plan_recommends() -> None:
     counts = (0, 1, 499, 500, 501, 1000, 1001, 9_500, 9_501, 50_000)
     api = Api(tables={f"d{count}": count for count in counts})
     run(SOURCE, {"exports": [ITEM | {"dataset": f"d{count}"} for count in counts]}, api)
@@ -203,14 +201,14 @@ def test_an_item_without_tasks_gets_as_many_as_a_plan_recommends() -> None:
     assert given == {f"d{count}": recommended_tasks(count) for count in counts}
 
 
-def test_an_item_with_tasks_is_not_counted() -> None:
+def test_the_tables_of_an_item_with_tasks_are_not_counted() -> None:
     api = Api(tables={"sales": 5_000})
     run(SOURCE, {"exports": [ITEM | {"tasks": 3}]}, api)
     assert api.bodies[0]["overrides"]["taskCount"] == 3
     assert api.counted == []
 
 
-def test_where_the_tables_cannot_be_counted_the_job_keeps_its_number() -> None:
+def test_the_job_keeps_its_number_of_tasks_if_the_tables_cannot_be_counted() -> None:
     api = Api(tables={"sales": refusal(403, "Access Denied")})
     assert run(SOURCE, {"exports": [ITEM]}, api) == {"published": [f"{EXECUTION}-0"]}
     assert "taskCount" not in api.bodies[0]["overrides"]

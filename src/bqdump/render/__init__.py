@@ -1,1 +1,1 @@
-"""What users deploy with, made from their settings: pure functions from a Deployment to a document."""
+"""Deployment files generated from the user's settings: pure functions from a Deployment to a document."""

@@ -12,14 +12,13 @@ from bqdump.core.plan.routes import asks_for_reads
 from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.table_settings import TableSettings, tables_text
 
-# What a run is called and which moment it reads is a matter of each run, not of its deployment; and a folder of this
-# machine is no place for a job to export to.
+# Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
 NOT_DEPLOYED = (*OF_ONE_RUN, "to")
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how the job runs. Texts that are empty have a default, which the properties tell."""
+    """Where and how the job runs. Empty strings stand for defaults, which the properties return."""
 
     settings: Settings
     region: str
@@ -48,13 +47,13 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parent(self) -> str:
-        """The resource below which job, schedule and workflow are."""
+        """The parent resource of job, schedule and workflow."""
         return f"projects/{self.project}/locations/{self.region}"
 
     @property
     def job_image(self) -> str:
         """The image that the job runs."""
-        # A project of a domain, example.com:name, is two parts of an image's name.
+        # The domain of a domain-scoped project, example.com:name, is a path component of an image's name.
         project = self.project.replace(":", "/")
         return self.image or f"{self.region}-docker.pkg.dev/{project}/{self.name}/bqdump:latest"
 
@@ -74,14 +73,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         return self.account(f"{self.name}-workflow")
 
     def account(self, name: str) -> str:
-        """The address of a service account of this project."""
-        # A project of a domain, example.com:name, is written name.example.com in addresses.
+        """The email address of a service account of this project."""
+        # A domain-scoped project, example.com:name, is name.example.com in email addresses.
         domain, _, project = self.project.rpartition(":")
         return f"{name}@{project}{'.' if domain else ''}{domain}.iam.gserviceaccount.com"
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables that give a task these settings: the required ones, and what differs from the defaults."""
+    """The variables that give a task these settings: required ones, and those that differ from their defaults."""
     plain = Settings(project=settings.project, dataset=settings.dataset, bucket=settings.bucket)
     values = {}
     for setting in SETTINGS:
@@ -93,7 +92,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def setting_text(name: str, value: Any) -> str:
-    """The value of the setting `name` as its variable holds it."""
+    """The value of the setting `name`, as written in its environment variable."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple) and value and isinstance(value[0], TableSettings):
@@ -108,20 +107,20 @@ def setting_text(name: str, value: Any) -> str:
 
 
 def check(deployment: Deployment) -> Deployment:
-    """The same deployment, after checks that Google would make much later. Raises UsageError."""
+    """Return the deployment if Google's APIs would accept its values. Raises UsageError."""
+    named = "6 to 20 lowercase letters, digits and hyphens, since service accounts are named after it"
     rules = (
-        ("--region", deployment.region, r"[a-z]+-[a-z]+[0-9]+", "a region such as europe-west1 is wanted"),
-        ("--name", deployment.name, r"[a-z][a-z0-9-]{4,18}[a-z0-9]",
-         "6 to 20 lowercase letters, digits and - are wanted: service accounts are named after it"),
-        ("--memory", deployment.memory, r"[0-9]+(Mi|Gi)", "a size such as 512Mi is wanted"),
-        ("--cpu", deployment.cpu, r"[0-9]+|[0-9]+m", "a number of CPUs is wanted"),
-        ("--schedule", deployment.schedule, r"\S+( \S+){4}", "five fields are wanted, as in cron"),
-        ("--service-account", deployment.job_account, r"\S+@\S+", "the address of a service account is wanted"),
-    )  # fmt: skip
+        ("--region", deployment.region, r"[a-z]+-[a-z]+[0-9]+", "a region such as europe-west1"),
+        ("--name", deployment.name, r"[a-z][a-z0-9-]{4,18}[a-z0-9]", named),
+        ("--memory", deployment.memory, r"[0-9]+(Mi|Gi)", "a size such as 512Mi"),
+        ("--cpu", deployment.cpu, r"[0-9]+|[0-9]+m", "a number of CPUs such as 1 or 500m"),
+        ("--schedule", deployment.schedule, r"\S+( \S+){4}", "a cron schedule of five fields"),
+        ("--service-account", deployment.job_account, r"\S+@\S+", "the email address of a service account"),
+    )
     if deployment.settings.to:
-        cause = "a job has no folder of this machine to export to"
-        raise UsageError("render", f"to {deployment.settings.to}", cause, "Name a bucket.")
-    for flag, value, pattern, wanted in rules:
+        cause = "a Cloud Run job cannot export to a folder of this machine"
+        raise UsageError("render", f"to {deployment.settings.to}", cause, "Use a bucket.")
+    for flag, value, pattern, expected in rules:
         if not re.fullmatch(pattern, value):
-            raise UsageError("render", flag, f"{value!r} cannot be used: {wanted}")
+            raise UsageError("render", flag, f"invalid value {value!r}; expected {expected}")
     return deployment

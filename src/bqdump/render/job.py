@@ -1,4 +1,4 @@
-"""The Cloud Run job, as `gcloud run jobs replace` reads it: it creates the job, or updates it to exactly this.
+"""The Cloud Run job for `gcloud run jobs replace`, which creates the job or replaces its definition.
 
 Source: https://cloud.google.com/run/docs/reference/rest/v1/namespaces.jobs
 """
@@ -11,7 +11,7 @@ from bqdump.render.deployment import Deployment, environment
 
 
 def job(deployment: Deployment) -> dict[str, Any]:
-    """The job, in the v1 (Knative) form. Without parallelism, so that a run may ask for fewer tasks."""
+    """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks."""
     container = {
         "image": deployment.job_image,
         "args": ["run"],
@@ -26,9 +26,8 @@ def job(deployment: Deployment) -> dict[str, Any]:
     }
     execution: dict[str, Any] = {"spec": {"taskCount": deployment.tasks, "template": {"spec": task}}}
     if deployment.job_kms_key:
-        execution = {
-            "metadata": {"annotations": {"run.googleapis.com/encryption-key": deployment.job_kms_key}}
-        } | execution
+        key = {"run.googleapis.com/encryption-key": deployment.job_kms_key}
+        execution = {"metadata": {"annotations": key}} | execution
     return {
         "apiVersion": "run.googleapis.com/v1",
         "kind": "Job",

@@ -1,4 +1,4 @@
-"""A call of the Terraform module in deploy/terraform."""
+"""A call to the Terraform module in deploy/terraform."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from bqdump.core.errors import UsageError
 from bqdump.render.deployment import Deployment, environment
 
-# The module has variables of its own for these.
+# Settings for which the module has its own input variables.
 OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY")
 UNICODE = {"b": "\\u0008", "f": "\\u000c"}
 
 
 def module_call(deployment: Deployment, source: str) -> str:
-    """The call, with every value of the deployment written out. Raises UsageError for what the module cannot do."""
+    """The module call, with every value of the deployment. Raises UsageError for what the module does not support."""
     settings = deployment.settings
     if deployment.service_account:
-        cause = "the module makes the job's account by itself"
-        raise UsageError("render", f"--service-account {deployment.service_account}", cause, "Leave it out.")
+        cause = "the Terraform module creates the job's service account"
+        raise UsageError("render", f"--service-account {deployment.service_account}", cause, "Remove the option.")
     values: dict[str, Any] = {
         "source": source,
         "project": deployment.project,

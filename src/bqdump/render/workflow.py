@@ -10,7 +10,7 @@ from bqdump.render.deployment import NOT_DEPLOYED, Deployment, environment
 
 
 def workflow_source() -> str:
-    """The workflow in its own language. It finds the job by the variable BQDUMP_JOB, and the rest in its input."""
+    """The workflow's source. It reads the job's name from the variable BQDUMP_JOB, and the exports from its input."""
     return resources.files("bqdump.render").joinpath("workflow.yaml").read_text(encoding="utf-8")
 
 
@@ -31,7 +31,7 @@ def workflow(deployment: Deployment) -> dict[str, Any]:
 
 
 def workflow_input(deployment: Deployment) -> dict[str, Any]:
-    """The input that exports what the settings say: a list of one item, to be copied and changed."""
+    """An input that exports what the settings name: a list of one item, as a template for others."""
     values = environment(deployment.settings)
     item = {
         setting.name: values[setting.env]

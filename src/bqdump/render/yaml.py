@@ -1,4 +1,4 @@
-"""Writes plain data as YAML, so that no package is needed at run time for it."""
+"""Writes plain data as YAML without a dependency."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-# Words that YAML 1.1 reads as something else than text are not among these: they are quoted, as all others are.
+# Strings that need no quotes. Words that YAML 1.1 reads as another type than a string are excluded.
 _PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][a-z0-9./_-]*")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
 
 def to_yaml(value: Any) -> str:
-    """A document of dictionaries, lists, texts, numbers and truth values, in block style."""
+    """A document of dictionaries, lists, strings, numbers and booleans, in block style."""
     return "\n".join(_lines(value)) + "\n"
 
 
@@ -48,5 +48,8 @@ def _scalar(value: Any) -> str:
         return "{}" if isinstance(value, dict) else "[]"
     if _PLAIN.fullmatch(value):
         return str(value)
-    return '"' + "".join(_ESCAPES.get(char) or (char if " " <= char <= "~" else f"\\U{ord(char):08x}")
-                         for char in value) + '"'  # fmt: skip
+    return '"' + "".join(map(_escaped, value)) + '"'
+
+
+def _escaped(char: str) -> str:
+    return _ESCAPES.get(char) or (char if " " <= char <= "~" else f"\\U{ord(char):08x}")
