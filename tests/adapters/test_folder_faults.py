@@ -16,7 +16,7 @@ from bqdump.adapters import folder_temporary
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader
 from bqdump.core.documents.layout import Layout, is_note
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, TargetError

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader
 from bqdump.check.findings import Kind
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner

@@ -11,7 +11,7 @@ import pytest
 
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.gcs import CloudStore
-from bqdump.adapters.memory_reader import MemoryEncoder
+from bqdump.adapters.memory import MemoryEncoder
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
 from bqdump.adapters.storage_read import StorageReader

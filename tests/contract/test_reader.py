@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryReader
+from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingReader
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader

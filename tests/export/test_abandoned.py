@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings

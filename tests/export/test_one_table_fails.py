@@ -10,7 +10,7 @@ from typing import IO, TypeVar
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DeniedError, RowsError, UnitsFailedError, first_of
 from bqdump.core.settings.settings import Settings

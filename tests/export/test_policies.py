@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner

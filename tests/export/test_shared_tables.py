@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import (
@@ -220,7 +220,7 @@ def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -
     async def check() -> None:
         ended = await world.all_tasks()
         [told] = {str(one) for one in ended if isinstance(one, UnitsFailedError)}
-        assert "large: sessionLost: there is no such stream: the read session that its tasks shared has ended" in told
+        assert "large: sessionLost: no such stream: the read session that its tasks shared has ended" in told
         assert "bqdump run --run-id r1" in told
         assert world.settings.layout.run("r1").manifest not in world.store.names_now()
         await world.all_tasks("e2")

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Set
 from typing import Any, NamedTuple
 
-from bqdump.adapters.memory_reader import MemoryEncoder
+from bqdump.adapters.memory import MemoryEncoder
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
 from bqdump.core.documents.run import Owner

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import IO, NamedTuple, TypeVar
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory_reader import MemoryReader
+from bqdump.adapters.memory import MemoryReader
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession

@@ -1,160 +1,29 @@
-"""A store and a warehouse in memory: what the simulation, the benchmarks and the contract suites run on.
-
-Both are honest about generations, snapshot times, shards and job ids; time is the event loop's.
-"""
+"""A Warehouse in memory, whose jobs write to a MemoryStore."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import IO, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
-from bqdump.adapters.checksums import crc32c
-from bqdump.core.documents.layout import is_note
-from bqdump.core.documents.notes import NOTE_BYTES
-from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.adapters.memory.store import MemoryStore
 from bqdump.core.formats.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.core.settings.path_template import shard_name
-from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000
 LINES = msgspec.Raw(b'[{"name":"line","type":"STRING"}]')
-Result = TypeVar("Result")
-
-
-class _Object(NamedTuple):
-    data: bytes
-    info: ObjectInfo
-    note: bool
-
-
-class MemoryStore:
-    """An ObjectStore in a dictionary. `page`: how many names a listing's page holds."""
-
-    def __init__(self, bucket: str = "memory", *, page: int = PAGE) -> None:
-        self.url = f"gs://{bucket}"
-        self.bucket = BucketInfo("US", 0, 0)
-        self._objects: dict[str, _Object] = {}
-        self._generation = 0
-        self._page = page
-
-    async def describe(self) -> BucketInfo:
-        """See ObjectStore."""
-        return self.bucket
-
-    async def stat(self, name: str) -> ObjectInfo | None:
-        """See ObjectStore."""
-        found = self._objects.get(name)
-        return found.info if found else None
-
-    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """See ObjectStore."""
-        found = self._objects.get(name)
-        if found is None:
-            raise NotFoundError("read", f"{self.url}/{name}", "there is no such object")
-        if length is None and not start:
-            refuse_size(name, len(found.data))
-        end = None if length is None else start + length
-        return Stored(found.data[start:end], found.info.generation)
-
-    async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
-        return self._put(name, data, expect, "", note=False).generation
-
-    async def upload(
-        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
-    ) -> tuple[ObjectInfo, Result]:
-        """See ObjectStore. `fill` runs in the event loop's thread."""
-        file = io.BytesIO()
-        result = fill(file)
-        return self._put(name, file.getvalue(), expect, "", note=False), result
-
-    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
-        if len(data) > NOTE_BYTES or not is_note(name):
-            raise ValueError(f"a note of {len(data)} bytes called {name}")
-        return self._put(name, data, expect, "", note=True).generation
-
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
-        """See ObjectStore."""
-        async for page in self._pages(prefix):
-            yield [Note(o.info.name, o.data, o.info.generation) for o in page if o.note]
-
-    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
-        """See ObjectStore."""
-        async for page in self._pages(prefix):
-            yield [o.info for o in page]
-
-    async def folders(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
-        return sorted({name[len(prefix) :].partition("/")[0] for name in self._objects
-                       if name.startswith(prefix) and "/" in name[len(prefix) :]})  # fmt: skip
-
-    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore."""
-        return [self._copy(wish, origin) for wish in copies]
-
-    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore."""
-        results: list[bool | BqdumpError] = []
-        for name, generation in objects:
-            found = self._objects.get(name)
-            if there := found is not None and found.info.generation == generation:
-                del self._objects[name]
-            results.append(there)
-        return results
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-    def put_now(self, name: str, data: bytes) -> ObjectInfo:
-        """Store an object at once, as somebody else would."""
-        return self._put(name, data, None, "", note=False)
-
-    def names_now(self) -> list[str]:
-        """All names, as somebody else would see them at this instant."""
-        return sorted(self._objects)
-
-    def peek(self, name: str) -> tuple[bytes, ObjectInfo] | None:
-        """An object as it is at this instant."""
-        found = self._objects.get(name)
-        return (found.data, found.info) if found else None
-
-    async def _pages(self, prefix: str) -> AsyncIterator[list[_Object]]:
-        names = sorted(name for name in self._objects if name.startswith(prefix))
-        for start in range(0, len(names) or 1, self._page):
-            page = names[start : start + self._page]
-            yield [self._objects[name] for name in page if name in self._objects]
-            await asyncio.sleep(0)
-
-    def _put(self, name: str, data: bytes, expect: int | None, origin: str, *, note: bool) -> ObjectInfo:
-        found = self._objects.get(name)
-        current = found.info.generation if found else 0
-        if expect is not None and expect != current:
-            raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
-        self._generation += 1
-        info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin)
-        self._objects[name] = _Object(data, info, note)
-        return info
-
-    def _copy(self, wish: Copy, origin: str) -> ObjectInfo | BqdumpError:
-        source = self._objects.get(wish.source)
-        if source is None or source.info.generation != wish.source_generation:
-            return NotFoundError("copy", f"{self.url}/{wish.source}", "there is no such object of this generation")
-        try:
-            return self._put(wish.target, source.data, wish.expect, origin, note=False)
-        except ConflictError as error:
-            return error
+AVRO_SCHEMA = b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'
+AVRO = Header({"avro.schema": AVRO_SCHEMA}, bytes(range(SYNC_BYTES)), 0)
+ROWS_A_BLOCK = 2
 
 
 class Version(NamedTuple):
-    """A table's rows from `since` (ms) on; None: it was dropped then."""
+    """A table's rows from `since` (ms) on; None if it was dropped then."""
 
     since: int
     rows: tuple[str, ...] | None
@@ -172,11 +41,12 @@ class MemoryTable(NamedTuple):
 class MemoryWarehouse:
     """A Warehouse in dictionaries, which extracts into a MemoryStore.
 
-    clock: milliseconds now. seconds: how long a job takes. shard_rows: rows a file. failing: what a job of this
-    table and job id fails with. losing: whether a job leaves the last row of each file out, in silence.
-    Rows are lines of text; files hold them as such, or as the strings of an Avro file.
-    policies: row access policies by table. streams: what the streams of all read sessions hold.
-    sessions: how many there have been.
+    A row is a line of text. Files contain the lines, or an Avro file with one string column.
+
+    clock: the current time in milliseconds. seconds: the duration of a job on this table. shard_rows: rows per file.
+    failing: the error of a job, by table and job id. losing: whether a job silently omits the last row of each file.
+    policies: row access policies by table. streams: the rows of each stream of all read sessions. sessions: the number
+    of read sessions so far. streamed: the tables with change data capture.
     """
 
     def __init__(
@@ -198,7 +68,6 @@ class MemoryWarehouse:
         self.streams: dict[str, tuple[str, ...]] = {}
         self.sessions = 0
         self.sees_policies = True
-        # The tables into which changes are streamed.
         self.streamed: set[str] = set()
         self.extracted: dict[str, ExtractRequest | QueryRequest] = {}
         self._jobs: dict[str, Job] = {}
@@ -210,10 +79,7 @@ class MemoryWarehouse:
         now = self.clock()
         known = tables.get(table)
         if known is None or known.versions[-1].rows is None:
-            definition = {
-                "id": f"{project}:{dataset}.{table}",
-                "schema": {"fields": LINES},
-            }
+            definition = {"id": f"{project}:{dataset}.{table}", "schema": {"fields": LINES}}
             tables[table] = MemoryTable(kind, now, [], msgspec.Raw(msgspec.json.encode(definition)))
         tables[table].versions.append(Version(now, tuple(rows)))
 
@@ -224,7 +90,7 @@ class MemoryWarehouse:
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
         if (project, name) not in self.datasets:
-            raise NotFoundError("find", f"dataset {project}.{name}", "there is no such dataset")
+            raise NotFoundError("find", f"dataset {project}.{name}", "no such dataset")
         return Dataset(project, name, self.location)
 
     async def now(self, location: str) -> int:
@@ -257,14 +123,14 @@ class MemoryWarehouse:
         return self._start(request)
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
-        """See Warehouse. It bills what the whole table has now: `select` is not looked at."""
+        """See Warehouse. It bills the size that the table has now, and ignores `select`."""
         found = self._table(dataset, table)
         if found is None:
             raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
         return Estimate(found.bytes, at_least=False, columns=LINES)
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
-        """See Warehouse. It counts the rows that the table has now: `select` is not looked at."""
+        """See Warehouse. It counts the rows that the table has now, and ignores `select`."""
         found = self._table(dataset, table)
         if found is None:
             raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
@@ -275,7 +141,7 @@ class MemoryWarehouse:
         return sorted(self.streamed)
 
     async def query(self, request: QueryRequest) -> Job:
-        """See Warehouse. It reads whole tables: `select` is not looked at."""
+        """See Warehouse. It exports complete tables, and ignores `select`."""
         return self._start(request)
 
     def _start(self, request: ExtractRequest | QueryRequest) -> Job:
@@ -292,7 +158,7 @@ class MemoryWarehouse:
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""
         if job_id not in self._jobs:
-            raise NotFoundError("find", f"job {job_id}", "there is no such job")
+            raise NotFoundError("find", f"job {job_id}", "no such job")
         return self._jobs[job_id]
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
@@ -307,7 +173,7 @@ class MemoryWarehouse:
         return {job.id for job in self._jobs.values() if job.created >= since and job.state != "done"}
 
     async def close(self) -> None:
-        """Nothing to let go of: jobs run on."""
+        """See Warehouse. Jobs keep running."""
 
     async def _run(self, request: ExtractRequest | QueryRequest, job: Job) -> None:
         self._jobs[job.id] = job = job._replace(state="running", started=self.clock())
@@ -326,9 +192,14 @@ class MemoryWarehouse:
                 data = _avro(lines) if request.format == "avro" else "".join(f"{row}\n" for row in lines).encode()
                 self.store.put_now(shard_name(request.uri.split("/", 3)[3], files), data)
                 files += 1
-        told = len(rows) if isinstance(request, QueryRequest) and error is None and rows is not None else None
-        self._jobs[job.id] = job._replace(state="done", error=error, files=files, ended=self.clock(), rows=told,
-                                          row_policies=bool(self.policies.get(request.table)))  # fmt: skip
+        self._jobs[job.id] = job._replace(
+            state="done",
+            error=error,
+            files=files,
+            ended=self.clock(),
+            rows=len(rows) if isinstance(request, QueryRequest) and error is None and rows is not None else None,
+            row_policies=bool(self.policies.get(request.table)),
+        )
 
     def _kind(self, request: ExtractRequest) -> str:
         return self.datasets[request.dataset.project, request.dataset.name][request.table].kind
@@ -339,11 +210,6 @@ class MemoryWarehouse:
             return None
         moment = self.clock() if request.snapshot is None else request.snapshot
         return next((v.rows for v in reversed(found.versions) if v.since <= moment), None)
-
-
-AVRO = Header({"avro.schema": b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'},
-              bytes(range(SYNC_BYTES)), 0)  # fmt: skip
-ROWS_A_BLOCK = 2
 
 
 def _avro(rows: Sequence[str]) -> bytes:

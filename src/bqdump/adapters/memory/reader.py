@@ -1,18 +1,18 @@
-"""A Reader and an Encoder in memory: rows are the lines that a MemoryWarehouse has, and files are those lines."""
+"""A Reader and an Encoder in memory: rows are lines of a MemoryWarehouse, and files contain those lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from bqdump.adapters.memory import MemoryWarehouse
+from bqdump.adapters.memory.warehouse import MemoryWarehouse
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 
 
 class MemoryReader:
-    """Streams of a MemoryWarehouse's tables. batch_rows: how many rows come at once."""
+    """Streams of a MemoryWarehouse's tables. batch_rows: rows per batch."""
 
     def __init__(self, warehouse: MemoryWarehouse, clock: Callable[[], int], *, batch_rows: int = 1000) -> None:
         self._warehouse, self._clock, self._batch_rows = warehouse, clock, batch_rows
@@ -22,20 +22,21 @@ class MemoryReader:
         subject = f"table {request.table}"
         found = self._warehouse.datasets.get((request.dataset.project, request.dataset.name), {}).get(request.table)
         if found is None or found.versions[-1].rows is None:
-            raise NotFoundError("open a read session of", subject, "there is no such table")
+            raise NotFoundError("open a read session of", subject, "no such table")
         if found.kind != "TABLE":
             cause = "non-table entities cannot be read with the storage API"
             raise JobFailedError("open a read session of", subject, cause)
         if request.restriction or set(request.columns) - {"line"}:
-            raise JobFailedError("open a read session of", subject, "it has one column, and no rows are chosen here")
+            cause = "memory has one column, and supports no restriction"
+            raise JobFailedError("open a read session of", subject, cause)
         rows = next((v.rows for v in reversed(found.versions) if v.since <= request.snapshot), None)
         if rows is None:
-            raise NotFoundError("open a read session of", subject, "it was not there at that moment")
-        # Sessions are BigQuery's: whoever knows a stream's name reads it.
+            raise NotFoundError("open a read session of", subject, "it did not exist at the snapshot time")
+        # The warehouse keeps the sessions: any reader can read a stream by its name.
         streams, count = self._warehouse.streams, min(request.streams, len(rows))
         self._warehouse.sessions += 1
         name = f"session-{self._warehouse.sessions}"
-        # In each session the rows come in other streams.
+        # Each session distributes the rows differently.
         shift = self._warehouse.sessions % max(1, len(rows))
         rows = rows[shift:] + rows[:shift]
         for number in range(count):
@@ -46,7 +47,7 @@ class MemoryReader:
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         """See Reader."""
         if stream not in self._warehouse.streams:
-            raise SessionLostError("read", f"stream {stream}", "there is no such stream")
+            raise SessionLostError("read", f"stream {stream}", "no such stream")
         rows = self._warehouse.streams[stream]
         for start in range(offset, len(rows), self._batch_rows):
             some = rows[start : start + self._batch_rows]
@@ -57,7 +58,7 @@ class MemoryReader:
         return self._clock()
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """See Reader."""
 
 
 class MemoryEncoder:

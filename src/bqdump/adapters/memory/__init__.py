@@ -1,0 +1,10 @@
+"""Adapters in memory: what the simulation, the benchmarks and the contract suites run on.
+
+They implement generations, snapshot times, shards and job ids like the services. Time is the event loop's.
+"""
+
+from bqdump.adapters.memory.reader import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory.store import MemoryStore
+from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse, Version
+
+__all__ = ["MemoryEncoder", "MemoryReader", "MemoryStore", "MemoryTable", "MemoryWarehouse", "Version"]

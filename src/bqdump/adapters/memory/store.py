@@ -1,0 +1,143 @@
+"""An ObjectStore in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import IO, NamedTuple, TypeVar
+
+from bqdump.adapters.checksums import crc32c
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.documents.layout import is_note
+from bqdump.core.documents.notes import NOTE_BYTES
+from bqdump.core.documents.validation import refuse_size
+from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
+
+PAGE = 1000
+Result = TypeVar("Result")
+
+
+class _Object(NamedTuple):
+    data: bytes
+    info: ObjectInfo
+    note: bool
+
+
+class MemoryStore:
+    """An ObjectStore in a dictionary. page: number of names on a page of a listing."""
+
+    def __init__(self, bucket: str = "memory", *, page: int = PAGE) -> None:
+        self.url = f"gs://{bucket}"
+        self.bucket = BucketInfo("US", 0, 0)
+        self._objects: dict[str, _Object] = {}
+        self._generation = 0
+        self._page = page
+
+    async def describe(self) -> BucketInfo:
+        """See ObjectStore."""
+        return self.bucket
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+        found = self._objects.get(name)
+        return found.info if found else None
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore."""
+        found = self._objects.get(name)
+        if found is None:
+            raise NotFoundError("read", f"{self.url}/{name}", "no such object")
+        if length is None and not start:
+            refuse_size(name, len(found.data))
+        end = None if length is None else start + length
+        return Stored(found.data[start:end], found.info.generation)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return self._put(name, data, expect, "", note=False).generation
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore. `fill` runs in the event loop's thread."""
+        file = io.BytesIO()
+        result = fill(file)
+        return self._put(name, file.getvalue(), expect, "", note=False), result
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        if len(data) > NOTE_BYTES or not is_note(name):
+            raise ValueError(f"invalid note {name}: {len(data)} bytes")
+        return self._put(name, data, expect, "", note=True).generation
+
+    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+        """See ObjectStore."""
+        async for page in self._pages(prefix):
+            yield [Note(o.info.name, o.data, o.info.generation) for o in page if o.note]
+
+    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+        """See ObjectStore."""
+        async for page in self._pages(prefix):
+            yield [o.info for o in page]
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+        below = [name.removeprefix(prefix) for name in self._objects if name.startswith(prefix)]
+        return sorted({name.partition("/")[0] for name in below if "/" in name})
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """See ObjectStore."""
+        return [self._copy(wish, origin) for wish in copies]
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+        results: list[bool | BqdumpError] = []
+        for name, generation in objects:
+            found = self._objects.get(name)
+            if there := found is not None and found.info.generation == generation:
+                del self._objects[name]
+            results.append(there)
+        return results
+
+    async def close(self) -> None:
+        """See ObjectStore."""
+
+    def put_now(self, name: str, data: bytes) -> ObjectInfo:
+        """Store an object at once, as another process would."""
+        return self._put(name, data, None, "", note=False)
+
+    def names_now(self) -> list[str]:
+        """All names, as another process would list them now."""
+        return sorted(self._objects)
+
+    def peek(self, name: str) -> tuple[bytes, ObjectInfo] | None:
+        """An object as it is now."""
+        found = self._objects.get(name)
+        return (found.data, found.info) if found else None
+
+    async def _pages(self, prefix: str) -> AsyncIterator[list[_Object]]:
+        names = sorted(name for name in self._objects if name.startswith(prefix))
+        for start in range(0, len(names) or 1, self._page):
+            page = names[start : start + self._page]
+            yield [self._objects[name] for name in page if name in self._objects]
+            await asyncio.sleep(0)
+
+    def _put(self, name: str, data: bytes, expect: int | None, origin: str, *, note: bool) -> ObjectInfo:
+        found = self._objects.get(name)
+        current = found.info.generation if found else 0
+        if expect is not None and expect != current:
+            raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
+        self._generation += 1
+        info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin)
+        self._objects[name] = _Object(data, info, note)
+        return info
+
+    def _copy(self, wish: Copy, origin: str) -> ObjectInfo | BqdumpError:
+        source = self._objects.get(wish.source)
+        if source is None or source.info.generation != wish.source_generation:
+            return NotFoundError("copy", f"{self.url}/{wish.source}", "no such object at this generation")
+        try:
+            return self._put(wish.target, source.data, wish.expect, origin, note=False)
+        except ConflictError as error:
+            return error
