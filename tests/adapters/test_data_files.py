@@ -179,9 +179,9 @@ def test_what_cannot_be_decoded_is_unreadable(format_: str, data: bytes, codec: 
     ("format_", "data", "difference"),
     [
         ("csv", b"id,other\n1,a\n", "columns id, other instead of id, text"),
-        ("csv", b"id,text\none,a\n2,b\n", "id: 1 values are no INT64"),
-        ("json", b'{"id":"1","more":2}\n', "more: no such column"),
-        ("json", b'{"id":"1.5"}\n', "id: 1 values are no INT64"),
+        ("csv", b"id,text\none,a\n2,b\n", "id: 1 value is not INT64"),
+        ("json", b'{"id":"1","more":2}\n', "more: unknown column"),
+        ("json", b'{"id":"1.5"}\n', "id: 1 value is not INT64"),
         ("avro", avro([{"name": "id", "type": "string"}, {"name": "text", "type": "string"}], []),
          "id: VARCHAR instead of INT64"),
         ("avro", avro([{"name": "id", "type": "long"}], [{"id": 1}]), "columns id instead of id, text"),
@@ -249,7 +249,7 @@ def test_a_null_marker_is_no_value() -> None:
 
 def test_a_full_disk_for_temporary_files_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(UsageError, match=r"^temporary files in .*: 1 KB are free, .* take 2 KB\. Set TMPDIR to"):
+    with pytest.raises(UsageError, match=r"^temporary files in .*: 1 KB free, .* need 2 KB\. Set TMPDIR to"):
         READER.check_room(2000)
     READER.check_room(1000)
     made = tempfile.mkstemp

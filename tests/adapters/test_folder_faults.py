@@ -15,8 +15,7 @@ from adapters.folder_faults import Killed, fault, unsynchronized
 from bqdump.adapters import folder_temporary
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.layout import Layout, is_note
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, TargetError

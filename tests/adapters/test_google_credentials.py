@@ -41,7 +41,7 @@ def refusal() -> str:
     [
         (None, f"File {FILE} was not found"),
         ("no json", f"File {FILE} is not a valid json file"),
-        ([], "the file of the credentials cannot be read (AttributeError)"),
+        ([], "invalid credentials file (AttributeError)"),
         ({"type": "x"}, f"The file {FILE} does not have a valid type"),
         ({**KEY, "private_key": "no"}, f"Failed to load service account credentials from {FILE}"),
         ({**KEY, "private_key": 5}, f"Failed to load service account credentials from {FILE}"),
@@ -56,7 +56,7 @@ def test_a_file_that_holds_none_is_told(
     monkeypatch.setenv(FILE, str(file))
     told = refusal()
     assert told.startswith(f"cannot sign in to Google Cloud: {cause}")
-    assert told.endswith(f"Look at the file that {FILE} names.")
+    assert told.endswith(f"Check the file in {FILE}.")
     assert str(tmp_path) not in told
 
 
@@ -80,11 +80,11 @@ def test_a_file_is_enough_nobody_is_asked_for_a_project(monkeypatch: pytest.Monk
 
 def test_a_folder_instead_of_a_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(FILE, str(tmp_path))
-    assert "the file of the credentials cannot be read (IsADirectoryError)" in refusal()
+    assert "invalid credentials file (IsADirectoryError)" in refusal()
 
 
 def test_none_at_all_are_told_with_the_way_to_some() -> None:
-    sentence = "cannot find credentials for Google Cloud: there are none in this environment"
+    sentence = "cannot find credentials for Google Cloud: none in this environment"
     assert refusal() == f"{sentence}. Run: gcloud auth application-default login"
 
 
@@ -94,13 +94,13 @@ def test_another_universe_than_google_s_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(FILE, str(file))
     assert credentials("UNSET")
     monkeypatch.setenv("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "else.example")
-    assert "the universe is else.example, and bqdump knows googleapis.com alone" in refusal()
+    assert "unsupported universe domain else.example; expected googleapis.com" in refusal()
 
 
 @pytest.mark.parametrize("variable", AUTHORITIES)
 def test_authorities_that_are_not_there_are_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "/nowhere")
-    with pytest.raises(UsageError, match=f"environment variable {variable}: it names no file"):
+    with pytest.raises(UsageError, match=f"environment variable {variable}: no such file"):
         credentials("UNSET")
     monkeypatch.setenv("EMULATOR", "http://127.0.0.1:1")
     assert isinstance(credentials("EMULATOR"), AnonymousCredentials)

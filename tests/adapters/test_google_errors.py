@@ -9,7 +9,7 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
-from bqdump.adapters.google_access import MOST_TOLD
+from bqdump.adapters.google_access import LONGEST_MESSAGE
 from bqdump.adapters.google_errors import translate
 from bqdump.core.errors import (
     AccessError,
@@ -97,7 +97,7 @@ def test_an_answer_without_a_word_is_something_all_the_same() -> None:
 
 
 def test_a_very_long_message_is_cut() -> None:
-    assert len(told(refused(400, "x " * MOST_TOLD))) == MOST_TOLD
+    assert len(told(refused(400, "x " * LONGEST_MESSAGE))) == LONGEST_MESSAGE
 
 
 def test_credentials_that_are_no_longer_valid_are_told_in_one_line() -> None:

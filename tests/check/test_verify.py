@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.check.findings import Kind
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner

@@ -76,7 +76,7 @@ def test_a_stack_that_was_stopped_is_named_at_once(
     called = call(capsys, *command, *ARGUMENTS, "--prefix", "x")
     assert called.code == 5
     (error,) = called.errors
-    assert f"nothing listens on {nothing}, which {variable} names. Start it (bqdump local up)" in error
+    assert f"no server at {nothing}, the address in {variable}. Start the server (bqdump local up)" in error
     assert time.monotonic() - began < 10
 
 
@@ -94,7 +94,7 @@ def test_an_address_that_is_none_is_named_with_its_variable(
 
 def test_a_store_without_batches_is_named(stack: Stack) -> None:
     stack.faults({"operation": "storage.batch", "status": 404, "times": 1})
-    with pytest.raises(AnswerError, match=r"batch request is answered with 404. bqdump needs the JSON API of Cloud"):
+    with pytest.raises(AnswerError, match=r"batch request returns HTTP 404. bqdump requires the JSON API of Cloud"):
         stack.export(stack.settings("s"), "s")
 
 

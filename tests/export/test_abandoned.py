@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings

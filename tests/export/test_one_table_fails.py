@@ -9,8 +9,7 @@ from typing import IO, TypeVar
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DeniedError, RowsError, UnitsFailedError, first_of
 from bqdump.core.settings.settings import Settings

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner, Receipt
 from bqdump.core.errors import BqdumpError, DeniedError

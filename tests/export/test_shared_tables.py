@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import (

@@ -84,18 +84,28 @@ class GooglesHosts:
             address, port = self._upstream[host]
             there, to_there = await asyncio.open_connection(address, int(port))
             async with closing(to_there):
-                ways = [asyncio.create_task(self._pump(reader, to_there, signed=host in (REST, STORAGE))),
-                        asyncio.create_task(self._pump(there, writer))]  # fmt: skip
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                for way in ways:
-                    way.cancel()
+                requests = asyncio.create_task(self._requests(host, reader, to_there))
+                answers = asyncio.create_task(self._answers(host, there, writer))
+                await asyncio.wait((requests, answers), return_when=asyncio.FIRST_COMPLETED)
+                requests.cancel()
+                answers.cancel()
 
-    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, signed: bool = False) -> None:
+    async def _requests(self, host: str, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """Pass on requests, to the name by which the local stack serves."""
+        ours = ":".join(self._upstream[host])
         while piece := await source.read(PIECE):
-            if signed and re.match(rb"(GET|POST|PUT|DELETE) /", piece) and TOKEN.encode() not in piece:
-                self.unsigned.append(piece.partition(b"\r\n")[0])
-            # The local stack knows no TLS: https is where it goes on.
-            target.write(re.sub(rb"(?i)(\r\nlocation: )http:", rb"\1https:", piece))
+            if host in (REST, STORAGE):
+                if re.match(rb"(GET|POST|PUT|DELETE) /", piece) and TOKEN.encode() not in piece:
+                    self.unsigned.append(piece.partition(b"\r\n")[0])
+                piece = piece.replace(f"\r\nHost: {host}\r\n".encode(), f"\r\nHost: {ours}\r\n".encode())
+            target.write(piece)
+            await target.drain()
+
+    async def _answers(self, host: str, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """Pass on answers. The local stack does not serve TLS, so its addresses are replaced by the host's."""
+        ours = re.escape(":".join(self._upstream[host])).encode()
+        while piece := await source.read(PIECE):
+            target.write(re.sub(rb"(?i)(\r\nlocation: )http://" + ours, rb"\1https://" + host.encode(), piece))
             await target.drain()
 
     def _context(self, protocol: str) -> ssl.SSLContext:

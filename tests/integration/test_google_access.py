@@ -45,7 +45,7 @@ def test_credentials_that_give_no_token_are_no_missing_right(
     user = user_file(tmp_path)
     for command in ("plan", "doctor"):
         told = refused(stage, google, command, env=user)
-        assert told == (5, f"cannot sign in to Google Cloud: no. Look at the file that {FILE} names.")
+        assert told == (5, f"cannot sign in to Google Cloud: no. Check the file in {FILE}.")
 
 
 @pytest.mark.parametrize("part", ["/token", "recursive=true"])
@@ -53,13 +53,13 @@ def test_a_metadata_server_without_a_service_account_is_told(stage: Stage, googl
     google.tokens.statuses = {part: 404}
     code, told = refused(stage, google, "status")
     assert code == 5
-    assert told.startswith("cannot sign in to Google Cloud: the metadata server does not tell instance/service-acc")
-    assert told.endswith("Look at the service account that this runs as.")
+    assert told.startswith("cannot sign in to Google Cloud: the metadata server does not return instance/service-acc")
+    assert told.endswith("Check the service account of this machine.")
 
 
 def test_another_universe_is_told(stage: Stage, google: GooglesHosts) -> None:
     google.tokens.universe = "else.example"
-    sentence = "cannot sign in to Google Cloud: the universe is else.example, and bqdump knows googleapis.com alone."
+    sentence = "cannot sign in to Google Cloud: unsupported universe domain else.example; expected googleapis.com."
     assert refused(stage, google, "plan") == (5, sentence)
 
 
@@ -72,7 +72,7 @@ def test_a_proxy_that_refuses_a_host_is_not_asked_again(
     code, told = refused(stage, google, "run", "--route", "read", env=user_file(tmp_path))
     assert code == 5
     assert "the proxy refuses the connection: 403" in told
-    assert told.endswith("Let the proxy pass *.googleapis.com, or name them in no_proxy.")
+    assert told.endswith("Allow *.googleapis.com in the proxy, or add it to no_proxy.")
     # Where tokens come from Google's own client asks three times more, at once.
     assert google.connected[host] <= (4 if host == OAUTH else 2)
 
@@ -91,9 +91,9 @@ def test_a_certificate_that_is_not_trusted_is_told(stage: Stage, google: Googles
     stage.table("first")
     code, told = refused(stage, google, "run", "--route", "read", without=[variable])
     assert code == 5
-    assert "the certificate shown is not trusted: self" in told
-    assert told.endswith("name its authority in REQUESTS_CA_BUNDLE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH.")
-    sentence = f"environment variable {variable}: it names no file."
+    assert "the server's certificate is not trusted: self" in told
+    assert "If a proxy intercepts TLS, set REQUESTS_CA_BUNDLE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in told
+    sentence = f"environment variable {variable}: no such file: /nowhere."
     assert refused(stage, google, "run", env={variable: "/nowhere"}) == (2, sentence)
 
 
@@ -103,8 +103,7 @@ def test_authorities_without_a_certificate_and_proxies_without_an_address_are_to
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
     code, told = refused(stage, google, "status", env={"REQUESTS_CA_BUNDLE": str(empty)})
-    assert (code, told.partition(": ")[2]) == (5, "the file of REQUESTS_CA_BUNDLE has no certificate.")
+    assert (code, told.partition(": ")[2]) == (5, "the file in REQUESTS_CA_BUNDLE contains no certificate.")
     code, told = refused(stage, google, "status", env={"https_proxy": "http://", "HTTPS_PROXY": "http://"})
-    assert (code, told.partition(": ")[2]) == (
-        5, "the address cannot be used (InvalidProxyURL). Look at the variable https_proxy."
-    )  # fmt: skip
+    sentence = "invalid address (InvalidProxyURL). Check the variable https_proxy."
+    assert (code, told.partition(": ")[2]) == (5, sentence)

@@ -80,5 +80,5 @@ def test_a_run_into_a_copied_bucket_says_why_it_cannot_go_there(
     called = call(capsys, "run", "--to", str(copy))
     assert called.code == 2
     (error,) = called.errors
-    assert "holds no export" not in error
+    assert "contains no export" not in error
     assert "it is a copy of an export" in error

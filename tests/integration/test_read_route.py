@@ -240,7 +240,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(stage: Stage) -> None:
     (stage.folder / "out" / "letter").write_text("dear")
     ran = dump(stage)
     assert ran.codes == [2]
-    assert "it is not empty, and holds no export. Name a new folder" in ran.text
+    assert "the folder is not empty and contains no export. Use a new or empty folder" in ran.text
     assert bqdump(stage, "runs", "--to", "out").codes == [0]
     assert [path.name for path in (stage.folder / "out").iterdir()] == ["letter"]
 

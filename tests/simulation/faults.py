@@ -10,8 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import IO, NamedTuple, TypeVar
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.memory import MemoryReader
+from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession

@@ -1,1 +1,1 @@
-"""What stands behind the ports: BigQuery, Cloud Storage, a local folder, memory, and wrappers for retry and limits."""
+"""Implementations of the ports: BigQuery, Cloud Storage, a local folder, memory, and wrappers for retry and limits."""

@@ -1,9 +1,9 @@
-"""The schema message of a read session, changed where polars cannot take what BigQuery sends.
+"""The schema message of a read session, changed where polars does not support what BigQuery sends.
 
-Three things: names of extension types are taken away (polars would make types of its own of them), and decimals of
-256 bits and intervals become binaries of fixed width. Their bytes in the record batches stay as they are.
+Names of extension types are removed, since polars would create types of its own for them. Decimals of 256 bits and
+intervals become fixed-size binaries. Their bytes in the record batches stay the same.
 
-The message is a FlatBuffer, changed in place; new tables go to its end.
+The message is a FlatBuffer, changed in place; new tables are appended.
 Sources: https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format,
 https://github.com/apache/arrow/blob/main/format/Schema.fbs, https://flatbuffers.dev/internals/
 """
@@ -20,26 +20,26 @@ END_OF_STREAM = CONTINUATION + bytes(4)
 HEADER_BYTES = 8
 DECIMAL, INTERVAL, FIXED_SIZE_BINARY = 7, 11, 15
 INTERVAL_BYTES, DECIMAL_BYTES = 16, 32
-# Positions of members in their tables.
+# Indexes of members in their tables.
 MESSAGE_HEADER, SCHEMA_FIELDS = 2, 1
 FIELD_TYPE, FIELD_KIND, FIELD_CHILDREN, FIELD_METADATA = 3, 2, 5, 6
 DECIMAL_BIT_WIDTH = 2
 
 
 class _Table(NamedTuple):
-    """A table of a FlatBuffer by the position of its first byte."""
+    """A table of a FlatBuffer, by the position of its first byte."""
 
     data: bytearray
     at: int
 
     def slot(self, member: int) -> int:
-        """Where the table's vtable keeps the offset of a member; 0 where the vtable ends before."""
+        """The position of a member's offset in the vtable; 0 if the vtable ends before it."""
         vtable = self.at - _number("<i", self.data, self.at)
         slot = vtable + 4 + 2 * member
         return slot if slot < vtable + _number("<H", self.data, vtable) else 0
 
     def member(self, member: int) -> int:
-        """Where a member lies, 0 where it has its default."""
+        """The position of a member; 0 if it has its default value."""
         slot = self.slot(member)
         offset = _number("<H", self.data, slot) if slot else 0
         return self.at + offset if offset else 0
@@ -59,9 +59,9 @@ class _Table(NamedTuple):
 
 
 def for_polars(message: bytes) -> bytes:
-    """The schema message as polars can take it, with the same layout of record batches.
+    """The schema message with types that polars supports, for the same layout of record batches.
 
-    Raises RowsError for bytes that are no such message.
+    Raises RowsError if the bytes are not a schema message.
     """
     try:
         length = _number("<I", message, 4)

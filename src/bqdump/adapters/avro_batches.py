@@ -1,4 +1,4 @@
-"""An Avro file as small Parquet files: polars decodes its blocks, some at a time, so that memory stays bounded."""
+"""An Avro file as small Parquet files. Polars decodes a few blocks at a time, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from bqdump.core.formats.avro_blocks import (
 )
 
 BATCH_BYTES = 16 << 20
-# Decimals of more digits are passed on as the bytes that they are.
+# Decimals of more digits stay bytes.
 MOST_DIGITS = 38
 
 
 def parquet_batches(path: Path, name: str) -> Iterator[Path]:
-    """The file's rows as Parquet files beside it, one at a time; each is removed when the next one is asked for.
+    """The file's rows as Parquet files next to it, one at a time; each is removed before the next one is made.
 
-    Raises ValueError when the file cannot be decoded.
+    Raises ValueError if the file cannot be decoded.
     """
     batch = path.with_suffix(".parquet")
     try:
@@ -51,7 +51,7 @@ def _decoded(container: bytes) -> polars.DataFrame:
 
 
 def _containers(path: Path, name: str) -> Iterator[bytes]:
-    """Avro files of some blocks each; of none for a file that has none."""
+    """Avro files of a few blocks each; one without blocks for a file without blocks."""
     size = path.stat().st_size
     with path.open("rb") as file:
         header = _header(file.read(1 << 20), file, size, name)
@@ -72,7 +72,7 @@ def _containers(path: Path, name: str) -> Iterator[bytes]:
         if gathered:
             yield b"".join(blocks)
         if size == header.length:
-            # Polars would look for a compressed block where there is none.
+            # Polars would expect a compressed block.
             plain = {**_simplified(header.metadata), "avro.codec": b"null"}
             yield header_bytes(header._replace(metadata=plain))
 
@@ -100,5 +100,5 @@ def _without_long_decimals(schema: Any) -> Any:
         return schema
     if schema.get("logicalType") == "decimal" and schema.get("precision", 0) > MOST_DIGITS:
         return schema["type"]
-    return {key: _without_long_decimals(item) if key in ("type", "items", "fields") else item
-            for key, item in schema.items()}  # fmt: skip
+    inner = {key: _without_long_decimals(schema[key]) for key in ("type", "items", "fields") if key in schema}
+    return {**schema, **inner}

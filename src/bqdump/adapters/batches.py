@@ -1,4 +1,4 @@
-"""Record batches on their way into a file."""
+"""Record batches before they are encoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bqdump.ports.reader import Batch
 
 
 def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """Batches of about so many bytes together; the last are fewer."""
+    """Groups of batches, each of about `size` bytes in total; the last one may be smaller."""
     held: list[Batch] = []
     total = 0
     for batch in batches:
@@ -23,14 +23,15 @@ def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def check_columns(arriving: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raise RowsError where the rows have other columns than the file: none is left out in silence."""
-    for names, others, words in ((wanted, arriving, "did not arrive"), (arriving, wanted, "arrived and is not known")):
-        if missing := [name for name in names if name not in others]:
-            raise RowsError("read", "rows", f"column {missing[0]} {words}")
+    """Raise RowsError if the rows have other columns than the file, so that no column is lost silently."""
+    if missing := [name for name in wanted if name not in arriving]:
+        raise RowsError("read", "rows", f"missing column {missing[0]}")
+    if unknown := [name for name in arriving if name not in wanted]:
+        raise RowsError("read", "rows", f"unknown column {unknown[0]}")
 
 
 def check_rows(rows: int, batches: Sequence[Batch]) -> None:
-    """Raise RowsError where batches hold more or fewer rows than they announce."""
+    """Raise RowsError if batches contain more or fewer rows than they announce."""
     announced = sum(batch.rows for batch in batches)
     if rows != announced:
-        raise RowsError("read", "rows", f"{rows} arrived where {announced} were announced")
+        raise RowsError("read", "rows", f"{rows} rows arrived, but {announced} were announced")

@@ -17,7 +17,7 @@ def crc32c(data: bytes) -> str:
 
 
 def crc32c_of_file(path: Path) -> str:
-    """The checksum of a file's bytes, read piece by piece."""
+    """The checksum of a file's content, read in chunks."""
     checksum = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -26,9 +26,9 @@ def crc32c_of_file(path: Path) -> str:
 
 
 class Summed:
-    """A file to write to that knows the size and the checksum of what was written, and what the file has raised.
+    """A writable file that records the size and the checksum of what was written.
 
-    failed: why the file did not take what was written, None while it does.
+    failed: the error that a write has raised, if any.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -42,7 +42,7 @@ class Summed:
         return base64.b64encode(self._checksum.to_bytes(4, "big")).decode()
 
     def write(self, data: bytes) -> int:
-        """Write all of it."""
+        """Write all of the data."""
         try:
             self._file.write(data)
         except OSError as error:
@@ -53,8 +53,8 @@ class Summed:
         return len(data)
 
     def tell(self) -> int:
-        """How much was written."""
+        """The number of bytes written."""
         return self.size
 
     def flush(self) -> None:
-        """The file is flushed when it is whole."""
+        """Do nothing: the file is flushed once it is complete."""

@@ -1,7 +1,7 @@
-"""CSV values with the quotes that they need: where a value may be taken for NULL, or holds the delimiter.
+"""CSV values in quotes where they contain the delimiter or could be read as NULL.
 
-polars quotes texts that hold the delimiter, but neither numbers, dates and times that do nor a text that is the same as
-what stands for NULL. Where that can happen all quotes are written here, and polars adds none.
+Polars quotes strings that contain the delimiter, but not numbers, dates and times that do, nor strings that equal the
+NULL marker. Where that can happen, all quotes are written here, and polars adds none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bqdump.core.formats.types import Column
 from bqdump.ports.encoder import FileShape
 
 DIGITS = "0123456789"
-# The characters of values that polars never quotes, by their type. Values of other types are texts.
+# The characters of values that polars never quotes, by type. Values of other types are strings.
 CHARACTERS: dict[str, frozenset[str]] = {
     "INT64": frozenset(f"{DIGITS}-"),
     "FLOAT64": frozenset(f"{DIGITS}+-.einfNa"),
@@ -29,12 +29,12 @@ BARE = frozenset[str]().union(*CHARACTERS.values())
 
 
 def by_polars(shape: FileShape) -> bool:
-    """Whether polars quotes all that needs quotes."""
+    """Whether polars quotes every value that needs quotes."""
     return not shape.null_marker and shape.delimiter not in BARE
 
 
 def quoted(shape: FileShape) -> list[pl.Expr]:
-    """The columns of a CSV file, their names and values with quotes where they need them."""
+    """The columns of a CSV file, with quotes around the names and values that need them."""
     names = [column.name for column in shape.columns]
     values = zip(shape.columns, presented(shape.columns, shape.format), strict=True)
     made = [_quoted(_text(value, column), shape) if _needs(column, shape) else value for column, value in values]
@@ -50,7 +50,7 @@ def _needs(column: Column, shape: FileShape) -> bool:
 
 
 def _text(value: pl.Expr, column: Column) -> pl.Expr:
-    """The value as polars writes it into CSV."""
+    """The value as polars writes it to CSV."""
     match column.type:
         case "DATETIME":
             return value.dt.to_string(DATETIME)
@@ -61,7 +61,7 @@ def _text(value: pl.Expr, column: Column) -> pl.Expr:
 
 
 def _quoted(text: pl.Expr, shape: FileShape) -> pl.Expr:
-    # Without quotes an empty text would be nothing, which stands for NULL by default.
+    # Without quotes an empty string would be an empty field, which is NULL by default.
     special = text.str.contains_any([shape.delimiter, '"', "\n", "\r"]) | text.is_in(["", shape.null_marker])
     inner = text.str.replace_all('"', '""', literal=True)
     return pl.when(special).then(pl.concat_str(pl.lit('"'), inner, pl.lit('"'))).otherwise(text)

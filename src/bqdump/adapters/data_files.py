@@ -1,6 +1,6 @@
-"""Reading what an export has written: DuckDB for CSV, JSON and Parquet, polars for the blocks of Avro.
+"""Decodes the files of an export: DuckDB for CSV, JSON and Parquet, polars for the blocks of Avro.
 
-Files are put into a folder of the system's for temporary files, one after the other, and read as a stream from there.
+Each file is written to the system's folder for temporary files and decoded there as a stream.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEMORY = "2GB"
 DECODED_AT_ONCE = 2
 LARGEST_VALUE_BYTES = 100 << 20
 PIECE = 1 << 20
-# What a column may be in a Parquet or Avro file, in DuckDB's names. A type that is missing here may be anything.
+# The types that a column can have in a Parquet or Avro file, in DuckDB's names. Types that are not listed can be any.
 FITTING: dict[str, frozenset[str]] = {
     "STRING": frozenset(("varchar",)),
     "BYTES": frozenset(("blob",)),
@@ -52,7 +52,7 @@ TMPDIR = "Set TMPDIR to a folder on a disk with more room."
 
 @contextmanager
 def _on_this_disk(folder: str) -> Iterator[None]:
-    """Raise what the disk for temporary files refuses as a UsageError."""
+    """Raise errors of the disk for temporary files as UsageError."""
     try:
         yield
     except OSError as error:
@@ -65,7 +65,7 @@ class DataFiles:
 
     def __init__(self) -> None:
         self._connection = duckdb.connect(config={"memory_limit": MEMORY, "autoinstall_known_extensions": "false"})
-        # A Parquet file's statistics leave out NaN, and DuckDB concludes from them that there is none.
+        # A Parquet file's statistics omit NaN, and DuckDB would conclude that there is none.
         self._connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         self._connection.execute("SET threads = 4")
         self._connection.execute("SET TimeZone = 'UTC'")
@@ -78,7 +78,9 @@ class DataFiles:
     def check_room(self, size: int) -> None:
         """See DataReader."""
         if (free := shutil.disk_usage(self._folder.name).free) < size:
-            cause = f"{size_text(free)} are free, and the largest files that are read at once take {size_text(size)}"
+            cause = (
+                f"{size_text(free)} free, but the largest files that are read at the same time need {size_text(size)}"
+            )
             raise UsageError("read files", f"temporary files in {self._folder.name}", cause, TMPDIR)
 
     async def digest(
@@ -111,7 +113,7 @@ class DataFiles:
     def _read(self, file: DataFile, path: Path, digest: Digest, checksums: bool, texts: bool) -> Digest:
         found = leaves(file.columns)
         if not digest.size:
-            # A file without rows may have no bytes under gzip, too.
+            # A file without rows may be empty, even with gzip.
             file = file._replace(codec="none")
         try:
             with self._connection.cursor() as cursor:
@@ -127,7 +129,7 @@ class DataFiles:
 
 
 class _Part:
-    """What one relation holds."""
+    """The content of one relation."""
 
     def __init__(
         self,
@@ -153,13 +155,14 @@ class _Part:
                 statement = parsing_statement(source, some, file.format)
                 self.rows, *rest = cursor.execute(statement).fetchone()
                 wrong = zip(some, rest[: len(some)], strict=True)
-                self.differences += [
-                    f"{leaf.name}: {count} values are no {leaf.type}" for leaf, count in wrong if count
-                ]
+                for leaf, count in wrong:
+                    if count:
+                        verb = "value is" if count == 1 else "values are"
+                        self.differences.append(f"{leaf.name}: {count} {verb} not {leaf.type}")
 
 
 def _sources(file: DataFile, path: Path) -> Iterator[str]:
-    """Relations that together hold the file's rows."""
+    """Relations that together contain the file's rows."""
     match file.format:
         case "csv":
             _check_quotes(path, file.codec)
@@ -172,11 +175,11 @@ def _sources(file: DataFile, path: Path) -> Iterator[str]:
             for batch in parquet_batches(path, file.name):
                 yield f"read_parquet({_literal(batch)})"
         case _:
-            raise ValueError(f"files of the format {file.format} cannot be read")
+            raise ValueError(f"unsupported format {file.format}")
 
 
 def _csv(file: DataFile, path: Path, *, header: bool, null: str = "") -> str:
-    """null: what stands for NULL where it is not quoted. Quoted it is a text; an empty text counts as NULL anyway."""
+    """null: the unquoted text that means NULL. In quotes it is a string; an empty string always counts as NULL."""
     columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
     return (
         f"read_csv({_literal(path)}, auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, "
@@ -205,17 +208,17 @@ def _text_type(column: Column) -> str:
 
 
 def _check_quotes(path: Path, codec: str) -> None:
-    """Quotes come in pairs: a value whose end is missing would swallow what follows in silence."""
+    """Check that quotes come in pairs: an unterminated value would silently swallow the rows after it."""
     with gzip.open(path) if codec == "gzip" else path.open("rb") as text:
         count = 0
         while piece := text.read(PIECE):
             count += piece.count(b'"')
     if count % 2:
-        raise ValueError("a quoted value does not end")
+        raise ValueError("a quoted value is not terminated")
 
 
 def _schema_differences(cursor: Any, file: DataFile, path: Path, source: str) -> list[str]:
-    """How the file's columns differ from the table's."""
+    """The differences between the file's columns and the table's."""
     if file.format == "csv":
         return _header_differences(cursor, file, path) if file.header and file.columns else []
     if file.format == "json":
@@ -245,11 +248,11 @@ def _unknown_keys(cursor: Any, file: DataFile, path: Path) -> list[str]:
     )
     known = {column.name for column in file.columns}
     keys = cursor.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM {objects}").fetchall()
-    return [f"{key}: no such column" for (key,) in sorted(keys) if key not in known]
+    return [f"{key}: unknown column" for (key,) in sorted(keys) if key not in known]
 
 
 def _fits(column: Column, kind: Any, *, element: bool = False) -> bool:
-    """Whether a column of DuckDB's type can be this one of BigQuery's."""
+    """Whether a column of this DuckDB type can be a column of that BigQuery type."""
     if column.repeated and not element:
         return kind.id == "list" and _fits(column, dict(kind.children)["child"], element=True)
     if column.type == "STRUCT":

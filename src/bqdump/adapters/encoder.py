@@ -1,4 +1,4 @@
-"""The Encoder: Arrow record batches into Parquet, CSV and newline-delimited JSON, whole columns at a time."""
+"""The Encoder: Arrow record batches to Parquet, CSV and newline-delimited JSON, column by column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEMORY = 128 << 20
 
 
 class ArrowEncoder:
-    """See Encoder. memory: about so many bytes it may use for one file, beside what it has got from outside."""
+    """See Encoder. memory: the approximate number of bytes to use for one file, in addition to the batches."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._memory = memory
@@ -26,7 +26,7 @@ class ArrowEncoder:
         """See Encoder."""
         target = _Gzip(file) if shape.codec == "gzip" and shape.format != "parquet" else _Plain(file)
         given, source = cast("IO[bytes]", target), _Source(batches)
-        # The library of one format is not imported for the other.
+        # Only the library that the format needs is imported.
         if shape.format == "parquet":
             from bqdump.adapters.parquet_files import write_parquet as write
         else:
@@ -36,7 +36,7 @@ class ArrowEncoder:
         except BaseException as error:
             target.drop()
             if cause := target.failed or source.failed:
-                # The libraries report it as an error of their own.
+                # The libraries wrap it in errors of their own.
                 raise cause from None
             if isinstance(error, BqdumpError) or not (isinstance(error, Exception) or _is_panic(error)):
                 raise
@@ -46,14 +46,14 @@ class ArrowEncoder:
 
 
 class _Source:
-    """The batches; keeps what they raise."""
+    """The batches, and the exception that they have raised, if any."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
         self.failed: BaseException | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        """Each of them."""
+        """Yield each batch."""
         try:
             yield from self._batches
         except Exception as error:
@@ -62,12 +62,12 @@ class _Source:
 
 
 def _is_panic(error: BaseException) -> bool:
-    """Whether polars has met a bug of its own, which it does not report as an Exception."""
+    """Whether this is a panic of polars, which is not an Exception."""
     return type(error).__name__ == "PanicException"
 
 
 class _Plain:
-    """The file as libraries write to it; keeps what the file raises, which they may report as something else."""
+    """The file that libraries write to, and the exception that it has raised, which they may replace by another."""
 
     closed = False
 
@@ -76,7 +76,7 @@ class _Plain:
         self.failed: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        """Pass the bytes on."""
+        """Write the bytes to the file."""
         if self._dropped:
             return len(data)
         try:
@@ -87,16 +87,16 @@ class _Plain:
         return len(data)
 
     def flush(self) -> None:
-        """Whoever has opened the file ends it."""
+        """Do nothing: the caller flushes the file."""
 
     def close(self) -> None:
-        """Whoever has opened the file closes it."""
+        """Do nothing: the caller closes the file."""
 
     def finish(self) -> None:
         """Write what is left."""
 
     def drop(self) -> None:
-        """Let nothing through any more: pyarrow completes a file even while its writer is thrown away."""
+        """Ignore further writes: pyarrow completes a file even when its writer is discarded."""
         self._dropped = True
 
     def _pass(self, data: bytes) -> None:
@@ -104,7 +104,7 @@ class _Plain:
 
 
 class _Gzip(_Plain):
-    """The same, compressed on the way: ISA-L does so several times faster than zlib, at nearly the same ratio."""
+    """The same, with gzip compression by ISA-L: several times faster than zlib, at almost the same ratio."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)

@@ -1,4 +1,4 @@
-"""The services that an export talks to: what they are called, where they are, which variable leads elsewhere."""
+"""Google's services that an export uses: their names, their addresses, and the variables that override these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Endpoint(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Where its requests go."""
+        """The address that requests go to."""
         return os.environ.get(self.variable) or self.google
 
     def __str__(self) -> str:
@@ -27,12 +27,12 @@ class Endpoint(NamedTuple):
 STORAGE = Endpoint("Cloud Storage", "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")
 BIGQUERY = Endpoint("BigQuery", "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com")
 STORAGE_READ = Endpoint("Storage Read API", "BIGQUERY_STORAGE_GRPC_ENDPOINT", "bigquerystorage.googleapis.com")
-# Those that a variable can lead elsewhere.
+# Services with a variable that overrides their address.
 LED = (STORAGE, BIGQUERY, STORAGE_READ)
 
 
 def emulator_at(url: str) -> Endpoint | None:
-    """The service whose variable leads to this address; None where the address is Google's own."""
+    """The service whose variable sets this address; None if the address is Google's."""
     for endpoint in LED:
         address = os.environ.get(endpoint.variable)
         if address and (url.startswith(address) or _place(url) == _place(address)):

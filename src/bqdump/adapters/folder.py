@@ -1,4 +1,4 @@
-"""The ObjectStore in a local folder: objects are files, to open with any tool."""
+"""The ObjectStore in a local folder: objects are regular files."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 PAGE = 1000
-# So many are copied in one step: until it is done, each takes its room once more where links cannot be made.
+# The number of files per step of copying. Where links are not supported, a step needs their size in free space.
 COPIES = 50
 
 
 class _FillError(Exception):
-    """What `fill` has raised by itself: it is not the folder's failure, whatever it is."""
+    """An error raised by `fill`, as opposed to one of the folder."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(cause)
@@ -43,27 +43,27 @@ class _FillError(Exception):
 
 
 class FolderStore:
-    """A folder, made when it is first written to. Several processes may use it at once."""
+    """A folder, created by the first write. Several processes may use it at the same time."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self.url = str(self._root)
-        # How names are treated there; not known before the first write.
+        # The file system's rules for names, once they are known.
         self._rules: NameRules | None = None
 
     async def describe(self) -> BucketInfo:
-        """See ObjectStore. Raises UsageError for a folder that holds something else."""
+        """See ObjectStore. Raises UsageError for a folder that contains anything but an export."""
 
         def look() -> BucketInfo:
             with as_target_error("look at", self.url):
                 if self._root.is_dir() and not (self._root / INDEX).exists() and any(self._foreign()):
                     if any(self._root.rglob(STATE)):
-                        cause = "it is a copy of an export, and a run can replace files only where they were written"
-                        raise UsageError("use", self.url, cause, "Name a new folder or an empty one.")
-                    cause = "it is not empty, and holds no export"
-                    raise UsageError("use", self.url, cause, "Name a new folder, an empty one, or one of an export.")
+                        cause = "it is a copy of an export, and runs can replace files only where they were written"
+                        raise UsageError("use", self.url, cause, "Use a new or empty folder.")
+                    cause = "the folder is not empty and contains no export"
+                    raise UsageError("use", self.url, cause, "Use a new or empty folder, or one that has an export.")
                 if self._root.exists() and not self._root.is_dir():
-                    raise UsageError("use", self.url, "it is no folder", "Name a new folder or an empty one.")
+                    raise UsageError("use", self.url, "not a folder", "Use a new or empty folder.")
                 return BucketInfo("", 0, 0, names=name_rules(self._root))
 
         return await asyncio.to_thread(look)
@@ -78,7 +78,7 @@ class FolderStore:
         def read(index: Index) -> Stored:
             row = index.find(name, summed=False)
             if row is None:
-                raise NotFoundError("read", f"{self.url}/{name}", "there is no such file")
+                raise NotFoundError("read", f"{self.url}/{name}", "no such file")
             if length is None and not start:
                 refuse_size(name, row.size)
             with self._path(name).open("rb") as file:
@@ -113,7 +113,7 @@ class FolderStore:
                             raise summed.failed from None
                         raise _FillError(error) from None
                     if abandoned.is_set():
-                        raise UnavailableError("write", f"{self.url}/{name}", "its task has been cancelled")
+                        raise UnavailableError("write", f"{self.url}/{name}", "cancelled")
                     _sync(file)
                     with locked_index(self._root, writes=True) as index:
                         return self._place(index, name, made, summed.crc32c, expect).info, result
@@ -123,13 +123,13 @@ class FolderStore:
         except _FillError as error:
             raise error.cause from None
         finally:
-            # The thread may still be writing.
+            # If this is cancelled, the thread is still writing.
             abandoned.set()
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         if len(data) > NOTE_BYTES or not is_note(name):
-            raise ValueError(f"a note of {len(data)} bytes called {name}")
+            raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return await self.write(name, data, expect)
 
     async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
@@ -180,9 +180,9 @@ class FolderStore:
     async def _locked(
         self, operation: str, name: str, work: Callable[[Index], Result], *, writes: bool = False
     ) -> Result:
-        """What `work` gives, done in a thread while no other process is at work in the folder.
+        """The result of `work`, done in a thread while no other process works in the folder.
 
-        What only reads leaves nothing in a folder that is no target yet.
+        Without `writes`, nothing is created in a folder that contains no export yet.
         """
 
         def locked() -> Result:
@@ -201,7 +201,7 @@ class FolderStore:
         return (path for path in self._root.iterdir() if not path.name.startswith(OWN))
 
     def _ready(self) -> None:
-        """Make the folder; the first time, look how it treats names and remove what dead processes have left."""
+        """Create the folder. The first time, detect its rules for names and remove files of dead processes."""
         self._root.mkdir(parents=True, exist_ok=True)
         if self._rules is None:
             clear_abandoned(self._root)
@@ -215,14 +215,14 @@ class FolderStore:
             return self._place(index, name, made, crc32c(data), None)
 
     def _place(self, index: Index, name: str, made: Path, checksum: str, expect: int | None, origin: str = "") -> Row:
-        """Give a finished file its name, where that is free and no other one's."""
+        """Give a complete file its name, if the generation there is the expected one."""
         index.expect(name, expect)
         if self._rules:
             refuse_other_spelling(self._root, name, self._rules)
         return index.place(name, made, checksum, origin)
 
     def _copy(self, index: Index, wishes: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """Copy some files in two steps: whoever is killed between them leaves files whose origin is known."""
+        """Copy some files in two steps, so that the origin of every copy is recorded even if this process is killed."""
         results: list[ObjectInfo | BqdumpError] = []
         made: list[Path] = []
         try:
@@ -240,19 +240,19 @@ class FolderStore:
             return results
         finally:
             for path in made:
-                # Where the target was the same file already, giving it its name has left the twin.
+                # If the target was the same file already, renaming has left the second link in place.
                 path.unlink(missing_ok=True)
 
     def _announced(self, index: Index, wish: Copy, made: Path, origin: str) -> ObjectInfo | BqdumpError:
-        """The source, of which a twin has been made and announced as the next content of the target."""
+        """The source, after linking it as `made` and announcing that as the next content of the target."""
         source = index.find(wish.source)
         if source is None or source.generation != wish.source_generation:
-            return NotFoundError("copy", f"{self.url}/{wish.source}", "there is no such file of this generation")
+            return NotFoundError("copy", f"{self.url}/{wish.source}", "no such file at this generation")
         try:
             index.expect(wish.target, wish.expect)
         except ConflictError as error:
             return error
-        _twin(self._path(wish.source), made)
+        _link(self._path(wish.source), made)
         index.announce(wish.target, made, source.crc32c, origin)
         return source.info
 
@@ -279,8 +279,8 @@ def _sync(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _twin(path: Path, made: Path) -> None:
-    """The same content under a second name: a link, for no file is ever changed in place; else a copy."""
+def _link(path: Path, made: Path) -> None:
+    """Make the content available under a second name: by a link, since no file is changed in place, or by a copy."""
     try:
         made.hardlink_to(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a file system or the index of a folder refuses, as an error in one sentence: what, where, why, what to do."""
+"""Errors of a file system or of a folder's index as TargetErrors: what failed, where, why, and how to fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HINTS = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit of open files (ulimit -n) and resume the run."),
     errno.ENAMETOOLONG: "Use shorter names, or another folder.",
 }
-# What SQLite calls the same.
+# The same errors as SQLite reports them.
 KINDS = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
@@ -28,14 +28,14 @@ KINDS = {
 
 @contextmanager
 def as_target_error(operation: str, subject: str) -> Iterator[None]:
-    """Raise what the file system or the index refuses as a TargetError."""
+    """Raise errors of the file system or of the index as TargetErrors."""
     try:
         yield
     except OSError as error:
         hint = HINTS.get(error.errno or 0, "Check the disk and the folder.")
         raise TargetError(operation, subject, error.strerror or str(error), hint) from error
     except sqlite3.DatabaseError as error:
-        # The low byte is the kind of the error, what is above it says more about it.
+        # The low byte is the primary error code.
         kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
         hint = HINTS.get(KINDS.get(kind, 0), "Check the disk and the folder.")
         raise TargetError(operation, subject, f"the folder's index: {error}", hint) from error

@@ -1,11 +1,11 @@
-"""What a folder knows of its files beside their content: generations, origins, checksums, in an SQLite file among them.
+"""The index of a folder: generations, origins and checksums of its files, in an SQLite file next to them.
 
-The index can always be brought up to date from the files: a process may be killed between giving a file its name and
-recording it. A file that the index does not know as it is now is an object of a new generation. Only the origin of a
-copy is in no file, so copies are announced in the index before they are made.
+The index can always be updated from the files, since a process may be killed between renaming a file and recording
+it. A file that differs from its entry is an object of a new generation. Only the origin of a copy is not in the file,
+so copies are announced in the index before they are made.
 
-A folder without an index, such as a copy of a bucket, stays without one while it is only read: the time of its last
-change is a file's generation there.
+Reading a folder without an index, such as a copy of a bucket, does not create one. There, a file's generation is the
+time of its last change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ INSERT INTO generations SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generations);
 
 
 class Row(NamedTuple):
-    """What is known of a file. changed: in nanoseconds since 1970."""
+    """The entry of a file. changed: in nanoseconds since 1970."""
 
     name: str
     size: int
@@ -53,10 +53,10 @@ class Row(NamedTuple):
 
 @contextmanager
 def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
-    """The index of a folder, while no other process is at work there. What only reads does not make one."""
+    """The index of a folder, locked for this process. Without `writes`, none is created."""
     if writes:
         root.mkdir(parents=True, exist_ok=True)
-    # Raises where it is a link.
+    # Raises TargetError for a link.
     kept = folder_status(root, (INDEX,)) is not None or writes
     try:
         if kept and not writes and not os.access(root, os.W_OK):
@@ -64,7 +64,7 @@ def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
         else:
             opened = _locked(root / INDEX if kept else ":memory:")
     except sqlite3.OperationalError as error:
-        # The low byte is the kind of the error, what is above it tells more of it.
+        # The low byte is the primary error code.
         if writes or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
             raise
         opened = _in_memory(root / INDEX)
@@ -90,7 +90,7 @@ def _locked(place: Path | str) -> sqlite3.Connection:
 
 
 def _in_memory(index: Path) -> sqlite3.Connection:
-    """An index that cannot be locked, as on a read-only disk: a copy, which keeps what is found changed to itself."""
+    """A copy in memory of an index that cannot be locked, as on a read-only disk. Changes are not stored."""
     rows = sqlite3.connect(":memory:", isolation_level=None)
     with closing(sqlite3.connect(f"{index.as_uri()}?mode=ro", uri=True, timeout=60)) as stored:
         stored.backup(rows)
@@ -99,16 +99,16 @@ def _in_memory(index: Path) -> sqlite3.Connection:
 
 
 class Index:
-    """What is known of the files, brought up to date with each file that is asked for."""
+    """The entries of the files. Every look-up updates the entry from the file."""
 
     def __init__(self, root: Path, rows: sqlite3.Connection, *, kept: bool) -> None:
         self._root, self._rows, self._kept = root, rows, kept
         self._created: list[Path] = []
 
     def find(self, name: str, *, summed: bool = True) -> Row | None:
-        """The file as it is now, None when there is none.
+        """The file as it is now; None if there is none.
 
-        summed: whether the checksum is wanted, for which a file that no index knows is read.
+        summed: whether to compute the checksum, which reads a file that the index does not contain.
         """
         status = status_of(self._root, name)
         if status is None:
@@ -128,36 +128,36 @@ class Index:
         return self.enter(name, *(announced or (crc32c_of_file(path),)))
 
     def below(self, prefix: str, among: Callable[[str], bool] = lambda name: True) -> list[Row]:
-        """All files whose names start with this, and are among those, by name."""
+        """All files whose names start with this and that are selected, by name."""
         names = sorted(name for name in names_below(self._root, prefix) if among(name))
         return [row for name in names if (row := self.find(name))]
 
     def expect(self, name: str, generation: int | None) -> None:
-        """Raise ConflictError unless the file has this generation; None takes any."""
+        """Raise ConflictError unless the file has this generation; None accepts any."""
         row = self.find(name) if generation is not None else None
         current = row.generation if row else 0
         if generation is not None and generation != current:
             raise ConflictError("write", f"{self._root}/{name}", f"its generation is {current}, not {generation}")
 
     def announce(self, name: str, made: Path, checksum: str, origin: str) -> None:
-        """Remember, from the next `settle` on, whose copy the file is that will get this name."""
+        """Record the origin of the copy that will get this name, effective from the next `settle`."""
         row = (name, *_identity(made.stat()), checksum, origin)
         self._rows.execute("REPLACE INTO copies VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def settle(self) -> None:
-        """Store what has been entered so far. Another process may be at work before this goes on."""
+        """Store the entries made so far. Another process may use the index before this one continues."""
         self._rows.execute("COMMIT")
         self._created.clear()
         self._rows.execute("BEGIN IMMEDIATE")
 
     def take_back(self) -> None:
-        """Remove the files that would be new, as they cannot be recorded: whoever wrote them is told of a failure."""
+        """Remove new files, which cannot be recorded. Their writes are reported as failed."""
         for path in self._created:
             with suppress(OSError):
                 path.unlink()
 
     def place(self, name: str, made: Path, checksum: str, origin: str = "") -> Row:
-        """Give a finished file its name, atomically."""
+        """Give a complete file its name, atomically."""
         path = path_of(self._root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         replaced = status_of(self._root, name)
@@ -169,7 +169,7 @@ class Index:
         return self.enter(name, checksum, origin)
 
     def enter(self, name: str, checksum: str, origin: str = "") -> Row:
-        """Take in a file as it is now: a new generation."""
+        """Record a file as it is now, under a new generation."""
         (generation,) = self._rows.execute("UPDATE generations SET last = last + 1 RETURNING last").fetchone()
         status = path_of(self._root, name).stat()
         row = Row(name, status.st_size, status.st_mtime_ns, checksum, generation, origin)
@@ -178,19 +178,19 @@ class Index:
         return row
 
     def forget(self, name: str) -> None:
-        """The file is gone."""
+        """Remove the entry of a deleted file."""
         self._rows.execute("DELETE FROM objects WHERE name = ?", (name,))
 
 
 def _identity(status: os.stat_result) -> tuple[str, int, int]:
-    """What a file keeps when it gets another name. Numbers of inodes can be larger than those of SQLite."""
+    """What identifies a file after it is renamed. Inode numbers can be larger than SQLite's integers."""
     return str(status.st_ino), status.st_size, status.st_mtime_ns
 
 
 def _make_different(made: Path, replaced: os.stat_result) -> None:
-    """Give a file another time of change than the one of the same size that it will replace.
+    """Give a file another modification time than the file of the same size that it will replace.
 
-    The index tells files apart by it, and clocks of file systems tick slowly: some every two seconds.
+    The index distinguishes files by it, and file systems have coarse clocks: some tick every two seconds.
     """
     for later in (1, 1000, 2_000_000_000):
         status = made.stat()

@@ -1,6 +1,6 @@
-"""The paths of a folder's objects. Below the folder no link is followed, and only regular files are objects.
+"""The paths of a folder's objects. Only regular files are objects, and links inside the folder are not followed.
 
-The folder itself may be a link: that is its user's choice.
+The folder itself may be a link.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)
 
-# Names that begin with this are no objects: the index, and files that are being written.
+# Files whose names start with this are not objects: the index and temporary files.
 OWN = ".bqdump-"
-MOVE = "Move what it points to here, or name its real folder with --to."
+MOVE = "Move its target here, or set --to to the real folder."
 COMPOSED, DECOMPOSED = "\u00e9", "e\u0301"
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 USUAL_PART = 255
@@ -29,31 +29,31 @@ JUNCTION = 0xA0000003
 
 
 def path_of(root: Path, name: str) -> Path:
-    """The file of an object. Raises UsageError for a name that would leave the folder, or is kept for the folder."""
+    """The file of an object. Raises UsageError for a name that leads out of the folder or is reserved."""
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in name:
-        raise UsageError("write", f"file {name!r}", "this name would leave the folder")
+        raise UsageError("write", f"file {name!r}", "the name leads out of the folder")
     if any(part.startswith(OWN) for part in parts):
-        raise UsageError("write", f"file {name!r}", f"names that begin with {OWN} are kept for temporary files")
+        raise UsageError("write", f"file {name!r}", f"names that start with {OWN} are reserved for temporary files")
     return root.joinpath(*parts)
 
 
 def status_of(root: Path, name: str) -> os.stat_result | None:
-    """The status of an object's file, None when there is none.
+    """The status of an object's file; None if there is none.
 
-    Raises TargetError where a link is on the way, or what is there is neither a file nor a folder.
+    Raises TargetError if the path leads through a link, or to neither a file nor a folder.
     """
     path = path_of(root, name)
     status = folder_status(root, path.relative_to(root).parts)
     if status is None or stat.S_ISDIR(status.st_mode):
         return None
     if not stat.S_ISREG(status.st_mode):
-        raise TargetError("use", str(path), "it is not a regular file", "Remove it, or use another folder.")
+        raise TargetError("use", str(path), "not a regular file", "Remove it, or use another folder.")
     return status
 
 
 def folder_status(root: Path, parts: tuple[str, ...]) -> os.stat_result | None:
-    """The status of what is at a path below the folder, None when there is nothing. Raises TargetError for a link."""
+    """The status of a path below the folder; None if nothing is there. Raises TargetError for a link."""
     place, status = str(root), None
     for part in parts:
         place = os.path.join(place, part)  # noqa: PTH118 (half the time of a Path, at each step of each file)
@@ -62,17 +62,19 @@ def folder_status(root: Path, parts: tuple[str, ...]) -> os.stat_result | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
         if is_link(status):
-            raise TargetError("use", place, "it is a symbolic link, and links inside a target are not followed", MOVE)
+            raise TargetError(
+                "use", place, "it is a symbolic link, and links inside a target folder are not followed", MOVE
+            )
     return status
 
 
 def is_link(status: os.stat_result) -> bool:
-    """Whether this is a symbolic link, or what Windows has in their place."""
+    """Whether this is a symbolic link, or a junction on Windows."""
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == JUNCTION
 
 
 def refuse_other_spelling(root: Path, name: str, rules: NameRules) -> None:
-    """Raise TargetError where what is there has another name, which the file system takes for this one."""
+    """Raise TargetError if a file exists whose name differs, but not to the file system."""
     if not (rules.ignores_case or rules.ignores_form):
         return
     place = root
@@ -83,13 +85,13 @@ def refuse_other_spelling(root: Path, name: str, rules: NameRules) -> None:
             return
         like = rules.alike(part)
         if part not in names and (other := next((one for one in names if rules.alike(one) == like), None)):
-            cause = f"the folder has {other} already, and its file system takes both for the same name"
+            cause = f"{other} exists, and the file system does not distinguish the two names"
             raise TargetError("use", str(place / part), cause, "Rename one of them, or use another folder.")
         place /= part
 
 
 def names_below(root: Path, prefix: str) -> Iterator[str]:
-    """The names of all objects that start with this, in any order. Links are left out with a warning."""
+    """The names of all objects that start with this, in any order. Links are skipped with a warning."""
     folder = prefix.rpartition("/")[0]
     if folder and folder_status(root, path_of(root, folder).relative_to(root).parts) is None:
         return
@@ -110,7 +112,7 @@ def names_below(root: Path, prefix: str) -> Iterator[str]:
                 elif entry.is_file(follow_symlinks=False):
                     yield name
                 elif entry.is_symlink():
-                    log.warning("%s is a symbolic link: not followed", root / name, extra=LogEvent.LINK_SKIPPED.extra())
+                    log.warning("skipped symbolic link %s", root / name, extra=LogEvent.LINK_SKIPPED.extra())
 
 
 def _overlap(name: str, prefix: str) -> bool:
@@ -118,12 +120,12 @@ def _overlap(name: str, prefix: str) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name is UTF-8, as the names of all objects are."""
+    """Whether a name is valid UTF-8, as all object names are."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def folders_below(root: Path, prefix: str) -> list[str]:
-    """The names of the folders right below the prefix, by name; links are none."""
+    """The names of the folders directly below the prefix, sorted, without links."""
     folder = path_of(root, prefix) if prefix else root
     status = folder_status(root, folder.relative_to(root).parts) if prefix else None
     if prefix and (status is None or not stat.S_ISDIR(status.st_mode)):
@@ -136,9 +138,9 @@ def folders_below(root: Path, prefix: str) -> list[str]:
 
 
 def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -> NameRules:
-    """How the file system of this folder treats names, found out with a file that is made there and removed.
+    """The file system's rules for names in this folder, detected with a temporary file.
 
-    A folder that does not exist yet is judged by the nearest one above it. `exists`: whether a path leads to a file.
+    A folder that does not exist yet has the rules of the nearest existing parent. exists: whether a path exists.
     """
     there = folder
     while not there.is_dir():
@@ -150,7 +152,7 @@ def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -
     try:
         probe.touch(exist_ok=False)
     except OSError:
-        # Writing there fails as well, and that is reported by what needs it.
+        # Writing there fails, too, and that is reported by the operation that writes.
         return NameRules(part_bytes=part, path_bytes=room, utf16=utf16)
     try:
         return NameRules(
@@ -165,11 +167,11 @@ def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -
 
 
 def _limits(folder: Path) -> tuple[int, int, bool]:
-    """How long a name and a path may be, and whether that is in UTF-16 units; a path of any length is 0."""
+    """The maximum lengths of a name and of a path (0: no maximum), and whether they count UTF-16 units."""
     if not hasattr(os, "pathconf"):
         return USUAL_PART, 0, True
     try:
-        # A path's end counts as well.
+        # The terminating NUL counts, too.
         return os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX") - 1, False
     except (OSError, ValueError):
         return USUAL_PART, 0, False

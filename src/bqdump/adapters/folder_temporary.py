@@ -1,4 +1,4 @@
-"""Files of a folder that have no name yet: written next to the objects, locked while their process lives."""
+"""Temporary files of a folder: written next to the objects, and locked while their process lives."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from bqdump.adapters.folder_paths import OWN
 
 LOCKED = re.compile(re.escape(OWN) + "[0-9a-f]{16}")
 SHORT_LIVED = re.compile(re.escape(OWN) + "(?:copy|probe)-.*")
-# What lives for an instant only is a dead process's after so many seconds.
+# After this many seconds, a short-lived file belongs to a dead process.
 LONG_AGO = 3600.0
 
 
 def passing_name(root: Path) -> Path:
-    """A name for a second link to a file, which lives for an instant."""
+    """A name for a short-lived second link to a file."""
     return root / f"{OWN}copy-{secrets.token_hex(8)}"
 
 
 @contextmanager
 def temporary(root: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A new file to write to, and where it is. What has not been renamed at the end is removed."""
+    """A new file and its path. It is removed at the end unless it has been renamed."""
     while True:
         path = root / f"{OWN}{secrets.token_hex(8)}"
         with path.open("xb") as file:
             try:
-                # Between these two a task that has just started may take it for a dead one's.
+                # Before it is locked, a starting task may take the file for a dead process's and remove it.
                 if _lock(file.fileno()) and path.exists():
                     yield path, file
                     return
             finally:
-                # Windows removes no open file, and then this is repeated by the next process.
+                # Windows cannot remove an open file; the next process does it.
                 with suppress(PermissionError):
                     path.unlink(missing_ok=True)
 
 
 def clear_abandoned(root: Path) -> None:
-    """Remove the temporary files of processes that are no longer there."""
+    """Remove the temporary files of dead processes."""
     with suppress(OSError), os.scandir(root) as entries:
         for entry in entries:
             if not entry.name.startswith(OWN) or not entry.is_file(follow_symlinks=False):
@@ -62,9 +62,9 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _lock(file: int) -> bool:
-    """Lock an open file for this process; False where another one has it."""
+    """Lock an open file for this process; False if another process holds the lock."""
     if sys.platform == "win32":
-        # What is open cannot be removed there.
+        # Windows does not remove open files, so no lock is needed.
         return True
     import fcntl
 

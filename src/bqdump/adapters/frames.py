@@ -1,4 +1,4 @@
-"""Record batches as frames of polars."""
+"""Record batches as polars frames."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import polars as pl
 from bqdump.adapters.arrow_schema import END_OF_STREAM
 from bqdump.ports.reader import Batch
 
-# polars works chunk by chunk: many small ones take longer than one into which they are copied.
+# Polars works chunk by chunk: many small chunks take longer than copying them into one.
 MOST_CHUNKS = 2
 
 
 def frame(head: bytes, batches: Sequence[Batch]) -> pl.DataFrame:
-    """The rows of these batches. head: the schema message, as polars can take it."""
-    # Nobody else may hold these bytes: polars would copy them.
+    """The rows of these batches. head: the schema message, with types that polars supports."""
+    # Polars copies bytes that have another reference.
     made = pl.read_ipc_stream(io.BytesIO(b"".join([head, *(batch.data for batch in batches), END_OF_STREAM])))
     return made.rechunk() if len(batches) > MOST_CHUNKS else made

@@ -1,4 +1,4 @@
-"""The ObjectStore on Cloud Storage, by Google's own client. STORAGE_EMULATOR_HOST leads it to a local stand-in."""
+"""The ObjectStore on Cloud Storage, with Google's own client. STORAGE_EMULATOR_HOST points it to a local stand-in."""
 
 from __future__ import annotations
 
@@ -31,30 +31,33 @@ from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = 1000
-# Of a large object this much is held and sent at once; a smaller one is a single request.
+# The part size of an upload. A smaller object is uploaded with a single request.
 PART = 8 << 20
 NOTE = "bqdump-note"
-NOT_AS_STORED = "the bytes that arrived do not match the checksum of the object"
+NOT_AS_STORED = "the received bytes do not match the object's checksum"
+NOT_AS_SENT = "the stored object differs from what was sent"
 ON_THE_WAY = "Something between Cloud Storage and this machine changes data, such as a proxy."
 LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
+# Retrying is not the client's task: see adapters.retry.
+ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 
 
 class CloudStore:
-    """One bucket. Does not retry by itself: see adapters.retry.
+    """One bucket. It does not retry, except for uploads: see adapters.retry.
 
-    kms_key: the Cloud KMS key of everything that is written or copied ("": the bucket's default). patience: for
-    uploads, which are repeated part by part.
+    kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default). patience: how long uploads
+    are retried, part by part.
     """
 
     def __init__(self, bucket: str, project: str, kms_key: str = "", patience: Patience | None = None) -> None:
-        # The client would look up every bucket once, for tracing that nobody asked for.
+        # Otherwise the client requests the metadata of every bucket once, for tracing only.
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         granted = credentials(STORAGE.variable)
         options = {"api_endpoint": host} if (host := os.environ.get(STORAGE.variable)) else None
         self._client = storage.Client(
             project=project, credentials=granted, _http=session(granted), client_options=options
         )
-        # It serves traces alone, and asks for the bucket in a thread of its own whenever an object is not found.
+        # Serves tracing only, and requests the bucket in a separate thread whenever an object is not found.
         self._client._bucket_metadata_cache = None
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
@@ -67,13 +70,16 @@ class CloudStore:
         """See ObjectStore."""
 
         def get() -> BucketInfo:
-            with translated("look at", self.url, f"Check the bucket's name. {ADMIN}"):
-                found = self._client.get_bucket(self._bucket.name, retry=None, timeout=TIMEOUT)
-            soft = found.soft_delete_policy.retention_duration_seconds or 0
+            with translated("read the settings of", self.url, f"Check the bucket's name. {ADMIN}"):
+                found = self._client.get_bucket(self._bucket.name, **ONCE)
             return BucketInfo(
-                found.location, found.retention_period or 0, int(soft), bool(found.versioning_enabled),
-                bool(found.default_event_based_hold), found.default_kms_key_name or "",
-            )  # fmt: skip
+                location=found.location,
+                retention_seconds=found.retention_period or 0,
+                soft_delete_seconds=int(found.soft_delete_policy.retention_duration_seconds or 0),
+                versions=bool(found.versioning_enabled),
+                holds=bool(found.default_event_based_hold),
+                kms_key=found.default_kms_key_name or "",
+            )
 
         return await self._threads.call(get)
 
@@ -81,8 +87,8 @@ class CloudStore:
         """See ObjectStore."""
 
         def get() -> ObjectInfo | None:
-            with translated("look at", f"{self.url}/{name}", ADMIN):
-                found = self._bucket.get_blob(name, retry=None, timeout=TIMEOUT)
+            with translated("read the metadata of", f"{self.url}/{name}", ADMIN):
+                found = self._bucket.get_blob(name, **ONCE)
             return info_of(name, found._properties) if found else None
 
         return await self._threads.call(get)
@@ -90,9 +96,9 @@ class CloudStore:
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """See ObjectStore.
 
-        Cloud Storage sends the CRC32C of complete objects, so a complete read is compared with it. Of a part it sends
-        none: HTTP's own framing shows where a part is cut off, and TLS where it was changed on the way. Whoever reads
-        parts that must not be wrong has a checksum of them (see flow.work, flow.count and flow.read_back).
+        Cloud Storage sends the CRC32C of complete objects, and a complete read is compared with it. It sends none for
+        ranges: HTTP's framing detects truncation, and TLS detects changes in transit. Callers that must detect any
+        other damage have a checksum of the range.
         """
         if length == 0:
             return Stored(b"", 0)
@@ -103,14 +109,14 @@ class CloudStore:
             blob, data = self._bucket.blob(name), _Bounded(name) if whole else io.BytesIO()
             with translated("read", f"{self.url}/{name}", ADMIN):
                 try:
-                    blob.download_to_file(data, raw_download=True, retry=None, timeout=TIMEOUT, **part)
+                    blob.download_to_file(data, raw_download=True, **ONCE, **part)
                 except NotFound as error:
-                    raise NotFoundError("read", f"{self.url}/{name}", "there is no such object or bucket") from error
+                    raise NotFoundError("read", f"{self.url}/{name}", "no such object or bucket") from error
                 except DataCorruption as error:
                     raise DamagedError("read", f"{self.url}/{name}", NOT_AS_STORED, ON_THE_WAY) from error
             got = data.getvalue()
             if length is not None and len(got) > length:
-                cause = f"a part of {length:,} bytes is answered with {len(got):,}"
+                cause = f"the answer to a range request of {length:,} bytes has {len(got):,}"
                 raise lacking("read", f"{self.url}/{name}", cause)
             return Stored(got, generation_of(blob, "read", f"{self.url}/{name}"))
 
@@ -123,7 +129,7 @@ class CloudStore:
     async def upload(
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
     ) -> tuple[ObjectInfo, Result]:
-        """See ObjectStore. In parts that the client repeats by itself, for `fill` cannot be asked again."""
+        """See ObjectStore. The client retries each part by itself, since `fill` can be called only once."""
 
         def filled() -> tuple[ObjectInfo, Result]:
             parts = _Parts(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect, self._retry)
@@ -139,9 +145,9 @@ class CloudStore:
         return await self._threads.call(filled)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore. The note is the object's content and, for listings, its metadata too."""
+        """See ObjectStore. A note is stored as the object's content and, for listings, also as its metadata."""
         if len(data) > NOTE_BYTES:
-            raise ValueError(f"a note of {len(data)} bytes")
+            raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return await self._threads.call(lambda: self._upload(name, data, expect, {NOTE: data.decode()}))
 
     async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
@@ -163,10 +169,10 @@ class CloudStore:
 
         def every() -> list[str]:
             with translated("list", f"{self.url}/{prefix}", ADMIN):
+                fields = "prefixes,nextPageToken"
                 listing = self._client.list_blobs(
-                    self._bucket, prefix=prefix, delimiter="/", page_size=PAGE, fields="prefixes,nextPageToken",
-                    retry=None, timeout=TIMEOUT,
-                )  # fmt: skip
+                    self._bucket, prefix=prefix, delimiter="/", page_size=PAGE, fields=fields, **ONCE
+                )
                 for _ in listing.pages:
                     pass
             return sorted(folder[len(prefix) : -1] for folder in listing.prefixes)
@@ -187,11 +193,8 @@ class CloudStore:
         self._client.close()
 
     async def _pages(self, prefix: str) -> AsyncIterator[list[Any]]:
-        pages: Iterator[Any] = iter(
-            self._client.list_blobs(
-                self._bucket, prefix=prefix, page_size=PAGE, fields=LISTED, retry=None, timeout=TIMEOUT
-            ).pages
-        )
+        listing = self._client.list_blobs(self._bucket, prefix=prefix, page_size=PAGE, fields=LISTED, **ONCE)
+        pages: Iterator[Any] = iter(listing.pages)
 
         def following() -> list[Any] | None:
             with translated("list", f"{self.url}/{prefix}", ADMIN):
@@ -204,19 +207,17 @@ class CloudStore:
     def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
         blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)
         blob.metadata = metadata
-        kind = "application/x-ndjson" if name.endswith(".jsonl") else "application/json"
-        with translated("write", f"{self.url}/{name}", ADMIN):
+        options = {"content_type": _content_type(name), "if_generation_match": expect, "checksum": "crc32c"}
+        subject = f"{self.url}/{name}"
+        with translated("write", subject, ADMIN):
             try:
-                blob.upload_from_string(
-                    data, content_type="text/html" if name.endswith(".html") else kind, if_generation_match=expect,
-                    retry=None, timeout=TIMEOUT, checksum="crc32c",
-                )  # fmt: skip
+                blob.upload_from_string(data, **options, **ONCE)
             except Conflict as error:
                 if expect is not None:
                     raise
-                # Nothing was expected: another request is changing the object, and this one may come after it.
-                raise UnavailableError("write", f"{self.url}/{name}", error.message or "it is being changed") from error
-        return generation_of(blob, "write", f"{self.url}/{name}")
+                # Another request changes the object at the same time. Without a precondition, this one can follow it.
+                raise UnavailableError("write", subject, error.message or "concurrent change") from error
+        return generation_of(blob, "write", subject)
 
     def _finished(self, name: str, parts: _Parts, file: Summed) -> ObjectInfo:
         subject = f"{self.url}/{name}"
@@ -225,59 +226,65 @@ class CloudStore:
             try:
                 parts.finish()
             except (Conflict, PreconditionFailed) as error:
-                # Somebody else's object, or this one after an answer that was lost: its checksum tells.
-                lost = ConflictError("write", subject, error.message or "its generation is another")
+                # Another object, or this one after an answer was lost: the checksum shows which.
+                lost = ConflictError("write", subject, error.message or "unexpected generation")
             found = self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
         if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
-            raise lost or UnavailableError("write", subject, "what is stored is not what was sent")
+            raise lost or UnavailableError("write", subject, NOT_AS_SENT)
         return info_of(name, found._properties)
 
 
-def _retry(patience: Patience) -> Any:
-    """Google's own repetition, by our judgement of what passes."""
+def _content_type(name: str) -> str:
+    if name.endswith(".html"):
+        return "text/html"
+    return "application/x-ndjson" if name.endswith(".jsonl") else "application/json"
 
-    def passes(error: Exception) -> bool:
+
+def _retry(patience: Patience) -> Any:
+    """A retry policy of Google's client for the errors that bqdump retries."""
+
+    def retryable(error: Exception) -> bool:
         if isinstance(error, InvalidResponse):
             error = from_http_response(error.response)
         return isinstance(error, BROKEN) and translate(error, "write", "").retryable
 
-    def speak(error: Exception) -> None:
+    def warn(error: Exception) -> None:
         retried = LogEvent.REQUEST_RETRIED.extra()
         log.warning("An upload to %s failed (%s). Retrying.", patience.service, one_line(str(error)), extra=retried)
 
-    return Retry(
-        predicate=passes, initial=patience.first_pause, maximum=patience.longest_pause, timeout=patience.seconds,
-        on_error=speak,
-    )  # fmt: skip
+    pauses = {"initial": patience.first_pause, "maximum": patience.longest_pause}
+    return Retry(predicate=retryable, on_error=warn, timeout=patience.seconds, **pauses)
 
 
 class _Parts:
-    """An object that is being written. The upload begins with the second part: most objects have one only."""
+    """An object being uploaded. A resumable upload starts with the second part, since most objects have only one."""
 
     def __init__(self, blob: Any, expect: int | None, retry: Any) -> None:
         self._blob, self._waiting, self._writer = blob, bytearray(), None
         self._options: dict[str, Any] = {
-            "content_type": "application/octet-stream", "if_generation_match": expect, "checksum": "crc32c",
+            "content_type": "application/octet-stream",
+            "if_generation_match": expect,
+            "checksum": "crc32c",
             "retry": retry,
-        }  # fmt: skip
+        }
 
     _writer: Any
 
     def write(self, data: bytes) -> None:
-        """Take some bytes, and send what is there once it is enough."""
+        """Add bytes, and send them once they fill a part."""
         if self._writer is not None:
             self._send(lambda: self._writer.write(data))
             return
         self._waiting += data
         if len(self._waiting) > PART:
-            # The client passes its keywords on as they are, and None is none of those.
+            # The client passes these arguments on, and None is not valid there.
             options = {name: value for name, value in self._options.items() if value is not None}
             self._writer = self._blob.open("wb", chunk_size=PART, ignore_flush=True, **options)
             self._send(lambda: self._writer.write(bytes(self._waiting)))
             self._waiting.clear()
 
     def finish(self) -> None:
-        """Send the last part: now the object is there."""
+        """Send the last part, which creates the object."""
         if self._writer is None:
             self._blob.upload_from_string(bytes(self._waiting), timeout=TIMEOUT, **self._options)
         else:
@@ -287,15 +294,15 @@ class _Parts:
         try:
             request()
         except InvalidResponse as error:
-            # Parts are sent by a layer with errors of its own.
+            # The layer that sends parts has its own exceptions.
             raise from_http_response(error.response) from error
         except DataCorruption as error:
-            raise DamagedError("write", self._blob.name, "what is stored is not what was sent", ON_THE_WAY) from error
+            raise DamagedError("write", self._blob.name, NOT_AS_SENT, ON_THE_WAY) from error
 
     def abort(self) -> None:
-        """Forget what was sent."""
+        """Discard the upload."""
         if self._writer is not None:
-            # Not sent is enough: an upload that nobody finishes is no object.
+            # Errors do not matter: an unfinished upload creates no object.
             with suppress(Exception):
                 self._writer.terminate()
 

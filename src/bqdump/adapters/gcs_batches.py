@@ -1,4 +1,4 @@
-"""Many objects of a bucket at once: copies and deletions in batches, and copies that move bytes by rewriting."""
+"""Copies and deletions of many objects, in batches. Copies that must move bytes are rewritten one by one."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from bqdump.ports.store import Copy, ObjectInfo
 # https://cloud.google.com/storage/docs/batch
 BATCH = 100
 BATCHES_AT_ONCE = 4
-# A copy that must move bytes gets 30 seconds; a rewrite may take as long as it needs.
+# A copy that must move bytes times out after 30 seconds; a rewrite has no time limit.
 # https://cloud.google.com/storage/docs/json_api/v1/status-codes#413_Payload_Too_Large
 TOO_LONG = 413
 UNAUTHORIZED = 401
 
 
 class Batches:
-    """What a CloudStore does with many objects. The same arguments as there."""
+    """The batch operations of a CloudStore, with the same arguments."""
 
     def __init__(self, client: Any, bucket: Any, threads: Threads, kms_key: str) -> None:
         self._client, self._bucket, self._threads, self._kms_key = client, bucket, threads, kms_key
         self._url = f"gs://{bucket.name}"
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore. The source is marked with the origin, and the copy inherits the mark."""
+        """See ObjectStore. The origin is written to the source's metadata, which the copy inherits."""
         results: list[ObjectInfo | BqdumpError | None] = []
         for part in await self._in_batches(copies, lambda chunk: self._copy_batch(chunk, origin)):
             results += part
@@ -60,34 +60,24 @@ class Batches:
         return list(await asyncio.gather(*map(one, chunks)))
 
     def _copy_batch(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError | None]:
-        """None for what has to be rewritten."""
-        marks = [
-            Call("PATCH", self._path(wish.source), {"generation": wish.source_generation, "projection": "full"},
-                 {"metadata": {ORIGIN: origin}})
-            for wish in copies
-        ]  # fmt: skip
+        """The results; None for copies that must be rewritten."""
         with translated("mark files in", self._url, ADMIN):
-            marked = send(self._client, self._url, marks)
+            marked = send(self._client, self._url, [self._mark(wish, origin) for wish in copies])
         unmarked = [
             _failure(response, "mark", f"{self._url}/{wish.source}")
             for wish, response in zip(copies, marked, strict=True)
         ]
-        # What could not be marked is not copied: nobody would know whose it is.
+        # Files that could not be marked are not copied, since their origin would be unknown.
         wishes = [wish for wish, failure in zip(copies, unmarked, strict=True) if failure is None]
         copied = iter(self._copy_marked(wishes) if wishes else ())
         return [failure or next(copied) for failure in unmarked]
 
     def _copy_marked(self, copies: Sequence[Copy]) -> list[ObjectInfo | BqdumpError | None]:
         if self._kms_key:
-            # BigQuery has written under the bucket's own key, so the bytes are encrypted anew.
+            # BigQuery has encrypted the files with the bucket's key, so the bytes must be encrypted again.
             return [None] * len(copies)
-        calls = [
-            Call("POST", f"{self._path(wish.source)}/copyTo{self._path(wish.target)}",
-                 {"sourceGeneration": wish.source_generation, "ifGenerationMatch": wish.expect})
-            for wish in copies
-        ]  # fmt: skip
         with translated("copy files in", self._url, ADMIN):
-            answers = send(self._client, self._url, calls)
+            answers = send(self._client, self._url, list(map(self._copy_call, copies)))
         return [self._copied(wish, response) for wish, response in zip(copies, answers, strict=True)]
 
     def _copied(self, wish: Copy, response: Any) -> ObjectInfo | BqdumpError | None:
@@ -102,7 +92,7 @@ class Batches:
             return error
 
     def _rewrite(self, wish: Copy) -> ObjectInfo | BqdumpError:
-        """Copy by as many requests as it takes. The client's own method sends a body, which could replace the mark.
+        """Copy with as many requests as necessary. The client's method sends a body, which could replace the origin.
 
         https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
         """
@@ -118,11 +108,19 @@ class Batches:
                         return info_of(wish.target, answer.get("resource"))
                     if not answer.get("rewriteToken"):
                         raise DamagedError(
-                            "copy", self._both(wish), "the answer says neither that it is done nor how to go on"
+                            "copy", self._both(wish), "the answer has neither `done` nor a rewrite token"
                         )
                     asked["rewriteToken"] = answer["rewriteToken"]
         except BqdumpError as error:
             return error
+
+    def _mark(self, wish: Copy, origin: str) -> Call:
+        query = {"generation": wish.source_generation, "projection": "full"}
+        return Call("PATCH", self._path(wish.source), query, {"metadata": {ORIGIN: origin}})
+
+    def _copy_call(self, wish: Copy) -> Call:
+        query = {"sourceGeneration": wish.source_generation, "ifGenerationMatch": wish.expect}
+        return Call("POST", f"{self._path(wish.source)}/copyTo{self._path(wish.target)}", query)
 
     def _both(self, wish: Copy) -> str:
         return f"{self._url}/{wish.source} to {wish.target}"
@@ -140,7 +138,7 @@ class Batches:
             gone = response.status_code in (404, 412)
             failure = None if gone else _failure(response, "delete", f"{self._url}/{name}")
             if isinstance(failure, ConflictError):
-                # Another request is changing it: what that makes of it, the next try finds out.
+                # Another request changes the object at the same time; a retry shows the result.
                 failure = UnavailableError(failure.operation, failure.subject, failure.cause)
             results.append(failure or not gone)
         return results
@@ -151,6 +149,6 @@ def _failure(response: Any, operation: str, subject: str) -> BqdumpError | None:
         return None
     error = translate(from_http_response(response), operation, subject, ADMIN)
     if response.status_code == UNAUTHORIZED:
-        # The request around it was accepted: its token has expired since, and the next one has a new one.
+        # The batch request was accepted, so the token has expired since. A retry has a new one.
         return UnavailableError(operation, subject, error.cause)
     return error

@@ -1,6 +1,6 @@
-"""Many calls of Cloud Storage's JSON API in one request, each answered by itself and by name.
+"""Batch requests of Cloud Storage's JSON API, with a content id for each call.
 
-Google's client has batches too, but sends its calls without names and believes the order of the answers.
+Google's client also has batches, but sends no content ids and relies on the order of the answers.
 https://cloud.google.com/storage/docs/batch
 """
 
@@ -21,13 +21,13 @@ from bqdump.adapters.google_http import TIMEOUT
 from bqdump.core.errors import DamagedError
 
 PATH = "/batch/storage/v1"
-# What a server answers that has no such path.
+# The statuses of a server without batch requests.
 UNKNOWN = (404, 405, 501)
 NUMBER = re.compile(r"\+(\d+)>?$")
 
 
 class Call(NamedTuple):
-    """One call: its verb, the path of its object (as the client's `blob.path`), its parameters and its JSON body."""
+    """One call: its method, the path of its object (the client's `blob.path`), its parameters and its JSON body."""
 
     method: str
     path: str
@@ -38,8 +38,8 @@ class Call(NamedTuple):
 def send(client: Any, url: str, calls: Sequence[Call]) -> list[requests.Response]:
     """The answer to each call, in the order of the calls.
 
-    Raises what Google's client raises, AnswerError for a store without batches, and DamagedError for an answer in
-    which calls and answers cannot be matched.
+    Raises what Google's client raises, AnswerError if the server does not support batches, and DamagedError if answers
+    cannot be matched to calls.
     """
     connection, mark = client._connection, secrets.token_hex(8)
     targets = [connection.build_api_url(path=call.path, query_params=_given(call.query)) for call in calls]
@@ -49,11 +49,14 @@ def send(client: Any, url: str, calls: Sequence[Call]) -> list[requests.Response
         for number, (call, target) in enumerate(zip(calls, targets, strict=True))
     ]
     answer = connection._make_request(
-        "POST", f"{connection.API_BASE_URL}{PATH}", data=f"{''.join(parts)}--{mark}--\r\n".encode(),
-        content_type=f'multipart/mixed; boundary="{mark}"', timeout=TIMEOUT,
-    )  # fmt: skip
+        "POST",
+        f"{connection.API_BASE_URL}{PATH}",
+        data=f"{''.join(parts)}--{mark}--\r\n".encode(),
+        content_type=f'multipart/mixed; boundary="{mark}"',
+        timeout=TIMEOUT,
+    )
     if answer.status_code in UNKNOWN:
-        raise lacking("change many objects at once in", url, f"a batch request is answered with {answer.status_code}")
+        raise lacking("change objects in", url, f"a batch request returns HTTP {answer.status_code}")
     if not 200 <= answer.status_code < 300:
         error: GoogleAPICallError = from_http_response(answer)
         raise error
@@ -75,24 +78,24 @@ def _request(call: Call, target: str) -> str:
 def _matched(
     answer: requests.Response, url: str, targets: Sequence[str], calls: Sequence[Call]
 ) -> list[requests.Response]:
-    """The parts of the answer, each at the place of its call."""
+    """The parts of the answer, in the order of the calls."""
     kind = answer.headers.get("content-type", "")
     whole = email.message_from_string(f"Content-Type: {kind}\r\n\r\n{answer.content.decode('utf-8', 'replace')}")
     found: dict[int, requests.Response] = {}
     for place, part in enumerate(whole.get_payload() if whole.is_multipart() else ()):
         name = NUMBER.search(part.get("Content-ID", ""))
-        # Answers without names come in the order of the calls.
+        # Answers without content ids are in the order of the calls.
         number = int(name[1]) if name else place
         if number < len(calls):
             found[number] = _part(part, calls[number].method, targets[number])
     if len(found) != len(calls) or any(response.status_code == 0 for response in found.values()):
-        cause = f"{len(calls)} calls in one request have {len(found)} answers that can be read"
+        cause = f"a batch of {len(calls)} calls has {len(found)} valid answers"
         raise DamagedError("change objects in", url, cause)
     return [found[number] for number in range(len(calls))]
 
 
 def _part(part: Any, method: str, target: str) -> requests.Response:
-    """One answer, as Google's client would have it of a request by itself; status 0 where it is none."""
+    """One answer, as Google's client represents it; status 0 if it is not valid."""
     head, _, body = part.get_payload().replace("\r\n", "\n").partition("\n\n")
     words = head.split(None, 2)
     made = requests.Response()

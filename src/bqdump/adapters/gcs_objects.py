@@ -1,4 +1,4 @@
-"""An object of Cloud Storage as bqdump sees it, and what all requests about objects have in common."""
+"""An object of Cloud Storage as the port's ObjectInfo, and errors that all requests about objects share."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from bqdump.adapters.endpoints import STORAGE
 from bqdump.core.errors import AnswerError, DamagedError
 from bqdump.ports.store import ObjectInfo
 
-ADMIN = "It takes roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
+ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
 ORIGIN = "bqdump-origin"
 NEEDED = ("generation", "size", "crc32c")
 
 
 def info_of(name: str, resource: Any) -> ObjectInfo:
-    """The object of this name, by what a JSON answer says of it.
+    """The object of this name, from a JSON answer.
 
-    Raises AnswerError where the answer lacks what bqdump goes by, DamagedError where it is about another object.
+    Raises AnswerError if the answer lacks a required field, DamagedError if it is about another object.
     """
     if not isinstance(resource, dict) or any(resource.get(field) is None for field in NEEDED):
         lacks = next((field for field in NEEDED if not isinstance(resource, dict) or resource.get(field) is None), "")
-        raise lacking("look at", name, f"the answer has no {lacks}")
+        raise lacking("read the metadata of", name, f"the answer has no {lacks}")
     if (other := resource.get("name", name)) != name:
-        raise DamagedError("look at", name, f"the answer is about {other}")
+        raise DamagedError("read the metadata of", name, f"the answer is about {other}")
     origin = (resource.get("metadata") or {}).get(ORIGIN, "")
     return ObjectInfo(name, int(resource["size"]), resource["crc32c"], int(resource["generation"]), origin)
 
 
 def generation_of(blob: Any, operation: str, subject: str) -> int:
-    """The generation that an answer names. Raises AnswerError where it names none."""
+    """The generation in an answer. Raises AnswerError if there is none."""
     if blob.generation is None:
         raise lacking(operation, subject, "the answer has no generation")
     return int(blob.generation)
 
 
 def lacking(operation: str, subject: str, cause: str) -> AnswerError:
-    """The error for a store that does not work as Cloud Storage does."""
-    return AnswerError(operation, subject, cause, f"bqdump needs the JSON API of Cloud Storage; {STORAGE} lacks this.")
+    """The error for a store that does not implement Cloud Storage's API."""
+    hint = f"bqdump requires the JSON API of Cloud Storage, and {STORAGE} does not support this part of it."
+    return AnswerError(operation, subject, cause, hint)

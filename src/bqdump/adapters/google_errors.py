@@ -1,4 +1,4 @@
-"""Google's exceptions as bqdump's: what a caller can do about them decides the class."""
+"""Google's exceptions as bqdump's, classified by what a caller can do about them."""
 
 from __future__ import annotations
 
@@ -27,29 +27,32 @@ from bqdump.core.errors import (
     UnavailableError,
 )
 
-COME_BACK = "Quotas are replenished through the day: resume the run in an hour."
+COME_BACK = "Quotas are replenished throughout the day. Resume the run in an hour."
 # https://cloud.google.com/bigquery/docs/error-messages
 SLOW_DOWN = ("rateLimitExceeded", "userRateLimitExceeded", "jobRateLimitExceeded")
 OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
-# Faults of the service, whatever status comes with them.
-PASSING = ("backendError", "internalError", "badGateway")
+# Errors of the service, whatever the HTTP status.
+TEMPORARY = ("backendError", "internalError", "badGateway")
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, NOT_IMPLEMENTED = 408, 429, 501
 REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
 FOOTER = re.compile(r"\s+Location: \S*\s+Job ID: \S*\s*$")
-# What downloads and uploads add.
+# A suffix that downloads and uploads add.
 EXPECTED = re.compile(r": \('Request failed with status code'.*\)$", re.DOTALL)
 
 
-# What Google's clients raise, and the layers below them where they let it pass: a body is read from urllib3 itself.
+# The exceptions of Google's clients and of the layers below them, which they do not always wrap.
 BROKEN = (
-    api.GoogleAPIError, auth.GoogleAuthError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError,
+    api.GoogleAPIError,
+    auth.GoogleAuthError,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
     ConnectionError,
-)  # fmt: skip
+)
 
 
 @contextmanager
 def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
-    """Raise what the Google client raises inside as the fitting BqdumpError."""
+    """Raise exceptions of Google's client as BqdumpErrors."""
     try:
         yield
     except BROKEN as error:
@@ -57,11 +60,11 @@ def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
 
 
 def translate(error: Exception, operation: str, subject: str, hint: str = "") -> BqdumpError:
-    """The BqdumpError for an exception of a Google client or of the connection below it."""
+    """The BqdumpError for an exception of a Google client or of its connection."""
     if isinstance(error, auth.GoogleAuthError):
         return not_signed_in(error)
     if isinstance(error, api.RetryError):
-        # The client has repeated this request for as long as it was to.
+        # The client has retried this request for as long as its patience allows.
         inner = error.cause if isinstance(error.cause, Exception) else error
         cause = translate(inner, operation, subject).cause if inner is not error else str(error)
         return OutageError(operation, subject, cause)
@@ -70,12 +73,12 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
     reason, message = _reason(error), _message(error)
     if reason in OUT_OF_QUOTA:
         return QuotaError(operation, subject, message, COME_BACK)
-    if reason in SLOW_DOWN or reason in PASSING or _passes(int(error.code or 0)):
+    if reason in SLOW_DOWN or reason in TEMPORARY or _temporary(int(error.code or 0)):
         return UnavailableError(operation, subject, message)
     if isinstance(error, api.NotFound):
         return NotFoundError(operation, subject, message, hint)
     if isinstance(error, api.Unauthorized):
-        # Google's client has tried with a new token by now.
+        # Google's client has already tried a new token.
         return AccessError(operation, subject, message, remedy())
     if isinstance(error, api.Forbidden):
         return DeniedError(operation, subject, message, hint)
@@ -84,16 +87,16 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
     return JobFailedError(operation, subject, message)
 
 
-def _passes(status: int) -> bool:
-    """Whether the same request may be answered otherwise later, by its status alone."""
+def _temporary(status: int) -> bool:
+    """Whether a retry may help, judging by the HTTP status alone."""
     return status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS) or (status >= 500 and status != NOT_IMPLEMENTED)
 
 
 def _message(error: api.GoogleAPICallError) -> str:
-    """What the service said, without what Google's clients add: request, location and job id."""
+    """The service's message, without the request, location and job id that Google's clients add."""
     said = EXPECTED.sub("", FOOTER.sub("", REQUEST.sub("", error.message or "")))
     if not said or said.lstrip().startswith("<"):
-        # A proxy, or a front end of Google's, has answered with a page or nothing.
+        # A proxy or a front end of Google has answered with an HTML page or nothing.
         code = error.code or 0
         return f"HTTP {int(code)} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else type(error).__name__
     if told := _document(error):
@@ -109,7 +112,7 @@ def _reason(error: api.GoogleAPICallError) -> str:
 
 
 def _document(error: api.GoogleAPICallError) -> dict[str, Any]:
-    """The service's own description, which downloads and uploads take for the message; {} where there is none."""
+    """The service's JSON error, which downloads and uploads use as the message; {} if there is none."""
     said = EXPECTED.sub("", REQUEST.sub("", error.message or ""))
     with suppress(ValueError, LookupError, TypeError):
         found = json.loads(said)["error"] if said.startswith("{") else {}

@@ -1,4 +1,4 @@
-"""Connections to Google's JSON APIs, shared by both clients: credentials, a pool of the right size, threads."""
+"""Connections to Google's JSON APIs, for both clients: credentials, a connection pool, and threads."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bqdump.core.errors import AccessError, UsageError
 
 Result = TypeVar("Result")
 
-# Requests under way at once, per API: 100 a second at 200 ms each, of two methods while planning.
+# Concurrent requests per API: 100 per second of 200 ms each, for the two methods that planning uses.
 THREADS = 40
 CONNECT_SECONDS, READ_SECONDS = 10.0, 120.0
-# Variables by which requests and gRPC find authorities of TLS.
+# Variables from which requests and gRPC read certificate authorities.
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 UNIVERSE = "googleapis.com"
@@ -34,28 +34,28 @@ TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
 
 
 def credentials(emulator_variable: str) -> Credentials:
-    """Anonymous credentials for an emulator, else the application default ones.
+    """Anonymous credentials for an emulator, application default credentials otherwise.
 
-    Raises AccessError without any, UsageError for authorities of TLS that are not there.
+    Raises AccessError if there are none, UsageError if a file of certificate authorities does not exist.
     """
     if os.environ.get(emulator_variable):
         return AnonymousCredentials()
     for variable in AUTHORITIES:
         if (path := os.environ.get(variable)) and not Path(path).exists():
-            raise UsageError("connect to Google", f"environment variable {variable}", "it names no file")
+            raise UsageError("connect to Google", f"environment variable {variable}", f"no such file: {path}")
     try:
         found = _found()
         universes = {found.universe_domain, os.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN") or UNIVERSE}
     except google.auth.exceptions.GoogleAuthError as error:
         raise not_signed_in(error) from None
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        # Google's reader expects a file to be one of its own.
-        cause = f"the file of the credentials cannot be read ({type(error).__name__})"
+        # Google's parser does not validate the file.
+        cause = f"invalid credentials file ({type(error).__name__})"
         raise AccessError(*SIGN_IN, cause, remedy()) from None
     if other := universes - {UNIVERSE}:
-        raise AccessError(*SIGN_IN, f"the universe is {other.pop()}, and bqdump knows {UNIVERSE} alone")
+        raise AccessError(*SIGN_IN, f"unsupported universe domain {other.pop()}; expected {UNIVERSE}")
     if type(found).__module__ != "google.auth.compute_engine.credentials":
-        # Theirs come from the metadata server; all others may have to sign something, and from any thread.
+        # All others than those of the metadata server may have to sign something, in any thread.
         load_rare()
     return found
 
@@ -63,21 +63,21 @@ def credentials(emulator_variable: str) -> Credentials:
 def _found() -> Credentials:
     """The application default credentials, without a project.
 
-    For that alone google.auth.default would run gcloud, a second each time, or ask a service that nobody else needs.
+    To find a project, google.auth.default would run gcloud, which takes a second, or call another service.
     """
     file = os.environ.get(FILE) or get_application_default_credentials_path()
     if not os.environ.get(FILE) and not Path(file).is_file():
         return google.auth.default(scopes=SCOPES)[0]
     with warnings.catch_warnings():
-        # It warns of files of unknown origin; these are the user's own.
+        # It warns about files of unknown origin; this file is the user's own.
         warnings.simplefilter("ignore", DeprecationWarning)
         found, _ = google.auth.load_credentials_from_file(file)
     return with_scopes_if_required(found, SCOPES)
 
 
 def session(granted: Credentials) -> AuthorizedSession:
-    """A session whose pool fits the threads."""
-    # Without credentials there are none to renew, so that a refusal stays what the service has said.
+    """A session with a connection pool for all threads."""
+    # Without credentials there is no token to refresh, so an error keeps the service's message.
     anonymous = isinstance(granted, AnonymousCredentials)
     made = AuthorizedSession(granted, refresh_status_codes=() if anonymous else DEFAULT_REFRESH_STATUS_CODES)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=THREADS)
@@ -87,19 +87,19 @@ def session(granted: Credentials) -> AuthorizedSession:
 
 
 class Threads:
-    """Runs a client's blocking calls beside the event loop. Threads start as they are needed."""
+    """Runs a client's blocking calls in threads, which start as they are needed."""
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
 
     async def call(self, function: Callable[[], Result]) -> Result:
-        """The function's result; its exceptions pass through."""
+        """The function's result. Its exceptions are raised here."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     def start(self, function: Callable[[], Result]) -> Future[Result]:
-        """Start it now, for whoever asks for its result."""
+        """Start the function now."""
         return self._pool.submit(function)
 
     def close(self) -> None:
-        """Start nothing more, and wait for nothing."""
+        """Start nothing more, without waiting for calls in progress."""
         self._pool.shutdown(wait=False, cancel_futures=True)

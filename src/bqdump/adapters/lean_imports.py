@@ -1,6 +1,6 @@
-"""What of Google's clients is not imported, or not yet: most of the time in which a task starts.
+"""Skips or defers imports of Google's clients, which take most of a task's start-up time.
 
-Nothing here is needed for correctness; without it the same packages are imported, all and at once.
+It is not needed for correctness: without it, the same packages are imported at once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-# Google's clients import these when they can, and an export needs none of them.
+# Optional imports of Google's clients that an export does not need.
 UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc")
-# They and requests import these always, and an export needs them in rare cases: keys of service accounts, errors of
-# gRPC, uploads by XML, hosts that are not ASCII.
+# Unconditional imports of Google's clients and requests that an export rarely needs: for keys of service accounts,
+# errors of gRPC, uploads by XML, and hosts that are not ASCII.
 RARE = (
     "google.auth.crypt",
     "google.auth.iam",
@@ -30,13 +30,13 @@ RARE = (
 )
 
 
-# Held by whoever imports one of Google's clients beside other threads, or runs what was put off: a module that is put
-# off is there before it has run, and a thread that takes it for complete misses names in it.
+# Held while one of Google's clients is imported next to other threads, or a deferred module is loaded. A deferred
+# module exists before it is loaded, and a thread that uses it then would miss names in it.
 IMPORTS = threading.RLock()
 
 
 class Later:
-    """A module that is imported when something of it is asked for, by whichever thread asks first."""
+    """A module that is imported when an attribute is first used, by any thread."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -48,12 +48,12 @@ class Later:
 
 
 class _Rare:
-    """Finds the modules of RARE so that they run when something of them is asked for."""
+    """Finds the modules of RARE so that they are loaded when an attribute is first used."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The module's specification, None for every other module."""
+        """The module's specification; None for every other module."""
         if fullname not in RARE:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -63,7 +63,7 @@ class _Rare:
 
 
 def import_lean() -> None:
-    """Import from now on in this process only what an export needs."""
+    """From now on, import only what an export needs in this process."""
     modules: dict[str, Any] = sys.modules
     for name in UNUSED:
         modules.setdefault(name, None)
@@ -72,13 +72,13 @@ def import_lean() -> None:
 
 
 def allow(name: str) -> None:
-    """Let this one be imported after all: for the read route. Not for threads that import it meanwhile."""
+    """Make this module importable again, for the read route. Not safe while other threads import it."""
     if sys.modules.get(name, sys) is None:
         del sys.modules[name]
 
 
 def load_rare() -> None:
-    """Run what has been put off: before threads share it, for a module that is put off is not safe for threads."""
+    """Load deferred modules, before threads share them: loading is not thread-safe."""
     with IMPORTS:
         for name in RARE:
             if (module := sys.modules.get(name)) is not None:
@@ -86,7 +86,7 @@ def load_rare() -> None:
 
 
 def put_nothing_off() -> None:
-    """Run what has been put off, and put off nothing more: for clients whose threads use it."""
+    """Load deferred modules, and defer no others: for clients that use them in threads."""
     with IMPORTS:
         sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Rare)]
         load_rare()

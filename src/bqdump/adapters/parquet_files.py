@@ -1,7 +1,7 @@
-"""Parquet by pyarrow, a row group at a time, with dictionaries where values repeat and nowhere else.
+"""Parquet with pyarrow, one row group at a time, with dictionaries only for columns whose values repeat.
 
-Half of the time of a Parquet writer goes to dictionaries that are built in vain, and files become larger by them. The
-first rows tell which columns are worth one.
+A Parquet writer spends half of its time on dictionaries that do not pay off, and that make files larger. The first
+rows show which columns benefit.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from bqdump.core.formats.types import Column
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 
-# A row group of about so many bytes of Arrow is held until it is complete: a quarter of it is in the file, and BigQuery
-# wants 16 MiB there (https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#input_file_requirements).
+# The size of a row group in Arrow, which is held in memory until it is complete. A quarter of it remains in the file,
+# where BigQuery recommends 16 MiB:
+# https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#input_file_requirements
 ROW_GROUP_BYTES = 64 << 20
-# Of what one file may take: the rows of a row group, their encoded form, and what arrives meanwhile.
+# The shares of a file's memory: the rows of a row group, their encoded form, and batches that arrive meanwhile.
 SHARE = 4
 ZSTD_LEVEL = 1
-# A dictionary for columns of which so many first rows have at most a quarter as many values.
+# A column gets a dictionary if this many first rows have at most a quarter as many distinct values.
 SAMPLE_ROWS, REPEATED = 10_000, 4
-# Columns that polars changes are decoded by it, so many bytes of Arrow at once.
+# The bytes of Arrow that polars decodes at a time, for columns that it converts.
 PRESENTED_BYTES = 2 << 20
-# What Parquet has no type for is written as text, which polars makes.
+# Types that Parquet does not have are written as strings, which polars produces.
 AS_TEXT = ("BIGNUMERIC", "INTERVAL", "RANGE")
 
 
 def write_parquet(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:
-    """Write all rows, in their order; returns how many."""
+    """Write all rows in order. Returns their number."""
     decoded = _Presented(schema, shape) if _has_text(shape.columns) else _Decoded(schema, shape)
     size = max(1 << 16, min(ROW_GROUP_BYTES, memory // SHARE))
     groups = _row_groups(decoded.batches(batches), size, shape.row_group_rows)
@@ -58,7 +59,7 @@ def write_parquet(schema: bytes, batches: Iterator[Batch], shape: FileShape, fil
 
 
 class _Decoded:
-    """Batches as they arrive, without a copy, their columns in the order of the file."""
+    """Batches as they arrive, not copied, with their columns in the order of the file."""
 
     def __init__(self, schema: bytes, shape: FileShape) -> None:
         try:
@@ -70,7 +71,7 @@ class _Decoded:
         self.schema = pa.schema([self._arriving.field(name) for name in self._names])
 
     def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
-        """Each as pyarrow has it, with its bytes."""
+        """Each pyarrow batch with its size in bytes."""
         for batch in batches:
             made = pa.ipc.read_record_batch(pa.py_buffer(batch.data), self._arriving)
             check_rows(made.num_rows, [batch])
@@ -78,7 +79,7 @@ class _Decoded:
 
 
 class _Presented:
-    """Batches whose columns are not all written as they arrive."""
+    """Batches with columns that must be converted."""
 
     def __init__(self, schema: bytes, shape: FileShape) -> None:
         from bqdump.adapters.arrow_schema import for_polars
@@ -91,7 +92,7 @@ class _Presented:
         self.schema = pa.schema([field.with_type(_micros(field.type)) for field in made.schema])
 
     def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
-        """A few megabytes of them at once, as pyarrow has them, with their bytes."""
+        """Pyarrow batches of a few megabytes, with their sizes in bytes."""
         for some in gathered(batches, PRESENTED_BYTES):
             made = self._table(some)
             check_rows(made.num_rows, some)
@@ -111,9 +112,9 @@ def _has_text(columns: Sequence[Column]) -> bool:
 
 
 def _micros(kind: Any) -> Any:
-    """The type with TIME in microseconds: polars has nanoseconds only, which BigQuery misreads.
+    """The type with TIME in microseconds. Polars supports only nanoseconds, which BigQuery's load jobs misread.
 
-    See https://github.com/googleapis/python-bigquery/issues/382 for what a load job makes of nanoseconds.
+    Source: https://github.com/googleapis/python-bigquery/issues/382
     """
     if pa.types.is_time(kind):
         return pa.time64("us")
@@ -125,7 +126,7 @@ def _micros(kind: Any) -> Any:
 
 
 def _row_groups(batches: Iterator[tuple[Any, int]], size: int, most_rows: int) -> Iterator[Any]:
-    """Tables of about so many bytes, or of exactly so many rows where that is less (0: as many as fit)."""
+    """Tables of about `size` bytes, with at most `most_rows` rows (0: any number)."""
     held: list[Any] = []
     rows = total = 0
     for arrived, bytes_ in batches:
@@ -144,10 +145,10 @@ def _row_groups(batches: Iterator[tuple[Any, int]], size: int, most_rows: int) -
 
 
 def _repeated(sample: Any) -> list[str]:
-    """The paths of those columns whose values repeat: every leaf of nested columns has one of its own."""
-    return [path for field in sample.schema
-            for path, values in _leaves(field.name, sample.column(field.name).combine_chunks())
-            if len(pc.unique(values)) * REPEATED <= len(values)]  # fmt: skip
+    """The paths of the columns whose values repeat, one for each leaf of a nested column."""
+    columns = ((name, sample.column(name).combine_chunks()) for name in sample.schema.names)
+    leaves = (leaf for name, column in columns for leaf in _leaves(name, column))
+    return [path for path, values in leaves if len(pc.unique(values)) * REPEATED <= len(values)]
 
 
 def _leaves(path: str, values: Any) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,6 @@
-"""Columns as a file format writes them: polars expressions, from what Arrow delivers to what is in the file.
+"""Columns as a file format contains them: polars expressions that convert from Arrow.
 
-The forms are those of BigQuery's own exports wherever polars can write them; docs/formats.md lists what differs.
+Values look as in BigQuery's own exports wherever polars supports that; docs/formats.md lists the differences.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BIGNUMERIC_SCALE = 38
 
 
 def presented(columns: Sequence[Column], format_: str) -> list[pl.Expr]:
-    """The columns of a file of this format, in their order."""
+    """The columns of a file of this format, in order."""
     made = []
     for column in columns:
         value = pl.col(column.name)
@@ -28,7 +28,7 @@ def presented(columns: Sequence[Column], format_: str) -> list[pl.Expr]:
 
 
 def _shown(value: pl.Expr, column: Column, format_: str) -> pl.Expr | None:
-    """The value as it is to be written; None where it can stay as it is."""
+    """The value as the file contains it; None if it needs no conversion."""
     if column.repeated:
         element = Column("", column.type, fields=column.fields, parameters=column.parameters, element=column.element)
         shown = _shown(pl.element(), element, format_)
@@ -64,14 +64,14 @@ def _scalar(value: pl.Expr, column: Column, format_: str) -> pl.Expr | None:
         case "DATETIME" | "TIME" if format_ == "json":
             return value.dt.to_string(DATETIME if column.type == "DATETIME" else TIME)
         case "INT64" | "FLOAT64" if format_ == "json":
-            # JSON has no inf and no NaN, and few readers have more than 53 bits for a number.
+            # JSON has no infinity and no NaN, and many readers limit numbers to 53 bits.
             return value.cast(pl.String)
         case _:
             return None
 
 
 def _text(value: pl.Expr, made: Callable[[pl.Series], pl.Series]) -> pl.Expr:
-    """The values through a function of ours, frame by frame; were it not elementwise, polars would gather them all."""
+    """Apply a function to the values. It is declared elementwise, so that polars does not collect all frames first."""
     return value.map_batches(made, pl.String, is_elementwise=True)
 
 
@@ -89,7 +89,7 @@ def _range(value: pl.Expr, element: str) -> pl.Expr:
 
 
 def _end(value: pl.Expr, element: str) -> pl.Expr:
-    """As CAST has it: without trailing zeros of the fraction."""
+    """The fraction without trailing zeros, as CAST prints it."""
     if element == "DATE":
         return value.dt.to_string("%Y-%m-%d")
     text = value.dt.to_string("%Y-%m-%dT%H:%M:%S%.6f" if element == "DATETIME" else "%Y-%m-%d %H:%M:%S%.6f")

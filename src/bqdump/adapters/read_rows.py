@@ -1,4 +1,4 @@
-"""The rows in an answer of ReadRows, where they lie: parsed as a message they would be copied twice.
+"""The rows in an answer of ReadRows, in place: parsing the message would copy them twice.
 
 Sources: https://protobuf.dev/programming-guides/encoding/,
 https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1#readrowsresponse
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from bqdump.core.errors import RowsError
 from bqdump.ports.reader import Batch
 
-# Numbers of fields: in ReadRowsResponse, and in its ArrowRecordBatch.
+# Field numbers in ReadRowsResponse and in its ArrowRecordBatch.
 ARROW_RECORD_BATCH, ROW_COUNT = 4, 6
 SERIALIZED_RECORD_BATCH = 1
-# How a field is encoded.
+# Wire types of fields.
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 
 def batch_of(answer: bytes) -> Batch:
-    """The record batch of a serialized ReadRowsResponse. Raises RowsError where it is none."""
+    """The record batch of a serialized ReadRowsResponse. Raises RowsError if it is not one."""
     data, rows = memoryview(b""), 0
     try:
         for number, value in _fields(memoryview(answer)):
@@ -35,7 +35,7 @@ def batch_of(answer: bytes) -> Batch:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The number of each field with what it holds."""
+    """The number and the value of each field."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -57,7 +57,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
+    """A varint, and the position after it."""
     value = shift = 0
     while True:
         byte = message[at]

@@ -1,6 +1,7 @@
-"""The Reader on the Storage Read API, by Google's own client. BIGQUERY_STORAGE_GRPC_ENDPOINT leads it to a stand-in.
+"""The Reader on the Storage Read API, with Google's own client.
 
-Google's client knows no such variable; several emulators use this one, as `host:port` without TLS.
+BIGQUERY_STORAGE_GRPC_ENDPOINT points it to a stand-in, as `host:port` without TLS. Google's client has no such
+variable; several emulators use this one.
 """
 
 from __future__ import annotations
@@ -35,29 +36,35 @@ from bqdump.core.errors import (
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 
 ENDPOINT = STORAGE_READ.variable
-READER = "It takes roles/bigquery.readSessionUser on the project and roles/bigquery.dataViewer on the dataset."
+READER = "Requires roles/bigquery.readSessionUser on the project and roles/bigquery.dataViewer on the dataset."
 READ_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"
 OPEN_SECONDS = 120.0
-# Answers of up to 128 MB: https://cloud.google.com/bigquery/docs/reference/storage/rpc
-# The thread that reads a stream also receives it: with another between, receiving takes half as much time again.
+# Answers have up to 128 MB: https://cloud.google.com/bigquery/docs/reference/storage/rpc
+# A stream is received in the thread that reads it: with a second thread, receiving takes 50 % longer.
 CHANNEL = [
-    ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
     (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
-]  # fmt: skip
-# A broken stream goes on at its offset: https://cloud.google.com/bigquery/docs/reference/storage#api_retry
+]
+# A broken stream is resumed at its offset: https://cloud.google.com/bigquery/docs/reference/storage#api_retry
 AGAIN = (
-    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.DATA_LOSS,
-)  # fmt: skip
-# What gRPC says of an address without a server.
+)
+# gRPC's message for an address without a server.
 REFUSED = "Connection refused"
-# What gRPC says where Google's credentials give none.
+# gRPC's message if Google's credentials yield no token.
 UNSIGNED = "Getting metadata from plugin failed with error: "
 
 
 class StorageReader:
-    """Tables of any project, sessions in `project`. Does not retry by itself: see adapters.retry."""
+    """Tables of any project, sessions in `project`. It does not retry: see adapters.retry."""
 
     def __init__(self, project: str) -> None:
         endpoint = os.environ.get(ENDPOINT)
@@ -65,7 +72,7 @@ class StorageReader:
             self._transport = BigQueryReadGrpcTransport(channel=grpc.insecure_channel(endpoint, options=CHANNEL))
         else:
             self._transport = BigQueryReadGrpcTransport(credentials=credentials(ENDPOINT), channel=_channel)
-        # As the transport's own, but answers stay as they are.
+        # The same as the transport's method, but answers stay serialized.
         self._rows = self._transport.grpc_channel.unary_stream(
             READ_ROWS, request_serializer=types.ReadRowsRequest.serialize, response_deserializer=None
         )
@@ -110,7 +117,7 @@ class StorageReader:
             call.cancel()
 
     def now(self) -> int:
-        """See Reader. A clock before 1970 is at its beginning: no document has times before that."""
+        """See Reader. At least 0, since documents have no times before 1970."""
         return max(0, time.time_ns() // 1_000_000)
 
     async def close(self) -> None:
@@ -120,12 +127,12 @@ class StorageReader:
 
 
 def _channel(host: str, **given: Any) -> grpc.Channel:
-    """As Google's transport makes it, with options of ours."""
+    """A channel of Google's transport, with other options."""
     return BigQueryReadGrpcTransport.create_channel(host, **{**given, "options": CHANNEL})
 
 
 def _routed(field: str, value: str) -> list[tuple[str, str]]:
-    """The header by which Google's front end routes a request; their client adds it, their transport does not."""
+    """The header for routing in Google's front end. Google's client adds it, but the transport does not."""
     return [to_grpc_metadata([(field, value)])]
 
 
@@ -140,7 +147,9 @@ def _translated(operation: str, subject: str) -> Iterator[None]:
 def _error(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
     code, message = error.code(), one_line(error.details() or "no message")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "quota" in message.lower():
-        return QuotaError(operation, subject, message, "Quotas are replenished: resume the run later.")
+        return QuotaError(
+            operation, subject, message, "Quotas are replenished throughout the day. Resume the run later."
+        )
     if os.environ.get(ENDPOINT) and REFUSED in message:
         return nothing_there(STORAGE_READ, operation, subject)
     if no_way := blocked(message, operation, subject):

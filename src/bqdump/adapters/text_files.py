@@ -1,4 +1,4 @@
-"""CSV and newline-delimited JSON by polars: whole columns at a time, with bounded memory."""
+"""CSV and newline-delimited JSON with polars, column by column, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bqdump.adapters.presentation import DATETIME, TIME, presented
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 
-# Small batches cost speed, large ones leave the processor's cache: about so many bytes of Arrow are decoded at once.
-# That is a small share of what one file may take, for polars has several frames under way.
+# The bytes of Arrow to decode at a time: small batches are slow, and large ones do not fit into the processor's cache.
+# They are a small share of a file's memory, since polars works on several frames at a time.
 GATHER_BYTES, SHARE = 1 << 20, 16
 
 
 def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:
-    """Write all rows, in their order; returns how many."""
+    """Write all rows in order. Returns their number."""
     size = max(1 << 16, min(GATHER_BYTES, memory // SHARE))
     frames = _Frames(for_polars(schema), gathered(batches, size))
     check_columns(frames.empty.columns, [column.name for column in shape.columns])
@@ -42,7 +42,7 @@ def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: 
                 time_format=TIME,
             )
     except BaseException:
-        # polars reports what decoding has raised as an error of its own, or panics.
+        # Polars wraps exceptions raised while decoding, or panics.
         if frames.failed:
             raise frames.failed from None
         raise
@@ -50,7 +50,7 @@ def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: 
 
 
 class _Frames:
-    """The rows as frames, for polars to pull."""
+    """The rows as frames that polars pulls."""
 
     failed: BaseException | None
 
@@ -60,7 +60,7 @@ class _Frames:
         self.rows, self.failed = 0, None
 
     def pull(self, _columns: Any, _predicate: Any, _rows: Any, _batch_size: Any) -> Iterator[pl.DataFrame]:
-        """All frames in turn; nothing is chosen here, for a file takes everything."""
+        """Yield all frames. The arguments are ignored, since a file contains all columns and rows."""
         try:
             for batches in self._batches:
                 made = frame(self._head, batches)

@@ -1,6 +1,6 @@
-"""BIGNUMERIC and INTERVAL as text, from the bytes in which Arrow has them: a whole column at a time.
+"""BIGNUMERIC and INTERVAL as strings, from their bytes in Arrow, column by column.
 
-Source of the text forms: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_string
+Source of the string formats: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_string
 """
 
 from __future__ import annotations
@@ -8,19 +8,17 @@ from __future__ import annotations
 import polars as pl
 
 LIMBS, LIMB = 8, 1 << 32
-# Digits of one step of the long division; a remainder of so many, times LIMB, fits into 128 bits.
+# Decimal digits per step of the long division. A remainder of this many digits, times LIMB, fits into 128 bits.
 STEP, STEPS = 18, 5
 
 
 def bignumeric_text(column: pl.Series, scale: int) -> pl.Series:
-    """Digits without trailing zeros. column: decimals of 256 bits, little-endian in two's complement."""
+    """Digits without trailing zeros. column: decimals of 256 bits, in little-endian two's complement."""
     wide = pl.Int128
     limbs = [f"l{index}" for index in range(LIMBS)]
-    unsigned = {"dtype": pl.UInt32, "endianness": "little"}
-    frame = pl.select(
-        [column.bin.slice(4 * index, 4).bin.reinterpret(**unsigned).cast(wide).alias(limbs[index])  # type: ignore[arg-type]
-         for index in range(LIMBS)]
-    )  # fmt: skip
+    words = [column.bin.slice(4 * index, 4) for index in range(LIMBS)]
+    numbers = [word.bin.reinterpret(dtype=pl.UInt32, endianness="little").cast(wide) for word in words]
+    frame = pl.select([number.alias(limb) for number, limb in zip(numbers, limbs, strict=True)])
     frame = frame.with_columns(negative=pl.col(limbs[-1]) >= LIMB // 2)
     frame = frame.with_columns(carry=pl.col("negative").cast(wide))
     for limb in limbs:
@@ -39,7 +37,7 @@ def bignumeric_text(column: pl.Series, scale: int) -> pl.Series:
     digits = pl.concat_str([pl.col(f"d{step}") for step in reversed(range(STEPS))])
     whole = digits.str.head(STEP * STEPS - scale).str.strip_chars_start("0")
     fraction = digits.str.tail(scale).str.strip_chars_end("0") if scale else pl.lit("")
-    # A remainder past the end of a shorter text is none.
+
     text = pl.concat_str(
         pl.when("negative").then(pl.lit("-")).otherwise(pl.lit("")),
         pl.when(whole == "").then(pl.lit("0")).otherwise(whole),
@@ -49,7 +47,7 @@ def bignumeric_text(column: pl.Series, scale: int) -> pl.Series:
 
 
 def interval_text(column: pl.Series) -> pl.Series:
-    """Such as 1-2 3 4:5:6.789. column: months, days (32 bits each) and nanoseconds (64 bits), little-endian."""
+    """Strings such as 1-2 3 4:5:6.789. column: months, days (32 bits each) and nanoseconds (64 bits), little-endian."""
     frame = pl.select(
         months=column.bin.slice(0, 4).bin.reinterpret(dtype=pl.Int32, endianness="little").cast(pl.Int64),
         days=column.bin.slice(4, 4).bin.reinterpret(dtype=pl.Int32, endianness="little"),
@@ -57,14 +55,13 @@ def interval_text(column: pl.Series) -> pl.Series:
     )
     months, micros = pl.col("months").abs(), pl.col("micros").abs()
     seconds, fraction = micros // 1_000_000, (micros % 1_000_000).cast(pl.String).str.zfill(6)
-    return frame.select(
-        pl.concat_str(
-            _sign("months"), months // 12, pl.lit("-"), months % 12, pl.lit(" "), pl.col("days"), pl.lit(" "),
-            _sign("micros"), seconds // 3600, pl.lit(":"), seconds // 60 % 60, pl.lit(":"), seconds % 60,
-            pl.when(micros % 1_000_000 == 0).then(pl.lit(""))
-            .otherwise(pl.concat_str(pl.lit("."), fraction.str.strip_chars_end("0"))),
-        ).alias(column.name)
-    ).to_series()  # fmt: skip
+    has_fraction = micros % 1_000_000 != 0
+    years = [_sign("months"), months // 12, pl.lit("-"), months % 12]
+    time = [_sign("micros"), seconds // 3600, pl.lit(":"), seconds // 60 % 60, pl.lit(":"), seconds % 60]
+    digits = pl.concat_str(pl.lit("."), fraction.str.strip_chars_end("0"))
+    end = pl.when(has_fraction).then(digits).otherwise(pl.lit(""))
+    text = pl.concat_str(*years, pl.lit(" "), pl.col("days"), pl.lit(" "), *time, end)
+    return frame.select(text.alias(column.name)).to_series()
 
 
 def _sign(name: str) -> pl.Expr:

@@ -1,5 +1,5 @@
-"""What bqdump works with: a warehouse that exports tables, a reader and an encoder, a store that keeps objects.
+"""The services that bqdump uses, as Protocols: warehouse, reader, encoder, store, and data reader.
 
-A module for each, so that a command imports what it works with. One contract suite for each (tests/contract) runs over
-every adapter; what a docstring promises here is tested there.
+Each is a module, so that a command imports only what it uses. One contract suite per port (tests/contract) runs against
+every adapter and tests what the docstrings promise.
 """

@@ -1,4 +1,4 @@
-"""The data reader: files of an export, decoded again to prove them."""
+"""The data reader: decodes the files of an export to verify them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from bqdump.core.formats.types import Column
 
 
 class DataFile(NamedTuple):
-    """A file of an export: how it was written, and the columns and the CRC32C (base64) that it should have.
+    """A file of an export: how it was written, and its expected columns and CRC32C (base64).
 
-    null_marker: what stands for NULL in CSV beside an empty field.
+    null_marker: the text that means NULL in CSV, in addition to an empty field.
     """
 
     name: str
@@ -25,10 +25,11 @@ class DataFile(NamedTuple):
 
 
 class Digest(NamedTuple):
-    """What reading a file has shown. Of one whose CRC32C is another nothing but size and CRC32C.
+    """The result of reading a file. If its CRC32C is not the expected one, it has only size and CRC32C.
 
-    unreadable: why it cannot be decoded, else "". differences: how its columns differ from those that it should have.
-    sums: what `core.canonical.file_statement` gives, statement after statement, without the rows.
+    unreadable: why the file cannot be decoded, else "". differences: how its columns differ from the expected ones.
+    sums: if requested, the number of values and the sum of their hashes for each column, and the sums over complete
+    rows. The sums of several files add up.
     """
 
     size: int
@@ -43,18 +44,20 @@ class DataReader(Protocol):
     """A library that decodes the files of an export."""
 
     def check_room(self, size: int) -> None:
-        """Raise UsageError where files of so many bytes at once have no room on this machine."""
+        """Raise UsageError if this machine has no room for files of `size` bytes in total."""
         ...
 
     async def digest(
         self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
     ) -> Digest:
-        """Decode every value of a file. checksums: whether to compute the sums too; texts: see `file_statement`.
+        """Decode every value of a file.
 
-        Raises UsageError where this machine cannot keep the file while it is decoded.
+        checksums: whether to compute `sums`. texts: whether they are computed over each value's text in the file, so
+        that they can be compared only between files of the same format and type.
+        Raises UsageError if this machine has no room for the file while it is decoded.
         """
         ...
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Release all resources and remove temporary files."""
         ...

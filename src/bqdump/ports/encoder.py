@@ -1,4 +1,4 @@
-"""The encoder: files made of rows."""
+"""The encoder: writes rows to files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bqdump.ports.reader import Batch
 
 
 class FileShape(NamedTuple):
-    """What the files of a table look like. `columns`: those of the files, in their order, which need not be that of the
-    rows.
+    """The format of a table's files.
 
-    null_marker: what stands for NULL in CSV. row_group_rows: of Parquet files, at most; 0 leaves it to the encoder.
+    columns: the columns of the files, in order. The rows may have them in another order. null_marker: the text that
+    means NULL in CSV. row_group_rows: the maximum number of rows in a Parquet row group; 0: the encoder decides.
     """
 
     format: str
@@ -26,11 +26,12 @@ class FileShape(NamedTuple):
 
 
 class Encoder(Protocol):
-    """Makes files of rows."""
+    """A library that encodes rows."""
 
     def encode(self, schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes]) -> int:
-        """Write the rows to the file, holding a bounded part of them; returns how many there were. Blocks its thread.
+        """Write the rows to the file in bounded memory, and return their number. Blocks its thread.
 
-        What `batches` or the file raise is raised. RowsError: the rows cannot be decoded, or not be written so.
+        Exceptions of `batches` and of the file are raised as they are. Raises RowsError if the rows cannot be decoded,
+        or cannot be encoded in this format.
         """
         ...

@@ -1,4 +1,4 @@
-"""The reader: a table's rows through this process, as the Storage Read API gives them."""
+"""The reader: streams a table's rows into this process."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bqdump.core.plan.catalog import Dataset
 
 
 class ReadRequest(NamedTuple):
-    """A wish to read the table `table` of `dataset` as it was at `snapshot` (ms), in at most so many streams.
+    """A request to read the table `table` of `dataset` as it was at `snapshot` (ms), in at most `streams` streams.
 
-    columns: () for all. restriction: an expression of GoogleSQL that rows must meet, "" for none. least: as many
-    streams as are wished for, where the warehouse would rather make fewer.
+    columns: () for all. restriction: a GoogleSQL expression that selects rows, "" for all. least: the preferred minimum
+    number of streams.
     """
 
     dataset: Dataset
@@ -25,7 +25,7 @@ class ReadRequest(NamedTuple):
 
 
 class ReadSession(NamedTuple):
-    """A table that can be read: each row comes in exactly one of the streams, whoever reads them, at one moment.
+    """A table at one snapshot time, divided into streams. Each row is in exactly one stream, for every reader.
 
     schema: the Arrow schema, as an IPC message. A table without rows may have no streams.
     """
@@ -36,30 +36,33 @@ class ReadSession(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows as they arrive: an Arrow record batch, as an IPC message, and its number of rows."""
+    """An Arrow record batch, as an IPC message, and its number of rows."""
 
     data: bytes | memoryview
     rows: int
 
 
 class Reader(Protocol):
-    """The Storage Read API. Every error is a BqdumpError."""
+    """A service that streams rows. Every error is a BqdumpError."""
 
     async def open(self, request: ReadRequest) -> ReadSession:
-        """A session, good for hours. NotFoundError: no such table; JobFailedError: it cannot be read so."""
+        """Open a session, which lasts for hours.
+
+        Raises NotFoundError if there is no such table, JobFailedError if it cannot be read this way.
+        """
         ...
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
-        """The rows of a stream from this one on (0: all), in the same order each time. Blocks its thread.
+        """The rows of a stream from the row `offset` on, in the same order each time. Blocks its thread.
 
-        Raises SessionLostError when the session has ended.
+        Raises SessionLostError if the session has ended.
         """
         ...
 
     def now(self) -> int:
-        """The clock of whoever reads, in milliseconds since 1970 UTC."""
+        """The reader's clock, in milliseconds since 1970 UTC."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         ...

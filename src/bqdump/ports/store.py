@@ -1,4 +1,4 @@
-"""The store: a bucket or a folder that keeps objects by name, each at a generation."""
+"""The store: a bucket or a folder with objects, each with a name and a generation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Result = TypeVar("Result")
 
 
 class Stored(NamedTuple):
-    """What `read` returns: the bytes and the generation they belong to."""
+    """The bytes of an object, and their generation."""
 
     data: bytes
     generation: int
 
 
 class ObjectInfo(NamedTuple):
-    """An object as a listing shows it: size in bytes, CRC32C in base64, generation, and who copied it there."""
+    """An object in a listing: size in bytes, CRC32C in base64, generation, and the origin of a copy (else "")."""
 
     name: str
     size: int
@@ -29,7 +29,7 @@ class ObjectInfo(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A small document that a listing brings along."""
+    """A small document that a listing returns with its content."""
 
     name: str
     data: bytes
@@ -37,9 +37,9 @@ class Note(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A wish to copy one object (at exactly this generation) over another (of generation `expect`, 0 for none).
+    """A request to copy an object, at exactly this generation, over another one of generation `expect` (0: none).
 
-    size, crc32c: those of the source, for comparing the answer with them; None: not known.
+    size, crc32c: those of the source, which the answer is compared with; None if unknown.
     """
 
     source: str
@@ -51,10 +51,12 @@ class Copy(NamedTuple):
 
 
 class BucketInfo(NamedTuple):
-    """What a bucket says about itself: location ("" for nowhere in particular), for how many seconds it keeps objects
-    against deletion, whether replaced objects stay as versions, whether new objects are put under a hold, the
-    Cloud KMS key that encrypts what is written without naming one ("" for Google's own keys), and which names
-    objects can have."""
+    """The settings of a bucket.
+
+    location: "" for a folder. retention_seconds: how long objects cannot be deleted. soft_delete_seconds: how long
+    deleted objects are kept. versions: whether replaced objects are kept as noncurrent versions. holds: whether new
+    objects get a hold. kms_key: the default Cloud KMS key, "" for Google's keys. names: rules for object names.
+    """
 
     location: str
     retention_seconds: int
@@ -66,80 +68,81 @@ class BucketInfo(NamedTuple):
 
 
 class ObjectStore(Protocol):
-    """A bucket or a folder. Names are full object names. Every error is a BqdumpError.
+    """A bucket or a folder. Names are complete object names. Every error is a BqdumpError:
 
     NotFoundError: no such bucket or object. DeniedError: a permission is missing. ConflictError: a generation
-    is not as expected. UnavailableError: may be repeated; whether the request was carried out is unknown.
+    is not the expected one. UnavailableError: the request can be retried, and may have been carried out.
     """
 
     @property
     def url(self) -> str:
-        """How a person finds it: gs://bucket or a folder."""
+        """The location for people: gs://bucket or the path of the folder."""
         ...
 
     async def describe(self) -> BucketInfo:
-        """What the bucket says about itself."""
+        """The settings of the bucket."""
         ...
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        """The object as it is now, None when there is none."""
+        """The object as it is now; None if there is none."""
         ...
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """The object's bytes, or a part of them; a part beyond the end is empty.
+        """The object's bytes, or a range of them; a range beyond the end is empty.
 
-        DocumentError for one of bqdump's own documents that is larger than any run makes it: it is not loaded.
+        A complete read raises DocumentError, instead of loading the object, if it is larger than an object of that name
+        can be.
         """
         ...
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """Store the object whole, and return its generation.
+        """Store the object atomically, and return its generation.
 
-        expect: the generation it replaces, 0 for "must not exist", None for "whatever there is".
+        expect: the generation to replace. 0: the object must not exist. None: replace any.
         """
         ...
 
     async def upload(
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
     ) -> tuple[ObjectInfo, Result]:
-        """Store what `fill` writes to the file that it is given, of any size, and return what `fill` returns.
+        """Store what `fill` writes to its file, of any size. Returns the object and the result of `fill`.
 
-        `fill` may block: it runs beside the event loop, once. The file takes writes only, in order. The object appears
-        when `fill` has returned, whole and with its checksum compared; when `fill` raises, that is raised, and
-        nothing has been stored.
+        `fill` is called once, and may block. The file supports only sequential writes. The object appears after `fill`
+        has returned, complete and with its checksum verified. If `fill` raises an exception, nothing is stored, and the
+        exception is raised.
         """
         ...
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """Store a small JSON document that `notes` returns with the listing.
+        """Store a small JSON document that `notes` also returns.
 
-        Its name is one of those that `core.documents.layout.is_note` recognizes: a folder needs no other mark.
+        Raises ValueError if it is too large for a listing, or has a name that no note has.
         """
         ...
 
     def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
-        """All notes below the prefix, page by page, by name. One request a page, not one a note."""
+        """All notes below the prefix, sorted by name, page by page: one request per page."""
         ...
 
     def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
-        """All objects whose names start with the prefix, page by page, by name."""
+        """All objects whose names start with the prefix, sorted by name, page by page."""
         ...
 
     async def folders(self, prefix: str) -> list[str]:
-        """The names of the folders right below the prefix, which ends with a slash; by name."""
+        """The sorted names of the folders directly below the prefix, which ends with a slash."""
         ...
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """Copy inside the store; one result for each wish, in order. Each copy is atomic for its readers.
+        """Copy objects inside the store. One result per copy, in order. Each copy is atomic.
 
-        Every copy carries `origin`, so that whoever finds it knows who has put it there.
+        origin: recorded with every copy, and returned by listings.
         """
         ...
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """Delete each name at exactly this generation; False where that generation is no longer there."""
+        """Delete each object at exactly this generation; False if that generation no longer exists."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         ...

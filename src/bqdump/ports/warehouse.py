@@ -1,4 +1,4 @@
-"""The warehouse: what tells of its tables, and exports them by jobs of its own."""
+"""The warehouse: describes its tables, and exports them with its own jobs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ class ExtractRequest(NamedTuple):
 
 
 class QueryRequest(NamedTuple):
-    """An EXPORT DATA job: rows of the table or view `table` of `dataset`, to gs:// `uri` with one `*`.
+    """An export query: rows of the table or view `table` of `dataset`, to gs:// `uri` with one `*`.
 
-    snapshot: the moment (ms) at which it is read, None for whenever the job runs. select: the same in GoogleSQL,
-    with the texts that it knows as `@name` in `parameters`: for each name the environment variable that holds the text,
-    which nobody but the warehouse looks at. max_bytes_billed: the job fails if it would bill more;
-    0 for no limit.
+    snapshot: the time (ms) at which the table is read; None for the time at which the job runs. select: the GoogleSQL
+    query. parameters: for each `@name` in it, the environment variable with its value, which only the warehouse reads.
+    max_bytes_billed: the job fails if it would bill more; 0 for no limit.
     """
 
     job_id: str
@@ -50,9 +49,9 @@ class QueryRequest(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """The bytes that a query will bill. at_least: BigQuery cannot tell in advance, it may be more.
+    """The bytes that a query will bill. at_least: the estimate is a lower bound.
 
-    columns: of its result, as the API lists the fields of a schema.
+    columns: the schema of the result, as a JSON list of BigQuery's fields.
     """
 
     bytes: int
@@ -61,18 +60,18 @@ class Estimate(NamedTuple):
 
 
 class JobError(NamedTuple):
-    """Why a job failed: BigQuery's reason (such as backendError) and message."""
+    """Why a job failed: the reason (such as backendError) and the message."""
 
     reason: str
     message: str
 
 
 class Job(NamedTuple):
-    """A job's state; counts and times are known once it is done. `created` … `ended`: ms since 1970 UTC.
+    """A job's state. Counts are available once it is done. `created` … `ended`: ms since 1970 UTC.
 
-    rows: how many were exported, None where BigQuery does not tell (extract jobs, and some listings of jobs).
-    billed: bytes billed, None for what is no query.
-    row_policies, masking: row access policies or data masking applied to what the job has read.
+    rows: the exported rows; None if not reported (by extract jobs, and in some listings of jobs).
+    billed: the bytes billed; None for jobs that are not queries.
+    row_policies, masking: whether row access policies or data masking applied to what the job has read.
     """
 
     id: str
@@ -89,10 +88,10 @@ class Job(NamedTuple):
 
 
 class Warehouse(Protocol):
-    """BigQuery, as far as an export needs it. Every error is a BqdumpError."""
+    """A data warehouse. Every error is a BqdumpError."""
 
     async def dataset(self, project: str, name: str) -> Dataset:
-        """The dataset and its location. NotFoundError when there is none."""
+        """The dataset and its location. Raises NotFoundError if there is none."""
         ...
 
     async def now(self, location: str) -> int:
@@ -100,54 +99,54 @@ class Warehouse(Protocol):
         ...
 
     async def tables(self, dataset: Dataset) -> list[Listed]:
-        """Everything in the dataset, every page of it, by name."""
+        """Everything in the dataset, sorted by name."""
         ...
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
-        """The full definition of a table, None when it is gone by now. One request."""
+        """The complete definition of a table; None if it no longer exists. One request."""
         ...
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
-        """The names of a table's row access policies, None where the caller may not see whether there are any.
+        """The names of a table's row access policies; None if the caller has no permission to list them.
 
-        Empty for a table that is gone by now. One request.
+        Empty for a table that no longer exists. One request.
         """
         ...
 
     async def extract(self, request: ExtractRequest) -> Job:
-        """Start a job. ConflictError when the id is taken: then `job` tells of the one that has it."""
+        """Start a job. Raises ConflictError if the id is taken; `job` returns the job that has it."""
         ...
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
-        """What a query of this table or view will bill: a dry run, which is free and leaves nothing behind.
+        """The cost of a query of this table or view, from a dry run, which is free and has no side effects.
 
-        JobFailedError where BigQuery refuses the query, with its own words as the cause. UsageError where one of
-        the variables in `parameters` is not set.
+        Raises JobFailedError, with the warehouse's message as the cause, if the query is invalid, and UsageError if an
+        environment variable in `parameters` is not set.
         """
         ...
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
-        """The one row of whole numbers that a query of this table gives.
+        """The only row, of integers, that a query of this table returns.
 
-        It is billed, and fails where that would be more than so many bytes (0: any number).
-        JobFailedError where BigQuery refuses the query or fails to answer it, with its own words as the cause.
+        It is billed, and fails if that would be more than `max_bytes_billed` (0: no limit).
+        Raises JobFailedError, with the warehouse's message as the cause, if the query is invalid or fails.
         """
         ...
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
-        """The names of the tables into which row changes are streamed (change data capture), by one billed query.
+        """The names of the tables with change data capture, from one billed query.
 
-        It fails where that would bill more than so many bytes (0: any number). DeniedError without the permission to
-        ask; JobFailedError where BigQuery refuses the query, with its own words as the cause.
+        It fails if it would bill more than `max_bytes_billed` (0: no limit). Raises DeniedError if a permission is
+        missing, and JobFailedError, with the warehouse's message as the cause, if the query fails.
         """
         ...
 
     async def query(self, request: QueryRequest) -> Job:
-        """Start an EXPORT DATA job, which is billed. ConflictError as with `extract`."""
+        """Start an export query, which is billed. Raises ConflictError like `extract`."""
         ...
 
     async def job(self, job_id: str, location: str) -> Job:
-        """The state of one job."""
+        """The job with this id."""
         ...
 
     def jobs(self, since: int) -> AsyncIterator[list[Job]]:
@@ -159,5 +158,5 @@ class Warehouse(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         ...

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import IO, NamedTuple, TypeVar
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 PAGE = 1000

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.adapters.memory.store import MemoryStore
+from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.core.formats.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.plan.catalog import Dataset, Listed, Table
-from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.core.settings.path_template import shard_name
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
