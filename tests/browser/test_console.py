@@ -19,7 +19,7 @@ Serve = Callable[[Scene], Site]
 def test_without_runs_it_says_so_and_how_to_start_one(site: Serve, visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(site(Scene()).url)
-    expect(page.get_by_text("There are no runs here yet.")).to_be_visible()
+    expect(page.get_by_text("No runs yet.")).to_be_visible()
     expect(page.get_by_text("bqdump run")).to_be_visible()
     assert barriers(page) == []
 
@@ -30,11 +30,11 @@ def test_one_run_leads_to_its_tables_files_and_rows(site: Serve, visitor: Visito
     served.do(scene.export("first"))
     page = visitor.page()
     page.goto(served.url)
-    expect(page.get_by_text("Readers see first, complete (4 tables)")).to_be_visible()
+    expect(page.get_by_text("Published run first: complete, 4 tables")).to_be_visible()
     page.get_by_role("region", name="Runs").get_by_role("link", name="first").click()
-    expect(page.get_by_text("Complete. 4 tables, each of them whole. 1 object is not exported.")).to_be_visible()
+    expect(page.get_by_text("Complete. 4 tables exported. 1 object not exported.")).to_be_visible()
     expect(page.get_by_role("row", name="forecast model of the unknown kind")).to_be_visible()
-    expect(page.get_by_role("region", name="To be aware of")).to_contain_text("forecast")
+    expect(page.get_by_role("region", name="Warnings")).to_contain_text("forecast")
     expect(page.get_by_role("row", name="orders_by_day view")).to_be_visible()
     page.get_by_role("link", name="customers").click()
     expect(page.get_by_role("row", name="name STRING nullable")).to_be_visible()
@@ -42,11 +42,11 @@ def test_one_run_leads_to_its_tables_files_and_rows(site: Serve, visitor: Visito
     expect(page.get_by_text("The first 50 rows.")).to_be_visible()
     expect(page.get_by_role("row", name="50 Aiko 50")).to_be_visible()
     page.get_by_role("link", name="Run first").click()
-    page.get_by_role("link", name="Verify what is stored").click()
-    expect(page.get_by_text("Every file is there")).to_be_visible()
+    page.get_by_role("link", name="Verify stored files").click()
+    expect(page.get_by_text("All files are complete.")).to_be_visible()
     page.go_back()
-    page.get_by_role("link", name="Changes since the run before").click()
-    expect(page.get_by_text("This is the first run that was completed here.")).to_be_visible()
+    page.get_by_role("link", name="Changes since the previous run").click()
+    expect(page.get_by_text("This is the first finished run")).to_be_visible()
 
 
 def test_many_runs_are_charts_and_pages(site: Serve, visitor: Visitor) -> None:
@@ -74,7 +74,7 @@ def test_a_table_through_all_runs_tells_when_its_columns_changed(site: Serve, vi
     served.do(scene.export("wider"))
     page = visitor.page()
     page.goto(f"{served.url}runs/wider/tables/orders")
-    page.get_by_role("link", name="This table through all runs").click()
+    page.get_by_role("link", name="History of this table").click()
     expect(page.get_by_role("row", name="wider")).to_contain_text(
         "columns +added price, −removed customer, −removed day, ~changed id"
     )
@@ -92,8 +92,8 @@ def test_a_failing_run_says_which_table_why_and_what_to_do(site: Serve, visitor:
     page = visitor.page()
     page.goto(served.url)
     expect(page.get_by_text("Nothing is published.")).to_be_visible()
-    page.get_by_role("link", name="How far broken is").click()
-    expect(page.get_by_text("1 table failed, 3 done; nothing of it is published.")).to_be_visible()
+    page.get_by_role("link", name="Progress of broken").click()
+    expect(page.get_by_text("1 table failed, 3 done; nothing was published.")).to_be_visible()
     expect(page.get_by_text("bqdump run --run-id broken")).to_be_visible()
     expect(page.get_by_role("row", name="orders invalid Access Denied")).to_be_visible()
     assert barriers(page) == []
@@ -122,7 +122,7 @@ def test_a_run_goes_on_while_its_page_is_open(site: Serve, visitor: Visitor) -> 
     expect(page.get_by_text("1 of 4 tables done.")).to_be_visible()
     assert barriers(page) == []
     served.do(let_through(gate, 3))
-    expect(page.get_by_text("Complete. 4 tables, each of them whole.")).to_be_visible()
+    expect(page.get_by_text("Complete. 4 tables exported.")).to_be_visible()
     running.result(20)
 
 
@@ -160,7 +160,7 @@ def test_ten_thousand_tables_are_filtered_while_typing_sorted_and_paged(site: Se
     page.get_by_role("columnheader", name="size").get_by_role("link").click()
     expect(page.get_by_role("columnheader", name="size")).to_have_attribute("aria-sort", "descending")
     page.get_by_role("searchbox", name="Filter by name").fill("nothing like this")
-    expect(page.get_by_text("No table has 'nothing like this' in its name.")).to_be_visible()
+    expect(page.get_by_text("No table name contains 'nothing like this'.")).to_be_visible()
     page.get_by_role("searchbox", name="Filter by name").fill("")
     expect(page.get_by_text("Page 1 of 100")).to_be_visible()
     page.get_by_role("link", name="Next").click()
@@ -231,7 +231,7 @@ def test_the_keyboard_reaches_everything_in_the_order_of_the_page(site: Serve, v
     for _ in range(9):
         page.keyboard.press("Tab")
         met.append(page.evaluate("document.activeElement.innerText || document.activeElement.name"))
-    assert met[:8] == ["To the content", "bqdump", "Runs", "Changes since the run before", "Verify what is stored",
+    assert met[:8] == ["Skip to content", "bqdump", "Runs", "Changes since the previous run", "Verify stored files",
                        "Manifest", "q", met[7]]  # fmt: skip
     page.get_by_role("columnheader", name="rows").get_by_role("link").focus()
     page.keyboard.press("Enter")
@@ -244,13 +244,13 @@ def test_what_is_not_there_is_told_in_a_page(site: Serve, visitor: Visitor) -> N
     served.do(scene.export("first"))
     page = visitor.page()
     for path, sentence in {
-        "nowhere": "There is no such page.",
+        "nowhere": "Page not found.",
         "runs/none": "cannot find run none",
-        "runs/..%2F..%2Fetc": "There is no such page.",
-        "runs/a%20b": "no run can have this name",
-        "runs/first/tables/none": "run first has not exported it",
+        "runs/..%2F..%2Fetc": "Page not found.",
+        "runs/a%20b": "it is not a valid run id",
+        "runs/first/tables/none": "run first did not export it",
         "runs/first/tables/orders/files/7": "it has 1 file",
-        "tables/none": "has exported it",
+        "tables/none": "exported it",
     }.items():
         answer = page.goto(served.url + path)
         assert answer
@@ -270,4 +270,4 @@ def test_a_file_that_a_later_run_has_replaced_is_told(site: Serve, visitor: Visi
     served.do(scene.export("second"))
     page = visitor.page()
     page.goto(f"{served.url}runs/first/tables/orders/files/0")
-    expect(page.get_by_text("A later export has written this file anew")).to_be_visible()
+    expect(page.get_by_text("A later export overwrote this file.")).to_be_visible()

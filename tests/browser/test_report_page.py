@@ -46,9 +46,9 @@ def report(tmp_path: Path) -> Path:
 def test_it_is_accessible_and_fits(report: Path, visitor: Visitor, dark: bool, width: int) -> None:
     page = visitor.page(dark=dark, width=width)
     page.goto(report.as_uri())
-    expect(page.get_by_text("1 table failed; 4 tables are whole and published.")).to_be_visible()
+    expect(page.get_by_text("1 table failed; 4 tables exported and published.")).to_be_visible()
     titles = " ".join(page.get_by_role("heading", level=2).all_inner_texts())
-    for title in ("Where the time went", "Tables", "Failed", "Not exported", "Not as of the snapshot time", "Changes"):
+    for title in ("Timeline", "Tables", "Failed", "Not exported", "Not at the snapshot time", "Changes"):
         assert title in titles
     assert barriers(page) == []
     assert not too_wide(page)
@@ -110,7 +110,7 @@ def test_the_page_of_a_failed_run_is_accessible_and_fits(
     path.write_bytes(found[0])
     page = visitor.page(dark=dark, width=width)
     page.goto(path.as_uri())
-    expect(page.get_by_text("1 table failed, 3 of 4 are done; nothing of it is published")).to_be_visible()
+    expect(page.get_by_text("1 table failed, 3 of 4 tables done. This run published nothing")).to_be_visible()
     expect(page.get_by_text("bqdump run --run-id night")).to_be_visible()
     assert barriers(page) == []
     assert not too_wide(page)

@@ -85,7 +85,7 @@ def test_a_second_run_shows_what_changed() -> None:
     warehouse.put("project", "data", "people", ["1,Aiko"])
     assert "Changes" not in export(store, warehouse, "r1")
     warehouse.put("project", "data", "people", ["1,Aiko", "2,Ben"])
-    assert "Changes since the export before" in export(store, warehouse, "r2")
+    assert "Changes since the previous export" in export(store, warehouse, "r2")
 
 
 def test_names_and_messages_are_text_and_nothing_more() -> None:
@@ -97,7 +97,7 @@ def test_names_and_messages_are_text_and_nothing_more() -> None:
     assert HOSTILE not in text
     assert "<i>" not in text
     assert "a&amp;b &lt;i&gt;" in text
-    assert "1 table failed; 1 table is whole and published" in text
+    assert "1 table failed; 1 table exported and published" in text
 
 
 def test_a_report_of_a_run_under_way_has_the_failures_that_count_now() -> None:
@@ -141,7 +141,7 @@ def test_retries_and_what_another_task_has_taken_over_are_marked() -> None:
 
 
 def in_a_folder(store: MemoryStore, **settings: str) -> Manifest:
-    """The manifest as if the run had gone to a folder by the read route."""
+    """The manifest as if the run had gone to a folder with the read route."""
     manifest = asyncio.run(read_manifest(store, SETTINGS))
     (entry,) = manifest.tables
     session = msgspec.structs.replace(entry, route="read", jobs=("CAISDGZ_7",))
@@ -170,10 +170,10 @@ def test_a_report_in_a_folder_leads_to_the_files_beside_it() -> None:
     assert 'href="../../../../people"' in text
     assert "console.cloud.google.com" not in text
     assert "retried" not in text
-    assert "by the read route" in text
+    assert "with the read route" in text
 
 
-@pytest.mark.parametrize(("table", "which"), [("people", "1"), ("", "any")])
+@pytest.mark.parametrize(("table", "which"), [("people", "1 table"), ("", "any table")])
 def test_what_a_table_may_lack_is_part_of_the_verdict(table: str, which: str) -> None:
     store, warehouse = world()
     warehouse.put("project", "data", "people", ["1,Aiko"])
@@ -181,8 +181,8 @@ def test_what_a_table_may_lack_is_part_of_the_verdict(table: str, which: str) ->
     manifest = asyncio.run(read_manifest(store, SETTINGS))
     flag = Flag(Risk.MASKED_COLUMNS, table, ("name",), "masked for this caller", True)
     text = render_report(msgspec.structs.replace(manifest, flags=(flag,))).decode()
-    assert f"1 table, {which} of which may lack rows or values, as the settings allow." in text
-    assert "each of them whole" not in text
+    assert f"1 table exported; {which} may lack rows or values, as the settings allow." in text
+    assert "1 table exported." not in text
     assert "masked for this caller" in text
 
 

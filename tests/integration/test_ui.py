@@ -38,10 +38,10 @@ def test_it_serves_a_bucket_until_it_is_told_to_end(stage: Stage, signal_: signa
     process, address = start(stage)
     with process:
         try:
-            assert "Readers see" in read(address)
+            assert "Published run" in read(address)
             assert "people/people_000000000000.csv" in read(f"{address}runs/first/tables/people")
             assert "<td>people-4</td>" in read(f"{address}runs/first/tables/people/files/0")
-            assert "Every file is there" in read(f"{address}runs/first/verify")
+            assert "All files are complete." in read(f"{address}runs/first/verify")
         finally:
             process.send_signal(signal_)
         assert process.wait(20) == code

@@ -103,7 +103,7 @@ def test_it_listens_on_loopback_alone_and_tells_of_a_taken_port(site: Site, scen
     }:
         with socket.socket() as sock:
             assert sock.connect_ex((str(address), port)) != 0
-    with pytest.raises(UsageError, match=f"port {port} cannot be used"):
+    with pytest.raises(UsageError, match=f"cannot listen on port {port}"):
         asyncio.run(serve(scene.store, scene.settings, port, lambda address: None))
 
 
@@ -156,18 +156,18 @@ def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(damaged: Scene, 
     assert status == 200
     assert all(f'href="/runs/{run}"' in body for run in ("first", "second", "third"))
     assert body.count("cannot read _bqdump/runs/third/plan.json") == 1
-    assert "Readers see" in body
+    assert "Published run" in body
     status, body = look(damaged, "/runs/third")
     assert (status, "cannot read _bqdump/runs/third/plan.json" in body) == (500, True)
     assert "<h1>Unreadable</h1>" in body
 
 
-@pytest.mark.parametrize(("name", "words"), [("latest", "What readers see"), ("newest", "Which run is the newest")])
+@pytest.mark.parametrize(("name", "words"), [("latest", "the published run"), ("newest", "the newest run")])
 def test_runs_are_shown_where_a_document_of_the_target_cannot_be_read(damaged: Scene, name: str, words: str) -> None:
     damaged.store.put_now(getattr(damaged.settings.layout, name), b"{")
     status, body = look(damaged, "/")
     assert status == 200
-    assert f"{words} cannot be told:" in body
+    assert f"Cannot determine {words}:" in body
     assert f"cannot read _bqdump/{name}.json: it is not a valid" in body
     assert all(f'href="/runs/{run}"' in body for run in ("first", "second"))
 
@@ -177,7 +177,7 @@ def test_a_file_whose_first_row_is_longer_than_what_is_read_is_not_called_empty(
     made.table("wide", ["id,text", "1," + "x" * 200_000])
     asyncio.run(made.export("first"))
     _, body = look(made, "/runs/first/tables/wide/files/0")
-    assert "Its first row is longer than what is read for this page." in body
+    assert "The first row is too long for a preview." in body
     _, body = look(made, "/runs/first/tables/empty/files/0")
     assert "The file has no rows." in body
 
@@ -217,9 +217,9 @@ def without(scene: Scene, prefix: str) -> Scene:
 def test_a_published_run_that_somebody_has_removed_is_not_called_unpublished(damaged: Scene, prefix: str) -> None:
     status, body = look(without(damaged, prefix), "/")
     assert status == 200
-    assert "latest.json names run <code>second</code>, whose manifest is not here." in body
+    assert "latest.json names run <code>second</code>, but its manifest does not exist." in body
     assert "Nothing is published" not in body
-    assert "There are no runs" not in body
+    assert "No runs yet" not in body
 
 
 def test_the_manifest_that_readers_are_led_to_in_vain_is_told_by_the_name_of_its_run(damaged: Scene) -> None:
@@ -236,14 +236,14 @@ def test_that_the_newest_run_has_failed_is_told_wherever_it_stands(monkeypatch: 
     assert newest
     made.store.put_now("_bqdump/newest.json", newest[0])
     monkeypatch.setattr("bqdump.ui.runs.EACH", 1)
-    assert "The newest run has met failures." in look(made, "/")[1]
+    assert "The newest run has failures." in look(made, "/")[1]
 
 
 def test_a_run_of_an_empty_dataset_has_no_table() -> None:
     made = Scene()
     asyncio.run(made.export("first"))
-    assert "The run has exported no table." in look(made, "/runs/first")[1]
-    assert "No table has 'x' in its name." in look(made, "/runs/first?q=x")[1]
+    assert "This run exported no tables." in look(made, "/runs/first")[1]
+    assert "No table name contains 'x'." in look(made, "/runs/first?q=x")[1]
 
 
 def test_many_runs_that_cannot_be_read_are_counted(damaged: Scene) -> None:

@@ -40,7 +40,7 @@ def test_a_copied_bucket_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
         return text
 
     try:
-        assert "Readers see" in read("")
+        assert "Published run" in read("")
         assert "/runs/first" in read("")
         assert "Complete." in read("runs/second")
         assert "<td>2026-01-02</td>" in read("runs/second/tables/orders/files/0")
@@ -48,7 +48,7 @@ def test_a_copied_bucket_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
         assert "Replaced." in read("runs/first/tables/orders/files/0")
         assert "−1,991 rows" in read("tables/orders")
         verified = read("runs/second/verify")
-        assert "Every file is there</strong> with the size and CRC32C of the manifest" in verified
+        assert "All files are complete.</strong> Size and CRC32C match the manifest" in verified
         assert "A copy of the export: its files have other generations" in verified
     finally:
         site.close()

@@ -64,7 +64,7 @@ def test_a_run_that_has_failed_names_the_tables_and_how_to_go_on(failed: Scene) 
 def test_what_another_execution_tries_again_has_not_failed(failed: Scene) -> None:
     asyncio.run(take_over(failed))
     shown = text(failed)
-    assert "being exported 2 waiting 0 failed 0" in shown
+    assert "running 2 waiting 0 failed 0" in shown
     assert "Resources exceeded" not in shown
 
 
@@ -72,7 +72,7 @@ def test_a_failure_while_others_are_at_work_is_no_reason_to_start_the_run_again(
     name, _, generation = asyncio.run(notes(failed, layout(failed).receipts))[0]
     asyncio.run(failed.store.delete([(name, generation)]))
     shown = text(failed)
-    assert "Under way. 1 of 4 tables done." in shown
+    assert "Running. 1 of 4 tables done." in shown
     assert shown.count("Resources exceeded") == 2
     assert REMEDY not in shown
 
@@ -83,7 +83,7 @@ def test_a_run_that_has_just_begun_is_not_silent_since_its_snapshot_time(failed:
     failed.store.put_now(layout(failed).plan, encode(days_ago))
     receipts = asyncio.run(notes(failed, layout(failed).receipts))
     asyncio.run(failed.store.delete([(name, generation) for name, _, generation in receipts]))
-    assert "no table has been done" not in text(failed)
+    assert "No table has finished" not in text(failed)
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -98,8 +98,8 @@ def test_a_run_over_which_a_later_one_is_published_is_not_being_published(damage
     if damaged:
         made.store.put_now(made.settings.layout.latest.name, b"{")
     shown = text(made)
-    assert ("Superseded. 4 of 4 tables done; readers see run second, of a later moment." in shown) != damaged
-    assert ("Being published." in shown) == (REMEDY in shown) == damaged
+    assert ("Superseded. 4 of 4 tables done; run second, with a later snapshot time, is published." in shown) != damaged
+    assert ("Publishing." in shown) == (REMEDY in shown) == damaged
 
 
 def test_what_does_not_count_any_more_is_not_done(failed: Scene) -> None:
@@ -108,7 +108,7 @@ def test_what_does_not_count_any_more_is_not_done(failed: Scene) -> None:
     # As if the read session of its receipt had been retired.
     name, _, generation = asyncio.run(notes(failed, layout(failed).receipts))[0]
     asyncio.run(failed.store.delete([(name, generation)]))
-    assert "Under way. 1 of 4 tables done." in text(failed, archive)
+    assert "Running. 1 of 4 tables done." in text(failed, archive)
 
 
 def test_a_shared_table_fails_once_however_many_of_its_parts_do(failed: Scene) -> None:

@@ -1,28 +1,17 @@
-"""A page that is kept as a file: it needs nothing else, and lets nothing run but its own script."""
+"""A self-contained page: it loads nothing, and only its own script may run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
-from markupsafe import Markup
-
-from bqdump.pages.assets import style, tables_script
-from bqdump.pages.elements import code, source_hash, visible
+from bqdump.pages.assets import source_hash, style, tables_script
+from bqdump.pages.templating import environment
 
 
-def document(dataset: str, parts: Iterable[Markup]) -> bytes:
-    """The page about an export of this dataset (project.name)."""
-    # The page allows itself its own style and script and nothing else: whatever a name holds, it cannot run.
+def document(template: str, dataset: str, **values: Any) -> bytes:
+    """A page about an export of this dataset (project.name)."""
+    # The policy allows the page's own style and script only: nothing in a name can run.
     own_style, own_script = source_hash(style()), source_hash(tables_script())
     policy = f"default-src 'none'; style-src {own_style}; script-src {own_script}; base-uri 'none'"
-    page = Markup(
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="{}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<title>Export of {}</title><style>{}</style></head>\n<body><main>\n"
-        "<h1>Export of {}</h1>\n{}\n</main><script>{}</script></body></html>\n"
-    ).format(
-        policy, visible(dataset), style(), code(dataset), Markup("\n").join(filter(None, parts)),
-        tables_script(),
-    )  # fmt: skip
-    return page.encode()
+    page = environment().get_template(template)
+    return page.render(dataset=dataset, policy=policy, style=style(), script=tables_script(), **values).encode()

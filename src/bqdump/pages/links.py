@@ -1,4 +1,4 @@
-"""Where files and jobs are to be seen: mostly in Google's web console.
+"""Links to files and jobs, most of them in the Google Cloud console.
 
 Storage: https://cloud.google.com/storage/docs/collaboration. Jobs: https://cloud.google.com/bigquery/docs/managing-jobs
 """
@@ -15,16 +15,16 @@ CONSOLE = "https://console.cloud.google.com"
 
 
 def object_address(settings: Mapping[str, Any], name: str) -> str:
-    """The page of an object, by the settings of its run; "" in a local folder, or without a bucket in them."""
+    """The page of an object, by its run's settings; "" for a local folder, or if the settings name no bucket."""
     if settings.get("to") or not settings.get("bucket"):
         return ""
     return f"{CONSOLE}/storage/browser/_details/{quote(str(settings['bucket']), safe='')}/{quote(name)}"
 
 
 def folder_address(settings: Mapping[str, Any], name: str, root: str | None) -> str:
-    """Where an object lies, for a report of its run: a page of Google's, or what a browser shows of a local folder.
+    """The folder of an object, for a link from a report: a page of the Google Cloud console, or a local folder.
 
-    root: the way from the report to that folder, "" where nobody knows it, None from where the run has put its report.
+    root: the address of the local export; "" if unknown, None for one relative to where the run stores its report.
     """
     folder = "/".join(name.split("/")[:-1])
     if settings.get("to"):
@@ -36,7 +36,7 @@ def folder_address(settings: Mapping[str, Any], name: str, root: str | None) -> 
 
 
 def job_address(settings: Mapping[str, Any], location: str, job: str) -> str:
-    """The page of a BigQuery job; "" for a read session, which has none, or without a project in the settings."""
+    """The page of a BigQuery job; "" for a read session, which has none, or if the settings name no project."""
     project = settings.get("job_project") or settings.get("project")
     if not (project and is_job(job)):
         return ""

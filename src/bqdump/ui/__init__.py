@@ -1,1 +1,1 @@
-"""The web console: what is stored about the runs of one target, as pages on this machine's loopback. It only reads."""
+"""The web console: the stored runs of one target as pages on the loopback address. It is read-only."""

@@ -1,4 +1,4 @@
-"""The console as an application: its addresses, and what holds for every answer."""
+"""The console as an application: its addresses, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive
 from bqdump.ui.changes import changes_page
 from bqdump.ui.file import file_page
-from bqdump.ui.frame import RUNS, empty, page
+from bqdump.ui.frame import message
 from bqdump.ui.manifest import manifest_document, manifest_page
 from bqdump.ui.progress import live_part
 from bqdump.ui.run import run_page
@@ -58,7 +58,7 @@ PAGES: dict[str, Page] = {
     "/runs/{run}/tables/{table}/files/{place:int}": file_page,
     "/tables/{table}": history_page,
 }
-# Whatever a name or a file holds: it cannot run, load anything, or be framed.
+# A name or a file cannot run, load anything, or be framed, whatever it contains.
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -68,16 +68,23 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-# A page of another site that has its own name lead to this machine sends that name.
+# A website whose own name resolves to this machine (DNS rebinding) sends that name.
 HOSTS = ["127.0.0.1", "localhost"]
-STATUSES = (
-    (NotFoundError, 404), (DeniedError, 403), (AccessError, 503), (QuotaError, 503), (UnavailableError, 503),
-    (OutageError, 503), (AnswerError, 503), (UsageError, 400),
-)  # fmt: skip
+STATUSES: dict[type[BqdumpError], int] = {
+    NotFoundError: 404,
+    DeniedError: 403,
+    AccessError: 503,
+    QuotaError: 503,
+    UnavailableError: 503,
+    OutageError: 503,
+    AnswerError: 503,
+    UsageError: 400,
+}
+MESSAGES = {404: "Page not found.", 405: "The console is read-only."}
 
 
 def make_app(store: ObjectStore, settings: Settings) -> Starlette:
-    """The console over this target. It only reads."""
+    """The console over this target. It is read-only."""
     archive = Archive(store, settings)
 
     def answer(show: Page) -> Callable[[Request], Awaitable[Response]]:
@@ -86,22 +93,20 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
 
         return answered
 
-    async def told(_: Request, error: Exception) -> Response:
-        status = next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
+    async def failed(_: Request, error: Exception) -> Response:
+        status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
         title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
-        return page(archive.place, title, [empty(str(error))], trail=RUNS, status=status)
+        return message(archive.place, title, str(error), status=status)
 
     async def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        sentence = {404: "There is no such page.", 405: "The console only reads."}.get(
-            status, "This cannot be answered."
-        )
-        return page(archive.place, HTTPStatus(status).phrase, [empty(sentence)], trail=RUNS, status=status)
+        text = MESSAGES.get(status, "The request cannot be answered.")
+        return message(archive.place, HTTPStatus(status).phrase, text, status=status)
 
     async def unexpected(_: Request, error: Exception) -> Response:
-        sentence = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
-        made = page(archive.place, "Unexpected", [empty(sentence)], trail=RUNS, status=500)
-        # Made outside of the middleware.
+        text = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
+        made = message(archive.place, "Unexpected error", text, status=500)
+        # This answer does not pass the middleware.
         made.headers.update(HEADERS)
         return made
 
@@ -112,12 +117,12 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
-        exception_handlers={BqdumpError: told, HTTPException: refused, Exception: unexpected},
+        exception_handlers={BqdumpError: failed, HTTPException: refused, Exception: unexpected},
     )
 
 
 class Guard:
-    """Gives every answer the headers that keep a page to itself."""
+    """Adds the security headers to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

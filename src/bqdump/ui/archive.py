@@ -1,4 +1,4 @@
-"""What the console reads: each page asks for the little it needs, and what never changes is kept in memory."""
+"""The documents that the console reads. Each page reads only what it shows; immutable documents are cached."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import value_of
 
 KEPT_BYTES = 128 << 20
-# Runs under way whose pages are open.
+# Unfinished runs whose pages are open.
 KEPT_RUNS = 8
 
 
@@ -32,35 +32,35 @@ class Archive:
         self._summaries: dict[str, Summary] = {}
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
-        # With the units that were done at the last look.
+        # With the units done at the last look.
         self._progress: OrderedDict[str, tuple[Progress, frozenset[str]]] = OrderedDict()
 
     @property
     def place(self) -> str:
-        """Where the runs lie, for people."""
+        """The location of the runs, for people."""
         return f"{self.store.url}/{self.settings.prefix}".rstrip("/")
 
     def layout(self, run: str) -> RunLayout:
-        """The object names of a run. Raises NotFoundError for what cannot be the name of one."""
+        """The object names of a run. Raises NotFoundError for an invalid run id."""
         if RUN_ID.fullmatch(run):
             return self.settings.layout.run(run)
-        raise NotFoundError("find", f"run {run[:100]!r}", "no run can have this name")
+        raise NotFoundError("find", f"run {run[:100]!r}", "it is not a valid run id")
 
     async def runs(self, published: str = "") -> list[RunLine]:
-        """All runs, the latest moment first. published: the one that is marked as what readers see."""
+        """All runs, the latest snapshot time first. published: the one to mark as published."""
         return await read_runs(self.store, self.settings, published, self._summaries)
 
     async def published(self) -> str:
-        """The run that readers see, "" when there is none."""
+        """The published run, "" when there is none."""
         return await published_run(self.store, self.settings)
 
     async def newest(self) -> str:
-        """The run that was planned last, "" when there is none."""
+        """The run planned last, "" when there is none."""
         newest = await value_of(self.store, self.settings.layout.newest)
         return newest.run if newest else ""
 
     async def contents(self, run: str) -> Contents | None:
-        """The tables of a run that is whole, None while it has no manifest."""
+        """The tables of a finished run, None while it has no manifest."""
         layout = self.layout(run)
         data = self._kept.get(layout.contents)
         if data is not None:
@@ -70,7 +70,7 @@ class Archive:
             data = (await self.store.read(layout.contents)).data
             contents = _about(run, decode(data, Contents, layout.contents), layout.contents)
         except (NotFoundError, DocumentError):
-            # Its publisher has not come that far, or ended before, or the index is damaged: the manifest has it all.
+            # The publisher has not written the index, or it is damaged. It can be made from the manifest.
             try:
                 manifest = (await self.store.read(layout.manifest)).data
             except NotFoundError:
@@ -81,10 +81,10 @@ class Archive:
         return contents
 
     async def whole(self, run: str) -> Contents:
-        """The same of a run that must be whole. Raises NotFoundError."""
+        """The tables of a finished run. Raises NotFoundError for an unfinished one."""
         contents = await self.contents(run)
         if contents is None:
-            raise NotFoundError("find", f"the manifest of run {run}", "there is none: the run has not been completed")
+            raise NotFoundError("find", f"the manifest of run {run}", "it does not exist: the run has not finished")
         return contents
 
     async def line(self, run: str, table: str) -> tuple[Contents, Line]:
@@ -93,10 +93,10 @@ class Archive:
         for line in contents.tables:
             if line.table == table:
                 return contents, line
-        raise NotFoundError("find", f"table {table!r}", f"run {run} has not exported it")
+        raise NotFoundError("find", f"table {table!r}", f"run {run} did not export it")
 
     async def entry(self, run: str, line: Line) -> TableEntry:
-        """All that the manifest says of a table: a read of that part of it."""
+        """The manifest's entry for a table, by one read of that part of the manifest."""
         name = self.layout(run).manifest
         return decode((await self.store.read(name, line.offset, line.length)).data, TableEntry, name)
 
@@ -109,16 +109,16 @@ class Archive:
                 data = (await self.store.read(layout.plan)).data
             except NotFoundError:
                 if await self.store.stat(layout.planner) is None:
-                    raise NotFoundError("find", f"run {run}", f"nothing of it is in {self.place}") from None
+                    raise NotFoundError("find", f"run {run}", f"{self.place} has no documents of this run") from None
                 return None
             self._keep(layout.plan, data)
         return decode(data, Plan, layout.plan)
 
     def view(self, plan: Plan, seen: Looked) -> View:
-        """How far a run is, by what was seen now and, for rate and time left, before."""
+        """The progress of a run, from this look and, for rate and time left, from earlier ones."""
         progress, done = self._progress.pop(plan.run, (Progress(), frozenset[str]()))
         if not done <= seen.receipts.keys():
-            # Receipts do not count any more once their read session is retired: what was done is to be done again.
+            # Receipts stop counting once their read session is retired; their work has to be repeated.
             progress = Progress()
         self._progress[plan.run] = progress, frozenset(seen.receipts)
         while len(self._progress) > KEPT_RUNS:
@@ -129,7 +129,7 @@ class Archive:
         return progress.view(now)
 
     def _keep(self, name: str, data: bytes) -> None:
-        """Remember a document that is never written again; forget what was used longest ago."""
+        """Cache an immutable document; evict the least recently used ones."""
         self._bytes += len(data) - len(self._kept.pop(name, b""))
         self._kept[name] = data
         while self._bytes > KEPT_BYTES and len(self._kept) > 1:
@@ -138,7 +138,7 @@ class Archive:
 
 
 def _about(run: str, contents: Contents, name: str) -> Contents:
-    """The same. Raises DocumentError where it is about another run, as in the copy of a run's folder."""
+    """The same contents. Raises DocumentError if they are another run's, as in a copied folder."""
     if contents.run != run:
         raise DocumentError("read", name, f"it is about run {contents.run[:100]!r}", CHANGED)
     return contents

@@ -1,48 +1,48 @@
-"""What changed in a run since the run before."""
+"""The changes in a run since an earlier one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump.core.documents.changes import TableChange, columns_of
 from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.formats.types import Column
-from bqdump.core.sizes import counted
-from bqdump.pages.elements import code, link
-from bqdump.pages.sections import changes_section, values_hint
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import empty, page, run_address, run_trail
+from bqdump.ui.frame import message, page, run_trail
 
 SHOWN = 500
-# Telling which columns changed takes two reads for each table.
+# Comparing the columns of a table takes two reads.
 COMPARED = 100
 READS_AT_ONCE = 16
 NO_COLUMNS: Mapping[str, Column] = {}
 
 
 async def changes_page(archive: Archive, request: Request) -> Response:
-    """What changed since the run before, or since the run that `since` names."""
+    """Changes since the previous run, or since the run given as `since`."""
     run, since = request.path_params["run"], request.query_params.get("since", "")
     contents = await archive.whole(run)
     before = since or await _before(archive, contents)
     if not before:
-        first = empty("This is the first run that was completed here.")
-        return page(archive.place, "Changes", [first], trail=run_trail(run))
+        first = "This is the first finished run: there is no earlier one to compare it with."
+        return message(archive.place, "Changes", first, trail=run_trail(run), status=200)
     old = await archive.whole(before)
     changes, unread = await _changes(archive, old, contents)
-    hints = [values_hint(changes, before, run)]
-    if unread:
-        more = Markup('<p class="soft small">{} have other columns; {} tells of the columns of all.</p>').format(
-            counted(unread, "more table"), code(f"bqdump diff {before} {run}")
-        )
-        hints.append(more)
-    shown = changes_section(changes, SHOWN, Markup("run {}").format(link(run_address(before), code(before))))
-    return page(archive.place, "Changes", [*hints, shown], trail=run_trail(run))
+    return page(
+        "changes.html",
+        archive.place,
+        "Changes",
+        trail=run_trail(run),
+        run=run,
+        before=before,
+        changes=changes,
+        unclear=sum(change.content == "unclear" for change in changes),
+        unread=unread,
+        most_changes=SHOWN,
+    )
 
 
 async def _before(archive: Archive, contents: Contents) -> str:
@@ -53,7 +53,7 @@ async def _before(archive: Archive, contents: Contents) -> str:
 
 
 async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list[TableChange], int]:
-    """The changes by table, and of how many tables the changed columns were not read."""
+    """The changes by table, and the number of tables whose changed columns were not read."""
     was, now = ({line.table: line for line in contents.tables} for contents in (old, new))
     slots = asyncio.Semaphore(READS_AT_ONCE)
     differ = sorted(name for name in was.keys() & now.keys() if was[name].schema != now[name].schema)
@@ -64,19 +64,22 @@ async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list
             after = await archive.entry(new.run, now[name])
         return _change(name, was[name], now[name], columns_of(before), columns_of(after))
 
-    told = {change.table: change for change in await asyncio.gather(*map(columns, differ[:COMPARED]))}
+    read = {change.table: change for change in await asyncio.gather(*map(columns, differ[:COMPARED]))}
     changes, unread = [], set(differ[COMPARED:])
     for name in sorted(was.keys() | now.keys()):
         before, after = was.get(name), now.get(name)
-        if name in told:
-            changes.append(told[name])
+        if name in read:
+            changes.append(read[name])
         elif not (change := _change(name, before, after)).nothing or name in unread:
             changes.append(change)
     return changes, len(unread)
 
 
 def _change(
-    name: str, before: Line | None, after: Line | None, was: Mapping[str, Column] = NO_COLUMNS,
+    name: str,
+    before: Line | None,
+    after: Line | None,
+    was: Mapping[str, Column] = NO_COLUMNS,
     now: Mapping[str, Column] = NO_COLUMNS,
-) -> TableChange:  # fmt: skip
+) -> TableChange:
     return TableChange.of(name, was, now, before.side if before else None, after.side if after else None)

@@ -1,48 +1,65 @@
-"""Numbers over time as bars. Places are percentages: a chart fits any width."""
+"""Numbers over time as bars. Horizontal positions are percentages: a chart fits any width."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from markupsafe import Markup
-
-from bqdump.pages.elements import NOTHING, visible
-
 HEIGHT = 72
-# Few bars stay slim and stand at the right, where the latest always is.
+# A few bars stay slim and are placed at the right, where the latest one always is.
 SLOTS = 20
 
 
 class Point(NamedTuple):
-    """A bar: what it is of, how much (None: nothing is known), and its tone: work, late or fell."""
+    """A number of one run (None: unknown). tone: work, late or fell."""
 
     label: str
     value: float | None
     tone: str = "work"
 
 
-def bars(title: str, points: Sequence[Point], text: Callable[[float], str]) -> Markup:
-    """A chart of points, the earliest first."""
+class Bar(NamedTuple):
+    """A point as drawn, in its slot: x and width in percent, y and height in pixels."""
+
+    tip: str
+    tone: str
+    slot_x: float
+    slot_width: float
+    height: float
+
+    @property
+    def x(self) -> float:
+        """Its left edge."""
+        return self.slot_x + self.slot_width * 0.12
+
+    @property
+    def width(self) -> float:
+        """Its width; some of the slot stays free."""
+        return self.slot_width * 0.76
+
+    @property
+    def y(self) -> float:
+        """Its upper edge."""
+        return HEIGHT - self.height
+
+
+class Chart(NamedTuple):
+    """A title, the numbers in a sentence, and the bars, the earliest first."""
+
+    title: str
+    sentence: str
+    bars: list[Bar]
+
+
+def chart(title: str, points: Sequence[Point], text: Callable[[float], str], missing: str = "not finished") -> Chart:
+    """A chart of points, the earliest first. missing: what a point without a number is."""
     known = [point.value for point in points if point.value is not None]
     most = max(known, default=0) or 1
     slots = max(SLOTS, len(points))
-    marks = NOTHING.join(
-        _mark(point, 100 * (slots - len(points) + place) / slots, 100 / slots, most, text)
-        for place, point in enumerate(points)
-    )
-    told = f"{text(known[-1])}, at most {text(max(known))}" if known else "nothing is known yet"
-    return Markup(
-        '<figure class="chart"><figcaption><span>{}</span> <span class="soft small">{}</span></figcaption>'
-        '<svg height="{}" role="img" aria-label="{}: {}">{}<line x1="0" x2="100%" y1="{}" y2="{}"/></svg></figure>'
-    ).format(title, told, HEIGHT + 1, title, told, marks, HEIGHT + 0.5, HEIGHT + 0.5)
-
-
-def _mark(point: Point, x: float, slot: float, most: float, text: Callable[[float], str]) -> Markup:
-    known = point.value is not None
-    height = max(2.0, HEIGHT * (point.value or 0) / most) if known else 5.0
-    tip = f"{visible(point.label)}: {text(point.value) if point.value is not None else 'not completed'}"
-    return Markup(
-        '<g><title>{}</title><rect class="slot" x="{:.3f}%" y="0" width="{:.3f}%" height="{}"/>'
-        '<rect class="{}" x="{:.3f}%" y="{:.1f}" width="{:.3f}%" height="{:.1f}" rx="1"/></g>'
-    ).format(tip, x, slot, HEIGHT, point.tone, x + slot * 0.12, HEIGHT - height, slot * 0.76, height)
+    drawn = []
+    for slot, point in enumerate(points, slots - len(points)):
+        shown = text(point.value) if point.value is not None else missing
+        height = max(2.0, HEIGHT * point.value / most) if point.value is not None else 5.0
+        drawn.append(Bar(f"{point.label}: {shown}", point.tone, 100 * slot / slots, 100 / slots, height))
+    sentence = f"latest {text(known[-1])}, max. {text(max(known))}" if known else "no data yet"
+    return Chart(title, sentence, drawn)

@@ -1,48 +1,36 @@
-"""What the manifest says of a run as a whole, and the document itself."""
+"""The facts that a manifest records about its run, and the document itself."""
 
 from __future__ import annotations
 
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump.core.errors import NotFoundError
-from bqdump.pages.elements import code, facts, link, moment, tiles
-from bqdump.pages.sections import failed_section, removed_section, settings_section, skipped_section
+from bqdump.pages.summary import chosen
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import page, run_address, run_trail
+from bqdump.ui.frame import page, run_trail
 
 
 async def manifest_page(archive: Archive, request: Request) -> Response:
-    """What the manifest says of the run as a whole, and the way to the document itself."""
+    """The facts about the run, and a link to the document."""
     run = request.path_params["run"]
     contents = await archive.whole(run)
-    name = archive.layout(run).manifest
-    totals = contents.totals
-    about = [
-        ("object", code(f"{archive.store.url}/{name}")), ("status", contents.status), ("mode", contents.mode),
-        ("dataset", code(f"{contents.project}.{contents.dataset}")), ("location", contents.location),
-        ("as of", moment(contents.snapshot)), ("made by", f"bqdump {contents.tool}"),
-    ]  # fmt: skip
     return page(
-        archive.place, "Manifest",
-        [
-            facts(about),
-            tiles((("tables", f"{totals.tables:,}"), ("files", f"{totals.files:,}"), ("bytes", f"{totals.bytes:,}"),
-                   ("planned rows", f"{totals.planned_rows:,}"), ("planned bytes", f"{totals.planned_bytes:,}"))),
-            Markup("<p>{}</p>").format(link(run_address(run, "manifest.json"), "The document itself, as JSON")),
-            failed_section(contents), removed_section(contents.removed), skipped_section(contents.skipped),
-            settings_section(contents.settings),
-        ],
+        "manifest.html",
+        archive.place,
+        "Manifest",
         trail=run_trail(run),
-    )  # fmt: skip
+        object=f"{archive.store.url}/{archive.layout(run).manifest}",
+        about=contents,
+        settings=chosen(contents.settings),
+    )
 
 
 async def manifest_document(archive: Archive, request: Request) -> Response:
-    """The manifest as it is stored."""
+    """The manifest as stored."""
     name = archive.layout(request.path_params["run"]).manifest
     try:
         stored = await archive.store.read(name)
     except NotFoundError:
-        raise NotFoundError("find", name, "there is none: the run has not been completed") from None
+        raise NotFoundError("find", name, "it does not exist: the run has not finished") from None
     return Response(stored.data, media_type="application/json")

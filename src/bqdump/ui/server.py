@@ -1,4 +1,4 @@
-"""Serving the console on this machine's loopback."""
+"""Serve the console on the loopback address."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ HOST = "127.0.0.1"
 
 
 async def serve(store: ObjectStore, settings: Settings, port: int, listening: Callable[[str], None]) -> None:
-    """Serve until the process is told to end. `listening` gets the address once it answers.
+    """Serve until cancelled. `listening` is called with the address once requests are answered.
 
-    port: 0 for any that is free. Raises UsageError when it is taken.
+    port: 0 for any free port. Raises UsageError when the port is taken.
     """
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((HOST, port))
         except OSError as error:
-            cause = f"port {port} cannot be used: {error.strerror}"
-            raise UsageError("serve the console", "--port", cause, "Use another one, or 0 for any.") from None
-        config = uvicorn.Config(make_app(store, settings), log_level="warning", access_log=False, server_header=False,
-                                timeout_graceful_shutdown=1)  # fmt: skip
+            cause = f"cannot listen on port {port}: {error.strerror}"
+            raise UsageError("serve the console", "--port", cause, "Choose another one, or 0 for any.") from None
+        config = uvicorn.Config(
+            make_app(store, settings),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
         sock.listen()
         listening(f"http://{HOST}:{sock.getsockname()[1]}/")
         server = uvicorn.Server(config)

@@ -1,10 +1,11 @@
-"""A table through all runs: rows, bytes, and when its columns changed."""
+"""The history of a table: its rows and size in all runs, and when its columns changed."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
 
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,35 +14,36 @@ from bqdump.core.documents.fingerprints import Side, judge
 from bqdump.core.documents.manifest_index import Line
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.sizes import size_text
-from bqdump.core.times import parse_moment
 from bqdump.observe.history import RunLine
-from bqdump.pages.elements import (
-    NOTHING,
-    Cell,
-    Column,
-    badge,
-    code,
-    duration,
-    duration_text,
-    heading,
-    link,
-    moment,
-    number,
-    size,
-    table,
-    visible,
-)
-from bqdump.pages.sections import column_changes
+from bqdump.pages.text import duration_text
 from bqdump.ui.archive import Archive
-from bqdump.ui.charts import Point, bars
-from bqdump.ui.frame import RUNS, empty, page, page_number, pager, run_address
+from bqdump.ui.charts import Chart, Point, chart
+from bqdump.ui.frame import page, page_number
 
-# Each run shown is one read of its index.
+# Each run takes one read of its index.
 RUNS_EACH = 30
 
 
+class News(NamedTuple):
+    """What changed in a table: a badge with its tone, and a text or the changed columns."""
+
+    badge: str = ""
+    tone: str = ""
+    text: str = ""
+    change: TableChange | None = None
+
+
+class Row(NamedTuple):
+    """The table in one run, None where the run did not export it."""
+
+    run: str
+    snapshot_time: str
+    line: Line | None
+    news: News
+
+
 async def history_page(archive: Archive, request: Request) -> Response:
-    """A table through all runs: rows, bytes, and when its columns changed."""
+    """A table in all runs: its rows and size, and when its columns changed."""
     name = request.path_params["table"]
     whole = [line for line in await archive.runs() if line.whole]
     now, pages = page_number(request.query_params.get("page", ""), len(whole), RUNS_EACH)
@@ -50,51 +52,45 @@ async def history_page(archive: Archive, request: Request) -> Response:
     unread: dict[str, str] = {}
     found = await asyncio.gather(*(_line(archive, run.run, name, unread) for run in runs))
     shown = list(zip(runs, found, strict=True))[:RUNS_EACH]
-    if not any(found) and not unread:
-        if pages == 1:
-            raise NotFoundError("find", f"table {name!r}", f"no run in {archive.place} has exported it")
-        return page(archive.place, name, [empty("None of these runs has exported it."), pager(now, pages)], trail=RUNS)
+    exported = any(found) or bool(unread)
+    if not exported and pages == 1:
+        raise NotFoundError("find", f"table {name!r}", f"no run in {archive.place} exported it")
     before = dict(zip((run.run for run in runs), _befores(found), strict=True))
-    changes = await asyncio.gather(
-        *(_told(archive, run.run, line, before[run.run], runs, found, unread) for run, line in shown)
+    news = await asyncio.gather(
+        *(_news(archive, run.run, line, before[run.run], runs, found, unread) for run, line in shown)
     )
-    points = [(f"{run.run}, {run.snapshot_time[:10]}", line) for run, line in reversed(shown)]
+    rows = [Row(run.run, run.snapshot_time, line, new) for (run, line), new in zip(shown, news, strict=True)]
     return page(
-        archive.place, name,
-        [
-            Markup('<div class="charts">{}{}{}</div>').format(
-                bars("Rows", [Point(label, line.rows if line else None, "work" if line else "fell")
-                              for label, line in points], lambda count: f"{count:,.0f}"),
-                bars("Size", [Point(label, line.size if line else None, "work" if line else "fell")
-                                           for label, line in points], size_text),
-                bars("Duration", [Point(label, line.ended - line.created if line else None, "work" if line else "fell")
-                                  for label, line in points], duration_text),
-            ),
-            heading("Runs", "runs", len(whole)),
-            table("Runs", HISTORY, (_history_row(run, name, line, change)
-                                    for (run, line), change in zip(shown, changes, strict=True))),
-            pager(now, pages),
-        ],
-        trail=RUNS,
-    )  # fmt: skip
+        "history.html",
+        archive.place,
+        name,
+        name=name,
+        rows=rows if exported else [],
+        drawn=_charts(rows),
+        total=len(whole),
+        now=now,
+        pages=pages,
+    )
 
 
-HISTORY = (
-    Column("run"), Column("as of", css="when"), Column("rows", number=True), Column("size", number=True),
-    Column("files", number=True), Column("time", number=True), Column("what changed", css="wide"),
-)  # fmt: skip
+def _charts(rows: list[Row]) -> list[Chart]:
+    def points(value: Callable[[Line], int]) -> list[Point]:
+        return [
+            Point(f"{row.run}, {row.snapshot_time[:10]}", value(row.line))
+            if row.line
+            else Point(f"{row.run}, {row.snapshot_time[:10]}", None, "fell")
+            for row in reversed(rows)
+        ]
 
-
-def _history_row(run: RunLine, name: str, line: Line | None, change: Markup) -> tuple[Cell | Markup | str, ...]:
-    when = moment(parse_moment(run.snapshot_time))
-    if line is None:
-        return (link(run_address(run.run), code(run.run)), when, "–", "–", "–", "–", change)
-    return (link(run_address(run.run, "tables", name), code(run.run)), when, number(line.rows), size(line.size),
-            number(line.files), duration(line.ended - line.created), change)  # fmt: skip
+    return [
+        chart("Rows", points(lambda line: line.rows), lambda count: f"{count:,.0f}", "not exported"),
+        chart("Size", points(lambda line: line.size), size_text, "not exported"),
+        chart("Duration", points(lambda line: line.ended - line.created), duration_text, "not exported"),
+    ]
 
 
 def _befores(found: list[Line | None]) -> list[int | None]:
-    """For each place the next (earlier) place where the table was exported."""
+    """For each run, the place of the next earlier one that exported the table."""
     later: list[int | None] = []
     earlier = None
     for place in reversed(range(len(found))):
@@ -114,27 +110,31 @@ async def _line(archive: Archive, run: str, name: str, unread: dict[str, str]) -
     return next((line for line in contents.tables if line.table == name), None) if contents else None
 
 
-async def _told(
-    archive: Archive, run: str, line: Line | None, before: int | None, runs: list[RunLine], found: list[Line | None],
+async def _news(
+    archive: Archive,
+    run: str,
+    line: Line | None,
+    before: int | None,
+    runs: list[RunLine],
+    found: list[Line | None],
     unread: dict[str, str],
-) -> Markup:  # fmt: skip
-    """What changed in a run since the one before, or why that cannot be told."""
+) -> News:
+    """What changed in a run since the previous one, or why that is unknown."""
     if run in unread:
-        return Markup("{} {}").format(badge("unreadable", "bad"), visible(unread[run]))
+        return News("unreadable", "bad", unread[run])
     if line is None:
-        return badge("not exported", "bad")
+        return News("not exported", "bad")
     old = found[before] if before is not None else None
     if old is None or before is None:
-        return NOTHING
+        return News()
     if old.schema == line.schema:
-        return Markup('<span class="soft">{}</span>').format(_grown(old, line))
+        return News(text=_grown(old, line))
     try:
         was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
         change = TableChange.of(line.table, columns_of(was), columns_of(now), Side(), Side())
     except DocumentError as error:
-        return Markup("{} {}").format(badge("columns", "warn"), visible(str(error)))
-    columns = column_changes(change) or "descriptions or details of columns"
-    return Markup("{} {}").format(badge("columns", "warn"), columns)
+        return News("columns", "warn", str(error))
+    return News("columns", "warn", change=change)
 
 
 def _grown(before: Line, after: Line) -> str:
