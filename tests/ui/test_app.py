@@ -164,7 +164,7 @@ def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(damaged: Scene, 
 
 @pytest.mark.parametrize(("name", "words"), [("latest", "the published run"), ("newest", "the newest run")])
 def test_runs_are_shown_where_a_document_of_the_target_cannot_be_read(damaged: Scene, name: str, words: str) -> None:
-    damaged.store.put_now(getattr(damaged.settings.layout, name), b"{")
+    damaged.store.put_now(getattr(damaged.settings.layout, name).name, b"{")
     status, body = look(damaged, "/")
     assert status == 200
     assert f"Cannot determine {words}:" in body
