@@ -9,7 +9,7 @@ resource "google_cloud_scheduler_job" "export" {
   time_zone        = var.time_zone
   attempt_deadline = "180s"
 
-  # A trigger that is delivered twice starts two executions. That is safe: the later snapshot time is published last.
+  # A trigger that is delivered twice starts two executions. That is safe: the later snapshot time wins.
   retry_config {
     retry_count          = 3
     min_backoff_duration = "30s"
