@@ -18,9 +18,10 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import publish
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest, Job
 from bqdump.repository.ledger import read_ledger
@@ -57,9 +58,9 @@ async def measure() -> tuple[list[float], int]:
     moments = [loop.time()]
     plan = await obtain_plan(task)
     moments.append(loop.time())
-    await work(RunningExport(task, plan))
+    await work(running_export(task, plan))
     moments.append(loop.time())
-    published = await publish(RunningExport(task, plan), await read_ledger(store, task.layout, plan))
+    published = await publish(running_export(task, plan), await read_ledger(store, task.layout, plan))
     moments.append(loop.time())
     return moments, published.manifest.totals.files if published.manifest else 0
 

@@ -267,7 +267,8 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
     from bqdump.core.documents.run import Failure, Owner, Plan, Unit
     from bqdump.core.settings.settings import resolve
-    from bqdump.export.task import RunningExport, Task
+    from bqdump.export.placement.choose import running_export
+    from bqdump.export.task import Task
     from bqdump.export.work.read import read_unit
     from bqdump.export.work.watch import Watch
     from bqdump.services import Readings
@@ -291,7 +292,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
 
     async def one() -> int:
         task = Task(FolderStore(folder), warehouse, settings, "r", Owner("r", 0), 1, open_reading=readings.open)
-        outcome = await read_unit(RunningExport(task, plan), Watch(warehouse, "US", 1), unit, 0, lambda: None)
+        outcome = await read_unit(running_export(task, plan), Watch(warehouse, "US", 1), unit, 0, lambda: None)
         assert not isinstance(outcome, Failure), outcome.message
         return outcome.rows or 0
 

@@ -16,9 +16,10 @@ from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, Mem
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
-from bqdump.export.task import Reading, RunningExport, Task
+from bqdump.export.task import Reading, Task
 from bqdump.export.work.work import work
 from logged import logged
 
@@ -59,7 +60,7 @@ class Scene:
 
         async def first_half() -> None:
             task = self.task(name, **settings)
-            await work(RunningExport(task, await obtain_plan(task)))
+            await work(running_export(task, await obtain_plan(task)))
 
         asyncio.run(first_half())
 

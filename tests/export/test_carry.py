@@ -15,11 +15,12 @@ from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
+from bqdump.export.placement.final_names import announce
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import Published, publish
-from bqdump.export.publish.replace import announce
 from bqdump.export.run import run
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_manifest
@@ -47,7 +48,7 @@ class World:
     async def planned(self, name: str, **settings: Any) -> tuple[Task, Plan]:
         task = self.task(name, **settings)
         plan = await obtain_plan(task)
-        await work(RunningExport(task, plan))
+        await work(running_export(task, plan))
         return task, plan
 
     async def tables(self) -> dict[str, str]:
@@ -60,7 +61,7 @@ class World:
 
 
 async def published(task: Task, plan: Plan) -> Published:
-    return await publish(RunningExport(task, plan), await read_ledger(task.store, task.layout, plan))
+    return await publish(running_export(task, plan), await read_ledger(task.store, task.layout, plan))
 
 
 def in_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -123,7 +124,7 @@ def test_a_run_whose_manifest_lacks_what_was_published_since_is_refused() -> Non
         store = Waiting()
         store.__dict__.update(world.store.__dict__)
         with pytest.raises(UsageError, match=r"does not have 1 table of run r1, which was published meanwhile \(b\)"):
-            await publish(RunningExport(late._replace(store=store), second), ledger)
+            await publish(running_export(late._replace(store=store), second), ledger)
         assert await world.tables() == {"a": "r1", "b": "r1"}
 
     in_a_loop(check)
@@ -134,7 +135,7 @@ def test_nothing_is_carried_over_from_files_that_a_stopped_run_was_replacing() -
         world = World()
         await run(world.task("r1"))
         middle, halfway = await world.planned("r2")
-        assert await announce(RunningExport(middle, halfway), ["b/b_000000000000.csv"], ["a", "b"])
+        assert await announce(running_export(middle, halfway), ["b/b_000000000000.csv"], ["a", "b"])
         late, plan = await world.planned("r3", include=("a",), keep_others=True)
         with pytest.raises(UsageError, match="bqdump run --run-id r2"):
             await published(late, plan)

@@ -22,10 +22,11 @@ from bqdump.core.documents.changes import compare
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.report import report_page
 from bqdump.export.run import run
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
@@ -51,7 +52,7 @@ def filled() -> tuple[MemoryStore, MemoryWarehouse]:
 
     async def prepare() -> None:
         task = task_of(store, warehouse, "third")
-        await work(RunningExport(task, await obtain_plan(task)))
+        await work(running_export(task, await obtain_plan(task)))
 
     asyncio.run(prepare())
     return store, warehouse

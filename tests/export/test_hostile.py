@@ -20,9 +20,10 @@ from bqdump.core.documents import layout as names
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
@@ -52,7 +53,7 @@ class Scene:
 
     async def _prepare(self) -> None:
         task = self.task("second")
-        await work(RunningExport(task, await obtain_plan(task)))
+        await work(running_export(task, await obtain_plan(task)))
 
     def task(self, name: str, **settings: Any) -> Task:
         """The only task of a run."""

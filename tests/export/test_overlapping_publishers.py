@@ -9,11 +9,12 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
+from bqdump.export.placement.final_names import announce, make_ready, publishing
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import publish
-from bqdump.export.publish.replace import announce, make_ready, publishing
 from bqdump.export.run import run
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_latest
@@ -37,7 +38,7 @@ class World:
         self.now += 1000
         task = self.task(name)
         plan = await obtain_plan(task)
-        await work(RunningExport(task, plan))
+        await work(running_export(task, plan))
         return task, plan
 
     async def latest(self) -> str:
@@ -56,16 +57,16 @@ def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first(
     async def check() -> None:
         world = World()
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(RunningExport(early, first), ["t/t_000000000000.csv"], ["t"])
-        assert await make_ready(RunningExport(early, first), ready(early, first))
-        assert await make_ready(RunningExport(early, first), ready(early, first))
+        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], ["t"])
+        assert await make_ready(running_export(early, first), ready(early, first))
+        assert await make_ready(running_export(early, first), ready(early, first))
         assert await world.latest() == ""
-        assert await announce(RunningExport(late, second), ["t/t_000000000000.csv"], ["t"])
+        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], ["t"])
         assert await world.latest() == "r1"
         now = await publishing(late)
         assert now is not None
         assert (now.run, now.ready) == ("r2", None)
-        assert not await make_ready(RunningExport(early, first), ready(early, first))
+        assert not await make_ready(running_export(early, first), ready(early, first))
 
     asyncio.run(check())
 
@@ -74,9 +75,9 @@ def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more
     async def check() -> None:
         world = World()
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(RunningExport(early, first), ["t/t_000000000000.csv"], ["t"])
-        assert await announce(RunningExport(late, second), ["t/t_000000000000.csv"], ["t"])
-        published = await publish(RunningExport(early, first), await read_ledger(early.store, early.layout, first))
+        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], ["t"])
+        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], ["t"])
+        published = await publish(running_export(early, first), await read_ledger(early.store, early.layout, first))
         assert published.result == "superseded"
         assert await world.latest() == ""
         outcome = await run(late)
@@ -93,9 +94,9 @@ def test_a_published_run_stays_published_whoever_announces_itself_later() -> Non
         world = World()
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
         ledger = await read_ledger(early.store, early.layout, first)
-        assert (await publish(RunningExport(early, first), ledger)).result == "published"
-        assert await announce(RunningExport(late, second), ["t/t_000000000000.csv"], ["t"])
-        assert (await publish(RunningExport(early, first), ledger)).result == "published"
+        assert (await publish(running_export(early, first), ledger)).result == "published"
+        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], ["t"])
+        assert (await publish(running_export(early, first), ledger)).result == "published"
         assert await world.latest() == "r1"
         assert world.store.peek("t/t_000000000000.csv")
 

@@ -15,9 +15,10 @@ from bqdump.core.errors import BqdumpError, DeniedError
 from bqdump.core.progress.events import Advanced, Event
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
-from bqdump.export.task import Reading, RunningExport, Task
+from bqdump.export.task import Reading, Task
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.watch import Watch
 from bqdump.export.work.work import read_share
@@ -49,13 +50,13 @@ def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
 
     async def check() -> None:
         plan = await obtain_plan(task)
-        [unit] = await read_share(RunningExport(task, plan), 0)
+        [unit] = await read_share(running_export(task, plan), 0)
         watch = Watch(task.warehouse, "US", 1)
-        ends = [await read_unit(RunningExport(task, plan), watch, unit, 0, lambda: None) for _ in range(2)]
+        ends = [await read_unit(running_export(task, plan), watch, unit, 0, lambda: None) for _ in range(2)]
         late, first = (end for end in ends if isinstance(end, Receipt))
         assert (late.attempt, first.attempt, len(data(store))) == (0, 1, 2)
         await store.write_note(task.layout.receipt(unit.id), encode(first), 0)
-        await withdraw_files(RunningExport(task, plan), unit, late)
+        await withdraw_files(running_export(task, plan), unit, late)
         [left] = data(store)
         assert "000001000000" in left or f"{unit.id}.1/" in left
         await run(task)
@@ -70,9 +71,9 @@ def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
 async def late(task: Task) -> None:
     """An attempt that ends when its run has ended, of a process that is killed before it can give a receipt."""
     plan = await obtain_plan(task)
-    [unit] = await read_share(RunningExport(task, plan), 0)
+    [unit] = await read_share(running_export(task, plan), 0)
     assert isinstance(
-        await read_unit(RunningExport(task, plan), Watch(task.warehouse, "US", 1), unit, 1, lambda: None), Receipt
+        await read_unit(running_export(task, plan), Watch(task.warehouse, "US", 1), unit, 1, lambda: None), Receipt
     )
 
 

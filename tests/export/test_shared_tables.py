@@ -24,9 +24,10 @@ from bqdump.core.errors import JobFailedError, UnitsFailedError
 from bqdump.core.plan.parts import parts_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
-from bqdump.export.task import Reading, RunningExport, Task
+from bqdump.export.task import Reading, Task
 from bqdump.export.work.read import read_unit
 from bqdump.export.work.sessions import close_sessions, retire
 from bqdump.export.work.watch import Watch
@@ -68,13 +69,13 @@ class Breaking(MemoryReader):
 
 
 async def all_parts(task: Task, plan: Plan) -> list[Unit]:
-    shares = [await read_share(RunningExport(task, plan), share) for share in range(len(plan.shares))]
+    shares = [await read_share(running_export(task, plan), share) for share in range(len(plan.shares))]
     units = {unit.id: unit for share in shares for unit in share}
     return [units[unit] for unit in plan.splits[0].units]
 
 
 async def read(task: Task, plan: Plan, unit: Unit) -> Receipt:
-    end = await read_unit(RunningExport(task, plan), Watch(task.warehouse, "US", 1), unit, 0, lambda: None)
+    end = await read_unit(running_export(task, plan), Watch(task.warehouse, "US", 1), unit, 0, lambda: None)
     assert isinstance(end, Receipt)
     return end
 

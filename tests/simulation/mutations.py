@@ -9,6 +9,7 @@ import __future__
 import importlib
 import inspect
 import pkgutil
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -21,9 +22,10 @@ from bqdump.core.documents import layout, notes, record
 from bqdump.core.plan import draft as plan
 from bqdump.core.plan import removal
 from bqdump.export import carry, run
+from bqdump.export.placement import final_names, keep, replace
 from bqdump.export.planning import definitions, planner
 from bqdump.export.planning import obtain as planning
-from bqdump.export.publish import abandoned, clear, collect, count, publish, replace
+from bqdump.export.publish import abandoned, clear, collect, count
 from bqdump.export.work import jobs, work
 from bqdump.export.work import recheck as policies
 from bqdump.repository import ledger, published, read_sessions
@@ -47,7 +49,7 @@ BY_NAME = """
                 yield fresh
                 if place and fresh:
                     given = place(fresh[-1])
-                    trial.renew()
+                    attempts.reset()
 """
 BY_NUMBER = """
             number = 0
@@ -58,18 +60,18 @@ BY_NUMBER = """
                     given = number
 """
 MUTATIONS = (
-    Mutation("the old export is deleted before the new one is there", 1, replace, "place",
+    Mutation("the old export is deleted before the new one is there", 1, final_names, "copy_over",
              "mark = origin(export.plan)", "mark = origin(export.plan); await delete(export.task, known.items())"),
-    Mutation("files of an earlier export are deleted by name, of whatever generation", 1, clear, "clear",
+    Mutation("files of an earlier export are deleted by name, of whatever generation", 1, clear, "clear_stale",
              "[file for files in past for file in files if file.name not in kept]",
              "[info for files in past for file in files for info in [await export.store.stat(file.name)] if info]"),
-    Mutation("what is published is copied over by another task of its run", 1, publish, "_make_manifest",
+    Mutation("what is published is copied over by another task of its run", 1, replace.Replace, "place",
              "if latest and latest.age >= export.plan.age and", "if False and"),
-    Mutation("every copy is made over whatever is there", 1, replace, "place",
+    Mutation("every copy is made over whatever is there", 1, final_names, "copy_over",
              "for name, expect in waiting.items()]",
              "for name in waiting for info in [await export.store.stat(name)] "
              "for expect in [info.generation if info else 0]]"),
-    Mutation("copies go on although a later run has announced itself", 3, replace, "place",
+    Mutation("copies go on although a later run has announced itself", 3, final_names, "copy_over",
              "if conflicts and not await _still_mine(export):", "if False:"),
     Mutation("a run is published before every receipt is there", 2, run, "run",
              "if not ledger.settled(export.plan, export.owner.execution):", "if not ledger.receipts:"),
@@ -98,7 +100,7 @@ MUTATIONS = (
              "await asyncio.gather(*map(one, failed))", "pass"),
     Mutation("latest.json is pointed at whoever comes last", 3, published, "move_latest",
              "if latest and latest.age > ready.age:", "if False:"),
-    Mutation("publishing.json names whoever comes last", 3, replace, "announce",
+    Mutation("publishing.json names whoever comes last", 3, final_names, "announce",
              "if current and current.age > export.plan.age:", "if False:"),
     Mutation("the claims of another execution bind for ever", 4, work, "_free",
              "else Free(held.generation)", "else None"),
@@ -106,26 +108,27 @@ MUTATIONS = (
              "_{attempt}", "_{attempt}{random.randrange(10)}"),
     Mutation("a second planner overwrites the plan", 4, planning, "_make",
              "encode_indented(plan), 0)", "encode_indented(plan), None)"),
-    Mutation("a superseded run withdraws nothing", 4, replace, "withdraw",
+    Mutation("a superseded run withdraws nothing", 4, final_names, "withdraw",
              "if current is None or", "if True or"),
     Mutation("that a file is a receipt or a failure is recorded behind its writing only", 4, layout, "is_note",
              "in NOTES", "in NOTES[:2]"),
     Mutation("the exports that a new one replaces are not cleared", 4, published, "move_latest",
-             "if latest and latest.mode == \"replace\":", "if False:"),
+             "if latest and latest.replaces:", "if False:"),
     Mutation("an answer of a batch is believed whatever object it names", 2, retry, "_own_answer",
-             "if wanted not in (None, got):", "if False:"),
+             "if expected not in (None, got):", "if False:"),
     Mutation("HTTP 408 counts as permanent", 4, google_errors, "_passes",
              "(REQUEST_TIMEOUT, TOO_MANY_REQUESTS)", "(TOO_MANY_REQUESTS,)"),
-    Mutation("a listing goes on by page numbers after an error", 4, retry, "_whole", BY_NAME, BY_NUMBER),
-    Mutation("what was there before the first export of a table that failed is not named", 4, publish,
-             "_make_manifest", "for table in carry.left}, naive)", "for table in carry.left}, [])"),
-    Mutation("a run that keeps its files deletes what was replaced before the switch", 5, clear, "clear",
-             'if export.plan.mode == "keep":', "if False:"),
-    Mutation("everything below the prefix is taken for an old export", 5, publish, "_naive_shards",
+    Mutation("a listing goes on by page numbers after an error", 4, retry, "_listed", BY_NAME, BY_NUMBER),
+    Mutation("what was there before the first export of a table that failed is not named", 4, replace.Replace,
+             "place", "for table in carry.left}, naive)", "for table in carry.left}, [])"),
+    Mutation("a run that keeps its files deletes what was replaced before the switch", 5, keep.Keep, "clear",
+             "Earlier exports stay as they are.\"\"\"",
+             '"""; from bqdump.export.placement.replace import Replace; await Replace().clear(export, manifest)'),
+    Mutation("everything below the prefix is taken for an old export", 5, replace, "_naive_shards",
              "if not ours and (split := split_shard(info.name, tables)):",
              "if (split := split_shard(info.name, tables) or (next(iter(tables), ''), 0)) and not ours and tables:"),
-    Mutation("staged files are deleted before the manifest names them", 5, publish, "_make_manifest",
-             "manifest = make_manifest(", "await clear_staging(export.task); manifest = make_manifest("),
+    Mutation("staged files are deleted before the manifest names them", 5, replace.Replace, "place",
+             "return Placed(files", "await clear_staging(export.task); return Placed(files"),
     Mutation("whose a prefix is is looked at while planning, and not claimed", 5, prefix, "claim_prefix",
              "if generation and owner and not owner.released:", "if True:"),
     Mutation("a mistaken run gives a prefix away under a run that has been planned", 5, prefix, "release_prefix",
@@ -170,7 +173,7 @@ MUTATIONS = (
 def planted(mutation: Mutation) -> Iterator[None]:
     """Put the bug in, wherever the function is used, and take it out afterwards."""
     original: Callable[..., Any] = getattr(mutation.where, mutation.function)
-    source = inspect.getsource(original)
+    source = textwrap.dedent(inspect.getsource(original))
     if source.count(mutation.old) != 1:
         raise LookupError(f"{mutation.function} does not hold {mutation.old!r} once")
     code = compile(source.replace(mutation.old, mutation.new), mutation.name, "exec",

@@ -99,7 +99,7 @@ async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence
 
 def _gone(manifest: Manifest, lost: Sequence[str]) -> NotFoundError:
     which = lost[0] if len(lost) == 1 else f"{lost[0]} and {counted(len(lost) - 1, 'other file')}"
-    if manifest.mode == "replace":
+    if manifest.replaces:
         cause = f"a later export has replaced or removed {which}"
         hint = "Without --values checksums are compared. To keep the files of every run, put {run} into --path."
     else:

@@ -22,6 +22,8 @@ from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.services import run_id
 
+VERBS = {"replace": "replaces the export", "keep": "adds an export"}
+
 
 @click.command()
 @click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Plan for so many tasks.")
@@ -86,7 +88,6 @@ def _print(settings: Settings, shown: Planned) -> None:
     totals = shown.totals
     excluded = f", {totals['excluded']:,} left out by your patterns" if totals["excluded"] else ""
     shares = [share["bytes"] for share in shown.shares] or [0]
-    verb = "replaces the export" if shown.mode == "replace" else "adds an export"
     least = "at least " if any(table.bills_at_least for table in shown.tables) else ""
     bill = f"Its queries will bill {least}{size_text(totals['bills'])}.\n" if totals["bills"] or least else ""
     sys.stdout.write(
@@ -94,7 +95,7 @@ def _print(settings: Settings, shown: Planned) -> None:
         f"of {shown.project}.{shown.dataset} ({shown.location}) as of {shown.snapshot_time}{excluded}.\n"
         f"{bill}{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
         f"{counted(shown.recommended_tasks, 'task')} would do.\n"
-        f"A run {verb} in {settings.target} ({settings.path}).\n"
+        f"A run {VERBS[shown.mode]} in {settings.target} ({settings.path}).\n"
     )
 
 

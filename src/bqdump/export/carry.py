@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest, Manifest
-from bqdump.core.documents.run import Plan
+from bqdump.core.documents.run import Mode, Plan
 from bqdump.core.errors import NotFoundError, UsageError, VerificationError
 from bqdump.core.plan.removal import Carry, Published, carry_from
 from bqdump.core.progress.log_events import LogEvent
@@ -22,6 +22,11 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
 
 log = logging.getLogger(__name__)
+
+FILES: dict[Mode, str] = {
+    "replace": "replaces files (no {run} in --path)",
+    "keep": "keeps its files in a folder of its own ({run} in --path)",
+}
 
 
 async def read_published(store: ObjectStore, settings: Settings) -> Published | None:
@@ -69,12 +74,9 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
     Whichever comes next would delete files that the other one still names.
     """
     if kept and published.mode != plan.mode:
-        folders = ("has", "has none") if plan.mode == "replace" else ("has none", "has one")
-        raise UsageError(
-            "carry over", f"{counted(len(kept), 'table')} of run {published.run}",
-            f"its --path {folders[0]} {{run}} in it, and that of run {plan.run} {folders[1]}",
-            "Export all tables once.",
-        )  # fmt: skip
+        tables = f"{counted(len(kept), 'table')} of run {published.run}"
+        cause = f"that run {FILES[published.mode]}, and run {plan.run} {FILES[plan.mode]}"
+        raise UsageError("carry over", tables, cause, "Export all tables once.")
 
 
 async def check_carried(task: Task, carry: Carry) -> None:

@@ -9,18 +9,19 @@ from typing import Literal, NamedTuple
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.run import Failure, Owner, Plan
-from bqdump.core.errors import ConflictError, DocumentError, NotFoundError, UnitsFailedError
+from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError, UnitsFailedError
 from bqdump.core.plan.parts import by_table, counts
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.core.times import moment_text
+from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.abandoned import clear_abandoned
-from bqdump.export.publish.publish import has_manifest, publish
+from bqdump.export.publish.ended import has_manifest
+from bqdump.export.publish.publish import publish
 from bqdump.export.publish.report import has_report, store_failed_report, store_report
 from bqdump.export.task import RunningExport, Task
-from bqdump.export.work.late import clear_late
 from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import Ledger, give_up, read_ledger
@@ -55,17 +56,17 @@ async def run(task: Task) -> Outcome:
 
     Raises UnitsFailedError when units have failed and a partial export is not allowed, and what the steps raise.
     """
-    export = RunningExport(task, await obtain_plan(task))
+    export = running_export(task, await obtain_plan(task))
     export.tell(export.plan)
     if await has_report(task):
         again = await _again(export)
-        await clear_late(export)
+        await _clear_late(export)
         return Outcome("published", export.plan, None, (), again)
     if await has_manifest(task):
         # What the run publishes is settled, and more work would change nothing.
         ledger = await read_ledger(export.store, export.layout, export.plan)
         outcome = await _publish(export, ledger, ledger.failed())
-        await clear_late(export)
+        await _clear_late(export)
         return outcome
     ledger = await _work(export)
     if not ledger.settled(export.plan, export.owner.execution):
@@ -147,6 +148,19 @@ async def _becomes_publisher(task: Task) -> bool:
             return True
         return False
     return True
+
+
+async def _clear_late(export: RunningExport) -> None:
+    """Delete what attempts have left that ended after the run. An error is logged, no more: the export is published.
+
+    An attempt of the read route that comes second deletes its own files. One whose process was killed before that
+    cannot: its restarted task does it, and so does `bqdump run --run-id`.
+    """
+    try:
+        await export.placement.clear_late(export)
+    except BqdumpError as error:
+        message = "the export is published, but files of late attempts could not be deleted: %s"
+        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
 def _leave_to_others(export: RunningExport, ledger: Ledger) -> Outcome:

@@ -14,6 +14,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from bqdump.export.placement.protocol import Placement
     from bqdump.ports.encoder import Encoder
     from bqdump.ports.reader import Reader
 
@@ -71,10 +72,11 @@ class Task(NamedTuple):
 
 
 class RunningExport(NamedTuple):
-    """A task at work on a plan, and what follows from both."""
+    """A task at work on a plan, and what follows from both. placement: how its files get their final names."""
 
     task: Task
     plan: Plan
+    placement: Placement
 
     @property
     def store(self) -> ObjectStore:
@@ -105,6 +107,10 @@ class RunningExport(NamedTuple):
     def reading(self) -> Reading:
         """What the read route works with."""
         return self.task.reading
+
+    def written(self, pattern: str, unit: str, attempt: int) -> str:
+        """The pattern of the names that an attempt at a unit writes; `pattern` is that of the final names."""
+        return self.placement.written(self.layout, pattern, unit, attempt)
 
     def tell(self, event: Event) -> None:
         """Report what happened to whoever listens."""

@@ -57,7 +57,7 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
         if latest and latest.run != ready.over:
             await _refuse_unnamed(store, latest, ready)
         uncleared = latest.uncleared if latest else ()
-        if latest and latest.mode == "replace":
+        if latest and latest.replaces:
             uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
         return msgspec.structs.replace(ready, uncleared=uncleared)
 

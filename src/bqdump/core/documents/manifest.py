@@ -15,6 +15,7 @@ from bqdump.core.documents.run import (
     Count,
     Failure,
     Flag,
+    Mode,
     Moment,
     Removed,
     RunId,
@@ -133,7 +134,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     location: str
     snapshot_time: str
     snapshot: Time
-    mode: Literal["replace", "keep"]
+    mode: Mode
     settings: dict[str, Any]
     digest: str
     totals: Totals
@@ -151,6 +152,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def age(self) -> tuple[int, str]:
         """What orders runs: the later moment wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether its files replaced those of the export before, and are replaced by the next."""
+        return self.mode == "replace"
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -209,7 +215,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_time: str
     snapshot: Time
     status: Literal["complete", "partial"]
-    mode: Literal["replace", "keep"]
+    mode: Mode
     manifest: str
     manifest_generation: Count
     uncleared: tuple[Pointer, ...] = ()
@@ -221,6 +227,11 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     def age(self) -> tuple[int, str]:
         """What orders runs: the later moment wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether its files replaced those of the export before, and are replaced by the next."""
+        return self.mode == "replace"
 
 
 class Publishing(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -21,6 +21,7 @@ from bqdump.core.documents.run import (
     Count,
     Failure,
     Flag,
+    Mode,
     Moment,
     Removed,
     Skipped,
@@ -81,7 +82,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     location: str
     snapshot_time: str
     snapshot: Time
-    mode: Literal["replace", "keep"]
+    mode: Mode
     settings: dict[str, Any]
     totals: Totals
     skipped: tuple[Skipped, ...]

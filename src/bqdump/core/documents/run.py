@@ -27,6 +27,9 @@ RunId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
 UnitId = Annotated[str, Meta(pattern=r"^[0-9]{5,9}-[0-9]{5,9}$(?!\n)")]
 Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
 
+# Whether an export replaces the files of the one before, or each run keeps a folder of its own.
+Mode = Literal["replace", "keep"]
+
 # When a table is read: at the plan's snapshot time, or when its job runs (views have no past, for example).
 Moment = Literal["snapshot", "job"]
 
@@ -135,7 +138,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     location: str
     snapshot: Time
-    mode: Literal["replace", "keep"]
+    mode: Mode
     settings: dict[str, Any]
     digest: str
     units: str

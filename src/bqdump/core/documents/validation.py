@@ -35,7 +35,7 @@ from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.parts import MOST_PARTS, parts_of
-from bqdump.core.settings.path_template import parse_template
+from bqdump.core.settings.path_template import Template, parse_template
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 CHANGED = "Somebody has changed it: find out who, then start a new run, under another run id."
@@ -131,7 +131,7 @@ def _plan(plan: Plan, place: Place, _: str) -> str:
     told, path = plan.settings, str(plan.settings.get("path", ""))
     if (told.get("project"), told.get("dataset")) != (plan.project, plan.dataset):
         return f"its settings are of another dataset than {plan.project}.{plan.dataset}"
-    if (plan.mode == "keep") != ("{run}" in path) or told.get("prefix") != place.layout.prefix:
+    if plan.mode != Template(path).mode or told.get("prefix") != place.layout.prefix:
         return f"its settings do not fit to the mode {plan.mode} and the folder it lies in"
     if wrong := _settings_problem(told):
         return wrong

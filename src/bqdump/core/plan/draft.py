@@ -152,7 +152,7 @@ def make_plan(
         dataset=dataset.name,
         location=dataset.location,
         snapshot=snapshot,
-        mode="keep" if settings.template.keeps else "replace",
+        mode=settings.template.mode,
         settings=settings.frozen(),
         digest=settings.digest(),
         units=Layout(settings.prefix).run(run).units(nonce),

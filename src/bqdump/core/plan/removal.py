@@ -6,7 +6,7 @@ Excluded tables and mass removal are refused unless allowed. Whatever the plan d
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from bqdump.core.documents.run import (
     Count,
     Failure,
     Flag,
+    Mode,
     Plan,
     RemovalReason,
     Removed,
@@ -52,7 +53,7 @@ class Published(msgspec.Struct, frozen=True):
     run: RunId
     snapshot: Time
     snapshot_time: str
-    mode: Literal["replace", "keep"]
+    mode: Mode
     tables: tuple[Had, ...]
     left: tuple[Had, ...]
     format_version: int = FORMAT_VERSION

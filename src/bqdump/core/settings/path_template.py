@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.run import Mode
 from bqdump.core.errors import UsageError
 
 FIELDS = ("table", "ext", "run", "project", "dataset", "date")
@@ -27,6 +28,11 @@ class Template(NamedTuple):
     def keeps(self) -> bool:
         """Whether runs stand beside each other (True) or each replaces the one before (False)."""
         return "{run}" in self.text
+
+    @property
+    def mode(self) -> Mode:
+        """What a plan with this template says of it."""
+        return "keep" if self.keeps else "replace"
 
     def pattern(self, **values: str) -> str:
         """The object name pattern of one table, with a single `*` in its last part."""

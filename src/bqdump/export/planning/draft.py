@@ -30,6 +30,7 @@ from bqdump.core.plan.routes import route_tables
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.carry import refuse_other_mode
+from bqdump.export.placement.choose import placement_of
 from bqdump.export.planning.billing import check_bill, estimate_queries
 from bqdump.export.planning.change_capture import bill_of, captured_tables
 from bqdump.export.planning.definitions import describe, row_policies
@@ -124,8 +125,7 @@ async def _listing_at_snapshot(
 
 def _patterns(settings: Settings, plan: Plan, units: Sequence[Unit]) -> Iterator[tuple[str, str]]:
     """Each table, and the patterns of its files where they are written and where they are published."""
-    layout = settings.layout.run(plan.run)
+    layout, placement = settings.layout.run(plan.run), placement_of(plan)
     for unit in units:
-        yield unit.table, unit.pattern
-        if plan.mode == "replace":
-            yield unit.table, layout.staged(unit.id, 0, unit.pattern)
+        for pattern in {unit.pattern: 0, placement.written(layout, unit.pattern, unit.id, 0): 0}:
+            yield unit.table, pattern

@@ -15,10 +15,10 @@ from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
 from bqdump.core.times import moment_text
 from bqdump.export.carry import read_published
+from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.planner import become_planner, pulse, read_planner, replace_planner, step_back
 from bqdump.export.planning.target import PLAN, check_target
-from bqdump.export.publish.abandoned import note_staging
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix
@@ -74,8 +74,7 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
             plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
-            if plan.mode == "replace":
-                await note_staging(task)
+            await placement_of(plan).prepare(task)
     except BqdumpError as error:
         if not error.retryable:
             await step_back(task)
@@ -93,7 +92,7 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
         if not error.retryable:
             await step_back(task)
         raise
-    _log_plan(RunningExport(task, plan))
+    _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     return plan
 

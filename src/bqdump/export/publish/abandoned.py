@@ -21,17 +21,11 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted, size_text
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport, Task
-from bqdump.repository.repository import overwrite
 
 log = logging.getLogger(__name__)
 
 # Time travel reaches back 7 days at most, and a job runs for 6 hours at most.
 STAGES_NO_MORE_MS = 8 * 86_400_000
-
-
-async def note_staging(task: Task) -> None:
-    """Note that this run may stage files."""
-    await overwrite(task.store, task.settings.layout.stages(task.run), Stages(task.run))
 
 
 async def clear_abandoned(export: RunningExport) -> list[Cleared]:
@@ -56,7 +50,7 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
             if run != export.plan.run and (other := await _plan_of(export.task, run)) and other.age < export.plan.age:
                 plans.append(other)
     jobs = await export.warehouse.at_work(min(other.began for other in plans)) if plans else set()
-    cleared, empty = [], [export.plan] if export.plan.mode == "replace" else []
+    cleared, empty = [], [export.plan]
     for other in plans:
         if any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs):
             message = "run %s was never published; its staged files stay, because its jobs are still running"

@@ -17,10 +17,8 @@ from bqdump.export.task import RunningExport, Task
 from bqdump.repository.repository import load, replace, value_of
 
 
-async def clear(export: RunningExport, manifest: ManifestFiles) -> None:
-    """Delete what the published manifest has made stale. Does nothing where a later run has published since."""
-    if export.plan.mode == "keep":
-        return
+async def clear_stale(export: RunningExport, manifest: ManifestFiles) -> None:
+    """Delete the files that the published manifest has made stale; none where a later run has published since."""
     stored = await load(export.store, export.settings.layout.latest)
     if stored and (latest := stored.value).run == export.plan.run:
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.files}
@@ -34,7 +32,6 @@ async def clear(export: RunningExport, manifest: ManifestFiles) -> None:
             cleared = msgspec.structs.replace(latest, uncleared=())
             # Where this loses, a later run has published meanwhile, and clears these manifests' files once more.
             await replace(export.store, export.settings.layout.latest, cleared, stored.generation)
-    await clear_staging(export.task)
 
 
 async def clear_staging(task: Task) -> None:

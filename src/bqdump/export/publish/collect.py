@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from bqdump.core.documents.manifest import File
 from bqdump.core.documents.run import Receipt, Unit
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan.draft import read_units
@@ -18,9 +19,12 @@ from bqdump.ports.store import ObjectInfo
 
 
 class Collected:
-    """What a run has written. `written`: of each table, by its unit, the files in order; `surplus`: files that failed
-    attempts have left at the same names, beside those or (in keep mode) of a table that has failed for good.
-    `rows`: by file name what each file tells, None where it does not."""
+    """What a run has written.
+
+    written: the files of each table in order, by its unit. surplus: files that failed attempts have left at names of
+    the same patterns, or of tables that failed for good. rows: the rows that each file reports, by its name; None where
+    it does not.
+    """
 
     def __init__(self) -> None:
         self.written: dict[str, list[ObjectInfo]] = {}
@@ -42,15 +46,6 @@ async def all_units(export: RunningExport) -> list[Unit]:
     return whole(read_units(stored.data, export.plan), export.plan.splits)
 
 
-def written_pattern(export: RunningExport, unit: Unit, receipt: Receipt) -> str:
-    """Where the job of this receipt has written: staged names, or final ones in keep mode."""
-    return (
-        export.layout.staged(receipt.unit, receipt.attempt, unit.pattern)
-        if export.plan.mode == "replace"
-        else unit.pattern
-    )
-
-
 async def collect(export: RunningExport, units: list[Unit], done: Mapping[str, Done]) -> Collected:
     """Find the files of every table that is done.
 
@@ -59,15 +54,15 @@ async def collect(export: RunningExport, units: list[Unit], done: Mapping[str, D
     written: dict[str, list[Receipt]] = {}
     for unit in units:
         for receipt in done[unit.id].parts if unit.id in done else ():
-            written.setdefault(written_pattern(export, unit, receipt), []).append(receipt)
-    # Where failed attempts write to final names, what they have left must not look like an export.
-    patterns = written if export.plan.mode == "replace" else {unit.pattern: unit for unit in units}
+            written.setdefault(export.written(unit.pattern, receipt.unit, receipt.attempt), []).append(receipt)
+    # Of tables that have failed, too: what their attempts have left at final names must not look like an export.
+    patterns = {*written, *(export.written(unit.pattern, unit.id, 0) for unit in units)}
     found: dict[str, dict[int, ObjectInfo]] = {pattern: {} for pattern in written}
     collected = Collected()
-    async for page in export.store.objects(_common_prefix(export, list(patterns))):
+    async for page in export.store.objects(_common_prefix(export, patterns)):
         for info in page:
             if (split := split_shard(info.name, patterns)) is None:
-                # Staged by an attempt that failed, or (in keep mode) none of this run's business.
+                # Staged by an attempt that failed, or no file of this run.
                 continue
             pattern, number = split
             if any(number in _numbers(receipt) for receipt in written.get(pattern, ())):
@@ -79,7 +74,7 @@ async def collect(export: RunningExport, units: list[Unit], done: Mapping[str, D
             collected.written[unit.id] = [
                 info
                 for receipt in done[unit.id].parts
-                for info in _files_of(unit, receipt, found, written_pattern(export, unit, receipt))
+                for info in _files_of(unit, receipt, found, export.written(unit.pattern, receipt.unit, receipt.attempt))
             ]
     return collected
 
@@ -96,6 +91,11 @@ def _files_of(
                 "Something has deleted it: run the export again.",
             )  # fmt: skip
         yield files[number]
+
+
+def file_of(info: ObjectInfo) -> File:
+    """An object as a manifest lists it."""
+    return File(info.name, info.size, info.crc32c, info.generation)
 
 
 def _numbers(receipt: Receipt) -> range:
@@ -134,9 +134,7 @@ def _wrong_rows(unit: Unit, rows: int, wanted: str) -> VerificationError:
     )  # fmt: skip
 
 
-def _common_prefix(export: RunningExport, patterns: list[str]) -> str:
-    if export.plan.mode == "replace":
-        return export.layout.staging
+def _common_prefix(export: RunningExport, patterns: Iterable[str]) -> str:
     heads = sorted(pattern.partition("*")[0] for pattern in patterns)
     if not heads:
         return export.layout.staging

@@ -129,8 +129,7 @@ async def _job(
 
 
 def _uri(export: RunningExport, unit: Unit, attempt: int) -> str:
-    name = export.layout.staged(unit.id, attempt, unit.pattern) if export.plan.mode == "replace" else unit.pattern
-    return f"gs://{export.settings.bucket}/{name}"
+    return f"gs://{export.settings.bucket}/{export.written(unit.pattern, unit.id, attempt)}"
 
 
 def _extract(export: RunningExport, unit: Unit, attempt: int) -> ExtractRequest:

@@ -31,14 +31,13 @@ from bqdump.core.errors import (
 )
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset
-from bqdump.core.plan.parts import Part, numbers_of, parts_of
+from bqdump.core.plan.parts import Part, parts_of
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Advanced
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
 from bqdump.export.publish.clear import delete
-from bqdump.export.publish.collect import written_pattern
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.recheck import look_again
 from bqdump.export.work.sessions import retire, shared_session
@@ -118,7 +117,7 @@ async def _take(task: Task, unit: Unit, attempt: int) -> int:
 
 async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> None:
     """Delete the files of an attempt whose receipt came second: another attempt's files are the export."""
-    pattern = written_pattern(export, unit, mine)
+    pattern = export.written(unit.pattern, mine.unit, mine.attempt)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
     found = await asyncio.gather(*map(export.store.stat, names))
     await delete(export.task, ((info.name, info.generation) for info in found if info))
@@ -154,9 +153,8 @@ class _Attempt:
 
     def __init__(self, export: RunningExport, unit: Unit, part: Part | None, attempt: int) -> None:
         self._task, self._plan, self._unit, self._part, self._attempt = export.task, export.plan, unit, part, attempt
-        replaces = export.plan.mode == "replace"
-        self._pattern = export.layout.staged(unit.id, attempt, unit.pattern) if replaces else unit.pattern
-        self._first = 0 if replaces else numbers_of(part, attempt).start
+        self._pattern = export.written(unit.pattern, unit.id, attempt)
+        self._first = export.placement.first_file(part, attempt)
         self._numbers = itertools.count(self._first)
         self._stop = threading.Event()
         settings = export.settings

@@ -18,7 +18,6 @@ from bqdump.core.progress.events import Started
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.export.publish.clear import clear_written
-from bqdump.export.publish.collect import written_pattern
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.jobs import extract_unit, query_unit
 from bqdump.export.work.read import read_unit, withdraw_files
@@ -167,7 +166,7 @@ async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started:
     recorded = await write_end(export.store, export.layout, export.plan, outcome)
     if isinstance(recorded, GivenUp):
         log.warning("%s: excluded from this partial export", called, extra=LogEvent.TABLE_GIVEN_UP.extra(table=table))
-        await clear_written(export.task, written_pattern(export, todo.unit, outcome))
+        await clear_written(export.task, export.written(todo.unit.pattern, outcome.unit, outcome.attempt))
     elif recorded != outcome:
         # Another task recorded the end of the same job first, or read the same rows.
         log.debug("%s: its end is recorded already", called)

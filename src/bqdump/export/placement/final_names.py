@@ -125,7 +125,7 @@ async def publishing(task: Task) -> Publishing | None:
     return await value_of(task.store, task.settings.layout.publishing)
 
 
-async def place(
+async def copy_over(
     export: RunningExport, staged: Mapping[str, ObjectInfo], known: Mapping[str, int]
 ) -> dict[str, File] | None:
     """Copy every staged file over its final name (the keys of `staged`).

@@ -1,0 +1,21 @@
+"""Which placement a run has: its plan says so, and it is chosen here only."""
+
+from __future__ import annotations
+
+from bqdump.core.documents.run import Mode, Plan
+from bqdump.export.placement.keep import Keep
+from bqdump.export.placement.protocol import Placement
+from bqdump.export.placement.replace import Replace
+from bqdump.export.task import RunningExport, Task
+
+PLACEMENTS: dict[Mode, Placement] = {"replace": Replace(), "keep": Keep()}
+
+
+def placement_of(plan: Plan) -> Placement:
+    """How the files of this plan's run get their final names."""
+    return PLACEMENTS[plan.mode]
+
+
+def running_export(task: Task, plan: Plan) -> RunningExport:
+    """The task at work on this plan."""
+    return RunningExport(task, plan, placement_of(plan))

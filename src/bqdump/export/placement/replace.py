@@ -1,0 +1,144 @@
+"""Replace: files are staged, and copied over those of the export before once all of them are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from bqdump.core.documents.layout import RunLayout
+from bqdump.core.documents.manifest import File, Latest, ManifestFiles, TableFiles
+from bqdump.core.documents.run import Stages
+from bqdump.core.errors import VerificationError
+from bqdump.core.plan.parts import Part
+from bqdump.core.plan.removal import Carry
+from bqdump.core.settings.path_template import shard_name, split_shard
+from bqdump.export.carry import check_carried
+from bqdump.export.placement.final_names import announce, copy_over, make_ready, origin, refuse_others, withdraw
+from bqdump.export.placement.protocol import Exported, Placed
+from bqdump.export.publish.clear import clear_staging, clear_stale, read_earlier
+from bqdump.export.publish.collect import file_of
+from bqdump.export.publish.ended import has_ended
+from bqdump.export.task import RunningExport, Task
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import overwrite
+
+
+class Replace:
+    """Each export replaces the files of the one before."""
+
+    def written(self, layout: RunLayout, pattern: str, unit: str, attempt: int) -> str:
+        """Names in a staging folder of this attempt."""
+        return layout.staged(unit, attempt, pattern)
+
+    def first_file(self, _part: Part | None, _attempt: int) -> int:
+        """Zero: each attempt has a folder of its own."""
+        return 0
+
+    async def prepare(self, task: Task) -> None:
+        """Note that the run may stage files. See `publish.abandoned`."""
+        await overwrite(task.store, task.settings.layout.stages(task.run), Stages(task.run))
+
+    async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
+        """Copy the staged files over the final names, each only over the generation that is known to be there."""
+        latest, failed = exported.latest, exported.failed
+        if latest and latest.age >= export.plan.age and await has_ended(export):
+            # What another task of this run has published must not be copied over by its like.
+            return None
+        before, naive = await _present(export, exported)
+        present = [*before, *naive]
+        known = {file.name: file.generation for table in present for file in table.files}
+        # Announced with the rest, so that an earlier run which steps aside does not take these away.
+        staying = [file.name for table in present if table.table in failed for file in table.files]
+        placed = await _replace(export, exported, known, staying)
+        if placed is None:
+            if await has_ended(export):
+                return None
+            cause, hint = "staged files disappeared during publishing", "Something deleted them: run the export again."
+            raise VerificationError("publish", f"run {export.plan.run}", cause, hint)
+        files, carry = placed
+        left = await _left(export.task, failed | {table.table for table in carry.left}, naive)
+        found = tuple(file for table in naive if table.table not in failed for file in table.files)
+        return Placed(files, carry, left, found)
+
+    async def make_ready(self, export: RunningExport, ready: Latest) -> bool:
+        """Put what latest.json is to become into publishing.json, so that whoever takes over publishes it first."""
+        return await make_ready(export, ready)
+
+    async def step_aside(self, export: RunningExport) -> None:
+        """Leave the final names to the later run, and nothing of this one behind."""
+        await withdraw(export)
+        await clear_staging(export.task)
+
+    async def clear(self, export: RunningExport, manifest: ManifestFiles) -> None:
+        """Delete stale files of earlier exports, then this run's staging."""
+        await clear_stale(export, manifest)
+        await clear_staging(export.task)
+
+    async def clear_late(self, export: RunningExport) -> None:
+        """Delete the run's staging."""
+        await clear_staging(export.task)
+
+
+async def _present(export: RunningExport, exported: Exported) -> tuple[list[TableFiles], list[TableFiles]]:
+    """What earlier exports have at final names: those with a manifest, as far as the latest one names it; and others.
+
+    Only before the first publication may there be files of an export without a manifest.
+    """
+    latest = exported.latest
+    if latest and latest.replaces:
+        return await read_earlier(export.task, latest.manifest), []
+    return [], await _naive_shards(export, exported)
+
+
+async def _naive_shards(export: RunningExport, exported: Exported) -> list[TableFiles]:
+    """Files that an export by BigQuery's own naming has left at these tables' names.
+
+    Not those which another task of this run has just placed there.
+    """
+    tables, mark = {unit.pattern: unit.table for unit in exported.units}, origin(export.plan)
+    found: dict[str, list[File]] = {}
+    async for page in export.store.objects(export.settings.prefix):
+        for info in page:
+            ours = info.origin == mark or info.name.startswith(export.settings.layout.state)
+            if not ours and (split := split_shard(info.name, tables)):
+                refuse_others(export.plan, [info])
+                found.setdefault(tables[split[0]], []).append(file_of(info))
+    return [TableFiles(table, tuple(files)) for table, files in found.items()]
+
+
+async def _replace(
+    export: RunningExport, exported: Exported, known: Mapping[str, int], staying: Collection[str]
+) -> tuple[dict[str, list[File]], Carry] | None:
+    """Files at their final names, by unit, and what stays of the export before; None when they could not be placed.
+
+    `staying`: names left as they are. Raises VerificationError when a file that stays is not there any more.
+    """
+    written = exported.collected.written
+    names = {
+        unit.id: [shard_name(unit.pattern, number) for number in range(len(written[unit.id]))]
+        for unit in exported.units
+        if unit.id in written
+    }
+    staged = {name: info for unit in names for name, info in zip(names[unit], written[unit], strict=True)}
+    carry = await announce(export, (*staged, *staying), exported.tables)
+    if carry is None:
+        return None
+    await check_carried(export.task, carry)
+    placed = await copy_over(export, staged, known)
+    if placed is None:
+        return None
+    return {unit: [placed[name] for name in names[unit]] for unit in names}, carry
+
+
+async def _left(task: Task, failed: Collection[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:
+    """The files of an earlier export that stay for failed tables, as they are now.
+
+    An earlier run may have published until this one announced itself, so what was known before that is not enough.
+    """
+    latest = await read_latest(task.store, task.settings) if failed else None
+    left = []
+    for table in await read_earlier(task, latest.manifest) if latest and latest.replaces else naive:
+        if table.table in failed:
+            infos = await asyncio.gather(*(task.store.stat(file.name) for file in table.files))
+            left.append(TableFiles(table.table, tuple(file_of(info) for info in infos if info)))
+    return tuple(left)
