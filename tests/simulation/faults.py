@@ -149,7 +149,7 @@ class FaultyStore:
         process, staging = self._network.process, self._laws.view.layout.run(self._network.process.run).staging
         async for page in self._listed("objects", prefix, self._store.objects(prefix)):
             self._laws.shown(process, page)
-            if page and prefix.startswith(self._laws.view.layout.runs) and prefix != staging:
+            if page and prefix.startswith(self._laws.view.layout.runs) and not prefix.startswith(staging):
                 self._rewrite(page)
             yield page
 
