@@ -1,4 +1,4 @@
-"""One Chromium for a module of tests; each test has its own console, and a visitor whom nothing may trouble."""
+"""One Chromium per test module; each test has its own console, and a visitor that fails on browser errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, as the system has it. Of one module: no event loop can run while playwright has its own."""
+    """The system's Chromium. Per module, because no event loop can run while playwright has its own."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("needs a browser: apt-get install chromium")
@@ -35,18 +35,19 @@ def browser() -> Iterator[Browser]:
 
 
 class Visitor:
-    """Opens pages, and remembers what a browser complains of and what it asks others for."""
+    """Opens pages, and records the browser's errors and its requests to other hosts."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self.troubles: list[str] = []
 
     def page(self, *, dark: bool = False, width: int = 1200, script: bool = True) -> Page:
-        """A page with a clean memory."""
+        """A page in a new browser context."""
         context = self._browser.new_context(
-            color_scheme="dark" if dark else "light", viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            viewport={"width": width, "height": 900},
             java_script_enabled=script,
-        )  # fmt: skip
+        )
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("console", self._heard)
@@ -64,7 +65,7 @@ class Visitor:
             self.troubles.append(f"asked for {request.url}")
 
     def close(self) -> None:
-        """Close all pages; fails when anything was wrong."""
+        """Close all pages. Fails if anything was recorded."""
         for context in self._browser.contexts:
             context.close()
         assert self.troubles == []
@@ -80,7 +81,7 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
 
 @pytest.fixture
 def site() -> Iterator[Callable[[Scene], Site]]:
-    """Serves the console over a scene, until the test is over."""
+    """Serves the console over a scene until the test ends."""
     open_: list[Site] = []
 
     def serve(scene: Scene) -> Site:
@@ -93,7 +94,7 @@ def site() -> Iterator[Callable[[Scene], Site]]:
 
 
 def barriers(page: Page) -> list[Any]:
-    """What axe finds on the page: its rule, and the elements that break it."""
+    """Accessibility violations found by axe: the rule, and the elements that break it."""
     found = Axe().run(page)
     return [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found.response["violations"]]
 

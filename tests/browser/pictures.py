@@ -1,4 +1,4 @@
-"""`python -m tests.browser.pictures` takes the README's pictures anew: the demo's data, exported on some nights.
+"""`python -m tests.browser.pictures` retakes the README's pictures: the demo's data, exported on several nights.
 
 Needs Chromium. The nights are BigQuery's: its stand-in's clock is set forward between the exports.
 """
@@ -32,7 +32,7 @@ WIDTH = 1100
 
 
 def main() -> None:
-    """Export, look, and take the pictures."""
+    """Export, open the pages and take the pictures."""
     with tempfile.TemporaryDirectory() as folder, running(root=Path(folder)) as stack:
         export(stack)
         report = max(Path(folder, TARGET, "_bqdump/runs").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def export(stack: Stack) -> None:
-    """The demo's data, which grows; one night a table fails, the last night one job has to be repeated."""
+    """The demo's data, which grows; one night a table fails, and on the last night one job is retried."""
     stack.jobs(shard_bytes=FILE_BYTES, clock_offset_seconds=-NIGHTS * DAY, pending_seconds=0.1, run_seconds=0.4)
     seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET)
     settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
@@ -71,7 +71,7 @@ def export(stack: Stack) -> None:
 
 
 def faults(night: int) -> list[dict[str, object]]:
-    """What goes wrong in a night."""
+    """The faults of a night."""
     if night == NIGHTS // 2:
         return [{"at": "run", "table": "weather", "reason": "accessDenied", "message": "Access Denied: weather"}]
     return [{"at": "run", "table": "planes", "reason": "backendError", "times": 1}] if night == NIGHTS - 1 else []

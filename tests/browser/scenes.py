@@ -1,4 +1,4 @@
-"""Exports in memory to look at, made by the real flow: runs over time, failing ones, and one that goes on when told."""
+"""Exports in memory, made by the real flow: runs over time, failed ones, and one that waits for a gate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HOSTILE = "<img src=x onerror=alert(1)>&\"'\u202e"
 
 
 class Warehouse(MemoryWarehouse):
-    """A warehouse whose jobs start when they are let through: any number of them while `gate` is None."""
+    """A warehouse whose jobs wait at `gate`; none of them waits while it is None."""
 
     gate: asyncio.Semaphore | None = None
 
@@ -55,7 +55,7 @@ class Warehouse(MemoryWarehouse):
 
 
 class Scene:
-    """The dataset my-project.shop and its exports. Each look at the clock makes it go on by some milliseconds."""
+    """The dataset my-project.shop and its exports. Each reading of the clock advances it by some milliseconds."""
 
     def __init__(self, **settings: Any) -> None:
         self.store = MemoryStore("exports")
@@ -76,7 +76,7 @@ class Scene:
         return self.warehouse.datasets["my-project", "shop"]
 
     def table(self, name: str, rows: Iterable[str], /, **columns: str) -> None:
-        """Give a table these lines as its file, the header included; `columns`: names and types, where they matter."""
+        """Set the lines of a table's file, header included; `columns`: names and types, where they matter."""
         self.warehouse.put("my-project", "shop", name, list(rows))
         if columns:
             fields = [{"name": column, "type": type_} for column, type_ in columns.items()]
@@ -84,13 +84,13 @@ class Scene:
             self.tables[name] = self.tables[name]._replace(definition=definition)
 
     def other(self, name: str, kind: str, lines: Iterable[str] = ()) -> None:
-        """Make something that is no table, such as a VIEW."""
+        """Create an object that is not a table, such as a VIEW."""
         self.warehouse.put("my-project", "shop", name, list(lines), kind=kind)
 
     async def export(
         self, name: str, *, failing: Mapping[str, str] | None = None, partial: bool = True, tasks: int = 1
     ) -> None:
-        """A night later: export everything with so many tasks. failing: what some tables fail with."""
+        """Export everything one night later. failing: the messages with which tables fail."""
         self.time += NIGHT - self.time % NIGHT + NIGHT // 8
         fails = failing or {}
         self.warehouse.failing = lambda table, job: JobError("invalid", fails[table]) if table in fails else None
@@ -105,7 +105,7 @@ class Scene:
 
 
 def shop(**settings: Any) -> Scene:
-    """A small shop with three tables, a view, and a model, which nothing can export."""
+    """A small shop with three tables, a view, and a model, which no route can export."""
     scene = Scene(**settings)
     orders(scene, 2000)
     people = (f"{number},Aiko {number}" for number in range(1, 301))
@@ -117,13 +117,13 @@ def shop(**settings: Any) -> Scene:
 
 
 def orders(scene: Scene, rows: int) -> None:
-    """Give the table of orders so many rows."""
+    """Set the number of orders."""
     lines = (f"{number},{number % 7},2026-01-{number % 28 + 1:02}" for number in range(1, rows + 1))
     scene.table("orders", ["id,customer,day", *lines], id="INTEGER", customer="INTEGER", day="DATE")
 
 
 async def nights(scene: Scene, count: int) -> None:
-    """Exports that grow; one of them in part, one that publishes nothing."""
+    """Growing exports; one is partial, and one publishes nothing."""
     for night in range(count):
         orders(scene, 2000 + 60 * night)
         failing = {"customers": "Resources exceeded"} if night in (count // 2, count // 3) else {}
@@ -131,19 +131,26 @@ async def nights(scene: Scene, count: int) -> None:
 
 
 async def older(scene: Scene, count: int) -> None:
-    """Runs of the year before, of which nothing but the summaries is looked at."""
+    """Earlier runs that have a summary only."""
     for night in range(count):
         moment, rows = START - (count - night) * NIGHT, 1000 + 10 * night
         summary = Summary(
-            run=f"older-{night:04}", status="complete", snapshot_time=moment_text(moment), skipped=0, failed=0,
-            totals=Totals(3, 3, 20 * rows, rows, 30 * rows), rows=rows, begun=moment, ended=moment + 4000,
-        )  # fmt: skip
+            run=f"older-{night:04}",
+            status="complete",
+            snapshot_time=moment_text(moment),
+            skipped=0,
+            failed=0,
+            totals=Totals(3, 3, 20 * rows, rows, 30 * rows),
+            rows=rows,
+            begun=moment,
+            ended=moment + 4000,
+        )
         scene.store.put_now(scene.settings.layout.run(summary.run).manifest, b"")
         await scene.store.write_note(scene.settings.layout.summary(summary.run).name, encode(summary), 0)
 
 
 def large_manifest(run_id: str, tables: int, night: int = 0) -> Manifest:
-    """The manifest of an export of so many tables, made without exporting them."""
+    """The manifest of a large export, made without exporting."""
     chance = random.Random(night)
     moment = START + night * NIGHT
     fields = [{"name": f"column_{number}", "type": "STRING", "mode": "NULLABLE"} for number in range(15)]
@@ -154,33 +161,65 @@ def large_manifest(run_id: str, tables: int, night: int = 0) -> Manifest:
         name = f"table_{number:05}"
         entries.append(
             TableEntry(
-                table=name, kind="TABLE", route="extract", unit=f"{number % 20:05}-{number // 20:05}",
-                jobs=(f"bqdump_{run_id}_0123abcd_{number % 20:05}-{number // 20:05}_0",), planned_rows=size // 50,
-                planned_bytes=size, created=begun, started=begun + 900,
-                ended=begun + 2000 + size // 100_000, task=number % 20,
-                files=(File(f"{name}/{name}_000000000000.csv", size, "AAAAAA==", night + 1),), definition=definition,
+                table=name,
+                kind="TABLE",
+                route="extract",
+                unit=f"{number % 20:05}-{number // 20:05}",
+                jobs=(f"bqdump_{run_id}_0123abcd_{number % 20:05}-{number // 20:05}_0",),
+                planned_rows=size // 50,
+                planned_bytes=size,
+                created=begun,
+                started=begun + 900,
+                ended=begun + 2000 + size // 100_000,
+                task=number % 20,
+                files=(File(f"{name}/{name}_000000000000.csv", size, "AAAAAA==", night + 1),),
+                definition=definition,
             )
-        )  # fmt: skip
+        )
     return Manifest(
-        run=run_id, tool="0.1.0", status="complete", project="my-project", dataset="shop", location="US",
-        snapshot_time=moment_text(moment), snapshot=moment, mode="replace",
-        settings={"project": "my-project", "dataset": "shop", "bucket": "exports", "format": "csv"}, digest="0" * 16,
-        totals=Totals(tables, tables, sum(entry.files[0].size for entry in entries),
-                      sum(entry.planned_rows for entry in entries), sum(entry.planned_bytes for entry in entries)),
-        tables=tuple(entries), skipped=(), failed=(), left=(), found=(),
-    )  # fmt: skip
+        run=run_id,
+        tool="0.1.0",
+        status="complete",
+        project="my-project",
+        dataset="shop",
+        location="US",
+        snapshot_time=moment_text(moment),
+        snapshot=moment,
+        mode="replace",
+        settings={"project": "my-project", "dataset": "shop", "bucket": "exports", "format": "csv"},
+        digest="0" * 16,
+        totals=Totals(
+            tables,
+            tables,
+            sum(entry.files[0].size for entry in entries),
+            sum(entry.planned_rows for entry in entries),
+            sum(entry.planned_bytes for entry in entries),
+        ),
+        tables=tuple(entries),
+        skipped=(),
+        failed=(),
+        left=(),
+        found=(),
+    )
 
 
 async def large(scene: Scene, tables: int) -> None:
-    """Put one published export of so many tables there."""
+    """Store one large published export."""
     manifest = large_manifest("large", tables)
     layout, data = scene.settings.layout.run("large"), encode(manifest)
     scene.store.put_now(layout.manifest, data)
     contents = contents_of(data, layout.manifest)
     scene.store.put_now(layout.contents, encode(contents))
     latest = Latest(
-        run="large", dataset="shop", project="my-project", snapshot_time=manifest.snapshot_time,
-        snapshot=manifest.snapshot, status="complete", mode="replace", manifest=layout.manifest, manifest_generation=1,
-    )  # fmt: skip
+        run="large",
+        dataset="shop",
+        project="my-project",
+        snapshot_time=manifest.snapshot_time,
+        snapshot=manifest.snapshot,
+        status="complete",
+        mode="replace",
+        manifest=layout.manifest,
+        manifest_generation=1,
+    )
     scene.store.put_now(scene.settings.layout.latest.name, encode(latest))
     await scene.store.write_note(scene.settings.layout.summary("large").name, encode(summary_of(contents)), 0)

@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 
 class Site:
-    """A console that is being served. `url` ends with a slash."""
+    """A running console. `url` ends with a slash."""
 
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
         self._loop = asyncio.new_event_loop()
@@ -27,7 +27,7 @@ class Site:
         self.url = address.result(20)
 
     def do(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """What the coroutine gives, done where the console's own requests are."""
+        """The result of the coroutine, run in the console's event loop."""
         return self.start(work).result(60)
 
     def start(self, work: Coroutine[Any, Any, Value]) -> Future[Value]:
@@ -35,7 +35,7 @@ class Site:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
-        """Stop serving, and whatever else is going on there."""
+        """Stop serving, and cancel everything else in the loop."""
         self._serving.cancel()
         self.do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,4 +1,4 @@
-"""The console in a browser: from no run to many, failing and under way, searched and sorted."""
+"""The console in a browser: no runs and many, failed and running, searched and sorted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from browser.site import Site
 Serve = Callable[[Scene], Site]
 
 
-def test_without_runs_it_says_so_and_how_to_start_one(site: Serve, visitor: Visitor) -> None:
+def test_an_empty_target_shows_how_to_start_a_run(site: Serve, visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(site(Scene()).url)
     expect(page.get_by_text("No runs yet.")).to_be_visible()
@@ -24,7 +24,7 @@ def test_without_runs_it_says_so_and_how_to_start_one(site: Serve, visitor: Visi
     assert barriers(page) == []
 
 
-def test_one_run_leads_to_its_tables_files_and_rows(site: Serve, visitor: Visitor) -> None:
+def test_a_run_links_to_its_tables_files_and_rows(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(scene.export("first"))
@@ -49,7 +49,7 @@ def test_one_run_leads_to_its_tables_files_and_rows(site: Serve, visitor: Visito
     expect(page.get_by_text("This is the first finished run")).to_be_visible()
 
 
-def test_many_runs_are_charts_and_pages(site: Serve, visitor: Visitor) -> None:
+def test_many_runs_are_charted_and_paged(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(older(scene, 46))
@@ -66,7 +66,7 @@ def test_many_runs_are_charts_and_pages(site: Serve, visitor: Visitor) -> None:
     assert page.locator("tbody tr").count() == 4
 
 
-def test_a_table_through_all_runs_tells_when_its_columns_changed(site: Serve, visitor: Visitor) -> None:
+def test_a_table_history_shows_when_its_columns_changed(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(nights(scene, 4))
@@ -85,7 +85,7 @@ def test_a_table_through_all_runs_tells_when_its_columns_changed(site: Serve, vi
     expect(page.get_by_role("row", name="nightly-0002")).to_contain_text("not exported")
 
 
-def test_a_failing_run_says_which_table_why_and_what_to_do(site: Serve, visitor: Visitor) -> None:
+def test_a_failed_run_shows_the_table_the_reason_and_the_fix(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(scene.export("broken", failing={"orders": "Access Denied: no permission"}, partial=False))
@@ -100,7 +100,7 @@ def test_a_failing_run_says_which_table_why_and_what_to_do(site: Serve, visitor:
     assert not too_wide(page)
 
 
-def test_a_run_goes_on_while_its_page_is_open(site: Serve, visitor: Visitor) -> None:
+def test_the_page_of_a_running_export_updates_itself(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
 
@@ -126,7 +126,7 @@ def test_a_run_goes_on_while_its_page_is_open(site: Serve, visitor: Visitor) -> 
     running.result(20)
 
 
-def test_without_script_a_page_under_way_asks_to_be_loaded_again(site: Serve, visitor: Visitor) -> None:
+def test_the_page_of_a_running_export_reloads_without_javascript(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(scene.export("broken", failing={"orders": "no"}, partial=False))
@@ -167,7 +167,7 @@ def test_ten_thousand_tables_are_filtered_while_typing_sorted_and_paged(site: Se
     expect(page.get_by_text("Page 2 of 100")).to_be_visible()
 
 
-def test_what_is_typed_before_the_script_has_come_filters_as_well(site: Serve, visitor: Visitor) -> None:
+def test_filter_text_typed_before_the_page_finishes_loading_is_applied(site: Serve, visitor: Visitor) -> None:
     scene = Scene()
     served = site(scene)
     served.do(large(scene, 300))
@@ -185,7 +185,7 @@ def test_what_is_typed_before_the_script_has_come_filters_as_well(site: Serve, v
     expect(page.get_by_text("10 of 300 tables")).to_be_visible()
 
 
-def test_the_filter_works_without_script(site: Serve, visitor: Visitor) -> None:
+def test_the_filter_works_without_javascript(site: Serve, visitor: Visitor) -> None:
     scene = Scene()
     served = site(scene)
     served.do(large(scene, 300))
@@ -197,7 +197,7 @@ def test_the_filter_works_without_script(site: Serve, visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("dark", "width"), LOOKS)
-def test_every_page_is_accessible_and_fits(site: Serve, visitor: Visitor, dark: bool, width: int) -> None:
+def test_every_page_is_accessible_and_fits_the_screen(site: Serve, visitor: Visitor, dark: bool, width: int) -> None:
     scene = shop()
     served = site(scene)
     served.do(nights(scene, 6))
@@ -221,7 +221,7 @@ def test_every_page_is_accessible_and_fits(site: Serve, visitor: Visitor, dark: 
     expect(page.get_by_text("<b>bold</b>")).to_be_visible()
 
 
-def test_the_keyboard_reaches_everything_in_the_order_of_the_page(site: Serve, visitor: Visitor) -> None:
+def test_the_keyboard_reaches_everything_in_page_order(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(scene.export("first"))
@@ -231,14 +231,22 @@ def test_the_keyboard_reaches_everything_in_the_order_of_the_page(site: Serve, v
     for _ in range(9):
         page.keyboard.press("Tab")
         met.append(page.evaluate("document.activeElement.innerText || document.activeElement.name"))
-    assert met[:8] == ["Skip to content", "bqdump", "Runs", "Changes since the previous run", "Verify stored files",
-                       "Manifest", "q", met[7]]  # fmt: skip
+    assert met[:8] == [
+        "Skip to content",
+        "bqdump",
+        "Runs",
+        "Changes since the previous run",
+        "Verify stored files",
+        "Manifest",
+        "q",
+        met[7],
+    ]
     page.get_by_role("columnheader", name="rows").get_by_role("link").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("columnheader", name="rows")).to_have_attribute("aria-sort", "descending")
 
 
-def test_what_is_not_there_is_told_in_a_page(site: Serve, visitor: Visitor) -> None:
+def test_missing_pages_are_reported_as_a_page(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(scene.export("first"))
@@ -262,7 +270,7 @@ def test_what_is_not_there_is_told_in_a_page(site: Serve, visitor: Visitor) -> N
     visitor.troubles.clear()
 
 
-def test_a_file_that_a_later_run_has_replaced_is_told(site: Serve, visitor: Visitor) -> None:
+def test_a_file_replaced_by_a_later_run_is_reported(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
     served.do(scene.export("first"))

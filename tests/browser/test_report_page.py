@@ -16,7 +16,7 @@ from browser.scenes import HOSTILE, Scene, orders, shop
 
 
 def alone(work: Coroutine[Any, Any, None]) -> None:
-    """Run it in a thread of its own: playwright has this one's event loop."""
+    """Run it in its own thread: playwright uses this one's event loop."""
     thread = threading.Thread(target=asyncio.run, args=(work,))
     thread.start()
     thread.join()
@@ -32,7 +32,7 @@ async def two_exports(scene: Scene) -> None:
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
-    """The report of a partial export with changes, on the disk."""
+    """The report of a partial export with changes, as a file."""
     scene = shop()
     alone(two_exports(scene))
     found = scene.store.peek(scene.settings.layout.run("after").report)
@@ -43,7 +43,7 @@ def report(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("dark", "width"), LOOKS)
-def test_it_is_accessible_and_fits(report: Path, visitor: Visitor, dark: bool, width: int) -> None:
+def test_the_report_is_accessible_and_fits_the_screen(report: Path, visitor: Visitor, dark: bool, width: int) -> None:
     page = visitor.page(dark=dark, width=width)
     page.goto(report.as_uri())
     expect(page.get_by_text("1 table failed; 4 tables exported and published.")).to_be_visible()
@@ -61,7 +61,7 @@ def shown(page: Page) -> list[str]:
     return page.locator("#tables ~ .scroll").first.locator("tbody tr:visible th").all_inner_texts()
 
 
-def test_its_tables_are_sorted_by_click_and_key_and_filtered(report: Path, visitor: Visitor) -> None:
+def test_tables_can_be_sorted_by_click_and_key_and_filtered(report: Path, visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(report.as_uri())
     tables = page.get_by_role("region", name="Tables")
@@ -80,7 +80,7 @@ def test_its_tables_are_sorted_by_click_and_key_and_filtered(report: Path, visit
     expect(page.get_by_role("status")).to_have_text("2 of 4 shown")
 
 
-def test_without_script_it_shows_the_same(report: Path, visitor: Visitor) -> None:
+def test_the_report_shows_the_same_without_javascript(report: Path, visitor: Visitor) -> None:
     page = visitor.page(script=False)
     page.goto(report.as_uri())
     assert len(shown(page)) == 4
@@ -88,7 +88,7 @@ def test_without_script_it_shows_the_same(report: Path, visitor: Visitor) -> Non
     assert page.get_by_role("button").count() == 0
 
 
-def test_paper_is_white_and_has_no_controls(report: Path, visitor: Visitor) -> None:
+def test_the_printed_report_is_white_and_has_no_controls(report: Path, visitor: Visitor) -> None:
     page = visitor.page(dark=True)
     page.goto(report.as_uri())
     page.emulate_media(media="print")
@@ -99,7 +99,7 @@ def test_paper_is_white_and_has_no_controls(report: Path, visitor: Visitor) -> N
 
 
 @pytest.mark.parametrize(("dark", "width"), LOOKS)
-def test_the_page_of_a_failed_run_is_accessible_and_fits(
+def test_the_report_of_a_failed_run_is_accessible_and_fits_the_screen(
     tmp_path: Path, visitor: Visitor, dark: bool, width: int
 ) -> None:
     scene = shop()

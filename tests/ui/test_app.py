@@ -1,4 +1,4 @@
-"""The console answers this machine's browser alone, and changes nothing."""
+"""The console answers local browsers only, and changes nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def paths() -> list[str]:
 
 
 @pytest.mark.parametrize("path", [*paths(), "/static/style.css", "/static/console.js", "/static/icon.svg", "/nowhere"])
-def test_every_answer_keeps_to_itself(site: Site, path: str) -> None:
+def test_every_answer_has_the_security_headers(site: Site, path: str) -> None:
     status, headers, _ = ask(site, path)
     assert status == (404 if path == "/nowhere" else 200)
     assert HEADERS.items() <= headers.items()
@@ -55,23 +55,23 @@ def test_every_answer_keeps_to_itself(site: Site, path: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8642", "127.0.0.1.evil.example", "0.0.0.0", "[::1]"])
-def test_another_host_name_is_refused(site: Site, host: str) -> None:
+def test_other_host_names_are_refused(site: Site, host: str) -> None:
     status, _, body = ask(site, "/", host=host)
     assert status == 400
     assert "first" not in body
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "localhost:8642"])
-def test_the_names_of_this_machine_are_answered(site: Site, host: str) -> None:
+def test_local_host_names_are_accepted(site: Site, host: str) -> None:
     assert ask(site, "/", host=host)[0] == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_it_takes_nothing(site: Site, method: str) -> None:
+def test_only_reading_methods_are_allowed(site: Site, method: str) -> None:
     assert all(ask(site, path, method)[0] == 405 for path in paths())
 
 
-def test_looking_at_every_page_changes_nothing(site: Site, scene: Scene) -> None:
+def test_reading_every_page_changes_no_object(site: Site, scene: Scene) -> None:
     before = {name: scene.store.peek(name) for name in scene.store.names_now()}
     for path in paths():
         ask(site, path)
@@ -80,21 +80,28 @@ def test_looking_at_every_page_changes_nothing(site: Site, scene: Scene) -> None
 
 @pytest.mark.parametrize(
     "path",
-    ["/runs/first/tables/..%2f..%2fetc%2fpasswd", "/runs/first/tables/orders/files/-1", "/runs/first%00",
-     "/runs/%2e%2e", "/static/..%2fapp.py", "/static/app.py", "/runs/first/tables/orders/files/99999999999999999999"],
-)  # fmt: skip
-def test_what_no_manifest_names_is_not_found(site: Site, path: str) -> None:
+    [
+        "/runs/first/tables/..%2f..%2fetc%2fpasswd",
+        "/runs/first/tables/orders/files/-1",
+        "/runs/first%00",
+        "/runs/%2e%2e",
+        "/static/..%2fapp.py",
+        "/static/app.py",
+        "/runs/first/tables/orders/files/99999999999999999999",
+    ],
+)
+def test_paths_outside_a_manifest_are_not_found(site: Site, path: str) -> None:
     assert ask(site, path)[0] == 404
 
 
 @pytest.mark.parametrize(
     "query", ["sort=nothing&page=x", "page=-1", "page=99999999999999999", "q=%00%ff", "sort=--size", "q=" + "a" * 2000]
 )
-def test_any_query_is_a_page(site: Site, query: str) -> None:
+def test_invalid_query_parameters_are_ignored(site: Site, query: str) -> None:
     assert ask(site, f"/runs/first?{query}")[0] == 200
 
 
-def test_it_listens_on_loopback_alone_and_tells_of_a_taken_port(site: Site, scene: Scene) -> None:
+def test_it_listens_on_loopback_only_and_reports_a_taken_port(site: Site, scene: Scene) -> None:
     port = urlsplit(site.url).port
     assert port
     for address in {found[4][0] for found in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)} - {
@@ -109,10 +116,13 @@ def test_it_listens_on_loopback_alone_and_tells_of_a_taken_port(site: Site, scen
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(DeniedError("read", "gs://exports", "storage.objects.get is missing"), 403),
-     (UnavailableError("read", "gs://exports", "no answer"), 503), (RuntimeError("oops"), 500)],
-)  # fmt: skip
-def test_what_goes_wrong_is_a_page_of_one_sentence(
+    [
+        (DeniedError("read", "gs://exports", "storage.objects.get is missing"), 403),
+        (UnavailableError("read", "gs://exports", "no answer"), 503),
+        (RuntimeError("oops"), 500),
+    ],
+)
+def test_an_error_is_shown_as_a_page_with_its_message(
     scene: Scene, error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def failing(name: str, start: int = 0, length: int | None = None) -> Stored:
@@ -150,7 +160,7 @@ def look(scene: Scene, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"format_version": 2}'])
-def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(damaged: Scene, data: bytes) -> None:
+def test_an_unreadable_run_is_listed_with_its_reason(damaged: Scene, data: bytes) -> None:
     damaged.store.put_now(damaged.settings.layout.run("third").plan, data)
     status, body = look(damaged, "/")
     assert status == 200
@@ -163,7 +173,7 @@ def test_a_run_that_cannot_be_read_is_told_of_beside_the_others(damaged: Scene, 
 
 
 @pytest.mark.parametrize(("name", "words"), [("latest", "the published run"), ("newest", "the newest run")])
-def test_runs_are_shown_where_a_document_of_the_target_cannot_be_read(damaged: Scene, name: str, words: str) -> None:
+def test_runs_are_listed_if_a_document_of_the_target_is_damaged(damaged: Scene, name: str, words: str) -> None:
     damaged.store.put_now(getattr(damaged.settings.layout, name).name, b"{")
     status, body = look(damaged, "/")
     assert status == 200
@@ -172,7 +182,7 @@ def test_runs_are_shown_where_a_document_of_the_target_cannot_be_read(damaged: S
     assert all(f'href="/runs/{run}"' in body for run in ("first", "second"))
 
 
-def test_a_file_whose_first_row_is_longer_than_what_is_read_is_not_called_empty() -> None:
+def test_a_file_with_an_overlong_first_row_is_not_reported_as_empty() -> None:
     made = shop()
     made.table("wide", ["id,text", "1," + "x" * 200_000])
     asyncio.run(made.export("first"))
@@ -194,7 +204,7 @@ RUN_PAGES = ("", "/manifest", "/changes", "/tables/orders", "/tables/orders/file
         (b'"fields":[{"name":"id"', b'"fields":[{"name":7'),
     ],
 )
-def test_a_manifest_that_somebody_has_edited_is_no_bug(damaged: Scene, old: bytes, new: bytes) -> None:
+def test_an_edited_manifest_is_not_reported_as_a_bug(damaged: Scene, old: bytes, new: bytes) -> None:
     layout = damaged.settings.layout.run("second")
     found = damaged.store.peek(layout.manifest)
     assert found
@@ -206,15 +216,18 @@ def test_a_manifest_that_somebody_has_edited_is_no_bug(damaged: Scene, old: byte
 
 
 def without(scene: Scene, prefix: str) -> Scene:
-    """The scene after somebody has removed objects by hand, or a lifecycle rule has."""
-    gone = [(name, found[1].generation) for name in scene.store.names_now()
-            if name.startswith(prefix) and (found := scene.store.peek(name))]  # fmt: skip
+    """The scene after objects were deleted by hand or by a lifecycle rule."""
+    gone = [
+        (name, found[1].generation)
+        for name in scene.store.names_now()
+        if name.startswith(prefix) and (found := scene.store.peek(name))
+    ]
     asyncio.run(scene.store.delete(gone))
     return scene
 
 
 @pytest.mark.parametrize("prefix", ["_bqdump/runs/second/", "_bqdump/runs/"])
-def test_a_published_run_that_somebody_has_removed_is_not_called_unpublished(damaged: Scene, prefix: str) -> None:
+def test_a_deleted_published_run_is_reported_as_missing(damaged: Scene, prefix: str) -> None:
     status, body = look(without(damaged, prefix), "/")
     assert status == 200
     assert "latest.json names run <code>second</code>, but its manifest does not exist." in body
@@ -222,13 +235,15 @@ def test_a_published_run_that_somebody_has_removed_is_not_called_unpublished(dam
     assert "No runs yet" not in body
 
 
-def test_the_manifest_that_readers_are_led_to_in_vain_is_told_by_the_name_of_its_run(damaged: Scene) -> None:
+def test_a_missing_published_manifest_is_reported_with_its_run(damaged: Scene) -> None:
     without(damaged, "_bqdump/runs/second/manifest.json")
     with pytest.raises(NotFoundError, match="the manifest of run second: there is none"):
         asyncio.run(read_manifest(damaged.store, damaged.settings))
 
 
-def test_that_the_newest_run_has_failed_is_told_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_of_the_newest_run_are_reported_wherever_it_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = shop()
     asyncio.run(made.export("newest", failing={"orders": "Resources exceeded"}, partial=False))
     newest = made.store.peek("_bqdump/newest.json")
@@ -239,14 +254,14 @@ def test_that_the_newest_run_has_failed_is_told_wherever_it_stands(monkeypatch: 
     assert "The newest run has failures." in look(made, "/")[1]
 
 
-def test_a_run_of_an_empty_dataset_has_no_table() -> None:
+def test_a_run_of_an_empty_dataset_shows_no_tables() -> None:
     made = Scene()
     asyncio.run(made.export("first"))
     assert "This run exported no tables." in look(made, "/runs/first")[1]
     assert "No table name contains 'x'." in look(made, "/runs/first?q=x")[1]
 
 
-def test_many_runs_that_cannot_be_read_are_counted(damaged: Scene) -> None:
+def test_unreadable_runs_beyond_the_first_five_are_counted(damaged: Scene) -> None:
     for number in range(8):
         damaged.store.put_now(damaged.settings.layout.run(f"broken-{number}").plan, b"")
     _, body = look(damaged, "/")
@@ -254,7 +269,7 @@ def test_many_runs_that_cannot_be_read_are_counted(damaged: Scene) -> None:
     assert "3 more runs cannot be read." in body
 
 
-def test_a_table_is_followed_through_runs_of_which_one_cannot_be_read(damaged: Scene) -> None:
+def test_a_table_history_includes_an_unreadable_run(damaged: Scene) -> None:
     layout = damaged.settings.layout.run("first")
     damaged.store.put_now(layout.contents, b"{")
     damaged.store.put_now(layout.manifest, b"{")

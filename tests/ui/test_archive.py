@@ -1,4 +1,4 @@
-"""What a page costs: few requests, however many runs there are; what never changes is asked for once."""
+"""The requests of a page: few, regardless of the number of runs; immutable documents are read once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def counted() -> tuple[Scene, Counted, Archive]:
     return scene, store, Archive(store, scene.settings)
 
 
-def test_a_thousand_runs_are_one_listing_and_their_folders() -> None:
+def test_a_thousand_runs_take_two_listings() -> None:
     scene, store, archive = counted()
     asyncio.run(older(scene, 1000))
     store.asked.clear()
@@ -61,7 +61,7 @@ def test_a_thousand_runs_are_one_listing_and_their_folders() -> None:
     assert store.asked == {"folders": 1, "notes": 1}
 
 
-def test_the_tables_of_a_run_are_one_read_once_and_one_of_them_a_part_of_the_manifest() -> None:
+def test_a_run_takes_one_cached_read_and_a_table_one_range_of_the_manifest() -> None:
     scene, store, archive = counted()
     asyncio.run(large(scene, 500))
     store.asked.clear()
@@ -85,7 +85,7 @@ def test_without_its_index_a_run_is_read_from_its_manifest_once() -> None:
     assert store.asked == {"contents.json": 1, "manifest.json": 1}
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = shop()
     for number in range(4):
         asyncio.run(scene.export(f"night-{number}"))
@@ -98,7 +98,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert archive._bytes == sum(map(len, archive._kept.values()))
 
 
-def test_a_broken_index_is_made_anew_and_a_broken_manifest_is_told_by_name() -> None:
+def test_a_damaged_index_is_rebuilt_and_a_damaged_manifest_is_reported_by_name() -> None:
     scene, store, _ = counted()
     asyncio.run(large(scene, 5))
     layout = scene.settings.layout.run("large")
@@ -110,7 +110,7 @@ def test_a_broken_index_is_made_anew_and_a_broken_manifest_is_told_by_name() -> 
         asyncio.run(Archive(store, scene.settings).whole("large"))
 
 
-def test_the_copy_of_a_run_under_another_name_is_told_of_and_not_shown_as_a_run() -> None:
+def test_a_run_copied_under_another_name_is_reported_and_not_shown_as_a_run() -> None:
     scene, store, archive = counted()
     asyncio.run(large(scene, 3))
     for name in ("manifest", "contents"):
@@ -122,7 +122,7 @@ def test_the_copy_of_a_run_under_another_name_is_told_of_and_not_shown_as_a_run(
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "-x", "x" * 101, "a\n"])
-def test_no_other_name_becomes_part_of_an_object_name(name: str) -> None:
+def test_an_invalid_run_id_never_becomes_part_of_an_object_name(name: str) -> None:
     _, store, archive = counted()
     with pytest.raises(NotFoundError):
         asyncio.run(archive.contents(name))

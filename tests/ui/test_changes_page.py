@@ -1,4 +1,4 @@
-"""The console and the report say what the files' checksums prove about content, and never more."""
+"""The console and the report state what the files' checksums prove about content, and no more."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def change_prices(scene: Scene) -> None:
     scene.table("prices", ["id,price", "1,30", "2,40"], id="INTEGER", price="INTEGER")
 
 
-def test_other_values_in_as_many_rows_are_no_sameness(scene: Scene, site: Site) -> None:
+def test_changed_values_in_the_same_number_of_rows_are_reported(scene: Scene, site: Site) -> None:
     change_prices(scene)
     asyncio.run(scene.export("two"))
     _, _, page = ask(site, "/runs/two/changes")
@@ -48,14 +48,14 @@ def test_other_values_in_as_many_rows_are_no_sameness(scene: Scene, site: Site) 
     assert "content changed" in report.decode()
 
 
-def test_the_same_bytes_are_named_as_the_reason(scene: Scene, site: Site) -> None:
+def test_equal_bytes_are_given_as_the_reason(scene: Scene, site: Site) -> None:
     asyncio.run(scene.export("two"))
     assert SAME in ask(site, "/runs/two/changes")[2]
     _, report = asyncio.run(report_page(scene.store, scene.settings, "two", "one"))
     assert SAME in report.decode()
 
 
-def test_files_made_in_another_way_are_unclear_and_the_command_is_named(scene: Scene, site: Site) -> None:
+def test_files_made_with_other_settings_are_unclear_and_the_command_is_shown(scene: Scene, site: Site) -> None:
     scene.settings = replace(scene.settings, header=False)
     change_prices(scene)
     asyncio.run(scene.export("two"))

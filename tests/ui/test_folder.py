@@ -1,4 +1,4 @@
-"""The console over a local folder: the copy of a bucket, as any tool makes one."""
+"""The console over a local folder: a bucket copied with any tool."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from browser.site import Site
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
-def test_a_copied_bucket_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_copied_bucket_is_shown_and_not_changed(tmp_path: Path) -> None:
     scene = shop()
     asyncio.run(scene.export("first"))
     orders(scene, 9)

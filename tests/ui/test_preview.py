@@ -1,4 +1,4 @@
-"""The first rows of a file: of each format, from a bounded part of it, whatever it holds."""
+"""Previews of files: of each format, from a bounded part of the file, whatever its content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bqdump.ui.preview import FOOTER_BYTES, HEAD_BYTES, TEXT_BYTES, preview
 
 
 class Counted(MemoryStore):
-    """Counts the bytes that are read."""
+    """Counts the bytes read."""
 
     bytes_read = 0
 
@@ -41,18 +41,18 @@ def look(name: str, data: bytes, **settings: Any) -> tuple[Preview, Counted]:
     return asyncio.run(preview(store, name, len(data), settings)), store
 
 
-def test_csv_by_its_header_and_delimiter() -> None:
+def test_csv_uses_its_header_and_delimiter() -> None:
     shown, _ = look("a.csv", b'id|name\n1|"a|b"\n2|"two\nlines"\n', format="csv", delimiter="|")
     assert shown == Preview(["id", "name"], [["1", "a|b"], ["2", "two\nlines"]], False)
 
 
-def test_csv_without_a_header_and_with_rows_of_other_lengths() -> None:
+def test_csv_without_a_header_and_with_rows_of_different_lengths() -> None:
     shown, _ = look("a.csv", b"1,2,3\n4\n", format="csv", header=False)
     assert shown == Preview(["column 1", "column 2", "column 3"], [["1", "2", "3"], ["4", "", ""]], False)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_large_text_file_is_read_in_part_and_shows_whole_rows(packed: bool) -> None:
+def test_a_large_text_file_is_read_in_part_and_shows_complete_rows(packed: bool) -> None:
     lines = "".join(f"{number},{'x' * 100}{zlib.crc32(b'%d' % number)}\n" for number in range(40_000))
     data = ("id,text\n" + lines).encode()
     shown, store = look("a.csv.gz" if packed else "a.csv", gzip.compress(data) if packed else data, format="csv")
@@ -62,7 +62,7 @@ def test_a_large_text_file_is_read_in_part_and_shows_whole_rows(packed: bool) ->
     assert store.bytes_read <= TEXT_BYTES
 
 
-def test_a_file_that_unpacks_to_a_thousand_times_its_size_is_unpacked_in_part() -> None:
+def test_a_highly_compressed_file_is_decompressed_in_part() -> None:
     shown, store = look("a.json.gz", gzip.compress(b"0" * 200_000_000, 1), format="json")
     assert len(shown.rows) == 1
     assert shown.rows[0][0].endswith("…")
@@ -72,7 +72,7 @@ def test_a_file_that_unpacks_to_a_thousand_times_its_size_is_unpacked_in_part() 
 @pytest.mark.parametrize(
     ("data", "rows"), [(b"", 0), (b"id\n", 0), (b"\xff\xfe,\x00\n1,2\n", 1), (b'"never closed', 0)]
 )
-def test_any_bytes_are_some_rows(data: bytes, rows: int) -> None:
+def test_arbitrary_bytes_are_shown_as_rows(data: bytes, rows: int) -> None:
     shown, _ = look("a.csv", data, format="csv")
     assert len(shown.rows) == rows
 
@@ -105,20 +105,20 @@ def test_a_parquet_file_without_rows_has_columns() -> None:
 
 
 @pytest.mark.parametrize("format_", ["csv", "json"])
-def test_a_packed_file_is_unpacked_whatever_its_name(format_: str) -> None:
+def test_a_gzip_file_is_decompressed_regardless_of_its_name(format_: str) -> None:
     data = b"id\n1\n" if format_ == "csv" else b'{"id":1}\n'
     shown, _ = look("a", gzip.compress(data), format=format_)
     assert shown == Preview(["id"], [["1"]], False)
 
 
-def test_a_row_that_is_longer_than_what_is_read_is_no_empty_file() -> None:
+def test_a_file_with_an_overlong_row_is_not_empty() -> None:
     shown, _ = look("a.csv", b"id,text\n1," + b"x" * TEXT_BYTES, format="csv")
     assert (shown.rows, shown.more) == ([], True)
     shown, _ = look("a.json", b'{"text":"' + b"x" * TEXT_BYTES + b'"}\n', format="json")
-    assert (shown.columns, len(shown.rows), shown.more) == (["(cut off)"], 1, True)
+    assert (shown.columns, len(shown.rows), shown.more) == (["(truncated)"], 1, True)
 
 
-def test_json_of_any_depth_is_a_row() -> None:
+def test_deeply_nested_json_is_a_row() -> None:
     # Somewhere there reading it still goes, and writing it does not.
     for depth in (10, *range(800, 1001), 5000):
         shown, _ = look("a.json", b'{"a":' + b"[" * depth + b"]" * depth + b"}\n", format="json")
@@ -126,7 +126,7 @@ def test_json_of_any_depth_is_a_row() -> None:
 
 
 @pytest.mark.parametrize("delimiter", ["", "ab", None, 1, ["|"]])
-def test_a_delimiter_that_cannot_be_is_a_comma(delimiter: Any) -> None:
+def test_an_invalid_delimiter_falls_back_to_a_comma(delimiter: Any) -> None:
     shown, _ = look("a.csv", b"id,name\n1,Aiko\n", format="csv", delimiter=delimiter)
     assert shown.rows == [["1", "Aiko"]]
 
@@ -141,7 +141,7 @@ def test_json_has_the_columns_of_its_records() -> None:
     assert shown.rows[4] == ["", "", "", "", "not json"]
 
 
-def test_what_is_no_gzip_file_is_told() -> None:
+def test_an_invalid_gzip_file_is_reported() -> None:
     with pytest.raises(BqdumpError, match=r"a\.csv\.gz: it is not a gzip file"):
         look("a.csv.gz", b"id,name\n", format="csv")
 
@@ -164,7 +164,7 @@ def test_avro_and_parquet(format_: str) -> None:
     assert shown.more
 
 
-def test_a_parquet_file_larger_than_what_is_read_shows_its_first_rows() -> None:
+def test_a_large_parquet_file_shows_its_first_rows() -> None:
     size = 400_000
     frame = polars.DataFrame({"id": range(size), "noise": [zlib.crc32(b"%d" % n) * 2654435761 for n in range(size)]})
     wide = polars.concat([frame.select("id", *(polars.col("noise").add(n).alias(f"n{n}") for n in range(9)))])
@@ -177,12 +177,12 @@ def test_a_parquet_file_larger_than_what_is_read_shows_its_first_rows() -> None:
 
 @pytest.mark.parametrize("format_", ["avro", "parquet"])
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"Obj\x01", b"something else entirely"])
-def test_a_broken_file_is_told_in_one_sentence(format_: str, data: bytes) -> None:
-    with pytest.raises(BqdumpError, match="do not show whole rows"):
+def test_a_damaged_file_is_reported_in_one_sentence(format_: str, data: bytes) -> None:
+    with pytest.raises(BqdumpError, match="no complete row found"):
         look(f"a.{format_}", data, format=format_)
 
 
-def test_without_polars_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_polars_the_error_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(UsageError, match=r"pip install '\.\[read\]'"):
         look("a.avro", written("avro", FRAME), format="avro")
@@ -190,13 +190,13 @@ def test_without_polars_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 # Found by changing bytes at random: the decoder panics, which is more than an exception.
 @pytest.mark.parametrize("data", [b'Obj\x01\x02\x16avro.schema\x1e{"type":"rtcord"}\x00' + bytes(16)])
-def test_a_file_on_which_the_decoder_fails_hard_is_told(data: bytes) -> None:
-    with pytest.raises(BqdumpError, match="do not show whole rows"):
+def test_a_file_that_crashes_the_decoder_is_reported(data: bytes) -> None:
+    with pytest.raises(BqdumpError, match="no complete row found"):
         look("a.avro", data, format="avro")
 
 
 @pytest.mark.parametrize("name", ["msgspec", "polars", "bqdump"])
-def test_no_module_of_the_folder_that_the_console_runs_in_is_imported(
+def test_modules_in_the_working_directory_are_not_imported(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
@@ -206,13 +206,13 @@ def test_no_module_of_the_folder_that_the_console_runs_in_is_imported(
     assert not (tmp_path / "imported").exists()
 
 
-def test_a_decoder_that_does_not_come_to_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_decoder_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.0)
-    with pytest.raises(BqdumpError, match="do not show whole rows"):
+    with pytest.raises(BqdumpError, match="no complete row found"):
         look("a.avro", written("avro", FRAME), format="avro")
 
 
-def test_an_avro_file_that_is_cut_off_shows_its_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_avro_file_shows_its_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEAD_BYTES", 50_000)
     buffer = io.BytesIO()
     schema = {"type": "record", "name": "Root", "fields": [{"name": "id", "type": "long"}]}

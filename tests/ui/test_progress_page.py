@@ -1,4 +1,4 @@
-"""The page of a run under way says what is going on now, not what an earlier execution has met."""
+"""The page of an unfinished run shows its current state, not the failures of an earlier execution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REMEDY = "bqdump run --run-id first"
 
 @pytest.fixture
 def failed(monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """Two tables of four have failed, just now."""
+    """Two of four tables failed just now."""
     made = shop()
     failing = {"orders": "Resources exceeded", "customers": "Resources exceeded"}
     asyncio.run(made.export("first", failing=failing, partial=False))
@@ -48,27 +48,27 @@ async def notes(scene: Scene, folder: str) -> list[Note]:
 
 
 async def take_over(scene: Scene) -> None:
-    """Another execution takes all units over."""
+    """Another execution takes over all units."""
     for name, data, generation in await notes(scene, layout(scene).claims):
         claim = msgspec.structs.replace(decode(data, Claim, name), owner=Owner("again", 0))
         await scene.store.write_note(name, encode(claim), generation)
 
 
-def test_a_run_that_has_failed_names_the_tables_and_how_to_go_on(failed: Scene) -> None:
+def test_a_failed_run_shows_its_failed_tables_and_how_to_resume(failed: Scene) -> None:
     shown = text(failed)
     assert "Failed. 2 tables failed, 2 done" in shown
     assert shown.count("Resources exceeded") == 2
     assert REMEDY in shown
 
 
-def test_what_another_execution_tries_again_has_not_failed(failed: Scene) -> None:
+def test_a_table_retried_by_another_execution_is_not_failed(failed: Scene) -> None:
     asyncio.run(take_over(failed))
     shown = text(failed)
     assert "running 2 waiting 0 failed 0" in shown
     assert "Resources exceeded" not in shown
 
 
-def test_a_failure_while_others_are_at_work_is_no_reason_to_start_the_run_again(failed: Scene) -> None:
+def test_a_failure_in_a_running_export_shows_no_resume_command(failed: Scene) -> None:
     name, _, generation = asyncio.run(notes(failed, layout(failed).receipts))[0]
     asyncio.run(failed.store.delete([(name, generation)]))
     shown = text(failed)
@@ -77,7 +77,7 @@ def test_a_failure_while_others_are_at_work_is_no_reason_to_start_the_run_again(
     assert REMEDY not in shown
 
 
-def test_a_run_that_has_just_begun_is_not_silent_since_its_snapshot_time(failed: Scene) -> None:
+def test_silence_is_measured_from_the_start_of_a_run_not_its_snapshot_time(failed: Scene) -> None:
     plan = decode(asyncio.run(failed.store.read(layout(failed).plan)).data, Plan, layout(failed).plan)
     days_ago = msgspec.structs.replace(plan, snapshot=plan.snapshot - 3 * 86_400_000)
     failed.store.put_now(layout(failed).plan, encode(days_ago))
@@ -87,7 +87,7 @@ def test_a_run_that_has_just_begun_is_not_silent_since_its_snapshot_time(failed:
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_a_run_over_which_a_later_one_is_published_is_not_being_published(damaged: bool) -> None:
+def test_a_run_is_superseded_once_a_later_one_is_published(damaged: bool) -> None:
     made = shop()
     asyncio.run(made.export("first"))
     asyncio.run(made.export("second"))
@@ -102,7 +102,7 @@ def test_a_run_over_which_a_later_one_is_published_is_not_being_published(damage
     assert ("Publishing." in shown) == (REMEDY in shown) == damaged
 
 
-def test_what_does_not_count_any_more_is_not_done(failed: Scene) -> None:
+def test_receipts_that_stop_counting_are_not_done(failed: Scene) -> None:
     archive = Archive(failed.store, failed.settings)
     assert "1 of 4 tables done" not in text(failed, archive)
     # As if the read session of its receipt had been retired.
@@ -111,7 +111,7 @@ def test_what_does_not_count_any_more_is_not_done(failed: Scene) -> None:
     assert "Running. 1 of 4 tables done." in text(failed, archive)
 
 
-def test_a_shared_table_fails_once_however_many_of_its_parts_do(failed: Scene) -> None:
+def test_a_split_table_fails_once_regardless_of_its_failed_parts(failed: Scene) -> None:
     plan = decode(asyncio.run(failed.store.read(layout(failed).plan)).data, Plan, layout(failed).plan)
     found = [decode(data, Failure, name) for name, data, _ in asyncio.run(notes(failed, layout(failed).failures))]
     units = tuple(failure.unit for failure in found)

@@ -1,4 +1,4 @@
-// Tables that can be sorted and filtered. Without it the page shows the same, in one order.
+// Sorts and filters tables. Without JavaScript, the page shows the same content in one order.
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
   const value = (row, column) => {

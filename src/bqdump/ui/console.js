@@ -1,4 +1,4 @@
-// A page of a run under way asks again for the part of it that changes.
+// The page of an unfinished run reloads the part that changes.
 const live = document.querySelector("[data-live]");
 if (live) {
   const lost = document.querySelector("[data-lost]");
@@ -16,13 +16,13 @@ if (live) {
     } catch {
       lost.hidden = false;
     }
-    // A listing of many tables takes its time: the console is idle three quarters of it.
+    // Listing many tables takes time: wait three times as long, so the console is idle most of it.
     setTimeout(look, Math.max(1000, 3 * (performance.now() - began)));
   };
   setTimeout(look, 1000);
 }
 
-// A filter shows its result while one types.
+// Filter results are shown while typing.
 const form = document.querySelector("form[data-region]");
 if (form) {
   let wait, latest = 0;
@@ -39,7 +39,7 @@ if (form) {
       history.replaceState(null, "", address);
     }, 120);
   });
-  // What was typed before this script was there.
+  // Text typed before this script was loaded.
   const search = form.querySelector("input[type=search]");
   if (search.value !== search.defaultValue) form.dispatchEvent(new Event("input"));
 }

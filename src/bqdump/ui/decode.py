@@ -1,6 +1,7 @@
 """`python -m bqdump.ui.decode avro|parquet FILE` prints the first rows of a file as JSON.
 
-A process of its own: a broken file can make a decoder panic, abort or take all memory, and must not end the console.
+Runs in a separate process: a damaged file can make a decoder panic, abort or exhaust memory, which must not end
+the console.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CELL_CHARACTERS = 200
 
 
 class Preview(msgspec.Struct, frozen=True, array_like=True):
-    """Rows of cells under their columns; `more`: the file goes on."""
+    """Rows of cells; `more`: the file has more rows."""
 
     columns: list[str]
     rows: list[list[str]]
@@ -28,7 +29,7 @@ class Preview(msgspec.Struct, frozen=True, array_like=True):
 
 
 def main(format_: str, path: str) -> None:
-    """Print them."""
+    """Print the first rows."""
     import polars
 
     if format_ == "avro":
@@ -41,7 +42,7 @@ def main(format_: str, path: str) -> None:
 
 
 def _readable(data: bytes, name: str) -> bytes:
-    """The same Avro file; one without blocks has no codec, or polars would look for a compressed block."""
+    """The same Avro file; the codec is removed if there are no blocks, because polars expects a compressed one."""
     header = avro_blocks.read_header(data, name)
     if header is None or header.length < len(data):
         return data
@@ -49,7 +50,7 @@ def _readable(data: bytes, name: str) -> bytes:
 
 
 def value_text(value: Any) -> str:
-    """A value as a cell shows it."""
+    """A value as text for a cell."""
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -65,7 +66,7 @@ def value_text(value: Any) -> str:
 
 
 def shortened(text: str) -> str:
-    """As much of a text as a cell shows."""
+    """Text cut to the length of a cell."""
     return text if len(text) <= CELL_CHARACTERS else text[:CELL_CHARACTERS] + "…"
 
 

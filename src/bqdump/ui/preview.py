@@ -20,25 +20,25 @@ from bqdump.ui import decode
 from bqdump.ui.decode import COLUMNS, ROWS, Preview, shortened, value_text
 
 GZIP = b"\x1f\x8b"
-# So much of a text file is read, and at most so much of its content is unpacked.
+# The part of a text file that is read, and the limit of its decompressed content.
 TEXT_BYTES = 128 << 10
 UNPACKED_BYTES = 1 << 20
-# Avro and Parquet are read from their beginning; Parquet's footer, at the end, says where what is.
+# Avro and Parquet are read from the beginning; a Parquet file also at its end, where the footer is.
 HEAD_BYTES = 16 << 20
 FOOTER_BYTES = 4 << 20
-# How long decoding these may take.
+# The time limit for decoding these.
 SECONDS = 30.0
 
 
 async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, Any]) -> Preview:
-    """The first rows of an object of so many bytes. Raises BqdumpError for what cannot be shown.
+    """The first rows of an object. Raises BqdumpError if it cannot be shown.
 
-    settings: of its export; format, delimiter and header count.
+    size: its bytes. settings: those of its export, of which format, delimiter and header are used.
     """
     format_ = settings.get("format", "csv")
     if format_ in ("csv", "json"):
         data = (await store.read(name, 0, TEXT_BYTES)).data
-        # A path need not end with {ext}, and no text begins like that.
+        # A path does not have to end with {ext}; no text begins with these bytes.
         packed = name.endswith(".gz") or data.startswith(GZIP)
         text, whole = _text(data, whole=size <= TEXT_BYTES, packed=packed, name=name)
         if format_ == "json":
@@ -55,7 +55,7 @@ async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, 
 
 
 def _text(data: bytes, *, whole: bool, packed: bool, name: str) -> tuple[str, bool]:
-    """The text of the first bytes, without a line that is cut off; and whether that is all of it."""
+    """The text of the first bytes, without a truncated last line, and whether it is complete."""
     if packed and data:
         unpacking = zlib.decompressobj(wbits=31)
         try:
@@ -80,7 +80,7 @@ def _csv(text: str, delimiter: str, whole: bool, *, header: bool) -> Preview:
                 break
             rows.append([shortened(cell) for cell in row[:COLUMNS]])
     except csv.Error:
-        # A cell longer than this preview; what came before it is shown.
+        # A cell exceeds the limit of the csv module; the rows before it are shown.
         more = True
     columns = rows.pop(0) if header and rows else []
     width = max((len(row) for row in rows), default=len(columns))
@@ -93,8 +93,8 @@ def _json(text: str, whole: bool) -> Preview:
     lines = text.split("\n")
     records: list[dict[str, Any]] = []
     more = not whole
-    # A first line that does not end within what was read is shown as far as it goes.
-    unclear = "(not JSON)" if whole or len(lines) > 1 else "(cut off)"
+    # A first line that is longer than the part read is shown truncated.
+    unclear = "(not JSON)" if whole or len(lines) > 1 else "(truncated)"
     for line in lines:
         if not line.strip():
             continue
@@ -111,17 +111,17 @@ def _json(text: str, whole: bool) -> Preview:
 
 
 async def _decoded(format_: str, head: bytes, footer: bytes, size: int, name: str) -> Preview:
-    """The first rows of an Avro or Parquet file of which these parts are known."""
+    """The first rows of an Avro or Parquet file, from these parts of it."""
     if importlib.util.find_spec("polars") is None:
         raise UsageError("show", name, "showing Avro and Parquet files needs polars", install_hint("read"))
-    # A file of the same size that has only its beginning and its end; the system stores no more than these.
+    # A sparse file of the same size with the beginning and the end filled in.
     with tempfile.NamedTemporaryFile() as file:
         file.write(head)
         if footer:
             file.seek(max(0, size - len(footer)))
             file.write(footer)
         file.flush()
-        # -P: not from the folder that we are in, which may be the copy of a bucket, with anybody's modules in it.
+        # -P: the working directory may be a copy of a bucket, so no module is imported from there.
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", decode.__name__, format_, file.name, stdout=PIPE, stderr=DEVNULL
         )
@@ -136,5 +136,5 @@ async def _decoded(format_: str, head: bytes, footer: bytes, size: int, name: st
     try:
         return msgspec.json.decode(printed, type=Preview)
     except msgspec.DecodeError:
-        cause = f"its first {HEAD_BYTES >> 20} MB do not show whole rows"
-        raise BqdumpError("show", name, cause, "Download it to look at it.") from None
+        cause = f"no complete row found in its first {HEAD_BYTES >> 20} MiB"
+        raise BqdumpError("show", name, cause, "Download the file to inspect it.") from None
