@@ -1,6 +1,6 @@
-"""bqdump: export every table of a BigQuery dataset to Cloud Storage, at one moment, published only when whole.
+"""bqdump: export every table of a BigQuery dataset to Cloud Storage at one snapshot time, published when complete.
 
-The verbs of the command line are functions here (see bqdump.api). They are imported when they are first used.
+Each command of the command line is a function here (see bqdump.api). Names are imported when they are first used.
 """
 
 from bqdump.core.version import VERSION
@@ -12,29 +12,38 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bqdump.api import diff, doctor, manifest, plan, report, run, runs, status, verify
     from bqdump.arguments import Options
-    from bqdump.check.verify import Verified
+    from bqdump.check.doctor import Check, CheckOutcome
+    from bqdump.check.findings import Finding, FindingKind
+    from bqdump.check.verify import ReadBack, SourceCompared, Verified
     from bqdump.core.documents.changes import TableChange
-    from bqdump.core.documents.manifest import Manifest
+    from bqdump.core.documents.exported_tables import Manifest, Table
+    from bqdump.core.documents.manifest import Carried, File, TableFiles, Totals
+    from bqdump.core.documents.run import Failure, Flag, Owner, Removed, Skipped
     from bqdump.core.errors import (
         AccessError,
         AnswerError,
         BqdumpError,
         ConflictError,
+        DamagedError,
         DeniedError,
         DocumentError,
         JobFailedError,
         NotFoundError,
         OutageError,
         QuotaError,
+        RowsError,
+        SessionLostError,
         TargetError,
         UnavailableError,
         UnitsFailedError,
         UsageError,
         VerificationError,
     )
-    from bqdump.core.plan.summary import Planned
+    from bqdump.core.plan.summary import Planned, PlannedTable
     from bqdump.core.progress.outcome import Export
-    from bqdump.diagnosis import Diagnosis
+    from bqdump.core.results import Rows, State
+    from bqdump.core.risks import Risk
+    from bqdump.diagnosis import Cure, Diagnosis
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import Status
 
@@ -42,22 +51,46 @@ __all__ = [
     "AccessError",
     "AnswerError",
     "BqdumpError",
+    "Carried",
+    "Check",
+    "CheckOutcome",
     "ConflictError",
+    "Cure",
+    "DamagedError",
     "DeniedError",
     "Diagnosis",
     "DocumentError",
     "Export",
+    "Failure",
+    "File",
+    "Finding",
+    "FindingKind",
+    "Flag",
     "JobFailedError",
     "Manifest",
     "NotFoundError",
     "Options",
     "OutageError",
+    "Owner",
     "Planned",
+    "PlannedTable",
     "QuotaError",
+    "ReadBack",
+    "Removed",
+    "Risk",
+    "Rows",
+    "RowsError",
     "RunLine",
+    "SessionLostError",
+    "Skipped",
+    "SourceCompared",
+    "State",
     "Status",
+    "Table",
     "TableChange",
+    "TableFiles",
     "TargetError",
+    "Totals",
     "UnavailableError",
     "UnitsFailedError",
     "UsageError",
@@ -75,6 +108,26 @@ __all__ = [
     "verify",
 ]
 
+# Where each name is defined; errors are in core.errors.
+_HOMES = {
+    "api": ("diff", "doctor", "manifest", "plan", "report", "run", "runs", "status", "verify"),
+    "arguments": ("Options",),
+    "check.doctor": ("Check", "CheckOutcome"),
+    "check.findings": ("Finding", "FindingKind"),
+    "check.verify": ("ReadBack", "SourceCompared", "Verified"),
+    "core.documents.changes": ("TableChange",),
+    "core.documents.exported_tables": ("Manifest", "Table"),
+    "core.documents.manifest": ("Carried", "File", "TableFiles", "Totals"),
+    "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
+    "core.plan.summary": ("Planned", "PlannedTable"),
+    "core.progress.outcome": ("Export",),
+    "core.results": ("Rows", "State"),
+    "core.risks": ("Risk",),
+    "diagnosis": ("Cure", "Diagnosis"),
+    "observe.history": ("RunLine",),
+    "observe.status": ("Status",),
+}
+
 
 if not TYPE_CHECKING:
 
@@ -84,8 +137,8 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module 'bqdump' has no attribute {name!r}")
         from importlib import import_module
 
-        module = import_module("bqdump.core.errors" if name.endswith("Error") else "bqdump.api")
-        return globals().setdefault(name, getattr(module, name))
+        home = next((home for home, names in _HOMES.items() if name in names), "core.errors")
+        return globals().setdefault(name, getattr(import_module(f"bqdump.{home}"), name))
 
 
 def __dir__() -> list[str]:

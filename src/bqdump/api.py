@@ -22,12 +22,13 @@ from bqdump import services, verbs
 from bqdump.arguments import Options
 from bqdump.check.verify import Verified
 from bqdump.core.documents.changes import TableChange
-from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.exported_tables import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, first_of
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.outcome import Export
+from bqdump.core.results import Rows
 from bqdump.core.sampling import parse_sample
 from bqdump.core.settings.settings import REQUIRED, Settings, resolve
 from bqdump.core.settings.task_identity import Identity
@@ -37,6 +38,7 @@ from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.store import ObjectStore
 from bqdump.services import Services, read_config, run_id
+from bqdump.signatures import OF_TARGET, with_settings
 
 Result = TypeVar("Result")
 SIGNAL_SECONDS = 0.5
@@ -44,6 +46,7 @@ log = logging.getLogger("bqdump")
 log.addHandler(logging.NullHandler())
 
 
+@with_settings()
 def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
     """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
 
@@ -65,12 +68,14 @@ def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
     return _serve(settings, export, tasks, patient=True)
 
 
+@with_settings()
 def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     """What a run by so many tasks would do; changes nothing. What a run would be refused for stands in `flags`."""
     settings = _settings(options, REQUIRED)
     return _serve(settings, lambda at: verbs.plan(at, settings, settings.run_id or "RUN", tasks))
 
 
+@with_settings()
 def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosis:
     """Try every right that a run needs, and look for what would refuse it, without exporting; `verdict` is the worst.
 
@@ -81,16 +86,19 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     return _serve(settings, lambda at: verbs.doctor(at, settings, service_account))
 
 
+@with_settings(OF_TARGET)
 def status(run: str = "", **options: Unpack[Options]) -> Status:
     """How far a run is (default: the one that was planned last), from the bucket alone."""
     return _ask(lambda store, settings: verbs.status(store, settings, run), options)
 
 
-def runs(**options: Unpack[Options]) -> list[RunLine]:
+@with_settings(OF_TARGET)
+def runs(**options: Unpack[Options]) -> Rows[RunLine]:
     """All runs of a bucket, the latest moment first."""
     return _ask(verbs.runs, options)
 
 
+@with_settings((*OF_TARGET, "project", "max_bytes_billed"))
 def verify(run: str = "", *, read: str = "", source: bool = False, **options: Unpack[Options]) -> Verified:
     """Compare the files of a run (default: the one that readers see) with its manifest. Differences are `findings`.
 
@@ -106,12 +114,14 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
     return _serve(settings, lambda at: check(at.store, settings, warehouse=at.warehouse, bill=_tell_bill))
 
 
+@with_settings(OF_TARGET)
 def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
     """The manifest of a run (default: the one that readers see): every table and file."""
     return _ask(lambda store, settings: verbs.manifest(store, settings, run), options)
 
 
-def diff(before: str, after: str = "", *, values: bool = False, **options: Unpack[Options]) -> list[TableChange]:
+@with_settings(OF_TARGET)
+def diff(before: str, after: str = "", *, values: bool = False, **options: Unpack[Options]) -> Rows[TableChange]:
     """What changed from one run to another (default: the published run): tables, columns, content.
 
     Content is compared by the files' checksums; where these prove nothing, `change` is "unclear". Tables whose rows,
@@ -122,6 +132,7 @@ def diff(before: str, after: str = "", *, values: bool = False, **options: Unpac
     return _ask(lambda store, settings: verbs.diff(store, settings, before, after, values=values), options)
 
 
+@with_settings(OF_TARGET)
 def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str:
     """The report of a run (default: the one that readers see) as a page of HTML that needs nothing else.
 

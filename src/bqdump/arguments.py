@@ -8,38 +8,41 @@ from typing import Any, TypedDict
 
 
 class Options(TypedDict, total=False):
-    """Any of the settings, and the file to read others from; docs/commands.md says what each one means."""
+    """The settings, and the file with further ones; None: not given. docs/settings.md describes each of them."""
 
-    config: str
-    project: str
-    dataset: str
-    bucket: str
-    to: str
-    prefix: str
-    include: str | Sequence[str]
-    exclude: str | Sequence[str]
-    keep_others: bool
-    route: str | Sequence[str]
-    format: str
-    compression: str
-    header: bool
-    delimiter: str
-    on_unsupported: str
-    null_marker: str
-    file_size: int | str
-    row_group_rows: int | str
-    read_memory: int | str
-    read_split: int | str
-    path: str
-    job_project: str
-    location: str
-    concurrency: int | str
-    labels: Mapping[str, str]
-    kms_key: str
-    run_id: str
-    snapshot_time: str | datetime
+    config: str | None
+    project: str | None
+    dataset: str | None
+    bucket: str | None
+    to: str | None
+    prefix: str | None
+    include: str | Sequence[str] | None
+    exclude: str | Sequence[str] | None
+    keep_others: bool | None
+    route: str | Sequence[str] | None
+    format: str | None
+    compression: str | None
+    header: bool | None
+    delimiter: str | None
+    on_unsupported: str | None
+    null_marker: str | None
+    file_size: int | str | None
+    row_group_rows: int | str | None
+    read_memory: int | str | None
+    read_split: int | str | None
+    path: str | None
+    job_project: str | None
+    location: str | None
+    concurrency: int | str | None
+    labels: Mapping[str, str] | None
+    kms_key: str | None
+    run_id: str | None
+    snapshot_time: str | datetime | None
     patience: int | None
-    allow_partial: bool
-    max_bytes_billed: int | str
-    allow: str | Sequence[str]
-    tables: Mapping[str, Mapping[str, Any]] | str
+    allow_partial: bool | None
+    max_bytes_billed: int | str | None
+    allow: str | Sequence[str] | None
+    tables: Mapping[str, Mapping[str, Any]] | str | None
+
+
+Options.__module__ = "bqdump"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
-from bqdump.check.doctor import READS, Check, Doctor, Outcome
+from bqdump.check.doctor import READS, Check, CheckOutcome, Doctor
+from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.export.task import Reading
 from bqdump.ports.store import ObjectStore
@@ -19,6 +21,7 @@ from bqdump.render.iam import commands, grant_of
 EMULATORS = ("BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 
 
+@public
 class Cure(msgspec.Struct, frozen=True):
     """What mends a check: the least role that gives the permission, on what, and the commands that grant it."""
 
@@ -28,16 +31,21 @@ class Cure(msgspec.Struct, frozen=True):
     commands: list[str]
 
 
-class Diagnosis(msgspec.Struct, frozen=True):
+@public
+class Diagnosis(Result, frozen=True, kw_only=True):
     """What `bqdump doctor --json` prints, and `bqdump.doctor` returns. verdict: the worst that was found."""
 
-    verdict: Outcome
+    verdict: CheckOutcome
     project: str
     dataset: str
     bucket: str
     prefix: str
     checks: list[Check]
     cures: list[Cure]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The checks as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self.checks)
 
 
 async def diagnose(
@@ -59,21 +67,28 @@ def environment(environ: Mapping[str, str]) -> list[Check]:
     """Whether Google itself is asked: variables of emulators lead the clients elsewhere."""
     led = [name for name in EMULATORS if environ.get(name)]
     if not led:
-        return [Check("environment", "", Outcome.OK, "Google Cloud is asked")]
+        return [Check("environment", "", CheckOutcome.OK, "Google Cloud is asked")]
     if len(led) == 1:
         told = f"{led[0]} leads one half elsewhere, and the other half asks Google: set both variables or none"
-        return [Check("environment", led[0], Outcome.REFUSED, told)]
-    return [Check("environment", ", ".join(led), Outcome.WARNING, "stand-ins are asked, not Google Cloud")]
+        return [Check("environment", led[0], CheckOutcome.REFUSED, told)]
+    return [Check("environment", ", ".join(led), CheckOutcome.WARNING, "stand-ins are asked, not Google Cloud")]
 
 
 def _diagnosis(settings: Settings, checks: list[Check], service_account: str) -> Diagnosis:
-    lacking = dict.fromkeys(check.permission for check in checks if check.outcome is Outcome.DENIED)
+    lacking = dict.fromkeys(check.permission for check in checks if check.outcome is CheckOutcome.DENIED)
     lacking |= dict.fromkeys(
-        check.permission for check in checks if check.outcome is Outcome.WARNING and check.permission
+        check.permission for check in checks if check.outcome is CheckOutcome.WARNING and check.permission
     )
     deployment = Deployment(settings=settings, region="", service_account=service_account, read_route=READS in lacking)
     grants = {permission: grant for permission in lacking if (grant := grant_of(deployment, permission))}
-    severity = [Outcome.OK, Outcome.UNTRIED, Outcome.WARNING, Outcome.REFUSED, Outcome.MISSING, Outcome.DENIED]
+    severity = [
+        CheckOutcome.OK,
+        CheckOutcome.UNTRIED,
+        CheckOutcome.WARNING,
+        CheckOutcome.REFUSED,
+        CheckOutcome.MISSING,
+        CheckOutcome.DENIED,
+    ]
     return Diagnosis(
         verdict=max((check.outcome for check in checks), key=severity.index),
         project=settings.project,

@@ -7,14 +7,16 @@ it is called, so that a task of a run loads nothing that only other verbs need.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.progress.events import Listener, nobody
+from bqdump.core.results import Rows
 
 if TYPE_CHECKING:
     from bqdump.check.verify import Verified
     from bqdump.core.documents.changes import TableChange
-    from bqdump.core.documents.manifest import Manifest
+    from bqdump.core.documents.exported_tables import Manifest
     from bqdump.core.documents.run import Owner
     from bqdump.core.plan.summary import Planned
     from bqdump.core.progress.outcome import Export
@@ -82,7 +84,7 @@ async def status(store: ObjectStore, settings: Settings, run: str = "") -> Statu
     return await read_status(store, settings, run or settings.run_id or await newest_run(store, settings))
 
 
-async def runs(store: ObjectStore, settings: Settings) -> list[RunLine]:
+async def runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
     """All runs of a target, the latest snapshot time first."""
     from bqdump.observe.history import list_runs
 
@@ -123,9 +125,11 @@ async def verify(
 
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
     """The manifest of a run (default: the published run)."""
+    from bqdump.core.documents.exported_tables import readable
     from bqdump.repository.published import read_manifest
 
-    return await read_manifest(store, settings, run or settings.run_id)
+    address = f"{Path(settings.to).absolute()}/" if settings.to else f"gs://{settings.bucket}/"
+    return readable(await read_manifest(store, settings, run or settings.run_id), address)
 
 
 async def diff(
@@ -136,7 +140,7 @@ async def diff(
     *,
     values: bool = False,
     tell: Listener = nobody,
-) -> list[TableChange]:
+) -> Rows[TableChange]:
     """What changed from one run to another (default: the published run). values: compare the files' values as well."""
     from bqdump.check.compare_values import compare_values
     from bqdump.core.documents.changes import compare
@@ -145,10 +149,10 @@ async def diff(
 
     old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
     if not values:
-        return compare(old, new)
+        return Rows(compare(old, new))
     reader = open_reader()
     try:
-        return await compare_values(store, old, new, reader, tell)
+        return Rows(await compare_values(store, old, new, reader, tell))
     finally:
         reader.close()
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
-from bqdump.check.findings import Kind
+from bqdump.check.findings import FindingKind
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError
@@ -63,7 +63,7 @@ def test_a_deleted_file_is_missing(file: str) -> None:
     found = store.peek(file)
     assert found
     asyncio.run(store.delete([(file, found[1].generation)]))
-    assert kinds(store) == [(Kind.MISSING, file)]
+    assert kinds(store) == [(FindingKind.MISSING, file)]
 
 
 @pytest.mark.parametrize("file", FILES[:2])
@@ -77,20 +77,20 @@ def test_any_flipped_byte_is_a_checksum(file: str) -> None:
         data = bytearray(found[0])
         data[position] ^= 1
         store.put_now(file, bytes(data))
-        assert kinds(store) == [(Kind.CHECKSUM, file)]
+        assert kinds(store) == [(FindingKind.CHECKSUM, file)]
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_longer_or_shorter_file_is_a_size(file: str) -> None:
     store = exported()
     store.put_now(file, b"x")
-    assert kinds(store) == [(Kind.SIZE, file)]
+    assert kinds(store) == [(FindingKind.SIZE, file)]
 
 
 def test_a_shard_too_many_is_extra_and_other_files_are_not() -> None:
     store = exported()
     store.put_now("big/big_000000000002.csv", b"four\n")
-    assert kinds(store) == [(Kind.EXTRA, "big/big_000000000002.csv")]
+    assert kinds(store) == [(FindingKind.EXTRA, "big/big_000000000002.csv")]
 
 
 def test_a_shard_too_many_of_the_only_file_is_extra() -> None:
@@ -98,7 +98,7 @@ def test_a_shard_too_many_of_the_only_file_is_extra() -> None:
     assert kinds(store) == []
     store.put_now("empty/empty_000000000007.csv", b"four\n")
     store.put_now("empty/empty_7.csv", b"named by somebody else")
-    assert kinds(store) == [(Kind.EXTRA, "empty/empty_000000000007.csv")]
+    assert kinds(store) == [(FindingKind.EXTRA, "empty/empty_000000000007.csv")]
 
 
 def test_what_another_attempt_of_the_read_route_has_left_is_extra() -> None:
@@ -107,7 +107,7 @@ def test_what_another_attempt_of_the_read_route_has_left_is_extra() -> None:
     assert [name for name in store.names_now() if name.startswith("r1/big")] == ["r1/big_000001000000.csv"]
     assert kinds(store, settings) == []
     store.put_now("r1/big_000000000000.csv", b"one\n")
-    assert kinds(store, settings) == [(Kind.EXTRA, "r1/big_000000000000.csv")]
+    assert kinds(store, settings) == [(FindingKind.EXTRA, "r1/big_000000000000.csv")]
 
 
 def test_the_same_content_written_again_was_replaced() -> None:
@@ -115,7 +115,7 @@ def test_the_same_content_written_again_was_replaced() -> None:
     found = store.peek(FILES[0])
     assert found
     store.put_now(FILES[0], found[0])
-    assert kinds(store) == [(Kind.REPLACED, FILES[0])]
+    assert kinds(store) == [(FindingKind.REPLACED, FILES[0])]
 
 
 def test_nothing_published_is_not_found() -> None:
@@ -151,14 +151,14 @@ def test_what_a_copy_lacks_or_has_otherwise_is_found(file: str) -> None:
     found = store.peek(file)
     assert found
     store.put_now(file, found[0] + b"x")
-    assert kinds(store, settings) == [(Kind.SIZE, file)]
+    assert kinds(store, settings) == [(FindingKind.SIZE, file)]
     if found[0]:
         store.put_now(file, bytes(len(found[0])))
-        assert kinds(store, settings) == [(Kind.CHECKSUM, file)]
+        assert kinds(store, settings) == [(FindingKind.CHECKSUM, file)]
     changed = store.peek(file)
     assert changed
     asyncio.run(store.delete([(file, changed[1].generation)]))
-    assert kinds(store, settings) == [(Kind.MISSING, file)]
+    assert kinds(store, settings) == [(FindingKind.MISSING, file)]
 
 
 def test_files_that_were_all_written_again_where_they_were_exported_are_no_copy() -> None:
@@ -167,7 +167,7 @@ def test_files_that_were_all_written_again_where_they_were_exported_are_no_copy(
         found = store.peek(file)
         assert found
         store.put_now(file, found[0])
-    assert kinds(store) == [(Kind.REPLACED, file) for file in FILES]
+    assert kinds(store) == [(FindingKind.REPLACED, file) for file in FILES]
 
 
 def test_one_file_at_its_own_generation_says_that_this_is_no_copy() -> None:
@@ -176,4 +176,4 @@ def test_one_file_at_its_own_generation_says_that_this_is_no_copy() -> None:
         found = store.peek(name)
         assert found
         store.put_now(name, found[0])
-    assert kinds(store) == [(Kind.REPLACED, file) for file in FILES[1:]]
+    assert kinds(store) == [(FindingKind.REPLACED, file) for file in FILES[1:]]

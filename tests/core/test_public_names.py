@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
+from typing import get_type_hints
 
 import msgspec
 import pytest
@@ -11,7 +16,9 @@ import pytest
 import bqdump
 from bqdump.cli.exit_codes import CODES
 from bqdump.core import errors
+from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
+from bqdump.signatures import OF_TARGET
 
 
 def test_every_setting_is_an_argument() -> None:
@@ -29,6 +36,73 @@ def test_every_error_that_a_command_ends_with_is_exported() -> None:
 def test_every_name_is_there(name: str) -> None:
     assert getattr(bqdump, name) is not None
     assert name in dir(bqdump)
+
+
+TYPES = [name for name in bqdump.__all__ if isinstance(getattr(bqdump, name), type)]
+RESULTS = ("Diagnosis", "Export", "Manifest", "Planned", "RunLine", "Status", "TableChange", "Verified")
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_says_that_it_is_of_this_package(name: str) -> None:
+    kind = getattr(bqdump, name)
+    assert (kind.__module__, kind.__qualname__) == ("bqdump", name)
+    assert pickle.loads(pickle.dumps(kind)) is kind
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_types_in_the_fields_of_results_are_exported(name: str) -> None:
+    ours = {str(found) for found in re.findall(r"bqdump[\w.]*\.(\w+)", str(get_type_hints(getattr(bqdump, name))))}
+    assert ours <= set(bqdump.__all__)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_are_made_by_keyword_only(name: str) -> None:
+    parameters = inspect.signature(getattr(bqdump, name)).parameters.values()
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_results_and_errors_can_be_pickled() -> None:
+    line = bqdump.RunLine(run="r", state="complete", published=True, snapshot_time=datetime(2026, 1, 31, tzinfo=UTC))
+    assert pickle.loads(pickle.dumps(Rows([line]))) == [line]
+    error = pickle.loads(pickle.dumps(bqdump.NotFoundError("find", "run r", "there is none", "Start one.")))
+    assert str(error) == "cannot find run r: there is none. Start one."
+
+
+def test_help_shows_every_setting_with_its_type_and_default() -> None:
+    parameters = inspect.signature(bqdump.run).parameters
+    assert set(parameters) == set(bqdump.Options.__annotations__) | {"task", "tasks"}
+    assert str(parameters["format"]) == "format: str | None = 'csv'"
+    assert str(parameters["header"]) == "header: bool | None = True"
+    assert parameters["project"].default is None
+    shown = inspect.getdoc(bqdump.run) or ""
+    assert all(f"{name}: " in shown for name in bqdump.Options.__annotations__)
+    assert "--" not in shown
+
+
+def test_functions_that_read_a_target_show_what_they_use() -> None:
+    assert list(inspect.signature(bqdump.runs).parameters) == ["config", *OF_TARGET]
+    assert "delimiter" not in (bqdump.runs.__doc__ or "")
+
+
+def test_rows_are_dictionaries_of_plain_values_and_a_table_that_escapes_them() -> None:
+    when = datetime(2026, 1, 31, 3, tzinfo=UTC)
+    line = bqdump.RunLine(run="<b>", state="complete", published=True, snapshot_time=when)
+    (row,) = Rows([line]).to_dicts()
+    assert (row["run"], row["snapshot_time"], row["ended"]) == ("<b>", when, None)
+    shown = Rows([line])._repr_html_()
+    assert "<td>&lt;b&gt;</td>" in shown
+    assert "<td>2026-01-31 03:00:00+00:00</td>" in shown
+    assert "<b>" not in line._repr_html_()
+    assert Rows([])._repr_html_() == "<p>none</p>"
+
+
+def test_a_result_is_shown_with_its_rows() -> None:
+    finding = bqdump.Finding(bqdump.FindingKind.MISSING, "a&b", "f", "1 bytes", "")
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    found = bqdump.Verified(run="r", snapshot_time=moment, tables=1, files=1, bytes=1, findings=(finding,))
+    assert found.to_dicts() == [{"kind": "missing", "table": "a&b", "file": "f", "expected": "1 bytes", "found": ""}]
+    assert "<p>findings</p><table>" in found._repr_html_()
+    assert "<td>a&amp;b</td>" in found._repr_html_()
 
 
 def test_another_name_is_not() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars
 import pytest
 
 import bqdump
@@ -102,7 +103,7 @@ def test_every_function_and_no_other_is_on_the_page() -> None:
 
 
 def test_every_example_is_run_here() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 def test_the_script_and_the_notebook(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,9 +111,21 @@ def test_the_script_and_the_notebook(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out.splitlines()
     assert re.match(r"33 tables, [0-9]+ rows, [0-9]+ bytes as of ", said[0])
     assert said[1].startswith("gs://my-exports/script/_bqdump/runs/")
-    names = execute(block("data frame"))
-    assert len(names["rows"]) == 33
-    assert names["files"][0].startswith("gs://my-exports/script/")
+    names = execute(block("largest"))
+    assert (names["tables"].height, names["runs"].height) == (33, 1)
+    assert names["tables"]["snapshot_time"].dtype == polars.Datetime("us", "UTC")
+    assert names["largest"].uris[0].startswith("gs://my-exports/script/")
+    assert "<td>dummy_01</td>" in names["manifest"]._repr_html_()
+
+
+def test_an_export_is_read_with_duckdb_polars_and_pandas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    # pandas is not installed here. Its read_parquet takes the path of one file, as polars' does.
+    module(monkeypatch, "pandas", read_parquet=lambda path: polars.read_parquet(str(path)), concat=polars.concat)
+    names = execute(block("read_parquet"))
+    counts = (len(names["rows"]), names["frame"].height, names["table"].height)
+    assert counts == (names["events"].rows,) * 3
+    assert Path(names["events"].uris[0]).is_relative_to(tmp_path / "exports")
 
 
 def test_airflow_taskflow(airflow: Airflow) -> None:

@@ -29,6 +29,8 @@ import bqdump
 
 export: bqdump.Export = bqdump.run(project="p", dataset="d", bucket="b", format="parquet", include=["a*"])
 state: str = export.state
+day: int = export.snapshot_time.day
+rows_of: list[dict[str, object]] = bqdump.runs(bucket="b").to_dicts()
 rows: int = sum(line.tables for line in bqdump.runs(bucket="b"))
 mends: list[str] = [line for cure in bqdump.doctor(bucket="b").cures for line in cure.commands]
 names: list[str] = [finding.file for finding in bqdump.verify(bucket="b", source=True).findings]
@@ -36,6 +38,7 @@ try:
     page: str = bqdump.report(bucket="b", since="r1")
 except bqdump.NotFoundError as error:
     print(error.hint)
+bqdump.run(project="p", run_id=None)
 bqdump.run(projet="p")
 bqdump.rum()
 status: int = bqdump.status(bucket="b")

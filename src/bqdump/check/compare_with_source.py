@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.check.findings import Finding, Kind
+from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import Manifest, TableEntry, snapshot_of
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
 from bqdump.core.formats.types import columns
@@ -130,7 +130,7 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
         else:
             findings += _differences(question, told, _found(question, digests))
     tables = {question.entry.table for question in ready} - {finding.table for finding in findings
-                                                            if finding.kind == Kind.SOURCE}  # fmt: skip
+                                                            if finding.kind == FindingKind.SOURCE}  # fmt: skip
     billed = sum(question.bills for question in ready)
     return Compared(list(dict.fromkeys(findings)), len(tables), billed, asked.not_compared)
 
@@ -162,7 +162,7 @@ def _found(question: Question, digests: dict[str, Digest]) -> list[int]:
 
 
 def _gone(question: Question, error: BqdumpError) -> Finding:
-    return Finding(Kind.SOURCE, question.entry.table, "", "", error.cause.partition("\n")[0])
+    return Finding(FindingKind.SOURCE, question.entry.table, "", "", error.cause.partition("\n")[0])
 
 
 def _differences(question: Question, told: list[int], found: list[int]) -> list[Finding]:
@@ -170,14 +170,16 @@ def _differences(question: Question, told: list[int], found: list[int]) -> list[
     table = question.entry.table
     if told[0] != found[0]:
         # Nothing else can be alike then.
-        return [Finding(Kind.ROWS, table, "", f"{told[0]} rows in BigQuery", f"{found[0]} rows")]
+        return [Finding(FindingKind.ROWS, table, "", f"{told[0]} rows in BigQuery", f"{found[0]} rows")]
     findings = []
     for number, leaf in enumerate(question.columns):
         theirs, ours = told[2 * number + 1 : 2 * number + 3], found[2 * number + 1 : 2 * number + 3]
         if theirs != ours:
-            findings.append(Finding(Kind.VALUES, table, "", _words(leaf.name, theirs), _words(leaf.name, ours)))
+            findings.append(Finding(FindingKind.VALUES, table, "", _words(leaf.name, theirs), _words(leaf.name, ours)))
     if not findings and told[-1] != found[-1]:
-        findings.append(Finding(Kind.VALUES, table, "", "the same values in each row", "values of other rows mixed"))
+        findings.append(
+            Finding(FindingKind.VALUES, table, "", "the same values in each row", "values of other rows mixed")
+        )
     return findings
 
 

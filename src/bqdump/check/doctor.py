@@ -27,6 +27,7 @@ from bqdump.core.plan.catalog import Dataset, Listed
 from bqdump.core.plan.draft import read_units
 from bqdump.core.plan.guards import GUARDS, POLICED, sentence, to_allow
 from bqdump.core.plan.shape import WHOLE
+from bqdump.core.results import public
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
@@ -50,7 +51,8 @@ DISASTER_RECOVERY = (
 CLOCKS_APART_SECONDS = 60
 
 
-class Outcome(enum.StrEnum):
+@public
+class CheckOutcome(enum.StrEnum):
     """How a check ended. untried: it could not be asked, because of another one."""
 
     OK = "ok"
@@ -61,12 +63,13 @@ class Outcome(enum.StrEnum):
     UNTRIED = "untried"
 
 
+@public
 class Check(msgspec.Struct, frozen=True):
     """One check. permission: the one that it needs, "" for none. told: what was found, in words."""
 
     name: str
     on: str
-    outcome: Outcome
+    outcome: CheckOutcome
     told: str
     permission: str = ""
 
@@ -119,7 +122,7 @@ class Doctor:
         if now is not None:
             apart = abs(self._clock() - now / 1000)
             told = f"this machine's clock and BigQuery's are {apart:,.0f} s apart"
-            self._note("clock", "", Outcome.WARNING if apart > CLOCKS_APART_SECONDS else Outcome.OK, told)
+            self._note("clock", "", CheckOutcome.WARNING if apart > CLOCKS_APART_SECONDS else CheckOutcome.OK, told)
         return dataset
 
     async def _tables(self, dataset: Dataset) -> list[Listed] | None:
@@ -132,7 +135,7 @@ class Doctor:
         """The rights on a table, tried on the first one: they are granted on the dataset."""
         table = next((item.name for item in listed if item.kind in POLICED), "")
         if not table:
-            self._note("read tables", f"{dataset.project}.{dataset.name}", Outcome.UNTRIED, "there is no table")
+            self._note("read tables", f"{dataset.project}.{dataset.name}", CheckOutcome.UNTRIED, "there is no table")
             return
         on = f"table {table}"
         found = await self._ask(
@@ -146,13 +149,13 @@ class Doctor:
             lambda: self._warehouse.estimate(dataset, table, select, {}),
         )  # fmt: skip
         if await self._warehouse.row_policies(dataset, table) is not None:
-            self._note("see row access policies", on, Outcome.OK, "", "bigquery.rowAccessPolicies.list")
+            self._note("see row access policies", on, CheckOutcome.OK, "", "bigquery.rowAccessPolicies.list")
         elif Risk.UNSEEN_ROW_POLICIES in self._settings.allow:
             told = f"no permission to list them; --allow {Risk.UNSEEN_ROW_POLICIES} accepts that"
-            self._note("see row access policies", on, Outcome.WARNING, told, "bigquery.rowAccessPolicies.list")
+            self._note("see row access policies", on, CheckOutcome.WARNING, told, "bigquery.rowAccessPolicies.list")
         else:
             told = "a run is refused, for policies could hide rows in silence"
-            self._note("see row access policies", on, Outcome.DENIED, told, "bigquery.rowAccessPolicies.list")
+            self._note("see row access policies", on, CheckOutcome.DENIED, told, "bigquery.rowAccessPolicies.list")
 
     async def _bucket(self) -> tuple[BucketInfo | None, bool]:
         """What the bucket tells, and whether objects may be tried there: what is written must be removed again."""
@@ -163,16 +166,20 @@ class Doctor:
             refuse_key(bucket, self._settings, url)
         except DeniedError:
             told = "location, retention and soft delete are not checked"
-            self._note("see the bucket", url, Outcome.WARNING, told, permission)
+            self._note("see the bucket", url, CheckOutcome.WARNING, told, permission)
             return None, True
         except NotFoundError as error:
-            self._note("see the bucket", url, Outcome.MISSING, error.cause, permission)
+            self._note("see the bucket", url, CheckOutcome.MISSING, error.cause, permission)
             return None, False
         except (TargetError, UsageError) as error:
-            self._note("see the bucket", url, Outcome.REFUSED, f"{error.cause}. {error.hint}", permission)
+            self._note("see the bucket", url, CheckOutcome.REFUSED, f"{error.cause}. {error.hint}", permission)
             return None, False
         self._note(
-            "see the bucket", url, Outcome.OK, f"it lies in {bucket.location}" if bucket.location else "", permission
+            "see the bucket",
+            url,
+            CheckOutcome.OK,
+            f"it lies in {bucket.location}" if bucket.location else "",
+            permission,
         )
         return bucket, True
 
@@ -203,7 +210,7 @@ class Doctor:
         if created is None:
             for what, right in rights.items():
                 self._note(
-                    what, self._store.url, Outcome.UNTRIED, "no object could be made", f"storage.objects.{right}"
+                    what, self._store.url, CheckOutcome.UNTRIED, "no object could be made", f"storage.objects.{right}"
                 )
             return
         made[name] = created
@@ -238,9 +245,9 @@ class Doctor:
     async def _guards(self, bucket: BucketInfo | None) -> None:
         """What planning finds, each risk of each table."""
         place = f"{self._settings.project}.{self._settings.dataset}"
-        if any(check.outcome in (Outcome.DENIED, Outcome.MISSING) and check.permission.startswith("bigquery.")
+        if any(check.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING) and check.permission.startswith("bigquery.")
                and check.permission != "bigquery.rowAccessPolicies.list" for check in self.checks):  # fmt: skip
-            self._note("plan an export", place, Outcome.UNTRIED, "the rights above come first")
+            self._note("plan an export", place, CheckOutcome.UNTRIED, "the rights above come first")
             return
         drafted = await self._ask(
             "plan an export", place, "", lambda: self._draft(bucket),
@@ -251,7 +258,7 @@ class Doctor:
         plan, units = drafted
         await self._session(plan, units)
         for flag in plan.flags:
-            outcome, how = (Outcome.WARNING, "") if flag.allowed else (Outcome.REFUSED, _way_out(flag.risk))
+            outcome, how = (CheckOutcome.WARNING, "") if flag.allowed else (CheckOutcome.REFUSED, _way_out(flag.risk))
             self._note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
 
     async def _draft(self, bucket: BucketInfo | None) -> tuple[Plan, bytes]:
@@ -285,15 +292,15 @@ class Doctor:
         except BqdumpError as error:
             if isinstance(error, (AccessError, OutageError, UnavailableError)):
                 raise
-            outcomes = {DeniedError: Outcome.DENIED, NotFoundError: Outcome.MISSING}
-            found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), Outcome.REFUSED)
+            outcomes = {DeniedError: CheckOutcome.DENIED, NotFoundError: CheckOutcome.MISSING}
+            found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
             said = str(error) if isinstance(error, UsageError) else error.cause
             self._note(name, on, found, "; ".join(filter(None, (said, instead))), permission)
             return None
-        self._note(name, on, Outcome.OK, told(answer), permission)
+        self._note(name, on, CheckOutcome.OK, told(answer), permission)
         return answer
 
-    def _note(self, name: str, on: str, outcome: Outcome, told: str, permission: str = "") -> None:
+    def _note(self, name: str, on: str, outcome: CheckOutcome, told: str, permission: str = "") -> None:
         self.checks.append(Check(name, on, outcome, told, permission))
 
 

@@ -6,8 +6,11 @@ import enum
 
 import msgspec
 
+from bqdump.core.results import public
 
-class Kind(enum.StrEnum):
+
+@public
+class FindingKind(enum.StrEnum):
     """What can be wrong with an export."""
 
     MISSING = "missing"
@@ -22,6 +25,7 @@ class Kind(enum.StrEnum):
     SOURCE = "source"
 
 
+@public
 class Finding(msgspec.Struct, frozen=True):
     """One difference: `expected` is what the manifest (or BigQuery) says, `found` what is stored.
 
@@ -32,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True):
     BigQuery can no longer tell what the table held.
     """
 
-    kind: Kind
+    kind: FindingKind
     table: str
     file: str
     expected: str

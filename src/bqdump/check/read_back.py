@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Container, Iterator
 from heapq import nlargest
 from typing import NamedTuple
 
-from bqdump.check.findings import Finding, Kind
+from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, settings_of
 from bqdump.core.errors import NotFoundError
 from bqdump.core.formats.types import columns
@@ -77,7 +77,7 @@ async def read_back(
     for (entry, file), digest in zip(wanted, digests, strict=True):
         found = _file_findings(entry, file, digest)
         findings += found
-        if digest and not any(finding.kind in (Kind.CHECKSUM, Kind.UNREADABLE) for finding in found):
+        if digest and not any(finding.kind in (FindingKind.CHECKSUM, FindingKind.UNREADABLE) for finding in found):
             whole[file.name] = digest
     for entry in manifest.tables:
         findings += _table_findings(entry, whole)
@@ -140,14 +140,16 @@ async def _pieces(store: ObjectStore, file: File, tell: Listener) -> AsyncIterat
 
 def _file_findings(entry: TableEntry, file: File, digest: Digest | None) -> list[Finding]:
     if digest is None:
-        return [Finding(Kind.REPLACED, entry.table, file.name, str(file.generation), "another, or none, by now")]
+        return [Finding(FindingKind.REPLACED, entry.table, file.name, str(file.generation), "another, or none, by now")]
     if digest.crc32c != file.crc32c:
-        return [Finding(Kind.CHECKSUM, entry.table, file.name, file.crc32c, f"{digest.crc32c}, as read")]
+        return [Finding(FindingKind.CHECKSUM, entry.table, file.name, file.crc32c, f"{digest.crc32c}, as read")]
     if digest.unreadable:
-        return [Finding(Kind.UNREADABLE, entry.table, file.name, "", digest.unreadable)]
-    findings = [Finding(Kind.SCHEMA, entry.table, file.name, "", difference) for difference in digest.differences]
+        return [Finding(FindingKind.UNREADABLE, entry.table, file.name, "", digest.unreadable)]
+    findings = [
+        Finding(FindingKind.SCHEMA, entry.table, file.name, "", difference) for difference in digest.differences
+    ]
     if file.rows not in (None, digest.rows):
-        findings.append(Finding(Kind.ROWS, entry.table, file.name, f"{file.rows} rows", f"{digest.rows} rows"))
+        findings.append(Finding(FindingKind.ROWS, entry.table, file.name, f"{file.rows} rows", f"{digest.rows} rows"))
     return findings
 
 
@@ -157,4 +159,4 @@ def _table_findings(entry: TableEntry, digests: dict[str, Digest]) -> list[Findi
     if expected is None or any(file.name not in digests for file in entry.files):
         return []
     rows = sum(digests[file.name].rows for file in entry.files)
-    return [] if rows == expected else [Finding(Kind.ROWS, entry.table, "", f"{expected} rows", f"{rows} rows")]
+    return [] if rows == expected else [Finding(FindingKind.ROWS, entry.table, "", f"{expected} rows", f"{rows} rows")]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from bqdump.check.compare_with_source import Source, compare, questions
-from bqdump.check.findings import Finding, Kind
+from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import Reading, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.errors import DocumentError
@@ -20,12 +22,15 @@ from bqdump.core.progress.events import (
     Listener,
     nobody,
 )
+from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.path_template import split_shard
 from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.published import read_latest, read_manifest
 
 
+@public
 class ReadBack(msgspec.Struct, frozen=True):
     """What was read back: files, their bytes, and the rows in those that could be decoded. parts: one in how many."""
 
@@ -35,6 +40,7 @@ class ReadBack(msgspec.Struct, frozen=True):
     parts: int
 
 
+@public
 class SourceCompared(msgspec.Struct, frozen=True):
     """What was compared with BigQuery, for how many bytes billed; tables without a past, which cannot be compared."""
 
@@ -43,7 +49,8 @@ class SourceCompared(msgspec.Struct, frozen=True):
     not_compared: tuple[str, ...]
 
 
-class Verified(msgspec.Struct, frozen=True):
+@public
+class Verified(Result, frozen=True, kw_only=True):
     """The result for one run. Counts are of what the manifest names. read, source: where these were asked for.
 
     copied: these are copies of the export's files, so that no generation could be compared. carried: tables that were
@@ -51,7 +58,7 @@ class Verified(msgspec.Struct, frozen=True):
     """
 
     run: str
-    snapshot_time: str
+    snapshot_time: datetime
     tables: int
     files: int
     bytes: int
@@ -60,7 +67,11 @@ class Verified(msgspec.Struct, frozen=True):
     source: SourceCompared | None = None
     copied: bool = False
     carried: int = 0
-    oldest_snapshot_time: str = ""
+    oldest_snapshot_time: datetime | None = None
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The findings as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self.findings)
 
 
 async def verify(
@@ -103,9 +114,18 @@ async def verify(
             compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
     totals = manifest.totals
     return Verified(
-        manifest.run, manifest.snapshot_time, totals.tables, totals.files, totals.bytes, tuple(findings), read,
-        compared, copied, totals.carried, manifest.oldest_snapshot_time,
-    )  # fmt: skip
+        run=manifest.run,
+        snapshot_time=time_of(manifest.snapshot),
+        tables=totals.tables,
+        files=totals.files,
+        bytes=totals.bytes,
+        findings=tuple(findings),
+        read=read,
+        source=compared,
+        copied=copied,
+        carried=totals.carried,
+        oldest_snapshot_time=time_in(manifest.oldest_snapshot_time),
+    )
 
 
 async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple[dict[str, ObjectInfo], list[Finding]]:
@@ -122,7 +142,7 @@ async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple
             if info.name in named:
                 stored[info.name] = info
             elif info.name not in spare and (split := split_shard(info.name, patterns)):
-                findings.append(Finding(Kind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
+                findings.append(Finding(FindingKind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
     return stored, findings
 
 
@@ -161,13 +181,13 @@ def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:
 
 def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
     if info is None:
-        return [Finding(Kind.MISSING, table, file.name, f"{file.size} bytes", "")]
+        return [Finding(FindingKind.MISSING, table, file.name, f"{file.size} bytes", "")]
     if info.size != file.size:
-        return [Finding(Kind.SIZE, table, file.name, f"{file.size} bytes", f"{info.size} bytes")]
+        return [Finding(FindingKind.SIZE, table, file.name, f"{file.size} bytes", f"{info.size} bytes")]
     if info.crc32c != file.crc32c:
-        return [Finding(Kind.CHECKSUM, table, file.name, file.crc32c, info.crc32c)]
+        return [Finding(FindingKind.CHECKSUM, table, file.name, file.crc32c, info.crc32c)]
     if info.generation != file.generation:
-        return [Finding(Kind.REPLACED, table, file.name, str(file.generation), str(info.generation))]
+        return [Finding(FindingKind.REPLACED, table, file.name, str(file.generation), str(info.generation))]
     return []
 
 

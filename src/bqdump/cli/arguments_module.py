@@ -25,10 +25,14 @@ from typing import Any, TypedDict
 
 
 class Options(TypedDict, total=False):
-    """Any of the settings, and the file to read others from; docs/commands.md says what each one means."""
+    """The settings, and the file with further ones; None: not given. docs/settings.md describes each of them."""
 
-    config: str
+    config: str | None
 '''
+TAIL = """
+
+Options.__module__ = "bqdump"
+"""
 
 
 def arguments_module() -> str:
@@ -36,8 +40,9 @@ def arguments_module() -> str:
     fields = msgspec.structs.fields(Settings)
     annotations = Settings.__annotations__
     lines = [f"    {field.name}: {_type(field.name, str(annotations[field.name]))}\n" for field in fields]
-    return HEAD + "".join(lines)
+    return HEAD + "".join(lines) + TAIL
 
 
 def _type(name: str, annotation: str) -> str:
-    return WIDER_NAMES.get(name) or WIDER.get(annotation, annotation)
+    wide = WIDER_NAMES.get(name) or WIDER.get(annotation, annotation)
+    return wide if wide.endswith("| None") else f"{wide} | None"

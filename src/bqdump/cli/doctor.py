@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.check.doctor import Outcome
+from bqdump.check.doctor import CheckOutcome
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
@@ -17,7 +17,7 @@ from bqdump.cli.wiring import serve
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis
 
-LACKING = (Outcome.DENIED, Outcome.MISSING)
+LACKING = (CheckOutcome.DENIED, CheckOutcome.MISSING)
 
 
 @click.command()
@@ -44,8 +44,8 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
         print_json(diagnosis)
     else:
         _print(diagnosis)
-    return {Outcome.DENIED: DENIED_OR_NOT_FOUND, Outcome.MISSING: DENIED_OR_NOT_FOUND,
-            Outcome.REFUSED: USAGE}.get(diagnosis.verdict, DONE)  # fmt: skip
+    return {CheckOutcome.DENIED: DENIED_OR_NOT_FOUND, CheckOutcome.MISSING: DENIED_OR_NOT_FOUND,
+            CheckOutcome.REFUSED: USAGE}.get(diagnosis.verdict, DONE)  # fmt: skip
 
 
 def _print(diagnosis: Diagnosis) -> None:
@@ -59,5 +59,5 @@ def _print(diagnosis: Diagnosis) -> None:
     for lines, cures in by_commands.items():
         wanted = ", ".join(cure.permission for cure in cures)
         sys.stdout.write(f"\n# {wanted}: {cures[0].role} on {cures[0].on}\n{lines}\n")
-    bad = [check for check in diagnosis.checks if check.outcome in (*LACKING, Outcome.REFUSED)]
+    bad = [check for check in diagnosis.checks if check.outcome in (*LACKING, CheckOutcome.REFUSED)]
     sys.stdout.write(f"\n{counted(len(bad), 'check')} would stop a run.\n" if bad else "\nA run can start.\n")

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from bqdump.core.times import time_text
+
 
 def print_json(document: Any) -> None:
     """Print a document as JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    sys.stdout.write(_json(document, indent=2) + "\n")
 
 
 def print_json_line(document: Any) -> None:
     """Print a document as one line of JSON, at once."""
-    say(msgspec.json.encode(document).decode())
+    say(_json(document))
+
+
+def _json(document: Any, indent: int | None = None) -> str:
+    """A document as JSON, with its times written as in the documents of a bucket."""
+    plain = msgspec.to_builtins(document, builtin_types=(datetime,))
+    separators = None if indent else (",", ":")
+    return json.dumps(plain, default=time_text, ensure_ascii=False, indent=indent, separators=separators)
 
 
 def say(line: str) -> None:

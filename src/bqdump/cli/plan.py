@@ -20,6 +20,7 @@ from bqdump.core.plan.summary import Planned, PlannedTable
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
 from bqdump.services import run_id
 
 VERBS = {"replace": "replaces the export", "keep": "adds an export"}
@@ -92,7 +93,7 @@ def _print(settings: Settings, shown: Planned) -> None:
     bill = f"Its queries will bill {least}{size_text(totals['bills'])}.\n" if totals["bills"] or least else ""
     sys.stdout.write(
         f"\n{counted(totals['tables'], 'table')}, {counted(totals['rows'], 'row')}, {size_text(totals['bytes'])} "
-        f"of {shown.project}.{shown.dataset} ({shown.location}) as of {shown.snapshot_time}{excluded}.\n"
+        f"of {shown.project}.{shown.dataset} ({shown.location}) as of {time_text(shown.snapshot_time)}{excluded}.\n"
         f"{bill}{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
         f"{counted(shown.recommended_tasks, 'task')} would do.\n"
         f"A run {VERBS[shown.mode]} in {settings.target} ({settings.path}).\n"

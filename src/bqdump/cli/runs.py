@@ -14,6 +14,7 @@ from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.sizes import size_text
+from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
 
 
@@ -34,13 +35,13 @@ def runs(as_json: bool, **options: Any) -> None:
         print_json(lines)
     elif lines:
         rows = [
-            ("*" if line.published else "", line.run, line.state, line.snapshot_time,
+            ("*" if line.published else "", line.run, line.state, time_text(line.snapshot_time),
              *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))))
             for line in lines
         ]  # fmt: skip
         print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
         for line in lines:
-            if older := mixed_times(line.carried, line.oldest_snapshot_time):
+            if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
                 sys.stdout.write(f"run {line.run}: {older}\n")
             if line.problem:
                 tell(f"bqdump: run {line.run}: {line.problem}")

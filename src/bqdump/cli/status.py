@@ -19,6 +19,7 @@ from bqdump.cli.wiring import ask_store
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
 from bqdump.observe.status import SILENT_SECONDS, Status, newest_run
 from bqdump.ports.store import ObjectStore
@@ -101,7 +102,7 @@ def _silent(found: Status, seconds: float) -> str:
 def _text(found: Status) -> str:
     lines = [
         f"run {found.run}: {found.state}"
-        + (f", {found.dataset} as of {found.snapshot_time}" if found.snapshot_time else "")
+        + (f", {found.dataset} as of {time_text(found.snapshot_time)}" if found.snapshot_time else "")
     ]
     if found.tables:
         lines.append(
@@ -109,7 +110,9 @@ def _text(found: Status) -> str:
             f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in all"
         )
     if found.oldest_snapshot_time:
-        lines += [f"  {older}" for older in [mixed_times(found.carried, found.oldest_snapshot_time)] if older]
+        lines += [
+            f"  {older}" for older in [mixed_times(found.carried, time_text(found.oldest_snapshot_time))] if older
+        ]
     elif found.carried:
         lines.append(f"  {counted(found.carried, 'table')} to be carried over from earlier runs")
     lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in found.failed]

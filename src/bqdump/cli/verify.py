@@ -21,6 +21,7 @@ from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.sampling import parse_sample
 from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
 from bqdump.services import Services
 
 EVERYTHING = "100%"
@@ -92,8 +93,8 @@ def _parts(share: str | None, with_source: bool) -> int:
 
 def _print(verified: Verified) -> None:
     what = (
-        f"run {verified.run}, the dataset as of {verified.snapshot_time}: {counted(verified.tables, 'table')}, "
-        f"{counted(verified.files, 'file')}, {size_text(verified.bytes)}"
+        f"run {verified.run}, the dataset as of {time_text(verified.snapshot_time)}: "
+        f"{counted(verified.tables, 'table')}, {counted(verified.files, 'file')}, {size_text(verified.bytes)}"
     )
     if verified.findings:
         print_table(
@@ -102,7 +103,7 @@ def _print(verified: Verified) -> None:
         )
         sys.stdout.write("\n")
     sys.stdout.write(f"{what}\n")
-    if older := mixed_times(verified.carried, verified.oldest_snapshot_time):
+    if older := mixed_times(verified.carried, time_text(verified.oldest_snapshot_time)):
         sys.stdout.write(f"{older[:1].upper()}{older[1:]}.\n")
     if verified.copied:
         sys.stdout.write("A copy of the export: its files have other generations, which were not compared.\n")

@@ -107,6 +107,11 @@ class VerificationError(BqdumpError):
     """What is stored differs from what the manifest says."""
 
 
+# The Python API exports them all.
+for _error in [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, BqdumpError)]:
+    _error.__module__ = "bqdump"
+
+
 def first_of(error: BaseException) -> BaseException:
     """Of the errors that a group of tasks has ended with the first, which ended the others; any other error itself."""
     while isinstance(error, BaseExceptionGroup):

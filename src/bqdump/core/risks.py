@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 
+from bqdump.core.results import public
 
+
+@public
 class Risk(enum.StrEnum):
     """What an export could lose, or cost, without notice. The values are those of the setting `allow`."""
 

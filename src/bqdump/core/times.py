@@ -26,6 +26,24 @@ def milliseconds_of(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
+def time_of(milliseconds: int) -> datetime:
+    """Milliseconds since 1970 UTC as an aware datetime."""
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def time_in(text: str) -> datetime | None:
+    """The time that a document names, None where it names none."""
+    try:
+        return time_of(parse_moment(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def time_text(moment: datetime | None) -> str:
+    """A time as RFC 3339 in UTC with milliseconds, "" for None."""
+    return moment_text(milliseconds_of(moment)) if moment else ""
+
+
 def moment_text(milliseconds: int) -> str:
     """A moment as RFC 3339 in UTC with milliseconds."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,30 +1,68 @@
-"""From the end of a task to what is told of it."""
+"""From the end of a task to its result."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+import msgspec
+
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import Totals
+from bqdump.core.documents.run import FORMAT_VERSION, Count
+from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.outcome import Export
-from bqdump.core.times import moment_text
+from bqdump.core.times import time_of
 from bqdump.export.run import Outcome
 from bqdump.export.task import Task
-from bqdump.repository.published import read_manifest
+from bqdump.repository.repository import value_of
+
+# What a task's end means for its run.
+STATES: dict[str, Literal["published", "superseded", "publishing", "running"]] = {
+    "published": "published",
+    "superseded": "superseded",
+    "elsewhere": "publishing",
+    "unfinished": "running",
+}
+
+
+class _TableRows(msgspec.Struct, frozen=True):
+    rows: Count | None = None
+    expected_rows: Count | None = None
+
+
+class _Numbers(msgspec.Struct, frozen=True):
+    """The part of a manifest that a result needs."""
+
+    totals: Totals
+    tables: tuple[_TableRows, ...]
+    format_version: int = FORMAT_VERSION
 
 
 async def exported(task: Task, outcome: Outcome) -> Export:
-    """The outcome in full: reads the manifest where a run was published before this task came."""
-    totals = outcome.totals
-    if totals is None and outcome.result == "published":
-        totals = (await read_manifest(task.store, task.settings, task.run)).totals
+    """The outcome in full. Reads the manifest where there is one."""
+    numbers = await _numbers(task) if outcome.totals or outcome.result == "published" else None
+    totals = numbers.totals if numbers else Totals(0, 0, 0, 0, 0)
+    tables = numbers.tables if numbers else ()
+    rows = [table.expected_rows if table.rows is None else table.rows for table in tables]
     return Export(
         run=outcome.plan.run,
-        state=outcome.result,
-        snapshot_time=moment_text(outcome.plan.snapshot),
-        tables=totals.tables if totals else 0,
-        rows=totals.planned_rows if totals else 0,
-        files=totals.files if totals else 0,
-        bytes=totals.bytes if totals else 0,
+        state=STATES[outcome.result],
+        snapshot_time=time_of(outcome.plan.snapshot),
+        tables=totals.tables,
+        rows=sum(count for count in rows if count is not None),
+        uncounted=rows.count(None),
+        files=totals.files,
+        bytes=totals.bytes,
         manifest=f"{task.store.url}/{task.layout.manifest}",
         failed=outcome.failed,
         skipped=outcome.plan.skipped,
         removed=outcome.plan.removed,
-        carried=totals.carried if totals else 0,
+        carried=totals.carried,
     )
+
+
+async def _numbers(task: Task) -> _Numbers:
+    numbers = await value_of(task.store, Document(task.layout.manifest, _Numbers))
+    if numbers is None:
+        raise NotFoundError("find", f"the manifest of run {task.run}", "it has been deleted")
+    return numbers

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Entered, Listener, Stage, nobody
+from bqdump.core.results import State
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.status import NOTHING, Sight, State, Status, read_plan_of, status_of
+from bqdump.observe.status import NOTHING, Sight, Status, read_plan_of, status_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
 from bqdump.repository.published import read_latest

@@ -4,49 +4,52 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import datetime
 from typing import Literal
-
-import msgspec
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.results import Result, Rows, public
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import moment_text, parse_moment
+from bqdump.core.times import EPOCH, parse_moment, time_in, time_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
 
 READS_AT_ONCE = 4
-# Sorts after every moment.
-UNPLANNED = "~"
 
 
-class RunLine(msgspec.Struct, frozen=True):
-    """One run of a target. `published`: it is the one that readers see.
+@public
+class RunLine(Result, frozen=True, kw_only=True):
+    """One run of a target. published: whether latest.json names it.
 
-    rows: as exported where that is known, else as BigQuery counted them while planning. begun, ended: the first
-    creation and the last end of a job (milliseconds since 1970 UTC), 0 where nothing is known. problem: why nothing
-    but the name is known of a run that is `unreadable`. carried: tables that were carried over from earlier runs, of
-    which the oldest is as of `oldest_snapshot_time`.
+    state: see docs/python.md. rows: exported rows where they are known, else as BigQuery counted them while planning.
+    begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`.
+    carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     """
 
     run: str
     state: Literal["complete", "partial", "unfinished", "unreadable"]
     published: bool
-    snapshot_time: str
-    tables: int
-    files: int
-    bytes: int
+    snapshot_time: datetime | None = None
+    tables: int = 0
+    files: int = 0
+    bytes: int = 0
     rows: int = 0
     failed: int = 0
     skipped: int = 0
-    begun: int = 0
-    ended: int = 0
+    begun: datetime | None = None
+    ended: datetime | None = None
     problem: str = ""
     carried: int = 0
-    oldest_snapshot_time: str = ""
+    oldest_snapshot_time: datetime | None = None
+
+    @property
+    def took(self) -> int:
+        """Milliseconds from the first job to the end of the last one, 0 without jobs."""
+        return round((self.ended - self.begun).total_seconds() * 1000) if self.begun and self.ended else 0
 
     @property
     def whole(self) -> bool:
@@ -54,7 +57,7 @@ class RunLine(msgspec.Struct, frozen=True):
         return self.state in ("complete", "partial")
 
 
-async def list_runs(store: ObjectStore, settings: Settings) -> list[RunLine]:
+async def list_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
     """All runs of a target, the latest moment first; before them those that have no moment yet, or cannot be read."""
     return await read_runs(store, settings, await published_run(store, settings), {})
 
@@ -65,7 +68,7 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
     return latest.run if latest else ""
 
 
-async def read_runs(store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary]) -> list[RunLine]:
+async def read_runs(store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary]) -> Rows[RunLine]:
     """See list_runs. published: the run that readers see. known: summaries from before; those found are added.
 
     Runs that have come to their end have left a summary, and one listing brings these; the others are looked at.
@@ -81,14 +84,19 @@ async def read_runs(store: ObjectStore, settings: Settings, published: str, know
             async with slots:
                 found = await _look_at(store, settings, run)
         except DocumentError as error:
-            return RunLine(run, "unreadable", run == published, "", 0, 0, 0, problem=str(error))
+            return RunLine(run=run, state="unreadable", published=run == published, problem=str(error))
         if isinstance(found, RunLine):
             return found
         known[run] = found
         return _finished(found, published)
 
     lines = await asyncio.gather(*map(line, runs))
-    return sorted(lines, key=lambda line: (line.snapshot_time or UNPLANNED, line.run), reverse=True)
+    return Rows(sorted(lines, key=_order, reverse=True))
+
+
+def _order(line: RunLine) -> tuple[bool, datetime, str]:
+    """By snapshot time; what has none is the latest."""
+    return line.snapshot_time is None, line.snapshot_time or EPOCH, line.run
 
 
 async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, Summary]:
@@ -114,8 +122,11 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
         try:
             plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
         except NotFoundError:
-            return RunLine(run, "unfinished", False, "", 0, 0, 0)
-        return RunLine(run, "unfinished", False, moment_text(plan.snapshot), plan.tables, 0, 0, plan.rows)
+            return RunLine(run=run, state="unfinished", published=False)
+        moment = time_of(plan.snapshot)
+        return RunLine(
+            run=run, state="unfinished", published=False, snapshot_time=moment, tables=plan.tables, rows=plan.rows
+        )
     return _sound(summary_of(contents_of(manifest, layout.manifest)), run, layout.manifest)
 
 
@@ -134,7 +145,18 @@ def _finished(summary: Summary, published: str) -> RunLine:
     """The line of a run that has left a summary."""
     totals = summary.totals
     return RunLine(
-        summary.run, summary.status, summary.run == published, summary.snapshot_time, totals.tables, totals.files,
-        totals.bytes, summary.rows, summary.failed, summary.skipped, summary.begun, summary.ended,
-        carried=totals.carried, oldest_snapshot_time=summary.oldest_snapshot_time,
-    )  # fmt: skip
+        run=summary.run,
+        state=summary.status,
+        published=summary.run == published,
+        snapshot_time=time_of(parse_moment(summary.snapshot_time)),
+        tables=totals.tables,
+        files=totals.files,
+        bytes=totals.bytes,
+        rows=summary.rows,
+        failed=summary.failed,
+        skipped=summary.skipped,
+        begun=time_of(summary.begun) if summary.begun else None,
+        ended=time_of(summary.ended) if summary.ended else None,
+        carried=totals.carried,
+        oldest_snapshot_time=time_in(summary.oldest_snapshot_time),
+    )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
-import msgspec
+from datetime import datetime
+from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.plan.parts import by_table, counts
+from bqdump.core.results import Result, State, public
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import moment_text, parse_moment
+from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.repository.published import read_latest
@@ -20,22 +20,20 @@ from bqdump.repository.repository import value_of
 
 # A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
 SILENT_SECONDS = 600
-State = Literal["planning", "running", "failed", "complete", "published", "superseded"]
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as its documents tell it; counts are tables.
+@public
+class Status(Result, frozen=True, kw_only=True):
+    """The progress of a run, from its documents. Counts are tables; times are None until they are known.
 
-    state: `superseded`: readers see a run of a later moment, over which this one changes nothing any more.
-    last_done: when the last table, or part of a large one, was done (RFC 3339), "" where none is.
-    planned: when planning began (RFC 3339), "" before there is a plan. dataset: with its project, "" as well.
-    carried: further tables that the run carries over from earlier ones; of a published run, the oldest of them is as of
-    `oldest_snapshot_time`.
+    state: see docs/python.md. latest: the published run. last_done: when the last table, or part of a large one, was
+    done. planned: when planning began. dataset: with its project. carried: number of further tables carried over from
+    earlier runs; in a published run, the oldest of them is as of `oldest_snapshot_time`.
     """
 
     run: str
     state: State
-    snapshot_time: str
+    snapshot_time: datetime | None
     tables: int
     done: int
     working: int
@@ -44,20 +42,21 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     bytes: int
     latest: str
-    last_done: str = ""
-    planned: str = ""
+    last_done: datetime | None = None
+    planned: datetime | None = None
     dataset: str = ""
     carried: int = 0
-    oldest_snapshot_time: str = ""
+    oldest_snapshot_time: datetime | None = None
 
     def silence(self, now: float) -> float:
         """For how many seconds no table has been done, of a run that has begun and not ended; else 0.
 
         now: in seconds since 1970 UTC. Before the first table is done: since the run was planned.
         """
-        if self.state != "running":
+        since = self.last_done or self.planned
+        if self.state != "running" or since is None:
             return 0.0
-        return max(0.0, now - parse_moment(self.last_done or self.planned) / 1000)
+        return max(0.0, now - since.timestamp())
 
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
@@ -126,7 +125,7 @@ def status_of(sight: Sight) -> Status:
     """Where a run stands that looks like this."""
     plan, published = sight.plan, sight.latest.run if sight.latest else ""
     if plan is None:
-        return Status(run=sight.run, state="planning", snapshot_time="", tables=0, done=0, working=0, waiting=0,
+        return Status(run=sight.run, state="planning", snapshot_time=None, tables=0, done=0, working=0, waiting=0,
                       failed=(), skipped=0, bytes=0, latest=published)  # fmt: skip
     here = sight.latest if published == sight.run else None
     seen = looked(sight.ledger, sight.claims)
@@ -139,7 +138,7 @@ def status_of(sight: Sight) -> Status:
     return Status(
         run=sight.run,
         state=_state(sight, published, len(failed)),
-        snapshot_time=moment_text(plan.snapshot),
+        snapshot_time=time_of(plan.snapshot),
         tables=plan.tables,
         done=done,
         working=working,
@@ -148,11 +147,11 @@ def status_of(sight: Sight) -> Status:
         skipped=len(plan.skipped),
         bytes=plan.bytes,
         latest=published,
-        last_done=moment_text(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else "",
-        planned=moment_text(plan.began),
+        last_done=time_of(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else None,
+        planned=time_of(plan.began),
         dataset=f"{plan.project}.{plan.dataset}",
         carried=here.carried if here else len(plan.kept),
-        oldest_snapshot_time=here.oldest_snapshot_time if here else "",
+        oldest_snapshot_time=time_in(here.oldest_snapshot_time) if here else None,
     )
 
 
@@ -162,5 +161,5 @@ def _state(sight: Sight, published: str, failed: int) -> State:
     if sight.superseded:
         return "superseded"
     if sight.manifest:
-        return "complete"
+        return "partial" if failed else "complete"
     return "failed" if failed and sight.settled else "running"

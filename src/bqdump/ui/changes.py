@@ -11,6 +11,7 @@ from starlette.responses import Response
 from bqdump.core.documents.changes import TableChange, columns_of
 from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.formats.types import Column
+from bqdump.core.times import time_text
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import message, page, run_trail
 
@@ -47,9 +48,8 @@ async def changes_page(archive: Archive, request: Request) -> Response:
 
 async def _before(archive: Archive, contents: Contents) -> str:
     whole = (line for line in await archive.runs() if line.whole)
-    return next(
-        (line.run for line in whole if (line.snapshot_time, line.run) < (contents.snapshot_time, contents.run)), ""
-    )
+    now = (contents.snapshot_time, contents.run)
+    return next((line.run for line in whole if (time_text(line.snapshot_time), line.run) < now), "")
 
 
 async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list[TableChange], int]:

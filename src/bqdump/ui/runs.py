@@ -12,6 +12,7 @@ from starlette.responses import Response
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import DocumentError
 from bqdump.core.sizes import size_text
+from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
 from bqdump.pages.text import count_text, duration_text
 from bqdump.ui.archive import Archive
@@ -50,7 +51,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         named=named,
         unclear=unclear,
         published=published,
-        older=mixed_times(published.carried, published.oldest_snapshot_time) if published else "",
+        older=mixed_times(published.carried, time_text(published.oldest_snapshot_time)) if published else "",
         newest=newest,
         unknown=unknown,
         newest_unfinished=newest in unfinished,
@@ -83,7 +84,7 @@ def _totals(lines: list[RunLine]) -> list[tuple[str, str]]:
         return facts
     return [
         *facts,
-        ("last duration", duration_text(last.ended - last.begun)),
+        ("last duration", duration_text(last.took)),
         ("last rows", count_text(last.rows)),
         ("last size", size_text(last.bytes)),
     ]
@@ -95,7 +96,7 @@ def _charts(lines: list[RunLine]) -> list[Chart]:
     def points(value: Callable[[RunLine], int]) -> list[Point]:
         return [
             Point(
-                f"{line.run}, {line.snapshot_time[:10]}",
+                f"{line.run}, {time_text(line.snapshot_time)[:10]}",
                 value(line) if line.whole else None,
                 COLOURS[line.state][0],
             )
@@ -103,7 +104,7 @@ def _charts(lines: list[RunLine]) -> list[Chart]:
         ]
 
     return [
-        chart("Duration", points(lambda line: line.ended - line.begun), duration_text),
+        chart("Duration", points(lambda line: line.took), duration_text),
         chart("Size", points(lambda line: line.bytes), size_text),
         chart("Rows", points(lambda line: line.rows), lambda count: f"{count:,.0f}"),
     ]

@@ -14,6 +14,7 @@ from bqdump.core.documents.fingerprints import Side, judge
 from bqdump.core.documents.manifest_index import Line
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.sizes import size_text
+from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
 from bqdump.pages.text import duration_text
 from bqdump.ui.archive import Archive
@@ -59,7 +60,7 @@ async def history_page(archive: Archive, request: Request) -> Response:
     news = await asyncio.gather(
         *(_news(archive, run.run, line, before[run.run], runs, found, unread) for run, line in shown)
     )
-    rows = [Row(run.run, run.snapshot_time, line, new) for (run, line), new in zip(shown, news, strict=True)]
+    rows = [Row(run.run, time_text(run.snapshot_time), line, new) for (run, line), new in zip(shown, news, strict=True)]
     return page(
         "history.html",
         archive.place,

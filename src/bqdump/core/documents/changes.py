@@ -21,13 +21,15 @@ from bqdump.core.documents.manifest import Manifest, TableEntry, settings_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.types import Column, columns
+from bqdump.core.results import public
 
 Kind = Literal["added", "removed", "changed", "unclear"]
 SAME = "Nothing differs: every table has the same rows and columns, and its files have the same bytes."
 SAME_VALUES = "Nothing differs: every table has the same rows, columns and values."
 
 
-class TableChange(msgspec.Struct, frozen=True):
+@public
+class TableChange(msgspec.Struct, frozen=True, kw_only=True):
     """What changed in one table. Rows as exported where that is known, else as planned; bytes as planned.
 
     change: "unclear" where rows and columns are equal, but the bytes of the files neither prove nor rule out that

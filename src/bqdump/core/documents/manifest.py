@@ -24,11 +24,13 @@ from bqdump.core.documents.run import (
     UnitId,
 )
 from bqdump.core.plan.shape import WHOLE, Shape
+from bqdump.core.results import public
 from bqdump.core.sizes import counted
 
 Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
 
 
+@public
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation.
 
@@ -42,6 +44,7 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: Count | None = None
 
 
+@public
 class TableFiles(msgspec.Struct, frozen=True):
     """The part of a manifest's table that a later publication needs."""
 
@@ -49,6 +52,7 @@ class TableFiles(msgspec.Struct, frozen=True):
     files: tuple[File, ...]
 
 
+@public
 class Carried(msgspec.Struct, frozen=True):
     """Which run exported a table that a later run carries over, as of when, and by which version of bqdump.
 
@@ -97,6 +101,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     carried: Carried | None = None
 
 
+@public
 class Totals(msgspec.Struct, frozen=True):
     """Sums over a manifest's tables; `bytes` is the size of the files.
 

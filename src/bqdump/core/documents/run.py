@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.plan.shape import WHOLE, Shape
+from bqdump.core.results import public
 from bqdump.core.risks import Risk
 
 FORMAT_VERSION = 1
@@ -54,6 +55,7 @@ class Split(msgspec.Struct, frozen=True, array_like=True):
     units: tuple[UnitId, ...]
 
 
+@public
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     """An object of the dataset that is not exported, and why. asked: the user wants it so (`--on-unsupported skip`)."""
 
@@ -67,6 +69,7 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
 RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
 
 
+@public
 class Removed(msgspec.Struct, frozen=True):
     """A table that an export removes from the published one, why, and what that had: of which run, as of when.
 
@@ -80,6 +83,7 @@ class Removed(msgspec.Struct, frozen=True):
     rows: Count | None
 
 
+@public
 class Flag(msgspec.Struct, frozen=True):
     """One risk that an export has met, about one table, or (table "") about all of it.
 
@@ -211,6 +215,7 @@ class Stages(msgspec.Struct, frozen=True):
     run: RunId
 
 
+@public
 class Owner(msgspec.Struct, frozen=True):
     """One task of one execution; a restarted task is the same owner."""
 
@@ -279,6 +284,7 @@ class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
         return not self.name
 
 
+@public
 class Failure(msgspec.Struct, frozen=True):
     """Why an attempt at a unit failed for good, in one sentence; binding within its execution."""
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from bqdump.core.documents.run import Flag, Plan, Removed, Unit
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.plan.parts import parts_of, whole
-from bqdump.core.times import moment_text
+from bqdump.core.results import Result, public, rows_of
+from bqdump.core.times import time_of
 
 # BigQuery starts a new file at about 1 GB of logical bytes.
 FILE_BYTES = 1_000_000_000
 
 
-class PlannedTable(msgspec.Struct, frozen=True):
+@public
+class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     """One table of a plan as `--json` shows it. `files`: how many are to be expected at least. parts: in how many it
     is read, each a unit of some share; `share` is that of the first.
 
@@ -36,7 +40,8 @@ class PlannedTable(msgspec.Struct, frozen=True):
     parts: int
 
 
-class Planned(msgspec.Struct, frozen=True):
+@public
+class Planned(Result, frozen=True, kw_only=True):
     """A plan as `--json` shows it. Shares: bytes by task.
 
     over: the published run that it was compared with, "" for none. removed: tables of that run which the export does
@@ -46,7 +51,7 @@ class Planned(msgspec.Struct, frozen=True):
     project: str
     dataset: str
     location: str
-    snapshot_time: str
+    snapshot_time: datetime
     mode: str
     totals: dict[str, int]
     recommended_tasks: int
@@ -57,6 +62,10 @@ class Planned(msgspec.Struct, frozen=True):
     over: str
     removed: tuple[Removed, ...]
     kept: tuple[str, ...]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The planned tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self.tables)
 
 
 def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
@@ -85,7 +94,7 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         project=plan.project,
         dataset=plan.dataset,
         location=plan.location,
-        snapshot_time=moment_text(plan.snapshot),
+        snapshot_time=time_of(plan.snapshot),
         mode=plan.mode,
         totals={"tables": plan.tables, "rows": plan.rows, "bytes": plan.bytes,
                 "files": sum(table.files for table in tables), "excluded": plan.excluded, "bills": plan.bills},

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
-import msgspec
-
 from bqdump.core.documents.run import Failure, Removed, Skipped
+from bqdump.core.results import Result, public
 
 
-class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """How a task of a run has ended. Rows are as planned, bytes are those of the files.
+@public
+class Export(Result, frozen=True, kw_only=True):
+    """How a task of a run ended.
 
-    state: `published`: readers see this run; `superseded`: they see a later one, and this one has changed nothing;
-    `unfinished` and `elsewhere`: other tasks are still at work or publish, and the numbers are not known yet (0).
-    manifest: where the manifest is or will be. failed: tables that are not part of the export, where that is allowed.
-    removed: tables of the export before that the plan removes. carried: how many tables earlier runs have exported.
+    state: `published`; `superseded`: a run with a later snapshot time is published, and this one changed nothing;
+    `running` and `publishing`: other tasks are still exporting or publishing, so the numbers are not known yet (0).
+    rows: exported rows of the tables whose files or jobs report them, or that BigQuery counted for certain at the
+    snapshot time. uncounted: the number of tables for which neither is known. bytes: size of the files.
+    manifest: where the manifest is or will be. failed: tables missing from the export, if that is allowed.
+    removed: tables of the previous export that this one removes. carried: number of tables carried over from earlier
+    runs.
     """
 
     run: str
-    state: Literal["published", "superseded", "elsewhere", "unfinished"]
-    snapshot_time: str
+    state: Literal["published", "superseded", "publishing", "running"]
+    snapshot_time: datetime
     tables: int
     rows: int
+    uncounted: int = 0
     files: int
     bytes: int
     manifest: str

@@ -1,0 +1,105 @@
+"""What the types of the Python API have in common: their module is `bqdump`, and notebooks show them as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from inspect import get_annotations
+from typing import Any, Literal, TypeVar, get_type_hints
+
+import msgspec
+
+Type = TypeVar("Type", bound=type)
+Row = TypeVar("Row")
+# More rows are summed up below a table in a notebook.
+SHOWN_ROWS = 500
+
+# The states of a run, each with one meaning wherever it appears.
+# planning:    No plan exists yet.
+# running:     The plan exists and no manifest. The bucket does not show whether the run's tasks are still alive.
+# failed:      Every table is done or has failed; some failed, so nothing was published.
+# publishing:  Another task of the same execution publishes the run.
+# complete:    The manifest is written, with every table of the plan.
+# partial:     The manifest is written, without the tables that failed.
+# published:   latest.json names the run.
+# superseded:  latest.json names a run with a later snapshot time; this run changes nothing any more.
+# unfinished:  No manifest exists: planning, running or failed; `status` finds out which.
+# unreadable:  A document of the run cannot be read.
+State = Literal[
+    "planning", "running", "failed", "publishing", "complete", "partial", "published", "superseded", "unfinished",
+    "unreadable",
+]  # fmt: skip
+
+
+def public(type_: Type) -> Type:
+    """Declare `bqdump` as the module of a type, for `help()`, pickles and tracebacks.
+
+    Its annotations are resolved first, while its module is still the one that they are written in.
+    """
+    if own := get_annotations(type_):
+        hints = get_type_hints(type_, include_extras=True)
+        type_.__annotations__ = {name: hints[name] for name in own}
+    type_.__module__ = "bqdump"
+    return type_
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function of the Python API returns. A notebook shows it as a table of its fields."""
+
+    def _repr_html_(self) -> str:
+        fields = msgspec.structs.asdict(self)
+        tables = {name: rows_of(value) for name, value in fields.items() if _is_rows(value)}
+        facts = [{"field": name, "value": value} for name, value in fields.items() if name not in tables]
+        return html_table(facts) + "".join(f"<p>{name}</p>{html_table(rows)}" for name, rows in tables.items())
+
+
+class Rows(list[Row]):
+    """A list of results that a notebook shows as a table."""
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.to_dicts())
+
+
+Rows.__module__ = "bqdump"
+
+
+def rows_of(items: Iterable[Any]) -> list[dict[str, Any]]:
+    """Structs as dictionaries of plain values, in which times are datetimes."""
+    return [msgspec.to_builtins(item, builtin_types=(datetime,)) for item in items]
+
+
+def html_table(rows: list[dict[str, Any]]) -> str:
+    """Rows as an HTML table. Every value is escaped."""
+    from html import escape
+
+    if not rows:
+        return "<p>none</p>"
+    names = list(rows[0])
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    lines = [
+        "".join(f"<td>{escape(_shown(row.get(name)))}</td>" for name in names)
+        for row in rows[:SHOWN_ROWS]
+    ]  # fmt: skip
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    more = f"<p>{len(rows) - SHOWN_ROWS:,} more</p>" if len(rows) > SHOWN_ROWS else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], msgspec.Struct)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_shown(one)}" for name, one in value.items())
+    return str(value)
