@@ -12,12 +12,10 @@ from bqdump.core.documents.run import Flag, Skipped, Unit
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import (
-    buffered_rows,
     job_risks,
     judge,
     objection,
     policy_flags,
-    protected_columns,
     refuse,
     refuse_moment,
     sentence,
@@ -26,6 +24,7 @@ from bqdump.core.plan.guards import (
     unit_flags,
     with_jobs,
 )
+from bqdump.core.plan.protection import buffered_rows, protected_columns
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import REFUSED, REPORTED, Risk
 from bqdump.core.settings.settings import Settings

@@ -6,37 +6,30 @@ import io
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import IO, Any, TypeVar, cast
 
-from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, from_http_response
-from google.api_core.retry import Retry
+from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.cloud.storage.exceptions import DataCorruption
 
 from bqdump.adapters.checksums import Summed
 from bqdump.adapters.endpoints import STORAGE
 from bqdump.adapters.gcs_batches import Batches
 from bqdump.adapters.gcs_objects import ADMIN, generation_of, info_of, lacking
-from bqdump.adapters.google_access import one_line
-from bqdump.adapters.google_errors import BROKEN, translate, translated
+from bqdump.adapters.gcs_uploads import NOT_AS_SENT, ON_THE_WAY, Upload, retry_policy
+from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
-from bqdump.core.progress.log_events import LogEvent
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = 1000
-# The part size of an upload. A smaller object is uploaded with a single request.
-PART = 8 << 20
 NOTE = "bqdump-note"
 NOT_AS_STORED = "the received bytes do not match the object's checksum"
-NOT_AS_SENT = "the stored object differs from what was sent"
-ON_THE_WAY = "Something between Cloud Storage and this machine changes data, such as a proxy."
 LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
 # Retrying is not the client's task: see adapters.retry.
 ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
@@ -62,7 +55,7 @@ class CloudStore:
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
         self._kms_key = kms_key
-        self._retry = _retry(patience or Patience())
+        self._retry = retry_policy(patience or Patience())
         self._batches = Batches(self._client, self._bucket, self._threads, kms_key)
         self.url = f"gs://{bucket}"
 
@@ -132,7 +125,7 @@ class CloudStore:
         """See ObjectStore. The client retries each part by itself, since `fill` can be called only once."""
 
         def filled() -> tuple[ObjectInfo, Result]:
-            parts = _Parts(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect, self._retry)
+            parts = Upload(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect, self._retry)
             file = Summed(cast("IO[bytes]", parts))
             try:
                 with translated("write", f"{self.url}/{name}", ADMIN):
@@ -219,7 +212,7 @@ class CloudStore:
                 raise UnavailableError("write", subject, error.message or "concurrent change") from error
         return generation_of(blob, "write", subject)
 
-    def _finished(self, name: str, parts: _Parts, file: Summed) -> ObjectInfo:
+    def _finished(self, name: str, parts: Upload, file: Summed) -> ObjectInfo:
         subject = f"{self.url}/{name}"
         lost: ConflictError | None = None
         with translated("write", subject, ADMIN):
@@ -238,73 +231,6 @@ def _content_type(name: str) -> str:
     if name.endswith(".html"):
         return "text/html"
     return "application/x-ndjson" if name.endswith(".jsonl") else "application/json"
-
-
-def _retry(patience: Patience) -> Any:
-    """A retry policy of Google's client for the errors that bqdump retries."""
-
-    def retryable(error: Exception) -> bool:
-        if isinstance(error, InvalidResponse):
-            error = from_http_response(error.response)
-        return isinstance(error, BROKEN) and translate(error, "write", "").retryable
-
-    def warn(error: Exception) -> None:
-        retried = LogEvent.REQUEST_RETRIED.extra()
-        log.warning("An upload to %s failed (%s). Retrying.", patience.service, one_line(str(error)), extra=retried)
-
-    pauses = {"initial": patience.first_pause, "maximum": patience.longest_pause}
-    return Retry(predicate=retryable, on_error=warn, timeout=patience.seconds, **pauses)
-
-
-class _Parts:
-    """An object being uploaded. A resumable upload starts with the second part, since most objects have only one."""
-
-    def __init__(self, blob: Any, expect: int | None, retry: Any) -> None:
-        self._blob, self._waiting, self._writer = blob, bytearray(), None
-        self._options: dict[str, Any] = {
-            "content_type": "application/octet-stream",
-            "if_generation_match": expect,
-            "checksum": "crc32c",
-            "retry": retry,
-        }
-
-    _writer: Any
-
-    def write(self, data: bytes) -> None:
-        """Add bytes, and send them once they fill a part."""
-        if self._writer is not None:
-            self._send(lambda: self._writer.write(data))
-            return
-        self._waiting += data
-        if len(self._waiting) > PART:
-            # The client passes these arguments on, and None is not valid there.
-            options = {name: value for name, value in self._options.items() if value is not None}
-            self._writer = self._blob.open("wb", chunk_size=PART, ignore_flush=True, **options)
-            self._send(lambda: self._writer.write(bytes(self._waiting)))
-            self._waiting.clear()
-
-    def finish(self) -> None:
-        """Send the last part, which creates the object."""
-        if self._writer is None:
-            self._blob.upload_from_string(bytes(self._waiting), timeout=TIMEOUT, **self._options)
-        else:
-            self._send(self._writer.close)
-
-    def _send(self, request: Callable[[], Any]) -> None:
-        try:
-            request()
-        except InvalidResponse as error:
-            # The layer that sends parts has its own exceptions.
-            raise from_http_response(error.response) from error
-        except DataCorruption as error:
-            raise DamagedError("write", self._blob.name, NOT_AS_SENT, ON_THE_WAY) from error
-
-    def abort(self) -> None:
-        """Discard the upload."""
-        if self._writer is not None:
-            # Errors do not matter: an unfinished upload creates no object.
-            with suppress(Exception):
-                self._writer.terminate()
 
 
 class _Bounded(io.BytesIO):

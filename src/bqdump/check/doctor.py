@@ -1,6 +1,7 @@
 """The doctor: every right that a run needs is tried, and every guard asked, without exporting anything.
 
 Objects are written below `_bqdump/doctor/` only, and removed again at exactly their generation.
+One class in one module: each check builds on the answers to those before it.
 """
 
 from __future__ import annotations
