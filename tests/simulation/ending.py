@@ -12,6 +12,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import split_shard
 from bqdump.export.run import Outcome
 from simulation.executions import Execution
+from simulation.law import Law
 from simulation.view import standing
 
 if TYPE_CHECKING:
@@ -34,14 +35,18 @@ async def finish(world: World) -> None:
     if complete and world.rng.random() < 0.5:
         before = _published(world)
         await _resume(world, world.rng.choice(complete))
-        world.laws.hold(4, before == _published(world), "running a finished run again has changed something")
+        world.laws.hold(
+            Law.RESUMABLE, before == _published(world), "running a finished run again has changed something"
+        )
 
 
 def _ended_tidily(world: World) -> None:
     """Whoever has published, or has stepped aside, has left nothing behind."""
     for run in world.engine.done:
         staged = _staged(world, run)
-        world.laws.hold(4, not staged, f"a task of {run} has ended it, and its staging still holds {staged}")
+        world.laws.hold(
+            Law.RESUMABLE, not staged, f"a task of {run} has ended it, and its staging still holds {staged}"
+        )
 
 
 async def _abandon(world: World) -> None:
@@ -57,7 +62,7 @@ async def _abandon(world: World) -> None:
         plan = world.view.plan(run)
         if plan and plan.age < world.view.age(last.run):
             staged = world.view.names(world.view.layout.run(run).staging)
-            world.laws.hold(4, not staged, f"{run} is abandoned, and its staging still holds {staged}")
+            world.laws.hold(Law.RESUMABLE, not staged, f"{run} is abandoned, and its staging still holds {staged}")
 
 
 def _staged(world: World, run: str) -> list[str]:
@@ -97,12 +102,14 @@ async def _resume(world: World, run: str) -> bool:
         if isinstance(ended, UsageError):
             plans = [plan for plan in map(world.view.plan, world.runs) if plan]
             lost = run in world.mistaken or any(plan.dataset != first.settings.dataset for plan in plans)
-            world.laws.hold(4, lost or _refused_for_a_reason(world, run), f"{run} is refused without a reason")
+            world.laws.hold(
+                Law.RESUMABLE, lost or _refused_for_a_reason(world, run), f"{run} is refused without a reason"
+            )
             return False
         if isinstance(ended, Outcome) and ended.result != "unfinished":
             return True
         world.trace.add("", "resumed", run, f"{number}: {ended!r}")
-    world.laws.blame(4, f"{run} does not complete, however often it is resumed")
+    world.laws.blame(Law.RESUMABLE, f"{run} does not complete, however often it is resumed")
     return False
 
 
@@ -137,16 +144,20 @@ def _all_in_place(world: World, complete: list[str]) -> None:
     view, laws = world.view, world.laws
     for name, generation in world.scenery.foreign.items():
         info = view.info(name)
-        laws.hold(5, info is not None and info.generation == generation, f"{name}, somebody else's, was touched")
+        laws.hold(
+            Law.OWN_FILES, info is not None and info.generation == generation, f"{name}, somebody else's, was touched"
+        )
     for run in complete:
         staged = view.names(view.layout.run(run).staging)
-        laws.hold(4, not staged, f"{run} is complete, and its staging still holds {staged}")
+        laws.hold(Law.RESUMABLE, not staged, f"{run} is complete, and its staging still holds {staged}")
     latest = view.latest()
     newest = max((view.age(run) for run in complete), default=None)
-    laws.hold(3, (latest.age if latest else None) == newest, f"latest.json names {latest}, the newest is {newest}")
+    laws.hold(
+        Law.FORWARD, (latest.age if latest else None) == newest, f"latest.json names {latest}, the newest is {newest}"
+    )
     if latest is None:
         return
-    laws.hold(4, not latest.uncleared or latest.mode == "keep", f"{latest.uncleared} were never cleared")
+    laws.hold(Law.RESUMABLE, not latest.uncleared or latest.mode == "keep", f"{latest.uncleared} were never cleared")
     manifests = [manifest for run in complete if (manifest := view.manifest(run))]
     # Runs that keep their files keep them whatever comes later; of those that replace, the last one counts.
     kept = [manifest for manifest in manifests if manifest.mode == "keep"]
@@ -161,7 +172,7 @@ def _all_in_place(world: World, complete: list[str]) -> None:
             info = view.info(name)
             same = info is not None and (info.generation, info.crc32c) == (file.generation, file.crc32c)
             same = same or (info is not None and laws.overtaken(manifest, name, info))
-            laws.hold(2, same, f"{name} of {manifest.run} is not what its manifest says: {info}")
+            laws.hold(Law.TRUE, same, f"{name} of {manifest.run} is not what its manifest says: {info}")
 
 
 def _nothing_but(world: World, manifest: Manifest) -> None:
@@ -180,10 +191,10 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
             heads = [view.layout.prefix + template.pattern(table=table, ext=ext).split("*")[0] for table in adopted]
             stale = any(info.name.startswith(head) and len(info.name) == len(head) + 13 + len(ext) for head in heads)
             stale = stale and info.name not in standing(manifest) and not keeping
-            laws.hold(4, not stale, f"{info.name}, of an export before the first one, is still there")
+            laws.hold(Law.RESUMABLE, not stale, f"{info.name}, of an export before the first one, is still there")
             continue
         allowed = info.name in standing(manifest) or split_shard(info.name, keeping) or _stays(world, info.origin)
-        laws.hold(4, bool(allowed), f"{info.name} (from {info.origin}) lies about")
+        laws.hold(Law.RESUMABLE, bool(allowed), f"{info.name} (from {info.origin}) lies about")
 
 
 def _stays(world: World, origin: str) -> bool:
@@ -201,7 +212,7 @@ def _nothing_beside(world: World, manifests: list[Manifest]) -> None:
     for name in world.store.names_now():
         if not name.startswith(state) and name not in foreign and any(run in name for run in complete):
             told = name in named or split_shard(name, late) is not None
-            world.laws.hold(4, told, f"{name} lies about")
+            world.laws.hold(Law.RESUMABLE, told, f"{name} lies about")
 
 
 def _exported_once(world: World, complete: list[str]) -> None:
@@ -212,7 +223,7 @@ def _exported_once(world: World, complete: list[str]) -> None:
             unit = job_id.rsplit("_", 1)[0]
             done[unit] = done.get(unit, 0) + 1
     more = [unit for unit, count in done.items() if count > 1]
-    world.laws.hold(4, not more, f"exported more than once: {more}")
+    world.laws.hold(Law.RESUMABLE, not more, f"exported more than once: {more}")
     for run in complete:
         plan = world.view.plan(run)
         assert plan is not None
@@ -221,7 +232,7 @@ def _exported_once(world: World, complete: list[str]) -> None:
                 # No job of BigQuery: each attempt reads for itself, and one of them has the receipt.
                 continue
             wanted = f"bqdump_{run}_{plan.nonce}_{planned.id}"
-            world.laws.hold(4, done.get(wanted) == 1, f"{wanted} was exported {done.get(wanted)} times")
+            world.laws.hold(Law.RESUMABLE, done.get(wanted) == 1, f"{wanted} was exported {done.get(wanted)} times")
 
 
 def _published(world: World) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
+from simulation.law import Law
 from simulation.laws import Laws
 from simulation.process import Outside, Process
 from simulation.trace import Trace
@@ -129,7 +130,7 @@ class FaultyStore:
             stored = await self._store.upload(name, fill, expect)
             self._lose_record(name)
             run = self._network.process.run
-            self._laws.hold(5, before is None, f"{run} wrote {name} over what was there")
+            self._laws.hold(Law.OWN_FILES, before is None, f"{run} wrote {name} over what was there")
             self._laws.uploaded(run, name)
             return stored
 

@@ -16,6 +16,7 @@ from bqdump.core.settings.path_template import shard_name, split_shard
 from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import in_order, lines_of
 from simulation.history import History
+from simulation.law import Law
 from simulation.process import Process
 from simulation.view import View, all_files, standing
 
@@ -25,11 +26,11 @@ Before = tuple[bytes, ObjectInfo] | None
 class Broken(NamedTuple):
     """A law that does not hold."""
 
-    law: int
+    law: Law
     what: str
 
     def __str__(self) -> str:
-        return f"law {self.law} is broken: {self.what}"
+        return f"broken law: {self.law.value}\n{self.what}"
 
 
 class Laws:
@@ -57,13 +58,13 @@ class Laws:
         self._contents: dict[int, bytes] = {}
         self._named: set[tuple[str, int]] = set()
 
-    def blame(self, law: int, what: str) -> None:
+    def blame(self, law: Law, what: str) -> None:
         """Remember a finding, and stop the schedule."""
         if self.broken is None:
             self.broken = Broken(law, what)
             self.stop()
 
-    def hold(self, law: int, true: bool, what: str) -> None:
+    def hold(self, law: Law, true: bool, what: str) -> None:
         """Blame unless it is true."""
         if not true:
             self.blame(law, what)
@@ -90,18 +91,18 @@ class Laws:
     def written(self, process: Process, name: str, before: Before) -> None:
         """Somebody has written an object."""
         layout, run = self.view.layout, process.run
-        self.hold(5, name.startswith(layout.state), f"{run} wrote {name}, which is none of its documents")
+        self.hold(Law.OWN_FILES, name.startswith(layout.state), f"{run} wrote {name}, which is none of its documents")
         if name == layout.latest.name:
             self._pointed(run, before)
         elif name == layout.publishing.name:
             self._announced(run, before)
         elif name == layout.run(run).manifest:
-            self.hold(2, before is None, f"the manifest of {run} was written twice")
+            self.hold(Law.TRUE, before is None, f"the manifest of {run} was written twice")
             self._completed(run)
         elif name.startswith(layout.run(run).receipts) and (unit := unit_of(name)) in self.view.given_up(run):
             self.given_up[run, unit] = self._clock()
         elif name == layout.run(run).plan:
-            self.hold(4, before is None, f"the plan of {run} was written twice")
+            self.hold(Law.RESUMABLE, before is None, f"the plan of {run} was written twice")
             self._planned(run, self._listed.get(process.name, set()))
 
     def copied(self, run: str, wish: Copy, before: Before, result: ObjectInfo) -> None:
@@ -109,28 +110,34 @@ class Laws:
         view, name = self.view, wish.target
         found = view.store.peek(name)
         self._contents[result.generation] = found[0] if found else b""
-        self.hold(5, wish.source.startswith(view.layout.run(run).staging), f"{run} copied {wish.source}")
-        self.hold(5, name not in self.foreign, f"{run} overwrote {name}, which is somebody else's")
-        self.hold(1, name in view.intent(run), f"{run} wrote {name} without having said so")
-        self.hold(2, result.origin.split("/")[0] == run, f"{name} is marked {result.origin!r} by {run}")
+        self.hold(Law.OWN_FILES, wish.source.startswith(view.layout.run(run).staging), f"{run} copied {wish.source}")
+        self.hold(Law.OWN_FILES, name not in self.foreign, f"{run} overwrote {name}, which is somebody else's")
+        self.hold(Law.COMPLETE, name in view.intent(run), f"{run} wrote {name} without having said so")
+        self.hold(Law.TRUE, result.origin.split("/")[0] == run, f"{name} is marked {result.origin!r} by {run}")
         if before is not None and (other := before[1].origin.split("/")[0]):
             ours, theirs = view.plan(run), view.plan(other)
             same = ours is None or theirs is None or ours.dataset == theirs.dataset
-            self.hold(5, same, f"{run} put {name} over the file of {other}, of another dataset")
-            self.hold(3, view.age(other) <= view.age(run), f"{run} put {name} over the file of the later run {other}")
+            self.hold(Law.OWN_FILES, same, f"{run} put {name} over the file of {other}, of another dataset")
+            self.hold(
+                Law.FORWARD,
+                view.age(other) <= view.age(run),
+                f"{run} put {name} over the file of the later run {other}",
+            )
         self._readers_see_whole()
 
     def deleted(self, process: Process, info: ObjectInfo) -> None:
         """Somebody has deleted an object."""
         run = process.run
         may = self._may_clear(process, info) if self._of_another(run, info) else self._may_delete(run, info)
-        self.hold(5, may, f"{run} deleted {info.name} (generation {info.generation})")
+        self.hold(Law.OWN_FILES, may, f"{run} deleted {info.name} (generation {info.generation})")
         if not info.name.startswith(self.view.layout.state):
             latest = self.view.latest()
             manifest = self.view.manifest(latest.run) if latest else None
             given = standing(manifest).get(info.name) if manifest else None
             needed = given is not None and given[1].generation == info.generation
-            self.hold(1, not needed, f"{run} deleted {info.name}, which latest.json's manifest gives to readers")
+            self.hold(
+                Law.COMPLETE, not needed, f"{run} deleted {info.name}, which latest.json's manifest gives to readers"
+            )
             self._readers_see_whole()
 
     def _of_another(self, run: str, info: ObjectInfo) -> bool:
@@ -191,11 +198,19 @@ class Laws:
         if before is not None:
             old = view.decode_latest(before[0])
             forward = old.age < latest.age or old.run == latest.run
-            self.hold(5, old.dataset == latest.dataset, f"{latest.run} took {old.run}'s prefix for another dataset")
-            self.hold(3, forward, f"latest.json went from {old.run} {old.snapshot} to {latest.run} {latest.snapshot}")
+            self.hold(
+                Law.OWN_FILES,
+                old.dataset == latest.dataset,
+                f"{latest.run} took {old.run}'s prefix for another dataset",
+            )
+            self.hold(
+                Law.FORWARD,
+                forward,
+                f"latest.json went from {old.run} {old.snapshot} to {latest.run} {latest.snapshot}",
+            )
         manifest, info = view.manifest(latest.run), view.info(latest.manifest)
         whole = manifest is not None and info is not None and info.generation == latest.manifest_generation
-        self.hold(1, whole, f"latest.json names {latest.run}, whose manifest is not the one that it says")
+        self.hold(Law.COMPLETE, whole, f"latest.json names {latest.run}, whose manifest is not the one that it says")
         if before is not None and manifest is not None:
             self._nothing_left_unasked(view.manifest(old.run), manifest)
         self._readers_see_whole()
@@ -209,12 +224,16 @@ class Laws:
         has = {entry.table for entry in now.tables} | {table.table for table in now.left}
         named = {one.table for one in now.failed} | {one.table for one in now.removed}
         lost = had - has - named
-        self.hold(8, not lost, f"{sorted(lost)} of {before.run} left {now.run} unnamed")
+        self.hold(Law.ASKED_REMOVALS, not lost, f"{sorted(lost)} of {before.run} left {now.run} unnamed")
         planned = {one.table for one in plan.removed}
         unplanned = {one.table for one in now.removed} - planned
-        self.hold(8, not unplanned, f"{now.run} has removed {sorted(unplanned)}, which its plan does not name")
+        self.hold(
+            Law.ASKED_REMOVALS,
+            not unplanned,
+            f"{now.run} has removed {sorted(unplanned)}, which its plan does not name",
+        )
         both = has & planned - {unit.table for unit in self.view.units(plan)}
-        self.hold(8, not both, f"{now.run} has {sorted(both)}, which its plan removes")
+        self.hold(Law.ASKED_REMOVALS, not both, f"{now.run} has {sorted(both)}, which its plan removes")
 
     def _removals(self, plan: Plan) -> None:
         """What a plan removes, and whether it is allowed to."""
@@ -226,15 +245,23 @@ class Laws:
         chosen = dict(zip(gone, select(gone, (), tuple(plan.settings["exclude"])), strict=True))
         kept = {table for table in gone if not chosen[table] and plan.settings["keep_others"]}
         removed = {one.table: one.reason for one in plan.removed}
-        self.hold(8, set(plan.kept) == kept, f"{plan.run} carries over {plan.kept}, and {sorted(kept)} were chosen")
+        self.hold(
+            Law.ASKED_REMOVALS,
+            set(plan.kept) == kept,
+            f"{plan.run} carries over {plan.kept}, and {sorted(kept)} were chosen",
+        )
         named = removed.keys() == set(gone) - kept
-        self.hold(8, named, f"{plan.run} names {removed} as removed, of {gone}")
+        self.hold(Law.ASKED_REMOVALS, named, f"{plan.run} names {removed} as removed, of {gone}")
         excluded = {table for table in removed if not chosen[table]}
         told = {table for table, reason in removed.items() if reason == "excluded"}
-        self.hold(8, told == excluded, f"{plan.run} says that {told} were excluded: it was {excluded}")
+        self.hold(Law.ASKED_REMOVALS, told == excluded, f"{plan.run} says that {told} were excluded: it was {excluded}")
         asked = Risk.REMOVED_TABLES in self.allowed.get(plan.run, ())
         mass = 2 * (len(removed) - len(excluded)) > len(had)
-        self.hold(8, asked or not (excluded or mass), f"{plan.run} removes {removed} of {sorted(had)} unasked")
+        self.hold(
+            Law.ASKED_REMOVALS,
+            asked or not (excluded or mass),
+            f"{plan.run} removes {removed} of {sorted(had)} unasked",
+        )
 
     def _carried(self, run: str, manifest: Manifest, entries: list[TableEntry]) -> None:
         """What was carried over is what the export before had."""
@@ -245,11 +272,15 @@ class Laws:
             same = was is not None and (was.files, was.definition, was.rows) == (
                 entry.files, entry.definition, entry.rows
             )  # fmt: skip
-            self.hold(8, same, f"{run} carries over {entry.table}, and {manifest.over} has it otherwise")
+            self.hold(
+                Law.ASKED_REMOVALS, same, f"{run} carries over {entry.table}, and {manifest.over} has it otherwise"
+            )
             if was is not None and before is not None and entry.carried is not None:
                 of = was.carried or before
                 told = (entry.carried.run, entry.carried.snapshot) == (of.run, of.snapshot)
-                self.hold(8, told, f"{run} says that {entry.table} is of {entry.carried}: it is of {of.run}")
+                self.hold(
+                    Law.ASKED_REMOVALS, told, f"{run} says that {entry.table} is of {entry.carried}: it is of {of.run}"
+                )
 
     def _announced(self, run: str, before: Before) -> None:
         now = self.view.publishing()
@@ -257,7 +288,7 @@ class Laws:
         if before is not None:
             old = self.view.decode_pointer(before[0])
             forward = old.age < now.age or (old.run == now.run and now.ready is not None)
-            self.hold(3, forward, f"publishing.json went from {old.run} to the earlier {now.run}")
+            self.hold(Law.FORWARD, forward, f"publishing.json went from {old.run} to the earlier {now.run}")
 
     def _planned(self, run: str, listed: set[str]) -> None:
         plan = self.view.plan(run)
@@ -267,9 +298,17 @@ class Laws:
         every = sorted(listed | self.histories[plan.dataset].steady(plan.snapshot))
         choice = select(every, (), tuple(plan.settings["exclude"]))
         wanted = {table for table, chosen in zip(every, choice, strict=True) if chosen}
-        self.hold(6, named == wanted, f"the plan of {run} names {sorted(named)}, and there are {sorted(wanted)}")
+        self.hold(
+            Law.NAMED_LOSSES,
+            named == wanted,
+            f"the plan of {run} names {sorted(named)}, and there are {sorted(wanted)}",
+        )
         flagged = {flag.table for flag in plan.flags if flag.risk in (Risk.SKIPPED, Risk.CREATED_LATER)}
-        self.hold(6, flagged == {item.table for item in plan.skipped}, f"{run} leaves out more than {sorted(flagged)}")
+        self.hold(
+            Law.NAMED_LOSSES,
+            flagged == {item.table for item in plan.skipped},
+            f"{run} leaves out more than {sorted(flagged)}",
+        )
 
     def _completed(self, run: str) -> None:
         view = self.view
@@ -284,7 +323,9 @@ class Laws:
         own = [entry for entry in manifest.tables if entry.carried is None]
         self._carried(run, manifest, [entry for entry in manifest.tables if entry.carried is not None])
         there = [entry.table for entry in own]
-        self.hold(2, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}")
+        self.hold(
+            Law.TRUE, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}"
+        )
         flagged = {flag.table for flag in manifest.flags if flag.risk == Risk.ROW_POLICIES}
         # No job reports what the read route was shown: where policies cannot be seen, that is what is told.
         never = self._clock() + 1
@@ -294,36 +335,48 @@ class Laws:
             for entry in manifest.tables
             if self.protected.get(entry.table, never) <= entry.started and not (unseen and entry.route == "read")
         }
-        self.hold(6, hiding <= flagged, f"{run} is silent on the row access policies of {sorted(hiding - flagged)}")
-        self.hold(6, set(plan.flags) <= set(manifest.flags), f"{run} has forgotten flags of its plan")
-        self.hold(2, (manifest.status == "partial") == bool(manifest.failed), f"{run} is called {manifest.status}")
+        self.hold(
+            Law.NAMED_LOSSES,
+            hiding <= flagged,
+            f"{run} is silent on the row access policies of {sorted(hiding - flagged)}",
+        )
+        self.hold(Law.NAMED_LOSSES, set(plan.flags) <= set(manifest.flags), f"{run} has forgotten flags of its plan")
+        self.hold(
+            Law.TRUE, (manifest.status == "partial") == bool(manifest.failed), f"{run} is called {manifest.status}"
+        )
         publishing = view.publishing()
         replaced = publishing is not None and publishing.age > plan.age
         for entry in own:
             table = done.get(units[entry.table].id)
             parts = table.parts if table else ()
             numbers = [part.first + number for part in parts for number in range(part.files)]
-            self.hold(2, bool(parts) and len(numbers) == len(entry.files), f"{run}: {entry.table} and receipt")
+            self.hold(Law.TRUE, bool(parts) and len(numbers) == len(entry.files), f"{run}: {entry.table} and receipt")
             if plan.mode == "replace":
                 numbers = list(range(len(numbers)))
             names = [shard_name(units[entry.table].pattern, number) for number in numbers]
-            self.hold(2, [file.name for file in entry.files] == names, f"{run}: files of {entry.table}")
+            self.hold(Law.TRUE, [file.name for file in entry.files] == names, f"{run}: files of {entry.table}")
             content = b""
             for file in entry.files:
                 found = view.store.peek(file.name)
                 if plan.mode == "keep" and found and found[1].generation == file.generation:
                     self._contents[file.generation] = found[0]
                 same = found is not None and found[1].generation == file.generation
-                self.hold(2, same or replaced, f"{run}: {file.name} of generation {file.generation} is not there")
+                self.hold(
+                    Law.TRUE, same or replaced, f"{run}: {file.name} of generation {file.generation} is not there"
+                )
                 data = self._contents.get(file.generation, b"")
-                self.hold(2, (len(data), crc32c(data)) == (file.size, file.crc32c), f"{run}: {file.name} differs")
+                self.hold(
+                    Law.TRUE, (len(data), crc32c(data)) == (file.size, file.crc32c), f"{run}: {file.name} differs"
+                )
                 content += lines_of(data)
             wanted = self.histories[plan.dataset].content_at(entry.table, plan.snapshot)
             silent = (entry.route, entry.format) == ("extract", "csv")
             told = entry.rows == (None if silent else content.count(b"\n"))
-            self.hold(2, told, f"{run}: {entry.table} is said to have {entry.rows} rows, it has {content!r}")
+            self.hold(Law.TRUE, told, f"{run}: {entry.table} is said to have {entry.rows} rows, it has {content!r}")
             self.hold(
-                2, in_order(content) == wanted, f"{run}: {entry.table} has {content!r}, at its moment it was {wanted!r}"
+                Law.TRUE,
+                in_order(content) == wanted,
+                f"{run}: {entry.table} has {content!r}, at its moment it was {wanted!r}",
             )
 
     def _readers_see_whole(self) -> None:
@@ -339,15 +392,19 @@ class Laws:
             if info is not None and (info.generation == file.generation or self.overtaken(manifest, name, info)):
                 continue
             if replacing is None:
-                self.blame(1, f"{name} of the published {manifest.run} is not there, and no later run replaces it")
+                self.blame(
+                    Law.COMPLETE, f"{name} of the published {manifest.run} is not there, and no later run replaces it"
+                )
             elif info is None:
                 self._may_be_missing(manifest, replacing.run, name, table)
             else:
                 owner = info.origin.split("/")[0]
-                self.hold(1, bool(owner) and view.age(owner) > manifest.age, f"{name} was replaced by {owner!r}")
+                self.hold(
+                    Law.COMPLETE, bool(owner) and view.age(owner) > manifest.age, f"{name} was replaced by {owner!r}"
+                )
 
     def overtaken(self, manifest: Manifest, name: str, info: ObjectInfo) -> bool:
-        """The one exception to laws 1 and 2: a file left from before for a table that failed, in a partial export.
+        """The one exception to COMPLETE and TRUE: a file left from before for a table that failed, in a partial export.
 
         A run that announces itself keeps earlier runs' copies off the names that it writes, and it does not write
         these. A copy of an earlier run that was under way already may still land there.
@@ -361,4 +418,4 @@ class Laws:
         done = done_tables(receipts, plan.splits) if plan else {}
         there = plan is not None and any(u.table == table and u.id in done for u in self.view.units(plan))
         gone = name not in self.view.intent(replacing) and not (there and "0" * 12 + "." in name)
-        self.hold(1, gone, f"{name} of {manifest.run} is missing while {replacing} replaces it")
+        self.hold(Law.COMPLETE, gone, f"{name} of {manifest.run} is missing while {replacing} replaces it")

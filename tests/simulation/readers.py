@@ -11,6 +11,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.manifest import Latest, Manifest, snapshot_of
 from bqdump.core.errors import NotFoundError
 from simulation.contents import in_order, lines_of
+from simulation.law import Law
 from simulation.laws import Laws
 
 
@@ -32,9 +33,9 @@ class Reader:
         try:
             latest = msgspec.json.decode((await self._store.read(self._latest)).data, type=Latest)
         except NotFoundError:
-            self._laws.hold(1, self._seen == (0, ""), "latest.json has gone")
+            self._laws.hold(Law.COMPLETE, self._seen == (0, ""), "latest.json has gone")
             return
-        self._laws.hold(3, latest.age >= self._seen, f"a reader saw {latest.run} after {self._seen}")
+        self._laws.hold(Law.FORWARD, latest.age >= self._seen, f"a reader saw {latest.run} after {self._seen}")
         self._seen = latest.age
         manifest = msgspec.json.decode((await self._store.read(latest.manifest)).data, type=Manifest)
         replaced = False
@@ -55,9 +56,13 @@ class Reader:
                 break
             wanted = self._laws.histories[manifest.dataset].content_at(entry.table, snapshot_of(manifest, entry))
             self._laws.hold(
-                1, in_order(content) == wanted, f"a reader of {manifest.run} got {content!r} of {entry.table}"
+                Law.COMPLETE,
+                in_order(content) == wanted,
+                f"a reader of {manifest.run} got {content!r} of {entry.table}",
             )
         if replaced:
             now, announced = self._laws.view.latest(), self._laws.view.publishing()
             later = any(pointer is not None and pointer.age > manifest.age for pointer in (now, announced))
-            self._laws.hold(1, later, f"a reader found {manifest.run} replaced, and no later run has replaced it")
+            self._laws.hold(
+                Law.COMPLETE, later, f"a reader found {manifest.run} replaced, and no later run has replaced it"
+            )

@@ -46,7 +46,7 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
         allow_partial=rng.random() < 0.25,
         # The read route writes no Avro files.
         format="csv" if reads else rng.choice(("csv", "csv", "avro")),
-        # What they allow must be named: law 6.
+        # What they allow must be named: see Law.NAMED_LOSSES.
         allow=(
             Risk.ROW_POLICIES,
             Risk.UNSEEN_ROW_POLICIES,

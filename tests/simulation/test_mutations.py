@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from simulation.bugs import SCHEDULES, find, known_seeds
-from simulation.mutations import MUTATIONS, Mutation
+from simulation.law import Law
+from simulation.mutations import MUTATIONS, Mutation, planted
 from simulation.world import simulate
 
 KNOWN = known_seeds()
@@ -14,9 +15,17 @@ KNOWN = known_seeds()
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_known_bug_is_found(mutation: Mutation) -> None:
     found = find(mutation, KNOWN.get(mutation.name))
-    assert found is not None, f"none of {SCHEDULES} schedules breaks law {mutation.law}"
+    assert found is not None, f"none of {SCHEDULES} schedules breaks the law: {mutation.law.value}"
     assert simulate(found.seed).broken is None
 
 
 def test_every_law_has_a_known_bug() -> None:
-    assert {mutation.law for mutation in MUTATIONS} == {1, 2, 3, 4, 5, 6, 8}
+    assert {mutation.law for mutation in MUTATIONS} == set(Law)
+
+
+def test_every_known_bug_can_be_planted() -> None:
+    for mutation in MUTATIONS:
+        sound = getattr(mutation.where, mutation.attribute)
+        with planted(mutation):
+            assert getattr(mutation.where, mutation.attribute) != sound, mutation.name
+        assert getattr(mutation.where, mutation.attribute) == sound

@@ -21,6 +21,7 @@ from simulation import ending, scenery
 from simulation.executions import Ended, Engine, Execution
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.history import DATASET, EPOCH, RIVAL, History
+from simulation.law import Law
 from simulation.laws import Broken, Laws
 from simulation.loop import StoppedError, StuckError, VirtualLoop
 from simulation.process import Process, adopt
@@ -116,7 +117,7 @@ class World:
         except StoppedError:
             pass
         except StuckError as error:
-            self.laws.blame(4, str(error))
+            self.laws.blame(Law.RESUMABLE, str(error))
         except Exception:
             if self.laws.broken is None:
                 raise
@@ -202,7 +203,9 @@ class World:
         outcomes = [one.result for one in ended if isinstance(one, Outcome)]
         alone = sum(line.run == execution.run for line in self.started) == 1
         if alone and len(outcomes) == len(ended) and set(outcomes) == {"unfinished"}:
-            self.laws.blame(4, f"every task of {execution.name} ended well, and {execution.run} is not published")
+            self.laws.blame(
+                Law.RESUMABLE, f"every task of {execution.name} ended well, and {execution.run} is not published"
+            )
 
     async def _change_tables(self) -> None:
         """Append to tables, shrink, drop and create them."""
@@ -238,7 +241,7 @@ class World:
         return network, FaultyStore(self.store, network, self.laws), FaultyWarehouse(self.warehouse, network, self.laws)
 
     def _unexpected(self, name: str, error: BaseException) -> None:
-        self.laws.blame(4, f"{name} failed: {error!r}")
+        self.laws.blame(Law.RESUMABLE, f"{name} failed: {error!r}")
 
     def _seconds(self, table: str) -> float:
         return self.dice.rng.choice((0.0, 0.1, 1.0, self.dice.rng.uniform(1.0, 30.0)))

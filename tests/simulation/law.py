@@ -1,0 +1,29 @@
+"""The laws: what must hold at every instant of every schedule, in one sentence each."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Law(Enum):
+    """A law, and what it says. A broken one is shown with this sentence."""
+
+    COMPLETE = (
+        "The published export stays until the next one is complete: whoever follows latest.json reads one complete "
+        "export, or sees from a generation that it was just replaced."
+    )
+    TRUE = (
+        "The manifest names every table of the plan once, every file that it lists exists with that size, CRC32C and "
+        "generation, and the files hold the table as of the snapshot time."
+    )
+    FORWARD = "latest.json and publishing.json never go back in time."
+    RESUMABLE = (
+        "Any task may be killed at any instruction, started twice or started late: the run still completes to the same "
+        "result, and leaves nothing behind."
+    )
+    OWN_FILES = (
+        "Nothing is deleted or overwritten except objects that a manifest or this run's staging names, at exactly that "
+        "generation."
+    )
+    NAMED_LOSSES = "Nothing is lost silently: what an export leaves out is named in its plan and its manifest."
+    ASKED_REMOVALS = "No table leaves an export unless it is named as removed, and the settings allow that."

@@ -1,0 +1,288 @@
+"""Faulty functions: each makes of a sound one what a known bug would have made of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from bqdump.adapters.patience import Attempts, Retrying
+from bqdump.core.documents.run import Receipt, Unit
+from bqdump.core.errors import BqdumpError
+from bqdump.core.risks import Risk
+from bqdump.export.placement.protocol import Exported, Placed
+from bqdump.export.placement.replace import Replace
+from bqdump.export.publish.clear import clear_staging, delete
+from bqdump.export.publish.collect import Collected
+from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.work import Free, Picture
+from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.repository.ledger import Ledger, read_ledger
+
+Sound = Callable[..., Any]
+
+
+def returns(value: object) -> Callable[[Sound], Sound]:
+    """Always the same value."""
+    return lambda _: lambda *_given: value
+
+
+def never(_: Sound) -> Sound:
+    """A question that is always answered with no."""
+
+    async def faulty(*_given: object) -> bool:
+        return False
+
+    return faulty
+
+
+def always(_: Sound) -> Sound:
+    """A question that is always answered with yes."""
+
+    async def faulty(*_given: object) -> bool:
+        return True
+
+    return faulty
+
+
+def nothing(_: Sound) -> Sound:
+    """A step that is left out."""
+
+    async def faulty(*_given: object) -> None:
+        return None
+
+    return faulty
+
+
+def finds_none(_: Sound) -> Sound:
+    """A search without results."""
+
+    async def faulty(*_given: object) -> set[str]:
+        return set()
+
+    return faulty
+
+
+def deletes_first(copy_over: Sound) -> Sound:
+    """What is at the final names is deleted, then the new files are copied there."""
+
+    async def faulty(export: RunningExport, staged: object, known: Mapping[str, int]) -> object:
+        await delete(export.task, known.items())
+        return await copy_over(export, staged, known)
+
+    return faulty
+
+
+def of_any_generation(sound: Sound) -> Sound:
+    """Objects are deleted whatever has been written at their names since they were listed."""
+
+    async def faulty(task: Task, objects: Iterable[tuple[str, int]]) -> None:
+        infos = [await task.store.stat(name) for name, _ in objects]
+        await sound(task, [(info.name, info.generation) for info in infos if info])
+
+    return faulty
+
+
+def over_whatever_is_there(copy_over: Sound) -> Sound:
+    """Each copy expects the generation that it finds."""
+
+    class Overwriting:
+        def __init__(self, store: Any) -> None:
+            self._store = store
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._store, name)
+
+        async def copy(self, copies: list[Copy], origin: str) -> object:
+            infos = [await self._store.stat(wish.target) for wish in copies]
+            expected = [info.generation if info else 0 for info in infos]
+            pairs = zip(copies, expected, strict=True)
+            return await self._store.copy([wish._replace(expect=now) for wish, now in pairs], origin)
+
+    async def faulty(export: RunningExport, staged: object, known: object) -> object:
+        store: Any = Overwriting(export.store)
+        task = export.task._replace(store=store)
+        return await copy_over(export._replace(task=task), staged, known)
+
+    return faulty
+
+
+def settled_by_any_receipt(_: Sound) -> Sound:
+    """One receipt is enough."""
+
+    def faulty(ledger: Ledger, _plan: object, _execution: str) -> bool:
+        return bool(ledger.receipts)
+
+    return faulty
+
+
+def without_snapshot(extract: Sound) -> Sound:
+    """The job reads the table as it is."""
+    return lambda *given: extract(*given)._replace(snapshot=10**15)
+
+
+def when_the_job_runs(query: Sound) -> Sound:
+    """The query has no snapshot time."""
+    return lambda export, unit, attempt: query(export, msgspec.structs.replace(unit, moment="job"), attempt)
+
+
+def rows_as_planned(entry: Sound) -> Sound:
+    """The manifest has the rows of the plan."""
+
+    def faulty(plan: object, unit: Unit, receipt: Receipt, *rest: object) -> object:
+        return entry(plan, unit, msgspec.structs.replace(receipt, rows=unit.rows), *rest)
+
+    return faulty
+
+
+def without_surplus(collect: Sound) -> Sound:
+    """What failed attempts have left is not found."""
+
+    async def faulty(*given: object) -> Collected:
+        collected: Collected = await collect(*given)
+        collected.surplus.clear()
+        return collected
+
+    return faulty
+
+
+def first_parts(collect: Sound) -> Sound:
+    """Of each table only the first part counts."""
+
+    async def faulty(export: RunningExport, units: object, done: Mapping[str, Any]) -> object:
+        first = {unit: table._replace(parts=table.parts[:1]) for unit, table in done.items()}
+        return await collect(export, units, first)
+
+    return faulty
+
+
+def files_that_are_there(_: Sound) -> Sound:
+    """The files that the listing has, however many were reported, and one less."""
+
+    def faulty(
+        _unit: Unit, _receipt: Receipt, found: Mapping[str, Mapping[int, ObjectInfo]], pattern: str
+    ) -> Iterator[ObjectInfo]:
+        files = [found[pattern][number] for number in sorted(found[pattern])]
+        yield from files[: len(files) - (len(files) > 1)]
+
+    return faulty
+
+
+def settles_nothing(_: Sound) -> Sound:
+    """That tables are given up is not recorded."""
+    return lambda *given: read_ledger(*given[:-1])
+
+
+def binding_claims(free: Sound) -> Sound:
+    """A claim of another execution is never taken over."""
+
+    def faulty(task: Task, picture: Picture, unit: str) -> Free | None:
+        held = picture.claims.get(unit)
+        theirs = held is not None and held.owner.execution != task.owner.execution
+        found: Free | None = free(task, picture, unit)
+        return None if theirs else found
+
+    return faulty
+
+
+def random_ids(job_id: Sound) -> Sound:
+    """Job ids that no other task can know."""
+    return lambda *given: f"{job_id(*given)}{random.randrange(10)}"
+
+
+def no_receipts_or_failures(is_note: Sound) -> Sound:
+    """These are not notes."""
+    return lambda name: is_note(name) and not {"receipts", "failures"} & {*name.split("/")}
+
+
+def any_answer(_: Sound) -> Sound:
+    """The answer is the right one, whatever it says."""
+    return lambda _wish, answer: answer
+
+
+def not_408(temporary: Sound) -> Sound:
+    """After HTTP 408 nothing is repeated."""
+    return lambda status: temporary(status) and status != 408
+
+
+def by_page_numbers(_: Sound) -> Sound:
+    """A listing that is restarted leaves out as many pages as it has given, whatever is on them now."""
+
+    async def faulty(
+        retrying: Retrying, listing: Callable[[], AsyncIterator[list[Any]]], _place: object
+    ) -> AsyncIterator[list[Any]]:
+        given, attempts = 0, Attempts(retrying)
+        while True:
+            number = 0
+            try:
+                async for page in listing():
+                    number += 1
+                    if number > given:
+                        yield page
+                        given = number
+            except BqdumpError as error:
+                pause = attempts.failed(error)
+            else:
+                return
+            await asyncio.sleep(pause)
+
+    return faulty
+
+
+def without_naive(left: Sound) -> Sound:
+    """Files of an export without a manifest are not among those that stay."""
+    return lambda task, failed, _naive: left(task, failed, [])
+
+
+def as_when_replacing(_: Sound) -> Sound:
+    """A run that keeps its files clears as one that replaces files."""
+    return Replace.clear
+
+
+def any_name_is_a_shard(split_shard: Sound) -> Sound:
+    """Every object is one of the first table's files."""
+
+    def faulty(name: str, patterns: Iterable[str]) -> object:
+        first = next(iter(patterns), None)
+        return split_shard(name, patterns) or (None if first is None else (first, 0))
+
+    return faulty
+
+
+def clears_staging(place: Sound) -> Sound:
+    """Staging is cleared before there is a manifest."""
+
+    async def faulty(placement: Replace, export: RunningExport, exported: Exported) -> Placed | None:
+        placed: Placed | None = await place(placement, export, exported)
+        await clear_staging(export.task)
+        return placed
+
+    return faulty
+
+
+def is_long_ago(_: object) -> int:
+    """Every run is too old to stage anything."""
+    return -(10**15)
+
+
+def planned_policies(hidden_rows: Sound) -> Sound:
+    """Only policies that the plan names count."""
+
+    async def faulty(task: Task, dataset: object, unit: Unit, planned: set[Risk]) -> object:
+        found = await hidden_rows(task, dataset, unit, planned)
+        return found if Risk.ROW_POLICIES in planned else ()
+
+    return faulty
+
+
+def without_dropped_tables(describe: Sound) -> Sound:
+    """Tables that are gone when they are looked at are left out."""
+
+    async def faulty(*given: object) -> object:
+        described = await describe(*given)
+        return described._replace(tables=[one for one in described.tables if bytes(one.definition) != b"null"])
+
+    return faulty
