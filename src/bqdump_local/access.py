@@ -1,4 +1,4 @@
-"""Permissions that the caller is made to lack."""
+"""Permissions that are denied on request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class Access:
-    """Everything is allowed until `deny` says otherwise; `*` stands for every resource.
+    """All permissions are granted unless `deny` names them; `*` stands for every resource.
 
-    kind: what permissions are denied on ("buckets"). denied, invalid: the service's own errors for a permission that
-    is missing and for a request that makes no sense.
+    kind: the kind of resource ("buckets"). denied, invalid: the service's errors for a missing permission and for an
+    invalid request.
     """
 
     def __init__(self, kind: str, denied: Callable[[str], Exception], invalid: Callable[[str], Exception]) -> None:
@@ -27,20 +27,20 @@ class Access:
         self._denied = {name: frozenset(permissions) for name, permissions in named.items()}
 
     def resource(self) -> dict[str, Any]:
-        """What is denied now."""
+        """The permissions that are denied now."""
         return {self._kind: {name: sorted(permissions) for name, permissions in self._denied.items()}}
 
     def allows(self, name: str, permission: str) -> bool:
-        """Whether the caller has a permission on a resource and what is in it."""
+        """Whether the caller has a permission on a resource and its contents."""
         return not any(permission in self._denied.get(one, ()) for one in (name, "*"))
 
     def require(self, name: str, *permissions: str) -> None:
-        """Pass, or raise 403 for the first permission that is denied."""
+        """Raise 403 for the first permission that is denied."""
         if self._denied:
             for permission in permissions:
                 if not self.allows(name, permission):
                     raise self._refusal(permission)
 
     def granted(self, name: str, permissions: Iterable[str]) -> list[str]:
-        """Those of the permissions that the caller has."""
+        """The permissions among these that the caller has."""
         return [permission for permission in permissions if self.allows(name, permission)]

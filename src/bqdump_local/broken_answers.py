@@ -1,4 +1,4 @@
-"""Answers that do not arrive, or arrive with a fault in them."""
+"""Answers that do not arrive, or arrive damaged."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# What a rule's `status` may be beside an HTTP status. Without an answer: the connection is reset, or closed. Within an
-# answer: the same after half of its body; one bit of the body is another; the parts of a batch come in another order.
+# The values of a rule's `status` other than an HTTP status. Without an answer: the connection is reset or closed. With
+# an answer: the same after half of its body; one bit of the body is flipped; the parts of a batch are in another order.
 RESET, CLOSE, RESET_BODY, CLOSE_BODY, FLIP, SHUFFLE = "reset", "close", "reset-body", "close-body", "flip", "shuffle"
 UNANSWERED = (RESET, CLOSE)
 SPOILED = (RESET_BODY, CLOSE_BODY, FLIP, SHUFFLE)
 
 
 async def hang_up(receive: Receive, send: Send, *, reset: bool) -> None:
-    """End the connection here: by an orderly close, or by a reset."""
+    """End the connection, with an orderly close or a reset."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
-        raise ConnectionResetError("this server gives no way to close the connection")
+        raise ConnectionResetError("the server does not support closing the connection")
     if reset:
-        # What was sent must have left, for a reset throws away what has not; and it takes this option to be one.
+        # Wait until everything is sent, since a reset discards the rest. This option makes the close a reset.
         while transport.get_write_buffer_size():
             await sleep(0)
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
@@ -32,13 +32,13 @@ async def hang_up(receive: Receive, send: Send, *, reset: bool) -> None:
         transport.abort()
     else:
         transport.close()
-    # The server must have seen the end of the connection, or it would answer in our place.
+    # Wait until the server has noticed the end of the connection; otherwise it sends an answer itself.
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def spoiled(app: ASGIApp, scope: Scope, receive: Receive, send: Send, how: str) -> None:
-    """Carry the request out and send its answer with a fault in it."""
+    """Carry the request out and send a damaged answer."""
     start: Message = {}
     body = b""
 
@@ -64,7 +64,7 @@ async def spoiled(app: ASGIApp, scope: Scope, receive: Receive, send: Send, how:
 
 
 def _turned(body: bytes) -> bytes:
-    """The parts of a multipart body in the opposite order."""
+    """The parts of a multipart body in reverse order."""
     mark, _, _ = body.partition(b"\r\n")
     inner = body.removesuffix(mark + b"--\r\n").split(mark + b"\r\n")[1:]
     return b"".join(mark + b"\r\n" + part for part in reversed(inner)) + mark + b"--\r\n"

@@ -1,6 +1,6 @@
-"""The 30 dummy tables in a project on Google Cloud, to try an export there. Everything made is labelled.
+"""The 30 dummy tables in a Google Cloud project, to try an export there. Everything created has a label.
 
-`deploy/teardown.sh` removes what has the label, and nothing else.
+`deploy/teardown.sh` removes only what has the label.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from bqdump.adapters.google_http import credentials
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump_local.seed import DUMMY_ROWS, Source, dummies
 
-# Of the dataset and its tables; the bucket has the one that docs/deploy.md gives it.
+# The label of the dataset and its tables; the bucket has the one from docs/deploy.md.
 LABELS = {"app": "bqdump-dummy-data"}
 BUCKET_LABELS = {"app": "bqdump"}
-# What Cloud Storage gives new buckets by itself, unless the organization has another default.
+# Cloud Storage's default for new buckets, unless the organization has another one.
 SOFT_DELETE_SECONDS = 7 * 86400
 GOOGLE = "https://bigquery.googleapis.com"
 
 
 class Place(NamedTuple):
-    """Where to make the data. `location` counts for what does not exist yet."""
+    """Where to create the data. location: for what does not exist yet."""
 
     project: str
     dataset: str
@@ -42,19 +42,19 @@ class Place(NamedTuple):
 
 
 class Clients(NamedTuple):
-    """Google's clients; the emulator variables lead them elsewhere."""
+    """Google's clients. Emulator variables override their addresses."""
 
     big: Any
     store: Any
 
     @property
     def address(self) -> str:
-        """Where BigQuery's requests go."""
+        """The address that BigQuery's requests go to."""
         return os.environ.get("BIGQUERY_EMULATOR_HOST", GOOGLE)
 
 
 class Missing(NamedTuple):
-    """What is still to be made at a place whose dataset is (or will be) in `location`."""
+    """What is still missing. location: where the dataset is, or will be."""
 
     location: str
     dataset: bool
@@ -67,7 +67,7 @@ class Missing(NamedTuple):
 
 @contextmanager
 def connected(project: str) -> Iterator[Clients]:
-    """The clients, for as long as the `with` block lasts."""
+    """The clients, which are closed after the `with` block."""
     big = bigquery.Client(project=project, credentials=credentials("BIGQUERY_EMULATOR_HOST"))
     store = storage.Client(project=project, credentials=credentials("STORAGE_EMULATOR_HOST"))
     try:
@@ -78,17 +78,17 @@ def connected(project: str) -> Iterator[Clients]:
 
 
 def look(clients: Clients, place: Place) -> Missing:
-    """What is missing there, without changing anything.
+    """Find out what is missing, without changing anything.
 
-    Raises UsageError where a table of the same name is somebody else's.
+    Raises UsageError if a table of the same name was not created here.
     """
-    # The first request of each client is not repeated: where there is no way to Google, that would take ten minutes.
+    # The first request of each client is not retried: if Google cannot be reached, that would take ten minutes.
     with translated("find", f"dataset {place.name}"):
         datasets = {item.dataset_id for item in clients.big.list_datasets(place.project, retry=None)}
         there = place.dataset in datasets
         location = clients.big.get_dataset(place.name).location if there else place.location
         tables = {item.table_id: item for item in clients.big.list_tables(place.name)} if there else {}
-    with translated("find", f"bucket gs://{place.bucket}", "Names of buckets are global: choose another one."):
+    with translated("find", f"bucket gs://{place.bucket}", "Bucket names are global. Choose another one."):
         bucket = clients.store.lookup_bucket(place.bucket, retry=None)
     missing = []
     for source in dummies():
@@ -99,15 +99,15 @@ def look(clients: Clients, place: Place) -> Missing:
             raise UsageError(
                 "make",
                 f"table {place.name}.{source.table}",
-                "there is one that was not made here",
+                "it exists and was not created by this command",
                 "Use a new dataset.",
             )
     return Missing(location, not there, bucket is None, missing)
 
 
 def make(clients: Clients, place: Place, missing: Missing) -> None:
-    """Make what is missing. May be repeated after it was interrupted."""
-    with translated("make the dummy data in", f"{place.name} and gs://{place.bucket}"):
+    """Create what is missing. Can be repeated after an interruption."""
+    with translated("create the dummy data in", f"{place.name} and gs://{place.bucket}"):
         if missing.dataset:
             made = bigquery.Dataset(place.name)
             made.location, made.labels = missing.location, LABELS
@@ -128,19 +128,22 @@ def _make_bucket(store: Any, name: str, location: str) -> None:
 
 
 def _make_table(big: Any, place: Place, location: str, source: Source) -> None:
-    """Make the table with its label first, so that nothing without it is ever left behind; then fill it, once."""
+    """Create the table with its label first, so that nothing without it is left behind; then load its rows, once."""
     name = f"{place.name}.{source.table}"
     table = bigquery.Table(name, schema=source.options["schema"])
     table.labels = LABELS
     big.create_table(table, exists_ok=True)
     config = bigquery.LoadJobConfig(
-        source_format="CSV", skip_leading_rows=1, write_disposition="WRITE_EMPTY", schema=source.options["schema"],
+        source_format="CSV",
+        skip_leading_rows=1,
+        write_disposition="WRITE_EMPTY",
+        schema=source.options["schema"],
         labels=LABELS,
-    )  # fmt: skip
+    )
     job = big.load_table_from_file(io.BytesIO(source.data), name, job_config=config, location=location)
     rows = job.result().output_rows
     if rows != DUMMY_ROWS:
-        raise VerificationError("fill", f"table {name}", f"{rows} rows were loaded, not {DUMMY_ROWS}")
+        raise VerificationError("fill", f"table {name}", f"{rows} rows were loaded instead of {DUMMY_ROWS}")
 
 
 def _is_ours(table: Any) -> bool:

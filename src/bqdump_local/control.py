@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from asyncio import sleep
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,75 +12,18 @@ from urllib.parse import unquote
 import msgspec
 
 from bqdump_local.broken_answers import RESET, SPOILED, UNANSWERED, hang_up, spoiled
+from bqdump_local.faults import Faults, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A server that carries out calls inside a batch sends each of them through the application that it finds here.
+# The scope key of the application through which a server sends each call inside a batch.
 BATCH_ENTRY: Final = "bqdump_local.batch_entry"
 NAMES: Final = ("127.0.0.1", "localhost")
 _REASONS = {429: "rateLimitExceeded", 500: "internalError", 502: "badGateway", 503: "backendError", 504: "timeout"}
 _MESSAGES = {429: "Exceeded rate limits.", 500: "Internal error.", 503: "Service unavailable: try again later."}
-
-
-class Rule(msgspec.Struct, forbid_unknown_fields=True):
-    """When to go wrong, and how.
-
-    `operation` and `path` are regular expressions that must be found in the operation's name and in the decoded path
-    and query. Of the requests that match, the share `probability` is hit, at most `times` of them. A hit waits for
-    `seconds`, and answers with `status`: an HTTP status (its error has `reason`, where one is given), or a word.
-    "reset" and "close" end the connection without an answer, "reset-body" and "close-body" in the middle of the
-    answer's body; "flip" changes one bit of the body; "shuffle" turns round the order of a batch's answers. With
-    `after`, the request is carried out first, as it always is where the answer is spoiled. A rule without `status` only
-    waits. With `rows`, a stream that reads rows (`bigquery.storage.readRows`) breaks after so many of them.
-    """
-
-    operation: str = ""
-    path: str = ""
-    status: int | str | None = None
-    reason: str = ""
-    probability: float = 1.0
-    times: int | None = None
-    seconds: float = 0.0
-    after: bool = False
-    rows: int = 0
-
-    def matches(self, operation: str, target: str) -> bool:
-        """Whether a request is one of this rule's."""
-        return re.search(self.operation, operation) is not None and re.search(self.path, target) is not None
-
-    def check(self) -> None:
-        """ValueError for a rule that cannot work."""
-        words = (*UNANSWERED, *SPOILED)
-        if isinstance(self.status, str) and self.status not in words:
-            raise ValueError(f"status must be a number or one of {', '.join(words)}, not {self.status!r}")
-        if isinstance(self.status, int) and not 400 <= self.status <= 599:
-            raise ValueError(f"status must be from 400 to 599, not {self.status}")
-        try:
-            re.compile(self.operation)
-            re.compile(self.path)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-
-
-class Faults(msgspec.Struct, forbid_unknown_fields=True):
-    """Rules in the order in which they are tried, and the seed of the dice."""
-
-    rules: list[Rule] = msgspec.field(default_factory=list)
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is to happen to one request."""
-
-    seconds: float = 0.0
-    status: int | str | None = None
-    reason: str = ""
-    after: bool = False
-    rows: int = 0
 
 
 @dataclass(slots=True)
@@ -92,10 +34,10 @@ class _Counts:
 
 
 class Control:
-    """ASGI middleware around a whole stand-in; must be the outermost application of its server.
+    """ASGI middleware around a stand-in. It must be the outermost application of its server.
 
-    Counts every request under the name that `name(method, path and query)` gives it, calls inside batches apart from
-    HTTP requests, and applies the rules of `/_local/faults`. Paths under `/_local/` are neither counted nor disturbed.
+    Counts every request by the operation that `name(method, path and query)` returns, with a separate count for calls
+    inside batches, and applies the rules of `/_local/faults`. Paths under `/_local/` are excluded from both.
     """
 
     def __init__(self, app: ASGIApp, *, service: str, name: Callable[[str, str], str]) -> None:
@@ -111,7 +53,7 @@ class Control:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif _of_a_web_page(scope):
-            await _json(send, 403, _error(403, "The local stack answers no web page.", "forbidden"))
+            await _json(send, 403, _error(403, "The local stack does not answer web pages.", "forbidden"))
         elif scope["path"].startswith("/_local/"):
             await self._local(scope, receive, send)
         else:
@@ -119,7 +61,7 @@ class Control:
             await self._serve(scope, receive, send, self._counts.requests)
 
     def meet(self, operation: str, target: str) -> Verdict:
-        """Count a request that comes another way than over HTTP, and say what is to happen to it."""
+        """Count a request that does not come over HTTP, and return the fault to inject."""
         self._counts.requests[operation] += 1
         return self._judge(operation, target)
 
@@ -150,7 +92,7 @@ class Control:
         elif alone:
             await hang_up(receive, send, reset=verdict.status == RESET)
         else:
-            # Inside a batch there is no connection of its own to close.
+            # A call inside a batch has no connection of its own.
             await _answer(send, 503)
 
     def _judge(self, operation: str, target: str) -> Verdict:
@@ -197,10 +139,10 @@ class Control:
 
 
 def _of_a_web_page(scope: Scope) -> bool:
-    """Whether a page of some site may have sent the request: these servers run what they receive.
+    """Whether a web page may have sent the request. These servers run commands and SQL that they receive.
 
-    Any page can post to this machine, with an Origin. One whose own name resolves to this machine can read as well,
-    without an Origin, but with its own name as Host.
+    Any page can post to this machine, with an Origin header. A page whose domain resolves to this machine can also
+    read, without an Origin header, but with its domain as Host.
     """
     own = {f"{name}:{scope['server'][1]}".encode() for name in NAMES}
     hosts = [value.lower() for name, value in scope["headers"] if name == b"host"]
@@ -222,7 +164,7 @@ def _target(scope: Scope) -> str:
 
 
 async def _swallow(_message: Message) -> None:
-    """Takes the place of a client that is never to see the answer."""
+    """Discard messages for a client that must not receive the answer."""
 
 
 async def _drain(receive: Receive) -> bytes:
@@ -252,51 +194,3 @@ async def _json(send: Send, status: int, value: object) -> None:
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-_CRUD = {"GET": "get", "POST": "insert", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
-# Last words of paths that are verbs rather than collections.
-_BIGQUERY_VERBS = {
-    "cancel": "jobs.cancel",
-    "delete": "jobs.delete",
-    "data": "tabledata.list",
-    "insertAll": "tabledata.insertAll",
-    "serviceAccount": "projects.getServiceAccount",
-}
-
-
-def storage_operation(method: str, target: str) -> str:
-    """The name of a Cloud Storage request, such as `storage.objects.insert`; `storage.batch` for a batch."""
-    path = target.partition("?")[0].rstrip("/")
-    if path.startswith("/batch"):
-        return "storage.batch"
-    if path.startswith("/upload/"):
-        return "storage.objects.insert"
-    words = path.removeprefix("/download").split("/")[1:]
-    if words[:3] != ["storage", "v1", "b"]:
-        return "storage.other"
-    kind = "objects" if words[4:5] == ["o"] else "buckets"
-    if len(words) > 6:
-        return f"storage.{kind}.{words[6].removesuffix('To')}"
-    if words[4:5] == ["iam"]:
-        return f"storage.buckets.{'testIamPermissions' if words[5:] else method.lower() + 'IamPolicy'}"
-    if method == "GET" and len(words) in {3, 5}:
-        return f"storage.{kind}.list"
-    return f"storage.{kind}.{_CRUD.get(method, 'other')}"
-
-
-def bigquery_operation(method: str, target: str) -> str:
-    """The name of a BigQuery request, such as `bigquery.jobs.insert`."""
-    path = target.partition("?")[0].rstrip("/").removeprefix("/resumable").removeprefix("/upload")
-    words = path.removeprefix("/bigquery/v2").split("/")[1:]
-    if words[:1] != ["projects"]:
-        return "bigquery.other"
-    last, _, verb = words[-1].partition(":")
-    if len(words) % 2 and last in _BIGQUERY_VERBS:
-        return f"bigquery.{_BIGQUERY_VERBS[last]}"
-    if "queries" in words[2:3]:
-        return "bigquery.jobs.query" if method == "POST" else "bigquery.jobs.getQueryResults"
-    names_one = len(words) % 2 == 0
-    collection = words[-2] if names_one else last
-    action = verb or ("list" if method == "GET" and not names_one else _CRUD.get(method, "other"))
-    return f"bigquery.{collection}.{action}"

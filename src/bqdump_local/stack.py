@@ -13,12 +13,12 @@ from typing import IO, Any, NamedTuple
 
 from bqdump.core.errors import BqdumpError
 
-# Removing a temporary folder of many thousand objects takes its time.
+# Removing a temporary folder with thousands of objects takes a while.
 STOP_SECONDS = 30
 
 
 class Stack(NamedTuple):
-    """Addresses of a running stack, and the processes behind them. `cloud_run` is "" where it was not asked for."""
+    """The addresses of a running stack, and its processes. cloud_run: "" unless requested."""
 
     storage: str
     bigquery: str
@@ -27,7 +27,7 @@ class Stack(NamedTuple):
     cloud_run: str = ""
 
     def variables(self) -> dict[str, str]:
-        """The environment that leads Google's clients to the stack."""
+        """The environment variables that point Google's clients to the stack."""
         return {
             "STORAGE_EMULATOR_HOST": self.storage,
             "BIGQUERY_EMULATOR_HOST": self.bigquery,
@@ -35,13 +35,15 @@ class Stack(NamedTuple):
         }
 
     def jobs(self, **settings: Any) -> None:
-        """Change how the BigQuery stand-in's jobs behave: delays, file sizes, faults."""
+        """Change the behaviour of the BigQuery stand-in's jobs: delays, file sizes, faults."""
         _put(f"{self.bigquery}/_local/jobs", settings)
 
     def requests(self) -> dict[str, dict[str, int]]:
-        """Requests by operation, counted since the start or the last reset, of both services."""
-        return {service: _get(f"{url}/_local/requests") for service, url in (("storage", self.storage),
-                                                                            ("bigquery", self.bigquery))}  # fmt: skip
+        """The number of requests to both services by operation, since the start or the last reset."""
+        return {
+            "storage": _get(f"{self.storage}/_local/requests"),
+            "bigquery": _get(f"{self.bigquery}/_local/requests"),
+        }
 
 
 def _get(url: str) -> Any:
@@ -63,13 +65,13 @@ def start(
     cloud_run_port: int | None = None,
     detached_log: IO[bytes] | None = None,
 ) -> tuple[Stack, list[subprocess.Popen[bytes]]]:
-    """Start the stand-ins and wait until they listen; Cloud Run's only where it gets a port (0: any).
+    """Start the stand-ins and wait until they listen. Cloud Run starts only if it has a port (0: any).
 
-    root: the folder of the buckets; data_dir: where tables live on, with the buckets' metadata. Without a
-    detached_log they end when this process does.
+    root: the folder for the buckets. data_dir: the folder for tables and the metadata of the buckets. detached_log: a
+    log file for stand-ins that outlive this process; without it, they end with this process.
     """
-    storage = _spawn(["storage", "--port", str(ports[0]), *_path("--root", root), *(["--persist"] if data_dir else [])],
-                     detached_log)  # fmt: skip
+    persist = ["--persist"] if data_dir else []
+    storage = _spawn(["storage", "--port", str(ports[0]), *_path("--root", root), *persist], detached_log)
     processes = [storage]
     try:
         address = _address(storage)
@@ -91,7 +93,7 @@ def start(
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End the processes, and wait for them."""
+    """End the processes, and wait for their end."""
     for process in processes:
         process.terminate()
     for process in processes:
@@ -107,7 +109,7 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def running(*, root: Path | None = None, data_dir: Path | None = None) -> Iterator[Stack]:
-    """A stack that runs as long as the `with` block."""
+    """A stack that runs during the `with` block."""
     stack, processes = start(root=root, data_dir=data_dir)
     try:
         yield stack
@@ -120,17 +122,20 @@ def _path(flag: str, path: Path | None) -> list[str]:
 
 
 def _spawn(arguments: list[str], detached_log: IO[bytes] | None) -> subprocess.Popen[bytes]:
-    # A session of their own: Ctrl-C reaches who started them, and that one stops them in order.
+    # In a separate session, Ctrl-C reaches only the process that started them, which stops them in order.
+    detached = ["--detached"] if detached_log else []
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "bqdump_local.serve", *arguments, *(["--detached"] if detached_log else [])],
-        stdin=subprocess.DEVNULL if detached_log else subprocess.PIPE, stdout=subprocess.PIPE, stderr=detached_log,
+        [sys.executable, "-P", "-m", "bqdump_local.serve", *arguments, *detached],
+        stdin=subprocess.DEVNULL if detached_log else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=detached_log,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def _address(process: subprocess.Popen[bytes]) -> str:
     line = process.stdout.readline().decode().strip() if process.stdout else ""
     if not line:
         code = process.wait(STOP_SECONDS)
-        raise BqdumpError("start", "the local stack", f"a server ended with exit code {code}", "Its message is above.")
+        raise BqdumpError("start", "the local stack", f"a server ended with exit code {code}", "See its message above.")
     return line

@@ -1,4 +1,4 @@
-"""A stack that lives on in the background: where it is written down, and how it is ended."""
+"""A stack in the background: where its addresses are recorded, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ STOP_SECONDS = 10.0
 
 
 def up(folder: Path, *, persist: bool, ports: tuple[int, int], cloud_run_port: int) -> Stack:
-    """Start a stack in the background and write it down. Raises UsageError when one runs already."""
+    """Start a stack in the background and record it. Raises UsageError if one is running."""
     if (running := find(folder)) is not None:
         raise UsageError(
-            "start", "the local stack", f"it runs already ({running.bigquery})", "End it: bqdump local down"
+            "start", "the local stack", f"it is already running ({running.bigquery})", "Stop it: bqdump local down"
         )
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "bigquery" if persist else None
@@ -32,14 +32,14 @@ def up(folder: Path, *, persist: bool, ports: tuple[int, int], cloud_run_port: i
     for process in processes:
         if process.stdout:
             process.stdout.close()
-        # They are meant to outlive this process.
+        # The processes outlive this one.
         process.returncode = 0
     (folder / FILE).write_bytes(msgspec.json.encode(stack))
     return stack
 
 
 def find(folder: Path) -> Stack | None:
-    """The stack that runs, None when none does."""
+    """The running stack; None if there is none."""
     try:
         stack = msgspec.json.decode((folder / FILE).read_bytes(), type=Stack)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -48,14 +48,16 @@ def find(folder: Path) -> Stack | None:
 
 
 def the_stack(folder: Path) -> Stack:
-    """The stack that runs. Raises NotFoundError when none does."""
+    """The running stack. Raises NotFoundError if there is none."""
     if (stack := find(folder)) is None:
-        raise NotFoundError("find", "a local stack", f"none is written down in {folder}", "Start one: bqdump local up")
+        raise NotFoundError(
+            "find", "a local stack", f"none is running, according to {folder}", "Start one: bqdump local up"
+        )
     return stack
 
 
 def down(folder: Path) -> None:
-    """End the stack that was started from here, and wait for its end. Raises NotFoundError when there is none."""
+    """Stop the stack that was started from here, and wait for its end. Raises NotFoundError if there is none."""
     stack = the_stack(folder)
     for pid in stack.pids:
         os.kill(pid, signal.SIGTERM)
@@ -68,7 +70,7 @@ def down(folder: Path) -> None:
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether this process lives and is one of our servers: process ids are given out again."""
+    """Whether the process is running and is one of the stack's servers, since process ids are reused."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

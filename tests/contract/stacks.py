@@ -25,7 +25,8 @@ from bqdump.export.task import Reading, Task
 from bqdump.export.work import watch
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.storage_read.server import serve
-from bqdump_local.control import Control, bigquery_operation, storage_operation
+from bqdump_local.control import Control
+from bqdump_local.operations import bigquery_operation, storage_operation
 from bqdump_local.storage.app import create_app as storage_app
 from local.bigquery_server import PROJECT
 from local.storage_server import Http, serving

@@ -14,7 +14,8 @@ import yaml
 from bqdump.core.settings.settings import resolve
 from bqdump.core.settings.task_identity import ENGINES, identify
 from bqdump.services import run_id
-from bqdump_local.execute import Engine, TaskLine, execute
+from bqdump_local.execute import Engine, execute
+from bqdump_local.processes import TaskLine
 from deploy.dockerfile import read
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,8 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bqdump_local.execute import TaskLine, execute
+from bqdump_local.execute import execute
+from bqdump_local.processes import TaskLine
 from integration.googles_hosts import GooglesHosts
 from integration.googles_tokens import EMAIL, IAM, OAUTH
 from integration.stage import COMMAND, Ran, Stage

@@ -30,7 +30,8 @@ from bqdump.core.settings.settings import Settings, resolve
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
 from bqdump.services import open_services
-from bqdump_local.execute import Execution, TaskLine, execute
+from bqdump_local.execute import Execution, execute
+from bqdump_local.processes import TaskLine
 from bqdump_local.stack import Stack
 
 STATE = "_bqdump/"

@@ -21,7 +21,8 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import moment_text
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
-from bqdump_local.execute import TaskLine, execute
+from bqdump_local.execute import execute
+from bqdump_local.processes import TaskLine
 from integration.stage import Ran, Stage, records
 from logged import lines_of
 

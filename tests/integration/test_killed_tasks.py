@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from bqdump.core.progress.log_events import LogEvent
-from bqdump_local.execute import Processes
+from bqdump_local.processes import Processes
 from integration.stage import Ran, Stage, csv_rows, expected_rows, records, until
 from integration.terminal import on_terminal
 from logged import lines_of

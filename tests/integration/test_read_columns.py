@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bqdump_local.execute import TaskLine, execute
+from bqdump_local.execute import execute
+from bqdump_local.processes import TaskLine
 from integration.stage import Ran, Stage
 
 TABLE = """CREATE TABLE t AS

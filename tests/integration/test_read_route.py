@@ -21,7 +21,8 @@ from bqdump.cli.logs import LABELS
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Receipt
 from bqdump.core.progress.log_events import LogEvent
-from bqdump_local.execute import Processes, TaskLine, execute
+from bqdump_local.execute import execute
+from bqdump_local.processes import Processes, TaskLine
 from integration.stage import Ran, Stage, records
 from logged import lines_of
 

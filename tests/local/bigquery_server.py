@@ -15,7 +15,8 @@ from google.cloud import bigquery, storage
 
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.storage_read.server import serve
-from bqdump_local.control import Control, bigquery_operation
+from bqdump_local.control import Control
+from bqdump_local.operations import bigquery_operation
 from bqdump_local.storage.app import create_app as storage_app
 from local.storage_server import serving, storage_client
 

@@ -17,7 +17,8 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from bqdump_local.control import Control, storage_operation
+from bqdump_local.control import Control
+from bqdump_local.operations import storage_operation
 from bqdump_local.storage.app import create_app
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import requests
 from google.api_core.exceptions import ServiceUnavailable, TooManyRequests
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from bqdump_local.control import bigquery_operation, storage_operation
+from bqdump_local.operations import bigquery_operation, storage_operation
 from local.storage_server import Http, path_of, storage_client, storage_server
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from bqdump_local.execute import Engine, Execution, Processes, TaskLine, execute, task_variables
+from bqdump_local.execute import Engine, Execution, execute, task_variables
+from bqdump_local.processes import Processes, TaskLine
 
 
 def python(code: str) -> list[str]:

@@ -15,7 +15,7 @@ from bqdump.cli.options import quiet_option
 from bqdump.core.progress.log_events import LogEvent
 
 if TYPE_CHECKING:
-    from bqdump_local.execute import TaskLine
+    from bqdump_local.processes import TaskLine
 
 
 @click.command()

@@ -21,7 +21,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.observe.follow import Pace, follow
 
 if TYPE_CHECKING:
-    from bqdump_local.execute import Execution, TaskLine
+    from bqdump_local.execute import Execution
+    from bqdump_local.processes import TaskLine
 
 # The bucket is a folder of this machine: looking at it costs nothing.
 PACE = Pace(0.3, 2.0)

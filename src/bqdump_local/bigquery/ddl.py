@@ -52,9 +52,8 @@ def row_access_policy(text: str, translation: Translation) -> str | None:
 
 def add_policy(table: Table, name: str, predicate: str, grantees: list[str], now_ms: int) -> None:
     """Record a policy; it is listed but filters nothing."""
-    reference = {
-        "projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id, "policyId": name,
-    }  # fmt: skip
+    place = {"projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id}
+    reference = {**place, "policyId": name}
     others = [p for p in table.policies if p["rowAccessPolicyReference"]["policyId"] != name]
     policy = {"rowAccessPolicyReference": reference, "filterPredicate": predicate, "grantees": grantees}
     table.policies = [*others, {**policy, "creationTime": str(now_ms), "lastModifiedTime": str(now_ms)}]
@@ -212,9 +211,11 @@ def _altered(columns: dict[str, tuple[Field, str]], action: exp.Expression) -> d
             return {other: column for other, column in columns.items() if other != key}
         case exp.RenameColumn():
             renamed = action.args["to"].name
-            new = replace(field, name=renamed), made
-            return {renamed.lower() if other == key else other: new if other == key else column
-                    for other, column in columns.items()}  # fmt: skip
+            new = {renamed.lower(): (replace(field, name=renamed), made)}
+            # The column keeps its place.
+            return dict(
+                item for other in columns for item in (new if other == key else {other: columns[other]}).items()
+            )
         case exp.AlterColumn() if action.args.get("dtype"):
             wider = field_from_definition(field.name, action.args["dtype"], field.mode)
             return {**columns, key: (wider, f"CAST({made} AS {duckdb_type(wider)})")}

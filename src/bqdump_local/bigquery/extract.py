@@ -213,10 +213,11 @@ class Writer:
 
 
 def _with_empty_ones(parts: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
-    """The parts and so many without rows, which are spread evenly; the first of all is one of these."""
+    """The parts with `count` parts without rows, evenly spread. The first one has no rows."""
     rest, total = iter(parts), len(parts) + count
-    return [(0, 0) if -(-(number + 1) * count // total) > -(-number * count // total) else next(rest)
-            for number in range(total)]  # fmt: skip
+    # Of the first N parts, this many are empty.
+    empty = [-(-number * count // total) for number in range(total + 1)]
+    return [(0, 0) if empty[number + 1] > empty[number] else next(rest) for number in range(total)]
 
 
 def _slots(uris: Sequence[str]) -> Iterator[int]:

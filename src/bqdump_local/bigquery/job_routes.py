@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.jobs import Job
-from bqdump_local.bigquery.query import Outcome
+from bqdump_local.bigquery.results import JobResult
 from bqdump_local.bigquery.service import Service
 
 BASE = "/bigquery/v2/projects/{project}"
@@ -168,11 +168,11 @@ async def _results(kind: str, job: Job, wait_ms: int | None, size: int | None, s
     return answer
 
 
-def _schema(outcome: Outcome) -> dict[str, Any]:
+def _schema(outcome: JobResult) -> dict[str, Any]:
     return {"fields": [field.to_json() for field in outcome.result.fields]}
 
 
-def _response(kind: str, reference: dict[str, Any], outcome: Outcome, *, complete: bool) -> dict[str, Any]:
+def _response(kind: str, reference: dict[str, Any], outcome: JobResult, *, complete: bool) -> dict[str, Any]:
     answer = {
         "kind": kind,
         "etag": "",

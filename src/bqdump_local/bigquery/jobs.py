@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
-from bqdump_local.bigquery.query import Outcome
+from bqdump_local.bigquery.results import JobResult
 from bqdump_local.bigquery.settings import JobSettings
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
@@ -39,7 +39,7 @@ class Job:
     started_ms: int | None = None
     ended_ms: int | None = None
     error: BigQueryError | None = None
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: JobResult = field(default_factory=JobResult)
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     accepted: float = field(default_factory=time.monotonic)
 
@@ -69,8 +69,8 @@ class Job:
             details = self.outcome.statistics
             if self.kind == "QUERY":
                 statistics |= {key: details[key] for key in SECURITY if key in details}
-                statistics |= {"query": {key: value for key, value in details.items() if key not in SECURITY},
-                               "totalBytesProcessed": details.get("totalBytesProcessed", "0")}  # fmt: skip
+                statistics["query"] = {key: value for key, value in details.items() if key not in SECURITY}
+                statistics["totalBytesProcessed"] = details.get("totalBytesProcessed", "0")
             else:
                 statistics |= details
         return {
@@ -104,7 +104,7 @@ def subject(configuration: dict[str, Any]) -> str:
 class JobBoard:
     """All jobs, and the threads that run them."""
 
-    def __init__(self, settings: JobSettings, execute: Callable[[Job], Outcome]) -> None:
+    def __init__(self, settings: JobSettings, execute: Callable[[Job], JobResult]) -> None:
         self._settings = settings
         self._execute = execute
         self._lock = threading.Lock()
@@ -114,9 +114,14 @@ class JobBoard:
         self._numbers = itertools.count()
 
     def insert(
-        self, project: str, reference: dict[str, Any], location: str, kind: str, configuration: dict[str, Any],
+        self,
+        project: str,
+        reference: dict[str, Any],
+        location: str,
+        kind: str,
+        configuration: dict[str, Any],
         upload: Path | None = None,
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """Accept a job under its id, which can be used only once."""
         job_id = reference.get("jobId")
         if job_id is None:

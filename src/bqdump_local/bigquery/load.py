@@ -152,9 +152,9 @@ def _rewrite(
         known = {field.name.lower() for field in after}
         if extra := [field.name for field in fields if field.name.lower() not in known]:
             raise invalid(f"Provided Schema does not match Table {table.name}. Cannot add fields (field: {extra[0]})")
-        kept = "true" if not truncate or partition is None else (
-            f"NOT coalesce({decorators.partition_condition(table, partition)}, false)"
-        )  # fmt: skip
+        kept = "true"
+        if truncate and partition is not None:
+            kept = f"NOT coalesce({decorators.partition_condition(table, partition)}, false)"
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         if kept is None or not table.fields:

@@ -53,6 +53,12 @@ def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> st
     return maker(catalog, catalog.tables(project, dataset))
 
 
+def _typed(columns: str) -> list[tuple[str, str]]:
+    """Names and types of columns, from a list such as "a VARCHAR, b BIGINT"."""
+    pairs = (column.split() for column in columns.split(", "))
+    return [(name, kind) for name, kind in pairs]
+
+
 def _values(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]]) -> str:
     """A query whose rows are constants."""
 
@@ -76,10 +82,10 @@ def measured(catalog: Catalog, table: Table) -> tuple[int, int]:
 
 
 def _tables_meta(catalog: Catalog, tables: list[Table]) -> str:
-    columns = [
-        ("project_id", "VARCHAR"), ("dataset_id", "VARCHAR"), ("table_id", "VARCHAR"), ("creation_time", "BIGINT"),
-        ("last_modified_time", "BIGINT"), ("row_count", "BIGINT"), ("size_bytes", "BIGINT"), ("type", "BIGINT"),
-    ]  # fmt: skip
+    columns = _typed(
+        "project_id VARCHAR, dataset_id VARCHAR, table_id VARCHAR, creation_time BIGINT, "
+        "last_modified_time BIGINT, row_count BIGINT, size_bytes BIGINT, type BIGINT"
+    )
     rows = [
         [t.project, t.dataset, t.table_id, t.created_ms, t.modified_ms, *measured(catalog, t), TYPE_CODE.get(t.kind)]
         for t in tables
@@ -88,10 +94,10 @@ def _tables_meta(catalog: Catalog, tables: list[Table]) -> str:
 
 
 def _tables(_: Catalog, tables: list[Table]) -> str:
-    columns = [
-        ("table_catalog", "VARCHAR"), ("table_schema", "VARCHAR"), ("table_name", "VARCHAR"),
-        ("table_type", "VARCHAR"), ("creation_time_ms", "BIGINT"), ("ddl", "VARCHAR"), ("watermark_ms", "BIGINT"),
-    ]  # fmt: skip
+    columns = _typed(
+        "table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, table_type VARCHAR, "
+        "creation_time_ms BIGINT, ddl VARCHAR, watermark_ms BIGINT"
+    )
     rows = [
         [t.project, t.dataset, t.table_id, SCHEMA_TYPE.get(t.kind, t.kind), t.created_ms, ddl(t), t.watermark_ms]
         for t in tables
@@ -103,11 +109,10 @@ def _tables(_: Catalog, tables: list[Table]) -> str:
 
 
 def _columns(_: Catalog, tables: list[Table]) -> str:
-    columns = [
-        ("table_catalog", "VARCHAR"), ("table_schema", "VARCHAR"), ("table_name", "VARCHAR"),
-        ("column_name", "VARCHAR"), ("ordinal_position", "BIGINT"), ("is_nullable", "VARCHAR"),
-        ("data_type", "VARCHAR"),
-    ]  # fmt: skip
+    columns = _typed(
+        "table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, column_name VARCHAR, "
+        "ordinal_position BIGINT, is_nullable VARCHAR, data_type VARCHAR"
+    )
     rows = [
         [t.project, t.dataset, t.table_id, f.name, at, "NO" if f.mode == "REQUIRED" else "YES", standard_type(f)]
         for t in tables
@@ -117,11 +122,10 @@ def _columns(_: Catalog, tables: list[Table]) -> str:
 
 
 def _partitions(catalog: Catalog, tables: list[Table]) -> str:
-    columns = [
-        ("table_catalog", "VARCHAR"), ("table_schema", "VARCHAR"), ("table_name", "VARCHAR"),
-        ("partition_id", "VARCHAR"), ("total_rows", "BIGINT"), ("total_logical_bytes", "BIGINT"),
-        ("modified_ms", "BIGINT"),
-    ]  # fmt: skip
+    columns = _typed(
+        "table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, partition_id VARCHAR, "
+        "total_rows BIGINT, total_logical_bytes BIGINT, modified_ms BIGINT"
+    )
     rows: list[list[object]] = []
     for table in (t for t in tables if t.kind == "TABLE"):
         key = partition_id_sql(table) or "NULL"

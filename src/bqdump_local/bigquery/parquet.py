@@ -50,9 +50,12 @@ def write(cursor: duckdb.DuckDBPyConnection, source: str, fields: Sequence[Field
     batches: Any = _batches(rows, schema)
     try:
         arro3.io.write_parquet(
-            RecordBatchReader.from_batches(schema, batches), path, compression=CODECS[codec],
-            key_value_metadata=_geoparquet(fields), skip_arrow_metadata=True,
-        )  # fmt: skip
+            RecordBatchReader.from_batches(schema, batches),
+            path,
+            compression=CODECS[codec],
+            key_value_metadata=_geoparquet(fields),
+            skip_arrow_metadata=True,
+        )
     except Exception as error:
         if TOO_WIDE in str(error):
             raise invalid(TOO_WIDE) from error

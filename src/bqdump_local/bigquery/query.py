@@ -1,37 +1,26 @@
-"""Query jobs: every kind of statement."""
+"""Query jobs, with every kind of statement."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 from sqlglot import exp
 
-from bqdump_local.bigquery import ddl, extract, load, metadata
-from bqdump_local.bigquery.errors import BigQueryError, invalid
-from bqdump_local.bigquery.formats import logical_bytes
-from bqdump_local.bigquery.results import Result, cast_types, describe, fetch, name_columns
+from bqdump_local.bigquery import ddl, dml, export_data, load, metadata
+from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.results import JobResult, Result, cast_types, describe, fetch, name_columns
 from bqdump_local.bigquery.sql import Translation, invalid_query, parse
-from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import parse_fields
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog
     from bqdump_local.bigquery.objects import ObjectStore
+    from bqdump_local.bigquery.tables import Table
 
 DML = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE"}
-
-
-@dataclass
-class Outcome:
-    """What a query job leaves behind."""
-
-    statistics: dict[str, Any] = field(default_factory=dict)
-    result: Result = field(default_factory=lambda: Result((), []))
-    affected_rows: int | None = None
 
 
 class Query:
@@ -55,12 +44,12 @@ class Query:
             read_external=self._read_external,
         )
 
-    def run(self, stopped: Callable[[], bool] = lambda: False) -> Outcome:
-        """Do all statements; the outcome is that of the last one."""
-        outcome = Outcome()
+    def run(self, stopped: Callable[[], bool] = lambda: False) -> JobResult:
+        """Run all statements. Returns the result of the last one."""
+        outcome = JobResult()
         try:
             text = self._query["query"]
-            self._refuse_dear()
+            self._check_limit()
             if kind := ddl.row_access_policy(text, self._translation):
                 outcome.statistics["statementType"] = kind
             else:
@@ -81,9 +70,9 @@ class Query:
         outcome.statistics["dataMaskingStatistics"] = {"dataMaskingApplied": any(t.masked for t in read)}
         return outcome
 
-    def dry_run(self) -> Outcome:
-        """Check the statements and tell the bytes, without changing anything."""
-        outcome = Outcome()
+    def dry_run(self) -> JobResult:
+        """Check the statements and compute the bytes to read, without changing anything."""
+        outcome = JobResult()
         try:
             for statement in parse(self._query["query"]):
                 select = statement.this if isinstance(statement, exp.Export) else statement
@@ -115,7 +104,7 @@ class Query:
         return outcome
 
     def _check_literals(self, select: exp.Expression) -> None:
-        """Literals are cast while a query is analysed, not when it runs."""
+        """Check casts of literals, which BigQuery evaluates while it analyses a query."""
         for cast in select.find_all(exp.Cast):
             if isinstance(cast.this, exp.Literal) and cast.this.is_string:
                 with self._catalog.warehouse.cursor() as cursor:
@@ -125,8 +114,8 @@ class Query:
                         kind = cast.to.sql(dialect="bigquery")
                         raise invalid_query(f'Could not cast literal "{cast.name}" to type {kind}') from error
 
-    def _refuse_dear(self) -> None:
-        """Bill nothing beyond the limit that the request sets."""
+    def _check_limit(self) -> None:
+        """Refuse a query that would bill more than the limit in the request."""
         if not (limit := int(self._query.get("maximumBytesBilled") or 0)):
             return
         unlimited = {"query": {key: value for key, value in self._query.items() if key != "maximumBytesBilled"}}
@@ -143,13 +132,14 @@ class Query:
         read = sum(metadata.measured(self._catalog, table)[1] for table in distinct.values())
         return read + metadata.LEAST_BYTES * self._translation.reads_metadata
 
-    def _statement(self, statement: exp.Expression, stopped: Callable[[], bool]) -> Outcome:
-        outcome = Outcome({"statementType": _type_of(statement)})
+    def _statement(self, statement: exp.Expression, stopped: Callable[[], bool]) -> JobResult:
+        outcome = JobResult({"statementType": _type_of(statement)})
         match statement:
             case exp.Query():
                 outcome.result = self._select(statement)
             case exp.Export():
-                outcome.statistics["exportDataStatistics"] = self._export(statement, stopped)
+                statistics = export_data.run(statement, self._translation, self._store, stopped)
+                outcome.statistics["exportDataStatistics"] = statistics
             case exp.Create():
                 outcome.statistics["statementType"] = ddl.create(statement, self._translation)
             case exp.Drop():
@@ -157,9 +147,9 @@ class Query:
             case exp.Alter():
                 outcome.statistics["statementType"] = ddl.alter(statement, self._translation)
             case exp.TruncateTable():
-                self._truncate(statement)
+                dml.truncate(statement, self._translation)
             case exp.Insert() | exp.Update() | exp.Delete() | exp.Merge():
-                outcome.affected_rows = self._change(statement)
+                outcome.affected_rows = dml.change(statement, self._translation)
             case _:
                 raise invalid_query(f"Statement not supported: {statement.sql(dialect='bigquery')[:80]}")
         if outcome.affected_rows is not None:
@@ -176,71 +166,8 @@ class Query:
         finally:
             self._catalog.warehouse.drop([stored])
 
-    def _export(self, statement: exp.Export, stopped: Callable[[], bool]) -> dict[str, Any]:
-        options = _export_options(statement)
-        uri = str(options.get("uri", ""))
-        format_ = {"JSON": "NEWLINE_DELIMITED_JSON"}.get(str(options.get("format", "")).upper())
-        format_ = format_ or str(options.get("format", "")).upper()
-        compression = str(options.get("compression") or "NONE").upper()
-        extract.check([uri], format_, compression)
-        if compression == "ZSTD":
-            raise invalid_query("Option 'compression' value must be one of GZIP, DEFLATE, SNAPPY.")
-        if "*" not in uri:
-            raise invalid_query("Option 'uri' value must be a wild card URI.")
-        if not options.get("overwrite") and self._store.exists(uri):
-            raise invalid(f"Invalid value: Destination {uri} is not empty. Set overwrite to true to overwrite files.")
-        file_format = extract.FileFormat(
-            format=format_,
-            compression=compression,
-            header=bool(options.get("header")),
-            delimiter=str(options.get("field_delimiter") or ","),
-            avro_logical_types=bool(options.get("use_avro_logical_types", True)),
-        )
-        stored, fields = ddl.materialize(statement.this, self._translation)
-        try:
-            with self._catalog.warehouse.cursor() as cursor:
-                rows, size = cursor.execute(f"SELECT count(*), {logical_bytes(fields)} FROM {stored}").fetchall()[0]
-                written = extract.Writer(cursor, stored, fields, file_format).write(
-                    self._store, [uri], rows=rows, size=size, settings=self._catalog.settings, name="the query",
-                    stopped=stopped,
-                )  # fmt: skip
-        finally:
-            self._catalog.warehouse.drop([stored])
-        return {"fileCount": str(sum(written.file_counts)), "rowCount": str(written.rows)}
-
-    def _truncate(self, statement: exp.TruncateTable) -> None:
-        table = self._translation.find(statement.expressions[0])
-
-        def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-            cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name} WHERE false")
-
-        self._catalog.new_version(table, build)
-
-    def _change(self, statement: exp.Expression) -> int:
-        """INSERT, UPDATE, DELETE or MERGE on a copy, which becomes the newest version."""
-        target = statement.this
-        if isinstance(target, exp.Schema):
-            target = target.this
-        table = self._translation.find(target)
-        table.require_plain()
-        self._translation.referenced.append(table)
-        _prepare(statement, table)
-        counted = [0]
-
-        def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-            cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
-            sql = self._translation.to_duckdb(statement, target, name)
-            counted[0] = int(cursor.execute(sql).fetchall()[0][0])
-            if table.ingestion_time and isinstance(statement, (exp.Insert, exp.Merge)):
-                hour = self._translation.now_ms // 3_600_000 * 3600
-                arrived = f"{PARTITION_TIME} = to_timestamp({hour})"
-                cursor.execute(f"UPDATE {name} SET {arrived} WHERE {PARTITION_TIME} IS NULL")
-
-        self._catalog.new_version(table, build)
-        return counted[0]
-
     def _read_external(self, table: Table) -> str:
-        """Read the files of an external table into a stored table that lives as long as the job."""
+        """Read the files of an external table into a stored table, which is removed after the job."""
         external = table.properties["externalDataConfiguration"]
         csv = external.get("csvOptions") or {}
         options = {**external, **csv, "skipLeadingRows": csv.get("skipLeadingRows") or 0}
@@ -257,13 +184,6 @@ class Query:
         return name
 
 
-def _prepare(statement: exp.Expression, table: Table) -> None:
-    """Name the columns of an INSERT, so that hidden ones stay out of it."""
-    if isinstance(statement, exp.Insert) and isinstance(statement.this, exp.Table):
-        names = [exp.to_identifier(item.name, quoted=True) for item in table.fields]
-        statement.set("this", exp.Schema(this=statement.this, expressions=names))
-
-
 def _type_of(statement: exp.Expression) -> str:
     if isinstance(statement, exp.Query):
         return "SELECT"
@@ -271,19 +191,8 @@ def _type_of(statement: exp.Expression) -> str:
     return str(known.get(type(statement)) or statement.key.upper())
 
 
-def _export_options(statement: exp.Export) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for item in statement.args["options"].expressions:
-        if isinstance(item, exp.FileFormatProperty):
-            found["format"] = item.this.name
-        else:
-            value = item.args["value"]
-            found[item.name.lower()] = bool(value.this) if isinstance(value, exp.Boolean) else value.name
-    return found
-
-
 def _billed(processed: int) -> str:
-    """BigQuery bills at least 10 MB for a query that reads a table, in whole MB."""
+    """The bytes billed: complete MB, and at least 10 MB for a query that reads a table."""
     megabyte = 1 << 20
     return str(max(10 * megabyte, -(-processed // megabyte) * megabyte)) if processed else "0"
 
@@ -296,6 +205,6 @@ def _message(error: duckdb.Error) -> str:
 
 
 def refuse_bad_query(configuration: dict[str, Any]) -> None:
-    """Refuse a request that is no query at all."""
+    """Refuse a request without a query."""
     if not (configuration.get("query") or {}).get("query"):
         raise BigQueryError("invalid", "Required parameter is missing: query")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -23,6 +23,15 @@ class Result:
 
     fields: tuple[Field, ...]
     rows: list[dict[str, Any]]
+
+
+@dataclass
+class JobResult:
+    """The result of a job: statistics, and the rows of a query or the number of rows that it has changed."""
+
+    statistics: dict[str, Any] = field(default_factory=dict)
+    result: Result = field(default_factory=lambda: Result((), []))
+    affected_rows: int | None = None
 
 
 def name_columns(select: exp.Expression) -> None:

@@ -14,7 +14,8 @@ from bqdump_local.bigquery.catalog import Catalog
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs import Job, JobBoard, subject
 from bqdump_local.bigquery.objects import ObjectStore
-from bqdump_local.bigquery.query import Outcome, Query, refuse_bad_query
+from bqdump_local.bigquery.query import Query, refuse_bad_query
+from bqdump_local.bigquery.results import JobResult
 from bqdump_local.bigquery.settings import JobSettings
 from bqdump_local.bigquery.sql import parse
 
@@ -52,7 +53,7 @@ class Service:
             raise BigQueryError(fault.reason, fault.message, status=503)
         return job
 
-    def dry_run(self, project: str, configuration: dict[str, Any], location: str | None) -> Outcome:
+    def dry_run(self, project: str, configuration: dict[str, Any], location: str | None) -> JobResult:
         """What a query would read; no job comes of it."""
         self.catalog.access.require(project, "bigquery.jobs.create")
         refuse_bad_query(configuration)
@@ -98,15 +99,15 @@ class Service:
                 copying.check(configuration)
         return kinds[0]
 
-    def _execute(self, job: Job) -> Outcome:
+    def _execute(self, job: Job) -> JobResult:
         match job.kind:
             case "EXTRACT":
                 stopped = job.cancelled.is_set
-                return Outcome(extract.run(self.catalog, self.store, job.configuration, job.location, stopped))
+                return JobResult(extract.run(self.catalog, self.store, job.configuration, job.location, stopped))
             case "LOAD":
-                return Outcome(load.run(self.catalog, self.store, job.configuration, job.upload))
+                return JobResult(load.run(self.catalog, self.store, job.configuration, job.upload))
             case "COPY":
-                return Outcome(copying.run(self.catalog, job.configuration, job.location))
+                return JobResult(copying.run(self.catalog, job.configuration, job.location))
             case _:
                 query = Query(self.catalog, self.store, job.project, job.configuration, job.location)
                 return query.run(job.cancelled.is_set)

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 TEXT_TYPES = {
-    exp.DataType.Type.BIGDECIMAL, exp.DataType.Type.GEOGRAPHY, exp.DataType.Type.INTERVAL, exp.DataType.Type.RANGE
-}  # fmt: skip
+    exp.DataType.Type.BIGDECIMAL,
+    exp.DataType.Type.GEOGRAPHY,
+    exp.DataType.Type.INTERVAL,
+    exp.DataType.Type.RANGE,
+}
 # Geographies are kept as WKT.
 TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
 PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
@@ -123,9 +126,15 @@ class Translation:
             raise invalid_query(f"FOR SYSTEM_TIME AS OF cannot be used with {table.name}, which is a {table.kind}.")
         if table.view_query is not None:
             inner = Translation(
-                self.catalog, table.project, None, self.location, self.now_ms,
-                read_external=self.read_external, referenced=self.referenced, source_fields=self.source_fields,
-            )  # fmt: skip
+                self.catalog,
+                table.project,
+                None,
+                self.location,
+                self.now_ms,
+                read_external=self.read_external,
+                referenced=self.referenced,
+                source_fields=self.source_fields,
+            )
             return _subquery(inner.to_duckdb(parse(table.view_query)[0]), alias)
         if table.kind == "EXTERNAL":
             if self.read_external is None:
@@ -164,8 +173,8 @@ class Translation:
             return _duckdb(f"{literal(text)}::TIMESTAMP::DATE" if kind == "DATE" else f"{literal(text)}::{kind}")
         if isinstance(node, exp.UnixToTime) and node.args.get("scale") is not None:
             factor = 10 ** (6 - int(node.args["scale"].name))
-            return exp.Anonymous(this="make_timestamptz", expressions=[exp.Mul(
-                this=exp.Paren(this=node.this.copy()), expression=exp.Literal.number(factor))])  # fmt: skip
+            micros = exp.Mul(this=exp.Paren(this=node.this.copy()), expression=exp.Literal.number(factor))
+            return exp.Anonymous(this="make_timestamptz", expressions=[micros])
         if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
             return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
         if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:

@@ -24,10 +24,10 @@ PAGE = 100
 
 
 class CloudRun:
-    """Jobs and executions of one stand-in; nothing is kept when it ends.
+    """Jobs and executions of one stand-in, which are lost when it ends.
 
-    command: what stands for every job's image and entry point. environ: variables that every task gets, such as the
-    addresses of the other stand-ins. at_once: how many processes an execution may have.
+    command: the command that replaces every job's image and entry point. environ: variables for every task, such as the
+    addresses of the other stand-ins. at_once: the maximum number of processes per execution.
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], at_once: int) -> None:
@@ -38,7 +38,7 @@ class CloudRun:
         self._operations: dict[str, dict[str, Any]] = {}
 
     def routes(self) -> list[Route]:
-        """Every path that is served."""
+        """Every route."""
         job, executions = f"{PLACE}/jobs/{{job}}", f"{PLACE}/jobs/{{job}}/executions"
         return [
             Route(f"{PLACE}/jobs", self._create, methods=["POST"]),
@@ -76,7 +76,7 @@ class CloudRun:
 
     def _keep(self, name: str, body: dict[str, Any]) -> Response:
         if name.endswith("/"):
-            raise invalid("jobId: a name is wanted.")
+            raise invalid("jobId: expected a name.")
         read_template(body)
         known = self._jobs.get(name, {})
         generation = str(int(known.get("generation", "0")) + 1)
@@ -194,7 +194,7 @@ def create_app(
 
 
 def cloud_run_operation(method: str, target: str) -> str:
-    """The name of a request, such as `run.jobs.run`."""
+    """The operation of a request, such as `run.jobs.run`."""
     words = target.partition("?")[0].split("/")[6:]
     verb = words[-1].partition(":")[2] if words else ""
     kinds = [word for word in words[::2] if word]
@@ -210,7 +210,7 @@ def _path(request: Request) -> str:
 
 
 def _within(name: str, collection: str) -> bool:
-    """Whether a name is one of a collection's, of any job's for the job "-"."""
+    """Whether a name belongs to a collection; the job "-" stands for any job."""
     parts, wanted = name.split("/")[:-1], collection.split("/")
     return len(parts) == len(wanted) and all(want in ("-", part) for part, want in zip(parts, wanted, strict=True))
 
@@ -221,7 +221,7 @@ async def _json(request: Request) -> dict[str, Any]:
     except ValueError:
         raise invalid("Invalid JSON payload received.") from None
     if not isinstance(body, dict):
-        raise invalid("Invalid JSON payload received: an object is wanted.")
+        raise invalid("Invalid JSON payload received: expected an object.")
     return body
 
 

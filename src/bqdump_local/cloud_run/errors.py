@@ -1,4 +1,4 @@
-"""Refusals in the form in which Google's APIs give them."""
+"""Errors in the format of Google's APIs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ALREADY_EXISTS"}
 
 
 class CloudRunError(Exception):
-    """A request that is refused, with its HTTP status."""
+    """An error with its HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -21,10 +21,10 @@ class CloudRunError(Exception):
 
 
 def invalid(message: str) -> CloudRunError:
-    """The request makes no sense."""
+    """The error for an invalid request."""
     return CloudRunError(400, message)
 
 
 def not_found(name: str) -> CloudRunError:
-    """There is nothing of this name."""
+    """The error for a resource that does not exist."""
     return CloudRunError(404, f"Resource '{name.rpartition('/')[2]}' of kind in {name} does not exist.")

@@ -1,4 +1,4 @@
-"""Executions: each runs the job's command as processes, and can be looked at and cancelled."""
+"""Executions: each runs the job's command as processes, and can be read and cancelled."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import msgspec
 
 from bqdump_local.cloud_run.errors import invalid
 from bqdump_local.cloud_run.template import ExecutionTemplate, seconds
-from bqdump_local.execute import Execution, Processes, TaskLine, execute
+from bqdump_local.execute import Execution, execute
+from bqdump_local.processes import Processes, TaskLine
 
 TYPE = "type.googleapis.com/google.cloud.run.v2."
 
 
 class Machine:
-    """A thread with an event loop of asyncio's own: others cannot start processes as `execute` wants them."""
+    """A thread with asyncio's own event loop, since others do not start processes the way `execute` needs."""
 
     def __init__(self) -> None:
         self._loop = asyncio.SelectorEventLoop()
@@ -29,7 +30,7 @@ class Machine:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], None]) -> asyncio.Task[None]:
-        """Start some work; `ended` is called when it has ended in whatever way."""
+        """Start some work. `ended` is called after it has ended, successfully or not."""
 
         async def begin() -> asyncio.Task[None]:
             task = asyncio.create_task(work)
@@ -39,11 +40,11 @@ class Machine:
         return asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
 
     def cancel(self, task: asyncio.Task[None]) -> None:
-        """Ask some work to end."""
+        """Cancel some work."""
         self._loop.call_soon_threadsafe(task.cancel)
 
     def stop(self) -> None:
-        """End the thread, once all work has ended."""
+        """End the thread after all work has ended."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -70,7 +71,7 @@ class Running:
         self._ended = threading.Event()
 
     def start(self, machine: Machine, command: Sequence[str], environ: Mapping[str, str], at_once: int) -> None:
-        """Start its tasks: at most `at_once` processes at a time, and no more than the template allows."""
+        """Start its tasks, with at most `at_once` processes at a time, and not more than the template allows."""
         work = machine.start(self._run(command, environ, at_once), self._ended.set)
         self._end = lambda: machine.cancel(work)
 
@@ -106,23 +107,23 @@ class Running:
         return self._ended.is_set()
 
     async def wait(self, limit: float | None = None) -> None:
-        """Wait until it has ended, or for so many seconds."""
+        """Wait until it has ended, up to this number of seconds."""
         await asyncio.to_thread(self._ended.wait, limit)
 
     async def cancel(self) -> None:
-        """End its processes. Raises CloudRunError when they have ended already."""
+        """End its processes. Raises CloudRunError if they have already ended."""
         if self.done:
             raise invalid(f"The execution {self.id} is completed and cannot be cancelled.")
         self.cancelled = True
         await self.stop()
 
     async def stop(self) -> None:
-        """End what is left of it."""
+        """End all remaining processes."""
         self._end()
         await self.wait()
 
     def body(self) -> dict[str, Any]:
-        """The execution as the API shows it. As there, numbers that are 0 are left out."""
+        """The execution in the API's format, which omits numbers that are 0."""
         result, count = self.result, self.template.task_count
         retried = sum(len(task.attempts) - 1 for task in result.tasks) if result else 0
         counts = {

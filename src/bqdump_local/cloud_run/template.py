@@ -1,4 +1,4 @@
-"""What an execution runs: the job's template with the overrides of one request.
+"""The template of an execution: the job's template with the overrides of a request.
 
 Source: https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs/run
 """
@@ -24,14 +24,14 @@ class Variable(msgspec.Struct, frozen=True):
 
 
 class Container(msgspec.Struct, frozen=True):
-    """A container, as far as it matters here: the image is never looked at."""
+    """A container. Its image is ignored."""
 
     args: tuple[str, ...] = ()
     env: tuple[Variable, ...] = ()
 
 
 class TaskTemplate(msgspec.Struct, frozen=True, rename="camel"):
-    """What each task is."""
+    """The template of each task."""
 
     containers: tuple[Container, ...]
     max_retries: int = 3
@@ -39,7 +39,7 @@ class TaskTemplate(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ExecutionTemplate(msgspec.Struct, frozen=True, rename="camel"):
-    """What each execution is."""
+    """The template of each execution."""
 
     template: TaskTemplate
     task_count: int = 1
@@ -47,7 +47,7 @@ class ExecutionTemplate(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ContainerOverride(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What a request changes in the container: arguments are replaced, variables are merged."""
+    """A request's overrides of the container: arguments are replaced, variables are merged."""
 
     name: str = ""
     args: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class ContainerOverride(msgspec.Struct, frozen=True, rename="camel", forbid_unkn
 
 
 class Overrides(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What a request changes in one execution. Nothing else can be changed."""
+    """A request's overrides of one execution. Nothing else can be overridden."""
 
     container_overrides: tuple[ContainerOverride, ...] = ()
     task_count: int = 0
@@ -78,7 +78,7 @@ def read_template(job: dict[str, Any]) -> ExecutionTemplate:
     except msgspec.ValidationError as error:
         raise invalid(f"job.template: {error}") from None
     if len(template.template.containers) != 1:
-        raise invalid("job.template.template.containers: this stand-in runs jobs of one container.")
+        raise invalid("job.template.template.containers: this stand-in supports only jobs with one container.")
     return _checked(template)
 
 
@@ -119,7 +119,7 @@ def _checked(template: ExecutionTemplate) -> ExecutionTemplate:
 
 
 def seconds(duration: str) -> float:
-    """The length of a duration as the API writes it, such as "3.5s". Raises CloudRunError."""
+    """The seconds of a duration in the API's format, such as "3.5s". Raises CloudRunError."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]{1,9})?s", duration):
         raise invalid(f"Illegal duration format; duration must end with 's': {duration!r}")
     return float(duration[:-1])

@@ -1,1 +1,1 @@
-"""A stand-in for Cloud Storage: the JSON API over a folder, with every precondition honoured."""
+"""A stand-in for Cloud Storage: the JSON API on a folder, with all preconditions."""

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 def create_app(root: Path | None = None, *, persist: bool = False) -> Starlette:
     """A Cloud Storage server whose objects are files at `<root>/<bucket>/<object name>`.
 
-    Without a root they lie in a temporary folder that is removed at shutdown. Metadata is in memory; with `persist`
-    also on disk, so that the next server on the same root knows every object again.
+    Without a root, they are stored in a temporary folder that is removed at shutdown. Metadata is in memory; with
+    `persist` also on disk, so that the next server on the same root has the same objects.
     """
     folder = (root or Path(tempfile.mkdtemp(prefix="bqdump-storage-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,16 +46,16 @@ def create_app(root: Path | None = None, *, persist: bool = False) -> Starlette:
         clean_up()
 
     app = Starlette(lifespan=lifespan)
-    # A server that never runs its lifespan is cleaned up with the app or at exit.
+    # Without a lifespan, the server is cleaned up with the app or at exit.
     clean_up = weakref.finalize(app, _clean_up, endpoint, None if root else folder)
-    # The router's own matching works on decoded paths, which cannot tell `a%2Fb` from `a/b`.
+    # The router matches decoded paths, which do not distinguish `a%2Fb` from `a/b`.
     app.router.default = endpoint
     app.state.root = folder
     return app
 
 
 class Endpoint:
-    """The application proper: finds the method that a path names, and turns errors into answers."""
+    """The application: finds the method for a path, and converts errors to answers."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -115,7 +115,7 @@ class Endpoint:
 
 
 class Route:
-    """A path with names in it, and its methods."""
+    """A path with parameters, and its methods."""
 
     def __init__(self, pattern: str, methods: Mapping[str, Handler]) -> None:
         segments = pattern.split("/")
@@ -125,12 +125,12 @@ class Route:
         self._words = [(position, word) for position, word in enumerate(segments) if word != "*"]
 
     def matches(self, segments: Sequence[str]) -> bool:
-        """Whether a path of the same length is one of this route."""
+        """Whether a path of the same length matches this route."""
         return all(segments[position] == word for position, word in self._words)
 
 
 def _routes(store: Store, uploads: UploadMethods) -> dict[int, list[Route]]:
-    """All routes, by the length of their paths."""
+    """All routes by the length of their paths."""
     buckets, objects, copies = BucketMethods(store), ObjectMethods(store), CopyMethods(store)
     bucket = {"GET": buckets.get, "PATCH": buckets.patch, "PUT": buckets.update, "DELETE": buckets.delete}
     item = {"GET": objects.get, "PATCH": objects.patch, "PUT": objects.update, "DELETE": objects.delete}
@@ -168,4 +168,4 @@ def _pick(methods: Mapping[str, Handler], request: Request) -> Handler:
 
 def _refuse_in_batch(request: Request) -> None:
     if request.scope.get(PART):
-        raise invalid("Uploads, downloads and batches are not possible inside a batch.")
+        raise invalid("Uploads, downloads and batches are not supported inside a batch.")

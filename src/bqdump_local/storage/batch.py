@@ -1,4 +1,4 @@
-"""Batches: many calls in one multipart/mixed request, each answered like a request of its own."""
+"""Batches: many calls in one multipart/mixed request, each answered like a separate request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bqdump_local.storage.wire import Reply, Request
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Scope
 
-# Marks the scope of a call inside a batch.
+# The scope key of a call inside a batch.
 PART: Final = "bqdump_local.batch_part"
 _LIMIT = 100
 _BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
@@ -24,7 +24,7 @@ _REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+)(?: HTTP/1\.[01])?\s*")
 
 
 async def run_batch(request: Request, app: ASGIApp) -> Reply:
-    """Carry out every call of a batch in order and answer with one part for each."""
+    """Carry out the calls of a batch in order. The answer has one part for each call."""
     match = _BOUNDARY.search(request.headers.get("content-type", ""))
     if not match:
         raise invalid("A batch needs a multipart/mixed body with a boundary.")
@@ -32,7 +32,7 @@ async def run_batch(request: Request, app: ASGIApp) -> Reply:
     if len(parts) > _LIMIT:
         raise invalid(f"The batch has {len(parts)} calls, above the limit of {_LIMIT}.")
     entry = request.scope.get(BATCH_ENTRY, app)
-    # All parts are read before the first is carried out: a malformed batch has no effect.
+    # All parts are parsed before the first call, so a malformed batch has no effect.
     calls = [_Call(request.scope, part) for part in parts]
     answers = await asyncio.gather(*(call.run(entry) for call in calls))
     boundary = "batch_bqdump_local"
@@ -45,12 +45,12 @@ async def run_batch(request: Request, app: ASGIApp) -> Reply:
 
 def _split(body: bytes, boundary: bytes) -> list[bytes]:
     pieces = re.split(rb"(?:^|\r?\n)--" + re.escape(boundary) + rb"(?:--)?[ \t]*(?:\r?\n|$)", body)
-    # Before the first mark and after the last one there is nothing of interest.
+    # Content before the first boundary and after the last one is ignored.
     return pieces[1:-1]
 
 
 class _Call:
-    """One call of a batch, as a request to an application, and what the application sends."""
+    """One call of a batch, as a request to an application, and the application's answer."""
 
     def __init__(self, outer: Scope, part: bytes) -> None:
         envelope, rest = _cut(part)
@@ -58,7 +58,7 @@ class _Call:
         line, _, _ = head.partition(b"\n")
         match = _REQUEST_LINE.fullmatch(line)
         if not match:
-            raise invalid("A part of the batch holds no HTTP request.")
+            raise invalid("A part of the batch contains no HTTP request.")
         target = urlsplit(match.group(2).decode("latin-1"))
         headers = [(key.encode(), value.encode()) for key, value in _headers(head).items() if key != "host"]
         headers += [(key, value) for key, value in outer["headers"] if key == b"host"]
@@ -78,7 +78,7 @@ class _Call:
         self._body = b""
 
     async def run(self, entry: ASGIApp) -> bytes:
-        """Carry the call out; its answer as a part of the batch's answer."""
+        """Carry the call out. Returns its part of the batch's answer."""
         await entry(self._scope, self._receive, self._send)
         lines = ["Content-Type: application/http"]
         if self._content_id:

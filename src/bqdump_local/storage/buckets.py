@@ -31,7 +31,7 @@ class BucketMethods:
         self._store = store
 
     async def insert(self, request: Request) -> Reply:
-        """Create a bucket; 409 if there is one of that name."""
+        """Create a bucket; 409 if it exists."""
         resource = await request.resource()
         name = resource.get("name", "")
         if not isinstance(name, str) or not name:
@@ -61,7 +61,7 @@ class BucketMethods:
         return Reply(bucket_resource(record, request.base_url))
 
     async def list(self, request: Request) -> Reply:
-        """List buckets in order of their names; every project sees them all."""
+        """List the buckets by name; every project lists all of them."""
         prefix, token = request.query.get("prefix", ""), request.query.get("pageToken", "")
         names = sorted(name for name in self._store.buckets if name.startswith(prefix))
         start = bisect_right(names, token) if token else 0
@@ -83,15 +83,15 @@ class BucketMethods:
         return Reply(status=204)
 
     async def patch(self, request: Request, bucket: str) -> Reply:
-        """Change the fields that the body names."""
+        """Change the fields that are in the body."""
         return await self._change(request, bucket, keep=True)
 
     async def update(self, request: Request, bucket: str) -> Reply:
-        """Replace the writable fields by those of the body."""
+        """Replace the writable fields by those in the body."""
         return await self._change(request, bucket, keep=False)
 
     async def test_permissions(self, request: Request, bucket: str) -> Reply:
-        """Which of the permissions asked for the caller has."""
+        """The requested permissions that the caller has."""
         self._store.bucket(bucket)
         asked = [value for key, value in request.pairs if key == "permissions"]
         resource: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}

@@ -1,4 +1,4 @@
-"""The metadata on disk, for a server that is to remember it."""
+"""Metadata on disk, for a server that keeps it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TABLES = """
 
 
 class Catalog:
-    """Keeps the latest record of every bucket and object."""
+    """Stores the latest record of every bucket and object."""
 
     def __init__(self, path: Path) -> None:
-        # The server runs in one thread, though perhaps not in the one that made it.
+        # The server runs in one thread, which need not be the one that created it.
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # A local stand-in need not survive a power cut, so no write waits for the disk.
+        # A local stand-in need not survive a power failure, so writes do not wait for the disk.
         self._database.executescript(f"pragma journal_mode = wal; pragma synchronous = off; {_TABLES}")
 
     def buckets(self) -> list[BucketRecord]:
@@ -56,5 +56,5 @@ class Catalog:
         self._database.execute("delete from objects where bucket = ? and name = ?", (bucket, name))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""Checksums that a client sends along, to be compared with what has arrived."""
+"""Checksums sent by clients, which are compared with the received bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def from_header(header: str | None) -> dict[str, str]:
 
 
 def check(content: Content, expected: dict[str, str]) -> None:
-    """Pass, or raise 400 if the bytes are not those that the client meant."""
+    """Raise 400 if the bytes do not match the client's checksums."""
     for kind, actual in (("crc32c", content.crc32c), ("md5", content.md5)):
         wanted = expected.get(kind)
         if wanted and wanted != actual:

@@ -1,4 +1,4 @@
-"""New objects out of old ones: copy, rewrite, compose, move."""
+"""Objects made from other objects: copy, rewrite, compose, move."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SOURCES = 32
 _PIECE = 1 << 20
-# So many bytes are moved by one request, where a copy must move any. The service goes by time: 30 seconds.
+# The bytes that one request can move, if a copy must move bytes. The service's limit is a time: 30 seconds.
 # https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
 MOVED_AT_ONCE = 1 << 20
 _TOO_LONG = (
@@ -32,7 +32,7 @@ _TOO_LONG = (
 
 @dataclass(frozen=True, slots=True)
 class _Rewriting:
-    """A rewrite under way: which object to where, and how much of it has been moved."""
+    """A rewrite in progress: source, target, and the number of bytes moved so far."""
 
     source: tuple[str, str, int]
     target: tuple[str, str]
@@ -47,7 +47,7 @@ class CopyMethods:
         self._rewriting: dict[str, _Rewriting] = {}
 
     async def copy(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> Reply:
-        """Copy an object; answers with the new one."""
+        """Copy an object. The answer is the new one."""
         body = await request.resource()
         source = self._source(request, bucket, name, to_bucket, to_name)
         if self._moves_bytes(request, source, to_bucket, body) and source.size > MOVED_AT_ONCE:
@@ -56,7 +56,7 @@ class CopyMethods:
         return Reply(self._store.resource(record, request.base_url))
 
     async def rewrite(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> Reply:
-        """Copy an object, by several requests where many bytes must be moved."""
+        """Copy an object, with several requests if many bytes must be moved."""
         body = await request.resource()
         source = self._source(request, bucket, name, to_bucket, to_name)
         began = self._began(request, source, (to_bucket, to_name))
@@ -79,7 +79,7 @@ class CopyMethods:
         return Reply(answer)
 
     async def move(self, request: Request, bucket: str, name: str, to_name: str) -> Reply:
-        """Give an object another name in its bucket, in one step."""
+        """Rename an object in its bucket, atomically."""
         check_object_name(to_name)
         self._store.bucket(bucket)
         self._store.access.require(bucket, "storage.objects.move", "storage.objects.create")
@@ -129,7 +129,7 @@ class CopyMethods:
         return Reply(self._store.resource(record, request.base_url))
 
     def _source(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> ObjectRecord:
-        """What a copy or rewrite reads, if it may be."""
+        """The source of a copy or rewrite, if its preconditions hold."""
         check_object_name(to_name)
         self._store.bucket(bucket)
         self._store.bucket(to_bucket)
@@ -140,14 +140,14 @@ class CopyMethods:
         return source
 
     def _moves_bytes(self, request: Request, source: ObjectRecord, to_bucket: str, body: dict[str, Any]) -> bool:
-        """Whether the new object lies elsewhere, in another class or under another key."""
+        """Whether the new object has another location, storage class or key."""
         here, there = self._store.bucket(source.bucket).record, self._store.bucket(to_bucket).record
         key = self._store.key_of(to_bucket, request.query.get("destinationKmsKeyName"))
         class_ = storage_class(body) or there.storage_class
         return (here.location, source.storage_class, source.kms_key) != (there.location, class_, key)
 
     def _began(self, request: Request, source: ObjectRecord, target: tuple[str, str]) -> int:
-        """Where a rewrite goes on: its token is good for the same source and target only."""
+        """The rewrite to continue. Its token is valid only for the same source and target."""
         if not (token := request.query.get("rewriteToken")):
             return 0
         known = self._rewriting.pop(token, None)
@@ -162,7 +162,7 @@ class CopyMethods:
             to_bucket,
             to_name,
             self._duplicate(source),
-            # A body that describes the object replaces all that the source says of itself.
+            # A body with object metadata replaces all metadata of the source.
             settings=object_settings(body) if has_object_settings(body) else source.settings,
             conditions=Conditions.of(request.query),
             storage_class=storage_class(body),
@@ -182,7 +182,7 @@ class CopyMethods:
         return source
 
     async def _join(self, sources: list[ObjectRecord]) -> Content:
-        """The bytes of all sources, which are open before anything waits and so cannot change meanwhile."""
+        """The bytes of all sources. They are opened before anything waits, so they cannot change meanwhile."""
         spool = self._store.files.spool()
         try:
             with ExitStack() as stack:
@@ -192,7 +192,7 @@ class CopyMethods:
                         spool.write(piece)
                         if len(piece) == _PIECE:
                             await asyncio.sleep(0)
-            # The service gives composed objects no MD5.
+            # Composed objects have no MD5 in the service.
             return spool.finish(with_md5=False)
         except BaseException:
             spool.discard()

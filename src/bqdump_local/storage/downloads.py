@@ -1,4 +1,4 @@
-"""Downloads: whole objects, ranges, and gzip objects for clients that do not take gzip."""
+"""Downloads: complete objects, ranges, and decompressed gzip objects for clients that do not accept gzip."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def download(files: Files, record: ObjectRecord, headers: Mapping[str, str]) -> Reply:
-    """The bytes of an object as the request's headers ask for them; 416 for a range outside of it."""
+    """The bytes of an object that the request's headers select; 416 for a range outside of it."""
     if _is_decompressed(record, headers):
-        # Nobody knows the length in advance, and a range would mean compressed bytes.
+        # The length is not known in advance, and ranges are in compressed bytes.
         out = [*_headers(record), ("warning", "214 UploadServer gunzipped")]
         return Reply(headers=out, stream=_gunzip(_open(files, record)))
     span = _span(headers.get("range", ""), record.size)
@@ -76,7 +76,7 @@ def _is_decompressed(record: ObjectRecord, headers: Mapping[str, str]) -> bool:
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
-    """First byte and end of what a Range header asks for; None, for all, if it is not one plain range."""
+    """First byte and end of a Range header; None, for the complete object, if it is not a single range."""
     match = _RANGE.fullmatch(header.replace(" ", ""))
     if not match or match.group(0) == "bytes=-":
         return None
@@ -95,7 +95,7 @@ def _open(files: Files, record: ObjectRecord) -> FileIO:
     try:
         return files.open(record.place)
     except FileNotFoundError:
-        # Somebody has removed the file by hand.
+        # The file was removed by hand.
         raise no_such_object(record.bucket, record.name) from None
 
 

@@ -1,4 +1,4 @@
-"""Errors in the form of the JSON API."""
+"""Errors in the format of the JSON API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALLER = "bqdump@local.iam.gserviceaccount.com"
 
 
 class ApiError(Exception):
-    """An answer of the service that is not a success."""
+    """An error of the service."""
 
     def __init__(
         self, status: int, message: str, *, reason: str | None = None, headers: dict[str, str] | None = None
@@ -31,7 +31,7 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def resource(self) -> dict[str, Any]:
-        """The error as the JSON API writes it."""
+        """The error in the JSON API's format."""
         return error_resource(self.status, self.message, self.reason)
 
 
@@ -42,7 +42,7 @@ def error_resource(status: int, message: str, reason: str) -> dict[str, Any]:
 
 
 def invalid(message: str, *, reason: str = "invalid") -> ApiError:
-    """400: the request itself is wrong."""
+    """400: the request is invalid."""
     return ApiError(400, message, reason=reason)
 
 
@@ -57,17 +57,17 @@ def no_such_object(bucket: str, name: str) -> ApiError:
 
 
 def condition_not_met() -> ApiError:
-    """412: a precondition of the request does not hold."""
+    """412: a precondition of the request failed."""
     return ApiError(412, "At least one of the pre-conditions you specified did not hold.")
 
 
 def not_modified() -> ApiError:
-    """304: a NotMatch precondition names the very state that is there."""
+    """304: the state equals that of a NotMatch precondition."""
     return ApiError(304, "Not Modified")
 
 
 def denied(permission: str) -> ApiError:
-    """403 in the words of the service, for a permission that the caller lacks."""
+    """403 for a missing permission, with the service's message."""
     subject = "object" if permission.startswith("storage.objects.") and not permission.endswith(".list") else "bucket"
     return ApiError(
         403,
@@ -77,7 +77,7 @@ def denied(permission: str) -> ApiError:
 
 
 def retained(bucket: str, name: str, until: str) -> ApiError:
-    """403: the bucket's retention policy still protects the object."""
+    """403: the object is protected by the bucket's retention policy."""
     return ApiError(
         403,
         f"Object '{bucket}/{name}' is subject to bucket's retention policy or object retention "

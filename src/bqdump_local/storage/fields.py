@@ -12,7 +12,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_*.-]+|[(),/]")
 
 
 def select(resource: dict[str, Any], fields: str) -> dict[str, Any]:
-    """The part of a resource that a mask such as `items(name,size),nextPageToken` names."""
+    """The part of a resource that a mask such as `items(name,size),nextPageToken` selects."""
     selected: dict[str, Any] = _project(resource, _parse(fields))
     return selected
 

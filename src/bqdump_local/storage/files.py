@@ -1,4 +1,4 @@
-"""Where the bytes of objects lie on disk."""
+"""The files of objects."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _PIECE: Final = 1 << 20
 HIDDEN: Final = ".bqdump-local"
-# Characters that a Windows path gives a meaning of its own.
+# Characters with a special meaning in Windows paths.
 _RESERVED: Final = frozenset('\\:*?"<>|\0' if os.name == "nt" else "\0")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes that are complete and checksummed, in a temporary file that no name shows yet."""
+    """Complete bytes with checksums, in a temporary file that is not an object yet."""
 
     path: str
     size: int
@@ -34,12 +34,12 @@ class Content:
     md5: str | None
 
     def discard(self) -> None:
-        """Forget the bytes, unless they have been given a name already."""
+        """Remove the file, unless it has become an object."""
         Path(self.path).unlink(missing_ok=True)
 
 
 class Spool:
-    """Takes in bytes and checksums them on the way to a temporary file."""
+    """Writes bytes to a temporary file, and computes their checksums."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -59,20 +59,20 @@ class Spool:
         self.size += len(data)
 
     def finish(self, *, with_md5: bool = True) -> Content:
-        """Close the file and hand over what it holds."""
+        """Close the file and return its content."""
         self._file.close()
         md5 = base64.b64encode(self._md5.digest()).decode() if with_md5 else None
         crc32c = base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
         return Content(self._path, self.size, crc32c, md5)
 
     def discard(self) -> None:
-        """Drop everything; harmless after `finish` has handed the file over and it was placed."""
+        """Remove the file. Does nothing after the file was placed."""
         self._file.close()
         Path(self._path).unlink(missing_ok=True)
 
 
 class State(NamedTuple):
-    """A file's size, and when it was changed, in nanoseconds since 1970."""
+    """A file's size and modification time, in nanoseconds since 1970."""
 
     size: int
     changed: int
@@ -81,8 +81,8 @@ class State(NamedTuple):
 class Files:
     """Objects as files at `<root>/<bucket>/<name>`.
 
-    Names that the file system cannot hold, that would leave the root, or whose path is taken by another object
-    (`a` beside `a/b`) go to the hidden folder, under a digest of the name.
+    Objects whose names the file system does not support, that lead out of the root, or whose path is used by another
+    object (`a` next to `a/b`) are stored in a hidden folder, under a digest of the name.
     """
 
     def __init__(self, root: Path) -> None:
@@ -91,7 +91,7 @@ class Files:
         self._objects = self.hidden / "objects"
         self._temporary = self.hidden / "tmp"
         self._numbers = count()
-        # What an earlier server left half written belongs to nobody.
+        # Incomplete files of an earlier server.
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(parents=True)
         self._objects.mkdir(exist_ok=True)
@@ -102,7 +102,7 @@ class Files:
         return Spool(self._new_path())
 
     def duplicate(self, place: str, size: int, crc32c: str, md5: str | None) -> Content:
-        """The bytes of an object once more: a second link to the same file where that is possible."""
+        """The bytes of an object a second time, by a link to the file if possible."""
         path, source = self._new_path(), self.root / place
         try:
             os.link(source, path)
@@ -111,11 +111,11 @@ class Files:
         return Content(path, size, crc32c, md5)
 
     def open(self, place: str) -> FileIO:
-        """An object's bytes; stays readable when the object is replaced or deleted meanwhile."""
+        """An object's bytes, which stay readable if the object is replaced or deleted meanwhile."""
         return (self.root / place).open("rb", buffering=0)
 
     def place(self, content: Content, bucket: str, name: str) -> str:
-        """Move finished bytes under their name, in one step; answers with the place to keep."""
+        """Move complete bytes to the object's file, atomically. Returns its path, which the record keeps."""
         place = f"{bucket}/{name}"
         if self._may_show(name) and self._claim(place):
             try:
@@ -130,15 +130,15 @@ class Files:
         return place
 
     def adopt(self, place: str) -> bool:
-        """Take over a file that somebody else has put there; False if it is none, or belongs to another name."""
+        """Use a file that was added by hand; False if it is not a file, or belongs to another object."""
         return self.state(place) is not None and self._claim(place)
 
     def release(self, place: str) -> None:
-        """Forget a file that is no longer there."""
+        """Forget a file that was removed."""
         self._release(place)
 
     def state(self, place: str) -> State | None:
-        """How large a file is and when it was changed, None if there is none. Links are none."""
+        """A file's size and modification time; None if there is no file. Links do not count."""
         try:
             status = os.lstat(f"{self.root}/{place}")
         except OSError:
@@ -155,9 +155,9 @@ class Files:
         return base64.b64encode(crc32c.to_bytes(4, "big")).decode(), base64.b64encode(md5.digest()).decode()
 
     def shown(self, bucket: str, prefix: str) -> dict[str, State]:
-        """The files below a bucket's folder whose names start with this: what a person sees there and may change.
+        """The visible files below a bucket's folder whose names start with this, which people may change.
 
-        What a dot hides is left out, such as the notes of a file manager.
+        Files whose names start with a dot are excluded, such as those of file managers.
         """
         found: dict[str, State] = {}
         waiting = [prefix.rpartition("/")[0]]
@@ -182,7 +182,7 @@ class Files:
         return found
 
     def may_be_shown(self, name: str) -> bool:
-        """Whether a file of this name is one that `shown` finds."""
+        """Whether `shown` can return a file of this name."""
         return self._may_show(name) and not any(part.startswith(".") for part in name.split("/"))
 
     def remove(self, place: str) -> None:
@@ -197,11 +197,11 @@ class Files:
                 return
 
     def add_bucket(self, bucket: str) -> None:
-        """Make the folder of a bucket."""
+        """Create the folder of a bucket."""
         (self.root / bucket).mkdir(exist_ok=True)
 
     def remove_bucket(self, bucket: str) -> None:
-        """Remove the folder of a bucket, unless somebody keeps files of his own in it."""
+        """Remove the folder of a bucket, unless it contains other files."""
         try:
             (self.root / bucket).rmdir()
         except OSError:
@@ -217,7 +217,7 @@ class Files:
         except FileNotFoundError:
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(path).replace(target)
-        # Renaming a link onto another link of the same file does nothing and leaves the first one.
+        # Renaming a link to another link of the same file does nothing, and leaves the first link.
         Path(path).unlink(missing_ok=True)
 
     @staticmethod
@@ -233,7 +233,7 @@ class Files:
             probe.unlink()
 
     def _claim(self, place: str) -> bool:
-        """Whether the path is free for this object on a file system that takes `A` and `a` for the same."""
+        """Whether the path is free for this object on a file system that does not distinguish `A` from `a`."""
         return self._taken is None or self._taken.setdefault(_folded(place), place) == place
 
     def _release(self, place: str) -> None:

@@ -1,4 +1,4 @@
-"""Listing: pages of object names in order, with prefixes folded at a delimiter."""
+"""Listings: pages of sorted object names, with prefixes up to a delimiter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = 1000
 
 @dataclass(slots=True)
 class Page:
-    """One page: names, folded prefixes, and where to go on."""
+    """One page: names, prefixes, and the token of the next page."""
 
     names: list[str] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Page:
 
 
 def page_size(query: Mapping[str, str]) -> int:
-    """`maxResults`, capped like the service does."""
+    """`maxResults`, with the service's maximum."""
     text = query.get("maxResults", str(PAGE))
     if not text.isdigit():
         raise invalid(f"Invalid value for maxResults: {text}")
@@ -36,7 +36,7 @@ def page_size(query: Mapping[str, str]) -> int:
 
 
 def list_page(names: Sequence[str], query: Mapping[str, str]) -> Page:
-    """The page that a list request asks for, out of all names in order."""
+    """The page of the sorted names that a request selects."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     start, end = query.get("startOffset", ""), query.get("endOffset", "")
     glob = _glob(query["matchGlob"]) if query.get("matchGlob") else None
@@ -95,7 +95,7 @@ def _resume(names: Sequence[str], token: str) -> int:
 
 @lru_cache(maxsize=256)
 def _glob(pattern: str) -> re.Pattern[str]:
-    """`*` stays within a folder, `**` does not; `?`, `[...]` and `{a,b}` as in a shell."""
+    """`*` matches within a folder, `**` across folders; `?`, `[...]` and `{a,b}` are as in a shell."""
     out, position, depth = [], 0, 0
     while position < len(pattern):
         character = pattern[position]

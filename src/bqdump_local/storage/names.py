@@ -1,4 +1,4 @@
-"""Names of buckets and objects: what the service accepts."""
+"""The names of buckets and objects that the service accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME_BYTES = 1024
 
 
 def decode_segment(segment: str) -> str:
-    """A percent-encoded path segment as text; 400 if it is not UTF-8."""
+    """The string of a percent-encoded path segment; 400 if it is not UTF-8."""
     if "%" not in segment:
         return segment
     try:
@@ -22,13 +22,13 @@ def decode_segment(segment: str) -> str:
 
 
 def check_bucket_name(name: str) -> None:
-    """400 for a name that no bucket can have."""
+    """Raise 400 for an invalid bucket name."""
     if not _BUCKET.fullmatch(name) or ".." in name or any(len(part) > 63 for part in name.split(".")):
         raise invalid(f"Invalid bucket name: '{name}'")
 
 
 def check_object_name(name: str) -> None:
-    """400 for a name that no object can have."""
+    """Raise 400 for an invalid object name."""
     if not name:
         raise invalid("Required parameter: name", reason="required")
     try:

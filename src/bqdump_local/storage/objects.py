@@ -1,4 +1,4 @@
-"""The methods of objects that move no bytes: get, list, patch, update, delete."""
+"""The methods of objects that do not copy bytes: get, list, patch, update, delete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ObjectMethods:
-    """`storage.objects.*`, but for uploads and copies."""
+    """`storage.objects.*`, without uploads and copies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -31,14 +31,14 @@ class ObjectMethods:
         return Reply(self._store.resource(record, request.base_url))
 
     async def list(self, request: Request, bucket: str) -> Reply:
-        """List live objects; there are no other versions, and nothing is soft-deleted."""
+        """List live objects. There are no other versions and no soft-deleted objects."""
         holder = self._store.bucket(bucket)
         self._store.access.require(bucket, "storage.objects.list")
         resource: dict[str, Any] = {"kind": "storage#objects"}
         if request.query.get("softDeleted") == "true":
             return Reply(resource)
         if not request.query.get("pageToken"):
-            # The pages that follow go on from what this one has found.
+            # Later pages continue from the state of this one.
             self._store.look_below(bucket, request.query.get("prefix", ""))
         page = list_page(holder.names, request.query)
         seconds = holder.record.retention_seconds
@@ -53,11 +53,11 @@ class ObjectMethods:
         return Reply(resource)
 
     async def patch(self, request: Request, bucket: str, name: str) -> Reply:
-        """Change the metadata that the body names."""
+        """Change the metadata that is in the body."""
         return await self._change(request, bucket, name, keep=True)
 
     async def update(self, request: Request, bucket: str, name: str) -> Reply:
-        """Replace the writable metadata by that of the body."""
+        """Replace the writable metadata by that in the body."""
         return await self._change(request, bucket, name, keep=False)
 
     async def delete(self, request: Request, bucket: str, name: str) -> Reply:
@@ -76,7 +76,7 @@ class ObjectMethods:
         record = self._store.find(bucket, name, request.number("generation"))
         Conditions.of(request.query).check(record)
         settings = changed_object_settings(record.settings, resource) if keep else object_settings(resource)
-        # The class of an object changes by a rewrite only.
+        # Only a rewrite changes the storage class of an object.
         storage_class(resource)
         changed = self._store.change(record, settings)
         return Reply(self._store.resource(changed, request.base_url))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What must hold for the object that a request names, at the instant the request takes effect."""
+    """The preconditions on an object, which must hold when the request takes effect."""
 
     generation: int | None = None
     not_generation: int | None = None
@@ -25,7 +25,7 @@ class Conditions:
 
     @classmethod
     def of(cls, query: Mapping[str, str], *, source: bool = False) -> Conditions:
-        """The conditions on a request's target, or on the source of a copy."""
+        """The preconditions on a request's target, or on the source of a copy."""
         prefix = "ifSource" if source else "if"
         values = [
             integer(query, prefix + name)
@@ -34,7 +34,7 @@ class Conditions:
         return NONE if values == [None, None, None, None] else cls(*values)
 
     def check(self, record: ObjectRecord | None) -> None:
-        """Pass, or raise 412 or 304. `record` is the live object, None where a write would create it."""
+        """Raise 412 or 304 if they do not hold. record: the live object; None if there is none."""
         if self is NONE:
             return
         generation = record.generation if record else 0
@@ -48,7 +48,7 @@ class Conditions:
             raise not_modified()
 
     def check_bucket(self, metageneration: int) -> None:
-        """The same for a bucket, which has a metageneration only."""
+        """The same for a bucket, which has only a metageneration."""
         if self.metageneration is not None and self.metageneration != metageneration:
             raise condition_not_met()
         if self.not_metageneration is not None and self.not_metageneration == metageneration:

@@ -1,4 +1,4 @@
-"""What the server knows of a bucket and of an object: immutable records."""
+"""The server's records of buckets and objects, which are immutable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 
 class BucketRecord(msgspec.Struct, frozen=True):
-    """One bucket; `settings` holds the fields that clients may write, as they wrote them."""
+    """One bucket. settings: the fields that clients can write, as they wrote them."""
 
     name: str
     created: int
@@ -23,15 +23,15 @@ class BucketRecord(msgspec.Struct, frozen=True):
 
     @property
     def retention_seconds(self) -> int:
-        """For how long objects may be neither deleted nor overwritten; 0 without a policy."""
+        """How long objects cannot be deleted or overwritten; 0 without a policy."""
         policy = self.settings.get("retentionPolicy") or {}
         return int(policy.get("retentionPeriod", 0))
 
 
 class ObjectRecord(msgspec.Struct, frozen=True):
-    """One live object; times are microseconds since 1970, `place` is its file below the root.
+    """One live object. Times are microseconds since 1970. place: its file, relative to the root.
 
-    `changed` is that file's time of change, in nanoseconds: another one, or another size, and the file is read again.
+    changed: the file's modification time in nanoseconds. If it or the size differs, the file is read again.
     """
 
     bucket: str
@@ -58,18 +58,18 @@ class ObjectRecord(msgspec.Struct, frozen=True):
 
     @property
     def content_encoding(self) -> str | None:
-        """How the stored bytes are compressed, as the writer declared it."""
+        """The content encoding that the writer declared."""
         encoding: str | None = self.settings.get("contentEncoding")
         return encoding
 
 
 def microseconds() -> int:
-    """Now."""
+    """The current time, in microseconds since 1970."""
     return time.time_ns() // 1000
 
 
 def rfc3339(moment: int) -> str:
-    """A moment as the service writes it."""
+    """A time in the service's format."""
     text = datetime.fromtimestamp(moment / 1_000_000, UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 

@@ -1,4 +1,4 @@
-"""JSON resources: records as clients read them, and what clients may write."""
+"""JSON resources: records in the format for clients, and the fields that clients can write."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def object_resource(record: ObjectRecord, base_url: str, retention_seconds: int 
 
 
 def object_settings(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The writable fields of a new object, checked."""
+    """The validated writable fields of a new object."""
     return changed_object_settings({}, resource)
 
 
@@ -125,12 +125,12 @@ def changed_object_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
 
 
 def has_object_settings(resource: Mapping[str, Any]) -> bool:
-    """Whether a copy's body describes the new object, rather than leaving it like its source."""
+    """Whether a copy's body sets the metadata of the new object, which otherwise keeps that of its source."""
     return any(resource.get(key) is not None for key in _OBJECT_SETTINGS)
 
 
 def storage_class(resource: Mapping[str, Any]) -> str | None:
-    """The storage class that a resource asks for."""
+    """The storage class in a resource."""
     value: str | None = resource.get("storageClass")
     if value is not None and value not in _STORAGE_CLASSES:
         raise invalid(f"Invalid storage class: {value}")
@@ -138,7 +138,7 @@ def storage_class(resource: Mapping[str, Any]) -> str | None:
 
 
 def changed_bucket_settings(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """A bucket's writable fields after a patch, with the times that the service adds to policies."""
+    """A bucket's writable fields after a patch, with the effective times that the service adds to policies."""
     changed = dict(settings)
     for key in _BUCKET_SETTINGS & patch.keys():
         value = patch[key]
@@ -152,7 +152,7 @@ def changed_bucket_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
         else:
             changed[key] = value
     if (changed.get("versioning") or {}).get("enabled"):
-        raise ApiError(501, "Object versioning is not part of this local stand-in.")
+        raise ApiError(501, "This local stand-in does not support object versioning.")
     return changed
 
 

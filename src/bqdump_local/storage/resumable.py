@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from bqdump_local.storage.records import ObjectRecord
     from bqdump_local.storage.wire import Request
 
-# The service keeps whole multiples of this of an upload that is not complete.
+# The service keeps only complete multiples of this size of an incomplete upload.
 QUANTUM = 256 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an upload will make of its bytes."""
+    """The object that an upload creates."""
 
     bucket: str
     name: str
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A Content-Range: where the bytes of a request belong; `start` None asks for the status."""
+    """A Content-Range: the position of a request's bytes. start: None requests the status."""
 
     start: int | None
     end: int | None
@@ -42,7 +42,7 @@ class Chunk:
 
 
 def parse_content_range(header: str | None) -> Chunk:
-    """A Content-Range header; without one, the request holds all bytes."""
+    """A Content-Range header; without one, the request contains all bytes."""
     if header is None:
         return Chunk(0, None, None)
     match = _CONTENT_RANGE.fullmatch(header.strip())
@@ -65,7 +65,7 @@ class Session:
         self._busy = False
 
     async def receive(self, chunk: Chunk, request: Request) -> bool:
-        """Take in a request's bytes; True once the upload has all of them."""
+        """Receive a request's bytes. Returns True once the upload is complete."""
         if self._busy:
             raise ApiError(503, "Another request for this upload is in progress.")
         if chunk.total is not None:
@@ -85,7 +85,7 @@ class Session:
         return self._spool.size == self._total
 
     def progress(self) -> list[tuple[str, str]]:
-        """Headers that tell how far the upload has come."""
+        """Headers with the upload's progress."""
         return [("range", f"bytes=0-{self._spool.size - 1}")] if self._spool.size else []
 
     def finish(self) -> Content:
@@ -100,7 +100,7 @@ class Session:
     async def _take(self, chunk: Chunk, position: int, request: Request) -> None:
         pending = bytearray()
         async for piece in request.stream():
-            # What is there already is not taken twice.
+            # Bytes that were received before are skipped.
             known = min(max(self._spool.size + len(pending) - position, 0), len(piece))
             position += len(piece)
             pending += piece[known:]

@@ -1,7 +1,7 @@
-"""The buckets and objects of a server, and the one place where they change.
+"""The buckets and objects of a server, which change only here.
 
-Nothing here waits: every method runs from its checks to its effect without giving up the event loop, which is what
-makes preconditions free of races.
+Nothing here waits: every method runs from its checks to its effect without yielding to the event loop, so that
+preconditions have no races.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Bucket:
-    """A bucket's record and its live objects, with their names in order.
+    """A bucket's record and its live objects, with their sorted names.
 
-    foreign: files that were in its folder before the bucket was made, by name: as long as nobody touches them, they
-    are no objects.
+    foreign: files that were in the folder before the bucket was created, by name. They are not objects until they are
+    changed.
     """
 
     def __init__(self, record: BucketRecord) -> None:
@@ -37,20 +37,20 @@ class Bucket:
         self.foreign: dict[str, State] = {}
 
     def add(self, record: ObjectRecord) -> None:
-        """Make a record the live one of its name."""
+        """Make a record the live object of its name."""
         if record.name not in self.objects:
-            # Text compares by code point, which is the order of the UTF-8 bytes that the service sorts by.
+            # Strings are ordered by code point, like the UTF-8 bytes that the service sorts by.
             insort(self.names, record.name)
         self.objects[record.name] = record
 
     def drop(self, name: str) -> None:
-        """Forget a name."""
+        """Remove a name."""
         del self.objects[name]
         del self.names[bisect_left(self.names, name)]
 
 
 class Store:
-    """All state of the server but uploads in progress."""
+    """The server's state, without uploads in progress."""
 
     def __init__(self, root: Path, *, persist: bool) -> None:
         self.files = Files(root)
@@ -69,14 +69,14 @@ class Store:
             raise no_such_bucket() from None
 
     def find(self, bucket: str, name: str, generation: int | None = None) -> ObjectRecord:
-        """The live object, or 404; with a generation, only if it is the live one."""
+        """The live object, or 404; with a generation, only if that one is live."""
         record = self.look(bucket, name)
         if record is None or (generation is not None and generation != record.generation):
             raise no_such_object(bucket, name)
         return record
 
     def look(self, bucket: str, name: str) -> ObjectRecord | None:
-        """The live object as its file is now, or the file that somebody has put there in its place."""
+        """The live object as its file is now, or a file that was added by hand."""
         holder = self.bucket(bucket)
         record = holder.objects.get(name)
         if record is None:
@@ -88,7 +88,7 @@ class Store:
         return self._compare(record, self.files.state(record.place))
 
     def look_below(self, bucket: str, prefix: str) -> Bucket:
-        """The bucket, its objects whose names start with this as their files are now."""
+        """The bucket, after updating its objects whose names start with this from their files."""
         holder = self.bucket(bucket)
         shown = self.files.shown(bucket, prefix)
         low = bisect_left(holder.names, prefix)
@@ -103,7 +103,7 @@ class Store:
         return holder
 
     def _compare(self, record: ObjectRecord, found: State | None) -> ObjectRecord | None:
-        """Hold a record against its file."""
+        """Compare a record with its file."""
         if found == (record.size, record.changed):
             return record
         if found is None:
@@ -117,30 +117,41 @@ class Store:
     def _take_in(
         self, bucket: str, name: str, place: str, found: State, known: ObjectRecord | None
     ) -> ObjectRecord | None:
-        """Make a file as it is now the live object: of a new generation, unless it holds what it has always held."""
+        """Make a file the live object, with a new generation if its content has changed."""
         try:
             crc32c, md5 = self.files.checksums(place)
         except OSError:
-            # It has gone meanwhile, or may not be read.
+            # It was removed meanwhile, or cannot be read.
             return None
         if known and (known.size, known.crc32c) == (found.size, crc32c):
             record = msgspec.structs.replace(known, changed=found.changed)
         else:
             holder, now = self.buckets[bucket], microseconds()
-            # What the writer said of the old content, as metadata, is not true of the new one.
+            # The metadata describes the old content.
             settings = {key: value for key, value in (known.settings if known else {}).items() if key != "metadata"}
             record = ObjectRecord(
-                bucket=bucket, name=name, generation=self._next_generation(now), metageneration=1, size=found.size,
-                crc32c=crc32c, md5=md5, created=now, updated=now, storage_class=holder.record.storage_class,
-                place=place, settings=settings, kms_key=self.key_of(bucket, None), changed=found.changed,
-            )  # fmt: skip
+                bucket=bucket,
+                name=name,
+                generation=self._next_generation(now),
+                metageneration=1,
+                size=found.size,
+                crc32c=crc32c,
+                md5=md5,
+                created=now,
+                updated=now,
+                storage_class=holder.record.storage_class,
+                place=place,
+                settings=settings,
+                kms_key=self.key_of(bucket, None),
+                changed=found.changed,
+            )
         self.buckets[bucket].add(record)
         if self._catalog:
             self._catalog.save_object(record)
         return record
 
     def check_write(self, bucket: str, name: str, conditions: Conditions) -> None:
-        """Pass if an object of this name may be written now, as `put` will check again."""
+        """Check that an object of this name can be written now. `put` checks it again."""
         current = self.look(bucket, name)
         conditions.check(current)
         if current:
@@ -159,7 +170,7 @@ class Store:
         components: int | None = None,
         kms_key: str | None = None,
     ) -> ObjectRecord:
-        """Create or replace an object, whole or not at all; the content is used up either way."""
+        """Create or replace an object, atomically. The content is consumed in any case."""
         try:
             self.check_write(bucket, name, conditions)
             holder = self.buckets[bucket]
@@ -198,7 +209,7 @@ class Store:
         return record
 
     def key_of(self, bucket: str, asked: str | None) -> str | None:
-        """The key that a new object gets: the one asked for, else the bucket's own."""
+        """The key of a new object: the requested one, else the bucket's."""
         encryption = self.bucket(bucket).record.settings.get("encryption") or {}
         return asked or encryption.get("defaultKmsKeyName")
 
@@ -211,11 +222,11 @@ class Store:
             self._catalog.delete_object(record.bucket, record.name)
 
     def resource(self, record: ObjectRecord, base_url: str) -> dict[str, Any]:
-        """An object as clients read it."""
+        """An object in the format for clients."""
         return object_resource(record, base_url, self.buckets[record.bucket].record.retention_seconds)
 
     def change(self, record: ObjectRecord, settings: dict[str, Any]) -> ObjectRecord:
-        """Give a live object other metadata: the same generation, the next metageneration."""
+        """Change the metadata of a live object: same generation, next metageneration."""
         changed = msgspec.structs.replace(
             record,
             settings=settings,
@@ -228,7 +239,7 @@ class Store:
         return changed
 
     def save_bucket(self, record: BucketRecord, *, kept: bool = False) -> Bucket:
-        """Create a bucket or change its record. kept: an earlier server had it, and its files are its objects."""
+        """Create a bucket or change its record. kept: it is an earlier server's, and its files are its objects."""
         holder = self.buckets.get(record.name)
         if holder is None:
             holder = self.buckets[record.name] = Bucket(record)
@@ -254,7 +265,7 @@ class Store:
             self._catalog.close()
 
     def check_unprotected(self, record: ObjectRecord) -> None:
-        """Pass, or 403 if a hold or the bucket's retention policy keeps an object as it is."""
+        """Raise 403 if a hold or the bucket's retention policy protects the object."""
         if record.settings.get("temporaryHold") or record.settings.get("eventBasedHold"):
             message = (
                 f"Object '{record.bucket}/{record.name}' is under active hold and cannot be deleted or overwritten."

@@ -26,14 +26,14 @@ _CONTENT_TYPE = re.compile(rb"^content-type:\s*([^\r\n]+?)\s*$", re.IGNORECASE |
 
 
 class UploadMethods:
-    """`storage.objects.insert` in its three forms."""
+    """`storage.objects.insert`, with three upload types."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._sessions: dict[str, Session] = {}
 
     def close(self) -> None:
-        """Drop what has been received of uploads that are not complete."""
+        """Discard incomplete uploads."""
         for session in self._sessions.values():
             session.cancel()
         self._sessions.clear()
@@ -52,7 +52,7 @@ class UploadMethods:
         raise invalid(f"Invalid upload type: {kind}")
 
     async def resume(self, request: Request, bucket: str) -> Reply:
-        """Take the next bytes of a resumable upload, or tell how far it has come."""
+        """Receive the next bytes of a resumable upload, or return its progress."""
         identifier = request.query.get("upload_id", "")
         session = self._sessions.get(identifier)
         if session is None or session.plan.bucket != bucket:
@@ -109,7 +109,7 @@ class UploadMethods:
         return Reply(headers=[("location", location), ("x-guploader-uploadid", session.identifier)])
 
     def _plan(self, request: Request, bucket: str, resource: dict[str, Any], content_type: str | None) -> Plan:
-        """What is to become of the bytes; fails at once where the upload could not succeed now."""
+        """The object to create. Raises at once if the upload could not succeed now."""
         name = request.query.get("name") or resource.get("name") or ""
         check_object_name(name)
         settings = object_settings(resource)
@@ -146,7 +146,7 @@ def split_multipart(content_type: str, body: bytes) -> tuple[dict[str, Any], str
     if not match:
         raise invalid("Multipart uploads need a boundary in their content type.")
     mark = b"--" + match.group(1).encode("latin-1")
-    # The data may hold anything, so only the marks before it and the very last one are looked for.
+    # The data may contain anything, so only the boundaries before it and the very last one are searched for.
     first = body.find(mark)
     second = body.find(b"\n" + mark, first)
     last = body.rfind(b"\n" + mark + b"--")

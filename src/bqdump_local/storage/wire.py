@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, as the handlers see them."""
+"""HTTP requests and answers in the form that handlers use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JSON = "application/json; charset=UTF-8"
 
 
 class DisconnectedError(Exception):
-    """The client went away before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 class Request:
@@ -41,11 +41,11 @@ class Request:
 
     @property
     def base_url(self) -> str:
-        """Scheme and host by which the client reached this server."""
+        """The scheme and host that the client used."""
         return f"{self.scope.get('scheme', 'http')}://{self.headers.get('host', 'localhost')}"
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The pieces of the body as they arrive; raises when the client goes away in the middle."""
+        """The chunks of the body as they arrive. Raises DisconnectedError if the client disconnects."""
         more = True
         while more:
             message = await self._receive()
@@ -56,7 +56,7 @@ class Request:
                 yield piece
 
     async def body(self) -> bytes:
-        """The whole body."""
+        """The complete body."""
         return b"".join([piece async for piece in self.stream()])
 
     async def resource(self) -> dict[str, Any]:
@@ -64,12 +64,12 @@ class Request:
         return parse_resource(await self.body())
 
     def number(self, key: str) -> int | None:
-        """An integer of the query, or None if absent."""
+        """An integer in the query; None if absent."""
         return integer(self.query, key)
 
 
 def integer(query: Mapping[str, str], key: str) -> int | None:
-    """An integer of a query, or None if absent."""
+    """An integer in a query; None if absent."""
     text = query.get(key)
     if text is None:
         return None
@@ -80,7 +80,7 @@ def integer(query: Mapping[str, str], key: str) -> int | None:
 
 
 def parse_resource(body: bytes) -> dict[str, Any]:
-    """A JSON object out of a body or a part of one."""
+    """The JSON object in a body or a part of one."""
     if not body.strip():
         return {}
     try:
@@ -91,7 +91,7 @@ def parse_resource(body: bytes) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer: either a JSON resource, or bytes, or a stream of known length."""
+    """An answer: a JSON resource, bytes, or a stream of known length."""
 
     resource: dict[str, Any] | None = None
     status: int = 200
@@ -100,7 +100,7 @@ class Reply:
     stream: AsyncIterator[bytes] | None = None
 
     async def send(self, send: Send) -> None:
-        """Write the answer out."""
+        """Send the answer."""
         headers = [(key.encode(), value.encode()) for key, value in self.headers]
         body = self.body
         if self.resource is not None:
@@ -116,7 +116,7 @@ class Reply:
 
 
 def error_reply(error: ApiError, *, media: bool) -> Reply:
-    """The answer to a request that failed; downloads get plain text, as the service sends it."""
+    """The answer to a failed request; plain text for downloads, like the service."""
     headers = list(error.headers.items())
     if error.status == 304:
         return Reply(status=304, headers=headers)

@@ -16,7 +16,7 @@ from bqdump_local.bigquery.errors import BigQueryError, invalid
 if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog
     from bqdump_local.bigquery.storage_read.sessions import Session, Sessions
-    from bqdump_local.control import Verdict
+    from bqdump_local.faults import Verdict
 
 SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
 # Each stream that is being read holds a thread.
@@ -154,9 +154,15 @@ class Service:
         moment = snapshot.timestamp_pb().ToMilliseconds() if snapshot else None
         codec = {1: "LZ4", 2: "ZSTD"}.get(int(options.arrow_serialization_options.buffer_compression))
         return Wanted(
-            request.parent, session.table, moment, tuple(options.selected_fields), options.row_restriction,
-            request.max_stream_count, request.preferred_min_stream_count, codec,
-        )  # fmt: skip
+            request.parent,
+            session.table,
+            moment,
+            tuple(options.selected_fields),
+            options.row_restriction,
+            request.max_stream_count,
+            request.preferred_min_stream_count,
+            codec,
+        )
 
     def _session(self, session: Session, asked: Any) -> Any:
         from bqdump_local.bigquery.storage_read.arrow import schema_message
