@@ -236,7 +236,7 @@ def test_json_wants_intervals_as_iso_8601_and_csv_does_not(world: World, table: 
     load(world, table, b'{"iv": "P1Y2M-3DT4H5M6.5S"}\n', source_format="NEWLINE_DELIMITED_JSON", schema=schema)
     load(world, table, b"0-0 -5 0:0:0\n", schema=schema)
     assert sorted(world.sql(f"SELECT CAST(iv AS STRING) FROM `{table}`")) == [("0-0 -5 0:0:0",), ("1-2 -3 4:5:6.5",)]
-    with pytest.raises(BadRequest, match="ISO 8601 is wanted"):
+    with pytest.raises(BadRequest, match="expected ISO 8601"):
         load(world, table, b'{"iv": "1-2 3 4:5:6"}\n', source_format="NEWLINE_DELIMITED_JSON", schema=schema)
 
 

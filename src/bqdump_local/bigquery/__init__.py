@@ -1,4 +1,4 @@
-"""A local stand-in for the BigQuery API, on DuckDB."""
+"""A local stand-in for the BigQuery API, based on DuckDB."""
 
 from bqdump_local.bigquery.app import create_app
 from bqdump_local.bigquery.settings import JobSettings

@@ -25,9 +25,9 @@ from bqdump_local.bigquery.warehouse import Warehouse
 def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSettings | None = None) -> Starlette:
     """A BigQuery server.
 
-    `storage` is the base URL of the Cloud Storage server that jobs write to and read from. Without
-    `data_dir` everything lives in memory; with it, datasets and tables outlive the process. The application's
-    `state.catalog` is what `storage_read.server` serves.
+    storage: the base URL of the Cloud Storage server that jobs read and write. data_dir: the folder for datasets and
+    tables, which outlive the process; without it, they are in memory. The application's `state.catalog` is the catalog
+    for `storage_read.server`.
     """
     settings = settings or JobSettings()
     warehouse = Warehouse(data_dir)

@@ -1,4 +1,4 @@
-"""Avro files with the schema that BigQuery gives them."""
+"""Avro files with BigQuery's schema."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def _members(fields: Iterable[Field], path: str, *, logical_types: bool) -> list
 
 
 def schema_of(fields: Sequence[Field], *, logical_types: bool) -> dict[str, Any]:
-    """The writer's schema: a record `Root`, nullable columns as unions.
+    """The writer's schema: a record `Root`, with unions for nullable columns.
 
-    Nested records have the name of their column in title case, and are in the namespace `root`, as in files of the
-    service. Assumed, for want of such a file: records within them have the path of their columns as namespace.
+    A nested record has the name of its column in title case and the namespace `root`, as in files of the service.
+    Assumed without evidence: the namespace of records inside them is the path of their columns.
     """
     return {"type": "record", "name": "Root", "fields": _members(fields, "root", logical_types=logical_types)}
 

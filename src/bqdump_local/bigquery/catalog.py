@@ -1,4 +1,4 @@
-"""Datasets and tables: what exists, and every change to it."""
+"""The datasets and tables, and all changes to them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Build = Callable[["duckdb.DuckDBPyConnection", str], None]
 
 @dataclass
 class Dataset:
-    """A dataset with the properties that a request set."""
+    """A dataset with its properties."""
 
     project: str
     dataset_id: str
@@ -36,7 +36,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """`project:dataset`, as messages write it."""
+        """`project:dataset`, as in messages."""
         return f"{self.project}:{self.dataset_id}"
 
 
@@ -62,7 +62,7 @@ class Catalog:
     # -- datasets
 
     def create_dataset(self, project: str, dataset_id: str, properties: dict[str, Any]) -> Dataset:
-        """A new dataset; its location is kept, by default US."""
+        """Create a dataset. The default location is US."""
         if not DATASET_ID.fullmatch(dataset_id):
             raise invalid(f'Invalid dataset ID "{dataset_id}". Dataset IDs must be alphanumeric (plus underscores).')
         now = self.settings.now_ms()
@@ -76,14 +76,14 @@ class Catalog:
         return dataset
 
     def dataset(self, project: str, dataset_id: str) -> Dataset:
-        """The dataset, or notFound."""
+        """The dataset, or a notFound error."""
         found = self._datasets.get((project, dataset_id))
         if found is None:
             raise not_found("Dataset", f"{project}:{dataset_id}")
         return found
 
     def datasets(self, project: str) -> list[Dataset]:
-        """The datasets of a project in the order of their ids."""
+        """The datasets of a project, sorted by id."""
         with self._lock:
             return sorted((d for d in self._datasets.values() if d.project == project), key=lambda d: d.dataset_id)
 
@@ -99,7 +99,7 @@ class Catalog:
         self._keep_dataset(dataset)
 
     def delete_dataset(self, project: str, dataset_id: str, *, contents: bool) -> None:
-        """Delete a dataset, which must be empty unless `contents`."""
+        """Delete a dataset. It must be empty unless `contents` is set."""
         dataset = self.dataset(project, dataset_id)
         with self._lock:
             tables = list(self._tables[project, dataset_id].values())
@@ -116,7 +116,7 @@ class Catalog:
     # -- tables
 
     def table(self, project: str, dataset_id: str, table_id: str) -> Table:
-        """The table, or notFound."""
+        """The table, or a notFound error."""
         self.dataset(project, dataset_id)
         found = self._tables[project, dataset_id].get(table_id)
         if found is None:
@@ -124,12 +124,12 @@ class Catalog:
         return found
 
     def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
-        """The table or None; the dataset must exist."""
+        """The table, or None. The dataset must exist."""
         self.dataset(project, dataset_id)
         return self._tables[project, dataset_id].get(table_id)
 
     def tables(self, project: str, dataset_id: str) -> list[Table]:
-        """The tables of a dataset in the order of their ids."""
+        """The tables of a dataset, sorted by id."""
         self.dataset(project, dataset_id)
         with self._lock:
             return sorted(self._tables[project, dataset_id].values(), key=lambda table: table.table_id)
@@ -137,7 +137,7 @@ class Catalog:
     def create_table(
         self, project: str, dataset_id: str, table_id: str, properties: dict[str, Any], build: Build | None = None
     ) -> Table:
-        """A new table; `build` creates its first stored version, by default an empty one."""
+        """Create a table. build: creates its first stored version, by default an empty one."""
         dataset = self.dataset(project, dataset_id)
         check_name(table_id, any_name=self.settings.any_table_names)
         settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
@@ -161,7 +161,7 @@ class Catalog:
         return table
 
     def delete_table(self, table: Table) -> None:
-        """Delete a table and its past."""
+        """Delete a table and its history."""
         with self._lock:
             self._tables[table.project, table.dataset].pop(table.table_id, None)
             self.warehouse.keep(f"table:{table.name}", None)
@@ -169,7 +169,7 @@ class Catalog:
         self.warehouse.drop([*stored, *([table.buffer.name] if table.buffer else [])])
 
     def change_table(self, table: Table, properties: dict[str, Any]) -> None:
-        """Set properties; None removes one; the schema may only gain columns."""
+        """Set properties; None removes one. The schema can only gain columns."""
         with table.lock:
             changed = {k: v for k, v in {**table.properties, **properties}.items() if k in SETTABLE and v is not None}
             fields = parse_fields((changed.get("schema") or {}).get("fields") or ())
@@ -203,7 +203,7 @@ class Catalog:
         self.new_version(table, build, fields)
 
     def new_version(self, table: Table, build: Build, fields: tuple[Field, ...] | None = None) -> Version:
-        """Replace the rows (and columns) of a table; the state before stays readable in time travel."""
+        """Replace the rows (and columns) of a table. The previous state stays readable by time travel."""
         table.require_plain()
         with table.lock:
             name = self._build(build)
@@ -219,7 +219,7 @@ class Catalog:
         return version
 
     def stream(self, table: Table, insert: Callable[[duckdb.DuckDBPyConnection, str], int], size: int) -> None:
-        """Add rows to the streaming buffer; `insert` fills it and returns their number."""
+        """Add rows to the streaming buffer. insert: adds them and returns their number."""
         table.require_plain()
         with table.lock, self.warehouse.cursor() as cursor:
             if table.buffer is None:
@@ -231,7 +231,7 @@ class Catalog:
             self.keep_table(table)
 
     def flush(self, table: Table) -> int:
-        """Move the streamed rows into the table; returns their number."""
+        """Move the streamed rows to the table. Returns their number."""
         with table.lock:
             buffer, table.buffer = table.buffer, None
             if buffer is None:
@@ -248,7 +248,7 @@ class Catalog:
         return buffer.rows
 
     def keep_table(self, table: Table) -> None:
-        """Remember the table across restarts."""
+        """Store the table for the next start."""
         self.warehouse.keep(f"table:{table.name}", table.to_document())
 
     def _build(self, build: Build) -> str:
@@ -263,13 +263,13 @@ class Catalog:
 
 
 def stored_columns(table: Table, fields: tuple[Field, ...]) -> str:
-    """The columns in DuckDB, the hidden arrival time among them."""
+    """The columns in DuckDB, with the hidden arrival time."""
     hidden = [f"{PARTITION_TIME} TIMESTAMPTZ"] if table.ingestion_time else []
     return ", ".join([*([columns(fields)] if fields else []), *hidden]) or '"_empty" BOOLEAN'
 
 
 def empty_build(table: Table, fields: tuple[Field, ...]) -> Build:
-    """Builds a table without rows."""
+    """A function that creates a table without rows."""
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, fields)})")

@@ -1,4 +1,4 @@
-"""Copy jobs: from tables to a table, decorators of the sources included."""
+"""Copy jobs: from tables, with or without decorators, to a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _sources(configuration: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def check(configuration: dict[str, Any]) -> None:
-    """Refuse what can never work."""
+    """Refuse invalid configurations."""
     if not _sources(configuration):
         raise invalid("Required parameter is missing: sourceTables")
     if not (configuration["copy"].get("destinationTable") or {}).get("tableId"):
@@ -26,7 +26,7 @@ def check(configuration: dict[str, Any]) -> None:
 
 
 def run(catalog: Catalog, configuration: dict[str, Any], location: str) -> dict[str, Any]:
-    """Do a copy job; returns its statistics."""
+    """Run a copy job. Returns its statistics."""
     sources = [decorators.resolve(catalog, reference, location) for reference in _sources(configuration)]
     first = sources[0]
     names = ", ".join(quote(field.name) for field in first.fields)

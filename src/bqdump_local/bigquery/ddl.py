@@ -30,7 +30,7 @@ DROP_POLICY = re.compile(
 
 
 def row_access_policy(text: str, translation: Translation) -> str | None:
-    """Do a statement on row access policies; returns its type, or None if it is another statement."""
+    """Run a statement about row access policies. Returns its type; None for another statement."""
     created, dropped = CREATE_POLICY.fullmatch(text), DROP_POLICY.fullmatch(text)
     match = created or dropped
     if match is None:
@@ -51,7 +51,7 @@ def row_access_policy(text: str, translation: Translation) -> str | None:
 
 
 def add_policy(table: Table, name: str, predicate: str, grantees: list[str], now_ms: int) -> None:
-    """Record a policy; it is listed but filters nothing."""
+    """Record a policy, which is listed but does not filter rows."""
     place = {"projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id}
     reference = {**place, "policyId": name}
     others = [p for p in table.policies if p["rowAccessPolicyReference"]["policyId"] != name]
@@ -60,7 +60,7 @@ def add_policy(table: Table, name: str, predicate: str, grantees: list[str], now
 
 
 def create(statement: exp.Create, translation: Translation) -> str:
-    """CREATE TABLE, VIEW, MATERIALIZED VIEW or SCHEMA; returns the statement's type."""
+    """CREATE TABLE, VIEW, MATERIALIZED VIEW or SCHEMA. Returns the statement's type."""
     properties = _options(statement)
     node = _target(statement)
     if statement.kind == "SCHEMA":
@@ -97,7 +97,7 @@ def create(statement: exp.Create, translation: Translation) -> str:
 def materialize(
     select: exp.Expression, translation: Translation, defined: tuple[Field, ...] = ()
 ) -> tuple[str, tuple[Field, ...]]:
-    """Run a query into a stored table; returns its name and columns."""
+    """Run a query and store its rows in a table. Returns its name and columns."""
     casts = cast_types(select)
     name_columns(select)
     sql = translation.to_duckdb(select)
@@ -111,7 +111,7 @@ def materialize(
 
 
 def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:
-    """The columns of a view, which is not run."""
+    """The columns of a view, without running it."""
     select = parse(query)[0]
     casts = cast_types(select)
     name_columns(select)
@@ -160,7 +160,7 @@ def _schema_name(node: exp.Table) -> str:
 
 
 def drop(statement: exp.Drop, translation: Translation) -> str:
-    """DROP TABLE, VIEW, MATERIALIZED VIEW or SCHEMA; returns the statement's type."""
+    """DROP TABLE, VIEW, MATERIALIZED VIEW or SCHEMA. Returns the statement's type."""
     node = _target(statement)
     if str(statement.args.get("kind")) == "SCHEMA":
         contents = bool(statement.args.get("cascade"))
@@ -176,12 +176,12 @@ def drop(statement: exp.Drop, translation: Translation) -> str:
 
 
 def alter(statement: exp.Alter, translation: Translation) -> str:
-    """ALTER TABLE that adds, drops, renames or widens columns; returns the statement's type."""
+    """ALTER TABLE that adds, drops, renames or widens columns. Returns the statement's type."""
     table = translation.find(_target(statement))
     actions = statement.args.get("actions") or []
     if not actions:
         raise invalid_query("This ALTER statement is not known here.")
-    # Each column with the SQL that makes it of those there are.
+    # Each column with the SQL that computes it from the present columns.
     columns = {field.name.lower(): (field, quote(field.name)) for field in table.fields}
     for action in actions:
         columns = _altered(columns, action)
@@ -211,11 +211,10 @@ def _altered(columns: dict[str, tuple[Field, str]], action: exp.Expression) -> d
             return {other: column for other, column in columns.items() if other != key}
         case exp.RenameColumn():
             renamed = action.args["to"].name
-            new = {renamed.lower(): (replace(field, name=renamed), made)}
             # The column keeps its place.
-            return dict(
-                item for other in columns for item in (new if other == key else {other: columns[other]}).items()
-            )
+            names = {other: renamed.lower() if other == key else other for other in columns}
+            changed = {**columns, key: (replace(field, name=renamed), made)}
+            return {names[other]: column for other, column in changed.items()}
         case exp.AlterColumn() if action.args.get("dtype"):
             wider = field_from_definition(field.name, action.args["dtype"], field.mode)
             return {**columns, key: (wider, f"CAST({made} AS {duckdb_type(wider)})")}
@@ -240,7 +239,7 @@ def _defined(statement: exp.Create) -> tuple[Field, ...]:
 
 
 def _primary_key(statement: exp.Create) -> list[str]:
-    """The columns of the primary key that a definition declares."""
+    """The columns of a definition's primary key."""
     schema = statement.this
     if not isinstance(schema, exp.Schema):
         return []
@@ -250,7 +249,7 @@ def _primary_key(statement: exp.Create) -> list[str]:
 
 
 def _options(statement: exp.Create) -> dict[str, Any]:
-    """Partitioning, clustering and OPTIONS as the properties of a resource."""
+    """Partitioning, clustering and OPTIONS as properties of a resource."""
     found: dict[str, Any] = {}
     properties = statement.args.get("properties")
     for item in properties.expressions if properties else ():
@@ -267,7 +266,9 @@ def _options(statement: exp.Create) -> dict[str, Any]:
             pairs = item.args["value"].expressions
             found["labels"] = {pair.expressions[0].name: pair.expressions[1].name for pair in pairs}
     if statement.find(exp.ExternalProperty):
-        raise invalid_query("CREATE EXTERNAL TABLE is not known here; create it through the API.")
+        raise invalid_query(
+            "This local stand-in does not support CREATE EXTERNAL TABLE. Create the table through the API."
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Table decorators: `t$PARTITION`, `t@MILLISECONDS`, and both together."""
+"""Table decorators: `t$PARTITION`, `t@MILLISECONDS`, or both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NULL, UNPARTITIONED = "__NULL__", "__UNPARTITIONED__"
 
 @dataclass(frozen=True)
 class Source:
-    """What an extract job reads: a version of a table, perhaps only one partition."""
+    """The source of an extract job: a version of a table, or one of its partitions."""
 
     table: Table
     version: Version
@@ -29,17 +29,17 @@ class Source:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """The columns at that moment."""
+        """The columns of this version."""
         return self.version.fields
 
     @property
     def relation(self) -> str:
-        """What follows FROM."""
+        """The SQL after FROM."""
         return self.version.name if self.condition is None else f"{self.version.name} WHERE {self.condition}"
 
 
 def split(table_id: str) -> tuple[str, str | None, int | None]:
-    """Table, partition and moment of a decorated id."""
+    """Table, partition and time of a decorated id."""
     match = TABLE_ID.fullmatch(table_id)
     if match is None:
         raise invalid(f"Invalid table ID or decorator: {table_id}")
@@ -48,7 +48,7 @@ def split(table_id: str) -> tuple[str, str | None, int | None]:
 
 
 def resolve(catalog: Catalog, reference: dict[str, Any], location: str | None = None) -> Source:
-    """Find the rows that a decorated table reference means."""
+    """The rows of a decorated table reference."""
     table_id, partition, moment = split(reference["tableId"])
     where = f" was not found in location {location}" if location else ""
     try:
@@ -79,7 +79,7 @@ def partition_condition(table: Table, partition: str) -> str:
         )
     column = quote(time["field"]) if time.get("field") else PARTITION_TIME
     if partition == UNPARTITIONED:
-        # Only streamed rows live there, and those are in no extract.
+        # That partition contains only streamed rows, which extract jobs do not export.
         return "false"
     if partition == NULL:
         return f"{column} IS NULL"
@@ -106,7 +106,7 @@ def _range_condition(table: Table, ranges: dict[str, Any], partition: str) -> st
 
 
 def partition_id_sql(table: Table) -> str | None:
-    """An expression for the partition id of a row; None where a table has no partitions."""
+    """An expression for the partition id of a row; None for a table without partitions."""
     time, ranges = table.properties.get("timePartitioning"), table.properties.get("rangePartitioning")
     if time is not None:
         column = quote(time["field"]) if time.get("field") else PARTITION_TIME

@@ -1,4 +1,4 @@
-"""Errors in the form in which BigQuery reports them."""
+"""Errors in BigQuery's format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATUS_NAME = {
 
 
 class BigQueryError(Exception):
-    """A refusal with BigQuery's reason: an HTTP error at the request, or the end of a job."""
+    """An error with BigQuery's reason: the answer to a request, or the error of a job."""
 
     def __init__(self, reason: str, message: str, *, location: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class BigQueryError(Exception):
         return proto if self.location is None else {**proto, "location": self.location}
 
     def body(self) -> dict[str, Any]:
-        """The body of an HTTP error answer."""
+        """The body of an HTTP error."""
         error: dict[str, Any] = {
             "code": self.status,
             "message": self.message,
@@ -58,20 +58,20 @@ class BigQueryError(Exception):
 
 
 def not_found(what: str, name: str) -> BigQueryError:
-    """The 404 for a dataset, table or job; `name` in the form `project:dataset.table`."""
+    """The 404 for a dataset, table or job. name: in the form `project:dataset.table`."""
     return BigQueryError("notFound", f"Not found: {what} {name}")
 
 
 def duplicate(what: str, name: str) -> BigQueryError:
-    """The 409 for something that exists already."""
+    """The 409 for something that already exists."""
     return BigQueryError("duplicate", f"Already Exists: {what} {name}")
 
 
 def denied(permission: str) -> BigQueryError:
-    """The 403 for a permission that the caller lacks."""
+    """The 403 for a missing permission."""
     return BigQueryError("accessDenied", f"Access Denied: User does not have {permission} permission.")
 
 
 def invalid(message: str) -> BigQueryError:
-    """The 400 for a request that can never succeed."""
+    """The 400 for an invalid request."""
     return BigQueryError("invalid", message)

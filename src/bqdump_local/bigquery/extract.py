@@ -36,7 +36,7 @@ TOO_LARGE = (
 
 @dataclass(frozen=True)
 class FileFormat:
-    """What the files look like."""
+    """The format of the files."""
 
     format: str = "CSV"
     compression: str = "NONE"
@@ -47,7 +47,7 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class Written:
-    """What came of it."""
+    """The files and rows that were written."""
 
     rows: int
     bytes: int
@@ -55,7 +55,7 @@ class Written:
 
 
 def check(uris: Sequence[str], format_: str, compression: str) -> None:
-    """Refuse what can never work: formats, codecs and URIs."""
+    """Refuse invalid formats, codecs and URIs."""
     if not uris:
         raise invalid("Required parameter is missing: destinationUris")
     if len(uris) > 500:
@@ -73,7 +73,7 @@ def check(uris: Sequence[str], format_: str, compression: str) -> None:
 
 
 def parse(configuration: dict[str, Any]) -> tuple[list[str], FileFormat]:
-    """URIs and format of a `JobConfigurationExtract`, checked."""
+    """The validated URIs and format of a `JobConfigurationExtract`."""
     extract = configuration["extract"]
     source = extract.get("sourceTable")
     if not source:
@@ -100,14 +100,14 @@ def parse(configuration: dict[str, Any]) -> tuple[list[str], FileFormat]:
 def run(
     catalog: Catalog, store: ObjectStore, configuration: dict[str, Any], location: str, stopped: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Do an extract job; returns its statistics."""
+    """Run an extract job. Returns its statistics."""
     uris, file_format = parse(configuration)
     reference = configuration["extract"]["sourceTable"]
     source = decorators.resolve(catalog, reference, location)
     catalog.access.require(source.table.project, "bigquery.tables.getData", "bigquery.tables.export")
     name = f"{reference['projectId']}:{reference['datasetId']}.{reference['tableId']}"
     with catalog.warehouse.cursor() as cursor:
-        # One transaction: the version stays readable even if it is dropped meanwhile.
+        # In one transaction, the version stays readable even if it is dropped meanwhile.
         cursor.execute("BEGIN")
         if source.condition is None:
             rows, size = source.version.measure(cursor)
@@ -149,7 +149,7 @@ class Writer:
         name: str,
         stopped: Callable[[], bool],
     ) -> Written:
-        """Upload the files; with a `*` as many as the size asks for."""
+        """Upload the files. With a `*` in the URI, their number depends on the size."""
         wild = [uri for uri in uris if "*" in uri]
         if not wild and size > settings.shard_bytes * len(uris):
             raise invalid(TOO_LARGE.format(name=name))
@@ -221,7 +221,7 @@ def _with_empty_ones(parts: list[tuple[int, int]], count: int) -> list[tuple[int
 
 
 def _slots(uris: Sequence[str]) -> Iterator[int]:
-    """The URI for each file in turn; one without `*` takes a single file."""
+    """The URI of each file in turn. A URI without `*` is used for one file."""
     yield from range(len(uris))
     wild = [slot for slot, uri in enumerate(uris) if "*" in uri]
     while wild:

@@ -1,9 +1,9 @@
-"""How BigQuery writes values: SQL expressions for CSV, JSON, Avro and the REST API.
+"""Values in BigQuery's output formats: SQL expressions for CSV, JSON, Avro and the REST API.
 
-Documented, and so in files of the service: INT64 is a string in JSON, NULL keys are left out of JSON, and `<`, `>` and
-`&` are escaped there. In files of the service: the digits of FLOAT64, and fractions of seconds without trailing zeros.
-Assumed, for want of both: NUMERIC is a string in JSON, a JSON column is embedded as it is, infinities are written
-`Infinity`, and -0.0 and exponents are those of C's printf.
+Documented, and seen in files of the service: INT64 is a string in JSON, NULL keys are omitted from JSON, and `<`, `>`
+and `&` are escaped there. Seen in files of the service: the digits of FLOAT64, and fractions of seconds without
+trailing zeros. Assumed without evidence: NUMERIC is a string in JSON, a JSON column is embedded unchanged, infinities
+are written as `Infinity`, and -0.0 and exponents look like those of C's printf.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _plain_decimal(ref: str) -> str:
 
 
 def _digits(ref: str) -> str:
-    """A finite FLOAT64 as files have it: 15 digits where they read back equal, else 17; whole numbers have no point."""
+    """A finite FLOAT64 as in files: 15 digits if they parse back to the same value, else 17. Integers have no point."""
     short = f"format('{{:.15g}}', {ref})"
     return f"CASE WHEN TRY_CAST({short} AS DOUBLE) = {ref} THEN {short} ELSE format('{{:.17g}}', {ref}) END"
 
@@ -33,7 +33,7 @@ def _float(ref: str, finite: str) -> str:
 
 
 def _text(field: Field, ref: str) -> str:
-    """The text form that CSV and JSON share."""
+    """The text that is the same in CSV and JSON."""
     match field.type:
         case "BYTES":
             return f"base64({ref})"
@@ -59,7 +59,7 @@ def csv_columns(fields: Sequence[Field]) -> str:
         if field.type in {"INTEGER", "BOOLEAN", "DATE", "TIME"}:
             return ref
         if field.type in {"STRING", "BYTES"}:
-            # Without a null marker NULL and "" look alike; DuckDB would quote the latter.
+            # Without a null marker, NULL and "" look the same, but DuckDB would quote the latter.
             return f"nullif({ref if field.type == 'STRING' else _text(field, ref)}, '')"
         return _text(field, ref)
 
@@ -98,7 +98,7 @@ def _json_value(field: Field, ref: str, depth: int) -> str:
 
 
 def _json_object(fields: Sequence[Field], refs: Sequence[str], depth: int) -> str:
-    # concat() passes over NULL, and so does the key of a NULL value.
+    # concat() skips NULL, so the key of a NULL value is omitted, too.
     keys = [_escaped(f"to_json({literal(field.name)})::VARCHAR") for field in fields]
     members = ", ".join(
         f"',' || {key} || ':' || ({_json_value(field, ref, depth)})"
@@ -108,12 +108,12 @@ def _json_object(fields: Sequence[Field], refs: Sequence[str], depth: int) -> st
 
 
 def json_row(fields: Sequence[Field]) -> str:
-    """One expression: the row as a line of newline-delimited JSON."""
+    """An expression for the row as a line of newline-delimited JSON."""
     return _json_object(fields, [quote(field.name) for field in fields], 0)
 
 
 def to_json_string(field: Field, ref: str, depth: int = 0) -> str:
-    """TO_JSON_STRING of a column. INTERVAL, RANGE and GEOGRAPHY are their plain text, which BigQuery has otherwise.
+    """TO_JSON_STRING of a column. INTERVAL, RANGE and GEOGRAPHY are plain text, unlike in BigQuery.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings
     """
@@ -136,7 +136,7 @@ def _encoded(field: Field, ref: str) -> str:
     match field.type:
         case "INTEGER" | "NUMERIC" | "BIGNUMERIC":
             digits = _text(field, ref)
-            # What floating point has exactly is a number.
+            # Values that floating point represents exactly are numbers.
             exact = f"NOT contains({digits}, '.') AND TRY_CAST({digits} AS HUGEINT) BETWEEN -{2**53} AND {2**53}"
             return f"CASE WHEN {exact} THEN {digits} ELSE '\"' || {digits} || '\"' END"
         case "FLOAT":
@@ -152,7 +152,7 @@ def _encoded(field: Field, ref: str) -> str:
 
 
 def avro_columns(fields: Sequence[Field], *, logical_types: bool) -> str:
-    """The select list whose values fit the schema that `avro.schema_of` gives."""
+    """The select list with values for the schema of `avro.schema_of`."""
 
     def leaf(field: Field, ref: str) -> str:
         match field.type:
@@ -173,17 +173,17 @@ def avro_columns(fields: Sequence[Field], *, logical_types: bool) -> str:
 
 
 def rest_columns(fields: Sequence[Field]) -> str:
-    """The select list that gives every scalar as the text of a REST answer."""
+    """The select list with every scalar as the text in a REST answer."""
 
     def leaf(field: Field, ref: str) -> str:
         if field.type == "TIMESTAMP":
-            # The form of formatOptions.useInt64Timestamp, which Google's clients ask for.
+            # The format of formatOptions.useInt64Timestamp, which Google's clients request.
             return f"epoch_us({ref})::VARCHAR"
         if field.type == "FLOAT":
-            # Unlike in files, whole numbers have a point here: -16.0.
+            # Unlike in files, integers have a point: -16.0.
             return _float(ref, f"({ref})::VARCHAR")
         if field.type == "TIME":
-            # A fraction has six digits here.
+            # Unlike in files, a fraction has six digits.
             text = f"({ref})::VARCHAR"
             return f"CASE WHEN contains({text}, '.') THEN rpad({text}, 15, '0') ELSE {text} END"
         return _text(field, ref)
@@ -215,7 +215,7 @@ def _bytes_of(field: Field, ref: str, depth: int = 0) -> str:
 
 
 def logical_bytes(fields: Sequence[Field]) -> str:
-    """An aggregate: the logical size of all rows, as BigQuery counts it."""
+    """An aggregate for the logical size of all rows, as BigQuery defines it."""
     parts = []
     for field in fields:
         ref = quote(field.name)

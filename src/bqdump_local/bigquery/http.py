@@ -1,4 +1,4 @@
-"""From HTTP requests to calls of plain functions, and back."""
+"""Maps HTTP requests to function calls, and their results to answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Call:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON body; an empty one if there is none."""
+        """The JSON body; an empty object if there is none."""
         try:
             body = json.loads(self.raw or b"{}")
         except ValueError as error:
@@ -58,7 +58,7 @@ class Call:
             raise invalid(f"Invalid value for {name}: {text}") from error
 
     def page(self, items: list[Any], size_name: str = "maxResults") -> tuple[list[Any], str | None]:
-        """The part of a list that `maxResults` (or what this list calls it) and `pageToken` ask for, and the next."""
+        """The page of a list that `pageToken` and `maxResults` (or its name here) select, and the next token."""
         start = self.number("pageToken") or 0
         asked = self.number(size_name)
         size = min(DEFAULT_PAGE if asked is None else asked, 1000)
@@ -72,9 +72,9 @@ Handler = Callable[[Call], Answer] | Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A method and path with the function that serves it.
+    """A method and path with its function.
 
-    A plain function runs in a thread, unless it is `quick`: it touches nothing but memory.
+    The function runs in a thread, unless it is `quick`, which means that it uses only memory.
     """
 
     method: str
@@ -98,7 +98,7 @@ def to_route(endpoint: Endpoint) -> Route:
         except BigQueryError as error:
             return to_json(error.body(), error.status)
         except Exception:
-            # The client must see what broke here, and must not wait for a retry to help.
+            # The client gets the error of this stand-in, with a status that it does not retry.
             return to_json(BigQueryError("notImplemented", traceback.format_exc()).body(), 501)
         if isinstance(answer, Response):
             return answer

@@ -16,12 +16,12 @@ from bqdump_local.bigquery.service import Service
 
 BASE = "/bigquery/v2/projects/{project}"
 JOB = BASE + "/jobs/{job}"
-# As in BigQuery: how long a query call waits before it answers that the job goes on.
+# How long a query request waits before it answers that the job is still running, as in BigQuery.
 DEFAULT_WAIT_MS = 10_000
 
 
 class JobRoutes:
-    """What the API offers on jobs."""
+    """The API's methods for jobs."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -45,7 +45,7 @@ class JobRoutes:
         return self._service.jobs.get(call.project, call.path["job"], call.query.get("location"))
 
     def insert(self, call: Call) -> dict[str, Any]:
-        """jobs.insert; a dry run answers at once and leaves no job."""
+        """jobs.insert. A dry run answers at once and creates no job."""
         body = call.body
         configuration = body.get("configuration") or {}
         if configuration.get("dryRun") and "query" in configuration:
@@ -73,7 +73,7 @@ class JobRoutes:
         return self._find(call).resource()
 
     def list(self, call: Call) -> dict[str, Any]:
-        """jobs.list: newest first; the configuration only with `projection=full`."""
+        """jobs.list: newest first, with the configuration only if `projection=full`."""
         states = {state.upper() for state in call.query.getlist("stateFilter")}
         earliest, latest = call.number("minCreationTime") or 0, call.number("maxCreationTime")
         before = call.number("pageToken")
@@ -91,7 +91,7 @@ class JobRoutes:
         if found:
             answer["jobs"] = [_list_item(job, full=full) for job in found[:size]]
         if len(found) > size:
-            # Counted from the job, not from the top: new jobs do not shift the pages.
+            # The page starts at a job, not at a number, so that new jobs do not shift pages.
             answer["nextPageToken"] = str(found[size - 1].sequence)
         return answer
 
@@ -107,7 +107,7 @@ class JobRoutes:
         self._service.jobs.delete(self._find(call))
 
     async def query(self, call: Call) -> dict[str, Any]:
-        """jobs.query: run, and wait a while for the first page."""
+        """jobs.query: start a query, and wait some time for the first page."""
         body = call.body
         kept = ("query", "defaultDataset", "useLegacySql", "parameterMode", "queryParameters", "maximumBytesBilled")
         configuration: dict[str, Any] = {"query": {key: body[key] for key in kept if key in body}}
@@ -138,11 +138,11 @@ class JobRoutes:
         return await _results(kind, job, call.number("timeoutMs"), call.number("maxResults"), start)
 
     def settings(self, _: Call) -> dict[str, Any]:
-        """Control: the settings of the job machinery."""
+        """Control: the settings of jobs."""
         return self._service.settings.to_json()
 
     def change_settings(self, call: Call) -> dict[str, Any]:
-        """Control: change the settings that the body names."""
+        """Control: change the settings in the body."""
         self._service.settings.update(call.body)
         return self._service.settings.to_json()
 

@@ -1,4 +1,4 @@
-"""Jobs: their states, their threads, and how they are found again."""
+"""Jobs: their states, their threads, and look-ups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bqdump_local.bigquery.settings import JobSettings
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 USER = "local@bqdump-local.iam.gserviceaccount.com"
-# Without a location jobs.get looks only here.
+# Without a location, jobs.get finds only jobs in these locations.
 MULTI_REGIONS = ("us", "eu")
 
 
@@ -45,17 +45,17 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether it has ended, successfully or not."""
         return self.state == "DONE"
 
     @property
     def name(self) -> str:
-        """`project:location.id`, as messages write it."""
+        """`project:location.id`, as in messages."""
         return f"{self.project}:{self.location}.{self.job_id}"
 
     @property
     def subject(self) -> str:
-        """What faults select on: the table, or the text of a query."""
+        """The string that faults are matched with: the table, or the text of a query."""
         return subject(self.configuration)
 
     def resource(self) -> dict[str, Any]:
@@ -86,12 +86,12 @@ class Job:
         }
 
 
-# Of every kind of job, beside what belongs to its kind.
+# Statistics of every kind of job, outside of those of its kind.
 SECURITY = ("rowLevelSecurityStatistics", "dataMaskingStatistics")
 
 
 def subject(configuration: dict[str, Any]) -> str:
-    """The table (or query text) that a configuration is about."""
+    """The table, or the query's text, in a configuration."""
     if extract := configuration.get("extract"):
         return str((extract.get("sourceTable") or {}).get("tableId", ""))
     if load := configuration.get("load"):
@@ -122,7 +122,7 @@ class JobBoard:
         configuration: dict[str, Any],
         upload: Path | None = None,
     ) -> Job:
-        """Accept a job under its id, which can be used only once."""
+        """Accept a job. Its id can be used only once."""
         job_id = reference.get("jobId")
         if job_id is None:
             job_id = f"job_{secrets.token_urlsafe(20)}"
@@ -146,19 +146,19 @@ class JobBoard:
         return job
 
     def get(self, project: str, job_id: str, location: str | None) -> Job:
-        """The job; without a location only those in the US and EU multi-regions are found."""
+        """The job. Without a location, only jobs in the US and EU multi-regions are found."""
         for place in (location.casefold(),) if location else MULTI_REGIONS:
             if found := self._jobs.get((project, place, job_id)):
                 return found
         raise not_found("Job", f"{project}:{f'{location}.' if location else ''}{job_id}")
 
     def delete(self, job: Job) -> None:
-        """Forget the job."""
+        """Delete the job."""
         with self._lock:
             self._jobs.pop((job.project, job.location.casefold(), job.job_id), None)
 
     def newest_first(self, project: str) -> list[Job]:
-        """All jobs of a project."""
+        """All jobs of a project, newest first."""
         with self._lock:
             jobs = [job for job in self._jobs.values() if job.project == project]
         return sorted(jobs, key=lambda job: job.sequence, reverse=True)
@@ -188,7 +188,7 @@ class JobBoard:
         job.state = "DONE"
 
     def _perform(self, job: Job) -> BigQueryError | None:
-        """Do the work; returns the error to end with, if it did not come from the work itself."""
+        """Run the job. Returns an injected error, a cancellation, or None."""
         fault = self._settings.take("run", job.subject)
         job.cancelled.wait(self._settings.run_seconds + (fault.delay if fault else 0.0))
         if not job.cancelled.is_set():

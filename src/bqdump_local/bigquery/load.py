@@ -1,4 +1,4 @@
-"""Load jobs: from files to a table; and how any job places rows in a destination."""
+"""Load jobs: from files to a table; and how all jobs write rows to a destination table."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ FORMATS = {"CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"}
 
 @dataclass(frozen=True)
 class Files:
-    """Files on this machine that a job reads."""
+    """Local files that a job reads."""
 
     paths: list[Path]
 
     @property
     def bytes(self) -> int:
-        """Their size."""
+        """Their total size."""
         return sum(path.stat().st_size for path in self.paths)
 
     @staticmethod
     @contextmanager
     def download(store: ObjectStore, uris: Sequence[str]) -> Iterator[Files]:
-        """Fetch objects, which live as long as the context."""
+        """Download objects, which are removed at the end of the context."""
         with tempfile.TemporaryDirectory(prefix="load-") as folder:
             paths = []
             for number, uri in enumerate(found for pattern in uris for found in store.expand(pattern)):
@@ -51,7 +51,7 @@ class Files:
 
 
 def check(configuration: dict[str, Any], *, upload: bool) -> None:
-    """Refuse what can never work."""
+    """Refuse invalid configurations."""
     load = configuration["load"]
     if not (load.get("destinationTable") or {}).get("tableId"):
         raise invalid("Required parameter is missing: destinationTable")
@@ -62,7 +62,7 @@ def check(configuration: dict[str, Any], *, upload: bool) -> None:
 
 
 def run(catalog: Catalog, store: ObjectStore, configuration: dict[str, Any], upload: Path | None) -> dict[str, Any]:
-    """Do a load job; returns its statistics."""
+    """Run a load job. Returns its statistics."""
     load = configuration["load"]
     if upload is not None:
         return _load(catalog, load, Files([upload]))
@@ -98,9 +98,9 @@ def _load(catalog: Catalog, load: dict[str, Any], files: Files) -> dict[str, Any
 def place(
     catalog: Catalog, destination: dict[str, Any], options: dict[str, Any], fields: tuple[Field, ...], select: str
 ) -> tuple[int, int]:
-    """Put the rows of a query into a table as the dispositions say; returns rows and bytes added.
+    """Write the rows of a query to a table, according to the dispositions. Returns the number of rows and bytes added.
 
-    The default disposition is that of queries: WRITE_EMPTY.
+    The default disposition is WRITE_EMPTY, as for queries.
     """
     table_id, partition, _ = decorators.split(destination["tableId"])
     reference = (destination["projectId"], destination["datasetId"], table_id)
@@ -141,7 +141,7 @@ def place(
 def _rewrite(
     table: Table, fields: tuple[Field, ...], partition: str | None, select: str, now_ms: int, *, truncate: bool
 ) -> tuple[Callable[[duckdb.DuckDBPyConnection, str], None], tuple[Field, ...]]:
-    """How to build the next version of a table, and its columns."""
+    """A function that builds the next version of a table, and the columns of that version."""
     table.require_plain()
     names = ", ".join(quote(field.name) for field in fields)
     arrival = _arrival(table.properties.get("timePartitioning"), partition, now_ms)
@@ -169,7 +169,7 @@ def _rewrite(
 
 
 def _arrival(partitioning: dict[str, Any] | None, partition: str | None, now_ms: int) -> str | None:
-    """The value of the hidden column of a table that is partitioned by ingestion time."""
+    """The value of the hidden column of a table partitioned by ingestion time."""
     if partitioning is None or partitioning.get("field"):
         return None
     if partition is not None:

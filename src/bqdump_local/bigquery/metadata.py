@@ -17,7 +17,7 @@ TYPE_CODE = {"TABLE": 1, "VIEW": 2, "EXTERNAL": 3, "MATERIALIZED_VIEW": 4}
 SCHEMA_TYPE = {"TABLE": "BASE TABLE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
 # https://cloud.google.com/bigquery/docs/information-schema-tables#required_permissions
 SEES_TABLES = ("bigquery.tables.get", "bigquery.tables.list", "bigquery.routines.get", "bigquery.routines.list")
-# A query of these views processes at least so much.
+# The minimum bytes that a query of these views processes.
 # https://cloud.google.com/bigquery/docs/information-schema-intro#pricing
 LEAST_BYTES = 10 << 20
 STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -37,7 +37,7 @@ def standard_type(field: Field) -> str:
 
 
 def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> str | None:
-    """DuckDB SQL for a computed table; None if the name is not one."""
+    """DuckDB SQL for a computed table; None for any other name."""
     makers = {
         "__TABLES__": _tables_meta,
         "INFORMATION_SCHEMA.TABLES": _tables,
@@ -74,7 +74,7 @@ def _values(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]]
 
 
 def measured(catalog: Catalog, table: Table) -> tuple[int, int]:
-    """Rows and logical bytes of a table as of now, without its streaming buffer."""
+    """The current rows and logical bytes of a table, without its streaming buffer."""
     if table.kind != "TABLE":
         return 0, 0
     with catalog.warehouse.cursor() as cursor:

@@ -17,7 +17,7 @@ URI = re.compile(r"gs://(?P<bucket>[^/*]+)/(?P<name>.+)")
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and object name; BigQuery makes one slash of several."""
+    """Bucket and object name. BigQuery merges consecutive slashes."""
     match = URI.fullmatch(uri)
     if match is None:
         raise invalid(f"Invalid URI: {uri}. Only Google Cloud Storage URIs (gs://bucket/object) are supported.")
@@ -29,12 +29,12 @@ class ObjectStore:
 
     def __init__(self, base: str) -> None:
         self._base = base.rstrip("/")
-        # Only broken connections are tried again; every answer of the server is final.
+        # Only broken connections are retried.
         retries = urllib3.Retry(total=3, status=0, redirect=0, allowed_methods=None, raise_on_status=False)
         self._http = urllib3.PoolManager(num_pools=4, maxsize=64, retries=retries, timeout=600)
 
     def put(self, uri: str, path: Path) -> None:
-        """Upload a file; overwrites silently, as BigQuery does."""
+        """Upload a file. An existing object is overwritten, as in BigQuery."""
         bucket, name = split_uri(uri)
         query = urlencode({"uploadType": "media", "name": name})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
@@ -45,7 +45,7 @@ class ObjectStore:
         _check(response, uri)
 
     def get(self, uri: str, path: Path) -> None:
-        """Download an object into a file."""
+        """Download an object to a file."""
         bucket, name = split_uri(uri)
         url = f"{self._base}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
         response = self._http.request("GET", url, preload_content=False)
@@ -59,7 +59,7 @@ class ObjectStore:
             response.release_conn()
 
     def exists(self, uri: str) -> bool:
-        """Whether any object has the name, or fits the `*` in it."""
+        """Whether an object matches the URI, which may contain `*`."""
         try:
             return bool(self.expand(uri))
         except BigQueryError as error:
@@ -68,7 +68,7 @@ class ObjectStore:
             raise
 
     def expand(self, uri: str) -> list[str]:
-        """The URIs that a `*` stands for; at least one must exist."""
+        """The URIs that match a `*`; at least one must exist."""
         if "*" not in uri:
             return [uri]
         bucket, pattern = split_uri(uri)

@@ -1,7 +1,7 @@
-"""Parquet files with the types that BigQuery gives them, and such files read back.
+"""Parquet files with BigQuery's types, and how such files are read.
 
-Types: https://cloud.google.com/bigquery/docs/exporting-data#parquet_export_details. Assumed for want of documentation:
-GEOGRAPHY is WKB, as GeoParquet has it, and a BIGNUMERIC with more than 38 digits before the point fails the job.
+Types: https://cloud.google.com/bigquery/docs/exporting-data#parquet_export_details. Assumed, since undocumented:
+GEOGRAPHY is WKB, as in GeoParquet, and a BIGNUMERIC with more than 38 digits before the point fails the job.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TOO_WIDE = "BIGNUMERIC value with more than 38 digits before the point cannot be
 
 
 def write(cursor: duckdb.DuckDBPyConnection, source: str, fields: Sequence[Field], path: Path, codec: str) -> None:
-    """Write the rows of a relation (what follows FROM) to one file."""
+    """Write the rows of a relation (the SQL after FROM) to one file."""
     schema = Schema([_field(field) for field in fields])
     rows = cursor.sql(f"SELECT {select(fields, _leaf)} FROM {source}")
     batches: Any = _batches(rows, schema)
@@ -64,7 +64,7 @@ def write(cursor: duckdb.DuckDBPyConnection, source: str, fields: Sequence[Field
 
 
 def _name_root(path: Path) -> None:
-    """Give the root of the file's schema its name in files of the service. It is the footer's first string."""
+    """Rename the root of the file's schema to its name in files of the service. It is the footer's first string."""
     with path.open("r+b") as file:
         file.seek(-TRAILER_BYTES, io.SEEK_END)
         length = int.from_bytes(file.read(TRAILER_BYTES)[:4], "little")
@@ -77,7 +77,7 @@ def _name_root(path: Path) -> None:
 
 
 def for_duckdb(path: Path, target: Path) -> Path:
-    """A file that DuckDB reads without loss: the same one, or one at `target` with wide decimals as text."""
+    """A file that DuckDB reads without loss: the file itself, or one at `target` with wide decimals as strings."""
     reader = arro3.io.read_parquet(path)
     found = _fields(reader.schema)
     readable = [field.with_type(_readable(field.type)) for field in found]
@@ -127,7 +127,7 @@ def _leaf(field: Field, ref: str) -> str:
 
 
 def _geoparquet(fields: Sequence[Field]) -> dict[str, str] | None:
-    """The metadata that describes the geographies of a file: https://geoparquet.org."""
+    """The metadata of the GEOGRAPHY columns: https://geoparquet.org."""
     columns = {
         field.name: {"encoding": "WKB", "geometry_types": [], "edges": "spherical"}
         for field in fields
@@ -144,7 +144,7 @@ def _batches(rows: object, schema: Schema) -> Iterator[RecordBatch]:
 
 
 def _cast(batch: RecordBatch, schema: Schema) -> RecordBatch:
-    # Always cast: types that differ in the name of a list's element only are equal to each other.
+    # Always cast: types that differ only in the name of a list's element compare as equal.
     columns = [arro3.compute.cast(batch.column(n), field.type) for n, field in enumerate(_fields(schema))]
     return RecordBatch(columns, schema=schema)
 
@@ -154,8 +154,8 @@ def _fields(schema: Schema) -> list[ArrowField]:
 
 
 def _readable(kind: DataType) -> DataType:
-    """The type with text in the place of each decimal of more than 38 digits."""
-    # In its own stubs `bool` means the Arrow type.
+    """The type with strings instead of decimals of more than 38 digits."""
+    # In the library's stubs, `bool` is the Arrow type.
     has: Any = DataType
     if has.is_decimal256(kind):
         return DataType.utf8()

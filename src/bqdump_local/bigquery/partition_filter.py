@@ -1,4 +1,4 @@
-"""Tables that are read only with a filter on their partitions.
+"""Tables that require a partition filter.
 
 Source: https://cloud.google.com/bigquery/docs/querying-partitioned-tables#require_a_partition_filter_in_queries
 """
@@ -15,7 +15,7 @@ ARRIVAL = ("_PARTITION_LOAD_TIME", "_PARTITIONDATE", "_PARTITIONTIME")
 
 
 def objection(table: Table, condition: exp.Expression | None) -> str:
-    """What BigQuery says to a read of this table under this condition; "" where it may be read."""
+    """BigQuery's error for reading this table with this condition; "" if it is allowed."""
     names = _wanted(table)
     if not names or (condition is not None and any(_speaks_of(names, one) for one in _conjuncts(condition))):
         return ""
@@ -28,9 +28,9 @@ def objection(table: Table, condition: exp.Expression | None) -> str:
 
 
 def _wanted(table: Table) -> tuple[str, ...]:
-    """The columns of which a filter must speak; none for most tables."""
+    """The columns that a filter must use; none for most tables."""
     time, ranges = table.properties.get("timePartitioning"), table.properties.get("rangePartitioning")
-    # The older place of the setting, which tables may still have.
+    # The setting's older location, which tables may still have.
     if not table.properties.get("requirePartitionFilter") and not (time or {}).get("requirePartitionFilter"):
         return ()
     column = (time or ranges or {}).get("field")
@@ -47,6 +47,6 @@ def _conjuncts(condition: exp.Expression) -> Iterator[exp.Expression]:
 
 
 def _speaks_of(names: tuple[str, ...], predicate: exp.Expression) -> bool:
-    """Whether it is about these columns and nothing else."""
+    """Whether a condition uses only these columns."""
     found = {column.name.upper() for column in predicate.find_all(exp.Column)}
     return bool(found) and found <= {name.upper() for name in names} and predicate.find(exp.Query) is None

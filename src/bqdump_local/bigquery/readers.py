@@ -1,4 +1,4 @@
-"""Readers of data files: CSV, newline-delimited JSON, Avro and Parquet, in BigQuery's text forms."""
+"""Readers of data files: CSV, newline-delimited JSON, Avro and Parquet, with BigQuery's text formats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal
 if TYPE_CHECKING:
     import duckdb
 
-# BigQuery's own logical type of DATETIME is a string to its load jobs:
+# BigQuery's load jobs read its own logical type of DATETIME as a string:
 # https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-avro#logical_types
 # https://cloud.google.com/bigquery/quotas#load_jobs
 LARGEST_ROW_BYTES = 100 << 20
@@ -39,13 +39,13 @@ def reader(
     fields: tuple[Field, ...],
     folder: Path | None = None,
 ) -> tuple[tuple[Field, ...], str]:
-    """The columns of the files, and a query for their rows in the types in which they are stored.
+    """The columns of the files, and a query for their rows with the types in which they are stored.
 
-    `options` are those of a load job or an external table; `folder` takes intermediate files.
+    options: those of a load job or an external table. folder: for intermediate files.
     """
     if not paths:
         raise invalid("No source file was given.")
-    # Files of 0 bytes have no rows, and no compression either.
+    # Files of 0 bytes have no rows and no compression.
     paths = [path for path in paths if path.stat().st_size] or paths[:1]
     match (options.get("sourceFormat") or "CSV").upper():
         case "CSV":
@@ -59,7 +59,7 @@ def reader(
             _check_avro(fields, found)
             fields = fields or found
             _avro_to_json(paths, target, _plain if logical else _raw)
-            # A JSON column is a string in Avro, whose content is the JSON.
+            # A JSON column is a string in Avro that contains the JSON.
             return _json(cursor, [target], fields, raw_json="VARCHAR")
         case _:
             folder = folder or paths[0].parent
@@ -77,14 +77,14 @@ def _parquet(
             f"Provided Schema does not match the file's: field {lists[0]} is a LIST there, "
             "which is a repeated field with enable_list_inference only."
         )
-    # Without a schema BigQuery takes every instant in Parquet for a TIMESTAMP.
+    # Without a schema, every instant in Parquet is a TIMESTAMP in BigQuery.
     fields = fields or _instants(describe(cursor, source, (), {}))
     return fields, f"SELECT {select(fields, _from_parquet)} FROM ({source}) AS source"
 
 
 def _from_parquet(field: Field, ref: str) -> str:
     if field.type == "GEOGRAPHY":
-        # BigQuery writes POINT(1 2) where DuckDB has POINT (1 2).
+        # BigQuery writes POINT(1 2), and DuckDB POINT (1 2).
         return f"regexp_replace(({ref})::GEOMETRY::VARCHAR, '([A-Z]) \\(', '\\1(', 'g')"
     return f"({ref})::{STORED[field.type]}"
 
@@ -106,7 +106,7 @@ def _compression(path: Path) -> str:
 
 
 def _from_csv(field: Field, ref: str, refused: Sequence[str]) -> str:
-    """Line breaks and NUL in text are bad data unless the options allow them."""
+    """Line breaks and NUL in strings are errors unless the options allow them."""
     if field.type != "STRING" or not refused:
         return _from_text(field, ref)
     bad = " OR ".join(f"contains({ref}, {character})" for character in refused)
@@ -114,7 +114,7 @@ def _from_csv(field: Field, ref: str, refused: Sequence[str]) -> str:
 
 
 def _from_json(field: Field, ref: str) -> str:
-    """JSON has INTERVAL in the form of ISO 8601, unlike CSV."""
+    """INTERVAL is in ISO 8601 format in JSON, unlike in CSV."""
     if field.type != "INTERVAL":
         return _from_text(field, ref)
     parts = [
@@ -124,7 +124,7 @@ def _from_json(field: Field, ref: str) -> str:
     year, month, day, hour, minute, second = parts
     return (
         f"CASE WHEN {ref} IS NULL THEN NULL "
-        f"WHEN {ref} NOT LIKE 'P%' THEN error('Invalid INTERVAL value, ISO 8601 is wanted: ' || {ref}) "
+        f"WHEN {ref} NOT LIKE 'P%' THEN error('Invalid INTERVAL value, expected ISO 8601: ' || {ref}) "
         f"ELSE concat({year}, '-', {month}, ' ', {day}, ' ', {hour}, ':', {minute}, ':', {second}) END"
     )
 
@@ -183,7 +183,7 @@ def _json(
         return fields, stored_select(fields, source)
 
     def raw_type(field: Field) -> str:
-        # Scalars are read as text, then converted as those of CSV.
+        # Scalars are read as strings, then converted like those of CSV.
         return raw_json if field.type == "JSON" else "VARCHAR"
 
     raw = ", ".join(f"{literal(field.name)}: {literal(duckdb_type(field, raw_type))}" for field in fields)
@@ -202,7 +202,7 @@ def _avro_fields(path: Path, *, logical: bool) -> tuple[Field, ...]:
 
 
 def _check_avro(wanted: Sequence[Field], found: Sequence[Field]) -> None:
-    """Refuse a schema that asks for what the files do not have; text may become what is made of text."""
+    """Refuse a schema that does not match the files. A string column can become a type that is stored as a string."""
     known = {field.name.lower(): field for field in found}
     for field in wanted:
         have = known.get(field.name.lower())
@@ -245,7 +245,7 @@ def _avro_to_json(paths: Sequence[Path], target: Path, plain: Callable[[Any], An
 
 
 def _raw(value: Any) -> Any:
-    """The number beneath a logical type."""
+    """The number of a logical type."""
     match value:
         case datetime():
             return (value - EPOCH) // timedelta(microseconds=1)

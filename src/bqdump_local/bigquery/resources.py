@@ -1,4 +1,4 @@
-"""Datasets and tables in the form of the REST API."""
+"""Datasets and tables in the format of the REST API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bqdump_local.bigquery.catalog import Catalog, Dataset
 from bqdump_local.bigquery.metadata import measured
 from bqdump_local.bigquery.tables import SETTABLE, Table
 
-# What tables.list tells of a table besides its name, type and creation time.
+# The properties in tables.list, in addition to name, type and creation time.
 LISTED = (
     "timePartitioning",
     "rangePartitioning",
@@ -60,7 +60,7 @@ def table_reference(table: Table) -> dict[str, str]:
 
 
 def table_item(table: Table) -> dict[str, Any]:
-    """An element of tables.list: no rows, bytes, modification time or etag."""
+    """An element of tables.list, without rows, bytes, modification time and etag."""
     item: dict[str, Any] = {
         "kind": "bigquery#table",
         "id": table.name,
@@ -75,10 +75,10 @@ def table_item(table: Table) -> dict[str, Any]:
 
 
 def table_resource(catalog: Catalog, table: Table, view: str | None = None) -> dict[str, Any]:
-    """A `Table`; `view=BASIC` leaves out what must be counted."""
+    """A `Table`. `view=BASIC` omits values that must be computed."""
     resource: dict[str, Any] = {
         "kind": "bigquery#table",
-        # It differs with every call, so that nobody takes it for a proof of change.
+        # It differs with every call, so that no client relies on it to detect changes.
         "etag": secrets.token_urlsafe(12),
         "id": table.name,
         "selfLink": f"/bigquery/v2/projects/{table.project}/datasets/{table.dataset}/tables/{table.table_id}",

@@ -1,4 +1,4 @@
-"""Results of queries: their columns in BigQuery's types, their rows in the form of the REST API."""
+"""Results of queries: columns with BigQuery's types, and rows in the format of the REST API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPAQUE = {"BIGNUMERIC", "GEOGRAPHY", "INTERVAL", "RANGE"}
 
 @dataclass
 class Result:
-    """Rows that wait to be fetched, each scalar as text."""
+    """The rows of a query, with every scalar as a string."""
 
     fields: tuple[Field, ...]
     rows: list[dict[str, Any]]
@@ -35,7 +35,7 @@ class JobResult:
 
 
 def name_columns(select: exp.Expression) -> None:
-    """Give nameless columns the names `f0_`, `f1_`…, as BigQuery does."""
+    """Name columns without a name `f0_`, `f1_`, …, as BigQuery does."""
     while isinstance(select, exp.SetOperation):
         select = select.this
     if not isinstance(select, exp.Select):
@@ -51,7 +51,7 @@ def name_columns(select: exp.Expression) -> None:
 
 
 def cast_types(select: exp.Expression) -> dict[str, str]:
-    """The columns that are a CAST, with its type; "" for those that are made in another way, such as JSON text."""
+    """The type of each column that is a CAST; "" for other expressions, such as JSON text."""
     found: dict[str, str] = {}
     if isinstance(select, exp.Select):
         replaced = [item for star in select.expressions if star.is_star for item in star.args.get("replace") or ()]
@@ -69,8 +69,8 @@ def describe(
 ) -> tuple[Field, ...]:
     """The columns of a query.
 
-    DuckDB forgets what is text only for want of a better type, and NULL has no type at all there:
-    a column takes the type of a source column of the same name if DuckDB stores both alike.
+    DuckDB has no types for some columns, which are stored as strings, and NULL has no type there. A column has the type
+    of the source column with the same name if DuckDB stores both in the same way.
     """
     known = {field.name.lower(): field for field in sources}
     fields = []
@@ -88,7 +88,7 @@ def describe(
 
 
 def stored_select(fields: Sequence[Field], sql: str) -> str:
-    """The query with every column in the type in which it is stored."""
+    """The query with every column cast to the type in which it is stored."""
     columns = ", ".join(f"{_stored(field)} AS {quote(field.name)}" for field in fields)
     return f"SELECT {columns} FROM ({sql}) AS result"
 
@@ -104,7 +104,7 @@ def _stored(field: Field) -> str:
 
 
 def fetch(cursor: duckdb.DuckDBPyConnection, fields: Sequence[Field], relation: str) -> list[dict[str, Any]]:
-    """All rows of a relation as the REST API gives them."""
+    """All rows of a relation in the format of the REST API."""
     if not fields:
         return []
     cursor.execute(f"SELECT {rest_columns(fields)} FROM {relation}")
@@ -125,7 +125,7 @@ def _cell(field: Field, value: Any) -> Any:
 
 
 def field_from_definition(name: str, kind: exp.DataType, mode: str = "NULLABLE") -> Field:
-    """The field for a column of a CREATE TABLE."""
+    """The field for a column in CREATE TABLE."""
     text = kind.sql(dialect="bigquery").upper()
     if kind.this == exp.DataType.Type.ARRAY:
         return replace(field_from_definition(name, kind.expressions[0]), mode="REPEATED")

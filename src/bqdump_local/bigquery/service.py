@@ -1,4 +1,4 @@
-"""The parts of the server, and how a job is accepted and executed."""
+"""The parts of the server, and how jobs are accepted and executed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = ("extract", "load", "query", "copy")
 
 @dataclass
 class Service:
-    """Everything that the routes need."""
+    """The parts of the server that routes use."""
 
     catalog: Catalog
     store: ObjectStore
@@ -35,7 +35,7 @@ class Service:
         self.jobs = JobBoard(self.settings, self._execute)
 
     def accept(self, project: str, body: dict[str, Any], upload: Path | None = None) -> Job:
-        """Check a job and start it; raises for an invalid request, a duplicate id or an injected fault."""
+        """Check a job and start it. Raises for an invalid request, a duplicate id or an injected fault."""
         self.catalog.access.require(project, "bigquery.jobs.create")
         configuration = body.get("configuration") or {}
         kind = self._check(configuration, upload)
@@ -54,14 +54,14 @@ class Service:
         return job
 
     def dry_run(self, project: str, configuration: dict[str, Any], location: str | None) -> JobResult:
-        """What a query would read; no job comes of it."""
+        """The bytes that a query would read, without a job."""
         self.catalog.access.require(project, "bigquery.jobs.create")
         refuse_bad_query(configuration)
         place = location or self.location_of(project, configuration)
         return Query(self.catalog, self.store, project, configuration, place).dry_run()
 
     def location_of(self, project: str, configuration: dict[str, Any]) -> str:
-        """Where a job runs that does not say so: with its dataset."""
+        """The location of a job that does not set one: that of its dataset."""
         references = [
             (configuration.get("extract") or {}).get("sourceTable"),
             (configuration.get("load") or {}).get("destinationTable"),

@@ -1,4 +1,4 @@
-"""How the jobs behave: delays, limits and faults, changeable while the server runs."""
+"""Settings of jobs: delays, limits and faults. They can be changed while the server runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bqdump_local.bigquery.errors import invalid
 
 @dataclass
 class Fault:
-    """An error to be injected.
+    """An error to inject.
 
-    `at` is `insert` (the request is refused and no job exists), `accepted` (the job exists, but the
-    answer is an error) or `run` (the job ends with the error). `table` is a regular expression that
-    is searched in the name of the table. An empty `reason` only delays. `times` counts down.
+    at: `insert` (the request is refused and no job exists), `accepted` (the job exists, but the answer is an error) or
+    `run` (the job ends with the error). table: a regular expression that must match in the name of the table. reason:
+    empty for a delay only. times: how often, counted down.
     """
 
     at: str = "run"
@@ -30,11 +30,11 @@ class Fault:
 
 @dataclass
 class JobSettings:
-    """Settings of the job machinery; the defaults behave like a fast BigQuery.
+    """Settings of jobs. With the defaults, they behave like a fast BigQuery.
 
-    empty_table_files: files of a table without rows. empty_shards: files without rows that a job with a `*` writes
-    among those that have some. bare_empty_files: CSV and JSON files without rows have 0 bytes, without header or gzip.
-    any_table_names: tables may have names that BigQuery refuses.
+    empty_table_files: the number of files for a table without rows. empty_shards: the number of files without rows that
+    a job with a `*` writes between those with rows. bare_empty_files: CSV and JSON files without rows have 0 bytes,
+    without header or gzip. any_table_names: tables can have names that BigQuery refuses.
     """
 
     pending_seconds: float = 0.0
@@ -52,11 +52,11 @@ class JobSettings:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def now_ms(self) -> int:
-        """The clock of the server in milliseconds since the epoch."""
+        """The server's clock, in milliseconds since 1970 UTC."""
         return int((time.time() + self.clock_offset_seconds) * 1000)
 
     def take(self, at: str, table: str) -> Fault | None:
-        """The next fault for this moment and table, if any; counts it."""
+        """The next fault for this stage and table, if any, which counts down."""
         with self._lock:
             for fault in self.faults:
                 if fault.at == at and fault.times > 0 and re.search(fault.table, table):
@@ -65,13 +65,13 @@ class JobSettings:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as the control route shows them."""
+        """The settings in the format of the control route."""
         with self._lock:
             plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.startswith("_")}
             return {**plain, "faults": [asdict(fault) for fault in self.faults]}
 
     def update(self, changes: dict[str, Any]) -> None:
-        """Apply the named settings and leave the others as they are."""
+        """Change the given settings, and keep the others."""
         known = {f.name for f in fields(self) if not f.name.startswith("_")}
         if unknown := set(changes) - known:
             raise invalid(f"Unknown setting: {', '.join(sorted(unknown))}")

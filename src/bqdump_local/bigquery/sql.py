@@ -1,4 +1,4 @@
-"""From BigQuery's SQL to DuckDB's: names of tables, moments in time, parameters, types."""
+"""Translates BigQuery's SQL to DuckDB's: names of tables, time travel, parameters, types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bqdump_local.bigquery.types import Field, literal, quote
 if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog
 
-# sqlglot tells of every BigQuery option that DuckDB lacks; those are handled here.
+# sqlglot warns about every BigQuery option that DuckDB does not have; those are handled here.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 TEXT_TYPES = {
@@ -29,20 +29,22 @@ TEXT_TYPES = {
     exp.DataType.Type.INTERVAL,
     exp.DataType.Type.RANGE,
 }
-# Geographies are kept as WKT.
+ACTIONS = ("ADD", "ALTER", "DROP", "RENAME", "SET")
+# GEOGRAPHY is stored as WKT.
 TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
 PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
 
 
 def invalid_query(message: str) -> BigQueryError:
-    """A query that is wrong."""
+    """The error for an invalid query."""
     return BigQueryError("invalidQuery", message, location="query")
 
 
 def parse(text: str) -> list[exp.Expression]:
     """The statements of a script."""
     try:
-        statements = [statement for statement in sqlglot.parse(text, read="bigquery") if statement is not None]
+        parsed = (statement for statement in sqlglot.parse(text, read="bigquery") if statement is not None)
+        statements = [_altering(item) if isinstance(item, exp.Command) else item for item in parsed]
     except sqlglot.errors.SqlglotError as error:
         first = str(error).splitlines()[0]
         raise invalid_query(f"Syntax error: {first}") from error
@@ -51,9 +53,31 @@ def parse(text: str) -> list[exp.Expression]:
     return statements
 
 
+def _altering(command: exp.Command) -> exp.Expression:
+    """An ALTER TABLE with actions of several kinds, which sqlglot does not parse as one statement."""
+    text = f"{command.name} {command.text('expression')}"
+    tokens = sqlglot.tokenize(text, read="bigquery")
+    first = next((token.start for token in tokens[2:] if token.text.upper() in ACTIONS), None)
+    if first is None or [token.text.upper() for token in tokens[:2]] != ["ALTER", "TABLE"]:
+        return command
+    starts, depth = [first], 0
+    for token in tokens:
+        depth += token.text in ("(", "<")
+        depth -= token.text in (")", ">")
+        if token.text == "," and not depth:
+            starts.append(token.end + 1)
+    ends = [*(start - 1 for start in starts[1:]), len(text)]
+    actions = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    statements = [sqlglot.parse_one(f"{text[:first]}{action}", read="bigquery") for action in actions]
+    if not all(isinstance(statement, exp.Alter) for statement in statements):
+        return command
+    statements[0].set("actions", [action for statement in statements for action in statement.args["actions"]])
+    return statements[0]
+
+
 @dataclass
 class Translation:
-    """The context in which statements of one job are translated."""
+    """The context for translating the statements of one job."""
 
     catalog: Catalog
     project: str
@@ -68,7 +92,7 @@ class Translation:
     _positional: int = 0
 
     def reference(self, node: exp.Table) -> tuple[str, str, str]:
-        """Project, dataset and table of a name in a statement."""
+        """The project, dataset and table of a name in a statement."""
         if node.db:
             return node.catalog or self.project, node.db, node.name
         if self.default_dataset is None:
@@ -76,7 +100,7 @@ class Translation:
         return (*self.default_dataset, node.name)
 
     def find(self, node: exp.Table) -> Table:
-        """The table that a name means, in this job's location."""
+        """The table with a name, in this job's location."""
         project, dataset, name = self.reference(node)
         suffix = f" was not found in location {self.location}"
         try:
@@ -88,12 +112,12 @@ class Translation:
         return table
 
     def to_duckdb(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> str:
-        """The statement for DuckDB; `target`, if any, becomes the stored table of that name."""
+        """The statement for DuckDB. target: a table to replace by the stored table of that name."""
         pseudo = any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
         known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
         for node in list(statement.find_all(exp.Table)):
             if isinstance(node.this, exp.Func):
-                # DuckDB has functions that read this machine's files; BigQuery has none of these.
+                # DuckDB has functions that read local files, and BigQuery has no such functions.
                 raise invalid_query(f"Table-valued function not found: {node.this.sql(dialect='bigquery')[:80]}")
             if target is not None and node is target:
                 node.replace(_plain_table(stored, node.alias or node.name))
@@ -138,7 +162,7 @@ class Translation:
             return _subquery(inner.to_duckdb(parse(table.view_query)[0]), alias)
         if table.kind == "EXTERNAL":
             if self.read_external is None:
-                raise invalid_query(f"Table {table.name} is external and cannot be read here.")
+                raise invalid_query(f"Table {table.name} is external, which is not supported here.")
             return _subquery(f"SELECT * FROM {self.read_external(table)}", alias)
         select = node.find_ancestor(exp.Select)
         where = select.args.get("where") if select is not None else None
@@ -163,7 +187,7 @@ class Translation:
             return int(cursor.execute(f"SELECT epoch_ms(({value})::TIMESTAMPTZ)").fetchall()[0][0])
 
     def rewrite(self, node: exp.Expression) -> exp.Expression:
-        """One node in DuckDB's terms, where sqlglot's own translation is not BigQuery's meaning."""
+        """One node for DuckDB, where sqlglot's translation differs from BigQuery's semantics."""
         if isinstance(node, exp.DataType):
             return _data_type(node)
         if isinstance(node, (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentDatetime)):
@@ -188,7 +212,7 @@ class Translation:
         return node
 
     def _to_json_string(self, node: exp.JSONFormat) -> exp.Expression:
-        """By the column's own type; of any other expression DuckDB's JSON has to do."""
+        """TO_JSON_STRING by the type of a column; DuckDB's JSON for any other expression."""
         known = {field.name.lower(): field for field in self.source_fields}
         field = known.get(node.this.name.lower())
         return _duckdb(to_json_string(field, node.this.sql(dialect="duckdb"))) if field else node

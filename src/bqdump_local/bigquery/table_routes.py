@@ -26,7 +26,7 @@ TABLE = DATASET + "/tables/{table}"
 
 
 class TableRoutes:
-    """What the API offers on datasets and tables."""
+    """The API's methods for datasets and tables."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -99,7 +99,7 @@ class TableRoutes:
     # -- tables
 
     def insert_table(self, call: Call) -> dict[str, Any]:
-        """tables.insert; the columns of a view come from its query."""
+        """tables.insert. The columns of a view come from its query."""
         body = call.body
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
         table_id = (body.get("tableReference") or {}).get("tableId")
@@ -119,7 +119,7 @@ class TableRoutes:
         return resources.table_resource(self._catalog, table)
 
     def list_tables(self, call: Call) -> dict[str, Any]:
-        """tables.list: pages of 50 unless told otherwise."""
+        """tables.list: pages of 50 by default."""
         self._catalog.access.require(call.project, "bigquery.tables.list")
         tables = self._catalog.tables(call.project, call.path["dataset"])
         page, token = call.page(tables)
@@ -140,7 +140,7 @@ class TableRoutes:
         return resources.table_resource(self._catalog, table)
 
     def update_table(self, call: Call) -> dict[str, Any]:
-        """tables.update: properties that the body leaves out are removed, but not the columns."""
+        """tables.update: properties that are not in the body are removed, except for the columns."""
         table, body = self._table(call), call.body
         removed = {key: None for key in table.properties if key not in body and key != "schema"}
         self._catalog.change_table(table, {**removed, **body})
@@ -153,7 +153,7 @@ class TableRoutes:
     # -- rows
 
     def list_rows(self, call: Call) -> dict[str, Any]:
-        """tabledata.list: the rows of a table, streamed ones included."""
+        """tabledata.list: the rows of a table, including streamed rows."""
         table = self._table(call)
         table.require_plain()
         asked = (call.query.get("selectedFields") or "").lower().split(",")
@@ -172,7 +172,7 @@ class TableRoutes:
         return {**answer, "pageToken": str(after)} if found and after < total else answer
 
     def insert_all(self, call: Call) -> dict[str, Any]:
-        """tabledata.insertAll: the rows go into the streaming buffer."""
+        """tabledata.insertAll: adds rows to the streaming buffer."""
         table, rows = self._table(call), call.body.get("rows") or []
         if not rows:
             raise invalid("No rows present in the request.")
@@ -199,7 +199,7 @@ class TableRoutes:
         return {"kind": "bigquery#tableDataInsertAllResponse"}
 
     def flush(self, call: Call) -> dict[str, Any]:
-        """Control: move streamed rows into their tables, all or those that the body selects."""
+        """Control: move streamed rows to their tables, all or those that the body selects."""
         only = call.body.get("table")
         flushed = 0
         for dataset in self._catalog.all_datasets():
@@ -219,7 +219,7 @@ class TableRoutes:
         return answer if token is None else {**answer, "nextPageToken": token}
 
     def all_policies(self, _: Call) -> dict[str, Any]:
-        """Control: every policy there is."""
+        """Control: all policies."""
         policies = [
             policy
             for dataset in self._catalog.all_datasets()
@@ -243,7 +243,7 @@ class TableRoutes:
     # -- kinds
 
     def set_kind(self, call: Call) -> dict[str, Any]:
-        """Control: `{project, dataset, table, kind}` makes an object of a kind that is nothing to read of a table."""
+        """Control: `{project, dataset, table, kind}` changes a table to a kind of object that cannot be read."""
         body = call.body
         try:
             table = self._catalog.table(body["project"], body["dataset"], body["table"])
@@ -256,7 +256,7 @@ class TableRoutes:
     # -- change data capture
 
     def set_watermark(self, call: Call) -> dict[str, Any]:
-        """Control: `{project, dataset, table, watermark}`: changes are streamed into it, applied up to then (ms)."""
+        """Control: `{project, dataset, table, watermark}`: change data capture, applied up to the watermark (ms)."""
         body = call.body
         try:
             table = self._catalog.table(body["project"], body["dataset"], body["table"])
@@ -272,10 +272,10 @@ class TableRoutes:
     # -- permissions
 
     def denied(self, _: Call) -> dict[str, Any]:
-        """Control: what the caller lacks."""
+        """Control: the permissions that are denied."""
         return self._catalog.access.resource()
 
     def deny(self, call: Call) -> dict[str, Any]:
-        """Control: `{"projects": {"name": ["bigquery.tables.list"]}}` replaces what was denied before."""
+        """Control: `{"projects": {"name": ["bigquery.tables.list"]}}` replaces the permissions that are denied."""
         self._catalog.access.deny(call.body)
         return self._catalog.access.resource()

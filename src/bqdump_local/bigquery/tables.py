@@ -19,9 +19,9 @@ PARTITION_TIME = "_PARTITIONTIME"
 # https://cloud.google.com/bigquery/docs/tables#table_naming
 NAME_CATEGORIES = ("L", "M", "N", "Pc", "Pd", "Zs")
 LONGEST_NAME_BYTES = 1024
-# What separates names from each other and from decorators is in no name at all.
+# Characters that separate names from each other and from decorators.
 SEPARATORS = frozenset("`$@.:/\\")
-# What a request may set; everything else in a resource is the server's.
+# The properties that a request can set; all others are the server's.
 SETTABLE = (
     "schema",
     "timePartitioning",
@@ -42,7 +42,7 @@ SETTABLE = (
 
 
 def check_name(table_id: str, *, any_name: bool) -> None:
-    """Refuse an ID that no table can have, and unless `any_name` those that BigQuery gives to none."""
+    """Refuse an invalid table ID. any_name: accept names that BigQuery refuses, where possible."""
     allowed = all(unicodedata.category(character).startswith(NAME_CATEGORIES) for character in table_id)
     allowed = allowed and len(table_id.encode()) <= LONGEST_NAME_BYTES
     if not table_id or SEPARATORS & set(table_id) or not (allowed or any_name):
@@ -51,7 +51,7 @@ def check_name(table_id: str, *, any_name: bool) -> None:
 
 @dataclass
 class Version:
-    """The rows of a table from a moment on, until the next version."""
+    """The rows of a table from a time on, until the next version."""
 
     at_ms: int
     name: str
@@ -60,7 +60,7 @@ class Version:
     bytes: int | None = None
 
     def measure(self, cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-        """Number of rows and logical bytes; counted once."""
+        """The number of rows and logical bytes, which are computed once."""
         if self.rows is None or self.bytes is None:
             counted = cursor.execute(f"SELECT count(*), {logical_bytes(self.fields)} FROM {self.name}").fetchall()[0]
             self.rows, self.bytes = int(counted[0]), int(counted[1])
@@ -69,7 +69,7 @@ class Version:
 
 @dataclass
 class Buffer:
-    """Streamed rows that are not in the table proper yet."""
+    """Streamed rows that are not in the table yet."""
 
     name: str
     since_ms: int
@@ -79,7 +79,7 @@ class Buffer:
 
 @dataclass
 class Table:
-    """A table, view, materialized view or external table of a dataset, or an object of some other kind."""
+    """A table, view, materialized view or external table, or an object of another kind."""
 
     project: str
     dataset: str
@@ -97,12 +97,12 @@ class Table:
 
     @property
     def name(self) -> str:
-        """`project:dataset.table`, as messages write it."""
+        """`project:dataset.table`, as in messages."""
         return f"{self.project}:{self.dataset}.{self.table_id}"
 
     @property
     def kind(self) -> str:
-        """TABLE, VIEW, MATERIALIZED_VIEW or EXTERNAL, unless a request of control has made it something else."""
+        """TABLE, VIEW, MATERIALIZED_VIEW or EXTERNAL, unless a control request has set another kind."""
         if self.other_kind:
             return self.other_kind
         if "view" in self.properties:
@@ -119,18 +119,18 @@ class Table:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """The columns as of now."""
+        """The current columns."""
         return parse_fields((self.properties.get("schema") or {}).get("fields") or ())
 
     @property
     def masked(self) -> bool:
-        """Whether a column has a data policy; nothing is masked for it."""
+        """Whether a column has a data policy, which masks nothing here."""
         columns = (self.properties.get("schema") or {}).get("fields") or ()
         return any(column.get("dataPolicies") for column in columns)
 
     @property
     def ingestion_time(self) -> bool:
-        """Whether it is partitioned by the time of arrival."""
+        """Whether it is partitioned by ingestion time."""
         partitioning = self.properties.get("timePartitioning")
         return partitioning is not None and not partitioning.get("field")
 
@@ -140,7 +140,7 @@ class Table:
         return self.versions[-1]
 
     def version_at(self, ms: int, now_ms: int) -> Version:
-        """The version at a moment within the time-travel window."""
+        """The version at a time within the time travel window."""
         oldest = max(self.created_ms, now_ms - WEEK_MS)
         if ms < oldest:
             raise invalid(f"Invalid snapshot time {ms} for table {self.name}@{ms}. Cannot read before {oldest}.")
@@ -149,7 +149,7 @@ class Table:
         return next((v for v in reversed(self.versions) if v.at_ms <= ms), self.versions[0])
 
     def outdated(self, now_ms: int) -> list[Version]:
-        """Take away the versions that no time travel can reach."""
+        """Remove and return the versions outside of the time travel window."""
         cut = 0
         while cut + 1 < len(self.versions) and self.versions[cut + 1].at_ms < now_ms - WEEK_MS:
             cut += 1
@@ -157,14 +157,14 @@ class Table:
         return gone
 
     def require_plain(self) -> None:
-        """Refuse to change the rows of what has none."""
+        """Refuse to change the rows of anything but a table."""
         if self.kind != "TABLE":
             raise BigQueryError(
                 "invalid", f"{self.name} is not allowed for this operation because it is currently a {self.kind}."
             )
 
     def to_document(self) -> dict[str, Any]:
-        """Everything, in JSON."""
+        """The complete table as JSON."""
         return {
             "project": self.project,
             "dataset": self.dataset,

@@ -1,4 +1,4 @@
-"""BigQuery's column types and the DuckDB types that hold them."""
+"""BigQuery's column types and the DuckDB types in which they are stored."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from bqdump_local.bigquery.errors import invalid
 
-# The API answers with the names of legacy SQL, whatever the request said.
+# The API returns the names of legacy SQL, whatever names the request has.
 CANONICAL = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
-# DuckDB has no type for BIGNUMERIC, GEOGRAPHY, RANGE and BigQuery's INTERVAL: their text is kept.
+# DuckDB has no types for BIGNUMERIC, GEOGRAPHY, RANGE and BigQuery's INTERVAL, which are stored as strings.
 STORED = {
     "STRING": "VARCHAR",
     "BYTES": "BLOB",
@@ -31,7 +31,7 @@ STORED = {
     "RANGE": "VARCHAR",
 }
 
-# Kept and shown; nothing is masked or refused for them.
+# Stored and returned, but without an effect.
 PROTECTION = ("policyTags", "dataPolicies")
 
 
@@ -51,7 +51,7 @@ class Field:
 
     @property
     def nested(self) -> bool:
-        """Whether CSV cannot hold it."""
+        """Whether CSV does not support it."""
         return self.mode == "REPEATED" or self.type == "RECORD"
 
     @property
@@ -76,7 +76,7 @@ class Field:
 
 
 def parse_field(raw: dict[str, Any]) -> Field:
-    """Read a `TableFieldSchema`; refuses unknown types as BigQuery does."""
+    """Parse a `TableFieldSchema`. Unknown types are refused, as in BigQuery."""
     kind = str(raw.get("type", "")).upper()
     kind = CANONICAL.get(kind, kind)
     if kind not in STORED and kind != "RECORD":
@@ -97,7 +97,7 @@ def parse_field(raw: dict[str, Any]) -> Field:
 
 
 def parse_fields(raw: Iterable[dict[str, Any]]) -> tuple[Field, ...]:
-    """Read the `fields` of a schema; names must differ, letter case aside."""
+    """Parse the `fields` of a schema. Names must be unique, ignoring case."""
     fields = tuple(parse_field(item) for item in raw)
     seen: set[str] = set()
     for field in fields:
@@ -118,7 +118,7 @@ def literal(text: object) -> str:
 
 
 def duckdb_type(field: Field, leaf: Callable[[Field], str] = lambda field: STORED[field.type]) -> str:
-    """The DuckDB type of a field; `leaf` chooses that of scalars."""
+    """The DuckDB type of a field. leaf: maps the types of scalars."""
     if field.mode == "REPEATED":
         return duckdb_type(field.element, leaf) + "[]"
     if field.type == "RECORD":
@@ -128,14 +128,14 @@ def duckdb_type(field: Field, leaf: Callable[[Field], str] = lambda field: STORE
 
 
 def columns(fields: Iterable[Field]) -> str:
-    """The column list of a CREATE TABLE."""
+    """The column list of CREATE TABLE."""
     return ", ".join(f"{quote(field.name)} {duckdb_type(field)}" for field in fields)
 
 
 def shape(field: Field, ref: str, leaf: Callable[[Field, str], str], depth: int = 0) -> str:
-    """An expression that applies `leaf` to every scalar of `ref`, keeping structs and lists.
+    """An expression that applies `leaf` to every scalar of `ref`, and keeps structs and lists.
 
-    A NULL list becomes an empty one, however deep, as BigQuery has it.
+    A NULL list becomes an empty one, at any depth, as in BigQuery.
     """
     if field.mode == "REPEATED":
         item, whole = f"item{depth}", f"coalesce({ref}, [])"

@@ -1,4 +1,4 @@
-"""Routes for load jobs that bring their file along: multipart and resumable uploads."""
+"""Routes for load jobs that upload their file: multipart and resumable uploads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total
 
 
 class UploadRoutes:
-    """Uploads in progress, and the jobs that come of them."""
+    """Uploads in progress, and the jobs that they start."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -32,7 +32,7 @@ class UploadRoutes:
         return [Endpoint("POST", path, self.begin), Endpoint("PUT", path, self.resume)]
 
     def begin(self, call: Call) -> dict[str, Any] | Response:
-        """Take a whole multipart upload, or open a resumable one."""
+        """Receive a multipart upload, or start a resumable one."""
         if call.query.get("uploadType") == "multipart":
             metadata, content = _parts(call.headers.get("content-type", ""), call.raw)
             path = _temporary()
@@ -44,7 +44,7 @@ class UploadRoutes:
         return Response(status_code=200, headers={"Location": location, "X-GUploader-UploadID": upload})
 
     def resume(self, call: Call) -> dict[str, Any] | Response:
-        """Take a part of a resumable upload; the last one starts the job."""
+        """Receive a part of a resumable upload. The last one starts the job."""
         upload = call.query.get("upload_id", "")
         if upload not in self._uploads:
             raise BigQueryError("notFound", "Not found: Upload")
@@ -65,7 +65,7 @@ class UploadRoutes:
         try:
             return self._service.accept(project, metadata, path).resource()
         except BigQueryError as error:
-            # The job owns the file from the moment it exists.
+            # Once the job exists, it owns the file.
             if error.status != 503:
                 path.unlink(missing_ok=True)
             raise

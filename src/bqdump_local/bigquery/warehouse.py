@@ -1,4 +1,4 @@
-"""The DuckDB database beneath: cursors, names for stored tables, and kept documents."""
+"""The DuckDB database: cursors, names of stored tables, and stored documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import duckdb
 
 
 class Warehouse:
-    """One DuckDB database; every thread asks for cursors of its own."""
+    """One DuckDB database. Every thread uses its own cursors."""
 
     def __init__(self, data_dir: Path | None = None) -> None:
         if data_dir is not None:
@@ -23,7 +23,7 @@ class Warehouse:
         self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
         self._lock = threading.Lock()
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        # A name in a query must never mean a variable of this program.
+        # Names in queries must not refer to variables of this program.
         self._connection.execute("SET GLOBAL python_enable_replacements = false")
         # sqlglot writes lambdas with an arrow.
         self._connection.execute("SET GLOBAL lambda_syntax = 'ENABLE_SINGLE_ARROW'")
@@ -36,7 +36,7 @@ class Warehouse:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection of its own to the same database."""
+        """A separate connection to the database."""
         cursor = self._connection.cursor()
         try:
             yield cursor
@@ -44,17 +44,17 @@ class Warehouse:
             cursor.close()
 
     def fresh_name(self) -> str:
-        """A name for a new stored table, never given twice."""
+        """A unique name for a new stored table."""
         return f"data.v_{next(self._numbers)}"
 
     def drop(self, names: list[str]) -> None:
-        """Remove stored tables; readers in a transaction keep them."""
+        """Remove stored tables. Transactions that read them continue."""
         with self.cursor() as cursor:
             for name in names:
                 cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
     def keep(self, key: str, document: dict[str, Any] | None) -> None:
-        """Remember a document, or forget it with None; does nothing in memory."""
+        """Store a document, or delete it with None. Does nothing for a database in memory."""
         if not self._persistent:
             return
         with self._lock, self.cursor() as cursor:
@@ -64,11 +64,11 @@ class Warehouse:
                 cursor.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", [key, json.dumps(document)])
 
     def kept(self) -> list[tuple[str, dict[str, Any]]]:
-        """All remembered documents in the order of their keys."""
+        """All stored documents, sorted by key."""
         with self.cursor() as cursor:
             rows = cursor.execute("SELECT key, document FROM kept ORDER BY key").fetchall()
         return [(key, json.loads(document)) for key, document in rows]
 
     def close(self) -> None:
-        """Write everything and let go of the file."""
+        """Write everything and close the file."""
         self._connection.close()

@@ -1,1 +1,1 @@
-"""The Storage Read API on the stand-in's tables: read sessions, and streams of Arrow record batches over gRPC."""
+"""The Storage Read API for the stand-in's tables: read sessions, and streams of Arrow record batches over gRPC."""

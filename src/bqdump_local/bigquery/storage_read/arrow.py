@@ -1,8 +1,8 @@
-"""Rows as the Storage Read API delivers them: Arrow types, and IPC messages of one schema or one record batch.
+"""Rows in the format of the Storage Read API: Arrow types, and IPC messages with one schema or one record batch.
 
-Types: https://cloud.google.com/bigquery/docs/reference/storage#arrow_schema_details. Assumed for want of documentation:
-a NUMERIC or BIGNUMERIC with parameters has these in Arrow too, and a BIGNUMERIC of 77 digits comes in its 256 bits,
-although its type declares 76 digits; inside a RECORD or an ARRAY it fails the request here.
+Types: https://cloud.google.com/bigquery/docs/reference/storage#arrow_schema_details. Assumed, since undocumented: the
+parameters of NUMERIC and BIGNUMERIC are those of the Arrow type, and a BIGNUMERIC of 77 digits is sent in 256 bits,
+although its type declares 76 digits. Inside a RECORD or an ARRAY, it fails the request here.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def _type(field: Field) -> DataType:
 
 
 def read_columns(fields: Sequence[Field]) -> str:
-    """The select list whose values `batches` can bring into the types of `arrow_schema`."""
+    """The select list with values that `batches` can convert to the types of `arrow_schema`."""
     parts = []
     for field in fields:
         ref = quote(field.name)
-        # `batches` makes bits of the text.
+        # `batches` converts the string to bits.
         parts.append(f"{ref if _is_wide(field) else shape(field, ref, _leaf)} AS {ref}")
     return ", ".join(parts)
 
@@ -96,7 +96,7 @@ def _leaf(field: Field, ref: str) -> str:
         case "NUMERIC":
             return f"({ref})::DECIMAL({field.precision},{field.scale or 0})" if field.precision else ref
         case "BIGNUMERIC":
-            # arro3 casts what has more than 76 digits to NULL.
+            # arro3 casts values of more than 76 digits to NULL.
             digits = f"length(ltrim(split_part({ref}, '.', 1), '-'))"
             return f"CASE WHEN {digits} > 38 THEN error({literal(OUT_OF_RANGE)} || {ref}) ELSE {ref} END"
         case "JSON":
@@ -115,7 +115,7 @@ def _leaf(field: Field, ref: str) -> str:
 
 
 def _interval(ref: str) -> str:
-    """From BigQuery's text, such as `1-2 3 4:5:6.789` (each of the three parts with a sign of its own)."""
+    """An INTERVAL from BigQuery's text, such as `1-2 3 4:5:6.789`. Each of the three parts has its own sign."""
 
     def number(pattern: str) -> str:
         return f"coalesce(TRY_CAST(regexp_extract({ref}, {literal(pattern)}, 1) AS BIGINT), 0)"
@@ -142,11 +142,11 @@ def _interval(ref: str) -> str:
 
 
 def batches(reader: object, fields: Sequence[Field], rows: int) -> Iterator[RecordBatch]:
-    """The rows of `read_columns`, laid out in memory as `arrow_schema` says, at most `rows` a batch.
+    """The rows of `read_columns` with the memory layout of `arrow_schema`, at most `rows` per batch.
 
-    Raises BigQueryError for a value that its type cannot hold.
+    Raises BigQueryError for a value that is out of its type's range.
     """
-    # Of a BIGNUMERIC its bits as they are: they have the same buffers, and no library looks at their digits.
+    # The bits of a BIGNUMERIC are passed as they are: the buffers are the same, and no library checks the digits.
     sent = Schema([_field(field).with_type(BITS) if _is_wide(field) else _field(field) for field in fields])
     try:
         for whole in RecordBatchReader.from_arrow(reader):  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def _brought(column: Array, field: Field) -> Array:
         scale = (field.scale or 0) if field.precision else 38
         return Array([_bits(text, scale) for text in column.to_pylist()], type=BITS)
     kind = _type(field)
-    # Equality of nested types passes over the names and metadata of their children.
+    # Equality of nested types ignores the names and metadata of their children.
     same = column.type == kind and not DataType.is_nested(kind)
     return column if same else arro3.compute.cast(column, kind)
 
@@ -191,7 +191,7 @@ def schema_message(schema: Schema) -> bytes:
 
 
 def batch_message(batch: RecordBatch, codec: str | None) -> bytes:
-    """One IPC message with the batch; `codec` compresses its buffers: LZ4 or ZSTD, None leaves them plain."""
+    """One IPC message with the batch. codec: compresses its buffers with LZ4 or ZSTD; None: uncompressed."""
     schema = len(schema_message(batch.schema))
     return _stream(RecordBatchReader.from_batches(batch.schema, [batch]), codec)[schema:].removesuffix(END_OF_STREAM)
 

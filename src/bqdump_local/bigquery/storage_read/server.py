@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bqdump_local.faults import Verdict
 
 SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
-# Each stream that is being read holds a thread.
+# Each stream that is being read occupies a thread.
 THREADS = 64
 MESSAGE_BYTES = 128 << 20
 Judge = Callable[[str, str], "Verdict"]
@@ -39,9 +39,9 @@ REASONS = {"failedPrecondition": grpc.StatusCode.FAILED_PRECONDITION}
 
 
 def serve(catalog: Catalog, judge: Judge, port: int = 0) -> tuple[grpc.Server, str]:
-    """Start serving in threads; returns the server and its address, `127.0.0.1:<port>`.
+    """Start serving in threads. Returns the server and its address, `127.0.0.1:<port>`.
 
-    judge: counts a call by operation and target, and tells what is to go wrong with it.
+    judge: counts a call by operation and target, and returns the fault to inject.
     """
     options = [("grpc.max_send_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="read"), options=options)
@@ -52,7 +52,7 @@ def serve(catalog: Catalog, judge: Judge, port: int = 0) -> tuple[grpc.Server, s
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Finds the handler of a call. The messages' types are imported with the first call: that takes its time."""
+    """Finds the handler of a call. The message types are imported by the first call, since that takes a while."""
 
     def __init__(self, catalog: Catalog, judge: Judge) -> None:
         self._catalog, self._judge = catalog, judge
@@ -98,7 +98,7 @@ class Service:
             _abort(context, error)
 
     def read(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        """ReadRows: the schema comes with the first answer."""
+        """ReadRows. The first answer contains the schema."""
         try:
             break_after = self._meet("readRows", request.read_stream, context)
             session, stream = self._sessions.find(request.read_stream)
@@ -128,7 +128,7 @@ class Service:
         return self._types.SplitReadStreamResponse(primary_stream=primary, remainder_stream=remainder)
 
     def _meet(self, operation: str, target: str, context: grpc.ServicerContext) -> tuple[int, Any, str] | None:
-        """Count the call, and let go wrong what is to go wrong now; returns after how many rows it breaks, and how."""
+        """Count the call, and inject a fault. Returns after how many rows the stream breaks, and with which error."""
         verdict = self._judge(f"bigquery.storage.{operation}", target)
         time.sleep(verdict.seconds)
         if verdict.status is None:
@@ -146,10 +146,10 @@ class Service:
 
         session = request.read_session
         if session.data_format != self._types.DataFormat.ARROW:
-            raise invalid(f"request failed: this stand-in serves ARROW, not {session.data_format.name}")
+            raise invalid(f"request failed: this stand-in supports only ARROW, not {session.data_format.name}")
         options = session.read_options
         if options.response_compression_codec or options.sample_percentage:
-            raise invalid("request failed: this stand-in knows neither response compression nor sampling")
+            raise invalid("request failed: this stand-in does not support response compression or sampling")
         snapshot = session.table_modifiers.snapshot_time
         moment = snapshot.timestamp_pb().ToMilliseconds() if snapshot else None
         codec = {1: "LZ4", 2: "ZSTD"}.get(int(options.arrow_serialization_options.buffer_compression))
@@ -195,10 +195,10 @@ class Service:
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     if context.code() is not None:
-        # Aborted already: that is what grpc raises then.
+        # The call was aborted, for which grpc raises this.
         raise error
     if not isinstance(error, BigQueryError):
-        # The client must see what broke here, and must not wait for a retry to help.
+        # The client gets the error of this stand-in, with a status that it does not retry.
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "".join(traceback.format_exception(error)))
     else:
         context.abort(REASONS.get(error.reason) or CODES.get(error.status, grpc.StatusCode.UNKNOWN), error.message)

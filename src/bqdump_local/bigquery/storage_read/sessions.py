@@ -1,4 +1,4 @@
-"""Read sessions: a table at one moment, cut into streams of consecutive rows."""
+"""Read sessions: a table at one time, divided into streams of consecutive rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RESTRICTION_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a session is asked for. `snapshot_ms`: None for now."""
+    """A request for a session. snapshot_ms: None for now."""
 
     parent: str
     table: str
@@ -48,7 +48,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Stream:
-    """Consecutive rows of a session: `rows` of them from `first` on."""
+    """Consecutive rows of a session: `rows` rows from `first` on."""
 
     name: str
     first: int
@@ -57,7 +57,7 @@ class Stream:
 
 @dataclass
 class Session:
-    """A session: the stored rows that it reads, and the streams of which anybody has been told."""
+    """A session: the stored rows that it reads, and all streams that clients have received."""
 
     name: str
     expires_ms: int
@@ -80,7 +80,7 @@ class Sessions:
         self._streams: dict[str, tuple[Session, Stream]] = {}
 
     def create(self, wanted: Wanted) -> Session:
-        """A new session. An empty one has no streams, as with BigQuery."""
+        """Create a session. Without rows it has no streams, as in BigQuery."""
         match = TABLE.fullmatch(wanted.table)
         if match is None:
             raise invalid(f"request failed: invalid table name {wanted.table!r}")
@@ -116,7 +116,7 @@ class Sessions:
         return found
 
     def split(self, name: str, fraction: float) -> tuple[Stream, Stream] | None:
-        """The stream's rows in two streams, None where both would not have rows. The stream itself stays."""
+        """Two streams with the stream's rows; None if one of them would have no rows. The stream itself stays valid."""
         session, stream = self.find(name)
         head = int(stream.rows * fraction)
         if not 0 < head < stream.rows:
@@ -126,10 +126,10 @@ class Sessions:
             return self._add(session, stream.first, head), rest
 
     def read(self, name: str, offset: int, batch_bytes: int) -> Iterator[RecordBatch]:
-        """The rows of a stream from this offset on, in batches of about so many bytes."""
+        """The rows of a stream from this offset on, in batches of about `batch_bytes` bytes."""
         session, stream = self.find(name)
         if offset > stream.rows:
-            # What the service answers: https://github.com/goccy/bigquery-emulator/issues/507
+            # The service's answer, according to https://github.com/goccy/bigquery-emulator/issues/507
             raise BigQueryError("failedPrecondition", f"request failed: offset {offset} has not been allocated yet")
         left = stream.rows - offset
         if not left:
@@ -146,7 +146,7 @@ class Sessions:
         return stream
 
     def _rows(self, table: Table, version: Version, restriction: str, fields: Sequence[Field]) -> tuple[str, int, int]:
-        """The stored table that the session reads, its number of rows, and their bytes in the chosen columns."""
+        """The stored table that the session reads, its number of rows, and their size in the selected columns."""
         relation = version.name
         if not restriction and (objection := partition_filter.objection(table, None)):
             raise invalid(f"request failed: Query error: {objection}")
@@ -187,7 +187,7 @@ class Sessions:
 
 
 def select(fields: Sequence[Field], selected: Sequence[str]) -> tuple[Field, ...]:
-    """The chosen columns in the order of the table; `a.b` chooses one member of a RECORD."""
+    """The selected columns in the order of the table. `a.b` selects one member of a RECORD."""
     if not selected:
         return tuple(fields)
     inner: dict[str, list[str]] = {}
@@ -209,7 +209,7 @@ def select(fields: Sequence[Field], selected: Sequence[str]) -> tuple[Field, ...
 
 
 def stream_count(size: int, stream_bytes: int, wanted: Wanted) -> int:
-    """How many streams a session of so many bytes gets, within what was asked for."""
+    """The number of streams for a session of this size, within the requested limits."""
     if wanted.max_streams < 0 or wanted.min_streams < 0:
         raise invalid("request failed: the stream counts must not be negative")
     if wanted.max_streams and wanted.min_streams > wanted.max_streams:
