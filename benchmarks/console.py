@@ -106,7 +106,7 @@ def measure(path: str) -> Timed:
 async def baseline() -> float:
     store = open_store(SETTINGS)
     before = time.perf_counter()
-    name = SETTINGS.layout.run(RUN).manifest
+    name = SETTINGS.layout.run(RUN).manifest.name
     decode((await store.read(name)).data, Manifest, name)
     took = time.perf_counter() - before
     await store.close()
@@ -141,15 +141,15 @@ async def put_run(store: ObjectStore, night: int, files: Sequence[File] = ()) ->
     whole = night >= RUNS - WHOLE
     made = manifest(run, TABLES if whole else 1, night, files)
     data = encode(made)
-    contents = contents_of(data, layout.manifest)
+    contents = contents_of(data, layout.manifest.name)
     totals = msgspec.structs.replace(made.totals, tables=TABLES, files=TABLES)
     summary = msgspec.structs.replace(summary_of(contents), totals=totals)
     await store.write_note(SETTINGS.layout.summary(run).name, encode(summary), 0)
-    await store.write(layout.contents, encode(contents), 0)
-    generation = await store.write(layout.manifest, data, 0) if whole else 0
+    await store.write(layout.contents.name, encode(contents), 0)
+    generation = await store.write(layout.manifest.name, data, 0) if whole else 0
     if night == RUNS - 1:
         latest = Latest(run=run, dataset="shop", project=PROJECT, snapshot_time=made.snapshot_time, mode="replace",
-                        snapshot=made.snapshot, status="complete", manifest=layout.manifest,
+                        snapshot=made.snapshot, status="complete", manifest=layout.manifest.name,
                         manifest_generation=generation)  # fmt: skip
         await store.write(SETTINGS.layout.latest.name, encode(latest), None)
 
@@ -163,20 +163,20 @@ async def put_going(store: ObjectStore) -> None:
         shares=tuple(Share(10**6 * task, 10**6, TABLES // TASKS, 0, 0) for task in range(TASKS)), tables=TABLES,
         rows=10**9, bytes=10**12, skipped=(), excluded=0,
     )  # fmt: skip
-    await store.write(layout.plan, encode(plan), 0)
+    await store.write(layout.plan.name, encode(plan), 0)
     await store.write(SETTINGS.layout.newest.name, encode(Newest("going")), None)
     slots = asyncio.Semaphore(16)
 
     async def put(number: int) -> None:
         unit, task, table = f"{number % TASKS:05}-{number // TASKS:05}", number % TASKS, f"table_{number:05}"
         async with slots:
-            await store.write_note(layout.claim(unit), encode(Claim(Owner("going", task), table, 10**8)), 0)
+            await store.write_note(layout.claim(unit).name, encode(Claim(Owner("going", task), table, 10**8)), 0)
             if number < TABLES // 2:
                 job = f"bqdump_going_0123abcd_{unit}_0"
                 receipt = Receipt(
                     unit, table, job, 0, 1, moment + number, moment + number, moment + number + 3000, task
                 )
-                await store.write_note(layout.receipt(unit), encode(receipt), 0)
+                await store.write_note(layout.receipt(unit).name, encode(receipt), 0)
 
     await asyncio.gather(*map(put, range(TABLES // 2 + TABLES // 5)))
 

@@ -32,10 +32,10 @@ OLD, NEW = b'{"old":1}', b'{"new":1}'
 NAMES = {
     "latest": LAYOUT.latest.name, "publishing": LAYOUT.publishing.name, "newest": LAYOUT.newest.name,
     "summary": LAYOUT.summary("r1").name,
-    "planner": RUN.planner, "plan": RUN.plan, "units": RUN.units("n"), "claim": RUN.claim(UNIT),
-    "reading": RUN.reading(UNIT, 0), "session": RUN.session(UNIT), "receipt": RUN.receipt(UNIT),
-    "failure": RUN.failure(UNIT, 0, "x"), "failed report": RUN.failed_report("x"), "publisher": RUN.publisher,
-    "intent": RUN.intent, "manifest": RUN.manifest, "contents": RUN.contents, "report": RUN.report,
+    "planner": RUN.planner.name, "plan": RUN.plan.name, "units": RUN.units("n"), "claim": RUN.claim(UNIT).name,
+    "reading": RUN.reading(UNIT, 0).name, "session": RUN.session(UNIT).name, "receipt": RUN.receipt(UNIT).name,
+    "failure": RUN.failure(UNIT, 0, "x").name, "failed report": RUN.failed_report("x"), "publisher": RUN.publisher.name,
+    "intent": RUN.intent.name, "manifest": RUN.manifest.name, "contents": RUN.contents.name, "report": RUN.report,
     "staged file": RUN.staged(UNIT, 0, "p/t/t_*.csv").replace("*", "000000000000"), "file": "p/t/t_000000000000.csv",
 }  # fmt: skip
 KILLS = ("killed", "full", "denied")

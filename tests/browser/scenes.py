@@ -145,7 +145,7 @@ async def older(scene: Scene, count: int) -> None:
             begun=moment,
             ended=moment + 4000,
         )
-        scene.store.put_now(scene.settings.layout.run(summary.run).manifest, b"")
+        scene.store.put_now(scene.settings.layout.run(summary.run).manifest.name, b"")
         await scene.store.write_note(scene.settings.layout.summary(summary.run).name, encode(summary), 0)
 
 
@@ -207,9 +207,9 @@ async def large(scene: Scene, tables: int) -> None:
     """Store one large published export."""
     manifest = large_manifest("large", tables)
     layout, data = scene.settings.layout.run("large"), encode(manifest)
-    scene.store.put_now(layout.manifest, data)
-    contents = contents_of(data, layout.manifest)
-    scene.store.put_now(layout.contents, encode(contents))
+    scene.store.put_now(layout.manifest.name, data)
+    contents = contents_of(data, layout.manifest.name)
+    scene.store.put_now(layout.contents.name, encode(contents))
     latest = Latest(
         run="large",
         dataset="shop",
@@ -218,7 +218,7 @@ async def large(scene: Scene, tables: int) -> None:
         snapshot=manifest.snapshot,
         status="complete",
         mode="replace",
-        manifest=layout.manifest,
+        manifest=layout.manifest.name,
         manifest_generation=1,
     )
     scene.store.put_now(scene.settings.layout.latest.name, encode(latest))

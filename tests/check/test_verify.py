@@ -39,7 +39,7 @@ def exported(settings: Settings = SETTINGS, tables: Sequence[str] = ("big", "emp
     task = Task(store, warehouse, settings, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
 
     async def export() -> None:
-        await store.write_note(task.layout.reading("00000-00000", 0), b"{}", 0)
+        await store.write_note(task.layout.reading("00000-00000", 0).name, b"{}", 0)
         await run(task)
 
     asyncio.run(export())
@@ -172,7 +172,7 @@ def test_files_that_were_all_written_again_where_they_were_exported_are_no_copy(
 
 def test_one_file_at_its_own_generation_says_that_this_is_no_copy() -> None:
     store = exported()
-    for name in [*FILES[1:], SETTINGS.layout.run("r1").manifest]:
+    for name in [*FILES[1:], SETTINGS.layout.run("r1").manifest.name]:
         found = store.peek(name)
         assert found
         store.put_now(name, found[0])

@@ -18,7 +18,7 @@ def test_watching_a_run_that_a_later_one_has_overtaken_says_so(
     scene = shop()
     asyncio.run(scene.export("first"))
     asyncio.run(scene.export("second"))
-    if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest)):
+    if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest.name)):
         asyncio.run(scene.store.delete([(name, found[1].generation)]))
     monkeypatch.setattr(status, "ask_store", lambda settings, ask, **_: asyncio.run(ask(scene.store)))
     # As `bqdump run` of such a run ends.

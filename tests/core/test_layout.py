@@ -16,10 +16,10 @@ RUN = Layout("nightly/").run("run-1")
 @given(NUMBERS, NUMBERS, st.integers(0, 999), TABLE_NAMES.filter(lambda name: "/" not in name))
 def test_every_document_of_a_unit_leads_back_to_it(share: int, number: int, attempt: int, table: str) -> None:
     unit = unit_id(share, number)
-    names = [RUN.claim(unit), RUN.receipt(unit), RUN.staged(unit, attempt, f"x/{table}_*.csv")]
+    names = [RUN.claim(unit).name, RUN.receipt(unit).name, RUN.staged(unit, attempt, f"x/{table}_*.csv")]
     if table.split(".", 1)[0].split("_")[0] != unit:
         assert [unit_of(name) for name in names] == [unit] * 3
-    assert unit_of(RUN.failure(unit, attempt, "12345")) == unit
+    assert unit_of(RUN.failure(unit, attempt, "12345").name) == unit
 
 
 @given(NUMBERS, NUMBERS)
@@ -29,11 +29,11 @@ def test_a_unit_sorts_by_its_share(share: int, number: int) -> None:
 
 
 def test_more_than_five_digits_are_units_too() -> None:
-    assert unit_of(RUN.claim(unit_id(3, 123_456))) == "00003-123456"
+    assert unit_of(RUN.claim(unit_id(3, 123_456)).name) == "00003-123456"
 
 
 @pytest.mark.parametrize(
-    "name", ["", "claims/", RUN.plan, RUN.manifest, "_bqdump/runs/r/claims/1-2.json", "a/00000-0000.json"]
+    "name", ["", "claims/", RUN.plan.name, RUN.manifest.name, "_bqdump/runs/r/claims/1-2.json", "a/00000-0000.json"]
 )
 def test_other_names_have_no_unit(name: str) -> None:
     assert unit_of(name) == ""
@@ -44,8 +44,8 @@ def test_everything_lies_below_the_state_folder(prefix: str) -> None:
     layout = Layout(prefix)
     run = layout.run("r")
     names = [layout.latest.name, layout.publishing.name, layout.newest.name, layout.runs,
-             run.root, run.plan, run.planner, run.claims,
-             run.receipts, run.failures, run.staging, run.intent, run.manifest, run.units("n")]  # fmt: skip
+             run.root, run.plan.name, run.planner.name, run.claims,
+             run.receipts, run.failures, run.staging, run.intent.name, run.manifest.name, run.units("n")]  # fmt: skip
     assert all(name.startswith(f"{prefix}_bqdump/") for name in names)
     assert len(set(names)) == len(names)
     assert run == RunLayout(f"{prefix}_bqdump/runs/r/")

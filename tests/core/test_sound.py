@@ -32,7 +32,7 @@ OUTSIDE = [
     "p/_bqdump/latest.json", "p/_bqdump/runs/r2/manifest.json", "p/a\nb.csv", "p/\x00", "p/" + "ü" * 600,
 ]  # fmt: skip
 GOOD = Latest(run="r1", dataset="d", project="p", snapshot_time="", snapshot=1, status="complete", mode="replace",
-              manifest=RUN.manifest, manifest_generation=1)  # fmt: skip
+              manifest=RUN.manifest.name, manifest_generation=1)  # fmt: skip
 
 
 def refused(document: msgspec.Struct, name: str) -> str:
@@ -56,8 +56,8 @@ def manifest(*names: str, left: str = "", found: str = "", run: str = "r1") -> M
 def test_no_document_names_a_file_outside_the_prefix_or_of_bqdump_itself(name: str) -> None:
     assert final_name_problem(name, LAYOUT)
     for document in (manifest(name), manifest(left=name), manifest(found=name)):
-        refused(document, RUN.manifest)
-    refused(Intent("r1", (name,)), RUN.intent)
+        refused(document, RUN.manifest.name)
+    refused(Intent("r1", (name,)), RUN.intent.name)
 
 
 @given(
@@ -70,10 +70,10 @@ def test_any_file_name_below_the_prefix_is_fine(name: str) -> None:
 
 
 def test_a_manifest_of_another_run_or_with_a_file_twice_is_none() -> None:
-    assert "run r2" in refused(manifest("p/a.csv", run="r2"), RUN.manifest)
-    assert "twice" in refused(manifest("p/a.csv", "p/a.csv"), RUN.manifest)
-    assert "twice" in refused(manifest("p/a.csv", left="p/a.csv"), RUN.manifest)
-    decode(encode(manifest("p/a.csv", left="p/b.csv", found="p/a.csv")), ManifestFiles, RUN.manifest)
+    assert "run r2" in refused(manifest("p/a.csv", run="r2"), RUN.manifest.name)
+    assert "twice" in refused(manifest("p/a.csv", "p/a.csv"), RUN.manifest.name)
+    assert "twice" in refused(manifest("p/a.csv", left="p/a.csv"), RUN.manifest.name)
+    decode(encode(manifest("p/a.csv", left="p/b.csv", found="p/a.csv")), ManifestFiles, RUN.manifest.name)
 
 
 @pytest.mark.parametrize("name", ["x", "p/_bqdump/runs/r2/manifest.json", "p/_bqdump/runs/../r1/manifest.json"])
@@ -81,12 +81,12 @@ def test_pointers_lead_to_the_documents_of_their_run_and_nowhere_else(name: str)
     decode(encode(GOOD), Latest, LAYOUT.latest.name)
     refused(msgspec.structs.replace(GOOD, manifest=name), LAYOUT.latest.name)
     refused(msgspec.structs.replace(GOOD, uncleared=(Pointer("r1", 1, name),)), LAYOUT.latest.name)
-    decode(encode(Publishing("r1", 1, RUN.intent)), Publishing, LAYOUT.publishing.name)
+    decode(encode(Publishing("r1", 1, RUN.intent.name)), Publishing, LAYOUT.publishing.name)
     refused(Publishing("r1", 1, name), LAYOUT.publishing.name)
-    ready = msgspec.structs.replace(GOOD, run="r1", snapshot=1, manifest=RUN.manifest)
-    decode(encode(Publishing("r1", 1, RUN.intent, ready)), Publishing, LAYOUT.publishing.name)
-    refused(Publishing("r1", 1, RUN.intent, msgspec.structs.replace(ready, manifest=name)), LAYOUT.publishing.name)
-    refused(Publishing("r1", 2, RUN.intent, ready), LAYOUT.publishing.name)
+    ready = msgspec.structs.replace(GOOD, run="r1", snapshot=1, manifest=RUN.manifest.name)
+    decode(encode(Publishing("r1", 1, RUN.intent.name, ready)), Publishing, LAYOUT.publishing.name)
+    refused(Publishing("r1", 1, RUN.intent.name, msgspec.structs.replace(ready, manifest=name)), LAYOUT.publishing.name)
+    refused(Publishing("r1", 2, RUN.intent.name, ready), LAYOUT.publishing.name)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_values_that_cannot_be_are_refused(kind: type[msgspec.Struct], name: str
 
 def test_a_note_is_about_the_unit_of_its_name() -> None:
     receipt = Receipt("00000-00001", "t", "job", 0, 1, 1, 2, 3, 0)
-    decode(encode(receipt), Receipt, RUN.receipt("00000-00001"))
-    assert "00000-00001" in refused(receipt, RUN.receipt("00000-00002"))
+    decode(encode(receipt), Receipt, RUN.receipt("00000-00001").name)
+    assert "00000-00001" in refused(receipt, RUN.receipt("00000-00002").name)
     failure = Failure("00000-00001", "t", "job", 0, "invalid", "no", Owner("x", 0))
-    decode(encode(failure), Failure, RUN.failure("00000-00001", 0, "x"))
-    refused(failure, RUN.failure("00000-00002", 0, "x"))
+    decode(encode(failure), Failure, RUN.failure("00000-00001", 0, "x").name)
+    refused(failure, RUN.failure("00000-00002", 0, "x").name)
 
 
 @pytest.mark.parametrize("values", [{"files": -1}, {"attempt": 1000}, {"attempt": -1}, {"created": 10**18},
@@ -118,7 +118,7 @@ def test_a_note_is_about_the_unit_of_its_name() -> None:
 def test_absurd_numbers_in_a_receipt_are_refused(values: dict[str, Any]) -> None:
     good = msgspec.to_builtins(Receipt("00000-00001", "t", "job", 0, 1, 1, 2, 3, 0))
     with pytest.raises(DocumentError):
-        decode(msgspec.json.encode(good | values), Receipt, RUN.receipt("00000-00001"))
+        decode(msgspec.json.encode(good | values), Receipt, RUN.receipt("00000-00001").name)
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_a_run_that_cannot_be_cleared_does_not_fail_the_one_that_is_published(
 ) -> None:
     for name in ("old", "older"):
         scene.abandon(name)
-    scene.store.put_now(LAYOUT.run("old").plan, b"no plan")
+    scene.store.put_now(LAYOUT.run("old").plan.name, b"no plan")
     assert scene.run("new").result == "published"
     [failed] = logged(caplog, LogEvent.CLEANUP_FAILED)
     assert "run old" in failed.getMessage()

@@ -117,7 +117,7 @@ def test_a_run_whose_manifest_lacks_what_was_published_since_is_refused() -> Non
 
             async def write(self, name: str, data: bytes, expect: int | None) -> int:
                 written = await world.store.write(name, data, expect)
-                if name == late.layout.manifest:
+                if name == late.layout.manifest.name:
                     await published(*first)
                 return written
 

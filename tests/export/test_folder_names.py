@@ -49,7 +49,7 @@ def test_a_table_whose_name_no_file_can_have_is_refused(tmp_path: Path) -> None:
 def test_who_waits_for_a_plan_says_for_whose(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     waiting = planning(tmp_path, "t", execution="e2")
-    asyncio.run(waiting.store.write(waiting.layout.planner, encode(Owner("e1", 3)), 0))
+    asyncio.run(waiting.store.write(waiting.layout.planner.name, encode(Owner("e1", 3)), 0))
     assert asyncio.run(obtain_plan(waiting)).tables == 1
     [waits] = logged(caplog, LogEvent.TASK_WAITS_FOR_PLAN)
     assert "task 3 of execution e1 is planning run r1" in waits.getMessage()

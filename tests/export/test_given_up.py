@@ -45,7 +45,7 @@ class World:
         return Task(self.store, self.warehouse, settings, "r", Owner(execution, 0), 1)
 
     def manifest(self) -> Manifest:
-        found = self.store.peek(self.settings.layout.run("r").manifest)
+        found = self.store.peek(self.settings.layout.run("r").manifest.name)
         assert found
         return decode(found[0], Manifest, "manifest.json")
 
@@ -88,7 +88,7 @@ def test_what_was_given_up_stays_so_when_the_run_is_resumed_before_its_end() -> 
         while not any(name.startswith(layout.receipts) and "00001" in name for name in world.store.names_now()):
             await asyncio.sleep(0)
         killed.cancel()
-        assert world.store.peek(layout.manifest) is None
+        assert world.store.peek(layout.manifest.name) is None
         # Whoever does not allow a partial export is told so; nothing is tried again behind the back of the other.
         with pytest.raises(UnitsFailedError):
             await run(world.task("z", partial=False))

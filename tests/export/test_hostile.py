@@ -212,8 +212,8 @@ CASES = [
 RUN_CASES = [pytest.param(place, edit, id=f"{place} {what}") for place, what, edit in CASES]
 LOOK_CASES = [pytest.param(place, edit, id=f"{place} {what}") for place, what, edit in CASES if place != "units"]
 PLACES = {
-    "owner": LAYOUT.owner.name, "plan": SECOND.plan, "receipt": SECOND.receipt("00000-00000"),
-    "latest": LAYOUT.latest.name, "manifest": FIRST.manifest,
+    "owner": LAYOUT.owner.name, "plan": SECOND.plan.name, "receipt": SECOND.receipt("00000-00000").name,
+    "latest": LAYOUT.latest.name, "manifest": FIRST.manifest.name,
 }  # fmt: skip
 
 
@@ -277,7 +277,7 @@ def test_an_announcement_that_leads_elsewhere_is_refused(manifest: object) -> No
 
 def test_an_intent_speaks_of_final_names_only() -> None:
     scene = Scene()
-    scene.store.put_now(SECOND.intent, b'{"run":"second","names":["other/secret.csv"],"format_version":1}')
+    scene.store.put_now(SECOND.intent.name, b'{"run":"second","names":["other/secret.csv"],"format_version":1}')
     before = scene.rest()
     with pytest.raises(DocumentError, match=r"intent\.json"):
         asyncio.run(run(scene.task("second")))
@@ -288,7 +288,7 @@ def test_an_intent_speaks_of_final_names_only() -> None:
 def test_a_note_about_a_unit_that_the_plan_does_not_have_does_not_end_a_run(folder: str) -> None:
     scene = Scene()
     unit = "00007-00000"
-    for name in [name for name in scene.store.names_now() if name.startswith(SECOND.receipt("00000-00002"))]:
+    for name in [name for name in scene.store.names_now() if name.startswith(SECOND.receipt("00000-00002").name)]:
         generation = scene.store.peek(name)
         assert generation
         asyncio.run(scene.store.delete([(name, generation[1].generation)]))
@@ -297,7 +297,7 @@ def test_a_note_about_a_unit_that_the_plan_does_not_have_does_not_end_a_run(fold
         "receipts": {**common, "outcome": "done", "files": 0, "created": 1, "started": 1, "ended": 1, "task": 0},
         "failures": {**common, "reason": "x", "message": "x", "owner": {"execution": "x", "task": 0}},
     }
-    place = {"receipts": SECOND.receipt(unit), "failures": SECOND.failure(unit, 0, "x")}[folder]
+    place = {"receipts": SECOND.receipt(unit).name, "failures": SECOND.failure(unit, 0, "x").name}[folder]
     asyncio.run(scene.store.write_note(place, msgspec.json.encode(notes[folder]), 0))
     before = scene.rest()
     with pytest.raises(DocumentError, match="no unit of its plan"):
@@ -308,7 +308,7 @@ def test_a_note_about_a_unit_that_the_plan_does_not_have_does_not_end_a_run(fold
 def test_documents_that_are_too_large_are_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
     monkeypatch.setattr(names, "LARGEST", 5_000)
-    scene.edit(FIRST.manifest, lambda data: data[:-1] + b',"more":"' + b"x" * 10_000 + b'"}')
+    scene.edit(FIRST.manifest.name, lambda data: data[:-1] + b',"more":"' + b"x" * 10_000 + b'"}')
     with pytest.raises(DocumentError, match="it is larger than 5,000 bytes"):
         asyncio.run(verify(scene.store, SETTINGS))
     before = scene.rest()

@@ -49,7 +49,7 @@ class World:
 def ready(task: Task, plan: Plan) -> Latest:
     return Latest(
         run=plan.run, dataset="d", project="p", snapshot_time="", snapshot=plan.snapshot, status="complete",
-        mode="replace", manifest=task.layout.manifest, manifest_generation=1,
+        mode="replace", manifest=task.layout.manifest.name, manifest_generation=1,
     )  # fmt: skip
 
 

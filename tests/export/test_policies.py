@@ -74,7 +74,7 @@ class World:
         chosen = msgspec.structs.replace(SETTINGS, **settings)
         task = Task(self.store, self.warehouse, chosen, "r", Owner("x", 0), 1, open_reading=lambda: reading)
         asyncio.run(run(task))
-        found = self.store.peek(chosen.layout.run("r").manifest)
+        found = self.store.peek(chosen.layout.run("r").manifest.name)
         assert found
         return decode(found[0], Manifest, "manifest.json")
 

@@ -55,7 +55,7 @@ def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
         ends = [await read_unit(running_export(task, plan), watch, unit, 0, lambda: None) for _ in range(2)]
         late, first = (end for end in ends if isinstance(end, Receipt))
         assert (late.attempt, first.attempt, len(data(store))) == (0, 1, 2)
-        await store.write_note(task.layout.receipt(unit.id), encode(first), 0)
+        await store.write_note(task.layout.receipt(unit.id).name, encode(first), 0)
         await withdraw_files(running_export(task, plan), unit, late)
         [left] = data(store)
         assert "000001000000" in left or f"{unit.id}.1/" in left

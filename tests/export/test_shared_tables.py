@@ -104,7 +104,7 @@ class World:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     def manifest(self) -> Manifest:
-        found = self.store.peek(self.settings.layout.run("r1").manifest)
+        found = self.store.peek(self.settings.layout.run("r1").manifest.name)
         assert found
         return decode(found[0], Manifest, "manifest.json")
 
@@ -222,7 +222,7 @@ def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -
         [told] = {str(one) for one in ended if isinstance(one, UnitsFailedError)}
         assert "large: sessionLost: no such stream: the read session that its tasks shared has ended" in told
         assert "bqdump run --run-id r1" in told
-        assert world.settings.layout.run("r1").manifest not in world.store.names_now()
+        assert world.settings.layout.run("r1").manifest.name not in world.store.names_now()
         await world.all_tasks("e2")
 
     go(check())
@@ -284,9 +284,9 @@ def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptur
         # What a task leaves that was killed after it had claimed its part and opened the session.
         dead = world.task(2)
         [unit] = [unit for unit, part in parts_of(plan).items() if unit.startswith("00002-")]
-        await world.store.write_note(dead.layout.claim(unit), encode(Claim(dead.owner, "large", 1)), 0)
+        await world.store.write_note(dead.layout.claim(unit).name, encode(Claim(dead.owner, "large", 1)), 0)
         await asyncio.gather(*(run(world.task(number)) for number in (0, 1, 3)))
-        assert dead.layout.manifest not in world.store.names_now()
+        assert dead.layout.manifest.name not in world.store.names_now()
         await run(dead)
 
     go(check())
@@ -304,9 +304,9 @@ def test_a_session_that_somebody_has_changed_is_refused() -> None:
         plan = await obtain_plan(world.task(0))
         lead = plan.splits[0].units[0]
         forged = SharedSession("session-9", ("session-8/0",), b"line", "e1")
-        await world.store.write(world.task(0).layout.session(lead), encode(forged), 0)
+        await world.store.write(world.task(0).layout.session(lead).name, encode(forged), 0)
         return await world.all_tasks()
 
     ended = go(check())
     assert any("'session-8/0' is none of the session 'session-9'" in str(one) for one in ended)
-    assert world.settings.layout.run("r1").manifest not in world.store.names_now()
+    assert world.settings.layout.run("r1").manifest.name not in world.store.names_now()

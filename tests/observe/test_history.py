@@ -72,7 +72,7 @@ def test_a_finished_run_is_listed_without_reading_its_manifest_and_one_without_s
     for name in ("r1", "r2"):
         summary = summary_of(decode_contents(store, name))
         asyncio.run(store.write_note(SETTINGS.layout.summary(name).name, encode(summary), 0))
-        store.put_now(SETTINGS.layout.run(name).manifest, b"not read")
+        store.put_now(SETTINGS.layout.run(name).manifest.name, b"not read")
     assert asyncio.run(list_runs(store, SETTINGS)) == listed
 
 
@@ -109,25 +109,25 @@ def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[st
 def test_a_manifest_that_has_been_changed_is_told_of(change: dict[str, object], words: str) -> None:
     store = two_runs()
     layout = SETTINGS.layout
-    found, manifest = store.peek(layout.summary("r2").name), store.peek(layout.run("r2").manifest)
+    found, manifest = store.peek(layout.summary("r2").name), store.peek(layout.run("r2").manifest.name)
     assert found
     assert manifest
     asyncio.run(store.delete([(layout.summary("r2").name, found[1].generation)]))
-    store.put_now(layout.run("r2").manifest, msgspec.json.encode(msgspec.json.decode(manifest[0]) | change))
+    store.put_now(layout.run("r2").manifest.name, msgspec.json.encode(msgspec.json.decode(manifest[0]) | change))
     first, other = asyncio.run(list_runs(store, SETTINGS))
     assert (first.run, first.state, first.published, other.run) == ("r2", "unreadable", True, "r1")
     assert words in first.problem
 
 
 def decode_contents(store: MemoryStore, name: str) -> Contents:
-    found = store.peek(SETTINGS.layout.run(name).contents)
+    found = store.peek(SETTINGS.layout.run(name).contents.name)
     assert found
     return decode(found[0], Contents, "contents.json")
 
 
 def test_the_index_leads_to_every_entry_of_the_manifest() -> None:
     store = two_runs()
-    manifest = store.peek(SETTINGS.layout.run("r2").manifest)
+    manifest = store.peek(SETTINGS.layout.run("r2").manifest.name)
     assert manifest
     contents = decode_contents(store, "r2")
     assert contents == contents_of(manifest[0], "manifest.json")

@@ -48,7 +48,7 @@ def overtaken(*, manifest: bool, failing: Mapping[str, str] | None = None, parti
     scene = shop()
     asyncio.run(scene.export("first", failing=failing, partial=partial))
     asyncio.run(scene.export("second"))
-    if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest)):
+    if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest.name)):
         asyncio.run(scene.store.delete([(name, found[1].generation)]))
     return scene
 

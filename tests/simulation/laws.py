@@ -96,12 +96,12 @@ class Laws:
             self._pointed(run, before)
         elif name == layout.publishing.name:
             self._announced(run, before)
-        elif name == layout.run(run).manifest:
+        elif name == layout.run(run).manifest.name:
             self.hold(Law.TRUE, before is None, f"the manifest of {run} was written twice")
             self._completed(run)
         elif name.startswith(layout.run(run).receipts) and (unit := unit_of(name)) in self.view.given_up(run):
             self.given_up[run, unit] = self._clock()
-        elif name == layout.run(run).plan:
+        elif name == layout.run(run).plan.name:
             self.hold(Law.RESUMABLE, before is None, f"the plan of {run} was written twice")
             self._planned(run, self._listed.get(process.name, set()))
 
@@ -177,7 +177,7 @@ class Laws:
             second = receipt is not None and folder != f"{receipt.unit}.{receipt.attempt}"
             return ended or second or any(pointer.age > view.age(run) for pointer in later)
         plan = view.plan(run)
-        if info.name in (layout.planner, view.layout.owner.name):
+        if info.name in (layout.planner.name, view.layout.owner.name):
             # Of a run that planned nothing nothing stays.
             return True
         if info.name.startswith(layout.root):

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents.layout import Layout, unit_of
+from bqdump.core.documents.layout import End, Layout, unit_of
 from bqdump.core.documents.manifest import (
     File,
     Intent,
@@ -23,7 +23,6 @@ from bqdump.core.documents.run import (
 )
 from bqdump.core.plan.draft import read_units
 from bqdump.ports.store import ObjectInfo
-from bqdump.repository.ledger import End
 
 Document = TypeVar("Document", bound=msgspec.Struct)
 
@@ -45,15 +44,15 @@ class View:
 
     def plan(self, run: str) -> Plan | None:
         """The plan of a run."""
-        return self._read(self.layout.run(run).plan, Plan)
+        return self._read(self.layout.run(run).plan.name, Plan)
 
     def manifest(self, run: str) -> Manifest | None:
         """The manifest of a run."""
-        return self._read(self.layout.run(run).manifest, Manifest)
+        return self._read(self.layout.run(run).manifest.name, Manifest)
 
     def intent(self, run: str) -> set[str]:
         """The final names that a run has said it will write."""
-        intent = self._read(self.layout.run(run).intent, Intent)
+        intent = self._read(self.layout.run(run).intent.name, Intent)
         return set(intent.names) if intent else set()
 
     def units(self, plan: Plan) -> list[Unit]:

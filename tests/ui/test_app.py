@@ -161,7 +161,7 @@ def look(scene: Scene, path: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("data", [b"{", b'{"format_version": 2}'])
 def test_an_unreadable_run_is_listed_with_its_reason(damaged: Scene, data: bytes) -> None:
-    damaged.store.put_now(damaged.settings.layout.run("third").plan, data)
+    damaged.store.put_now(damaged.settings.layout.run("third").plan.name, data)
     status, body = look(damaged, "/")
     assert status == 200
     assert all(f'href="/runs/{run}"' in body for run in ("first", "second", "third"))
@@ -206,11 +206,11 @@ RUN_PAGES = ("", "/manifest", "/changes", "/tables/orders", "/tables/orders/file
 )
 def test_an_edited_manifest_is_not_reported_as_a_bug(damaged: Scene, old: bytes, new: bytes) -> None:
     layout = damaged.settings.layout.run("second")
-    found = damaged.store.peek(layout.manifest)
+    found = damaged.store.peek(layout.manifest.name)
     assert found
     assert old in found[0]
-    damaged.store.put_now(layout.manifest, found[0].replace(old, new))
-    without(damaged, layout.contents)
+    damaged.store.put_now(layout.manifest.name, found[0].replace(old, new))
+    without(damaged, layout.contents.name)
     for path in (*(f"/runs/second{page}" for page in RUN_PAGES), "/tables/orders", "/"):
         assert "This is a bug" not in look(damaged, path)[1]
 
@@ -263,7 +263,7 @@ def test_a_run_of_an_empty_dataset_shows_no_tables() -> None:
 
 def test_unreadable_runs_beyond_the_first_five_are_counted(damaged: Scene) -> None:
     for number in range(8):
-        damaged.store.put_now(damaged.settings.layout.run(f"broken-{number}").plan, b"")
+        damaged.store.put_now(damaged.settings.layout.run(f"broken-{number}").plan.name, b"")
     _, body = look(damaged, "/")
     assert body.count("cannot read ") == 5
     assert "3 more runs cannot be read." in body
@@ -271,8 +271,8 @@ def test_unreadable_runs_beyond_the_first_five_are_counted(damaged: Scene) -> No
 
 def test_a_table_history_includes_an_unreadable_run(damaged: Scene) -> None:
     layout = damaged.settings.layout.run("first")
-    damaged.store.put_now(layout.contents, b"{")
-    damaged.store.put_now(layout.manifest, b"{")
+    damaged.store.put_now(layout.contents.name, b"{")
+    damaged.store.put_now(layout.manifest.name, b"{")
     status, body = look(damaged, "/tables/orders")
     assert status == 200
     assert 'href="/runs/second/tables/orders"' in body

@@ -75,7 +75,7 @@ def test_a_run_takes_one_cached_read_and_a_table_one_range_of_the_manifest() -> 
 def test_without_its_index_a_run_is_read_from_its_manifest_once() -> None:
     scene, store, archive = counted()
     asyncio.run(large(scene, 50))
-    index = scene.settings.layout.run("large").contents
+    index = scene.settings.layout.run("large").contents.name
     found = store.peek(index)
     assert found
     asyncio.run(store.delete([(index, found[1].generation)]))
@@ -90,7 +90,7 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         asyncio.run(scene.export(f"night-{number}"))
     archive = Archive(scene.store, scene.settings)
-    size = len(scene.store.peek(scene.settings.layout.run("night-0").contents)[0])  # type: ignore[index]
+    size = len(scene.store.peek(scene.settings.layout.run("night-0").contents.name)[0])  # type: ignore[index]
     monkeypatch.setattr(archive_module, "KEPT_BYTES", 2 * size + size // 2)
     for number in (0, 1, 2, 3, 3, 0):
         asyncio.run(archive.whole(f"night-{number}"))
@@ -103,9 +103,9 @@ def test_a_damaged_index_is_rebuilt_and_a_damaged_manifest_is_reported_by_name()
     asyncio.run(large(scene, 5))
     layout = scene.settings.layout.run("large")
     contents = asyncio.run(Archive(store, scene.settings).whole("large"))
-    store.put_now(layout.contents, b"{broken")
+    store.put_now(layout.contents.name, b"{broken")
     assert asyncio.run(Archive(store, scene.settings).whole("large")) == contents
-    store.put_now(layout.manifest, b"{broken")
+    store.put_now(layout.manifest.name, b"{broken")
     with pytest.raises(DocumentError, match=r"manifest\.json"):
         asyncio.run(Archive(store, scene.settings).whole("large"))
 
@@ -114,9 +114,9 @@ def test_a_run_copied_under_another_name_is_reported_and_not_shown_as_a_run() ->
     scene, store, archive = counted()
     asyncio.run(large(scene, 3))
     for name in ("manifest", "contents"):
-        found = store.peek(getattr(scene.settings.layout.run("large"), name))
+        found = store.peek(getattr(scene.settings.layout.run("large"), name).name)
         assert found
-        store.put_now(getattr(scene.settings.layout.run("copy"), name), found[0])
+        store.put_now(getattr(scene.settings.layout.run("copy"), name).name, found[0])
     with pytest.raises(DocumentError, match=r"runs/copy/manifest\.json: it is about run 'large'"):
         asyncio.run(archive.contents("copy"))
 

@@ -78,9 +78,9 @@ def test_a_failure_in_a_running_export_shows_no_resume_command(failed: Scene) ->
 
 
 def test_silence_is_measured_from_the_start_of_a_run_not_its_snapshot_time(failed: Scene) -> None:
-    plan = decode(asyncio.run(failed.store.read(layout(failed).plan)).data, Plan, layout(failed).plan)
+    plan = decode(asyncio.run(failed.store.read(layout(failed).plan.name)).data, Plan, layout(failed).plan.name)
     days_ago = msgspec.structs.replace(plan, snapshot=plan.snapshot - 3 * 86_400_000)
-    failed.store.put_now(layout(failed).plan, encode(days_ago))
+    failed.store.put_now(layout(failed).plan.name, encode(days_ago))
     receipts = asyncio.run(notes(failed, layout(failed).receipts))
     asyncio.run(failed.store.delete([(name, generation) for name, _, generation in receipts]))
     assert "No table has finished" not in text(failed)
@@ -91,7 +91,7 @@ def test_a_run_is_superseded_once_a_later_one_is_published(damaged: bool) -> Non
     made = shop()
     asyncio.run(made.export("first"))
     asyncio.run(made.export("second"))
-    for name in (layout(made).manifest, layout(made).contents, made.settings.layout.summary("first").name):
+    for name in (layout(made).manifest.name, layout(made).contents.name, made.settings.layout.summary("first").name):
         found = made.store.peek(name)
         assert found
         asyncio.run(made.store.delete([(name, found[1].generation)]))
@@ -112,11 +112,11 @@ def test_receipts_that_stop_counting_are_not_done(failed: Scene) -> None:
 
 
 def test_a_split_table_fails_once_regardless_of_its_failed_parts(failed: Scene) -> None:
-    plan = decode(asyncio.run(failed.store.read(layout(failed).plan)).data, Plan, layout(failed).plan)
+    plan = decode(asyncio.run(failed.store.read(layout(failed).plan.name)).data, Plan, layout(failed).plan.name)
     found = [decode(data, Failure, name) for name, data, _ in asyncio.run(notes(failed, layout(failed).failures))]
     units = tuple(failure.unit for failure in found)
     shared = msgspec.structs.replace(plan, tables=3, splits=(Split("orders", units),))
-    failed.store.put_now(layout(failed).plan, encode(shared))
+    failed.store.put_now(layout(failed).plan.name, encode(shared))
     for failure, (name, _, generation) in zip(found, asyncio.run(notes(failed, layout(failed).failures)), strict=True):
         part = msgspec.structs.replace(failure, table="orders")
         asyncio.run(failed.store.write_note(name, encode(part), generation))

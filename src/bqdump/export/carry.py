@@ -10,9 +10,10 @@ import logging
 from collections.abc import Collection
 
 from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Mode, Plan
-from bqdump.core.errors import NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.plan.removal import Carry, Published, carry_from
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -20,6 +21,7 @@ from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import read
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +93,8 @@ async def check_carried(task: Task, carry: Carry) -> None:
 
 
 async def _manifest(store: ObjectStore, latest: Latest) -> bytes | None:
-    try:
-        return (await store.read(latest.manifest)).data
-    except NotFoundError:
+    stored = await read(store, Document(latest.manifest, Manifest))
+    if stored is None:
         message = "the manifest of the published run %s is missing, so tables that leave the export cannot be named"
         log.warning(message, latest.run, extra=LogEvent.MANIFEST_MISSING.extra())
-        return None
+    return stored.data if stored else None

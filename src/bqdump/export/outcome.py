@@ -62,7 +62,7 @@ async def exported(task: Task, outcome: Outcome) -> Export:
 
 
 async def _numbers(task: Task) -> _Numbers:
-    numbers = await value_of(task.store, Document(task.layout.manifest, _Numbers))
+    numbers = await value_of(task.store, Document(task.layout.manifest.name, _Numbers))
     if numbers is None:
         raise NotFoundError("find", f"the manifest of run {task.run}", "it has been deleted")
     return numbers

@@ -6,10 +6,9 @@ import logging
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Totals
-from bqdump.core.documents.run import Failure, Owner, Plan
-from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError, UnitsFailedError
+from bqdump.core.documents.run import Failure, Plan
+from bqdump.core.errors import BqdumpError, DocumentError, UnitsFailedError
 from bqdump.core.plan.parts import by_table, counts
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
@@ -26,7 +25,7 @@ from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import Ledger, give_up, read_ledger
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import create, replace, value_of
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +94,8 @@ async def _again(export: RunningExport) -> Again:
     """Report that the run was published before. A restarted task expects that; any other execution exports nothing."""
     ended, publisher = export.plan.began, None
     # What another release or a copied bucket left out here changes no more than the wording.
-    with suppress(NotFoundError, DocumentError):
-        publisher = decode((await export.store.read(export.layout.publisher)).data, Owner, export.layout.publisher)
+    with suppress(DocumentError):
+        publisher = await value_of(export.store, export.layout.publisher)
         summary = await value_of(export.store, export.settings.layout.summary(export.plan.run))
         ended = summary.ended or ended if summary else ended
     again = Again(ended, publisher is not None and publisher.execution == export.owner.execution)
@@ -133,21 +132,11 @@ async def _becomes_publisher(task: Task) -> bool:
     As with claims, a restarted task is the same owner, and another execution takes over. This saves work only:
     publishing is safe to be done by several tasks at once.
     """
-    mine = encode(task.owner)
-    try:
-        await task.store.write(task.layout.publisher, mine, 0)
-    except ConflictError:
-        stored = await task.store.read(task.layout.publisher)
-        owner = decode(stored.data, Owner, task.layout.publisher)
-        if owner == task.owner:
-            return True
-        if owner.execution == task.owner.execution:
-            return False
-        with suppress(ConflictError):
-            await task.store.write(task.layout.publisher, mine, stored.generation)
-            return True
-        return False
-    return True
+    document = task.layout.publisher
+    stored = await create(task.store, document, task.owner)
+    if stored.value.execution == task.owner.execution:
+        return stored.value == task.owner
+    return await replace(task.store, document, task.owner, stored.generation) is not None
 
 
 async def _clear_late(export: RunningExport) -> None:

@@ -15,10 +15,11 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Entered, Listener, Stage, nobody
 from bqdump.core.results import State
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.status import NOTHING, Sight, Status, read_plan_of, status_of
+from bqdump.observe.status import NOTHING, Sight, Status, status_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import exists, value_of
 
 # A listing of the whole folder also shows the staged files. From so many pages on its parts are listed instead.
 PAGES = 3
@@ -90,22 +91,22 @@ class _Eye:
 
     async def look(self, *, wait: bool) -> Sight:
         """The run as it is to be seen now."""
-        plan = (self._sight and self._sight.plan) or await read_plan_of(self._store, self._settings, self._run)
-        if plan is None and not wait and not self._sight and await self._store.stat(self._layout.planner) is None:
+        plan = (self._sight and self._sight.plan) or await value_of(self._store, self._layout.plan)
+        if plan is None and not wait and not self._sight and not await exists(self._store, self._layout.planner):
             raise NotFoundError("find", f"run {self._run}", f"{self._store.url}/{self._layout.root} is empty")
         ledger, claims = await self._notes(plan) if plan else (NOTHING, {})
         last = self._sight
         sight = Sight(self._run, plan, ledger, claims, last.latest if last else None, last.manifest if last else False)
         if last is None or sight.settled:
             latest = await read_latest(self._store, self._settings)
-            manifest = sight.settled and await self._store.stat(self._layout.manifest) is not None
+            manifest = sight.settled and await exists(self._store, self._layout.manifest)
             sight = sight._replace(latest=latest, manifest=manifest)
         self._sight = sight
         return sight
 
     async def publishes(self) -> bool:
         """Whether some task has begun to publish the run."""
-        return await self._store.stat(self._layout.publisher) is not None
+        return await exists(self._store, self._layout.publisher)
 
     async def _notes(self, plan: Plan) -> tuple[Ledger, dict[str, Held]]:
         if self.pages < PAGES:

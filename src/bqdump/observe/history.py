@@ -9,14 +9,14 @@ from typing import Literal
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
-from bqdump.core.documents.run import Plan
 from bqdump.core.documents.validation import CHANGED
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, parse_moment, time_in, time_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import read, value_of
 
 READS_AT_ONCE = 4
 
@@ -116,18 +116,16 @@ async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, S
 async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary | RunLine:
     """A run that has left no summary: by its manifest, else its plan, else nothing but its name."""
     layout = settings.layout.run(run)
-    try:
-        manifest = (await store.read(layout.manifest)).data
-    except NotFoundError:
-        try:
-            plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
-        except NotFoundError:
-            return RunLine(run=run, state="unfinished", published=False)
-        moment = time_of(plan.snapshot)
-        return RunLine(
-            run=run, state="unfinished", published=False, snapshot_time=moment, tables=plan.tables, rows=plan.rows
-        )
-    return _sound(summary_of(contents_of(manifest, layout.manifest)), run, layout.manifest)
+    if stored := await read(store, layout.manifest):
+        name = layout.manifest.name
+        return _sound(summary_of(contents_of(stored.data, name)), run, name)
+    plan = await value_of(store, layout.plan)
+    if plan is None:
+        return RunLine(run=run, state="unfinished", published=False)
+    moment = time_of(plan.snapshot)
+    return RunLine(
+        run=run, state="unfinished", published=False, snapshot_time=moment, tables=plan.tables, rows=plan.rows
+    )
 
 
 def _sound(summary: Summary, run: str, name: str) -> Summary:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
@@ -16,7 +15,7 @@ from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import exists, value_of
 
 # A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
 SILENT_SECONDS = 600
@@ -70,15 +69,15 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     """Where this run stands. Raises NotFoundError for a run that nobody has started."""
-    plan = await read_plan_of(store, settings, run)
-    if plan is None and await store.stat(settings.layout.run(run).planner) is None:
-        raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty") from None
+    plan = await value_of(store, settings.layout.run(run).plan)
+    if plan is None and not await exists(store, settings.layout.run(run).planner):
+        raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty")
     latest = await read_latest(store, settings)
     if plan is None:
         return status_of(Sight(run, None, NOTHING, {}, latest, manifest=False))
     layout = settings.layout.run(run)
     ledger, claims = await read_ledger(store, layout, plan), await read_claims(store, layout)
-    return status_of(Sight(run, plan, ledger, claims, latest, await store.stat(layout.manifest) is not None))
+    return status_of(Sight(run, plan, ledger, claims, latest, await exists(store, layout.manifest)))
 
 
 class Sight(NamedTuple):
@@ -110,15 +109,6 @@ class Sight(NamedTuple):
 
 
 NOTHING = Ledger.empty()
-
-
-async def read_plan_of(store: ObjectStore, settings: Settings, run: str) -> Plan | None:
-    """The plan of a run, None when there is none yet."""
-    name = settings.layout.run(run).plan
-    try:
-        return decode((await store.read(name)).data, Plan, name)
-    except NotFoundError:
-        return None
 
 
 def status_of(sight: Sight) -> Status:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.layout import RunLayout, unit_of
-from bqdump.core.documents.notes import encode_note
+from bqdump.core.documents.layout import End, RunLayout, unit_of
 from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Plan, Receipt
 from bqdump.core.documents.validation import CHANGED
-from bqdump.core.errors import ConflictError, DocumentError
+from bqdump.core.errors import DocumentError
 from bqdump.core.plan.parts import parts_of
 from bqdump.core.progress.events import Looked, Started
 from bqdump.ports.store import Note, ObjectStore
 from bqdump.repository.read_sessions import current_session, outdated
+from bqdump.repository.repository import create, swap
 
 WRITES_AT_ONCE = 16
-End = cast("type[Receipt | GivenUp]", Receipt | GivenUp)
 
 
 class Ledger(NamedTuple):
@@ -38,7 +37,7 @@ class Ledger(NamedTuple):
 
     def add_end(self, note: Note) -> None:
         """Take in what is stored under the name of a receipt. Raises DocumentError."""
-        unit, ended = unit_of(note.name), read_end(note.data, note.name)
+        unit, ended = unit_of(note.name), decode(note.data, End, note.name)
         if isinstance(ended, Receipt):
             self.receipts[unit] = ended
         else:
@@ -134,11 +133,6 @@ async def _set_apart(store: ObjectStore, layout: RunLayout, plan: Plan, ledger: 
         ledger.outdated[unit] = ledger.receipts.pop(unit)
 
 
-def read_end(data: bytes, name: str) -> Receipt | GivenUp:
-    """How a unit has ended: what is stored under the name of its receipt. Raises DocumentError."""
-    return decode(data, End, name)
-
-
 async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: list[Failure]) -> Ledger:
     """Settle that the run goes without these; the ledger after that, in which some may have a receipt all the same.
 
@@ -159,19 +153,16 @@ async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: Rece
 
     Only a receipt of a read session that has been retired since makes room for another end.
     """
-    unit = end.unit if isinstance(end, Receipt) else end.failure.unit
-    name, expect = layout.receipt(unit), 0
-    while True:
-        try:
-            await store.write_note(name, encode_note(end), expect)
-        except ConflictError:
-            stored = await store.read(name)
-            found = read_end(stored.data, name)
-            if found == end or not await _makes_room(store, layout, plan, found, end):
-                return found
-            expect = stored.generation
-        else:
-            return end
+    document = layout.receipt(end.unit if isinstance(end, Receipt) else end.failure.unit)
+
+    async def step(found: Receipt | GivenUp | None) -> Receipt | GivenUp | None:
+        stays = found == end or (found and not await _makes_room(store, layout, plan, found, end))
+        return None if stays else end
+
+    stored = await create(store, document, end)
+    if await step(stored.value):
+        stored = await swap(store, document, step) or stored
+    return stored.value
 
 
 async def _makes_room(

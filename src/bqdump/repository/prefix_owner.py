@@ -13,8 +13,7 @@ import time
 
 import msgspec
 
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.run import Plan, PrefixOwner
+from bqdump.core.documents.run import PrefixOwner
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
@@ -85,7 +84,7 @@ async def release_prefix(store: ObjectStore, settings: Settings, run: str) -> No
 async def _has_plan(store: ObjectStore, settings: Settings, owner: PrefixOwner) -> bool:
     """Whether a run of this dataset has been planned here. Other runs remain where a prefix was handed over."""
     for run in await store.folders(settings.layout.runs):
-        plan = await value_of(store, Document(settings.layout.run(run).plan, Plan))
+        plan = await value_of(store, settings.layout.run(run).plan)
         if plan and (plan.project, plan.dataset) == owner.source:
             return True
     return False

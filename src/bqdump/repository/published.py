@@ -84,15 +84,19 @@ async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
     """The manifest of a run, or of the one that readers see. Raises NotFoundError."""
-    name = settings.layout.run(run).manifest
+    document = settings.layout.run(run).manifest
     if not run:
         latest = await read_latest(store, settings)
         if latest is None:
             cause = "nothing has been published there yet"
             raise NotFoundError("find", f"an export in {store.url}/{settings.prefix}", cause, "Start one: bqdump run")
-        run, name = latest.run, latest.manifest
-    manifest = await value_of(store, Document(name, Manifest))
+        run, document = latest.run, Document(latest.manifest, Manifest)
+    manifest = await value_of(store, document)
     if manifest is None:
-        hint = "bqdump status shows how far a run is."
-        raise NotFoundError("find", f"the manifest of run {run}", "there is none", hint)
+        raise missing_manifest(run)
     return manifest
+
+
+def missing_manifest(run: str) -> NotFoundError:
+    """The error about a run that has no manifest."""
+    return NotFoundError("find", f"the manifest of run {run}", "there is none", "bqdump status shows how far a run is.")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bqdump.core.documents.codec import decode
 from bqdump.core.documents.layout import RunLayout
-from bqdump.core.documents.run import Receipt, SharedSession, Split
-from bqdump.core.errors import NotFoundError
+from bqdump.core.documents.run import Receipt, Split
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import value_of
 
 
 async def outdated(
@@ -26,20 +25,10 @@ async def outdated(
 
 async def current_session(store: ObjectStore, layout: RunLayout, lead: str) -> str:
     """The session that counts for the table whose first part this is, as receipts name it; "" for none."""
-    now, _ = await read_session(store, layout, lead)
+    now = await value_of(store, layout.session(lead))
     return session_id(now.name) if now else ""
 
 
 def session_id(name: str) -> str:
     """A session as receipts name it: the last part of its name."""
     return name.rpartition("/")[2]
-
-
-async def read_session(store: ObjectStore, layout: RunLayout, lead: str) -> tuple[SharedSession | None, int]:
-    """The document and its generation; (None, 0) before the first."""
-    name = layout.session(lead)
-    try:
-        stored = await store.read(name)
-    except NotFoundError:
-        return None, 0
-    return decode(stored.data, SharedSession, name), stored.generation

@@ -52,6 +52,11 @@ async def value_of(store: ObjectStore, document: Document[T]) -> T | None:
     return found.value if found else None
 
 
+async def exists(store: ObjectStore, document: Document[object]) -> bool:
+    """Whether the document is there. It is not read."""
+    return await store.stat(document.name) is not None
+
+
 async def create(store: ObjectStore, document: Document[T], value: T) -> Loaded[T]:
     """Store the document unless there is one; what is stored in the end: this value, or that of whoever was first.
 
@@ -92,6 +97,15 @@ async def replace(store: ObjectStore, document: Document[T], value: T, generatio
         return await _write(store, document, value, generation)
     except ConflictError:
         return None
+
+
+async def write_once(store: ObjectStore, name: str, data: bytes) -> bool:
+    """Store an object that is none of the typed documents, unless it is there; False where it is."""
+    try:
+        await store.write(name, data, 0)
+    except ConflictError:
+        return False
+    return True
 
 
 async def overwrite(store: ObjectStore, document: Document[T], value: T) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from contextlib import suppress
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import RUN_ID, RunLayout
@@ -17,7 +18,7 @@ from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import exists, read, value_of
 
 KEPT_BYTES = 128 << 20
 # Unfinished runs whose pages are open.
@@ -62,22 +63,21 @@ class Archive:
     async def contents(self, run: str) -> Contents | None:
         """The tables of a finished run, None while it has no manifest."""
         layout = self.layout(run)
-        data = self._kept.get(layout.contents)
-        if data is not None:
-            self._kept.move_to_end(layout.contents)
-            return decode(data, Contents, layout.contents)
-        try:
-            data = (await self.store.read(layout.contents)).data
-            contents = _about(run, decode(data, Contents, layout.contents), layout.contents)
-        except (NotFoundError, DocumentError):
-            # The publisher has not written the index, or it is damaged. It can be made from the manifest.
-            try:
-                manifest = (await self.store.read(layout.manifest)).data
-            except NotFoundError:
-                return None
-            contents = _about(run, contents_of(manifest, layout.manifest), layout.manifest)
-            data = encode(contents)
-        self._keep(layout.contents, data)
+        index, manifest = layout.contents, layout.manifest
+        if (data := self._kept.get(index.name)) is not None:
+            self._kept.move_to_end(index.name)
+            return decode(data, index.type, index.name)
+        # Where the index is damaged or not written yet, it can be made from the manifest.
+        with suppress(DocumentError):
+            if stored := await read(self.store, index):
+                contents = _about(run, decode(stored.data, index.type, index.name), index.name)
+                self._keep(index.name, stored.data)
+                return contents
+        stored = await read(self.store, manifest)
+        if stored is None:
+            return None
+        contents = _about(run, contents_of(stored.data, manifest.name), manifest.name)
+        self._keep(index.name, encode(contents))
         return contents
 
     async def whole(self, run: str) -> Contents:
@@ -97,22 +97,22 @@ class Archive:
 
     async def entry(self, run: str, line: Line) -> TableEntry:
         """The manifest's entry for a table, by one read of that part of the manifest."""
-        name = self.layout(run).manifest
+        name = self.layout(run).manifest.name
         return decode((await self.store.read(name, line.offset, line.length)).data, TableEntry, name)
 
     async def plan(self, run: str) -> Plan | None:
         """The plan of a run, None while it is being planned. Raises NotFoundError when there is no such run."""
         layout = self.layout(run)
-        data = self._kept.get(layout.plan)
+        data = self._kept.get(layout.plan.name)
         if data is None:
-            try:
-                data = (await self.store.read(layout.plan)).data
-            except NotFoundError:
-                if await self.store.stat(layout.planner) is None:
-                    raise NotFoundError("find", f"run {run}", f"{self.place} has no documents of this run") from None
+            stored = await read(self.store, layout.plan)
+            if stored is None and not await exists(self.store, layout.planner):
+                raise NotFoundError("find", f"run {run}", f"{self.place} has no documents of this run")
+            if stored is None:
                 return None
-            self._keep(layout.plan, data)
-        return decode(data, Plan, layout.plan)
+            data = stored.data
+            self._keep(layout.plan.name, data)
+        return decode(data, Plan, layout.plan.name)
 
     def view(self, plan: Plan, seen: Looked) -> View:
         """The progress of a run, from this look and, for rate and time left, from earlier ones."""

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from bqdump.core.errors import NotFoundError
 from bqdump.pages.summary import chosen
+from bqdump.repository.repository import read
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, run_trail
 
@@ -28,9 +29,8 @@ async def manifest_page(archive: Archive, request: Request) -> Response:
 
 async def manifest_document(archive: Archive, request: Request) -> Response:
     """The manifest as stored."""
-    name = archive.layout(request.path_params["run"]).manifest
-    try:
-        stored = await archive.store.read(name)
-    except NotFoundError:
-        raise NotFoundError("find", name, "it does not exist: the run has not finished") from None
+    document = archive.layout(request.path_params["run"]).manifest
+    stored = await read(archive.store, document)
+    if stored is None:
+        raise NotFoundError("find", document.name, "it does not exist: the run has not finished")
     return Response(stored.data, media_type="application/json")

@@ -21,6 +21,7 @@ from bqdump.pages.summary import chosen
 from bqdump.pages.text import duration_text
 from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import exists
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, templates
 
@@ -46,7 +47,7 @@ async def live_page(archive: Archive, run: str) -> Response:
 async def live_part(archive: Archive, request: Request) -> Response:
     """The part of a live page that changes; a header marks the end of the run."""
     run = request.path_params["run"]
-    if await archive.store.stat(archive.layout(run).manifest) is not None:
+    if await exists(archive.store, archive.layout(run).manifest):
         return HTMLResponse("", headers=ENDED)
     part = templates().get_template("progress.html")
     return HTMLResponse(part.render(await _progress(archive, run)))

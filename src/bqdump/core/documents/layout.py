@@ -8,12 +8,24 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Latest, Publishing
-from bqdump.core.documents.run import Newest, PrefixOwner, Stages
+from bqdump.core.documents.document import Document, union
+from bqdump.core.documents.manifest import Intent, Latest, Manifest, ManifestFiles, Publishing
+from bqdump.core.documents.run import (
+    Claim,
+    Failure,
+    GivenUp,
+    Newest,
+    Owner,
+    Plan,
+    PrefixOwner,
+    Reading,
+    Receipt,
+    SharedSession,
+    Stages,
+)
 
 if TYPE_CHECKING:
-    from bqdump.core.documents.manifest_index import Summary
+    from bqdump.core.documents.manifest_index import Contents, Summary
 
 STATE = "_bqdump"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -23,6 +35,8 @@ SMALL_DOCUMENTS = ("dataset.json", "latest.json", "publishing.json", "newest.jso
 # The folders of a run that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"])
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
+# How a unit has ended: one of the two is stored, under one name.
+End: type[Receipt | GivenUp] = union(Receipt | GivenUp)
 
 
 def unit_id(share: int, number: int) -> str:
@@ -102,58 +116,58 @@ class RunLayout(NamedTuple):
     root: str
 
     @property
-    def plan(self) -> str:
+    def plan(self) -> Document[Plan]:
         """The frozen plan."""
-        return f"{self.root}plan.json"
+        return Document(f"{self.root}plan.json", Plan, "page")
 
     def units(self, nonce: str) -> str:
         """The units of the plan, one JSON line each, share after share."""
         return f"{self.root}units-{nonce}.jsonl"
 
     @property
-    def planner(self) -> str:
+    def planner(self) -> Document[Owner]:
         """Says who is planning, so that the other tasks wait instead of planning as well."""
-        return f"{self.root}planner.json"
+        return Document(f"{self.root}planner.json", Owner)
 
     @property
     def claims(self) -> str:
         """The folder of claims."""
         return f"{self.root}claims/"
 
-    def claim(self, unit: str) -> str:
+    def claim(self, unit: str) -> Document[Claim]:
         """Which task works on the unit."""
-        return f"{self.claims}{unit}.json"
+        return Document(f"{self.claims}{unit}.json", Claim, "note")
 
     @property
     def readings(self) -> str:
         """The folder of attempts by the read route."""
         return f"{self.root}readings/"
 
-    def reading(self, unit: str, attempt: int) -> str:
+    def reading(self, unit: str, attempt: int) -> Document[Reading]:
         """Whose this attempt at a unit by the read route is."""
-        return f"{self.readings}{unit}.{attempt}.json"
+        return Document(f"{self.readings}{unit}.{attempt}.json", Reading, "note")
 
-    def session(self, lead: str) -> str:
+    def session(self, lead: str) -> Document[SharedSession]:
         """The read session of the table whose first part is the unit `lead`."""
-        return f"{self.root}sessions/{lead}.json"
+        return Document(f"{self.root}sessions/{lead}.json", SharedSession)
 
     @property
     def receipts(self) -> str:
         """The folder of receipts."""
         return f"{self.root}receipts/"
 
-    def receipt(self, unit: str) -> str:
+    def receipt(self, unit: str) -> Document[Receipt | GivenUp]:
         """The proof that the unit is done."""
-        return f"{self.receipts}{unit}.json"
+        return Document(f"{self.receipts}{unit}.json", End, "note")
 
     @property
     def failures(self) -> str:
         """The folder of failures."""
         return f"{self.root}failures/"
 
-    def failure(self, unit: str, attempt: int, execution: str) -> str:
+    def failure(self, unit: str, attempt: int, execution: str) -> Document[Failure]:
         """Why an attempt at a unit failed, as this execution has met it: a failure binds its own execution only."""
-        return f"{self.failures}{unit}/{attempt}-{execution}.json"
+        return Document(f"{self.failures}{unit}/{attempt}-{execution}.json", Failure, "note")
 
     @property
     def staging(self) -> str:
@@ -169,24 +183,31 @@ class RunLayout(NamedTuple):
         return f"{self.root}failed-{execution}.html"
 
     @property
-    def publisher(self) -> str:
+    def publisher(self) -> Document[Owner]:
         """Which task publishes, so that others that finish with it do not do the same work."""
-        return f"{self.root}publisher.json"
+        return Document(f"{self.root}publisher.json", Owner)
 
     @property
-    def intent(self) -> str:
+    def intent(self) -> Document[Intent]:
         """The final names that the run is about to write (replace mode)."""
-        return f"{self.root}intent.json"
+        return Document(f"{self.root}intent.json", Intent)
 
     @property
-    def manifest(self) -> str:
+    def manifest(self) -> Document[Manifest]:
         """The record of the complete run."""
-        return f"{self.root}manifest.json"
+        return Document(f"{self.root}manifest.json", Manifest)
 
     @property
-    def contents(self) -> str:
+    def manifest_files(self) -> Document[ManifestFiles]:
+        """The same object, read for the files that it names only."""
+        return Document(self.manifest.name, ManifestFiles)
+
+    @property
+    def contents(self) -> Document[Contents]:
         """The manifest's index: a line of numbers for each table."""
-        return f"{self.root}contents.json"
+        from bqdump.core.documents.manifest_index import Contents
+
+        return Document(f"{self.root}contents.json", Contents)
 
     @property
     def report(self) -> str:

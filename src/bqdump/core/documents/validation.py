@@ -157,13 +157,13 @@ def _plan(plan: Plan, place: Place, _: str) -> str:
 def _latest(latest: Latest, place: Place, _: str) -> str:
     named = ((latest.run, latest.manifest), *((pointer.run, pointer.manifest) for pointer in latest.uncleared))
     for run, manifest in named:
-        if manifest != place.layout.run(run).manifest:
+        if manifest != place.layout.run(run).manifest.name:
             return f"the manifest of run {run} cannot be {manifest!r}"
     return ""
 
 
 def _publishing(publishing: Publishing, place: Place, name: str) -> str:
-    if publishing.manifest != place.layout.run(publishing.run).intent:
+    if publishing.manifest != place.layout.run(publishing.run).intent.name:
         return f"the intent of run {publishing.run} cannot be {publishing.manifest!r}"
     if publishing.ready and publishing.ready.age != publishing.age:
         return f"run {publishing.run} cannot make latest.json name run {publishing.ready.run}"

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Intent, Latest, Publishing
 from bqdump.core.documents.run import Plan
@@ -56,7 +56,7 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
     as no other run copies over them. Raises UsageError where one may: it has announced itself, and did not get ready.
     """
     await _intend(export, names)
-    mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent)
+    mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent.name)
     carry = Carry()
 
     async def step(current: Publishing | None) -> Publishing | None:
@@ -110,14 +110,14 @@ async def make_ready(export: RunningExport, ready: Latest) -> bool:
 
 async def _intend(export: RunningExport, names: Iterable[str]) -> None:
     """Store the names beside those that a task of this run has stored before, for which more tables had failed."""
-    while True:
-        said, generation = await _intended(export.task, export.layout.intent)
-        every = tuple(dict.fromkeys((*said, *names)))
-        if generation and len(every) == len(said):
-            return
-        with suppress(ConflictError):
-            await export.store.write(export.layout.intent, encode(Intent(export.plan.run, every)), generation)
-            return
+    wanted = tuple(names)
+
+    async def step(said: Intent | None) -> Intent | None:
+        before = said.names if said else ()
+        every = tuple(dict.fromkeys((*before, *wanted)))
+        return None if said and len(every) == len(before) else Intent(export.plan.run, every)
+
+    await swap(export.store, export.layout.intent, step)
 
 
 async def publishing(task: Task) -> Publishing | None:
@@ -163,12 +163,12 @@ async def copy_over(
 
 async def withdraw(export: RunningExport) -> None:
     """Take back what this run has placed and the run that took over will not replace."""
-    names, _ = await _intended(export.task, export.layout.intent)
+    names = await _intended(export.task, export.layout.intent)
     placed = await asyncio.gather(*map(export.store.stat, names))
     current = await publishing(export.task)
     if current is None or current.run == export.plan.run:
         return
-    theirs = set((await _intended(export.task, current.manifest))[0])
+    theirs = set(await _intended(export.task, Document(current.manifest, Intent)))
     latest = await read_latest(export.store, export.settings)
     # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
     given = (
@@ -183,13 +183,10 @@ async def withdraw(export: RunningExport) -> None:
     await delete(export.task, (wish for wish in mine if wish not in left))
 
 
-async def _intended(task: Task, intent: str) -> tuple[tuple[str, ...], int]:
-    """The final names that an intent speaks of, and its generation; nothing where there is none."""
-    try:
-        stored = await task.store.read(intent)
-    except NotFoundError:
-        return (), 0
-    return decode(stored.data, Intent, intent).names, stored.generation
+async def _intended(task: Task, document: Document[Intent]) -> tuple[str, ...]:
+    """The final names that an intent speaks of; nothing where there is none."""
+    intent = await value_of(task.store, document)
+    return intent.names if intent else ()
 
 
 async def _still_mine(export: RunningExport) -> bool:

@@ -53,7 +53,7 @@ class Keep:
         made = await read_manifest_files(export.task) if begun else None
         if made is None:
             return
-        named = {file.name for table in made[0].tables for file in table.files}
+        named = {file.name for table in made.value.tables for file in table.files}
         parts = parts_of(export.plan)
         for unit in read_units((await export.store.read(export.plan.units)).data, export.plan):
             ranges = [numbers_of(parts.get(unit.id), attempt) for attempt in begun.get(unit.id, ())]

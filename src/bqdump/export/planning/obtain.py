@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from bqdump.core.documents.codec import decode, encode_indented
 from bqdump.core.documents.run import Newest, Plan
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence
 from bqdump.core.progress.log_events import LogEvent
@@ -17,12 +16,12 @@ from bqdump.core.times import moment_text
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.planner import become_planner, pulse, read_planner, replace_planner, step_back
+from bqdump.export.planning.planner import become_planner, pulse, replace_planner, stepping_back
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix
-from bqdump.repository.repository import overwrite
+from bqdump.repository.repository import load, overwrite, replace, value_of
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +43,7 @@ async def obtain_plan(task: Task) -> Plan:
 
 async def read_plan(task: Task) -> Plan | None:
     """The plan as it is stored, None where there is none yet."""
-    try:
-        stored = await task.store.read(task.layout.plan)
-    except NotFoundError:
-        return None
-    return decode(stored.data, Plan, task.layout.plan)
+    return await value_of(task.store, task.layout.plan)
 
 
 def _refuse_other_settings(task: Task, plan: Plan) -> None:
@@ -68,30 +63,21 @@ async def _make_or_await(task: Task) -> Plan:
 
 async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile."""
-    try:
+    async with stepping_back(task):
         async with pulse(task):
             published = await read_published(task.store, task.settings)
             plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             generation = await task.store.write(plan.units, units, 0)
             await placement_of(plan).prepare(task)
-    except BqdumpError as error:
-        if not error.retryable:
-            await step_back(task)
-        raise
-    try:
-        await task.store.write(task.layout.plan, encode_indented(plan), 0)
-    except ConflictError:
+        mine = await replace(task.store, task.layout.plan, plan, 0)
+    if not mine:
         stored = await read_plan(task)
         if stored is None:
-            raise UnavailableError(PLAN, f"run {task.run}", "writing the plan failed, and none exists") from None
+            raise UnavailableError(PLAN, f"run {task.run}", "writing the plan failed, and none exists")
         if stored.nonce != plan.nonce:
             await task.store.delete([(plan.units, generation)])
         return stored
-    except BqdumpError as error:
-        if not error.retryable:
-            await step_back(task)
-        raise
     _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     return plan
@@ -104,7 +90,7 @@ async def _await_plan(task: Task) -> Plan:
     while True:
         if plan := await read_plan(task):
             return plan
-        planner, generation = await read_planner(task)
+        planner = await load(task.store, task.layout.planner)
         if planner is None:
             return await _make_or_await(task)
         if not seen:
@@ -112,10 +98,10 @@ async def _await_plan(task: Task) -> Plan:
                 "waiting for the plan: task %d of execution %s is planning run %s. "
                 "This task takes over if that one stops for %d seconds"
             )
-            who, waits = (planner.task, planner.execution), LogEvent.TASK_WAITS_FOR_PLAN.extra()
-            log.info(message, *who, task.run, PATIENCE_SECONDS, extra=waits)
-        if generation != seen:
-            seen, since = generation, clock()
+            who, waits = planner.value, LogEvent.TASK_WAITS_FOR_PLAN.extra()
+            log.info(message, who.task, who.execution, task.run, PATIENCE_SECONDS, extra=waits)
+        if planner.generation != seen:
+            seen, since = planner.generation, clock()
         elif clock() - since > PATIENCE_SECONDS and await replace_planner(task, seen):
             return await _make_or_await(task)
         await asyncio.sleep(pause)

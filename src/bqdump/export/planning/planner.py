@@ -9,51 +9,43 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.errors import BqdumpError
 from bqdump.export.task import Task
 from bqdump.repository.prefix_owner import release_prefix
+from bqdump.repository.repository import load, overwrite, replace, value_of
 
 PULSE_SECONDS = 10.0
 
 
 async def become_planner(task: Task) -> bool:
     """Whether planning is up to this task: it is the first, or the planner itself, restarted."""
-    try:
-        await task.store.write(task.layout.planner, encode(task.owner), 0)
-    except ConflictError:
-        planner, _ = await read_planner(task)
-        return planner == task.owner
-    return True
+    return await replace_planner(task, 0) or await value_of(task.store, task.layout.planner) == task.owner
 
 
 async def replace_planner(task: Task, generation: int) -> bool:
     """Take over from the planner whose note has this generation; False where another task was faster."""
-    try:
-        await task.store.write(task.layout.planner, encode(task.owner), generation)
-    except ConflictError:
-        return False
-    return True
-
-
-async def read_planner(task: Task) -> tuple[Owner | None, int]:
-    """The task that is planning, and the generation of that note; (None, 0) where none is."""
-    try:
-        stored = await task.store.read(task.layout.planner)
-    except NotFoundError:
-        return None, 0
-    return decode(stored.data, Owner, task.layout.planner), stored.generation
+    return await replace(task.store, task.layout.planner, task.owner, generation) is not None
 
 
 async def step_back(task: Task) -> None:
     """Remove all traces of a plan that cannot be made. Waiting tasks then plan, and meet the same refusal."""
     # The refusal is what counts, whatever prevents this.
     with suppress(BqdumpError):
-        planner, generation = await read_planner(task)
-        if planner == task.owner:
-            await task.store.delete([(task.layout.planner, generation)])
+        planner = await load(task.store, task.layout.planner)
+        if planner and planner.value == task.owner:
+            await task.store.delete([(task.layout.planner.name, planner.generation)])
             await release_prefix(task.store, task.settings, task.run)
+
+
+@asynccontextmanager
+async def stepping_back(task: Task) -> AsyncIterator[None]:
+    """Step back where what is done inside is refused for good."""
+    try:
+        yield
+    except BqdumpError as error:
+        if not error.retryable:
+            await step_back(task)
+        raise
 
 
 @asynccontextmanager
@@ -63,7 +55,7 @@ async def pulse(task: Task) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             await asyncio.sleep(PULSE_SECONDS)
-            await task.store.write(task.layout.planner, encode(task.owner), None)
+            await overwrite(task.store, task.layout.planner, task.owner)
 
     beating = asyncio.create_task(beat())
     try:

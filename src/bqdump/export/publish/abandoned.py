@@ -15,12 +15,13 @@ import logging
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.run import Plan, Stages
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError
+from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted, size_text
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport, Task
+from bqdump.repository.repository import value_of
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,8 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
 
 async def _plan_of(task: Task, run: str) -> Plan | None:
     """The plan of an earlier run, None where it has none yet, or where it cannot be read."""
-    name = task.settings.layout.run(run).plan
     try:
-        return decode((await task.store.read(name)).data, Plan, name)
-    except NotFoundError:
-        return None
+        return await value_of(task.store, task.settings.layout.run(run).plan)
     except DocumentError as error:
         log.warning("the staged files of run %s stay: %s", run, error, extra=LogEvent.CLEANUP_FAILED.extra())
         return None

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import ManifestFiles
-from bqdump.core.errors import NotFoundError
 from bqdump.export.task import RunningExport, Task
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import Loaded, exists, load, value_of
 
 
 async def has_manifest(task: Task) -> bool:
     """Whether this run is complete, so that it is settled what it publishes."""
-    return await task.store.stat(task.layout.manifest) is not None
+    return await exists(task.store, task.layout.manifest)
 
 
-async def read_manifest_files(task: Task) -> tuple[ManifestFiles, int] | None:
-    """Which objects this run's manifest names, and the manifest's generation; None when there is none yet."""
-    try:
-        stored = await task.store.read(task.layout.manifest)
-    except NotFoundError:
-        return None
-    return decode(stored.data, ManifestFiles, task.layout.manifest), stored.generation
+async def read_manifest_files(task: Task) -> Loaded[ManifestFiles] | None:
+    """Which objects this run's manifest names; None when there is none yet."""
+    return await load(task.store, task.layout.manifest_files)
 
 
 async def has_ended(export: RunningExport) -> bool:

@@ -15,7 +15,7 @@ from bqdump.core.documents.manifest import (
     ManifestFiles,
 )
 from bqdump.core.documents.record import make_manifest
-from bqdump.core.errors import ConflictError, UnavailableError, VerificationError
+from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.plan.parts import by_table, done_tables
 from bqdump.core.times import moment_text
 from bqdump.export.placement.protocol import Exported
@@ -25,6 +25,7 @@ from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.published import move_latest, read_latest
+from bqdump.repository.repository import Loaded, replace
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +43,18 @@ async def publish(export: RunningExport, ledger: Ledger) -> Published:
     if made is None:
         await export.placement.step_aside(export)
         return Published("superseded", None)
-    manifest, generation = made
-    if not await _point(export, manifest, generation):
+    manifest = made.value
+    if not await _point(export, manifest, made.generation):
         await export.placement.step_aside(export)
         return Published("superseded", manifest)
     await export.placement.clear(export, manifest)
     return Published("published", manifest)
 
 
-async def _make_manifest(export: RunningExport, ledger: Ledger) -> tuple[ManifestFiles, int] | None:
+async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[ManifestFiles] | None:
     """Prove the files, bring them to their final names and store the manifest.
 
-    Returns the manifest that is stored, and its generation; None when a later run has taken over.
+    Returns the manifest that is stored; None when a later run has taken over.
     """
     units, done = await all_units(export), done_tables(ledger.receipts, export.plan.splits)
     try:
@@ -73,15 +74,13 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> tuple[Manifes
     number, failures = latest.number + 1 if latest else 1, by_table(ledger.failed())
     left, found, carry = placed.left, placed.found, placed.carry
     manifest = make_manifest(export.plan, number, done, failures, units, files, left, found, carry)
-    data = encode(manifest)
-    try:
-        generation = await export.store.write(export.layout.manifest, data, 0)
-    except ConflictError:
-        if made := await read_manifest_files(export.task):
-            return made
-        cause = "the bucket has refused the manifest, and holds none"
-        raise UnavailableError("publish", f"run {export.plan.run}", cause) from None
-    return decode(data, ManifestFiles, export.layout.manifest), generation
+    if generation := await replace(export.store, export.layout.manifest, manifest, 0):
+        document = export.layout.manifest_files
+        return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
+    if made := await read_manifest_files(export.task):
+        return made
+    cause = "the bucket has refused the manifest, and holds none"
+    raise UnavailableError("publish", f"run {export.plan.run}", cause)
 
 
 def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int | None]) -> list[File]:
@@ -103,7 +102,7 @@ async def _point(export: RunningExport, manifest: ManifestFiles, generation: int
         snapshot=export.plan.snapshot,
         status=manifest.status,
         mode=export.plan.mode,
-        manifest=export.layout.manifest,
+        manifest=export.layout.manifest.name,
         manifest_generation=generation,
         over=manifest.over,
         carried=manifest.totals.carried,

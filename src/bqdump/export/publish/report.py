@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Latest, Manifest
-from bqdump.core.documents.run import Plan
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
+from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger
-from bqdump.repository.repository import replace
+from bqdump.repository.published import missing_manifest, read_manifest
+from bqdump.repository.repository import replace, value_of, write_once
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +38,18 @@ async def store_report(task: Task, before: Latest | None, cleared: Sequence[Clea
         from bqdump.core.documents.manifest_index import contents_of, summary_of
         from bqdump.pages.report import render_report
 
-        data = (await task.store.read(task.layout.manifest)).data
-        contents = contents_of(data, task.layout.manifest)
-        await _once(task.layout.contents, task.store.write(task.layout.contents, encode(contents), 0))
-        summary = task.settings.layout.summary(task.run)
-        await replace(task.store, summary, summary_of(contents), 0)
-        manifest = decode(data, Manifest, task.layout.manifest)
+        document = task.layout.manifest
+        data = (await task.store.read(document.name)).data
+        contents = contents_of(data, document.name)
+        await replace(task.store, task.layout.contents, contents, 0)
+        await replace(task.store, task.settings.layout.summary(task.run), summary_of(contents), 0)
+        manifest = decode(data, document.type, document.name)
         changes = None
         if before and before.run != task.run and len(manifest.tables) <= COMPARED_TABLES:
-            earlier = await task.store.read(before.manifest)
-            changes = compare(decode(earlier.data, Manifest, before.manifest), manifest)
+            earlier = await value_of(task.store, Document(before.manifest, Manifest))
+            changes = compare(earlier, manifest) if earlier else None
         report = render_report(manifest, changes, cleared=cleared)
-        await _once(task.layout.report, task.store.write(task.layout.report, report, 0))
+        await write_once(task.store, task.layout.report, report)
     except (BqdumpError, OSError, ImportError) as error:
         # Such as too many open files: what is imported this late is read from the disk.
         message = "the export is published, but its report could not be written: %s"
@@ -64,7 +65,7 @@ async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
         if await export.store.stat(name) is None:
             failed = ledger.failed(export.owner.execution)
             page = render_unpublished(export.plan, list(ledger.receipts.values()), failed)
-            await _once(name, export.store.write(name, page, 0))
+            await write_once(export.store, name, page)
     except (BqdumpError, OSError, ImportError) as error:
         log.warning("the failed run's report could not be written: %s", error, extra=LogEvent.REPORT_FAILED.extra())
 
@@ -77,15 +78,13 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     from bqdump.core.documents.changes import compare
     from bqdump.pages.report import render_report
     from bqdump.pages.unpublished import render_unpublished
-    from bqdump.repository.published import read_manifest
 
-    try:
-        manifest = await read_manifest(store, settings, run)
-    except NotFoundError:
-        layout = settings.layout.run(run)
-        if not run or await store.stat(layout.plan) is None:
-            raise
-        plan = decode((await store.read(layout.plan)).data, Plan, layout.plan)
+    layout = settings.layout.run(run)
+    manifest = await value_of(store, layout.manifest) if run else await read_manifest(store, settings)
+    if manifest is None:
+        plan = await value_of(store, layout.plan)
+        if plan is None:
+            raise missing_manifest(run)
         ledger = await read_ledger(store, layout, plan)
         seen = looked(ledger, await read_claims(store, layout))
         return run, render_unpublished(plan, list(seen.receipts.values()), list(seen.failures.values()))
@@ -93,10 +92,3 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     # Whoever asks keeps the page elsewhere than the run keeps its own.
     root = f"{Path(settings.to).absolute().as_uri()}/" if settings.to else ""
     return manifest.run, render_report(manifest, changes, root)
-
-
-async def _once(name: str, write: Awaitable[int]) -> None:
-    try:
-        await write
-    except ConflictError:
-        log.debug("%s exists already", name)

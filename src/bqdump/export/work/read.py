@@ -16,11 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
-from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.run import Failure, Reading, Receipt, Unit
 from bqdump.core.errors import (
     BqdumpError,
-    ConflictError,
     DeniedError,
     JobFailedError,
     NotFoundError,
@@ -45,6 +43,7 @@ from bqdump.export.work.watch import Watch
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
 from bqdump.repository.read_sessions import session_id
+from bqdump.repository.repository import replace
 
 log = logging.getLogger(__name__)
 
@@ -105,14 +104,10 @@ async def read_unit(
 
 async def _take(task: Task, unit: Unit, attempt: int) -> int:
     """The first attempt from this one on that nobody has begun."""
-    mine = encode_note(Reading(task.owner, secrets.token_hex(4)))
-    while True:
-        try:
-            await task.store.write_note(task.layout.reading(unit.id, attempt), mine, 0)
-        except ConflictError:
-            attempt += 1
-        else:
-            return attempt
+    mine = Reading(task.owner, secrets.token_hex(4))
+    while not await replace(task.store, task.layout.reading(unit.id, attempt), mine, 0):
+        attempt += 1
+    return attempt
 
 
 async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> None:

@@ -15,30 +15,28 @@ from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 
 import msgspec
 
-from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Receipt, SharedSession, Split
-from bqdump.core.errors import ConflictError, UnavailableError
 from bqdump.core.plan.parts import Part
 from bqdump.export.task import Task
 from bqdump.ports.reader import ReadSession
-from bqdump.repository.read_sessions import read_session, session_id
+from bqdump.repository.read_sessions import session_id
+from bqdump.repository.repository import swap
 
 
 async def shared_session(task: Task, part: Part, open_session: Callable[[], Awaitable[ReadSession]]) -> ReadSession:
     """The session of the part's table, with the part's streams only. Raises what opening and storing raise."""
-    now, generation = await read_session(task.store, task.layout, part.lead)
-    if now is None or now.retired:
+
+    async def step(now: SharedSession | None) -> SharedSession | None:
+        if now and not now.retired:
+            return None
         opened = await open_session()
-        mine = SharedSession(opened.name, opened.streams, opened.schema, task.owner.execution)
-        try:
-            await task.store.write(task.layout.session(part.lead), encode(mine), generation)
-            now = mine
-        except ConflictError:
-            # Another task was first, or the answer to an earlier try of this one was lost: one counts for all.
-            now, _ = await read_session(task.store, task.layout, part.lead)
-    if now is None or now.retired:
-        cause = "the bucket has refused its read session, and holds none"
-        raise UnavailableError("read", f"table {part.table}", cause)
+        return SharedSession(opened.name, opened.streams, opened.schema, task.owner.execution)
+
+    # Another task may be first, or the answer to an earlier try of this one be lost: one counts for all.
+    stored = await swap(task.store, task.layout.session(part.lead), step)
+    if stored is None:
+        raise AssertionError("unreachable")
+    now = stored.value
     return ReadSession(now.name, now.streams[part.number :: part.of], now.schema)
 
 
@@ -48,17 +46,14 @@ async def retire(task: Task, part: Part, lost: str) -> bool:
     Only another execution than the one that opened it may: within one, every task would read the table anew each time
     that a session ends before all of it has been read.
     """
-    now, generation = await read_session(task.store, task.layout, part.lead)
-    if now is None or now.name != lost:
-        return True
-    if now.closed or now.execution == task.owner.execution:
-        return False
-    retired = SharedSession("", (), b"", task.owner.execution)
-    try:
-        await task.store.write(task.layout.session(part.lead), encode(retired), generation)
-    except ConflictError:
-        return await retire(task, part, lost)
-    return True
+
+    async def step(now: SharedSession | None) -> SharedSession | None:
+        if now is None or now.name != lost or now.closed or now.execution == task.owner.execution:
+            return None
+        return SharedSession("", (), b"", task.owner.execution)
+
+    stored = await swap(task.store, task.layout.session(part.lead), step)
+    return stored is None or stored.value.name != lost
 
 
 async def close_sessions(
@@ -77,15 +72,10 @@ async def close_sessions(
 
 
 async def _close(task: Task, lead: str, jobs: set[str]) -> bool:
-    while True:
-        now, generation = await read_session(task.store, task.layout, lead)
-        if now is None or {session_id(now.name)} != jobs:
-            return False
-        if now.closed:
-            return True
-        try:
-            closed = msgspec.structs.replace(now, closed=True)
-            await task.store.write(task.layout.session(lead), encode(closed), generation)
-        except ConflictError:
-            continue
-        return True
+
+    async def step(now: SharedSession | None) -> SharedSession | None:
+        open_ = now is not None and {session_id(now.name)} == jobs and not now.closed
+        return msgspec.structs.replace(now, closed=True) if now and open_ else None
+
+    stored = await swap(task.store, task.layout.session(lead), step)
+    return stored is not None and stored.value.closed and {session_id(stored.value.name)} == jobs

@@ -9,9 +9,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents.layout import unit_id
-from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.run import Claim, Failure, GivenUp, Plan, Receipt, Unit
-from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, QuotaError, first_of, words_of
+from bqdump.core.errors import BqdumpError, DocumentError, QuotaError, first_of, words_of
 from bqdump.core.plan.draft import read_units
 from bqdump.core.plan.parts import parts_of
 from bqdump.core.progress.events import Started
@@ -23,6 +22,7 @@ from bqdump.export.work.jobs import extract_unit, query_unit
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.watch import Watch
 from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger, write_end
+from bqdump.repository.repository import replace
 
 log = logging.getLogger(__name__)
 
@@ -157,9 +157,8 @@ async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started:
     if isinstance(outcome, Failure):
         failed = LogEvent.TABLE_FAILED.extra(table=table)
         log.error("%s: failed: %s: %s", called, outcome.reason, outcome.message, extra=failed)
-        name = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
-        with suppress(ConflictError):
-            await export.store.write_note(name, encode_note(outcome), 0)
+        document = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
+        await replace(export.store, document, outcome, 0)
         return
     files, exported = counted(outcome.files, "file"), LogEvent.TABLE_EXPORTED.extra(table=table)
     log.info("%s: exported in %s", called, files, extra=exported)
@@ -216,7 +215,8 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
                 if todo.unit.id in taken:
                     continue
                 await slots.acquire()
-                if todo.replaces is not None and not await _claim(export.task, todo):
+                replaces = todo.replaces
+                if replaces is not None and not await _claim(export.task, todo.unit, replaces, todo.again):
                     slots.release()
                     lost, again = lost + 1, True
                     if picture is UNTOUCHED or lost >= STALE_AFTER:
@@ -230,13 +230,9 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
                 picture = None
 
 
-async def _claim(task: Task, todo: Todo) -> bool:
-    claim = encode_note(Claim(task.owner, todo.unit.table, todo.unit.bytes, todo.again))
-    try:
-        await task.store.write_note(task.layout.claim(todo.unit.id), claim, todo.replaces)
-    except ConflictError:
-        return False
-    return True
+async def _claim(task: Task, unit: Unit, replaces: int, again: str) -> bool:
+    claim = Claim(task.owner, unit.table, unit.bytes, again)
+    return await replace(task.store, task.layout.claim(unit.id), claim, replaces) is not None
 
 
 async def _look(export: RunningExport) -> Picture:
