@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bqdump.check.verify import ReadBack, SourceCompared, Verified
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.exported_tables import Manifest, Table
-    from bqdump.core.documents.manifest import Carried, File, TableFiles, Totals
+    from bqdump.core.documents.manifest import File, Totals
     from bqdump.core.documents.run import Failure, Flag, Owner, Removed, Skipped
     from bqdump.core.errors import (
         AccessError,
@@ -51,7 +51,6 @@ __all__ = [
     "AccessError",
     "AnswerError",
     "BqdumpError",
-    "Carried",
     "Check",
     "CheckOutcome",
     "ConflictError",
@@ -88,7 +87,6 @@ __all__ = [
     "Status",
     "Table",
     "TableChange",
-    "TableFiles",
     "TargetError",
     "Totals",
     "UnavailableError",
@@ -117,7 +115,7 @@ _HOMES = {
     "check.verify": ("ReadBack", "SourceCompared", "Verified"),
     "core.documents.changes": ("TableChange",),
     "core.documents.exported_tables": ("Manifest", "Table"),
-    "core.documents.manifest": ("Carried", "File", "TableFiles", "Totals"),
+    "core.documents.manifest": ("File", "Totals"),
     "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
     "core.plan.summary": ("Planned", "PlannedTable"),
     "core.progress.outcome": ("Export",),

@@ -1,9 +1,8 @@
-"""The verbs of the command line as functions, for schedulers and notebooks. Import them from `bqdump` itself.
+"""The commands as functions, for schedulers and notebooks. Import them from `bqdump`.
 
-Settings are what is passed, and what the file named by `config` says; no variable of the environment is one. Every
-function blocks until it is done, also where an event loop runs already, and raises a BqdumpError for whatever can be
-expected to go wrong. None prints, ends the process, sets a signal handler or changes the logging of its host: what
-there is to tell goes to the logger `bqdump`.
+Settings are keyword arguments, or are read from the file `config`; environment variables are not read. Every function
+blocks until it is done, even if an event loop is running, and raises a BqdumpError for every failure that can be
+expected. No function prints, exits, sets a signal handler or configures logging. Log records go to the logger `bqdump`.
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ log.addHandler(logging.NullHandler())
 def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
     """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
 
-    Raises UnitsFailedError when tables failed and `allow_partial` is not set; nothing is published then, and the same
-    `run_id` takes the run up again.
+    Raises UnitsFailedError if tables failed and `allow_partial` is not set. Nothing is published then; the same
+    `run_id` resumes the run.
     """
     settings = _settings(options, REQUIRED)
     if not 0 <= task < tasks:
@@ -70,17 +69,20 @@ def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
 
 @with_settings()
 def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
-    """What a run by so many tasks would do; changes nothing. What a run would be refused for stands in `flags`."""
+    """Show what a run would do, without changing anything. `flags` lists why a run would be refused.
+
+    tasks: the number of tasks to plan for.
+    """
     settings = _settings(options, REQUIRED)
     return _serve(settings, lambda at: verbs.plan(at, settings, settings.run_id or "RUN", tasks))
 
 
 @with_settings()
 def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosis:
-    """Try every right that a run needs, and look for what would refuse it, without exporting; `verdict` is the worst.
+    """Check permissions and risks before a run, without exporting. `verdict` is the worst result.
 
-    It writes two small objects below _bqdump/doctor/ and removes them. What is found is returned, not raised.
-    service_account: whom the commands of the `cures` grant to (default: the account that `bqdump render iam` makes).
+    Writes two small objects below _bqdump/doctor/ and deletes them. Problems are returned, not raised.
+    service_account: the account in the commands of `cures` (default: the one that `bqdump render iam` creates).
     """
     settings = _settings(options, REQUIRED)
     return _serve(settings, lambda at: verbs.doctor(at, settings, service_account))
@@ -88,23 +90,23 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
 
 @with_settings(OF_TARGET)
 def status(run: str = "", **options: Unpack[Options]) -> Status:
-    """How far a run is (default: the one that was planned last), from the bucket alone."""
+    """Read the progress of a run (default: the run that was planned last) from the bucket."""
     return _ask(lambda store, settings: verbs.status(store, settings, run), options)
 
 
 @with_settings(OF_TARGET)
 def runs(**options: Unpack[Options]) -> Rows[RunLine]:
-    """All runs of a bucket, the latest moment first."""
+    """List the runs of a target, the latest snapshot time first."""
     return _ask(verbs.runs, options)
 
 
 @with_settings((*OF_TARGET, "project", "max_bytes_billed"))
 def verify(run: str = "", *, read: str = "", source: bool = False, **options: Unpack[Options]) -> Verified:
-    """Compare the files of a run (default: the one that readers see) with its manifest. Differences are `findings`.
+    """Compare the files of a run (default: the published run) with its manifest. Differences are `findings`.
 
-    read: read so many of the files as well, such as "100%" or "10%"; see docs/verify.md.
-    source: read all files and compare each table with BigQuery as it was then, while time travel lasts. BigQuery bills
-    a query of each table: `max_bytes_billed` is the most for all of them. Takes the setting `project`.
+    read: also read this share of the files, such as "100%" or "10%"; see docs/verify.md.
+    source: read all files and compare each table with BigQuery as of the snapshot time, while time travel lasts.
+    BigQuery bills one query per table; `max_bytes_billed` limits their sum. Requires `project`.
     """
     parts = _parts(read, source=source)
     check = partial(verbs.verify, run=run, parts=parts)
@@ -116,25 +118,28 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
 
 @with_settings(OF_TARGET)
 def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
-    """The manifest of a run (default: the one that readers see): every table and file."""
+    """Read the manifest of a run (default: the published run): every table and file.
+
+    It is a mapping of table names: `manifest["flights"].uris` holds the addresses of a table's files.
+    """
     return _ask(lambda store, settings: verbs.manifest(store, settings, run), options)
 
 
 @with_settings(OF_TARGET)
 def diff(before: str, after: str = "", *, values: bool = False, **options: Unpack[Options]) -> Rows[TableChange]:
-    """What changed from one run to another (default: the published run): tables, columns, content.
+    """Show what changed from one run to another (default: the published run): tables, columns, content.
 
-    Content is compared by the files' checksums; where these prove nothing, `change` is "unclear". Tables whose rows,
-    columns and bytes are equal are left out.
-    values: read the files of both runs and compare the values of every column. Raises NotFoundError where the files
-    of a run no longer exist.
+    Content is compared by the checksums of the files; if they do not prove anything, `change` is "unclear". Tables
+    with the same rows, columns and bytes are left out.
+    values: read the files of both runs and compare the values of every column. Raises NotFoundError if the files of a
+    run no longer exist.
     """
     return _ask(lambda store, settings: verbs.diff(store, settings, before, after, values=values), options)
 
 
 @with_settings(OF_TARGET)
 def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str:
-    """The report of a run (default: the one that readers see) as a page of HTML that needs nothing else.
+    """Render the report of a run (default: the published run) as a self-contained HTML page.
 
     since: show what changed since this run.
     """
@@ -143,7 +148,7 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
 
 
 def _parts(read: str, *, source: bool) -> int:
-    """In how many parts the files are dealt of which one is read; 0: none is read. Raises UsageError."""
+    """Read one in this many files; 0: none. Raises UsageError."""
     try:
         parts = parse_sample(read) if read else int(source)
     except ValueError as error:
@@ -187,9 +192,9 @@ def _serve(
 
 
 def _finish(work: Coroutine[Any, Any, Result]) -> Result:
-    """What the coroutine returns, from an event loop in a thread of its own: it must not matter whether one runs here.
+    """Run the coroutine in an event loop of a new thread, as one may be running in this thread.
 
-    Whatever interrupts the wait (Ctrl-C, a timeout of the host) ends the work before it goes on.
+    An exception that interrupts the wait (Ctrl-C, a timeout of the host) cancels the work before it is raised.
     """
     loop = asyncio.new_event_loop()
     outcome: Future[Result] = Future()

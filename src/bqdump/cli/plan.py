@@ -74,7 +74,7 @@ def _print(settings: Settings, shown: Planned) -> None:
     if shown.removed:
         sys.stdout.write("\nRemoved from the published export:\n")
         print_table(("table", "why", "rows", "as of", "run"), [
-            (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_time, one.run)
+            (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_text, one.run)
             for one in shown.removed
         ], right=(2,))  # fmt: skip
     if shown.kept:

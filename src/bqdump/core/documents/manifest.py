@@ -44,7 +44,6 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: Count | None = None
 
 
-@public
 class TableFiles(msgspec.Struct, frozen=True):
     """The part of a manifest's table that a later publication needs."""
 
@@ -52,7 +51,6 @@ class TableFiles(msgspec.Struct, frozen=True):
     files: tuple[File, ...]
 
 
-@public
 class Carried(msgspec.Struct, frozen=True):
     """Which run exported a table that a later run carries over, as of when, and by which version of bqdump.
 

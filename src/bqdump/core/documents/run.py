@@ -7,6 +7,7 @@ Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from msgspec import Meta
 from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
+from bqdump.core.times import time_in
 
 FORMAT_VERSION = 1
 
@@ -79,8 +81,13 @@ class Removed(msgspec.Struct, frozen=True):
     table: str
     reason: RemovalReason
     run: RunId
-    snapshot_time: str
+    snapshot_text: str = msgspec.field(name="snapshot_time")
     rows: Count | None
+
+    @property
+    def snapshot_time(self) -> datetime | None:
+        """The snapshot time of that run."""
+        return time_in(self.snapshot_text)
 
 
 @public

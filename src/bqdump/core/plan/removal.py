@@ -130,7 +130,7 @@ def removal_sentence(removed: Removed) -> str:
     had = "it" if removed.rows is None else counted(removed.rows, "row")
     return (
         f"{removed.table} is removed from the published export ({WHY[removed.reason]}): "
-        f"run {removed.run} has {had} as of {removed.snapshot_time}"
+        f"run {removed.run} has {had} as of {removed.snapshot_text}"
     )
 
 
