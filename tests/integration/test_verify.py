@@ -184,7 +184,7 @@ def test_what_is_found_is_shown_as_a_table_or_as_json(
     name = "orders/orders_000000000000.csv"
     path = buckets / stage.bucket / name
     path.write_bytes(path.read_bytes().replace(b"4", b"5"))
-    assert call(capsys, "verify", "--bucket", stage.bucket).code == 0
+    assert call(capsys, "verify", "--bucket", stage.bucket).code == 4
     called, verified = verified_by_command(stage, capsys, "--read")
     assert called.code == 4
     (finding,) = verified["findings"]

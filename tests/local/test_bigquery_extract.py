@@ -538,7 +538,8 @@ def test_columns_that_were_altered_since_are_those_of_that_moment(world: World) 
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
     with world.settings(clock_offset_seconds=60):
         for change in (
-            "DROP COLUMN c, ADD COLUMN d BOOL",
+            "DROP COLUMN c",
+            "ADD COLUMN d BOOL",
             "RENAME COLUMN b TO e",
             "ALTER COLUMN a SET DATA TYPE FLOAT64",
         ):

@@ -76,11 +76,12 @@ class Watch:
         open_ = {job_id: waiting for job_id, waiting in self._waiting.items() if not waiting.future.done()}
         if not open_:
             return
-        unseen = set(open_)
+        # In order of their start: a set of names has another order in each process.
+        unseen = dict.fromkeys(open_)
         async for page in self._warehouse.jobs(min(waiting.created for waiting in open_.values())):
             for job in page:
                 if job.id in unseen:
-                    unseen.discard(job.id)
+                    del unseen[job.id]
                     _settle(open_[job.id], job)
             if not unseen:
                 break
