@@ -38,6 +38,7 @@ from bqdump.core.documents.run import (
     Share,
 )
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.times import moment_text
 from bqdump.ports.store import ObjectStore
 from bqdump.services import open_store
@@ -47,7 +48,7 @@ PROJECT, BUCKET, RUNS, TABLES = "local-project", "many-runs", *sized((1000, 10_0
 # So many runs have all their documents: the pages that are measured read no others.
 WHOLE = 40
 START, NIGHT, TASKS = 1_790_000_000_000, 86_400_000, 20
-SETTINGS = Settings(project=PROJECT, dataset="shop", bucket=BUCKET)
+SETTINGS = Settings(project=PROJECT, dataset="shop", target=Target("gs", BUCKET))
 RUN, TABLE = f"run-{RUNS - 1:04}", f"table_{TABLES // 20:05}"
 PAGES = {
     "runs": "",

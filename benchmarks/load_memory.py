@@ -27,6 +27,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 
@@ -34,7 +35,7 @@ CASES = sized(
     ((2_500, 100), (5_000, 100), (10_000, 100), (10_000, 25), (10_000, 50)),
     ((5, 4), (10, 4), (20, 4), (20, 1), (20, 2)),
 )
-SETTINGS = Settings(project="p", dataset="d", bucket="memory")
+SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 NOW = 1_790_000_000_000
 LATENCY, JOB_SECONDS = 0.05, 5.0
 LISTINGS = ("notes", "objects", "jobs")

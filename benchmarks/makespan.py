@@ -18,6 +18,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import publish
@@ -53,7 +54,7 @@ async def measure() -> tuple[list[float], int]:
     warehouse = Slow(store, lambda: EPOCH + int(loop.time() * 1000), seconds=lambda table: JOB_SECONDS)
     for number in range(TABLES):
         warehouse.put("p", "d", f"table_{number:04}", [str(number)])
-    settings = Settings(project="p", dataset="d", bucket="memory")
+    settings = Settings(project="p", dataset="d", target=Target("gs", "memory"))
     task = Task(store, RateLimitedWarehouse(warehouse, tasks=1), settings, "run", Owner("run", 0), 1)
     moments = [loop.time()]
     plan = await obtain_plan(task)

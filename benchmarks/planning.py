@@ -29,10 +29,11 @@ from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.draft import JOB_WEIGHT, choose, make_plan, read_units, share_out
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 
 TABLES, TASKS = sized((100_000, 10_000), (1_000, 100))
 SECONDS, MEGABYTES = 10.0, 500.0
-SETTINGS = Settings(project="proj", dataset="data", bucket="target")
+SETTINGS = Settings(project="proj", dataset="data", target=Target("gs", "target"))
 SNAPSHOT = 1_800_000_000_000
 
 

@@ -103,7 +103,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.adapters.lean_imports import import_lean
     from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
     from bqdump.core.documents.run import Failure, Owner, Plan, Unit
-    from bqdump.core.settings.settings import resolve
+    from bqdump.core.settings.resolve import flags, resolve
     from bqdump.export.placement.choose import running_export
     from bqdump.export.task import Task
     from bqdump.export.work.read import read_unit
@@ -112,9 +112,9 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
 
     import_lean()
     name, codec = FORMATS[format_]
-    flags = {"project": "proj", "dataset": "d", "to": str(folder), "format": name, "compression": codec,
+    given = {"project": "proj", "dataset": "d", "to": str(folder), "format": name, "compression": codec,
              "read_memory": str(READ_MEMORY)}  # fmt: skip
-    settings = resolve(flags, {}, {}, "none")
+    settings = resolve(flags(given))
     unit = Unit("00000-00000", "t", "TABLE", "read", ROWS, 1 << 40, "t/t_*", definition(table))
     plan = msgspec.convert(
         {"run": "r", "tool": "", "nonce": "0", "project": "proj", "dataset": "d", "location": "US", "snapshot": 1,

@@ -17,6 +17,7 @@ from benchmarks.size import sized
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.services import open_services
@@ -60,7 +61,7 @@ def prepare(big: Any, store: Any) -> None:
 
 async def export_all(bucket: str, tasks: int) -> None:
     """All tasks of one execution, side by side."""
-    settings = Settings(project=PROJECT, dataset=DATASET, bucket=bucket)
+    settings = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", bucket))
 
     async def one(number: int) -> None:
         services = open_services(settings, tasks)

@@ -29,7 +29,9 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.outcome import Export
 from bqdump.core.results import Rows
 from bqdump.core.sampling import parse_sample
-from bqdump.core.settings.settings import REQUIRED, Settings, resolve
+from bqdump.core.settings.resolve import arguments, resolve
+from bqdump.core.settings.resolve import file as settings_file
+from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.core.settings.task_identity import Identity
 from bqdump.core.sizes import size_text
 from bqdump.diagnosis import Diagnosis
@@ -168,16 +170,8 @@ def _settings(options: Options, required: Sequence[str]) -> Settings:
     """Raises UsageError, naming the argument."""
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     file = given.pop("config", None)
-    filed = read_config(file) if file else {}
-    # An argument wins over the file, one target over the other too.
-    if given.get("bucket") or given.get("to"):
-        filed = {name: value for name, value in filed.items() if name not in ("bucket", "to")}
-    values = {**filed, **given}
-    given_target = {"bucket"} if values.get("to") else set()
-    if missing := [name for name in required if not values.get(name) and name not in given_target]:
-        hint = "Pass it as an argument, or name a file by config."
-        raise UsageError("read the settings", "", f"missing: {' and '.join(missing)}", hint)
-    return resolve({}, {}, values, "arguments", required)
+    sources = [arguments(given), *([settings_file(read_config(file), file)] if file else [])]
+    return resolve(*sources, required=required)
 
 
 def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> Result:

@@ -19,7 +19,7 @@ class Options(TypedDict, total=False):
     include: str | Sequence[str] | None
     exclude: str | Sequence[str] | None
     keep_others: bool | None
-    route: str | Sequence[str] | None
+    route: str | None
     format: str | None
     compression: str | None
     header: bool | None

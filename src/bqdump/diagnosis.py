@@ -38,8 +38,7 @@ class Diagnosis(Result, frozen=True, kw_only=True):
     verdict: CheckOutcome
     project: str
     dataset: str
-    bucket: str
-    prefix: str
+    target: str
     checks: list[Check]
     cures: list[Cure]
 
@@ -93,8 +92,7 @@ def _diagnosis(settings: Settings, checks: list[Check], service_account: str) ->
         verdict=max((check.outcome for check in checks), key=severity.index),
         project=settings.project,
         dataset=settings.dataset,
-        bucket=settings.bucket,
-        prefix=settings.prefix,
+        target=str(settings.target),
         checks=checks,
         cures=[Cure(permission, one.role, one.on, commands(one)) for permission, one in grants.items()],
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import BUCKET, FOLDER
 from bqdump.core.settings.task_identity import Identity
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -99,17 +100,27 @@ def _open_reading(settings: Settings, *, patient: bool) -> Reading:
 
 
 def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
-    """The target of the export. patient: a run works on it, which waits longer than a person does."""
+    """The target of the export. patient: for a run, which retries longer than other commands."""
+    return OPENERS[settings.target.scheme](settings, patient)
+
+
+def _open_bucket(settings: Settings, patient: bool) -> ObjectStore:
     from bqdump.adapters.endpoints import STORAGE
     from bqdump.adapters.gcs import CloudStore
     from bqdump.adapters.retry import RetryingStore
 
-    if settings.to:
-        from bqdump.adapters.folder import FolderStore
-
-        return FolderStore(Path(settings.to))
     patience = _patience(settings, STORAGE, patient=patient)
-    return RetryingStore(CloudStore(settings.bucket, settings.jobs_in, settings.kms_key, patience), patience)
+    return RetryingStore(CloudStore(settings.target.bucket, settings.jobs_in, settings.kms_key, patience), patience)
+
+
+def _open_folder(settings: Settings, _patient: bool) -> ObjectStore:
+    from bqdump.adapters.folder import FolderStore
+
+    return FolderStore(Path(settings.target.folder))
+
+
+# By the scheme of the target.
+OPENERS: dict[str, Callable[[Settings, bool], ObjectStore]] = {BUCKET: _open_bucket, FOLDER: _open_folder}
 
 
 def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> Services:
@@ -171,10 +182,9 @@ def run_id(settings: Settings, identity: Identity) -> str:
     if identity.execution:
         return identity.execution
     if identity.engine:
-        raise UsageError(
-            "read the settings", "run_id", f"{identity.engine} gives its tasks no common name",
-            "Set BQDUMP_RUN_ID to something that all tasks of this run share, such as the job's id.",
-        )  # fmt: skip
+        cause = f"{identity.engine} has no name that all its tasks share"
+        hint = "Set BQDUMP_RUN_ID to the same value for all tasks of this run, such as the job's id."
+        raise UsageError("read the settings", "", cause, hint, setting="run_id")
     now = datetime.now(UTC)
     return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z"
 
@@ -187,7 +197,7 @@ def owner(identity: Identity, run: str) -> Owner:
 
 
 def read_config(file: str | None) -> dict[str, Any]:
-    """What the file says; nothing when no file was asked for and the usual one is not there. Raises UsageError."""
+    """The content of the settings file; nothing without one. Raises UsageError."""
     path = Path(file or CONFIG)
     if not file and not path.exists():
         return {}
@@ -199,7 +209,7 @@ def read_config(file: str | None) -> dict[str, Any]:
         with path.open("rb") as stream:
             values = tomllib.load(stream)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError("read the settings", str(path), f"it is not valid TOML: {error}") from None
+        raise UsageError("read the settings", str(path), f"invalid TOML: {error}") from None
     except OSError as error:
         raise UsageError("read the settings", str(path), error.strerror or str(error)) from None
     refuse_single_run(values, str(path))

@@ -128,7 +128,8 @@ async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Man
     from bqdump.core.documents.exported_tables import readable
     from bqdump.repository.published import read_manifest
 
-    address = f"{Path(settings.to).absolute()}/" if settings.to else f"gs://{settings.bucket}/"
+    target = settings.target
+    address = f"{Path(target.folder).absolute()}/" if target.folder else target.uri("")
     return readable(await read_manifest(store, settings, run or settings.run_id), address)
 
 

@@ -20,6 +20,7 @@ from bqdump.core.documents.layout import Layout, is_note
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, TargetError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Reading, Task
 from bqdump.ports.store import Copy, ObjectInfo
@@ -224,7 +225,7 @@ def export(folder: Path, path: str) -> Task:
     warehouse = MemoryWarehouse(MemoryStore("bucket"), lambda: 1_700_000_000_000)
     warehouse.put("p", "d", "t", [f"row {number}" for number in range(10)])
     reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, _call)
-    settings = Settings(project="p", dataset="d", bucket="", to=str(folder), route=("*=read",), path=path)
+    settings = Settings(project="p", dataset="d", target=Target("file", str(folder)), route="read", path=path)
     return Task(FolderStore(folder), warehouse, settings, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
 
 

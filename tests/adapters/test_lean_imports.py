@@ -77,6 +77,7 @@ BESIDE = """
 import importlib.machinery, sys, threading
 from bqdump.adapters import lean_imports
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.services import Readings
 import bqdump.cli.run
 lean_imports.import_lean()
@@ -111,7 +112,7 @@ def import_client():
     report(lambda: bigquery.bigquery.Client)
 
 def open_reading():
-    report(Readings(Settings(project="p", dataset="d", bucket="b")).open)
+    report(Readings(Settings(project="p", dataset="d", target=Target("gs", "b"))).open)
 
 def beside(name, call):
     "Run the other call in a thread as soon as this module is being run, and wait for it there."

@@ -24,6 +24,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UnitsFailedError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.times import moment_text
 from bqdump.export.run import run
 from bqdump.export.task import Task
@@ -59,7 +60,7 @@ class Scene:
 
     def __init__(self, **settings: Any) -> None:
         self.store = MemoryStore("exports")
-        three = {"project": "my-project", "dataset": "shop", "bucket": "exports"}
+        three = {"project": "my-project", "dataset": "shop", "target": Target("gs", "exports")}
         self.settings = Settings(**{**three, "allow_partial": True, "allow": (Risk.SKIPPED,), **settings})
         self.time = START
         self._random = random.Random(1)

@@ -19,6 +19,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.publish.count import count_rows
 from bqdump.export.run import run
 from bqdump.export.task import Task
@@ -31,7 +32,9 @@ FORMATS = ("csv", "avro")
 
 
 def settings(format_: str, path: str = "{table}/{table}_*.{ext}") -> Settings:
-    return Settings(project="project", dataset="data", bucket="memory", format=format_, path=path, header=False)
+    return Settings(
+        project="project", dataset="data", target=Target("gs", "memory"), format=format_, path=path, header=False
+    )
 
 
 TABLES = {"big": ["one", "two", "three"], "small": ["four"]}

@@ -16,10 +16,11 @@ from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Reading, Task
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory")
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 FILES = ["big/big_000000000000.csv", "big/big_000000000001.csv", "empty/empty_000000000000.csv"]
 
 
@@ -53,7 +54,7 @@ def kinds(store: MemoryStore, settings: Settings = SETTINGS) -> list[tuple[str, 
 
 @pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}", "{table}_*.{ext}"])
 def test_a_whole_export_has_no_findings(path: str) -> None:
-    settings = Settings(project="project", dataset="data", bucket="memory", path=path)
+    settings = Settings(project="project", dataset="data", target=Target("gs", "memory"), path=path)
     assert kinds(exported(settings), settings) == []
 
 
@@ -102,7 +103,7 @@ def test_a_shard_too_many_of_the_only_file_is_extra() -> None:
 
 
 def test_what_another_attempt_of_the_read_route_has_left_is_extra() -> None:
-    settings = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}", route=("*=read",))
+    settings = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}", route="read")
     store = exported(settings)
     assert [name for name in store.names_now() if name.startswith("r1/big")] == ["r1/big_000001000000.csv"]
     assert kinds(store, settings) == []
@@ -133,7 +134,7 @@ def copy_of(store: MemoryStore, bucket: str = "elsewhere") -> tuple[MemoryStore,
         found = store.peek(name)
         assert found
         made.put_now(name, found[0])
-    return made, Settings(project="", dataset="", bucket=bucket)
+    return made, Settings(project="", dataset="", target=Target("gs", bucket))
 
 
 @pytest.mark.parametrize("bucket", ["elsewhere", "memory"])

@@ -19,6 +19,8 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.table_settings import TableSettings
+from bqdump.core.settings.target import Target
 from bqdump.export.planning import obtain as planning
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Reading, Task
@@ -45,8 +47,10 @@ class Stack(NamedTuple):
 
     def settings(self, prefix: str, **others: Any) -> Settings:
         """The settings of an export by every route to a folder of its own."""
-        routes = ("two=read", "three=query")
-        return Settings(project=PROJECT, dataset=DATASET, bucket=BUCKET, prefix=f"{prefix}/", route=routes, **others)
+        routes = (TableSettings("two", route="read"), TableSettings("three", route="query"))
+        return Settings(
+            project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET, f"{prefix}/"), tables=routes, **others
+        )
 
     def faults(self, *rules: dict[str, Any]) -> None:
         """Let these faults happen, in this order."""

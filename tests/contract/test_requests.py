@@ -23,6 +23,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.sql import statements as sql
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
@@ -309,8 +310,10 @@ async def export(settings: Settings, name: str, *, abandoned: bool = False) -> N
 def world() -> Iterator[World]:
     """Servers on which two runs of each mode have been exported, the second over the first."""
     labels = {"team": "data"}
-    plain = Settings(project=PROJECT, dataset=DATASET, bucket=BUCKET, labels=labels)
-    keep = Settings(project=PROJECT, dataset=DATASET, bucket=BUCKET, prefix="kept/", path="{run}/{table}_*.{ext}")
+    plain = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET), labels=labels)
+    keep = Settings(
+        project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET, "kept/"), path="{run}/{table}_*.{ext}"
+    )
     with serve() as served:
         for settings, name in ((plain, "r1"), (plain, "r2"), (keep, "k1"), (keep, "k2")):
             asyncio.run(export(settings, f"{name}-abandoned", abandoned=True))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.plan.catalog import Table
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import recorded_target
 
 # Names as BigQuery allows them, and some more: letters, marks, digits, connectors, dashes, spaces of any script.
 TABLE_NAMES = st.text(
@@ -24,7 +25,9 @@ FULL = {
 
 def settings(**changes: object) -> Settings:
     """Settings with the required three, and these changes."""
-    return msgspec.convert({"project": "proj", "dataset": "data", "bucket": "target", **changes}, Settings)
+    target = {"bucket": "target"} | {name: changes.pop(name) for name in ("bucket", "to", "prefix") if name in changes}
+    record = msgspec.to_builtins(recorded_target(target))
+    return msgspec.convert({"project": "proj", "dataset": "data", "target": record, **changes}, Settings)
 
 
 def table(name: str, size: int = 1000, *columns: dict[str, str], rows: int = 10) -> Table:

@@ -28,13 +28,14 @@ from bqdump.core.plan.protection import buffered_rows, protected_columns
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import REFUSED, REPORTED, Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 
 HOUR = 3_600_000
 NOW = 1_800_000_000_000
 
 
 def settings(**values: Any) -> Settings:
-    return Settings(project="proj", dataset="data", bucket="bucket", **values)
+    return Settings(project="proj", dataset="data", target=Target("gs", "bucket"), **values)
 
 
 def raw(**definition: Any) -> msgspec.Raw:

@@ -45,20 +45,20 @@ BY_ENGINE = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine
 @BY_ENGINE
 @pytest.mark.parametrize("bad", ["-1", "x", "1.5", " 1", "1e3", "9" * 5000])
 def test_an_index_that_is_no_number_names_its_variable(engine: Engine, bad: str) -> None:
-    with pytest.raises(UsageError, match=rf"^{engine.task}: .*is not a whole number from 0"):
+    with pytest.raises(UsageError, match=rf"^{engine.task}: .*expected an integer from 0"):
         identify({engine.task: bad, engine.tasks[0]: "5"})
 
 
 @BY_ENGINE
 @pytest.mark.parametrize("bad", ["0", "-3", "x"])
 def test_a_number_of_tasks_that_cannot_be_names_its_variable(engine: Engine, bad: str) -> None:
-    with pytest.raises(UsageError, match=rf"^{engine.tasks[0]}: .*is not a whole number from 1"):
+    with pytest.raises(UsageError, match=rf"^{engine.tasks[0]}: .*expected an integer from 1"):
         identify({engine.task: "0", engine.tasks[0]: bad})
 
 
 @BY_ENGINE
 def test_an_index_beyond_the_number_of_tasks_is_refused(engine: Engine) -> None:
-    with pytest.raises(UsageError, match=f"^{engine.task}: 5 is not below {engine.tasks[0]}=5"):
+    with pytest.raises(UsageError, match=f"^{engine.task}: 5 is not less than {engine.tasks[0]}=5"):
         identify({engine.task: "5", engine.tasks[0]: "5"})
 
 
@@ -93,6 +93,6 @@ NAMED = [engine for engine in ENGINES if engine.executions]
 @pytest.mark.parametrize("bad", ["a/b", "../x", "-a", "a b", "a\n", "é", "x" * 101, "/"])
 def test_an_execution_that_cannot_name_a_run_names_its_variable(engine: Engine, bad: str) -> None:
     environ = {engine.task: "0", engine.tasks[0]: "1", engine.executions[0]: bad}
-    with pytest.raises(UsageError, match=rf"^{engine.executions[0]}: .*cannot name a run.*{engine.name}") as caught:
+    with pytest.raises(UsageError, match=rf"^{engine.executions[0]}: .*cannot be a run id.*{engine.name}") as caught:
         identify(environ)
     assert len(str(caught.value)) < 300

@@ -13,6 +13,7 @@ from bqdump.core.plan.hidden_data import Captured, keyed, lacking_flags
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 
 KEY: dict[str, Any] = {"tableConstraints": {"primaryKey": {"columns": ["id"]}}}
 
@@ -29,8 +30,8 @@ def unit(route: str = "extract", kind: str = "TABLE", **definition: Any) -> Unit
 
 
 def routed(wanted: Table, captured: tuple[str, ...] = ("t",), **settings: Any) -> tuple[str, str]:
-    three: dict[str, Any] = {"project": "p", "dataset": "d", "bucket": "b"}
-    (only,) = route_tables(Settings(**three, **settings), [wanted], captured=captured).routed
+    three: dict[str, Any] = {"project": "p", "dataset": "d", "target": Target("gs", "b")}
+    (only,) = route_tables(Settings(**three | settings), [wanted], captured=captured).routed
     return only.route, only.moment
 
 
@@ -57,14 +58,12 @@ def test_a_table_with_streamed_changes_takes_a_query_when_it_runs() -> None:
 @pytest.mark.parametrize(
     ("settings", "route"),
     [
-        ({"route": ("extract",)}, "extract"),
-        ({"to": "folder"}, "read"),
+        ({"route": "extract"}, "extract"),
+        ({"target": Target("file", "folder")}, "read"),
         ({"allow": (Risk.UNAPPLIED_CHANGES,)}, "extract"),
     ],
 )
 def test_it_keeps_another_route_that_is_asked_for_or_accepted(settings: dict[str, Any], route: str) -> None:
-    if "route" in settings:
-        settings = {"route": ("*=extract",)}
     assert routed(table(**KEY), **settings) == (route, "snapshot")
 
 

@@ -23,7 +23,7 @@ SPLITS = (Split("t", ("0-0", "0-1", "1-0")),)
 
 
 def plan_of(tables: list[Table], tasks: int, route: str = "read", split: int = 100) -> tuple[Plan, bytes]:
-    chosen = settings(route=(f"*={route}",), read_split=split)
+    chosen = settings(route=route, read_split=split)
     routing = route_tables(chosen, tables) if tables else route_tables(settings(), tables)
     return make_plan(
         chosen, "run", "0fce", Dataset("proj", "data", "EU"), SNAPSHOT, Selection((), (), 0), routing, tasks

@@ -10,19 +10,18 @@ import sys
 from datetime import UTC, datetime
 from typing import get_type_hints
 
-import msgspec
 import pytest
 
 import bqdump
 from bqdump.cli.exit_codes import CODES
 from bqdump.core import errors
 from bqdump.core.results import Rows
-from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.settings import BY_NAME
 from bqdump.signatures import OF_TARGET
 
 
 def test_every_setting_is_an_argument() -> None:
-    settings = {field.name for field in msgspec.structs.fields(Settings)}
+    settings = set(BY_NAME)
     assert set(bqdump.Options.__annotations__) == settings | {"config"}, "run python -m bqdump.cli.reference"
 
 

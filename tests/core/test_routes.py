@@ -71,20 +71,22 @@ def test_a_route_that_is_asked_for_is_taken_or_refused_with_those_that_can(kind:
     with pytest.raises(UsageError) as caught:
         choose_route(asked, wanted)
     said = str(caught.value)
-    assert said.startswith(f"table t: the {route} route cannot export it ({reason}). Use --route 't=")
-    able = said.split("t=")[1].split("'")[0]
+    assert said.startswith(f'table t: the {route} route cannot export it ({reason}). Set route = "')
+    able = said.split('Set route = "')[1].split('"')[0]
     assert not obstacle(able, asked, wanted)
 
 
 def test_the_last_route_that_matches_counts() -> None:
-    chosen = settings(route=("*=query", "a*=extract", "ab=auto"))
+    sections = [{"name": "a*", "route": "extract"}, {"name": "ab", "route": "auto"}]
+    chosen = settings(route="query", tables=sections)
     assert [wanted_of(chosen, table(name)).route for name in ("x", "aa", "ab")] == ["query", "extract", "auto"]
 
 
 def test_a_route_for_a_table_that_is_not_there_gets_a_guess() -> None:
-    with pytest.raises(UsageError, match=r"^route ordres=query: no table .* matches\. Did you mean 'orders'\?$"):
-        route_tables(settings(route=("ordres=query",)), [table("orders")])
-    route_tables(settings(route=("*=query",)), [])
+    for_one = settings(tables=[{"name": "ordres", "route": "query"}])
+    with pytest.raises(UsageError, match=r"^\[tables.ordres\]: matches no table .*\. Did you mean 'orders'\?$"):
+        route_tables(for_one, [table("orders")])
+    route_tables(settings(route="query"), [])
 
 
 def test_a_kind_that_no_route_can_read_is_skipped_with_its_reason() -> None:

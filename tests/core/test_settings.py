@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bqdump.cli.errors import Flags
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.shape import Mask
 from bqdump.core.risks import Risk
-from bqdump.core.settings.settings import BY_NAME, SETTINGS, Settings, check, resolve
+from bqdump.core.settings.resolve import arguments, check, environment, file, resolve
+from bqdump.core.settings.resolve import flags as given_flags
+from bqdump.core.settings.settings import BY_NAME, SETTINGS, TARGET, Settings
 from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.times import moment_text, parse_moment
 from core.strategies import settings
@@ -22,17 +25,17 @@ REQUIRED = {"project": "proj", "dataset": "data", "bucket": "target"}
 VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "project": ("my-proj", "my-proj", ["a b", "-x", "", "x/y"]),
     "dataset": ("sales_2026", "sales_2026", ["a.b", "a-b", "x" * 1025, ""]),
-    "bucket": ("my-bucket", "my-bucket", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
-    "to": ("./out ", "./out", []),
+    "bucket": ("my-bucket", "gs://my-bucket/", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
+    "to": ("./out ", "./out/", ["s3://bucket-1/x", "gs://", "gs://UPPER/x", "gs://bucket-1/a//b", "://x"]),
     "prefix": (
         "/a/b/",
-        "a/b/",
+        "gs://target/a/b/",
         ["a//b", "../x", "a/./b", "x*", "a[b", "new\nline", "_bqdump", "a/_bqdump/b", "x" * 601, "é" * 301],
     ),
     "include": ("a*, b", ("a*", "b"), []),
     "exclude": ("tmp_*,", ("tmp_*",), []),
     "keep_others": ("yes", True, ["perhaps", ""]),
-    "route": ("query, a_*=extract", ("*=query", "a_*=extract"), ["fast", "a=", "=query", "a=b"]),
+    "route": ("Query", "query", ["fast", "", "a=query", "query,read"]),
     "format": ("NDJSON", "json", ["xls", ""]),
     "compression": ("GZIP", "gzip", []),
     "header": ("off", False, ["maybe", ""]),
@@ -81,11 +84,16 @@ BAD = [(name, bad) for name, (_, _, bads) in VALUES.items() for bad in bads]
 
 
 def from_flags(**flags: Any) -> Settings:
-    return resolve(REQUIRED | flags, {}, {}, "bqdump.toml")
+    return resolve(given_flags(REQUIRED | flags))
 
 
 def test_every_setting_is_tried_here() -> None:
-    assert list(VALUES) == [setting.name for setting in SETTINGS] == list(Settings.__struct_fields__)
+    assert list(VALUES) == [setting.name for setting in SETTINGS]
+    assert {*VALUES} - {*TARGET} | {"target"} == set(Settings.__struct_fields__)
+
+
+def sources(flag: dict[str, Any], env: dict[str, str], toml: dict[str, Any], name: str = "bqdump.toml") -> Settings:
+    return resolve(given_flags(flag), environment(env), file(toml, name))
 
 
 @pytest.mark.parametrize("place", ["flag", "env", "toml"])
@@ -96,7 +104,8 @@ def test_reads_a_setting_from_every_place(name: str, place: str) -> None:
     flags.pop("bucket" if name == "to" else name, None)
     given = {"flag": ({name: text}, {}, {}), "env": ({}, {BY_NAME[name].env: text}, {}), "toml": ({}, {}, {name: text})}
     flag, env, toml = given[place]
-    assert getattr(resolve(flags | flag, env, toml, "bqdump.toml"), name) == wanted
+    found = sources(flags | flag, env, toml)
+    assert (str(found.target) if name in TARGET else getattr(found, name)) == wanted
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file() -> None:
@@ -104,8 +113,8 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file() -> None:
         {"BQDUMP_CONCURRENCY": "2", "BQDUMP_FORMAT": "avro"},
         {"concurrency": 3, "format": "json", "prefix": "x"},
     )
-    found = resolve(REQUIRED | {"concurrency": "1"}, env, toml, "bqdump.toml")
-    assert (found.concurrency, found.format, found.prefix) == (1, "avro", "x/")
+    found = sources(REQUIRED | {"concurrency": "1"}, env, toml)
+    assert (found.concurrency, found.format, found.target.prefix) == (1, "avro", "x/")
 
 
 @pytest.mark.parametrize(
@@ -115,18 +124,27 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file() -> None:
         ({"bucket": "bucket-1"}, {"BQDUMP_TO": "out"}, {}, "gs://bucket-1/"),
         ({}, {"BQDUMP_TO": "out"}, {"bucket": "bucket-1"}, "out/"),
         ({}, {"DESTINATION_BUCKET": "bucket-1"}, {"to": "out"}, "gs://bucket-1/"),
+        ({"to": "gs://bucket-2/a/b"}, {"DESTINATION_BUCKET": "bucket-1"}, {}, "gs://bucket-2/a/b/"),
+        ({"to": "gs://bucket-2/a"}, {"BQDUMP_PREFIX": "x"}, {}, "gs://bucket-2/a/"),
+        ({"prefix": "x"}, {"BQDUMP_TO": "gs://bucket-2/a"}, {}, "gs://bucket-2/x/"),
+        ({"to": "gs://bucket-2", "prefix": "x"}, {}, {}, "gs://bucket-2/x/"),
+        ({"to": "gs://bucket-2"}, {}, {"prefix": "x"}, "gs://bucket-2/x/"),
+        ({"bucket": "bucket-1"}, {"BQDUMP_TO": "gs://bucket-2/a"}, {}, "gs://bucket-1/"),
     ],
 )
 def test_of_two_targets_the_one_closer_to_the_flags_wins(
     flags: dict[str, str], environ: dict[str, str], toml: dict[str, str], target: str
 ) -> None:
     given = {"project": "p-1", "dataset": "d"}
-    assert resolve(given | flags, environ, toml, "bqdump.toml").target == target
+    assert str(sources(given | flags, environ, toml).target) == target
 
 
 def test_two_targets_from_one_place_are_refused() -> None:
-    with pytest.raises(UsageError, match="both bucket bucket-1 and folder out are given"):
-        resolve({"project": "p-1", "dataset": "d"}, {"DESTINATION_BUCKET": "bucket-1", "BQDUMP_TO": "out"}, {}, "")
+    given = {"project": "p-1", "dataset": "d"}
+    with pytest.raises(UsageError, match=r"^BQDUMP_TO: two targets are given: out/ and bucket bucket-1\."):
+        sources(given, {"DESTINATION_BUCKET": "bucket-1", "BQDUMP_TO": "out"}, {})
+    with pytest.raises(UsageError, match=r"^--to: gs://bucket-1/a/ has a prefix, and --prefix gives another one\."):
+        sources(given | {"to": "gs://bucket-1/a", "prefix": "b"}, {}, {})
 
 
 @pytest.mark.parametrize(("name", "bad"), BAD)
@@ -135,14 +153,15 @@ def test_a_bad_value_names_its_place(name: str, bad: str, place: str) -> None:
     flags: dict[str, Any] = dict(REQUIRED)
     flags.pop(name, None)
     setting = BY_NAME[name]
-    sources = {
+    given = {
         "flag": ({name: bad}, {}, {}, setting.flag),
         "env": ({}, {setting.env: bad}, {}, setting.env),
         "toml": ({}, {}, {name: bad}, f"my.toml: {name}"),
     }
-    flag, env, toml, named = sources[place]
+    flag, env, toml, named = given[place]
     with pytest.raises(UsageError) as caught:
-        resolve(flags | flag, env, toml, "my.toml")
+        sources(flags | flag, env, toml, "my.toml")
+    assert caught.value.setting == name
     assert str(caught.value).startswith(named)
     assert "\n" not in str(caught.value)
 
@@ -152,7 +171,7 @@ def test_a_bad_value_names_its_place(name: str, bad: str, place: str) -> None:
 def test_a_value_of_another_type_in_the_file_is_refused_in_one_sentence(name: str, value: Any) -> None:
     toml = REQUIRED | {name: value}
     with pytest.raises(UsageError, match=f"^bqdump.toml: {name}: "):
-        resolve({}, {}, toml, "bqdump.toml")
+        resolve(file(toml, "bqdump.toml"))
 
 
 def test_native_types_of_the_file_are_taken() -> None:
@@ -160,33 +179,44 @@ def test_native_types_of_the_file_are_taken() -> None:
         "include": ["a", "b*"], "header": False, "concurrency": 12, "labels": {"team": "data"},
         "snapshot_time": datetime(2026, 1, 31, 3, tzinfo=UTC),
     }  # fmt: skip
-    found = resolve({}, {}, toml, "bqdump.toml")
+    found = resolve(file(toml, "bqdump.toml"))
     assert (found.include, found.header, found.concurrency) == (("a", "b*"), False, 12)
     assert (found.labels, found.snapshot_ms) == ({"team": "data"}, 1_769_828_400_000)
 
 
 def test_a_local_time_of_the_file_is_refused() -> None:
     toml: dict[str, Any] = REQUIRED | {"snapshot_time": datetime(2026, 1, 31, 3)}  # noqa: DTZ001
-    with pytest.raises(UsageError, match="time with its zone"):
-        resolve({}, {}, toml, "bqdump.toml")
+    with pytest.raises(UsageError, match="time with time zone"):
+        resolve(file(toml, "bqdump.toml"))
 
 
 def test_an_unknown_setting_of_the_file_gets_a_guess() -> None:
     with pytest.raises(UsageError, match=r"^my\.toml: unknown setting 'compresion'\. Did you mean 'compression'\?$"):
-        resolve(REQUIRED, {}, {"compresion": "gzip"}, "my.toml")
+        sources(REQUIRED, {}, {"compresion": "gzip"}, "my.toml")
     with pytest.raises(UsageError, match="Known settings: project, dataset"):
-        resolve(REQUIRED, {}, {"qqqq": 1}, "my.toml")
+        sources(REQUIRED, {}, {"qqqq": 1}, "my.toml")
 
 
-def test_what_is_missing_is_named_by_variable_and_flag() -> None:
-    with pytest.raises(UsageError, match=r"missing: SOURCE_DATASET \(--dataset\) and DESTINATION_BUCKET \(--bucket\)"):
-        resolve({"project": "proj"}, {}, {}, "bqdump.toml")
-    assert resolve({"bucket": "only"}, {}, {}, "bqdump.toml", ("bucket",)).bucket == "only"
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(given_flags({"project": "proj"}))
+    assert str(caught.value) == "missing: dataset and bucket."
+    assert caught.value.sentence(Flags({})) == (
+        "missing: --dataset (SOURCE_DATASET) and --bucket (DESTINATION_BUCKET)."
+    )
+    assert resolve(given_flags({"bucket": "only"}), required=("bucket",)).target.bucket == "only"
+
+
+def test_an_argument_is_named_without_dashes() -> None:
+    with pytest.raises(UsageError, match=r"^run_id: invalid value 'a b'"):
+        resolve(arguments(REQUIRED | {"run_id": "a b"}))
+    with pytest.raises(UsageError, match=r"^compression: 'zstd' is not a codec of csv\. Expected none or gzip\.$"):
+        resolve(arguments(REQUIRED | {"compression": "zstd"}))
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "avro", "parquet"])
 def test_a_codec_of_another_format_is_refused_with_those_that_fit(format_: str) -> None:
-    with pytest.raises(UsageError, match=rf"'lzma' is not a codec of {format_}\. {format_} takes none"):
+    with pytest.raises(UsageError, match=rf"'lzma' is not a codec of {format_}\. Expected none"):
         from_flags(format=format_, compression="lzma")
 
 
@@ -205,13 +235,13 @@ OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "read_memory": 10**9, "read_split": 0,
                   "allow": ["row-policies", "skipped"]}  # fmt: skip
 INSIDE_DIGEST = {
-    "project": "other", "dataset": "other", "bucket": "other", "prefix": "x/", "include": ["a"], "exclude": ["a"],
+    "project": "other", "dataset": "other", "target": {"root": "other"}, "include": ["a"], "exclude": ["a"],
     "keep_others": True,
-    "route": ["*=query"],
+    "route": "query",
     "format": "json", "compression": "gzip", "header": False, "delimiter": ";", "path": "{table}_*",
     "on_unsupported": "skip",
     "labels": {"a": "b"}, "kms_key": "projects/p/locations/eu/keyRings/r/cryptoKeys/k",
-    "job_project": "other", "to": "x", "null_marker": "x", "file_size": 5, "row_group_rows": 5,
+    "job_project": "other", "null_marker": "x", "file_size": 5, "row_group_rows": 5,
     "tables": [{"name": "a", "where": "x"}],
 }  # fmt: skip
 
@@ -221,7 +251,8 @@ def test_the_digest_changes_with_what_shapes_the_plan_and_with_nothing_else() ->
     plain = settings().digest()
     assert {settings(**{name: value}).digest() for name, value in OUTSIDE_DIGEST.items()} == {plain}
     changed = {settings(**{name: value}).digest() for name, value in INSIDE_DIGEST.items()}
-    assert len(changed | {plain}) == len(INSIDE_DIGEST) + 1
+    moved = {settings(bucket="other").digest(), settings(to="x").digest(), settings(prefix="x/").digest()}
+    assert len(changed | moved | {plain}) == len(INSIDE_DIGEST) + 3
 
 
 @given(st.permutations([("a", "1"), ("b", "2"), ("c", "3")]))
@@ -239,7 +270,7 @@ def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
     try:
         moment = parse_moment(text)
     except ValueError as error:
-        moment = 0 if "time with its zone" in str(error) else -1
+        moment = 0 if "time with time zone" in str(error) else -1
     assert isinstance(moment, int)
     assert moment != -1
 
@@ -248,7 +279,7 @@ def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
 def test_any_text_for_any_setting_is_taken_or_refused_by_name(name: str, text: str) -> None:
     said = f"{name} is taken"
     try:
-        resolve(REQUIRED | {name: text}, {}, {}, "bqdump.toml")
+        resolve(given_flags(REQUIRED | {name: text}))
     except UsageError as error:
         said = str(error)
     assert BY_NAME[name].flag in said or name in said
@@ -256,7 +287,7 @@ def test_any_text_for_any_setting_is_taken_or_refused_by_name(name: str, text: s
 
 def refused(**values: Any) -> str:
     with pytest.raises(UsageError) as error:
-        resolve({**REQUIRED, **values}, {}, {}, "none")
+        resolve(given_flags({**REQUIRED, **values}))
     return str(error.value)
 
 
@@ -279,11 +310,11 @@ def test_a_setting_of_one_format_is_refused_where_no_table_has_that_format(
 ) -> None:
     given: dict[str, Any] = {name: value}
     for format_ in others:
-        assert f"use --format {able}" in refused(format=format_, **given)
-        assert f"use --format {able}" in refused(format=format_, tables={"a*": {"format": format_}}, **given)
+        assert f"use format={able!r}" in refused(format=format_, **given)
+        assert f"use format={able!r}" in refused(format=format_, tables={"a*": {"format": format_}}, **given)
         # The section is for all tables, so none has the format of the export.
-        assert f"use --format {able}" in refused(format=able, tables={"*": {"format": format_}}, **given)
+        assert f"use format={able!r}" in refused(format=able, tables={"*": {"format": format_}}, **given)
         for tables in ({"a": {"format": able}}, {"*": {"format": format_}, "a": {"format": able}}):
-            assert getattr(resolve({**REQUIRED, "format": format_, "tables": tables, **given}, {}, {}, ""), name)
-    assert getattr(resolve({**REQUIRED, "format": able, **given}, {}, {}, ""), name)
-    assert resolve({**REQUIRED, "format": others[0], name: "" if name == "null_marker" else "0"}, {}, {}, "")
+            assert getattr(resolve(given_flags({**REQUIRED, "format": format_, "tables": tables, **given})), name)
+    assert getattr(resolve(given_flags({**REQUIRED, "format": able, **given})), name)
+    assert resolve(given_flags({**REQUIRED, "format": others[0], name: "" if name == "null_marker" else "0"}))

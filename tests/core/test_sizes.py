@@ -49,5 +49,5 @@ def test_a_size_is_read_in_any_unit(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "1 ZB", "1,5 GB", "1e9", "1 GB more", "٣"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="a size is wanted, such as 10GB or 1 TiB"):
+    with pytest.raises(ValueError, match="expected a size such as 10GB or 1 TiB"):
         parse_size(text)

@@ -7,14 +7,14 @@ import tomllib
 import pytest
 
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.routes import Wanted, route_tables, wanted_of
 from bqdump.core.plan.shape import Mask, Shape
-from bqdump.core.settings.settings import Settings, resolve
+from bqdump.core.settings.resolve import file, resolve
+from bqdump.core.settings.resolve import flags as given
+from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings, check_columns, parse_tables, shape_of, tables_text
-from bqdump.core.settings.values import ROUTES
 from bqdump.core.sql.statements import select_part
 from core.strategies import settings, table
 
@@ -27,12 +27,12 @@ DATASET = Dataset("p", "d", "EU")
 
 
 def parsed(toml: str) -> tuple[TableSettings, ...]:
-    return parse_tables(tomllib.loads(toml)["tables"], tuple(FORMATS), ALIASES, ROUTES)
+    return parse_tables(tomllib.loads(toml)["tables"])
 
 
 def with_tables(toml: str, **flags: str) -> Settings:
     required = {"project": "proj", "dataset": "data", "bucket": "target"}
-    return resolve(required | flags, {}, tomllib.loads(toml), "bqdump.toml")
+    return resolve(given(required | flags), file(tomllib.loads(toml), "bqdump.toml"))
 
 
 def shape(toml: str) -> Shape:
@@ -60,7 +60,7 @@ def test_a_table_that_has_gone_stays_where_its_columns_do_not_matter() -> None:
     assert shape_of(parsed('[tables."*"]\nformat = "json"'), "gone", ()) == Shape()
     assert shape_of(parsed('[tables."*"]\nwhere = "id > 1"'), "gone", ()) == Shape(where="id > 1")
     for section in ('[tables."*"]\nexclude_columns = ["photo"]', '[tables.gone.masks]\nphoto = "null"'):
-        with pytest.raises(UsageError, match="table gone: it has gone meanwhile, or has no columns"):
+        with pytest.raises(UsageError, match="table gone: its settings name columns, and it has none or was deleted"):
             shape_of(parsed(section), "gone", ())
 
 
@@ -173,7 +173,7 @@ def test_a_pattern_may_name_columns_that_only_some_tables_have() -> None:
 
 def test_a_section_for_no_table_gets_a_guess() -> None:
     sections = parsed('[tables.poeple]\nwhere = "id > 1"')
-    with pytest.raises(UsageError, match=r"^\[tables\.poeple\]: no table .* matches\. Did you mean 'people'\?"):
+    with pytest.raises(UsageError, match=r"^\[tables\.poeple\]: matches no table .*\. Did you mean 'people'\?"):
         check_columns(sections, {"people": columns(PEOPLE.definition)})
 
 
@@ -181,21 +181,21 @@ def test_a_section_for_a_table_that_patterns_leave_out_is_fine() -> None:
     sections = parsed('[tables.alpha]\nwhere = "id > 1"\n["tables"."al*"]\nexclude_columns = ["x"]')
     people = {"people": columns(PEOPLE.definition)}
     check_columns(sections, people, ["alpha", "orders"])
-    with pytest.raises(UsageError, match=r"^\[tables\.alpha\]: no table of the dataset matches"):
+    with pytest.raises(UsageError, match=r"^\[tables\.alpha\]: matches no table of the dataset"):
         check_columns(sections, people, ["orders"])
-    chosen = with_tables('[tables.alpha]\nwhere = "id > 1"', route="alpha=query")
+    chosen = with_tables('[tables.alpha]\nroute = "query"')
     assert [item.route for item in route_tables(chosen, [PEOPLE], ["alpha"]).routed] == ["extract"]
-    with pytest.raises(UsageError, match=r"^route alpha=query: no table of data matches"):
+    with pytest.raises(UsageError, match=r"^\[tables\.alpha\]: matches no table of the dataset"):
         route_tables(chosen, [PEOPLE], ["beta"])
 
 
 def test_nothing_left_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"table people: \[tables\.people\] leaves no column of it"):
+    with pytest.raises(UsageError, match=r"table people: \[tables\.people\] excludes all columns"):
         shape('[tables.people]\ncolumns = ["id"]\nexclude_columns = ["ID"]')
 
 
 def test_a_constant_for_a_nested_column_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"'tags' is ARRAY<STRING>, which a constant cannot be"):
+    with pytest.raises(UsageError, match=r"'tags' is ARRAY<STRING>, which cannot be masked with a constant"):
         shape("[tables.people.masks]\ntags = {constant = 'x'}")
 
 
@@ -203,7 +203,7 @@ def test_what_names_a_table_wins_over_what_is_for_all() -> None:
     toml = 'route = "query"\n[tables.people]\nroute = "extract"'
     assert wanted_of(with_tables(toml), PEOPLE).route == "extract"
     assert wanted_of(with_tables(toml), table("orders")).route == "query"
-    assert wanted_of(with_tables(toml, route="query,peop*=auto"), PEOPLE).route == "auto"
+    assert wanted_of(with_tables(toml + '\n["tables"."peop*"]\nroute = "auto"'), PEOPLE).route == "auto"
 
 
 def test_format_and_codec_of_one_table() -> None:
@@ -217,19 +217,19 @@ def test_format_and_codec_of_one_table() -> None:
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("[tables]\npeople = 1", "tables.people: a section with settings is wanted"),
-        ('[tables.people]\ncolums = ["a"]', "tables.people: unknown setting 'colums'; known are columns"),
-        ('[tables.people]\ncolumns = "a"', "tables.people.columns: a list of column names is wanted"),
-        ("[tables.people]\nwhere = 1", "tables.people.where: a text is wanted"),
-        ('[tables.people]\nwhere = ""', "tables.people.where: it is empty"),
+        ("[tables]\npeople = 1", "tables.people: expected a section with settings"),
+        ('[tables.people]\ncolums = ["a"]', "tables.people: unknown setting 'colums'; expected columns"),
+        ('[tables.people]\ncolumns = "a"', "tables.people.columns: expected a list of column names"),
+        ("[tables.people]\nwhere = 1", "tables.people.where: expected a string"),
+        ('[tables.people]\nwhere = ""', "tables.people.where: empty filter"),
         ('[tables.people]\nwhere = "x; y"', "tables.people.where: ';' is not allowed"),
-        ('[tables.people]\nformat = "xml"', "tables.people.format: 'xml' is none of csv, json, avro, parquet"),
-        ('[tables.people]\nroute = "fast"', "tables.people.route: 'fast' is none of auto, extract, query, read"),
+        ('[tables.people]\nformat = "xml"', "tables.people.format: 'xml': expected csv, json, avro or parquet"),
+        ('[tables.people]\nroute = "fast"', "tables.people.route: 'fast': expected auto, extract, query or read"),
         ('[tables.people.masks]\na = "hide"', "tables.people.masks.a"),
         ("[tables.people.masks]\na = {}", "tables.people.masks.a"),
         ('[tables.people.masks]\na = {sha256 = "S", constant = 1}', "tables.people.masks.a"),
         ('[tables.people.masks]\na = {sha265 = "S"}', "tables.people.masks.a"),
-        ('[tables.people.masks]\na = {sha256 = "my salt"}', "'my salt' is no name of an environment variable"),
+        ('[tables.people.masks]\na = {sha256 = "my salt"}', "'my salt' is not the name of an environment variable"),
         ("[tables.people.masks]\na = {constant = [1]}", "tables.people.masks.a"),
     ],
 )
@@ -252,7 +252,7 @@ def test_sections_survive_the_variable_that_a_deployment_gives_them_in() -> None
     z = "null"
     """
     sections = parsed(toml)
-    assert parse_tables(tables_text(sections), tuple(FORMATS), ALIASES, ROUTES) == sections
+    assert parse_tables(tables_text(sections)) == sections
     assert tables_text(()) == ""
 
 

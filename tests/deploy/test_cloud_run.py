@@ -15,6 +15,7 @@ from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest, build_http
 
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.render.deployment import Deployment
 from bqdump.render.job import job as v1_job
 from bqdump_local.cloud_run.app import cloud_run_operation, create_app
@@ -206,7 +207,7 @@ def test_requests_are_counted_by_operation(api: Any, address: str) -> None:
 
 
 def test_the_rendered_job_is_one_that_can_be_run() -> None:
-    settings = Settings(project="p1", dataset="d", bucket="bbb")
+    settings = Settings(project="p1", dataset="d", target=Target("gs", "bbb"))
     task = v1_job(Deployment(settings=settings, region="europe-west1"))["spec"]["template"]["spec"]
     spec = task["template"]["spec"]
     body = {"template": {"taskCount": task["taskCount"], "template": {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bqdump.core.settings.settings import resolve
+from bqdump.core.settings.resolve import environment, resolve
 from bqdump.core.settings.task_identity import ENGINES, identify
 from bqdump.services import run_id
 from bqdump_local.execute import Engine, execute
@@ -55,7 +55,7 @@ def test_every_pod_knows_its_place_and_the_name_of_the_run(job: dict[str, Any]) 
         environ = pod_environment(job, index, uid)
         identity = identify(environ)
         assert (identity.engine, identity.task, identity.tasks) == ("Kubernetes", index, count)
-        assert run_id(resolve({}, environ, {}, ""), identity) == uid
+        assert run_id(resolve(environment(environ)), identity) == uid
 
 
 def test_the_job_gives_each_task_as_many_tries_as_cloud_run_does(job: dict[str, Any]) -> None:

@@ -21,8 +21,11 @@ from hypothesis import strategies as st
 from bqdump.cli.render import render
 from bqdump.core.errors import UsageError
 from bqdump.core.risks import Risk
-from bqdump.core.settings.settings import SETTINGS, Settings, resolve
+from bqdump.core.settings.resolve import environment as given_environment
+from bqdump.core.settings.resolve import flags, resolve
+from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.table_settings import TableSettings
+from bqdump.core.settings.target import Target
 from bqdump.render.deployment import Deployment, check, environment
 from bqdump.render.iam import accounts
 from bqdump.render.terraform import module_call
@@ -37,8 +40,7 @@ FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
 EVERYTHING = Settings(
     project="my-data",
     dataset="sales",
-    bucket="my-exports",
-    prefix="a/b/",
+    target=Target("gs", "my-exports", "a/b/"),
     include=("x*", "y"),
     exclude=("z",),
     keep_others=True,
@@ -53,7 +55,7 @@ EVERYTHING = Settings(
     labels={"team": "data", "cost": "1"},
     allow_partial=True,
     patience=7200,
-    route=("*=query", "a=extract"),
+    route="query",
     max_bytes_billed=5,
     on_unsupported="skip",
     allow=(Risk.ROW_POLICIES, Risk.SKIPPED),
@@ -136,7 +138,7 @@ def test_the_workflow_is_valid_for_workflows() -> None:
 def test_the_input_of_the_workflow_resolves_to_the_settings() -> None:
     [item] = workflow_input(deployment(tasks=7))["exports"]
     assert item.pop("tasks") == 7
-    assert resolve(item, {}, {}, "") == EVERYTHING
+    assert resolve(flags(item)) == EVERYTHING
 
 
 @pytest.mark.parametrize(
@@ -161,17 +163,19 @@ def test_the_check_of_bodies_validates_enums_and_durations() -> None:
 
 
 def test_the_environment_resolves_to_the_settings() -> None:
-    assert resolve({}, environment(EVERYTHING), {}, "") == EVERYTHING
+    assert resolve(given_environment(environment(EVERYTHING))) == EVERYTHING
 
 
 @pytest.mark.parametrize(("name", "value"), [("delimiter", "/"), ("null_marker", "N/"), ("null_marker", "\x0b")])
 def test_the_environment_keeps_every_character_of_strings(name: str, value: str) -> None:
     settings = msgspec.structs.replace(EVERYTHING, format="csv", **{name: value})
-    assert resolve({}, environment(settings), {}, "") == settings
+    assert resolve(given_environment(environment(settings))) == settings
 
 
 def test_settings_of_one_run_are_not_deployed() -> None:
-    settings = Settings(project="p1", dataset="d", bucket="bbb", run_id="r", snapshot_time="2026-01-01T00:00:00Z")
+    settings = Settings(
+        project="p1", dataset="d", target=Target("gs", "bbb"), run_id="r", snapshot_time="2026-01-01T00:00:00Z"
+    )
     assert set(environment(settings)) == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"}
 
 
@@ -204,16 +208,16 @@ def test_terraform_refuses_an_account_since_the_module_creates_one() -> None:
 
 def test_a_job_cannot_export_to_a_folder() -> None:
     with pytest.raises(UsageError, match="Use a bucket"):
-        deployment(settings=Settings(project="p1", dataset="d", bucket="", to="./here"))
+        deployment(settings=Settings(project="p1", dataset="d", target=Target("file", "./here")))
 
 
 def test_terraform_does_not_expand_templates_in_values() -> None:
-    settings = Settings(project="p1", dataset="d", bucket="bbb", path="${run}/%{table}_*.{ext}")
+    settings = Settings(project="p1", dataset="d", target=Target("gs", "bbb"), path="${run}/%{table}_*.{ext}")
     assert '"$${run}/%%{table}_*.{ext}"' in module_call(deployment(settings=settings), "./m")
 
 
 def test_terraform_values_use_only_escapes_of_hcl() -> None:
-    settings = Settings(project="p1", dataset="d", bucket="bbb", include=("a\b\f\\b\\\f\t\x00",))
+    settings = Settings(project="p1", dataset="d", target=Target("gs", "bbb"), include=("a\b\f\\b\\\f\t\x00",))
     assert r'"a\u0008\u000c\\b\\\u000c\t\u0000"' in module_call(deployment(settings=settings), "./m")
 
 
@@ -279,8 +283,8 @@ def test_terraform_and_commands_grant_the_same_roles() -> None:
     [
         ([], False),
         (["--read-route"], True),
-        (["--route", "a=query,b=read"], True),
-        (["--route", "a=query"], False),
+        (["--route", "read"], True),
+        (["--route", "query"], False),
         (["--file-size", "256MB"], True),
         (["--null-marker", "-"], True),
         (["--format", "json"], False),
@@ -312,12 +316,14 @@ def test_values_that_google_would_refuse_later_are_refused_at_once(values: dict[
 
 
 def test_accounts_and_images_of_a_domain_scoped_project_have_its_address() -> None:
-    made = deployment(settings=Settings(project="example.com:data", dataset="d", bucket="bbb"))
+    made = deployment(settings=Settings(project="example.com:data", dataset="d", target=Target("gs", "bbb")))
     email = "data.example.com.iam.gserviceaccount.com"
     names = [account.email.removesuffix(f"@{email}") for account in accounts(made, workflow=True)]
     assert names == ["bqdump", "bqdump-scheduler", "bqdump-workflow"]
     assert made.job_image == "europe-west1-docker.pkg.dev/example.com/data/bqdump/bqdump:latest"
-    jobs_in = deployment(settings=Settings(project="p", job_project="example.com:jobs", dataset="d", bucket="bbb"))
+    jobs_in = deployment(
+        settings=Settings(project="p", job_project="example.com:jobs", dataset="d", target=Target("gs", "bbb"))
+    )
     assert jobs_in.job_image == "europe-west1-docker.pkg.dev/example.com/jobs/bqdump/bqdump:latest"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.render.deployment import Deployment
 from bqdump.render.iam import accounts
 
@@ -112,7 +113,7 @@ def test_everything_that_was_made_is_removed(world: World) -> None:
 
 def test_every_grant_of_the_rendered_commands_is_taken_back_or_goes_with_what_it_is_on(world: World) -> None:
     world.run(EVERYTHING, "--yes")
-    settings = Settings(project="my-data", dataset="sales", bucket="my-exports", job_project="my-jobs")
+    settings = Settings(project="my-data", dataset="sales", target=Target("gs", "my-exports"), job_project="my-jobs")
     deployment = Deployment(settings=settings, region="europe-west1")
     for account in accounts(deployment, workflow=True):
         for grant in account.grants:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.shape import Mask
-from bqdump.core.settings.settings import resolve
+from bqdump.core.settings.resolve import file, resolve
 from core.strategies import table
 
 PAGE = Path(__file__).parents[2] / "docs" / "routes.md"
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "routes.md"
 
 def test_the_example_is_a_settings_file_that_works() -> None:
     (example,) = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    settings = resolve({}, {}, tomllib.loads(example), "bqdump.toml")
+    settings = resolve(file(tomllib.loads(example), "bqdump.toml"))
     names = {
         "customers": ("id", "country", "deleted", "email", "phone", "name", "internal_note"),
         "events": ("day", "kind", "amount", "user"),

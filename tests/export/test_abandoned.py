@@ -16,6 +16,7 @@ from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, Mem
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
@@ -23,7 +24,7 @@ from bqdump.export.task import Reading, Task
 from bqdump.export.work.work import work
 from logged import logged
 
-SETTINGS = Settings(project="p", dataset="sales", bucket="memory", prefix="x/")
+SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))
 LAYOUT = SETTINGS.layout
 
 
@@ -82,7 +83,7 @@ def scene() -> Scene:
 def test_a_published_run_deletes_what_an_abandoned_one_has_staged(
     scene: Scene, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scene.abandon("old", route=(f"*={route}",))
+    scene.abandon("old", route=route)
     size = sum(found[1].size for name in scene.staged("old") if (found := scene.store.peek(name)))
     rest = {name for name in scene.store.names_now() if "/runs/old/" in name} - set(scene.staged("old"))
     assert len(scene.staged("old")) == 2

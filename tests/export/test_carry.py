@@ -15,6 +15,7 @@ from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
 from bqdump.export.planning.obtain import obtain_plan
@@ -25,7 +26,7 @@ from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_manifest
 
-SETTINGS = Settings(project="p", dataset="d", bucket="memory")
+SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 KEEPING = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}")
 
 

@@ -16,13 +16,14 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.publish.count import AVRO_REQUESTS_A_FILE, count_rows
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.store import Stored
 from bqdump.repository.published import read_manifest
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory", format="avro")
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), format="avro")
 
 
 class CountingStore(MemoryStore):
@@ -171,6 +172,8 @@ def test_nothing_is_compared_with_a_number_that_may_be_of_another_moment() -> No
 
 
 def test_rows_of_text_are_unknown() -> None:
-    (table,) = manifest(exported(settings=Settings(project="project", dataset="data", bucket="memory"))).tables
+    (table,) = manifest(
+        exported(settings=Settings(project="project", dataset="data", target=Target("gs", "memory")))
+    ).tables
     assert (table.rows, table.expected_rows) == (None, 8)
     assert [file.rows for file in table.files] == [None, None, None]

@@ -15,6 +15,7 @@ from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from export.every_call import FAULTS, Calls, Fault, Spoilt
@@ -28,7 +29,7 @@ class World:
     """Two tables, one of two files, that have been exported once and have changed since."""
 
     def __init__(self, path: str) -> None:
-        self.settings = Settings(project="p", dataset="d", bucket="memory", path=path)
+        self.settings = Settings(project="p", dataset="d", target=Target("gs", "memory"), path=path)
         self.store = MemoryStore()
         self.now = NOW
         self.warehouse = MemoryWarehouse(self.store, lambda: self.now, shard_rows=2)

@@ -12,6 +12,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError, NotFoundError, UnitsFailedError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.report import report_page
 from bqdump.export.run import Outcome, run
@@ -19,7 +20,7 @@ from bqdump.export.task import Task
 from bqdump.observe.status import status
 from bqdump.ports.warehouse import JobError
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory")
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 
 
 def failing_world() -> tuple[MemoryStore, MemoryWarehouse]:
@@ -46,7 +47,7 @@ def test_a_failure_in_any_script_is_recorded_and_ends_its_table_only(
     warehouse.put("project", "data", name, ["row"])
     warehouse.failing = lambda table, job_id: JobError("invalid", char * 3000) if table == name else None
     settings = Settings(
-        project="project", dataset="data", bucket="memory", path="{table}_*.{ext}", allow_partial=partial
+        project="project", dataset="data", target=Target("gs", "memory"), path="{table}_*.{ext}", allow_partial=partial
     )
     task = Task(store, warehouse, settings, "r1", Owner("first", 0), 1)
     for _ in range(2):

@@ -9,11 +9,12 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import JobError
 
-SETTINGS = Settings(project="p", dataset="d", bucket="memory", allow_partial=True)
+SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), allow_partial=True)
 BY_HAND = ("a/a_000000000000.csv", "a/a_000000000001.csv", "b/b_000000000000.csv", "b/b_000000000001.csv")
 
 

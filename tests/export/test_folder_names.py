@@ -15,6 +15,7 @@ from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.plan.file_names import NameRules
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
 from logged import logged
@@ -24,7 +25,7 @@ def planning(folder: Path, *tables: str, execution: str = "e1") -> Task:
     warehouse = MemoryWarehouse(MemoryStore("bucket"), lambda: 1_700_000_000_000)
     for table in tables:
         warehouse.put("p", "d", table, ["row"])
-    settings = Settings(project="p", dataset="d", bucket="", to=str(folder), route=("*=read",))
+    settings = Settings(project="p", dataset="d", target=Target("file", str(folder)), route="read")
     return Task(FolderStore(folder), warehouse, settings, "r1", Owner(execution, 0), 1)
 
 

@@ -22,6 +22,7 @@ from bqdump.core.documents.changes import compare
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.report import report_page
@@ -34,7 +35,7 @@ from bqdump.repository.published import read_manifest
 from bqdump.ui.app import PAGES
 from bqdump.ui.archive import Archive
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory", prefix="p/")
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory", "p/"))
 LAYOUT = SETTINGS.layout
 WRONG: tuple[Any, ...] = (None, "\x00", "../x", -1, 10**39, 1.5, [], {})
 RUNS = ("first", "second", "third")

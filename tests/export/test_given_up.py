@@ -14,12 +14,13 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UnitsFailedError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import JobError
 from simulation.loop import VirtualLoop
 
-SETTINGS = Settings(project="p", dataset="d", bucket="memory")
+SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 NOW = 1_790_000_000_000
 SLOW = 100.0
 

@@ -20,6 +20,7 @@ from bqdump.core.documents import layout as names
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
@@ -28,7 +29,7 @@ from bqdump.export.work.work import work
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory", prefix="p/")
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory", "p/"))
 LAYOUT = SETTINGS.layout
 FIRST, SECOND = LAYOUT.run("first"), LAYOUT.run("second")
 FOREIGN = ("other/secret.csv", "p/notes.txt", "p/_bqdump/runs/other/manifest.json", "p/other/other_000000000000.csv")

@@ -13,11 +13,12 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import Job, QueryRequest
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory", route=("*=query",))
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), route="query")
 
 
 class Counting(MemoryWarehouse):

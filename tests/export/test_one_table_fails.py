@@ -13,6 +13,7 @@ from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, Mem
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DeniedError, RowsError, UnitsFailedError, first_of
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Reading, Task
 from bqdump.ports.encoder import FileShape
@@ -74,7 +75,7 @@ def world(error: Exception, route: str, **settings: object) -> tuple[MemoryStore
     for table in ("bad", "good", "other"):
         warehouse.put("p", "d", table, [f"{table} {number}" for number in range(20)])
     reading = Reading(MemoryReader(warehouse, warehouse.clock), BrokenEncoder(error), 4)
-    chosen = Settings(project="p", dataset="d", bucket="memory", route=(f"*={route}",), **settings)  # type: ignore[arg-type]
+    chosen = Settings(project="p", dataset="d", target=Target("gs", "memory"), route=route, **settings)  # type: ignore[arg-type]
     return store, warehouse, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
 
 

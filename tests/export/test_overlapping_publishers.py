@@ -9,6 +9,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce, make_ready, publishing
 from bqdump.export.planning.obtain import obtain_plan
@@ -19,7 +20,7 @@ from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_latest
 
-SETTINGS = Settings(project="p", dataset="d", bucket="memory")
+SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 
 
 class World:

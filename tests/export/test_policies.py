@@ -17,11 +17,12 @@ from bqdump.core.errors import UnitsFailedError
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Reading, Task
 from bqdump.ports.encoder import FileShape
 
-SETTINGS = Settings(project="p", dataset="d", bucket="memory", route=("*=read",))
+SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), route="read")
 NOW = 1_790_000_000_000
 
 

@@ -15,11 +15,12 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
 
-SETTINGS = Settings(project="p", dataset="sales", bucket="memory", prefix="x/")
+SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))
 OWNER = SETTINGS.layout.owner.name
 
 

@@ -11,6 +11,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
 from logged import logged
@@ -25,7 +26,7 @@ class Night:
         self.store, self.now = MemoryStore(), NOW
         self.warehouse = MemoryWarehouse(self.store, lambda: self.now)
         self.warehouse.put("project", "data", "sales", ["row"])
-        self.settings = Settings(project="project", dataset="data", bucket="memory")
+        self.settings = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 
     def start(self, execution: str, index: int = 0) -> Outcome:
         """One task of this execution."""

@@ -15,6 +15,7 @@ from bqdump.core.errors import BqdumpError, DeniedError
 from bqdump.core.progress.events import Advanced, Event
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
@@ -36,7 +37,7 @@ def stage(path: str, **settings: Any) -> tuple[MemoryStore, Task]:
     warehouse = MemoryWarehouse(store, lambda: 1_700_000_000_000)
     warehouse.put("p", "d", "t", [f"row {number}" for number in range(100)])
     reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, at_once)
-    chosen = Settings(project="p", dataset="d", bucket="bucket", route=("*=read",), path=path, **settings)
+    chosen = Settings(project="p", dataset="d", target=Target("gs", "bucket"), route="read", path=path, **settings)
     return store, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
 
 

@@ -21,6 +21,7 @@ from bqdump.core.errors import UnitsFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.publish.report import report_page
 from bqdump.export.run import run
 from bqdump.export.task import Task
@@ -30,7 +31,7 @@ from bqdump.repository.published import read_manifest
 from logged import logged
 
 HOSTILE = "<script>alert(1)</script>"
-SETTINGS = Settings(project="project", dataset="data", bucket="memory", allow_partial=True)
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), allow_partial=True)
 
 
 class Page(HTMLParser):
@@ -154,7 +155,7 @@ def test_a_report_that_is_kept_elsewhere_leads_to_the_folder_that_was_looked_at(
     warehouse.put("project", "data", "people", ["1,Aiko"])
     export(store, warehouse, "r1")
     store.put_now("_bqdump/runs/r1/manifest.json", encode(in_a_folder(store)))
-    here = msgspec.structs.replace(SETTINGS, bucket="", to=str(tmp_path / "my exports"))
+    here = msgspec.structs.replace(SETTINGS, target=Target("file", str(tmp_path / "my exports")))
     _, page = asyncio.run(report_page(store, here))
     assert f'href="{tmp_path.as_uri()}/my%20exports/people"' in page.decode()
     # The folder has been copied to a bucket: nobody knows where it was.

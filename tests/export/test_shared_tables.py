@@ -24,6 +24,7 @@ from bqdump.core.errors import JobFailedError, UnitsFailedError
 from bqdump.core.plan.parts import parts_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
@@ -92,7 +93,7 @@ class World:
         self.reader = Breaking(self.warehouse, self.warehouse.clock, batch_rows=3)
         reading = Reading(self.reader, MemoryEncoder(), 1, at_once)
         self.open = lambda: reading
-        self.settings = Settings(project="p", dataset="d", bucket="bucket", route=("*=read",), path=path,
+        self.settings = Settings(project="p", dataset="d", target=Target("gs", "bucket"), route="read", path=path,
                                  **{"read_split": 100, **settings})  # fmt: skip
 
     def task(self, number: int, execution: str = "e1") -> Task:

@@ -26,7 +26,9 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.path_template import shard_name
-from bqdump.core.settings.settings import Settings, resolve
+from bqdump.core.settings.resolve import flags as given
+from bqdump.core.settings.resolve import resolve
+from bqdump.core.settings.settings import Settings
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
 from bqdump.services import open_services
@@ -245,7 +247,7 @@ class Stage:
     def settings(self, **flags: str) -> Settings:
         """The settings of an export by flags."""
         three = {"project": self.project, "dataset": self.dataset, "bucket": self.bucket}
-        return resolve({**three, **flags}, {}, {}, "none")
+        return resolve(given({**three, **flags}))
 
     def perform(
         self, work: Callable[[Callable[[int], Task]], Any], *, execution: str, tasks: int = 1, **flags: str

@@ -176,9 +176,9 @@ def test_of_several_errors_at_once_the_first_is_raised() -> None:
 
 
 def test_wrong_arguments_name_themselves(tmp_path: Path) -> None:
-    with pytest.raises(bqdump.UsageError, match=r"missing: project and bucket\. Pass it as an argument"):
+    with pytest.raises(bqdump.UsageError, match=r"missing: project and bucket\.$"):
         bqdump.run(dataset="sales")
-    with pytest.raises(bqdump.UsageError, match="arguments: format: 'xls' cannot be used"):
+    with pytest.raises(bqdump.UsageError, match=r"^format: invalid value 'xls'"):
         bqdump.plan(project="proj", dataset="sales", bucket="target", format="xls")
     with pytest.raises(bqdump.UsageError, match=r"unknown setting 'projekt'\. Did you mean 'project'"):
         bqdump.plan(projekt="p", project="proj", dataset="sales", bucket="target")  # type: ignore[call-arg]

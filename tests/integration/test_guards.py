@@ -157,7 +157,7 @@ def test_a_table_into_which_changes_are_streamed_is_queried_so_that_none_is_miss
 
 def test_changes_that_an_extract_lacks_are_refused_by_name_unless_that_is_allowed(stage: Stage) -> None:
     stream_into(stage, "states")
-    refused = stage.execute("--route", "states=extract", "--allow", "streaming-buffer")
+    refused = stage.execute("--tables", '{"states": {"route": "extract"}}', "--allow", "streaming-buffer")
     assert refused.codes == [2], refused.text
     assert "that BigQuery has not applied yet are not part of an export: states (extract route)" in refused.text
     assert "--allow unapplied-changes or BQDUMP_ALLOW=unapplied-changes" in refused.text

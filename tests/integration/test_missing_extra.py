@@ -27,7 +27,7 @@ def without(stage: Stage, package: str, *arguments: str) -> subprocess.Completed
     ("package", "arguments"),
     [
         ("polars", ["--file-size", "1MB"]), ("pyarrow", ["--row-group-rows", "10", "--format", "parquet"]),
-        ("grpc", ["--route", "read"]), ("google.cloud.bigquery_storage", ["--route", "a=read"]),
+        ("grpc", ["--route", "read"]), ("google.cloud.bigquery_storage", ["--route", "read"]),
         ("isal", ["--tables", TABLES]), ("polars", ["--null-marker", "NULL"]),
     ],
     ids=str,

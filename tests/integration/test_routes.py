@@ -121,7 +121,8 @@ def test_a_query_that_would_bill_more_than_was_planned_fails(outside: Stage) -> 
 def test_a_route_for_all_and_one_for_some(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("orders", "orders_old", "people"):
         outside.table(name)
-    routes = ("--route", "query", "--route", "orders*=extract", "--route", "orders_old=auto")
+    some = {"orders*": {"route": "extract"}, "orders_old": {"route": "auto"}}
+    routes = ("--route", "query", "--tables", json.dumps(some))
     shown = planned(capsys, *routes)["tables"]
     assert {name: table["route"] for name, table in shown.items()} == {
         "orders": "extract", "orders_old": "extract", "people": "query"
@@ -163,9 +164,12 @@ def test_a_query_writes_the_same_bytes_as_an_extract_job(outside: Stage, format_
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--route", "extract"], ["recent", "the extract route cannot export it (a view", "--route 'recent=query'"]),
-        (["--route", "recent=fast"], ["--route", "auto, extract, query, read or TABLE=ROUTE is wanted"]),
-        (["--route", "recnt=query"], ["recnt=query", "Did you mean 'recent'?"]),
+        (
+            ["--route", "extract"],
+            ["recent", "the extract route cannot export it (a view", 'route = "query" in [tables."recent"]'],
+        ),
+        (["--route", "fast"], ["--route", "expected auto, extract, query or read"]),
+        (["--tables", '{"recnt": {"route": "query"}}'], ["[tables.recnt]", "Did you mean 'recent'?"]),
     ],
 )
 def test_a_route_that_cannot_be_taken_says_so(
@@ -293,7 +297,10 @@ def test_the_same_settings_come_from_the_environment(
         ('[tables.people]\nwhere = "TRUE) UNION ALL SELECT (1"', ["tables.people.where", "closes nothing"]),
         ('[tables.people]\nwhere = "id > 1 --"', ["tables.people.where", "comments"]),
         ('[tables.people]\nwhere = "id GROUP BY 1"', ["table people", "BigQuery refuses to query it"]),
-        ('[tables.people]\nroute = "extract"\nwhere = "id > 1"', ["table people", "rows are filtered", "people=query"]),
+        (
+            '[tables.people]\nroute = "extract"\nwhere = "id > 1"',
+            ["table people", "rows are filtered", 'route = "query" in [tables."people"]'],
+        ),
         ('[tables.people.masks]\nid = {constant = "x"}', ["table people", "BigQuery refuses to query it", "INT64"]),
         ('[tables.people]\ncolums = ["id"]', ["bqdump.toml", "unknown setting 'colums'"]),
     ],
@@ -343,7 +350,7 @@ def test_a_filter_of_the_read_route_is_asked_about_before_anything_starts(
 
 def test_masks_are_nothing_for_the_read_route(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     people(outside, '[tables.people]\nroute = "read"\nmasks = {email = "null"}\n')
-    refused(outside, call(capsys, "run"), "table people", "computes nothing", "--route 'people=query'")
+    refused(outside, call(capsys, "run"), "table people", "computes nothing", 'route = "query"')
 
 
 @pytest.mark.parametrize("route", ["extract", "query", "read"])

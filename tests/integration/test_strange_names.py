@@ -69,10 +69,10 @@ def test_settings_of_a_table_that_patterns_leave_out_refuse_nothing(
     monkeypatch.chdir(tmp_path)
     for name in ("alpha", "gamma"):
         stage.table(name)
-    (tmp_path / "bqdump.toml").write_text('route = ["alpha=query"]\n[tables.alpha]\nwhere = "id > 1"\n')
+    (tmp_path / "bqdump.toml").write_text('[tables.alpha]\nroute = "query"\nwhere = "id > 1"\n')
     assert call(capsys, "run", "--include", "gamma").code == 0
     assert [table.table for table in stage.manifest().tables] == ["gamma"]
     (tmp_path / "bqdump.toml").write_text('[tables.alhpa]\nwhere = "id > 1"\n')
     called = call(capsys, "plan", "--include", "gamma")
     assert called.code == 2
-    assert "[tables.alhpa]: no table of the dataset matches" in called.errors[0]
+    assert "[tables.alhpa]: matches no table of the dataset" in called.errors[0]

@@ -16,6 +16,7 @@ from bqdump.core.errors import NotFoundError, UnitsFailedError
 from bqdump.core.progress.events import Event
 from bqdump.core.progress.tally import Progress
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.follow import Pace, follow
@@ -23,7 +24,7 @@ from bqdump.observe.status import Status
 from bqdump.ports.store import Note
 from bqdump.ports.warehouse import JobError
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory", concurrency=1)
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), concurrency=1)
 PACE = Pace(0.002, 0.01)
 
 
@@ -98,7 +99,9 @@ def test_a_failed_run_ends_it_too_and_names_the_table() -> None:
 
 def test_a_partial_export_is_not_taken_for_a_failed_one() -> None:
     _, task = world(failing=lambda table, job: JobError("invalid", "no") if table == "t1" else None)
-    allowed = Settings(project="project", dataset="data", bucket="memory", concurrency=1, allow_partial=True)
+    allowed = Settings(
+        project="project", dataset="data", target=Target("gs", "memory"), concurrency=1, allow_partial=True
+    )
     told = asyncio.run(together(task._replace(settings=allowed)))
     assert told[-1].state == "published"
 

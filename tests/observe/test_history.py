@@ -17,12 +17,13 @@ from bqdump.core.documents.manifest_index import Contents, contents_of, summary_
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.history import list_runs
 from bqdump.repository.published import read_manifest
 
-SETTINGS = Settings(project="project", dataset="data", bucket="memory")
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 
 
 def columns(table: MemoryTable, *names: str) -> MemoryTable:

@@ -10,6 +10,7 @@ import pytest
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.times import moment_text, time_of, time_text
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
@@ -27,7 +28,7 @@ def begun(snapshot_time: str) -> Task:
     warehouse = MemoryWarehouse(store, lambda: moment)
     warehouse.put("project", "data", "sales", ["row"])
     moment = NOW
-    settings = Settings(project="project", dataset="data", bucket="memory", snapshot_time=snapshot_time)
+    settings = Settings(project="project", dataset="data", target=Target("gs", "memory"), snapshot_time=snapshot_time)
     task = Task(store, warehouse, settings, "r1", Owner("r1", 0), 1)
     asyncio.run(obtain_plan(task))
     return task

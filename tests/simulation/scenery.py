@@ -11,6 +11,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from simulation.history import DATASET, PROJECT, RIVAL, History
 
 PATHS = ("{table}/{table}_*.{ext}", "{table}_*.{ext}", "out/{table}/*.{ext}")
@@ -36,13 +37,12 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
     settings = Settings(
         project=PROJECT,
         dataset=DATASET,
-        bucket=store.url.removeprefix("gs://"),
-        prefix=prefix,
+        target=Target("gs", store.url.removeprefix("gs://"), prefix),
         path=rng.choice(KEEPING_PATHS if keeps else PATHS),
         concurrency=rng.choice((1, 2, 500)),
         # So that a table of some rows is shared by two tasks or more, where there are so many.
         read_split=seldom.choice((10**9, 30, 12)),
-        route=("*=read",) if reads else rng.choice(((), (), ("*=query",))),
+        route="read" if reads else rng.choice(("auto", "auto", "query")),
         allow_partial=rng.random() < 0.25,
         # The read route writes no Avro files.
         format="csv" if reads else rng.choice(("csv", "csv", "avro")),

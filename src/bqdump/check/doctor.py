@@ -185,7 +185,7 @@ class Doctor:
         return bucket, True
 
     async def _prefix(self) -> None:
-        place = f"{self._store.url}/{self._settings.prefix}"
+        place = str(self._settings.target)
         await self._ask(
             "the prefix is this dataset's", place, "storage.objects.get",
             lambda: check_prefix(self._store, self._settings),

@@ -25,6 +25,7 @@ from bqdump.core.progress.events import (
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.path_template import split_shard
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import recorded_target
 from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.published import read_latest, read_manifest
@@ -157,8 +158,8 @@ async def _is_copy(
     files = (file for table in manifest.tables for file in table.files)
     if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
         return False
-    bucket = manifest.settings.get("bucket")
-    if bucket and bucket != settings.bucket:
+    made_for = recorded_target(manifest.settings)
+    if made_for.bucket and made_for.bucket != settings.target.bucket:
         return True
     with suppress(DocumentError):
         latest = await read_latest(store, settings)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
+from bqdump.core.settings.settings import SETTINGS, Settings
 
-from bqdump.core.settings.settings import Settings
-
-# What a caller may pass beside the type that the setting has in the end.
+# Types that a caller may pass, by the type that the setting has in the end.
 WIDER = {
     "int": "int | str",
     "tuple[str, ...]": "str | Sequence[str]",
@@ -37,9 +35,9 @@ Options.__module__ = "bqdump"
 
 def arguments_module() -> str:
     """The text of bqdump/arguments.py."""
-    fields = msgspec.structs.fields(Settings)
-    annotations = Settings.__annotations__
-    lines = [f"    {field.name}: {_type(field.name, str(annotations[field.name]))}\n" for field in fields]
+    annotations = {name: str(kind) for name, kind in Settings.__annotations__.items()}
+    names = [setting.name for setting in SETTINGS]
+    lines = [f"    {name}: {_type(name, annotations.get(name, 'str'))}\n" for name in names]
     return HEAD + "".join(lines) + TAIL
 
 

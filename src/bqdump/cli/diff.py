@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.options import json_option, load_settings, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.wiring import ask_store
@@ -18,7 +18,7 @@ from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange
 from bqdump.core.sizes import counted
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("before")
 @click.argument("after", required=False)
 @click.option(
@@ -28,7 +28,7 @@ from bqdump.core.sizes import counted
     "whose files have the same bytes are not read.",
 )
 @json_option(list[TableChange])
-@settings_options
+@settings_options()
 def diff(before: str, after: str | None, values: bool, as_json: bool, **options: Any) -> None:
     """Show what changed from run BEFORE to run AFTER (default: the published run): tables, columns and content.
 

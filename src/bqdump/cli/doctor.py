@@ -11,7 +11,7 @@ import click
 from bqdump import verbs
 from bqdump.check.doctor import CheckOutcome
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
-from bqdump.cli.options import json_option, load_settings, settings_options
+from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import serve
 from bqdump.core.sizes import counted
@@ -20,13 +20,13 @@ from bqdump.diagnosis import Cure, Diagnosis
 LACKING = (CheckOutcome.DENIED, CheckOutcome.MISSING)
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option(Diagnosis)
 @click.option(
     "--service-account", default="", metavar="EMAIL",
     help="Whom the printed commands grant to (default: the account that `bqdump render iam` makes).",
 )  # fmt: skip
-@settings_options
+@settings_options(*ALL)
 def doctor(as_json: bool, service_account: str, **options: Any) -> int:
     """Try every right that a run needs, and look for everything that would refuse it, without exporting.
 

@@ -15,7 +15,9 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.settings.file import settings_file
 from bqdump.core.settings.path_template import DEFAULT
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, resolve
+from bqdump.core.settings.resolve import flags, parsed, resolve
+from bqdump.core.settings.settings import BY_NAME, REQUIRED
+from bqdump.core.sizes import listed
 from bqdump.services import CONFIG
 
 KEEP = "{run}/{table}/{table}_*.{ext}"
@@ -25,7 +27,8 @@ ASKED = (*REQUIRED, "prefix", "format", "compression")
 def _asked_options(command: Any) -> Any:
     for name in reversed(ASKED):
         setting = BY_NAME[name]
-        command = click.option(setting.flag, name, metavar=setting.metavar, help=setting.help, **completing(name))(
+        complete = completing(name)
+        command = click.option(setting.flag, name, metavar=setting.metavar, help=setting.help, shell_complete=complete)(
             command
         )
     return command
@@ -52,29 +55,20 @@ def init(output: Path, force: bool, quiet: bool, keep: bool | None, **options: s
     # Before anything is asked: what is asked depends on it.
     for name, value in given.items():
         if value:
-            _parsed(name, value)
+            parsed(BY_NAME[name], value, BY_NAME[name].flag)
     if any(name not in given for name in REQUIRED):
         given, keep = _ask(given, keep)
-    chosen = {name: _parsed(name, value) for name, value in given.items() if value != "" or name in REQUIRED}
+    kept = {name: value for name, value in given.items() if value != "" or name in REQUIRED}
+    chosen = {name: parsed(BY_NAME[name], value, BY_NAME[name].flag) for name, value in kept.items()}
     if keep is not None:
         chosen["path"] = KEEP if keep else DEFAULT
-    resolve({}, {}, chosen, "bqdump init")
+    resolve(flags(chosen))
     try:
         output.write_text(settings_file(chosen), encoding="utf-8")
     except OSError as error:
         raise UsageError("write", str(output), error.strerror or str(error)) from None
     if not quiet:
         sys.stdout.write(f"{output} is written. What a run would do with it: bqdump plan\n")
-
-
-def _parsed(name: str, value: str) -> Any:
-    setting = BY_NAME[name]
-    if value == "":
-        raise UsageError("read the settings", setting.flag, "it is empty", setting.help)
-    try:
-        return setting.parse(value)
-    except ValueError as error:
-        raise UsageError("read the settings", setting.flag, f"{value!r} cannot be used: {error}") from None
 
 
 def _ask(given: Mapping[str, str], keep: bool | None) -> tuple[dict[str, str], bool]:
@@ -107,12 +101,12 @@ def _checked(name: str, answers: Mapping[str, str]) -> Callable[[str], str]:
         try:
             value = BY_NAME[name].parse(text)
         except ValueError as error:
-            raise click.UsageError(f"{text!r} cannot be used: {error}") from None
+            raise click.UsageError(f"invalid value {text!r}: {error}") from None
         codecs: Collection[str] = (value,)
         if name == "compression":
             codecs = FORMATS[BY_NAME["format"].parse(answers["format"] or _default("format"))].codecs
         if value not in codecs:
-            raise click.UsageError(f"{text!r} cannot be used: {answers['format']} takes {', '.join(codecs)}")
+            raise click.UsageError(f"invalid value {text!r}: {answers['format']} takes {listed(tuple(codecs))}")
         return text
 
     return check

@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple, TextIO
 
+from bqdump.cli.errors import sentence
 from bqdump.cli.streams import OutputError, silence
+from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 
 LABELS = "logging.googleapis.com/labels"
@@ -35,6 +37,14 @@ _choice = Choice()
 LIBRARIES = ("google", "urllib3", "grpc")
 
 
+def message_of(record: logging.LogRecord) -> str:
+    """The message; errors in it name settings as flags."""
+    if not isinstance(record.args, tuple) or not any(isinstance(one, BqdumpError) for one in record.args):
+        return record.getMessage()
+    values = tuple(sentence(one) if isinstance(one, BqdumpError) else one for one in record.args)
+    return str(record.msg) % values
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line, with `labels`; a record's `table` is another label.
 
@@ -52,7 +62,7 @@ class JsonLines(logging.Formatter):
             labels = labels | {"table": str(table)}
         line: dict[str, object] = {
             "severity": record.levelname,
-            "message": record.getMessage(),
+            "message": message_of(record),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             LABELS: labels,
         }
@@ -73,7 +83,7 @@ class PlainLines(logging.Formatter):
         """The record as a readable line."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        line = f"{time} {level}{record.getMessage()}"
+        line = f"{time} {level}{message_of(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if self._traces and record.exc_info else line
 
 

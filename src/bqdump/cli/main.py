@@ -1,4 +1,4 @@
-"""The command line. Commands are imported when they are called for, and errors become exit codes here."""
+"""The command line: imports a command when it is used, and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from typing import Any
 import click
 
 from bqdump import __version__
+from bqdump.cli.errors import sentence
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.streams import OutputError, silence, tell
-from bqdump.core.errors import BqdumpError, first_of
+from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger("bqdump")
 
 COMMANDS = {
-    "init": "Write a bqdump.toml, from flags or a few questions.",
-    "run": "Export the dataset: one task, or this task of many.",
+    "init": "Write a bqdump.toml, from flags or by asking.",
+    "run": "Export the dataset, alone or as one task of several.",
     "plan": "Show what a run would do, without changing anything.",
     "doctor": "Check permissions and risks before a run.",
-    "status": "Show how far a run is, from the bucket alone.",
-    "runs": "List the runs of a bucket over time.",
-    "diff": "Show what changed from one export to another.",
-    "report": "Write a run's report, a page that needs nothing else.",
-    "ui": "Look at runs, tables and files in a browser, on this machine.",
-    "verify": "Compare what is stored with what the manifest says.",
-    "render": "Print what deploys this export: job, workflow, schedule, grants, Terraform.",
-    "local": "A local stack: BigQuery, Cloud Storage and Cloud Run stand-ins, and a runner of tasks.",
-    "demo": "The whole job on a local stack, with data to look at.",
-    "completion": "Print what a shell needs to complete commands and flags.",
+    "status": "Show the progress of a run, read from the target only.",
+    "runs": "List the runs of a target.",
+    "diff": "Show what changed between two exports.",
+    "report": "Write a run's self-contained HTML report.",
+    "ui": "Browse runs, tables and files: a read-only console on localhost.",
+    "verify": "Compare the stored files with the manifest.",
+    "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",
+    "local": "Run a local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run.",
+    "demo": "Run a full export locally, with sample data.",
+    "completion": "Print the completion script of a shell.",
+    "help": "Show the help of a command, or all settings: bqdump help settings.",
 }
 
 
 class Commands(click.Group):
-    """A group that imports a command's module only when the command is used, and guesses what was meant."""
+    """A group that imports a command's module only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in the order in which one meets them."""
@@ -55,12 +57,13 @@ class Commands(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """The command that the arguments name; a misspelt one gets a guess."""
+        """The command that the arguments name. Raises UsageError with a guess for an unknown one."""
         if args and args[0] not in COMMANDS:
             import difflib
 
-            if close := difflib.get_close_matches(args[0], COMMANDS, n=1):
-                ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Commands: {', '.join(COMMANDS)}."
+            raise UsageError("run", args[0], "unknown command", hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -72,23 +75,23 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bqdump", message="%(prog)s %(version)s")
 def bqdump() -> None:
-    """Export every table of a BigQuery dataset to Cloud Storage: one moment, in parallel, published when whole.
+    """Export every table of a BigQuery dataset to Cloud Storage: one snapshot time, in parallel, all or nothing.
 
     \b
-    Three settings are enough:
+    Three settings are required:
       PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports bqdump run
-    Try it without a cloud:
+    Try it without a cloud account:
       bqdump demo
     """
 
 
 def start(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code. Every error has been told by then, in one sentence."""
+    """Run a command, report its error in one sentence, and return its exit code."""
     code = _run(arguments)
     try:
         sys.stdout.flush()
     except (OSError, OutputError) as error:
-        # The exit would find what is left in the buffer, and end with a code of its own.
+        # Otherwise the exit would flush the buffer again, and end with a code of its own.
         silence(sys.stdout)
         return code or _refuse(error if isinstance(error, OutputError) else OutputError(error))
     return code
@@ -100,15 +103,12 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         result = bqdump.main(list(arguments), prog_name="bqdump", standalone_mode=False)
     except click.ClickException as error:
-        try:
-            error.show()
-        except OSError:
-            silence(sys.stderr)
+        _report(error)
         return USAGE
     except click.Abort:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough.
+        # The reader of the output has closed it.
         silence(sys.stdout)
         return UNEXPECTED
     except ExceptionGroup as group:
@@ -119,7 +119,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _refuse(error: BaseException) -> int:
-    """Report what has ended the command; returns the exit code."""
+    """Report the error that ended the command; returns the exit code."""
     if isinstance(error, BqdumpError):
         _report(error)
         return exit_code(error)
@@ -127,11 +127,11 @@ def _refuse(error: BaseException) -> int:
     return UNEXPECTED
 
 
-def _report(error: BqdumpError) -> None:
+def _report(error: BaseException) -> None:
     if logs_json():
-        log.error("%s", error, extra=LogEvent.COMMAND_FAILED.extra())
+        log.error("%s", sentence(error), extra=LogEvent.COMMAND_FAILED.extra())
     else:
-        tell(f"bqdump: {error}")
+        tell(f"bqdump: {sentence(error)}")
 
 
 def _report_unexpected(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""The settings as options of a command, and from flags, environment and bqdump.toml to Settings."""
+"""Options of commands: the settings, logs, JSON; and from flags, environment and bqdump.toml to Settings."""
 
 from __future__ import annotations
 
@@ -11,56 +11,98 @@ from typing import Any, TypeVar
 import click
 
 from bqdump.cli import logs
-from bqdump.core.formats.formats import FORMATS
+from bqdump.cli.errors import remember
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings, resolve
-from bqdump.core.settings.values import ROUTES
+from bqdump.core.settings.resolve import environment, file, flags, places, resolve
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.services import CONFIG, read_config
 
 log = logging.getLogger(__name__)
-Command = TypeVar("Command", bound=Callable[..., Any])
-SWITCHES = tuple(setting.name for setting in SETTINGS if setting.metavar == "BOOL")
-# Variables that are no settings.
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+# Variables that are not settings of an export.
 OTHER_VARIABLES = ("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT")
-# What Kubernetes sets where a service is called bqdump.
+# Variables that Kubernetes sets where a service is called bqdump.
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
-# What a shell can complete; the settings themselves say what is right.
-CHOICES: dict[str, Sequence[str]] = {
-    "format": tuple(FORMATS),
-    "compression": tuple(sorted({codec for kind in FORMATS.values() for codec in kind.codecs})),
-    "route": ROUTES,
-}
-LISTS = ("include", "exclude", "route", "labels")
+# Settings of every command that opens a target: one line of its help.
+COMMON = ("project", "job_project", "bucket", "to", "prefix", "patience")
+# Settings of a plan. Adding one to SETTINGS is enough.
+ALL = tuple(setting.name for setting in SETTINGS if setting.name not in COMMON)
 
 
-def settings_options(command: Command) -> Command:
-    """Give a command every setting as a flag, and --config. They arrive as keyword arguments; None: not given."""
-    for setting in reversed(SETTINGS):
-        names = f"{setting.flag}/--no-{setting.flag[2:]}" if setting.name in SWITCHES else setting.flag
-        option: dict[str, Any] = {"help": f"{setting.help} [{setting.env}]", "default": None}
-        if setting.name in LISTS:
-            option |= {"multiple": True, "metavar": setting.metavar}
-        elif setting.name not in SWITCHES:
-            option |= {"metavar": setting.metavar}
-        command = click.option(names, setting.name, **option, **completing(setting.name))(command)
-    command = log_options(command)
+class CommonOption(click.Option):
+    """An option of all commands, which their help names in one line."""
+
+    def get_help_record(self, ctx: click.Context) -> None:
+        """See click.Option: no line of its own."""
+
+
+class SettingOption(click.Option):
+    """A setting that the command uses, listed apart from the command's own options."""
+
+
+class Command(click.Command):
+    """A command whose help lists its own options, the settings that it uses, and the common settings in one line."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click.Command."""
+        used = [option for option in self.get_params(ctx) if isinstance(option, SettingOption)]
+        own = [option for option in self.get_params(ctx) if option not in used]
+        common = [option.opts[0] for option in own if isinstance(option, CommonOption)]
+        for title, options in (("Options", own), ("Settings", used)):
+            if records := [record for option in options if (record := option.get_help_record(ctx))]:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+        with formatter.section("Common options"), formatter.indentation():
+            formatter.write_text(f"{', '.join(common)}. Described by: bqdump help settings")
+
+
+def settings_options(*names: str) -> Callable[[Decorated], Decorated]:
+    """Give a command the common options and these settings as flags. Arrive as keyword arguments; None: not given."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for setting in reversed(SETTINGS):
+            if setting.name in (*COMMON, *names):
+                command = _option(setting, CommonOption if setting.name in COMMON else SettingOption)(command)
+        command = log_options(command)
+        help_ = "Read settings from this file (default: bqdump.toml, if it exists)."
+        return click.option("--config", metavar="FILE", default=None, help=help_, cls=CommonOption)(command)
+
+    return decorate
+
+
+def _option(setting: Setting, kind: type[click.Option]) -> Callable[[Decorated], Decorated]:
+    flag = f"{setting.flag}/--no-{setting.flag[2:]}" if setting.switch else setting.flag
+    metavar = None if setting.switch else setting.metavar
     return click.option(
-        "--config",
-        metavar="FILE",
+        flag,
+        setting.name,
+        cls=kind,
+        help=setting_record(setting)[1],
         default=None,
-        help="Read settings from here (default: bqdump.toml, if there is one).",
-    )(command)
+        metavar=metavar,
+        multiple=setting.repeated,
+        shell_complete=completing(setting.name),
+    )
 
 
-def completing(name: str) -> dict[str, Any]:
-    """What an option needs so that a shell completes this setting's values; nothing where any value is possible."""
-    if name not in CHOICES:
-        return {}
+def setting_record(setting: Setting, default: object = None) -> tuple[str, str]:
+    """A setting as a row of a help text: flag and description."""
+    shown = str(default).lower() if isinstance(default, bool) else default
+    extra = f"{setting.env}; default: {shown}" if shown not in (None, "", (), {}, 0) else setting.env
+    return f"{setting.flag} {setting.metavar}", f"{setting.help} [{extra}]"
+
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def completing(name: str) -> Completer | None:
+    """What completes the values of a setting in a shell; None if any value is possible."""
+    choices = BY_NAME[name].choices
 
     def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-        return [choice for choice in CHOICES[name] if choice.startswith(incomplete)]
+        return [choice for choice in choices if choice.startswith(incomplete)]
 
-    return {"shell_complete": complete}
+    return complete if choices else None
 
 
 class JsonOption(click.Option):
@@ -71,17 +113,17 @@ class JsonOption(click.Option):
         self.document = document
 
 
-def json_option(document: Any, help: str = "Print JSON.") -> Callable[[Command], Command]:  # noqa: A002 (click's word)
+def json_option(document: Any, help: str = "Print JSON.") -> Callable[[Decorated], Decorated]:  # noqa: A002 (click's word)
     """Give a command --json, which arrives as `as_json`. document: the type of what is printed then."""
     return click.option("--json", "as_json", is_flag=True, cls=JsonOption, document=document, help=help)
 
 
-def quiet_option(command: Command) -> Command:
+def quiet_option(command: Decorated) -> Decorated:
     """Give a command --quiet, which arrives as `quiet`."""
     return click.option("--quiet", "-q", is_flag=True, help="Print only warnings and errors.")(command)
 
 
-def log_options(command: Command) -> Command:
+def log_options(command: Decorated) -> Decorated:
     """Give a command -v and --log-format, which take effect before the command starts and do not arrive there."""
 
     def choose(context: click.Context, _parameter: click.Parameter, _value: object) -> None:
@@ -90,7 +132,7 @@ def log_options(command: Command) -> Command:
         logs.choose(logs.Choice(given.get("log_format", "auto"), given.get("verbose", 0)))
         logs.set_up_errors()
 
-    option: dict[str, Any] = {"expose_value": False, "is_eager": True, "callback": choose}
+    option: dict[str, Any] = {"cls": CommonOption, "expose_value": False, "is_eager": True, "callback": choose}
     command = click.option(
         "--log-format",
         type=click.Choice(logs.FORMATS),
@@ -107,19 +149,21 @@ def log_options(command: Command) -> Command:
 def load_settings(
     options: Mapping[str, Any], required: Sequence[str] = REQUIRED, environ: Mapping[str, str] = os.environ
 ) -> Settings:
-    """The settings of this invocation; `required` are those that the command needs. Raises UsageError."""
-    flags = {
-        name: ",".join(value) if name in LISTS and value is not None else value
+    """The settings of this invocation. required: those that the command cannot do without. Raises UsageError."""
+    given = {
+        name: ",".join(value) if isinstance(value, tuple) else value
         for name, value in options.items()
         if value not in (None, ())
     }
     warn_of_unknown(environ)
-    file = flags.pop("config", None) or environ.get("BQDUMP_CONFIG")
-    return resolve(flags, environ, read_config(file), file or CONFIG, required)
+    name = given.pop("config", None) or environ.get("BQDUMP_CONFIG")
+    sources = flags(given), environment(environ), file(read_config(name), name or CONFIG)
+    remember(places(*sources))
+    return resolve(*sources, required=required)
 
 
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
-    """Tell of variables that look like settings and are none: a misspelt one would be lost in silence."""
+    """Warn of variables that look like settings and are not: a misspelt one has no effect."""
     known = (*(setting.env for setting in SETTINGS), *OTHER_VARIABLES)
     for name in sorted(environ):
         if name.startswith("BQDUMP_") and name not in known and not SERVICE_LINK.match(name):

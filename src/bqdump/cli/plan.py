@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.options import json_option, load_settings, settings_options
+from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import serve
 from bqdump.core.errors import UsageError
@@ -26,10 +26,10 @@ from bqdump.services import run_id
 VERBS = {"replace": "replaces the export", "keep": "adds an export"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Plan for so many tasks.")
 @json_option(Planned)
-@settings_options
+@settings_options(*ALL)
 def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     """Show what a run would do, without changing anything. Exit 2 where a run would be refused.
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import ALL, Command, load_settings, settings_options
 from bqdump.render.deployment import Deployment, check
 from bqdump.render.iam import accounts, script
 from bqdump.render.job import job as job_document
@@ -19,7 +19,7 @@ from bqdump.render.workflow import workflow as workflow_body
 from bqdump.render.workflow import workflow_input, workflow_source
 from bqdump.render.yaml import to_yaml
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
 # The options of a deployment: their names are the fields of Deployment.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -39,9 +39,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def deployment_options(command: Command) -> Command:
+def deployment_options(command: Decorated) -> Decorated:
     """Give a command the options of a deployment and every setting."""
-    command = settings_options(command)
+    command = settings_options(*ALL)(command)
     for name, option in reversed(OPTIONS.items()):
         default = DEFAULTS[name]
         shown = {"default": default, "show_default": default not in ("", False)} if "required" not in option else {}
@@ -65,7 +65,7 @@ def render() -> None:
     """
 
 
-@render.command()
+@render.command(cls=Command)
 @deployment_options
 def job(**options: Any) -> None:
     """The Cloud Run job, for `gcloud run jobs replace`.
@@ -77,7 +77,7 @@ def job(**options: Any) -> None:
     click.echo(to_yaml(job_document(_deployment(options))), nl=False)
 
 
-@render.command()
+@render.command(cls=Command)
 @click.option("--target", type=click.Choice(["job", "workflow"]), default="job", help="What it starts.")
 @deployment_options
 def scheduler(target: str, **options: Any) -> None:
@@ -90,7 +90,7 @@ def scheduler(target: str, **options: Any) -> None:
     _print_json(scheduler_job(_deployment(options), target))
 
 
-@render.command()
+@render.command(cls=Command)
 @click.option("--schedule-account/--no-schedule-account", default=True, help="With the account of the schedule.")
 @click.option("--workflow", is_flag=True, help="With the account of the workflow.")
 @deployment_options
@@ -105,7 +105,7 @@ def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
     click.echo(script(accounts(deployment, schedule=schedule_account, workflow=workflow), deployment.project), nl=False)
 
 
-@render.command()
+@render.command(cls=Command)
 @click.option("--part", type=click.Choice(["source", "body", "input"]), default="source",
               help="The workflow itself, the body that creates it by its API, or an input for it.")  # fmt: skip
 @deployment_options
@@ -123,7 +123,7 @@ def workflow(part: str, **options: Any) -> None:
         _print_json(workflow_body(deployment) if part == "body" else workflow_input(deployment))
 
 
-@render.command()
+@render.command(cls=Command)
 @click.option("--source", default="./deploy/terraform", show_default=True, help="Where the module is.")
 @deployment_options
 def terraform(source: str, **options: Any) -> None:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from bqdump import verbs
-from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
 from bqdump.cli.wiring import ask_store
 from bqdump.core.errors import UsageError
@@ -24,14 +24,14 @@ class Written(msgspec.Struct, frozen=True):
     bytes: int
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", required=False)
 @click.option("--since", metavar="RUN", help="Show what changed since this run.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
               show_default=True)  # fmt: skip
 @json_option(Written, "Print where the page is as JSON.")
 @quiet_option
-@settings_options
+@settings_options()
 def report(run: str | None, since: str | None, output: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write the report of RUN (default: the export that readers see) to a file.
 

@@ -17,7 +17,7 @@ from bqdump import verbs
 from bqdump.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
-from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import ALL, Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.streams import OutputError, silence
@@ -38,10 +38,10 @@ log = logging.getLogger(__name__)
 STANDING_MS = 12 * 3_600_000
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option(Export, "Print the result as JSON; log lines go to standard error.")
 @quiet_option
-@settings_options
+@settings_options(*ALL)
 def run(quiet: bool, as_json: bool, **options: Any) -> int:
     """Export the dataset: alone, or as one task of many (Cloud Run, Kubernetes, Google Batch, AWS Batch).
 

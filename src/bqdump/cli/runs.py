@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.options import json_option, load_settings, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
@@ -18,9 +18,9 @@ from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option(list[RunLine])
-@settings_options
+@settings_options()
 def runs(as_json: bool, **options: Any) -> None:
     """List the runs of a bucket, the latest moment first; * is the one that readers see.
 

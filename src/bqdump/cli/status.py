@@ -11,7 +11,7 @@ import click
 
 from bqdump import verbs
 from bqdump.cli.exit_codes import DONE, UNITS_FAILED
-from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
@@ -25,14 +25,14 @@ from bqdump.observe.status import SILENT_SECONDS, Status, newest_run
 from bqdump.ports.store import ObjectStore
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", required=False)
 @click.option(
     "--watch", "-w", is_flag=True, help="Go on until the run has ended: exit 0 published or superseded, 3 failed."
 )
 @json_option(Status, "Print JSON; with --watch a line for each change.")
 @quiet_option
-@settings_options
+@settings_options()
 def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Show how far RUN is (default: the run that was planned last), from the bucket alone.
 

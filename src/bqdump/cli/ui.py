@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from bqdump.cli.options import load_settings, settings_options
+from bqdump.cli.options import Command, load_settings, settings_options
 from bqdump.cli.wiring import ask_store
 from bqdump.core.errors import UsageError, install_hint
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--port", type=click.IntRange(0, 65535), default=8642, show_default=True, help="0 for any that is free.")
-@settings_options
+@settings_options()
 def ui(port: int, **options: Any) -> None:
     """Look at runs, tables and files in a browser. Serves this machine alone, reads only, until Ctrl-C.
 

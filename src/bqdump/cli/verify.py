@@ -12,7 +12,7 @@ import click
 from bqdump import verbs
 from bqdump.check.verify import Verified
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
-from bqdump.cli.options import json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
@@ -27,7 +27,7 @@ from bqdump.services import Services
 EVERYTHING = "100%"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", required=False)
 @click.option(
     "--read",
@@ -47,7 +47,7 @@ EVERYTHING = "100%"
 )
 @json_option(Verified)
 @quiet_option
-@settings_options
+@settings_options("max_bytes_billed")
 def verify(run: str | None, share: str | None, with_source: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Compare the files of RUN (default: the export that readers see) with its manifest: exit 4 on a difference.
 

@@ -1,23 +1,23 @@
-"""Lengths of time for people, and from them."""
+"""Durations for people, and from them."""
 
 from __future__ import annotations
 
 import re
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
-WANTED = "a length of time is expected, such as 90s, 15m or 2h"
+EXPECTED = "expected a duration such as 90s, 15m or 2h"
 
 
 def parse_duration(text: str) -> int:
     """A number of seconds written as 90s, 15m or 2h; a bare number is in seconds. Raises ValueError."""
     match = re.fullmatch(r"([0-9]{1,6})\s*([smh]?)", text.strip().lower())
     if match is None:
-        raise ValueError(WANTED)
+        raise ValueError(EXPECTED)
     return int(match[1]) * SECONDS[match[2] or "s"]
 
 
 def duration_text(seconds: float) -> str:
-    """A length of time: "12 s", "3 min", "1 h 5 min"."""
+    """A duration: "12 s", "3 min", "1 h 5 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from bqdump.core.wording import PYTHON, Words, fill
+
 
 class BqdumpError(Exception):
-    """Something went wrong, told in one sentence.
+    """Something failed, reported in one sentence.
 
-    operation: what was being done ("read the bucket"); subject: to what ("gs://b"); cause: why it failed;
-    hint: how to mend it. `retryable` says that the very same request may succeed later.
+    operation: what was being done ("read the bucket"); subject: to what ("gs://b"); cause: why it failed; hint: how to
+    fix it. setting: the setting that is wrong; place: where it was given, if known. cause and hint name settings and
+    commands by placeholders, which each front end fills (see bqdump.core.wording).
+    `retryable`: the same request may succeed later.
     """
 
     retryable = False
 
-    def __init__(self, operation: str, subject: str, cause: str, hint: str = "") -> None:
+    def __init__(
+        self, operation: str, subject: str, cause: str, hint: str = "", *, setting: str = "", place: str = ""
+    ) -> None:
         self.operation, self.subject, self.cause, self.hint = operation, subject, cause, hint
+        self.setting, self.place = setting, place
         super().__init__(operation, subject, cause, hint)
 
     def __str__(self) -> str:
-        sentence = f"cannot {self.operation}"
-        if self.subject:
-            sentence += f" {self.subject}"
-        sentence += f": {self.cause.rstrip('.')}."
-        return f"{sentence} {self.hint}".rstrip()
+        return self.sentence(PYTHON)
+
+    def sentence(self, words: Words) -> str:
+        """What failed, why, and how to fix it, in the words of a front end."""
+        what = " ".join(filter(None, ["cannot", self.operation, self.subject]))
+        return fill(f"{what}: {self.cause.rstrip('.')}. {self.hint}".rstrip(), words)
 
 
 class UsageError(BqdumpError):
-    """A setting, an argument or a combination of them is wrong; nothing was touched."""
+    """A setting, an argument or a combination of them is wrong; nothing was changed."""
 
-    def __str__(self) -> str:
-        where = f"{self.subject}: " if self.subject else ""
-        return f"{where}{self.cause.rstrip('.')}. {self.hint}".rstrip()
+    def sentence(self, words: Words) -> str:
+        """See BqdumpError: the setting, or what was given."""
+        place = self.place or (words.place(self.setting) if self.setting else "")
+        where = " ".join(filter(None, [place, self.subject]))
+        return fill(f"{where and f'{where}: '}{self.cause.rstrip('.')}. {self.hint}".rstrip(), words)
 
 
 class NotFoundError(BqdumpError):

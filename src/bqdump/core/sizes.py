@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 UNITS = {"": 1, "B": 1}
 UNITS |= {f"{prefix}B": 1000**power for power, prefix in enumerate("KMGTP", 1)}
@@ -14,7 +15,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
     unit = UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None:
-        raise ValueError("a size is wanted, such as 10GB or 1 TiB")
+        raise ValueError("expected a size such as 10GB or 1 TiB")
     whole, _, part = match[1].partition(".")
     return int(whole) * unit + (int(part) * unit // 10 ** len(part) if part else 0)
 
@@ -31,3 +32,8 @@ def size_text(count: float) -> str:
 def counted(count: int, thing: str) -> str:
     """A count with its noun: "1 table", "2,000 tables"."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str], last: str = "or") -> str:
+    """Words as a list in a sentence: "csv", "csv or json", "csv, json or avro"."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

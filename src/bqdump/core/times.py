@@ -17,7 +17,7 @@ def parse_moment(text: str) -> int:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ValueError("a time with its zone is wanted, such as 2026-01-31T03:00:00Z")
+        raise ValueError("expected a time with time zone, such as 2026-01-31T03:00:00Z")
     return milliseconds_of(moment)
 
 

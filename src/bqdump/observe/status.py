@@ -62,7 +62,7 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
     """The run that was planned last. Raises NotFoundError when there is none."""
     newest = await value_of(store, settings.layout.newest)
     if newest is None:
-        cause = f"none has been planned in {store.url}/{settings.prefix}"
+        cause = f"none has been planned in {settings.target}"
         raise NotFoundError("find", "a run", cause, "Start one: bqdump run")
     return newest.run
 

@@ -10,15 +10,15 @@ from typing import Any
 from urllib.parse import quote
 
 from bqdump.core.documents.manifest_index import is_job
+from bqdump.core.settings.target import recorded_target
 
 CONSOLE = "https://console.cloud.google.com"
 
 
 def object_address(settings: Mapping[str, Any], name: str) -> str:
     """The page of an object, by its run's settings; "" for a local folder, or if the settings name no bucket."""
-    if settings.get("to") or not settings.get("bucket"):
-        return ""
-    return f"{CONSOLE}/storage/browser/_details/{quote(str(settings['bucket']), safe='')}/{quote(name)}"
+    bucket = recorded_target(settings).bucket
+    return bucket and f"{CONSOLE}/storage/browser/_details/{quote(bucket, safe='')}/{quote(name)}"
 
 
 def folder_address(settings: Mapping[str, Any], name: str, root: str | None) -> str:
@@ -27,12 +27,13 @@ def folder_address(settings: Mapping[str, Any], name: str, root: str | None) -> 
     root: the address of the local export; "" if unknown, None for one relative to where the run stores its report.
     """
     folder = "/".join(name.split("/")[:-1])
-    if settings.get("to"):
+    target = recorded_target(settings)
+    if target.folder:
         # From [prefix/]_bqdump/runs/<run>/ to the root.
-        way = "../" * (3 + str(settings.get("prefix", "")).count("/")) if root is None else root
+        way = "../" * (3 + target.prefix.count("/")) if root is None else root
         return way and way + quote(folder)
-    bucket = settings.get("bucket")
-    return f"{CONSOLE}/storage/browser/{quote('/'.join(filter(None, (str(bucket), folder))))}" if bucket else ""
+    way = "/".join(filter(None, (target.bucket, folder)))
+    return f"{CONSOLE}/storage/browser/{quote(way)}" if target.bucket else ""
 
 
 def job_address(settings: Mapping[str, Any], location: str, job: str) -> str:

@@ -11,6 +11,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import asks_for_reads
 from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.table_settings import TableSettings, tables_text
+from bqdump.core.settings.target import record_of
 
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
 NOT_DEPLOYED = (*OF_ONE_RUN, "to")
@@ -81,12 +82,13 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 def environment(settings: Settings) -> dict[str, str]:
     """The variables that give a task these settings: required ones, and those that differ from their defaults."""
-    plain = Settings(project=settings.project, dataset=settings.dataset, bucket=settings.bucket)
+    plain = Settings(project=settings.project, dataset=settings.dataset, target=settings.target)
     values = {}
+    target = record_of(settings.target)
     for setting in SETTINGS:
-        value = getattr(settings, setting.name)
-        wanted = value != getattr(plain, setting.name) or setting.name in ("project", "dataset", "bucket")
-        if wanted and setting.name not in NOT_DEPLOYED:
+        value = target.get(setting.name) or getattr(settings, setting.name, "")
+        changed = value != getattr(plain, setting.name, "") or setting.name in ("project", "dataset")
+        if changed and setting.name not in NOT_DEPLOYED:
             values[setting.env] = setting_text(setting.name, value)
     return values
 
@@ -117,9 +119,9 @@ def check(deployment: Deployment) -> Deployment:
         ("--schedule", deployment.schedule, r"\S+( \S+){4}", "a cron schedule of five fields"),
         ("--service-account", deployment.job_account, r"\S+@\S+", "the email address of a service account"),
     )
-    if deployment.settings.to:
+    if deployment.settings.target.folder:
         cause = "a Cloud Run job cannot export to a folder of this machine"
-        raise UsageError("render", f"to {deployment.settings.to}", cause, "Use a bucket.")
+        raise UsageError("render", "", cause, "Use a bucket.", setting="to")
     for flag, value, pattern, expected in rules:
         if not re.fullmatch(pattern, value):
             raise UsageError("render", flag, f"invalid value {value!r}; expected {expected}")

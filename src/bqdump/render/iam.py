@@ -44,7 +44,7 @@ def accounts(deployment: Deployment, *, schedule: bool = True, workflow: bool = 
 
 
 def _job_grants(deployment: Deployment) -> list[Grant]:
-    email, bucket = deployment.job_account, deployment.settings.bucket
+    email, bucket = deployment.job_account, deployment.settings.target.bucket
     pays = f"starts jobs in the project that pays; {WHY_NO_LESS}"
     writes = "creates, reads, lists and deletes objects of this bucket; cannot change who may read them"
     looks = "reads the bucket's location, retention policy and soft delete policy"

@@ -28,7 +28,7 @@ def module_call(deployment: Deployment, source: str) -> str:
         "image": deployment.image,
         "source_project": settings.project,
         "dataset": settings.dataset,
-        "bucket": settings.bucket,
+        "bucket": settings.target.bucket,
         "bucket_location": settings.location,
         "tasks": deployment.tasks,
         "cpu": deployment.cpu,

@@ -60,7 +60,7 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
     if latest or await store.stat(settings.layout.latest.name):
         named.append(settings.layout.latest.name)
     raise UsageError(
-        "plan the export", f"{store.url}/{settings.prefix}", f"it belongs to {owner.project}.{owner.dataset}",
+        "plan the export", str(settings.target), f"it belongs to {owner.project}.{owner.dataset}",
         "Give each dataset a --prefix of its own. If the dataset was renamed or moved to another project, hand the "
         f"prefix over: delete {' and '.join(f'{store.url}/{name}' for name in named)}.",
     )  # fmt: skip

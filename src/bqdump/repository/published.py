@@ -89,7 +89,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         latest = await read_latest(store, settings)
         if latest is None:
             cause = "nothing has been published there yet"
-            raise NotFoundError("find", f"an export in {store.url}/{settings.prefix}", cause, "Start one: bqdump run")
+            raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: bqdump run")
         run, document = latest.run, Document(latest.manifest, Manifest)
     manifest = await value_of(store, document)
     if manifest is None:

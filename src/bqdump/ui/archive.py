@@ -39,7 +39,7 @@ class Archive:
     @property
     def place(self) -> str:
         """The location of the runs, for people."""
-        return f"{self.store.url}/{self.settings.prefix}".rstrip("/")
+        return str(self.settings.target).rstrip("/")
 
     def layout(self, run: str) -> RunLayout:
         """The object names of a run. Raises NotFoundError for an invalid run id."""

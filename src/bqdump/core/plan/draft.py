@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.layout import Layout, unit_id
+from bqdump.core.documents.layout import unit_id
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import (
     Plan,
@@ -155,7 +155,7 @@ def make_plan(
         mode=settings.template.mode,
         settings=settings.frozen(),
         digest=settings.digest(),
-        units=Layout(settings.prefix).run(run).units(nonce),
+        units=settings.layout.run(run).units(nonce),
         shares=tuple(shares),
         tables=len(routed),
         rows=sum(item.table.rows for item in routed),

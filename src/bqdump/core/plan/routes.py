@@ -9,7 +9,6 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +23,7 @@ from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.plan.unsupported import as_they_are, fitted
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.table_settings import check_columns, close, sections_of, shape_of
+from bqdump.core.settings.table_settings import check_columns, sections_of, shape_of
 from bqdump.core.settings.values import ROUTES
 
 PLAN = "plan the export"
@@ -141,13 +140,10 @@ def moment_of(table: Table, route: str, *, captured: bool) -> Moment:
 def wanted_of(settings: Settings, table: Table) -> Wanted:
     """What the settings ask of a table.
 
-    Of several that match it the last one counts, first among `route` entries that name tables, then among the
-    table's own sections, then among routes for all tables. Raises UsageError as shape_of does.
+    The last section that matches it determines its route, format and compression. Raises UsageError as shape_of does.
     """
     name, sections = table.name, sections_of(settings.tables, table.name)
-    every = [route for pattern, route in settings.routes if pattern == "*"]
     own = [section.route for section in sections if section.route]
-    named = [route for pattern, route in settings.routes if pattern != "*" and fnmatchcase(name, pattern)]
     format_ = next((section.format for section in reversed(sections) if section.format), settings.format)
     given = [section.compression for section in sections if section.compression]
     # What compresses the other tables may not be known to another format.
@@ -157,12 +153,12 @@ def wanted_of(settings: Settings, table: Table) -> Wanted:
         raise UsageError(PLAN, f"table {name}", f"{compression!r} is not a codec of {format_}",
                          f"{format_} takes {', '.join(FORMATS[format_].codecs)}.")  # fmt: skip
     shape = shape_of(sections, name, columns(table.definition))
-    return Wanted((*["auto"], *every, *own, *named)[-1], format_, compression, shape, ours=_ours(settings, format_))
+    return Wanted((settings.route, *own)[-1], format_, compression, shape, ours=_ours(settings, format_))
 
 
 def asks_for_reads(settings: Settings) -> bool:
     """Whether the settings name the read route, or ask for what it alone can give."""
-    named = {route for _, route in settings.routes} | {section.route for section in settings.tables}
+    named = {settings.route} | {section.route for section in settings.tables}
     formats = {settings.format} | {section.format for section in settings.tables}
     return "read" in named or any(_ours(settings, format_) for format_ in formats)
 
@@ -170,7 +166,7 @@ def asks_for_reads(settings: Settings) -> bool:
 def _ours(settings: Settings, format_: str) -> str:
     """What only the read route can give, of all that the settings ask; "" for nothing."""
     asked = {
-        "files go to a folder": settings.to,
+        "files go to a folder": settings.target.folder,
         "a file size is asked for": settings.file_size,
         "a null marker is asked for": format_ == "csv" and settings.null_marker,
         "a size of row groups is asked for": format_ == "parquet" and settings.row_group_rows,
@@ -184,13 +180,8 @@ def route_tables(
     """The route of every table. captured: those into which changes are streamed.
 
     unchosen: tables of the dataset that are not exported, for which there may be settings all the same.
-    Raises UsageError for a route that cannot do its table, and for a `route` entry that matches no table.
+    Raises UsageError for a route that cannot export its table.
     """
-    names = [table.name for table in tables]
-    for pattern, route in settings.routes:
-        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in (*names, *unchosen)):
-            raise UsageError(PLAN, f"route {pattern}={route}", f"no table of {settings.dataset} matches",
-                             close(pattern, names, "bqdump plan shows all tables."))  # fmt: skip
     if settings.tables:
         check_columns(settings.tables, {table.name: columns(table.definition) for table in tables}, unchosen)
     routed, skipped = [], []
@@ -228,5 +219,5 @@ def _fitted(settings: Settings, table: Table) -> Wanted | None:
 
 def _hint(table: str, able: list[str]) -> str:
     if not able:
-        return "No other route can either: leave it out with --exclude."
-    return f"Use --route '{table}={able[0]}', or leave it out with --exclude."
+        return "No other route can: leave it out with {setting:exclude}."
+    return f'Set route = "{able[0]}" in [tables."{table}"], or leave it out with {{setting:exclude}}.'

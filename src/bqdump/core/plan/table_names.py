@@ -64,7 +64,7 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
 
     def pattern_by(template: Template, item: Routed) -> str:
         ext = extension(item.format, item.compression)
-        return settings.prefix + template.pattern(table=item.table.name, ext=ext, **fixed)
+        return settings.target.prefix + template.pattern(table=item.table.name, ext=ext, **fixed)
 
     made = []
     for item in routed:

@@ -1,6 +1,6 @@
-"""A filter is one expression and stays inside the parentheses that it is put into: checked by its tokens.
+"""A filter is one expression and cannot leave the parentheses around it: checked by its tokens.
 
-BigQuery reads it in the end and refuses what is no expression; here only what could leave its place is refused.
+BigQuery refuses what is not an expression; this refuses only what could leave the parentheses.
 Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-# Texts and quoted names first: whatever they hold is not looked at. A backslash takes the next character along, in raw
-# texts as well. What is left of a quote that nothing closes is a token of its own, as is everything that may not be.
+# Strings and quoted names first: their content is not examined. A backslash escapes the next character, in raw strings
+# too. An unclosed quote is a token of its own, as is every forbidden character.
 TOKENS = re.compile(
     r"""
     (?P<text>'{3}(?:\\.|(?!'{3})[^\\])*'{3}|"{3}(?:\\.|(?!"{3})[^\\])*"{3}
@@ -26,23 +26,23 @@ PARTNERS = {")": "(", "]": "[", "}": "{"}
 
 
 def filter_problem(text: str) -> str:
-    """Why a filter cannot be taken; "" when it can."""
+    """Why a filter is invalid; "" if it is valid."""
     opened: list[str] = []
     if not text.strip():
-        return "it is empty"
+        return "empty filter"
     for token in TOKENS.finditer(text):
         match token.lastgroup:
             case "comment":
-                return f"comments are not allowed in it ({token[0]})"
+                return f"comments are not allowed ({token[0]})"
             case "quote":
-                return f"nothing closes the {token[0]} in it"
+                return f"unclosed {token[0]}"
             case "wrong":
-                return f"{token[0]!r} is not allowed in it, outside of quotes"
+                return f"{token[0]!r} is not allowed outside quotes"
             case "open":
                 opened.append(token[0])
             case "close":
                 if not opened or opened.pop() != PARTNERS[token[0]]:
-                    return f"its {token[0]} closes nothing"
+                    return f"unmatched {token[0]}"
             case _:
                 pass
-    return f"nothing closes its {opened[-1]}" if opened else ""
+    return f"unclosed {opened[-1]}" if opened else ""

@@ -1,6 +1,6 @@
-"""The path template: how the files of a table are called, below `gs://BUCKET/[prefix/]`.
+"""The path template: the names of a table's files, below `gs://BUCKET/[prefix/]`.
 
-`{table}/{table}_*.{ext}` is the default. BigQuery puts twelve digits in the place of `*`.
+`{table}/{table}_*.{ext}` is the default. BigQuery replaces `*` by twelve digits.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MAX_OBJECT_NAME_BYTES = 1024
 
 
 class Template(NamedTuple):
-    """A valid template. `keeps`: it names the run, so every run has files of its own."""
+    """A valid template. `keeps`: it contains {run}, so each run has its own files."""
 
     text: str
 
     @property
     def keeps(self) -> bool:
-        """Whether runs stand beside each other (True) or each replaces the one before (False)."""
+        """Whether each run keeps its files (True) or replaces those of the last one (False)."""
         return "{run}" in self.text
 
     @property
@@ -46,31 +46,30 @@ def parse_template(text: str) -> Template:
     """
 
     def wrong(cause: str, hint: str = f"For example: {DEFAULT}") -> UsageError:
-        return UsageError("read the settings", f"path {text!r}", cause, hint)
+        return UsageError("read the settings", repr(text), cause, hint, setting="path")
 
     fields = re.findall(r"\{([^{}]*)\}", text)
     literal = re.sub(r"\{[^{}]*\}", "", text)
     if unknown := [field for field in fields if field not in FIELDS]:
         raise wrong(f"unknown field {{{unknown[0]}}}", f"Known fields: {', '.join(f'{{{f}}}' for f in FIELDS)}.")
     if "{" in literal or "}" in literal:
-        raise wrong("a brace without its partner")
+        raise wrong("unbalanced braces")
     if text.count("*") != 1:
-        count = text.count("*")
-        raise wrong(f"it has {count or 'no'} *, and needs exactly one, for the number of the file")
+        raise wrong(f"expected exactly one *, for the number of the file, not {text.count('*')}")
     parts = text.split("/")
     if "*" not in parts[-1]:
-        raise wrong("the * must stand in the last part, the file name")
+        raise wrong("the * must be in the last part, the file name")
     if text.startswith("/") or any(part in ("", ".", "..") for part in parts):
-        raise wrong("empty parts, '.' and '..' could leave the prefix")
+        raise wrong("empty parts, '.' and '..' are not allowed")
     if STATE in parts[:-1]:
-        raise wrong(f"{STATE}/ is where bqdump keeps its own documents")
+        raise wrong(f"{STATE}/ is reserved for bqdump's own documents")
     if re.search(r"[\x00-\x1f\x7f#?\[\]]", literal):
-        raise wrong("control characters and # ? [ ] make object names that tools cannot handle")
+        raise wrong("control characters and # ? [ ] are not allowed")
     if "table" not in fields:
         raise wrong("without {table} all tables would share the same files")
     if "date" in fields and "run" not in fields:
         raise wrong(
-            "{date} needs {run} beside it: without {run} each export replaces the one before, whatever its date",
+            "{date} requires {run}: without {run}, each export replaces the previous one, whatever its date",
             "For example: {date}/{run}/{table}/{table}_*.{ext}",
         )
     return Template(text)
@@ -82,7 +81,7 @@ def shard_name(pattern: str, number: int) -> str:
 
 
 def split_shard(name: str, patterns: Container[str]) -> tuple[str, int] | None:
-    """Which of the patterns has made this name, and the number in it; None for any other name."""
+    """The pattern that this name was made from, and the number in it; None for any other name."""
     folder, slash, base = name.rpartition("/")
     for match in SHARD.finditer(base):
         pattern = f"{folder}{slash}{base[: match.start()]}*{base[match.start() + 12 :]}"

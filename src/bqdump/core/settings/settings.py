@@ -1,31 +1,43 @@
-"""The settings of an export: one table of them, read from flags, environment and bqdump.toml, in that order."""
+"""The settings of an export: what each one is called, which values it takes, and what it means.
+
+A setting is a field of Settings and a row of SETTINGS; flags, variables, keys of bqdump.toml, keyword arguments and the
+reference pages follow from these.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from bqdump.core.documents.layout import Layout
-from bqdump.core.errors import UsageError
-from bqdump.core.formats.formats import ALIASES, FORMATS
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.plan.unsupported import POLICIES
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.path_template import DEFAULT, Template, parse_template
 from bqdump.core.settings.table_settings import TableSettings, parse_tables
+from bqdump.core.settings.target import Target, parse_target, record_of
 from bqdump.core.settings.values import ROUTES
 from bqdump.core.times import parse_moment
 
-READ = "read the settings"
-# What may differ between two starts of one run: none of it changes what is exported.
+# Settings that may differ between two starts of one run: they do not change what is exported.
 OF_ONE_START = (
-    "read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed",
-    "allow", "allow_partial", "patience",
-)  # fmt: skip
+    "read_memory",
+    "read_split",
+    "concurrency",
+    "run_id",
+    "snapshot_time",
+    "location",
+    "max_bytes_billed",
+    "allow",
+    "allow_partial",
+    "patience",
+)
 
-# What belongs to a single run, and why a file of settings, which every later run reads as well, cannot hold it.
+# Settings of a single run, and why a settings file, which every later run reads too, cannot contain them.
 OF_ONE_RUN = {
     "run_id": "a run is published once, so every later run would end at once, with nothing exported",
     "snapshot_time": "every later run would export the same old data again",
@@ -33,17 +45,15 @@ OF_ONE_RUN = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting of one export, checked. See SETTINGS for what each one means."""
+    """All settings of one export, validated. SETTINGS describes each one; `to`, `bucket` and `prefix` are `target`."""
 
     project: str
     dataset: str
-    bucket: str
-    to: str = ""
-    prefix: str = ""
+    target: Target
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     keep_others: bool = False
-    route: tuple[str, ...] = ()
+    route: str = "auto"
     format: str = "csv"
     compression: str = "none"
     header: bool = True
@@ -74,14 +84,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.job_project or self.project
 
     @property
-    def target(self) -> str:
-        """Where the export goes, for a sentence."""
-        return f"{self.to or 'gs://' + self.bucket}/{self.prefix}"
-
-    @property
     def layout(self) -> Layout:
-        """The object names below this target."""
-        return Layout(self.prefix)
+        """The object names below the target."""
+        return Layout(self.target.prefix)
 
     @property
     def template(self) -> Template:
@@ -89,21 +94,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return parse_template(self.path)
 
     @property
-    def routes(self) -> list[tuple[str, str]]:
-        """Patterns of table names with the route that was asked for; the last that matches counts."""
-        return [(pattern, route) for pattern, _, route in (entry.rpartition("=") for entry in self.route)]
-
-    @property
     def snapshot_ms(self) -> int | None:
-        """The wanted snapshot time in milliseconds since 1970 UTC, None for "now"."""
+        """The requested snapshot time in milliseconds since 1970 UTC, None for "now"."""
         return parse_moment(self.snapshot_time) if self.snapshot_time else None
 
     def frozen(self) -> dict[str, Any]:
-        """The settings that shape the plan, as JSON has them: two tasks of one run must agree on all of these."""
+        """The settings that shape the plan, as JSON: two tasks of one run must agree on all of them."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        for name in OF_ONE_START:
-            del values[name]
-        return values
+        del values["target"]
+        return {name: value for name, value in values.items() if name not in OF_ONE_START} | record_of(self.target)
 
     def digest(self) -> str:
         """A short fingerprint of the settings that shape the plan."""
@@ -111,174 +110,94 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(NamedTuple):
-    """One row of the table of settings."""
+    """A row of the table of settings. choices: all values, for completion; env: its variable, if not BQDUMP_<NAME>."""
 
     name: str
-    env: str
     parse: Callable[[Any], Any]
     metavar: str
     help: str
+    choices: Sequence[str] = ()
+    variable: str = ""
 
     @property
     def flag(self) -> str:
         """The flag of the command line."""
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def env(self) -> str:
+        """The environment variable."""
+        return self.variable or f"BQDUMP_{self.name.upper()}"
 
-PROJECT = parse.name(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,100}", "a project id is wanted")
-DATASET = parse.name(r"\w{1,1024}", "the id of a dataset is wanted, letters, digits and _, without the project")
+    @property
+    def switch(self) -> bool:
+        """Whether it is on or off: the flag takes no value."""
+        return self.metavar == "BOOL"
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the flag may be given more than once."""
+        return self.metavar.endswith(",…")
+
+
+PROJECT = parse.name(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,100}", "a project id")
+DATASET = parse.name(r"\w{1,1024}", "a dataset id: letters, digits and _, without the project")
+LOCATION = parse.name(r"[A-Za-z0-9-]+", "a location such as EU")
+KEY_NAME = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
+KMS_KEY = parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+", KEY_NAME)
+CODECS = tuple(sorted({codec for kind in FORMATS.values() for codec in kind.codecs}))
+WHERE = "Where to export: gs://BUCKET/PREFIX, or a local folder (with the read route)."
+KEEP = "Carry tables excluded by --include/--exclude over from the published export, unchanged."
+ROUTE = "How tables leave BigQuery: auto (cheapest possible), extract, query or read."
+COMPRESSION = "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet) or zstd (parquet)."
+UNSUPPORTED = "Columns the format cannot hold: fail, skip (leave out) or string (export as strings)."
+ROWS = "Maximum rows per Parquet row group (read route); 0: chosen from the row width."
+MEMORY = "Memory for rows with the read route, in addition to about 200 MB for the process."
+SPLIT = "Split larger tables among tasks, at least this many bytes each (read route); 0: never."
+PATH = "File names, with one *. With {run}, each run keeps its files; without, a run replaces the last one's."
+KEY = "Cloud KMS key of all files and documents in the bucket (default: the bucket's key)."
+RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An unfinished run resumes."
+SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
+PATIENCE = "How long to retry a service that does not answer (default: 15m for run, else 1m)."
+BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
+ALLOW = f"Export despite these risks: {', '.join(REFUSED)}."
+TABLES = "Settings of single tables as JSON; in bqdump.toml: sections [tables.NAME]."
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("project", "PROJECT_ID", PROJECT, "ID", "Project that holds the dataset (required)."),
-    Setting("dataset", "SOURCE_DATASET", DATASET, "NAME", "Dataset to export (required)."),
-    Setting("bucket", "DESTINATION_BUCKET", parse.bucket, "NAME", "Bucket to export to, without gs:// (required)."),
-    Setting("to", "BQDUMP_TO", parse.text, "FOLDER",
-            "Local folder to export to, instead of a bucket (by the read route)."),
-    Setting("prefix", "BQDUMP_PREFIX", parse.prefix, "FOLDER", "Folder in the bucket; an export needs one of its own."),
-    Setting("include", "BQDUMP_INCLUDE", parse.patterns, "PATTERN,…",
-            "Only tables whose names match (* and ? allowed)."),
-    Setting("exclude", "BQDUMP_EXCLUDE", parse.patterns, "PATTERN,…", "No tables whose names match."),
-    Setting("keep_others", "BQDUMP_KEEP_OTHERS", parse.flag, "BOOL",
-            "Carry tables that --include and --exclude leave out over from the published export, as they are."),
-    Setting("route", "BQDUMP_ROUTE", parse.routes, "ROUTE,…",
-            "extract, query, read or auto (the default: the cheapest that can do it); TABLE=ROUTE for some tables."),
-    Setting("format", "BQDUMP_FORMAT", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet."),
-    Setting("compression", "BQDUMP_COMPRESSION", parse.word, "CODEC",
-            "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet), zstd (parquet)."),
-    Setting("header", "BQDUMP_HEADER", parse.flag, "BOOL", "Column names in the first line of each CSV file."),
-    Setting("delimiter", "BQDUMP_DELIMITER", parse.delimiter, "CHAR",
-            "Between the values of a CSV line; tab for a tabulator."),
-    Setting("on_unsupported", "BQDUMP_ON_UNSUPPORTED", parse.on_unsupported, "WHAT",
-            "Columns that the format cannot hold: fail, skip (leave them out) or string (export them as text)."),
-    Setting("null_marker", "BQDUMP_NULL_MARKER", parse.null_marker, "TEXT",
-            "What stands for NULL in CSV (read route); without, an empty field."),
-    Setting("file_size", "BQDUMP_FILE_SIZE", parse.size, "SIZE",
-            "About how large files become, such as 256MB (read route); without, one file a stream."),
-    Setting("row_group_rows", "BQDUMP_ROW_GROUP_ROWS", parse.rows, "N",
-            "Rows in a row group of Parquet, at most (read route); 0 leaves it to the width of a row."),
-    Setting("read_memory", "BQDUMP_READ_MEMORY", parse.memory, "SIZE",
-            "How much memory the rows of the read route may take (beside about 200 MB for the process)."),
-    Setting("read_split", "BQDUMP_READ_SPLIT", parse.size, "SIZE",
-            "Several tasks share a large table of the read route, each so much of it at least; 0: one task a table."),
-    Setting("path", "BQDUMP_PATH", parse.text, "TEMPLATE",
-            "Names of the files, with one *. With {run} each run keeps its files; without, it replaces the last."),
-    Setting("job_project", "BQDUMP_JOB_PROJECT", PROJECT, "ID", "Project that runs the jobs (default: project)."),
-    Setting("location", "BQDUMP_LOCATION", parse.name(r"[A-Za-z0-9-]+", "a location such as EU is wanted"), "NAME",
-            "Where the dataset must lie (default: wherever it lies)."),
-    Setting("concurrency", "BQDUMP_CONCURRENCY", parse.count, "N", "Jobs in flight per task, 1 to 1000."),
-    Setting("labels", "BQDUMP_LABELS", parse.labels, "KEY=VALUE,…", "Labels of every job."),
-    Setting("kms_key", "BQDUMP_KMS_KEY",
-            parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+",
-                  "projects/P/locations/L/keyRings/R/cryptoKeys/K is wanted"),
-            "NAME", "Cloud KMS key of every file and document in the bucket (default: the bucket's own default)."),
-    Setting("run_id", "BQDUMP_RUN_ID", parse.run_id, "ID",
-            "Name of the run (default: CLOUD_RUN_EXECUTION, else the UTC time). Naming an unfinished run resumes it."),
-    Setting("snapshot_time", "BQDUMP_SNAPSHOT_TIME", parse.moment, "TIME",
-            "Read every table as it was then (default: now, by BigQuery's clock)."),
-    Setting("patience", "BQDUMP_PATIENCE", parse.duration, "TIME",
-            "How long to wait for a service that does not answer, such as 90s, 15m or 2h (default: 15m for run, 1m for "
-            "other commands)."),
-    Setting("allow_partial", "BQDUMP_ALLOW_PARTIAL", parse.flag, "BOOL",
-            "Publish what is whole although some tables failed."),
-    Setting("max_bytes_billed", "BQDUMP_MAX_BYTES_BILLED", parse.size, "SIZE",
-            "Refuse an export whose queries would bill more, such as 10GB or 1 TiB (default: no limit)."),
-    Setting("allow", "BQDUMP_ALLOW", parse.risks, "RISK,…",
-            f"Export despite these risks: {', '.join(REFUSED)}."),
-    Setting("tables", "BQDUMP_TABLES", lambda value: parse_tables(value, tuple(FORMATS), ALIASES, ROUTES), "JSON",
-            "Settings of single tables: sections [tables.NAME] of bqdump.toml, or the same as JSON."),
-)  # fmt: skip
+    Setting("project", PROJECT, "ID", "Project of the dataset.", variable="PROJECT_ID"),
+    Setting("dataset", DATASET, "NAME", "Dataset to export.", variable="SOURCE_DATASET"),
+    Setting("bucket", parse.bucket, "NAME", "Bucket to export to, without gs://.", variable="DESTINATION_BUCKET"),
+    Setting("to", parse_target, "TARGET", WHERE),
+    Setting("prefix", parse.prefix, "FOLDER", "Folder in the target. Each dataset needs its own."),
+    Setting("include", parse.patterns, "PATTERN,…", "Export only tables that match (* and ? allowed)."),
+    Setting("exclude", parse.patterns, "PATTERN,…", "Exclude tables that match (* and ? allowed)."),
+    Setting("keep_others", parse.flag, "BOOL", KEEP),
+    Setting("route", parse.route, "ROUTE", ROUTE, ("auto", *ROUTES)),
+    Setting("format", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet.", tuple(FORMATS)),
+    Setting("compression", parse.word, "CODEC", COMPRESSION, CODECS),
+    Setting("header", parse.flag, "BOOL", "Write column names in the first line of each CSV file."),
+    Setting("delimiter", parse.delimiter, "CHAR", "CSV delimiter; `tab` for a tab character."),
+    Setting("on_unsupported", parse.on_unsupported, "POLICY", UNSUPPORTED, POLICIES),
+    Setting("null_marker", parse.null_marker, "STRING", "String written for NULL in CSV (read route; default: empty)."),
+    Setting("file_size", parse.size, "SIZE", "Approximate file size, e.g. 256MB (read route); 0: one file per stream."),
+    Setting("row_group_rows", parse.rows, "N", ROWS),
+    Setting("read_memory", parse.memory, "SIZE", MEMORY),
+    Setting("read_split", parse.size, "SIZE", SPLIT),
+    Setting("path", parse.text, "TEMPLATE", PATH),
+    Setting("job_project", PROJECT, "ID", "Project that runs and pays for the jobs (default: the dataset's)."),
+    Setting("location", LOCATION, "NAME", "Required location of the dataset (default: any)."),
+    Setting("concurrency", parse.count, "N", "Concurrent jobs per task, 1 to 1000."),
+    Setting("labels", parse.labels, "KEY=VALUE,…", "Labels of all jobs."),
+    Setting("kms_key", KMS_KEY, "NAME", KEY),
+    Setting("run_id", parse.run_id, "ID", RUN_ID),
+    Setting("snapshot_time", parse.moment, "TIME", SNAPSHOT),
+    Setting("patience", parse.duration, "TIME", PATIENCE),
+    Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
+    Setting("max_bytes_billed", parse.size, "SIZE", BILLED),
+    Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),
+    Setting("tables", parse_tables, "JSON", TABLES),
+)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
+# The settings of a target; every command that opens one takes them.
+TARGET = ("bucket", "to", "prefix")
 REQUIRED = ("project", "dataset", "bucket")
-
-
-def resolve(
-    flags: Mapping[str, Any],
-    environ: Mapping[str, str],
-    toml: Mapping[str, Any],
-    toml_name: str,
-    required: Sequence[str] = REQUIRED,
-) -> Settings:
-    """The settings of one export. A flag wins over the environment, the environment over the file.
-
-    So does one target over the other: --to over DESTINATION_BUCKET, --bucket over BQDUMP_TO.
-
-    required: what the command at hand cannot do without.
-
-    Raises UsageError, naming the setting and the place it came from.
-    """
-    if unknown := [key for key in toml if key not in BY_NAME]:
-        import difflib
-
-        close = difflib.get_close_matches(unknown[0], BY_NAME, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
-        raise UsageError(READ, toml_name, f"unknown setting {unknown[0]!r}", hint)
-    values: dict[str, Any] = {}
-    # How far behind the flags each value was found.
-    ranks: dict[str, int] = {}
-    for setting in SETTINGS:
-        sources = ((setting.flag, flags.get(setting.name)), (setting.env, environ.get(setting.env)),
-                   (f"{toml_name}: {setting.name}", toml.get(setting.name)))  # fmt: skip
-        for rank, (place, value) in enumerate(sources):
-            if value is None:
-                continue
-            if value == "" and setting.name in REQUIRED:
-                raise UsageError(READ, place, "it is empty", setting.help)
-            try:
-                values[setting.name], ranks[setting.name] = setting.parse(value), rank
-            except ValueError as error:
-                raise UsageError(READ, place, f"{_shown(value)} cannot be used: {error}") from None
-            break
-    _one_target(values, ranks)
-    given = {name for name, value in values.items() if value} | ({"bucket"} if values.get("to") else set())
-    if missing := [name for name in required if name not in given]:
-        which = " and ".join(f"{BY_NAME[name].env} ({BY_NAME[name].flag})" for name in missing)
-        raise UsageError(READ, "", f"missing: {which}", "Set it in the environment, by flag, or in bqdump.toml.")
-    return check(Settings(**({"project": "", "dataset": "", "bucket": ""} | values)))
-
-
-def _shown(value: Any) -> str:
-    """A value for a sentence, cut where it would be the longest part of it."""
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:120]}…"
-
-
-def _one_target(values: dict[str, Any], ranks: Mapping[str, int]) -> None:
-    """Leave of bucket and folder the one that was found closer to the flags. Raises UsageError for two of one place."""
-    bucket, folder = values.get("bucket"), values.get("to")
-    if not (bucket and folder):
-        return
-    if ranks["bucket"] == ranks["to"]:
-        cause = f"an export goes to one place, and both bucket {bucket} and folder {folder} are given"
-        raise UsageError(READ, "to", cause, "Leave one of them out.")
-    del values[max("bucket", "to", key=ranks.__getitem__)]
-
-
-def check(settings: Settings) -> Settings:
-    """The same settings, after the checks that look at several of them. Raises UsageError."""
-    codecs = FORMATS[settings.format].codecs
-    if settings.compression not in codecs:
-        raise UsageError(
-            READ, "compression", f"{settings.compression!r} is not a codec of {settings.format}",
-            f"{settings.format} takes {', '.join(codecs)}.",
-        )  # fmt: skip
-    parse_template(settings.path)
-    if settings.delimiter in settings.null_marker:
-        raise UsageError(
-            READ, "null_marker", f"{settings.null_marker!r} contains the delimiter {settings.delimiter!r}",
-            "Use another marker or another delimiter.",
-        )  # fmt: skip
-    formats = _formats(settings)
-    for name, format_, words in (("null_marker", "csv", "CSV"), ("row_group_rows", "parquet", "Parquet")):
-        if getattr(settings, name) and format_ not in formats:
-            raise UsageError(
-                READ, name, f"it is for {words} only, and no table is exported as {words}",
-                f"Leave it out, or use --format {format_}.",
-            )  # fmt: skip
-    return settings
-
-
-def _formats(settings: Settings) -> set[str]:
-    """The formats that tables may be exported in."""
-    sections = [section for section in settings.tables if section.format]
-    every = any(section.name == "*" for section in sections)
-    return {section.format for section in sections} | (set() if every else {settings.format})

@@ -1,13 +1,13 @@
-"""Settings of single tables: `[tables.NAME]` in bqdump.toml, NAME may be a pattern. Pure: from text to a Shape.
+"""Settings of single tables: `[tables.NAME]` in bqdump.toml, where NAME may be a pattern. From text to a Shape.
 
-Of several sections that match a table, restrictions add up (left out, masked, filtered); for format, compression and
-route the later section wins.
+If several sections match a table, their restrictions add up (excluded columns, masks, filters); the last section
+determines format, compression and route.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -16,15 +16,17 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.plan.shape import WHOLE, Constant, Mask, Shape
+from bqdump.core.settings import values as parse
 from bqdump.core.settings.filters import filter_problem
+from bqdump.core.sizes import counted, listed
 
 PLAN = "plan the export"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
-MASKS = '"null", {sha256 = "VARIABLE"} or {constant = VALUE} is wanted'
+MASKS = '"null", {sha256 = "VARIABLE"} or {constant = VALUE}'
 
 
 class TableSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is asked of the tables whose names match `name`. Empty: as for all tables."""
+    """Settings of the tables that match `name`. Empty: as for all tables."""
 
     name: str
     columns: tuple[str, ...] = ()
@@ -37,21 +39,20 @@ class TableSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def exact(self) -> bool:
-        """Whether it is for one table and not for a pattern."""
+        """Whether it matches one table, not a pattern."""
         return not any(char in self.name for char in "*?[")
 
 
-def parse_tables(value: Any, formats: Sequence[str], aliases: Mapping[str, str], routes: Sequence[str]
-                 ) -> tuple[TableSettings, ...]:  # fmt: skip
+def parse_tables(value: Any) -> tuple[TableSettings, ...]:
     """The sections as written in TOML, or the same as JSON. Raises ValueError."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value) if value.strip() else {}
         except msgspec.DecodeError as error:
-            raise ValueError(f"it is not valid JSON ({error})") from None
+            raise ValueError(f"invalid JSON ({error})") from None
     if not isinstance(value, Mapping):
-        raise ValueError("sections such as [tables.orders] are wanted")
-    return tuple(_section(str(name), section, formats, aliases, routes) for name, section in value.items())
+        raise ValueError("expected sections such as [tables.orders]")
+    return tuple(_section(str(name), section) for name, section in value.items())
 
 
 def tables_text(tables: Sequence[TableSettings]) -> str:
@@ -62,25 +63,22 @@ def tables_text(tables: Sequence[TableSettings]) -> str:
     return msgspec.json.encode(sections).decode() if sections else ""
 
 
-def _section(
-    name: str, section: Any, formats: Sequence[str], aliases: Mapping[str, str], routes: Sequence[str]
-) -> TableSettings:
+def _section(name: str, section: Any) -> TableSettings:
     if not isinstance(section, Mapping):
-        raise ValueError(f"tables.{name}: a section with settings is wanted")
+        raise ValueError(f"tables.{name}: expected a section with settings")
     known = TableSettings.__struct_fields__[1:]
     if unknown := [key for key in section if key not in known]:
-        raise ValueError(f"tables.{name}: unknown setting {unknown[0]!r}; known are {', '.join(known)}")
+        raise ValueError(f"tables.{name}: unknown setting {unknown[0]!r}; expected {listed(known)}")
     words = {key: str(section[key]).strip().lower() for key in ("format", "compression", "route") if key in section}
-    words["format"] = aliases.get(words.get("format", ""), words.get("format", ""))
-    for key, allowed in (("format", formats), ("route", ("auto", *routes))):
-        if words.get(key) and words[key] not in allowed:
-            raise ValueError(f"tables.{name}.{key}: {section[key]!r} is none of {', '.join(allowed)}")
+    for key, parser in (("format", parse.format_), ("route", parse.route)):
+        if words.get(key):
+            words[key] = _parsed(f"tables.{name}.{key}", parser, words[key])
     where = section.get("where", "")
-    if "where" in section and (problem := filter_problem(where) if isinstance(where, str) else "a text is wanted"):
+    if "where" in section and (problem := filter_problem(where) if isinstance(where, str) else "expected a string"):
         raise ValueError(f"tables.{name}.where: {problem}")
     masks = section.get("masks", {})
     if not isinstance(masks, Mapping):
-        raise ValueError(f"tables.{name}.masks: COLUMN = {MASKS}")
+        raise ValueError(f"tables.{name}.masks: expected COLUMN = MASK, where MASK is {MASKS}")
     return TableSettings(
         name=name,
         columns=_names(f"tables.{name}.columns", section.get("columns", ())),
@@ -91,9 +89,16 @@ def _section(
     )
 
 
+def _parsed(place: str, parser: Callable[[Any], str], value: str) -> str:
+    try:
+        return parser(value)
+    except ValueError as error:
+        raise ValueError(f"{place}: {value!r}: {error}") from None
+
+
 def _names(place: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{place}: a list of column names is wanted")
+        raise ValueError(f"{place}: expected a list of column names")
     return tuple(value)
 
 
@@ -103,35 +108,36 @@ def _mask(place: str, value: Any) -> Mask:
     try:
         mask = msgspec.convert(value, Mask)
     except msgspec.ValidationError:
-        raise ValueError(f"{place}: {MASKS}") from None
+        raise ValueError(f"{place}: expected {MASKS}") from None
     if mask.sha256 and not re.fullmatch(VARIABLE, mask.sha256):
-        raise ValueError(f"{place}: {mask.sha256!r} is no name of an environment variable")
+        raise ValueError(f"{place}: {mask.sha256!r} is not the name of an environment variable")
     if (mask.null, bool(mask.sha256), mask.constant is not None).count(True) != 1:
-        raise ValueError(f"{place}: {MASKS}")
+        raise ValueError(f"{place}: expected {MASKS}")
     return mask
 
 
 def sections_of(tables: Sequence[TableSettings], table: str) -> list[TableSettings]:
-    """The sections that are for a table, in their order."""
+    """The sections that match a table, in order."""
     return [section for section in tables if fnmatchcase(table, section.name)]
 
 
 def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Column]) -> Shape:
-    """What of a table is exported by these sections. Names of columns do not depend on case, as in BigQuery.
+    """The part of a table that these sections export. Column names are case-insensitive, as in BigQuery.
 
-    Raises UsageError for a column that is not there (of a pattern: see check_columns), and where nothing is left.
+    Raises UsageError for an unknown column (for patterns: see check_columns), and if no column remains.
     """
     if not sections:
         return WHOLE
     if not columns and any(map(_named, sections)):
-        # Without its columns nobody can tell what is to be masked or left out.
-        raise UsageError(PLAN, f"table {table}", "it has gone meanwhile, or has no columns, and its settings name some",
-                         "Start again, or leave it out with --exclude.")  # fmt: skip
+        # Without the columns, masks and exclusions cannot be applied.
+        cause = "its settings name columns, and it has none or was deleted"
+        raise UsageError(PLAN, f"table {table}", cause, "Retry, or leave it out with {setting:exclude}.")
     actual = {_any_case(column.name): column.name for column in columns}
     choosing = [section for section in sections if section.columns]
     if len(choosing) > 1:
         named = " and ".join(f"[tables.{section.name}]" for section in choosing)
-        raise UsageError(PLAN, f"table {table}", f"{named} both choose its columns", "Let one of them do it.")
+        cause = f"{named} both choose its columns"
+        raise UsageError(PLAN, f"table {table}", cause, "Remove `columns` from one of them.")
     for section in sections:
         if section.exact:
             for name in _named(section):
@@ -142,7 +148,7 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
     kept = [actual[name] for name in dict.fromkeys(chosen) if name in actual and name not in excluded]
     if columns and not kept:
         names = ", ".join(f"[tables.{section.name}]" for section in sections)
-        raise UsageError(PLAN, f"table {table}", f"{names} leaves no column of it", "Leave it out with --exclude.")
+        raise UsageError(PLAN, f"table {table}", f"{names} excludes all columns", "Use {setting:exclude} instead.")
     masks = {
         actual[_any_case(name)]: mask
         for section in sections
@@ -158,25 +164,25 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
 def check_columns(
     tables: Sequence[TableSettings], columns: Mapping[str, Sequence[Column]], unchosen: Sequence[str] = ()
 ) -> None:
-    """Raise UsageError for a section that is for no table, and for a column that none of its tables has.
+    """Raise UsageError for a section that matches no table, and for a column that none of its tables has.
 
-    columns: of every table that is exported. unchosen: the other tables of the dataset.
+    columns: those of every exported table. unchosen: the other tables of the dataset.
     """
     for section in tables:
         matched = [name for name in columns if fnmatchcase(name, section.name)]
         if not matched and any(fnmatchcase(name, section.name) for name in unchosen):
             continue
         if not matched:
-            raise UsageError(PLAN, f"[tables.{section.name}]", "no table of the dataset matches",
-                             close(section.name, list(columns), "bqdump plan shows all tables."))  # fmt: skip
+            hint = close(section.name, list(columns), "{call:plan} lists all tables.")
+            raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of the dataset", hint)
         there = {_any_case(column.name): column.name for name in matched for column in columns[name]}
         for name in () if section.exact else _named(section):
             if _any_case(name) not in there:
-                raise _unknown(name, section, list(there.values()), f"none of its {len(matched)} tables")
+                raise _unknown(name, section, list(there.values()), f"none of its {counted(len(matched), 'table')}")
 
 
 def _any_case(name: str) -> str:
-    """The same for names that differ in case only. Not casefold(), to which Masse and Maße are one name."""
+    """The same for names that differ only in case. Not casefold(), for which Masse and Maße are equal."""
     return name.lower()
 
 
@@ -191,7 +197,7 @@ def _unknown(name: str, section: TableSettings, there: Sequence[str], who: str) 
 
 
 def close(name: str, names: Sequence[str], otherwise: str) -> str:
-    """A guess at what was meant, for a hint."""
+    """A hint: the closest name, or `otherwise`."""
     import difflib
 
     found = difflib.get_close_matches(name, names, n=1)
@@ -202,12 +208,12 @@ def _refuse_nested_constants(table: str, columns: Sequence[Column], masks: Mappi
     for column in columns:
         mask = masks.get(column.name)
         if mask and mask.constant is not None and (column.repeated or column.type == "STRUCT"):
-            cause = f"the column {column.name!r} is {column.text}, which a constant cannot be"
-            raise UsageError(PLAN, f"table {table}", cause, "Mask it with null or sha256, or leave it out.")
+            cause = f"column {column.name!r} is {column.text}, which cannot be masked with a constant"
+            raise UsageError(PLAN, f"table {table}", cause, "Mask it with null or sha256, or exclude it.")
 
 
 def constant_text(value: Constant) -> str:
-    """A constant as BigQuery casts it from text."""
+    """A constant as BigQuery casts it from a string."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(cast("object", value))

@@ -1,4 +1,4 @@
-"""Who this process is: which task of how many, of which execution, under any engine that runs arrays of tasks.
+"""The identity of this process: its task index, the number of tasks and the execution, from the engine's variables.
 
 Sources: https://cloud.google.com/run/docs/container-contract#jobs-env-vars,
 https://kubernetes.io/docs/tasks/job/indexed-parallel-processing-static/,
@@ -15,29 +15,45 @@ from bqdump.core.errors import UsageError
 
 
 class Engine(NamedTuple):
-    """The variables of one engine; `executions` are tried in order for a name that all tasks of an execution share."""
+    """The variables of one engine. executions: variables with a name that all tasks share; the first one set."""
 
     name: str
     task: str
     tasks: tuple[str, ...]
-    attempt: str
-    first_attempt: int
-    executions: tuple[str, ...]
+    attempt: str = ""
+    first_attempt: int = 0
+    executions: tuple[str, ...] = ()
 
 
 ENGINES = (
-    Engine("Cloud Run", "CLOUD_RUN_TASK_INDEX", ("CLOUD_RUN_TASK_COUNT",), "CLOUD_RUN_TASK_ATTEMPT", 0,
-           ("CLOUD_RUN_EXECUTION",)),
-    Engine("Google Batch", "BATCH_TASK_INDEX", ("BATCH_TASK_COUNT",), "BATCH_TASK_RETRY_ATTEMPT", 0,
-           ("BATCH_JOB_UID",)),
-    Engine("AWS Batch", "AWS_BATCH_JOB_ARRAY_INDEX", ("AWS_BATCH_JOB_ARRAY_SIZE",), "AWS_BATCH_JOB_ATTEMPT", 1,
-           ("AWS_BATCH_JOB_ID",)),
-    Engine("Kubernetes", "JOB_COMPLETION_INDEX", ("JOB_COMPLETIONS", "BQDUMP_TASK_COUNT"), "", 0, ()),
-)  # fmt: skip
+    Engine(
+        "Cloud Run",
+        task="CLOUD_RUN_TASK_INDEX",
+        tasks=("CLOUD_RUN_TASK_COUNT",),
+        attempt="CLOUD_RUN_TASK_ATTEMPT",
+        executions=("CLOUD_RUN_EXECUTION",),
+    ),
+    Engine(
+        "Google Batch",
+        task="BATCH_TASK_INDEX",
+        tasks=("BATCH_TASK_COUNT",),
+        attempt="BATCH_TASK_RETRY_ATTEMPT",
+        executions=("BATCH_JOB_UID",),
+    ),
+    Engine(
+        "AWS Batch",
+        task="AWS_BATCH_JOB_ARRAY_INDEX",
+        tasks=("AWS_BATCH_JOB_ARRAY_SIZE",),
+        attempt="AWS_BATCH_JOB_ATTEMPT",
+        first_attempt=1,
+        executions=("AWS_BATCH_JOB_ID",),
+    ),
+    Engine("Kubernetes", task="JOB_COMPLETION_INDEX", tasks=("JOB_COMPLETIONS", "BQDUMP_TASK_COUNT")),
+)
 
 
 class Identity(NamedTuple):
-    """This process: `task` (from 0) of `tasks`, the attempt (from 0), its execution ("" when no engine names one)."""
+    """This process: `task` (from 0) of `tasks`, the attempt (from 0), the execution ("" if the engine has no name)."""
 
     engine: str
     task: int
@@ -47,15 +63,17 @@ class Identity(NamedTuple):
 
 
 def identify(environ: Mapping[str, str]) -> Identity:
-    """Read the task variables of whichever engine set them; none at all means one task alone.
+    """Read the task variables of the engine that set them; without any, this is the only task.
 
-    Raises UsageError for values that cannot be.
+    Raises UsageError for invalid values.
     """
 
     def number(name: str, minimum: int) -> int:
         text = environ[name]
         if not text.isdecimal() or len(text) > 9 or int(text) < minimum:
-            raise UsageError("read the task variables", name, f"{text[:100]!r} is not a whole number from {minimum}")
+            raise UsageError(
+                "read the task variables", name, f"invalid value {text[:100]!r}: expected an integer from {minimum}"
+            )
         return int(text)
 
     for engine in ENGINES:
@@ -64,19 +82,19 @@ def identify(environ: Mapping[str, str]) -> Identity:
         index = number(engine.task, 0)
         count_name = next((name for name in engine.tasks if environ.get(name)), "")
         if not count_name:
-            cause = f"{engine.task} is set, but the number of tasks is not"
+            cause = f"{engine.task} is set, the number of tasks is not"
             raise UsageError("read the task variables", engine.name, cause, f"Set {' or '.join(engine.tasks)}.")
         count = number(count_name, 1)
         if index >= count:
-            cause = f"{index} is not below {count_name}={count}"
+            cause = f"{index} is not less than {count_name}={count}"
             raise UsageError("read the task variables", engine.task, cause)
         attempt = max(0, number(engine.attempt, 0) - engine.first_attempt) if environ.get(engine.attempt) else 0
         name = next((name for name in engine.executions if environ.get(name)), "")
-        # AWS names an array's child <job>:<index>.
+        # AWS names a child of an array <job>:<index>.
         execution = environ[name].split(":")[0] if name else ""
         if name and not RUN_ID.fullmatch(execution):
-            cause = f"{execution[:110]!r} cannot name a run: it takes up to 100 letters, digits, - and _"
-            hint = f"{engine.name} sets this variable; unset it outside of {engine.name}."
+            cause = f"{execution[:110]!r} cannot be a run id: expected up to 100 letters, digits, - and _"
+            hint = f"{engine.name} sets this variable; outside {engine.name}, unset it."
             raise UsageError("read the task variables", name, cause, hint)
         return Identity(engine.name, index, count, attempt, execution)
     return Identity("", 0, 1, 0, "")

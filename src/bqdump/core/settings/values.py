@@ -1,6 +1,6 @@
-"""What a setting may be: a parser for each kind, from a flag, the environment or TOML to the value it stands for.
+"""A parser for each kind of setting: from a flag, a variable or TOML to the value.
 
-Each raises ValueError with what is wanted.
+Each raises ValueError with what is expected.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import Any
 
 from bqdump.core.documents.layout import RUN_ID, STATE
-from bqdump.core.durations import WANTED, parse_duration
+from bqdump.core.durations import EXPECTED, parse_duration
 from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.plan.unsupported import POLICIES
 from bqdump.core.risks import REFUSED, Risk
-from bqdump.core.sizes import parse_size
+from bqdump.core.sizes import listed, parse_size
 from bqdump.core.times import parse_moment
 
-# Of the 1,024 bytes of an object's name, bqdump's own documents take about 300 behind the prefix.
+# An object name has at most 1,024 bytes, of which bqdump's own documents take about 300 after the prefix.
 LONGEST_PREFIX = 600
 LONGEST_SECONDS = 24 * 3600
 LEAST_MEMORY = 16 * 10**6
@@ -30,21 +30,21 @@ LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 
 
 def text(value: Any) -> str:
-    """A text without spaces around it."""
+    """A string without surrounding spaces."""
     if not isinstance(value, str):
-        raise ValueError("a text is wanted")
+        raise ValueError("expected a string")
     return value.strip()
 
 
 def raw_text(value: Any) -> str:
-    """A text as it is."""
+    """A string, unchanged."""
     if not isinstance(value, str):
-        raise ValueError("a text is wanted")
+        raise ValueError("expected a string")
     return value
 
 
 def word(value: Any) -> str:
-    """A word, in lower case."""
+    """A word in lower case."""
     return text(value).lower()
 
 
@@ -57,44 +57,44 @@ def flag(value: Any) -> bool:
         return True
     if word in ("0", "false", "no", "off"):
         return False
-    raise ValueError("true or false is wanted")
+    raise ValueError("expected true or false")
 
 
 def count(value: Any) -> int:
-    """A whole number from 1 to 1000."""
+    """An integer from 1 to 1000."""
     try:
         number = int(str(value))
     except ValueError:
-        raise ValueError("a whole number is wanted") from None
+        raise ValueError("expected an integer") from None
     if not 1 <= number <= 1000:
-        raise ValueError("a whole number from 1 to 1000 is wanted")
+        raise ValueError("expected an integer from 1 to 1000")
     return number
 
 
 def size(value: Any) -> int:
     """A number of bytes, such as 10GB or 1 TiB; 0 for none."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("a size is wanted, such as 10GB or 1 TiB")
+        raise ValueError("expected a size such as 10GB or 1 TiB")
     return parse_size(str(value)) if value != "" else 0
 
 
 def memory(value: Any) -> int:
-    """A number of bytes, LEAST_MEMORY at least."""
+    """A number of bytes, at least LEAST_MEMORY."""
     number = size(value)
     if number < LEAST_MEMORY:
-        raise ValueError(f"at least {LEAST_MEMORY // 10**6}MB is wanted")
+        raise ValueError(f"expected at least {LEAST_MEMORY // 10**6}MB")
     return number
 
 
 def duration(value: Any) -> int | None:
-    """A number of seconds, from 1 second to 24 hours: 90s, 15m or 2h; None for an empty text."""
+    """A number of seconds, from 1 second to 24 hours: 90s, 15m or 2h; None for an empty string."""
     if value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(WANTED)
+        raise ValueError(EXPECTED)
     seconds = parse_duration(str(value))
     if not 1 <= seconds <= LONGEST_SECONDS:
-        raise ValueError("a length of time from 1s to 24h is expected")
+        raise ValueError("expected a duration from 1s to 24h")
     return seconds
 
 
@@ -105,66 +105,61 @@ def rows(value: Any) -> int:
     except ValueError:
         number = -1
     if number < 0:
-        raise ValueError("a whole number is wanted, 0 for no limit")
+        raise ValueError("expected an integer, 0 for no limit")
     return number
 
 
 def patterns(value: Any) -> tuple[str, ...]:
-    """A list of patterns, or the same parted by commas."""
+    """A list of patterns, or a string that separates them by commas."""
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
-        raise ValueError("a list of patterns is wanted")
+        raise ValueError("expected a list of patterns")
     return tuple(item.strip() for item in value if item.strip())
 
 
 def risks(value: Any) -> tuple[Risk, ...]:
-    """A list of risks, or the same separated by commas."""
+    """A list of risks, or a string that separates them by commas."""
     names = patterns(value)
     for name in names:
         if name not in REFUSED:
             import difflib
 
             close = difflib.get_close_matches(name, REFUSED, n=1)
-            guess = f"did you mean {close[0]}?" if close else f"the risks are {', '.join(REFUSED)}"
+            guess = f"did you mean {close[0]}?" if close else f"expected {listed(REFUSED)}"
             raise ValueError(f"unknown risk {name!r}; {guess}")
     return tuple(dict.fromkeys(map(Risk, names)))
 
 
-def routes(value: Any) -> tuple[str, ...]:
-    """Entries PATTERN=ROUTE; a route alone is for all tables."""
-    made = []
-    for entry in patterns(value):
-        pattern, equals, route = entry.rpartition("=")
-        if route not in ("auto", *ROUTES) or (equals and not pattern):
-            raise ValueError(f"auto, {', '.join(ROUTES)} or TABLE=ROUTE is wanted")
-        made.append(f"{pattern or '*'}={route}")
-    return tuple(made)
+def route(value: Any) -> str:
+    """A route, or auto. Sections of tables choose another one."""
+    name = word(value)
+    if name not in ("auto", *ROUTES):
+        raise ValueError(f"expected {listed(('auto', *ROUTES))}; for single tables set route in [tables.NAME]")
+    return name
 
 
 def labels(value: Any) -> dict[str, str]:
-    """Labels of a job, or the same as KEY=VALUE parted by commas."""
+    """Labels of a job, or a string of KEY=VALUE pairs that separates them by commas."""
     if isinstance(value, str):
         value = value.split(",")
     if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
         pairs = [item.partition("=") for item in value if item.strip()]
         if wrong := [key for key, equals, _ in pairs if not equals]:
-            raise ValueError(f"key=value is wanted, not {wrong[0]!r}")
+            raise ValueError(f"expected key=value, not {wrong[0]!r}")
         keys = [key.strip() for key, _, _ in pairs]
         if twice := [key for key in keys if keys.count(key) > 1]:
-            raise ValueError(f"the label key {twice[0]!r} is there twice")
+            raise ValueError(f"duplicate label key {twice[0]!r}")
         value = {key.strip(): content.strip() for key, _, content in pairs}
     if not isinstance(value, Mapping):
-        raise ValueError("key=value pairs are wanted")
+        raise ValueError("expected key=value pairs")
     if len(value) > MOST_LABELS:
-        raise ValueError(f"{len(value)} labels are more than the {MOST_LABELS} that a job can have")
+        raise ValueError(f"a job has at most {MOST_LABELS} labels, and these are {len(value)}")
     for key, content in value.items():
         if not LABEL_KEY.fullmatch(key) or key != key.lower():
             raise ValueError(f"the label key {key!r} must start with a lowercase letter, then letters, digits, _ and -")
         if not isinstance(content, str) or not LABEL_VALUE.fullmatch(content) or content != content.lower():
-            raise ValueError(
-                f"the label value {content!r} may hold lowercase letters, digits, _ and - only, 63 at most"
-            )
+            raise ValueError(f"the label value {content!r} must consist of up to 63 lowercase letters, digits, _ and -")
     return dict(value)
 
 
@@ -173,32 +168,32 @@ def format_(value: Any) -> str:
     name = word(value)
     name = ALIASES.get(name, name)
     if name not in FORMATS:
-        raise ValueError(f"unknown format; known are {', '.join(FORMATS)}")
+        raise ValueError(f"expected {listed(tuple(FORMATS))}")
     return name
 
 
 def delimiter(value: Any) -> str:
-    """The one character between the values of a CSV line.
+    """The character between the values of a CSV line.
 
     Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#csvoptions (fieldDelimiter)
     """
     char = {"tab": "\t", "\\t": "\t"}.get(raw_text(value), value)
     if len(char) != 1 or char in '\0\r\n"':
-        raise ValueError("use one character (tab for a tab character), no quote and no line break")
+        raise ValueError("expected one character other than a quote or a line break; `tab` for a tab character")
     if ord(char) > 127:
-        raise ValueError("BigQuery splits UTF-8 at single bytes, and this character has two or more; use an ASCII one")
+        raise ValueError("expected an ASCII character: BigQuery does not support longer delimiters in UTF-8")
     return str(char)
 
 
 def null_marker(value: Any) -> str:
-    """The text for NULL in CSV."""
+    """The string for NULL in CSV."""
     marker = raw_text(value)
     if any(char in '\0\r\n"' for char in marker):
-        raise ValueError("it cannot hold a quote or a line break; use a text such as NULL or \\N")
+        raise ValueError("expected a string without quotes and line breaks, such as NULL or \\N")
     try:
         marker.encode()
     except UnicodeEncodeError:
-        raise ValueError("it is not valid UTF-8") from None
+        raise ValueError("expected valid UTF-8") from None
     return marker
 
 
@@ -206,21 +201,21 @@ def on_unsupported(value: Any) -> str:
     """What to do with columns that a format cannot hold."""
     policy = word(value)
     if policy not in POLICIES:
-        raise ValueError(f"{', '.join(POLICIES[:-1])} or {POLICIES[-1]} is wanted")
+        raise ValueError(f"expected {listed(POLICIES)}")
     return policy
 
 
 def prefix(value: Any) -> str:
-    """A folder in a bucket with a slash at its end; "" for none."""
+    """A folder in a bucket with a trailing slash; "" for none."""
     parts = text(value).strip("/").split("/")
     if parts == [""]:
         return ""
     if any(part in ("", ".", "..") for part in parts) or re.search(r"[\x00-\x1f\x7f*#?\[\]{}]", "".join(parts)):
-        raise ValueError("folder names parted by single slashes are wanted, without . .. * # ? [ ] { }")
+        raise ValueError("expected folder names separated by single slashes, without . .. * # ? [ ] { }")
     if STATE in parts:
-        raise ValueError(f"{STATE}/ is where bqdump keeps its own documents; use another folder")
+        raise ValueError(f"{STATE}/ is reserved for bqdump's own documents; use another folder")
     if len("/".join(parts).encode()) > LONGEST_PREFIX:
-        raise ValueError(f"it is longer than {LONGEST_PREFIX} bytes, which leaves no room for the names of files")
+        raise ValueError(f"longer than {LONGEST_PREFIX} bytes, which leaves no room for file names")
     return "/".join(parts) + "/"
 
 
@@ -228,17 +223,17 @@ def run_id(value: Any) -> str:
     """The name of a run."""
     word = text(value)
     if word and not RUN_ID.fullmatch(word):
-        raise ValueError("up to 100 letters, digits, - and _ are wanted, the first a letter or digit")
+        raise ValueError("expected up to 100 letters, digits, - and _, the first a letter or digit")
     return word
 
 
-def name(pattern: str, wanted: str) -> Callable[[Any], str]:
-    """What parses a name of this pattern; `wanted` says in an error what it is."""
+def name(pattern: str, expected: str) -> Callable[[Any], str]:
+    """A parser of names of this pattern; `expected` describes them in an error."""
 
     def parse(value: Any) -> str:
         word = text(value)
         if word and not re.fullmatch(pattern, word):
-            raise ValueError(wanted)
+            raise ValueError(f"expected {expected}")
         return word
 
     return parse
@@ -248,12 +243,14 @@ def bucket(value: Any) -> str:
     """The name of a bucket."""
     word = text(value)
     if word and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", word):
-        raise ValueError("the name of a bucket is wanted, without gs:// and without a folder (that is --prefix)")
+        raise ValueError(
+            "expected a bucket name without gs:// and without a folder; {setting:to} takes gs://BUCKET/PREFIX"
+        )
     return word
 
 
 def moment(value: Any) -> str:
-    """A moment as written, or as TOML has it."""
+    """A time as written, or as TOML has it."""
     word = value.isoformat() if isinstance(value, datetime) else text(value)
     if word:
         parse_moment(word)

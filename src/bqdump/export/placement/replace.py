@@ -97,7 +97,7 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
     """
     tables, mark = {unit.pattern: unit.table for unit in exported.units}, origin(export.plan)
     found: dict[str, list[File]] = {}
-    async for page in export.store.objects(export.settings.prefix):
+    async for page in export.store.objects(export.settings.target.prefix):
         for info in page:
             ours = info.origin == mark or info.name.startswith(export.settings.layout.state)
             if not ours and (split := split_shard(info.name, tables)):

@@ -77,7 +77,7 @@ async def draft_plan(
     later = {item.name for item in listing if item.created > snapshot}
     planned = read_units(units, plan)
     if bucket:
-        refuse_names(_patterns(settings, plan, planned), bucket.names, settings.target)
+        refuse_names(_patterns(settings, plan, planned), bucket.names, str(settings.target))
     together = list(whole(planned, plan.splits))
     found = [
         *policy_flags(policies),

@@ -90,5 +90,6 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
         return run, render_unpublished(plan, list(seen.receipts.values()), list(seen.failures.values()))
     changes = compare(await read_manifest(store, settings, since), manifest) if since else None
     # Whoever asks keeps the page elsewhere than the run keeps its own.
-    root = f"{Path(settings.to).absolute().as_uri()}/" if settings.to else ""
+    folder = settings.target.folder
+    root = f"{Path(folder).absolute().as_uri()}/" if folder else ""
     return manifest.run, render_report(manifest, changes, root)

@@ -129,7 +129,7 @@ async def _job(
 
 
 def _uri(export: RunningExport, unit: Unit, attempt: int) -> str:
-    return f"gs://{export.settings.bucket}/{export.written(unit.pattern, unit.id, attempt)}"
+    return export.settings.target.uri(export.written(unit.pattern, unit.id, attempt))
 
 
 def _extract(export: RunningExport, unit: Unit, attempt: int) -> ExtractRequest:

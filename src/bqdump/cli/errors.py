@@ -1,0 +1,83 @@
+"""Errors in the words of the command line: `bqdump: <what>: <cause>. <fix>`, whoever raised them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from bqdump.core.errors import BqdumpError
+from bqdump.core.settings.settings import BY_NAME
+from bqdump.core.wording import Words
+
+
+class Flags(Words):
+    """Settings are flags to use, and flags, variables or keys of a file where they were given. places: by name."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+
+    def place(self, name: str) -> str:
+        """See Words."""
+        return self._places.get(name) or self.setting(name, "")
+
+    def setting(self, name: str, value: str) -> str:
+        """See Words."""
+        flag = "--" + name.replace("_", "-")
+        return f"{flag} {value}" if value else flag
+
+    def required(self, name: str) -> str:
+        """See Words."""
+        return f"{self.setting(name, '')} ({BY_NAME[name].env})"
+
+    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
+        """See Words."""
+        return " ".join(["bqdump", verb, *(self.setting(name, value) for name, value in arguments.items())])
+
+
+_places: dict[str, str] = {}
+
+
+def remember(places: Mapping[str, str]) -> None:
+    """Take note of where the settings of this invocation were given, for the errors about them."""
+    _places.clear()
+    _places.update(places)
+
+
+def words() -> Words:
+    """The words of this invocation."""
+    return Flags(_places)
+
+
+def sentence(error: BaseException) -> str:
+    """An error in one sentence."""
+    if isinstance(error, BqdumpError):
+        return error.sentence(words())
+    return _of_the_parser(error) if isinstance(error, click.ClickException) else str(error)
+
+
+def _of_the_parser(error: click.ClickException) -> str:
+    """What click found wrong with the arguments."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    fix = f"{context.command_path} --help shows what is possible." if context else ""
+    what, cause = "", error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        what, cause = error.option_name, "unknown option"
+        if error.possibilities:
+            import difflib
+
+            fix = f"Did you mean {difflib.get_close_matches(error.option_name, error.possibilities, 1, 0)[0]}?"
+    elif isinstance(error, click.MissingParameter):
+        what, cause = _name(error.param), "missing"
+    elif isinstance(error, click.BadParameter):
+        what, cause = _name(error.param), error.message
+    elif isinstance(error, click.BadOptionUsage):
+        what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
+    cause = cause[:1].lower() + cause[1:].rstrip(".")
+    return f"{what and f'{what}: '}{cause}. {fix}".rstrip()
+
+
+def _name(parameter: click.Parameter | None) -> str:
+    if isinstance(parameter, click.Option):
+        return parameter.opts[0]
+    return parameter.human_readable_name if parameter else ""

@@ -1,0 +1,51 @@
+"""bqdump help: the help of a command, or all settings."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from bqdump.cli.main import bqdump
+from bqdump.cli.options import setting_record
+from bqdump.core.errors import UsageError
+from bqdump.core.settings.settings import SETTINGS, Settings
+from bqdump.core.settings.target import Target
+
+TOPIC = "settings"
+
+
+@click.command()
+@click.argument("command", nargs=-1)
+def help(command: tuple[str, ...]) -> None:  # noqa: A001 (the name of the command)
+    """Show the help of COMMAND, or all settings.
+
+    \b
+    Examples:
+      bqdump help run
+      bqdump help local up
+      bqdump help settings
+    """
+    sys.stdout.write(settings_text() if command == (TOPIC,) else _help_of(command))
+
+
+def settings_text() -> str:
+    """All settings, with variables and defaults."""
+    defaults = Settings(project="", dataset="", target=Target())
+    formatter = click.HelpFormatter(max_width=100)
+    formatter.write_text("Flags take precedence over environment variables, and variables over bqdump.toml.")
+    with formatter.section("Settings"):
+        formatter.write_dl([setting_record(setting, getattr(defaults, setting.name, "")) for setting in SETTINGS])
+    return formatter.getvalue()
+
+
+def _help_of(words: tuple[str, ...]) -> str:
+    context = click.Context(bqdump, info_name="bqdump")
+    for word in words:
+        group = context.command
+        found = group.get_command(context, word) if isinstance(group, click.Group) else None
+        if found is None:
+            hint = "{call:help} lists all commands."
+            raise UsageError("show the help of", " ".join(words), "unknown command", hint)
+        context = click.Context(found, parent=context, info_name=word)
+    return context.get_help() + "\n"

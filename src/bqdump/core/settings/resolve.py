@@ -1,0 +1,166 @@
+"""From flags, environment, bqdump.toml and keyword arguments to Settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.settings.path_template import parse_template
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
+from bqdump.core.settings.target import BUCKET, Target
+from bqdump.core.sizes import listed
+
+READ = "read the settings"
+LONGEST_SHOWN = 120
+
+
+class Source(NamedTuple):
+    """Values of settings by name, as they were given in one place, and what a setting is called there."""
+
+    values: Mapping[str, Any]
+    place: Callable[[Setting], str]
+
+
+def flags(values: Mapping[str, Any]) -> Source:
+    """The flags of a command; None: not given."""
+    return Source(values, lambda setting: setting.flag)
+
+
+def environment(environ: Mapping[str, str]) -> Source:
+    """The environment."""
+    values = {setting.name: environ[setting.env] for setting in SETTINGS if setting.env in environ}
+    return Source(values, lambda setting: setting.env)
+
+
+def file(values: Mapping[str, Any], name: str) -> Source:
+    """A settings file of this name. Raises UsageError for a key that is not a setting."""
+    _refuse_unknown(values, name)
+    return Source(values, lambda setting: f"{name}: {setting.name}")
+
+
+def arguments(values: Mapping[str, Any]) -> Source:
+    """Keyword arguments of the Python API. Raises UsageError for one that is not a setting."""
+    _refuse_unknown(values, "")
+    return Source(values, lambda setting: setting.name)
+
+
+def _refuse_unknown(values: Mapping[str, Any], place: str) -> None:
+    unknown = next((key for key in values if key not in BY_NAME), None)
+    if unknown is None:
+        return
+    import difflib
+
+    close = difflib.get_close_matches(unknown, BY_NAME, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
+    raise UsageError(READ, place, f"unknown setting {unknown!r}", hint)
+
+
+def places(*sources: Source) -> dict[str, str]:
+    """Where each setting was given."""
+    found = ((setting, source) for source in reversed(sources) for setting in SETTINGS)
+    return {
+        setting.name: source.place(setting) for setting, source in found if source.values.get(setting.name) is not None
+    }
+
+
+class Given(NamedTuple):
+    """A parsed value, and where it was given: the number of its source, and the setting's name there."""
+
+    value: Any
+    rank: int
+    place: str
+
+
+def resolve(*sources: Source, required: Sequence[str] = REQUIRED) -> Settings:
+    """The settings of one export. A source takes precedence over those after it; so does its target.
+
+    required: settings that the command cannot do without; "bucket" stands for any target.
+    Raises UsageError, naming the setting and the place it came from.
+    """
+    given = given_settings(*sources)
+    target = _target(given)
+    present = {name for name, one in given.items() if one.value} | ({"bucket"} if target.root else set())
+    if missing := [name for name in required if name not in present]:
+        names = [f"{{required:{name}}}" for name in missing]
+        raise UsageError(READ, "", f"missing: {listed(names, 'and')}")
+    values = {name: one.value for name, one in given.items() if name not in ("to", "bucket", "prefix")}
+    try:
+        return check(Settings(**{"project": "", "dataset": "", **values, "target": target}))
+    except UsageError as error:
+        error.place = given[error.setting].place if error.setting in given else ""
+        raise
+
+
+def given_settings(*sources: Source) -> dict[str, Given]:
+    """Every setting that was given, from the first source that has it. Raises UsageError for a wrong value."""
+    given = {}
+    for setting in SETTINGS:
+        found = ((rank, source) for rank, source in enumerate(sources) if source.values.get(setting.name) is not None)
+        for rank, source in found:
+            value, place = source.values[setting.name], source.place(setting)
+            given[setting.name] = Given(parsed(setting, value, place), rank, place)
+            break
+    return given
+
+
+def parsed(setting: Setting, value: Any, place: str) -> Any:
+    """The value that a setting has in the end. Raises UsageError."""
+    if value == "" and setting.name in REQUIRED:
+        raise UsageError(READ, "", "empty value", setting.help, setting=setting.name, place=place)
+    try:
+        return setting.parse(value)
+    except ValueError as error:
+        cause = f"invalid value {_shown(value)}: {error}"
+        raise UsageError(READ, "", cause, setting=setting.name, place=place) from None
+
+
+def _shown(value: Any) -> str:
+    """A value for a sentence, truncated where it would dominate it."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def _target(given: Mapping[str, Given]) -> Target:
+    """The target of the first source that names one. Raises UsageError where a source names two."""
+    nothing = Given(None, len(given), "")
+    to, bucket, prefix = (
+        one if (one := given.get(name, nothing)).value else nothing for name in ("to", "bucket", "prefix")
+    )
+    folder = prefix.value or ""
+    if to.value and bucket.value and to.rank == bucket.rank:
+        cause = f"two targets are given: {to.value} and bucket {bucket.value}"
+        raise UsageError(READ, "", cause, "Remove one of them.", setting="to", place=to.place)
+    if not to.value or (bucket.value and bucket.rank < to.rank):
+        return Target(BUCKET, bucket.value or "", folder)
+    own = to.value.prefix
+    if own and folder and to.rank == prefix.rank:
+        cause = f"{to.value} has a prefix, and {prefix.place} gives another one"
+        raise UsageError(READ, "", cause, "Remove one of them.", setting="to", place=to.place)
+    return Target(to.value.scheme, to.value.root, own if own and to.rank < prefix.rank else folder or own)
+
+
+def check(settings: Settings) -> Settings:
+    """The same settings, after the checks that involve several of them. Raises UsageError."""
+    codecs = FORMATS[settings.format].codecs
+    if settings.compression not in codecs:
+        cause, hint = f"{settings.compression!r} is not a codec of {settings.format}", f"Expected {listed(codecs)}."
+        raise UsageError(READ, "", cause, hint, setting="compression")
+    parse_template(settings.path)
+    if settings.delimiter in settings.null_marker:
+        cause = f"{settings.null_marker!r} contains the delimiter {settings.delimiter!r}"
+        raise UsageError(READ, "", cause, "Use another marker or another delimiter.", setting="null_marker")
+    formats = _formats(settings)
+    for name, format_, word in (("null_marker", "csv", "CSV"), ("row_group_rows", "parquet", "Parquet")):
+        if getattr(settings, name) and format_ not in formats:
+            cause = f"only valid for {word}, and no table is exported as {word}"
+            raise UsageError(READ, "", cause, f"Remove it, or use {{setting:format={format_}}}.", setting=name)
+    return settings
+
+
+def _formats(settings: Settings) -> set[str]:
+    """The formats that tables may be exported in."""
+    sections = [section for section in settings.tables if section.format]
+    every = any(section.name == "*" for section in sections)
+    return {section.format for section in sections} | (set() if every else {settings.format})

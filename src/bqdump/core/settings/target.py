@@ -1,0 +1,83 @@
+"""Where an export goes: a bucket or a local folder, chosen by the scheme of `to`, and a prefix below it.
+
+Another object store is one more scheme here, and one more opener in `bqdump.services`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from bqdump.core.settings import values as parse
+
+BUCKET, FOLDER = "gs", "file"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A root, such as a bucket or a folder, and a prefix that is empty or ends with a slash."""
+
+    scheme: str = BUCKET
+    root: str = ""
+    prefix: str = ""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket, "" for a local folder."""
+        return self.root if self.scheme == BUCKET else ""
+
+    @property
+    def folder(self) -> str:
+        """The local folder, "" for a bucket."""
+        return self.root if self.scheme == FOLDER else ""
+
+    @property
+    def url(self) -> str:
+        """The root as people write it."""
+        return self.root if self.scheme == FOLDER else f"{self.scheme}://{self.root}"
+
+    def uri(self, name: str) -> str:
+        """The address of an object by its complete name, prefix included."""
+        return f"{self.url}/{name}"
+
+    def __str__(self) -> str:
+        return self.uri(self.prefix)
+
+    def __bool__(self) -> bool:
+        return bool(self.root)
+
+
+def recorded_target(settings: Mapping[str, Any]) -> Target:
+    """The target in the settings of a stored document."""
+    prefix = str(settings.get("prefix") or "")
+    if folder := settings.get("to"):
+        return Target(FOLDER, str(folder), prefix)
+    return Target(BUCKET, str(settings.get("bucket") or ""), prefix)
+
+
+def record_of(target: Target) -> dict[str, str]:
+    """The target as a stored document has it; recorded_target reads it back."""
+    return {"bucket": target.bucket, "to": target.folder, "prefix": target.prefix}
+
+
+def parse_target(value: Any) -> Target:
+    """A target as `to` has it: SCHEME://ROOT/PREFIX, or a local folder. Raises ValueError."""
+    place = parse.text(value)
+    scheme, separator, rest = place.partition("://")
+    if not separator:
+        return Target(FOLDER, place)
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown scheme {scheme}://; expected {EXPECTED}")
+    return SCHEMES[scheme](rest)
+
+
+def _in_bucket(rest: str) -> Target:
+    bucket, _, prefix = rest.partition("/")
+    if not bucket:
+        raise ValueError(f"expected {EXPECTED}")
+    return Target(BUCKET, parse.bucket(bucket), parse.prefix(prefix))
+
+
+EXPECTED = "gs://BUCKET/PREFIX or a local folder"
+SCHEMES: dict[str, Callable[[str], Target]] = {BUCKET: _in_bucket}
