@@ -24,6 +24,7 @@ MEANT = {
     "RowsError": 1,
     "SessionLostError": 1,
     "JobFailedError": 1,
+    "TableGoneError": 5,
     "DocumentError": 4,
     "UnitsFailedError": 3,
     "VerificationError": 4,

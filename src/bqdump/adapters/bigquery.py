@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from bqdump.adapters.endpoints import BIGQUERY
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
-from bqdump.core.errors import DeniedError, UnavailableError
+from bqdump.core.errors import DeniedError, NotFoundError, TableGoneError, UnavailableError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.sql import statements as sql
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
@@ -164,7 +165,7 @@ class BigQueryWarehouse:
         def dry_run() -> Estimate:
             config = query_config(dry_run=True, use_query_cache=False, query_parameters=query_parameters(parameters))
             place = {"location": dataset.location, "project": self._project}
-            with translated("query", f"table {table}", USER):
+            with _querying(f"table {table}", USER):
                 found = self._client.query(select, job_config=config, **place, **QUERY_ONCE)
             return estimate_of(found)
 
@@ -174,7 +175,7 @@ class BigQueryWarehouse:
         """See Warehouse."""
 
         def answer() -> list[int]:
-            with translated("query", f"table {table}", USER):
+            with _querying(f"table {table}", USER):
                 for row in self._rows(dataset, select, max_bytes_billed):
                     return [int(value) for value in row.values()]
             raise UnavailableError("query", f"table {table}", "the query returned no row")
@@ -185,7 +186,7 @@ class BigQueryWarehouse:
         """See Warehouse."""
 
         def answer() -> list[str]:
-            with translated("query", f"INFORMATION_SCHEMA.TABLES of {dataset.project}.{dataset.name}", VIEWER):
+            with _querying(f"INFORMATION_SCHEMA.TABLES of {dataset.project}.{dataset.name}", VIEWER):
                 return [str(row[0]) for row in self._rows(dataset, sql.captured(dataset), max_bytes_billed)]
 
         return await self._threads.call(answer)
@@ -269,6 +270,16 @@ class BigQueryWarehouse:
         created = datetime.fromtimestamp(since / 1000, UTC)
         place = {"project": self._project, "min_creation_time": created}
         return iter(self._client.list_jobs(page_size=PAGE, **place, **options, **ONCE).pages)
+
+
+@contextmanager
+def _querying(what: str, role: str) -> Iterator[None]:
+    """Translate the errors of a query: a table that does not exist is one of its failures."""
+    try:
+        with translated("query", what, role):
+            yield
+    except NotFoundError as error:
+        raise TableGoneError(error.operation, error.subject, error.cause, error.hint) from error
 
 
 def _table_path(dataset: Dataset, table: str) -> str:

@@ -89,7 +89,7 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
         async with slots:
             try:
                 found = await source.warehouse.estimate(dataset, question.entry.table, question.select, {})
-            except (JobFailedError, NotFoundError) as error:
+            except JobFailedError as error:
                 return _gone(question, error)
         return question._replace(bills=found.bytes)
 
@@ -118,7 +118,7 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
         async with slots:
             try:
                 return await source.warehouse.ask(asked.dataset, table, question.select, question.bills)
-            except (JobFailedError, NotFoundError) as error:
+            except JobFailedError as error:
                 return _gone(question, error)
 
     ready = [one for one in asked.questions if all(_has_sums(digests.get(file.name)) for file in one.entry.files)]

@@ -170,6 +170,7 @@ class Doctor:
             self._note("see the bucket", url, CheckOutcome.WARNING, told, permission)
             return None, True
         except NotFoundError as error:
+            # No document is missing, but the bucket: that is what was asked.
             self._note("see the bucket", url, CheckOutcome.MISSING, error.cause, permission)
             return None, False
         except (TargetError, UsageError) as error:

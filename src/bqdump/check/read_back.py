@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, settings_of
-from bqdump.core.errors import NotFoundError
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import (
@@ -23,6 +22,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sampling import chosen
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.data_files import read_part
 
 FILES_AT_ONCE = 4
 PIECE_BYTES = 8 << 20
@@ -64,7 +64,7 @@ async def read_back(
         async with slots:
             try:
                 return await _digest(store, manifest, entry, file, reading, tell)
-            except (NotFoundError, _ReplacedError):
+            except _ReplacedError:
                 return None
             finally:
                 tell(Checked(1, 0))
@@ -131,11 +131,11 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
 
 async def _pieces(store: ObjectStore, file: File, tell: Listener) -> AsyncIterator[bytes]:
     for start in range(0, file.size, PIECE_BYTES):
-        stored = await store.read(file.name, start, min(PIECE_BYTES, file.size - start))
-        if stored.generation != file.generation:
+        data = await read_part(store, file.name, file.generation, start, min(PIECE_BYTES, file.size - start))
+        if data is None:
             raise _ReplacedError
-        tell(Checked(0, len(stored.data)))
-        yield stored.data
+        tell(Checked(0, len(data)))
+        yield data
 
 
 def _file_findings(entry: TableEntry, file: File, digest: Digest | None) -> list[Finding]:

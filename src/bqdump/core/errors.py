@@ -101,6 +101,10 @@ class JobFailedError(BqdumpError):
     """A BigQuery job, or the request for it, failed for good."""
 
 
+class TableGoneError(JobFailedError, NotFoundError):
+    """A query failed because its table does not exist."""
+
+
 class RowsError(BqdumpError):
     """Rows of one table cannot be decoded, or not be written in its format: that table fails, and no other."""
 

@@ -120,8 +120,8 @@ class Warehouse(Protocol):
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """The cost of a query of this table or view, from a dry run, which is free and has no side effects.
 
-        Raises JobFailedError, with the warehouse's message as the cause, if the query is invalid, and UsageError if an
-        environment variable in `parameters` is not set.
+        Raises JobFailedError, with the warehouse's message as the cause, if the query is invalid (TableGoneError if its
+        table does not exist), and UsageError if an environment variable in `parameters` is not set.
         """
         ...
 
@@ -129,7 +129,7 @@ class Warehouse(Protocol):
         """The only row, of integers, that a query of this table returns.
 
         It is billed, and fails if that would be more than `max_bytes_billed` (0: no limit).
-        Raises JobFailedError, with the warehouse's message as the cause, if the query is invalid or fails.
+        Raises JobFailedError like `estimate`, also if the query fails.
         """
         ...
 

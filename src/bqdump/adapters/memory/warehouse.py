@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.adapters.memory.store import MemoryStore
-from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
 from bqdump.core.formats.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.settings.path_template import shard_name
@@ -126,14 +126,14 @@ class MemoryWarehouse:
         """See Warehouse. It bills the size that the table has now, and ignores `select`."""
         found = self._table(dataset, table)
         if found is None:
-            raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
+            raise TableGoneError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
         return Estimate(found.bytes, at_least=False, columns=LINES)
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse. It counts the rows that the table has now, and ignores `select`."""
         found = self._table(dataset, table)
         if found is None:
-            raise NotFoundError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
+            raise TableGoneError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
         return [found.rows]
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:

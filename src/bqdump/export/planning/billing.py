@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bqdump.core.errors import JobFailedError, NotFoundError, UsageError
+from bqdump.core.errors import JobFailedError, TableGoneError, UsageError
 from bqdump.core.plan.catalog import EXTRACTABLE, Dataset
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.settings.settings import Settings
@@ -27,7 +27,7 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
     """
     slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
-    async def one(item: Routed) -> Routed | JobFailedError | NotFoundError:
+    async def one(item: Routed) -> Routed | JobFailedError:
         # What filters a read session is asked about as well: BigQuery would refuse it in the middle of the run.
         if item.route != "query" and not item.shape.where:
             return item
@@ -36,9 +36,9 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
         async with slots:
             try:
                 found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
-            except (JobFailedError, NotFoundError) as error:
+            except JobFailedError as error:
                 # A table that goes while the plan is made stays in it: its export fails by name.
-                gone = isinstance(error, NotFoundError) and item.table.kind in EXTRACTABLE
+                gone = isinstance(error, TableGoneError) and item.table.kind in EXTRACTABLE
                 return item if gone else error
         return _billed(item, found) if item.route == "query" else item
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import DeniedError, JobFailedError
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.plan.hidden_data import Captured, keyed
 from bqdump.core.settings.settings import Settings
@@ -32,7 +32,7 @@ async def captured_tables(
         return Captured(names, None, why)
     try:
         found = await warehouse.captured(dataset, limit)
-    except (DeniedError, JobFailedError, NotFoundError) as error:
+    except (DeniedError, JobFailedError) as error:
         log.debug("cannot check for change data capture: %s", error)
         return Captured(names, None, f"the query of {VIEW} failed: {error.cause.partition(chr(10))[0]}")
     return Captured(names, frozenset(names).intersection(found))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.guards import POLICED
 from bqdump.core.plan.past_columns import as_of, may_differ
@@ -51,7 +51,7 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
         async with dry_runs:
             try:
                 return await _as_of(warehouse, dataset, snapshot, table)
-            except NotFoundError:
+            except TableGoneError:
                 # It was not there then, or is gone: its export fails by name.
                 return table
             except (DeniedError, JobFailedError) as error:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.formats import avro_blocks, parquet_footer
 from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.data_files import read_part
 
 AT_ONCE = 24
 # Avro files are read block after block. Of a file that would take more requests the rows stay unknown; nor does a
@@ -58,15 +59,12 @@ class _Reader:
         if length <= 0:
             return b""
         self.requests += 1
-        try:
-            stored = await self._store.read(self.file.name, start, length)
-        except NotFoundError as error:
-            raise VerificationError("count the rows of", self.file.name, "it has gone meanwhile") from error
-        if stored.generation != self.file.generation:
-            raise VerificationError("count the rows of", self.file.name, "it was replaced meanwhile")
-        if len(stored.data) != length:
+        data = await read_part(self._store, self.file.name, self.file.generation, start, length)
+        if data is None:
+            raise VerificationError("count the rows of", self.file.name, "it was deleted or replaced meanwhile")
+        if len(data) != length:
             raise DocumentError("count the rows of", self.file.name, f"{length} bytes at {start} cannot be read")
-        return stored.data
+        return data
 
 
 async def _parquet_rows(reader: _Reader) -> int:

@@ -118,6 +118,7 @@ async def _job(
     try:
         job = await start(attempt)
     except ConflictError:
+        # No document lost a race: the job of this id has been started before, and is the one to wait for.
         job = await export.warehouse.job(name, export.plan.location)
         started()
         return await watch.wait(job), job.state == "done" and job.error is not None
