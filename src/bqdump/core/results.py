@@ -15,20 +15,28 @@ Row = TypeVar("Row")
 SHOWN_ROWS = 500
 
 # The states of a run, each with one meaning wherever it appears.
-# planning:    No plan exists yet.
-# running:     The plan exists and no manifest. The bucket does not show whether the run's tasks are still alive.
-# failed:      Every table is done or has failed; some failed, so nothing was published.
-# publishing:  Another task of the same execution publishes the run.
-# complete:    The manifest is written, with every table of the plan.
-# partial:     The manifest is written, without the tables that failed.
-# published:   latest.json names the run.
-# superseded:  latest.json names a run with a later snapshot time; this run changes nothing any more.
-# unfinished:  No manifest exists: planning, running or failed; `status` finds out which.
-# unreadable:  A document of the run cannot be read.
 State = Literal[
-    "planning", "running", "failed", "publishing", "complete", "partial", "published", "superseded", "unfinished",
+    # No plan exists yet.
+    "planning",
+    # The plan exists and no manifest. The bucket does not show whether the run's tasks are still alive.
+    "running",
+    # Every table is done or has failed; some failed, so nothing was published.
+    "failed",
+    # Another task of the same execution publishes the run.
+    "publishing",
+    # The manifest is written, with every table of the plan.
+    "complete",
+    # The manifest is written, without the tables that failed.
+    "partial",
+    # latest.json names the run.
+    "published",
+    # latest.json names a run with a later snapshot time; this run changes nothing any more.
+    "superseded",
+    # No manifest exists: planning, running or failed; `status` finds out which.
+    "unfinished",
+    # A document of the run cannot be read.
     "unreadable",
-]  # fmt: skip
+]
 
 
 def public(type_: Type) -> Type:
@@ -80,10 +88,7 @@ def html_table(rows: list[dict[str, Any]]) -> str:
         return "<p>none</p>"
     names = list(rows[0])
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    lines = [
-        "".join(f"<td>{escape(_shown(row.get(name)))}</td>" for name in names)
-        for row in rows[:SHOWN_ROWS]
-    ]  # fmt: skip
+    lines = ["".join(f"<td>{escape(_shown(row.get(name)))}</td>" for name in names) for row in rows[:SHOWN_ROWS]]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     more = f"<p>{len(rows) - SHOWN_ROWS:,} more</p>" if len(rows) > SHOWN_ROWS else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

@@ -136,9 +136,9 @@ class Manifest(Mapping[str, Table]):
     def _repr_html_(self) -> str:
         names = ("table", "rows", "files", "bytes", "format", "route", "snapshot_time")
         rows = [{name: row[name] for name in names} for row in self.to_dicts()]
-        facts = [{"run": self.run, "state": self.status, "dataset": f"{self.project}.{self.dataset}",
-                  "snapshot_time": self.snapshot_time}]  # fmt: skip
-        return html_table(facts) + html_table(rows)
+        dataset = f"{self.project}.{self.dataset}"
+        facts = {"run": self.run, "state": self.status, "dataset": dataset, "snapshot_time": self.snapshot_time}
+        return html_table([facts]) + html_table(rows)
 
 
 def readable(document: Document, address: str) -> Manifest:
