@@ -9,13 +9,14 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import polars
 import pytest
 
 import bqdump
 from bqdump import api
+from bqdump.core.results import State
 from bqdump_local.seed import seed
 from bqdump_local.stack import running
 
@@ -100,6 +101,14 @@ def test_every_function_and_no_other_is_on_the_page() -> None:
     table = set(re.findall(r"^\| `bqdump\.(\w+)\(", PAGE, re.MULTILINE))
     functions = {name for name in bqdump.__all__ if isinstance(getattr(api, name, None), types.FunctionType)}
     assert table == functions
+
+
+def test_the_page_says_what_each_state_means_and_where_it_appears() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (`[`\w, ]+`) \|$", PAGE, re.MULTILINE)
+    assert [state for state, _ in rows] == list(get_args(State))
+    for kind in (bqdump.Status, bqdump.RunLine, bqdump.Export):
+        said = {state for state, places in rows if f"`{kind.__name__}`" in places}
+        assert set(get_args(get_type_hints(kind)["state"])) == said
 
 
 def test_every_example_is_run_here() -> None:

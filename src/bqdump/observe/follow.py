@@ -13,9 +13,8 @@ from typing import NamedTuple
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Entered, Listener, Stage, nobody
-from bqdump.core.results import State
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.status import NOTHING, Sight, Status, status_of
+from bqdump.observe.status import NOTHING, Sight, Status, StatusState, status_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
 from bqdump.repository.published import read_latest
@@ -26,7 +25,7 @@ PAGES = 3
 # A run that has failed may be one that is published in part: its publisher's note comes right after.
 FAILED_LOOKS = 3
 # States that nothing comes after, and the stages that they are to whoever looks on.
-ENDED: Mapping[State, Stage] = {"published": "published", "superseded": "superseded"}
+ENDED: Mapping[StatusState, Stage] = {"published": "published", "superseded": "superseded"}
 
 
 class Pace(NamedTuple):

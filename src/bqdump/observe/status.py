@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.plan.parts import by_table, counts
-from bqdump.core.results import Result, State, public
+from bqdump.core.results import Result, public
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectStore
@@ -19,6 +19,8 @@ from bqdump.repository.repository import exists, value_of
 
 # A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
 SILENT_SECONDS = 600
+
+StatusState = Literal["planning", "running", "failed", "complete", "partial", "published", "superseded"]
 
 
 @public
@@ -31,7 +33,7 @@ class Status(Result, frozen=True, kw_only=True):
     """
 
     run: str
-    state: State
+    state: StatusState
     snapshot_time: datetime | None
     tables: int
     done: int
@@ -145,7 +147,7 @@ def status_of(sight: Sight) -> Status:
     )
 
 
-def _state(sight: Sight, published: str, failed: int) -> State:
+def _state(sight: Sight, published: str, failed: int) -> StatusState:
     if published == sight.run:
         return "published"
     if sight.superseded:
