@@ -81,7 +81,7 @@ def test_without_its_index_a_run_is_read_from_its_manifest_once() -> None:
     asyncio.run(store.delete([(index, found[1].generation)]))
     store.asked.clear()
     for _ in range(3):
-        assert len(asyncio.run(archive.whole("large")).tables) == 50
+        assert len(asyncio.run(archive.finished("large")).tables) == 50
     assert store.asked == {"contents.json": 1, "manifest.json": 1}
 
 
@@ -93,7 +93,7 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(scene.store.peek(scene.settings.layout.run("night-0").contents.name)[0])  # type: ignore[index]
     monkeypatch.setattr(archive_module, "KEPT_BYTES", 2 * size + size // 2)
     for number in (0, 1, 2, 3, 3, 0):
-        asyncio.run(archive.whole(f"night-{number}"))
+        asyncio.run(archive.finished(f"night-{number}"))
     assert [name.split("/")[2] for name in archive._kept] == ["night-3", "night-0"]
     assert archive._bytes == sum(map(len, archive._kept.values()))
 
@@ -102,12 +102,12 @@ def test_a_damaged_index_is_rebuilt_and_a_damaged_manifest_is_reported_by_name()
     scene, store, _ = counted()
     asyncio.run(large(scene, 5))
     layout = scene.settings.layout.run("large")
-    contents = asyncio.run(Archive(store, scene.settings).whole("large"))
+    contents = asyncio.run(Archive(store, scene.settings).finished("large"))
     store.put_now(layout.contents.name, b"{broken")
-    assert asyncio.run(Archive(store, scene.settings).whole("large")) == contents
+    assert asyncio.run(Archive(store, scene.settings).finished("large")) == contents
     store.put_now(layout.manifest.name, b"{broken")
     with pytest.raises(DocumentError, match=r"manifest\.json"):
-        asyncio.run(Archive(store, scene.settings).whole("large"))
+        asyncio.run(Archive(store, scene.settings).finished("large"))
 
 
 def test_a_run_copied_under_another_name_is_reported_and_not_shown_as_a_run() -> None:

@@ -51,13 +51,13 @@ def verdict(manifest: Manifest | Contents) -> Verdict:
     return Verdict(tone, word, said)
 
 
-def totals(whole: Manifest | Contents) -> list[tuple[str, str]]:
+def totals(run: Manifest | Contents) -> list[tuple[str, str]]:
     """The numbers of a run, by name. Rows as exported where that is known, else as planned."""
-    begun, ended = span(own_bars(whole.tables))
-    numbers, took = whole.totals, ended - begun
+    begun, ended = span(own_bars(run.tables))
+    numbers, took = run.totals, ended - begun
     shown = [
         ("tables", count_text(numbers.tables)),
-        ("rows", count_text(sum(map(rows_of, whole.tables)))),
+        ("rows", count_text(sum(map(rows_of, run.tables)))),
         ("files", count_text(numbers.files)),
         ("file size", size_text(numbers.bytes)),
         ("duration", duration_text(took)),

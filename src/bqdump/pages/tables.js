@@ -23,7 +23,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   });
   const tools = document.getElementById(table.dataset.sortable);
   if (!tools) continue;
-  const input = tools.querySelector("input"), told = tools.querySelector("[role=status]");
+  const input = tools.querySelector("input"), status = tools.querySelector("[role=status]");
   tools.hidden = false;
   const filter = () => {
     const wanted = input.value.toLowerCase();
@@ -32,7 +32,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
       row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
       shown += !row.hidden;
     }
-    told.textContent = wanted ? `${shown.toLocaleString("en")} of ${body.rows.length.toLocaleString("en")} shown` : "";
+    status.textContent = wanted ? `${shown.toLocaleString("en")} of ${body.rows.length.toLocaleString("en")} shown` : "";
   };
   input.addEventListener("input", filter);
   filter();

@@ -80,7 +80,7 @@ class Archive:
         self._keep(index.name, encode(contents))
         return contents
 
-    async def whole(self, run: str) -> Contents:
+    async def finished(self, run: str) -> Contents:
         """The tables of a finished run. Raises NotFoundError for an unfinished one."""
         contents = await self.contents(run)
         if contents is None:
@@ -89,7 +89,7 @@ class Archive:
 
     async def line(self, run: str, table: str) -> tuple[Contents, Line]:
         """A table of a run. Raises NotFoundError."""
-        contents = await self.whole(run)
+        contents = await self.finished(run)
         for line in contents.tables:
             if line.table == table:
                 return contents, line

@@ -25,12 +25,12 @@ NO_COLUMNS: Mapping[str, Column] = {}
 async def changes_page(archive: Archive, request: Request) -> Response:
     """Changes since the previous run, or since the run given as `since`."""
     run, since = request.path_params["run"], request.query_params.get("since", "")
-    contents = await archive.whole(run)
+    contents = await archive.finished(run)
     before = since or await _before(archive, contents)
     if not before:
         first = "This is the first finished run: there is no earlier one to compare it with."
         return message(archive.place, "Changes", first, trail=run_trail(run), status=200)
-    old = await archive.whole(before)
+    old = await archive.finished(before)
     changes, unread = await _changes(archive, old, contents)
     return page(
         "changes.html",

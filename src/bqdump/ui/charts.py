@@ -51,7 +51,7 @@ class Chart(NamedTuple):
     bars: list[Bar]
 
 
-def chart(title: str, points: Sequence[Point], text: Callable[[float], str], missing: str = "not finished") -> Chart:
+def chart(title: str, points: Sequence[Point], text: Callable[[float], str], missing: str = "unfinished") -> Chart:
     """A chart of points, the earliest first. missing: what a point without a number is."""
     known = [point.value for point in points if point.value is not None]
     most = max(known, default=0) or 1

@@ -15,7 +15,7 @@ from bqdump.ui.frame import page, run_trail
 async def manifest_page(archive: Archive, request: Request) -> Response:
     """The facts about the run, and a link to the document."""
     run = request.path_params["run"]
-    contents = await archive.whole(run)
+    contents = await archive.finished(run)
     return page(
         "manifest.html",
         archive.place,

@@ -40,13 +40,13 @@ async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, 
         data = (await store.read(name, 0, TEXT_BYTES)).data
         # A path does not have to end with {ext}; no text begins with these bytes.
         packed = name.endswith(".gz") or data.startswith(GZIP)
-        text, whole = _text(data, whole=size <= TEXT_BYTES, packed=packed, name=name)
+        text, complete = _text(data, complete=size <= TEXT_BYTES, packed=packed, name=name)
         if format_ == "json":
-            return _json(text, whole)
+            return _json(text, complete)
         delimiter = settings.get("delimiter")
         if not isinstance(delimiter, str) or len(delimiter) != 1:
             delimiter = ","
-        return _csv(text, delimiter, whole, header=bool(settings.get("header", True)))
+        return _csv(text, delimiter, complete, header=bool(settings.get("header", True)))
     head = (await store.read(name, 0, HEAD_BYTES)).data
     footer = b""
     if format_ == "parquet" and size > len(head):
@@ -54,7 +54,7 @@ async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, 
     return await _decoded(format_, head, footer, size, name)
 
 
-def _text(data: bytes, *, whole: bool, packed: bool, name: str) -> tuple[str, bool]:
+def _text(data: bytes, *, complete: bool, packed: bool, name: str) -> tuple[str, bool]:
     """The text of the first bytes, without a truncated last line, and whether it is complete."""
     if packed and data:
         unpacking = zlib.decompressobj(wbits=31)
@@ -62,17 +62,17 @@ def _text(data: bytes, *, whole: bool, packed: bool, name: str) -> tuple[str, bo
             data = unpacking.decompress(data, UNPACKED_BYTES)
         except zlib.error as error:
             raise BqdumpError("show", name, f"it is not a gzip file ({error})") from None
-        whole = whole and unpacking.eof and not unpacking.unused_data
+        complete = complete and unpacking.eof and not unpacking.unused_data
     text = data.decode("utf-8", "replace")
-    if not whole and "\n" in text:
+    if not complete and "\n" in text:
         text = text[: text.rindex("\n") + 1]
-    return text, whole
+    return text, complete
 
 
-def _csv(text: str, delimiter: str, whole: bool, *, header: bool) -> Preview:
+def _csv(text: str, delimiter: str, complete: bool, *, header: bool) -> Preview:
     rows: list[list[str]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    more = not whole
+    more = not complete
     try:
         for row in reader:
             if len(rows) > ROWS:
@@ -89,12 +89,12 @@ def _csv(text: str, delimiter: str, whole: bool, *, header: bool) -> Preview:
     return Preview(columns, padded, more or len(rows) > ROWS)
 
 
-def _json(text: str, whole: bool) -> Preview:
+def _json(text: str, complete: bool) -> Preview:
     lines = text.split("\n")
     records: list[dict[str, Any]] = []
-    more = not whole
+    more = not complete
     # A first line that is longer than the part read is shown truncated.
-    unclear = "(not JSON)" if whole or len(lines) > 1 else "(truncated)"
+    unclear = "(not JSON)" if complete or len(lines) > 1 else "(truncated)"
     for line in lines:
         if not line.strip():
             continue

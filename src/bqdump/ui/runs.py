@@ -23,8 +23,8 @@ EACH = 50
 CHARTED = 90
 # Unreadable runs whose reasons are shown above the list; the others are counted.
 PROBLEMS = 5
-TONES = {"complete": "good", "partial": "bad", "failed": "bad", "unfinished": "warn", "unreadable": "bad"}
-COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "unfinished": ("fell", "not finished")}
+TONES = {"complete": "good", "partial": "bad", "unfinished": "warn", "unreadable": "bad"}
+COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "unfinished": ("fell", "unfinished")}
 
 
 async def runs_page(archive: Archive, request: Request) -> Response:
