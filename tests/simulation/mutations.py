@@ -22,7 +22,7 @@ from bqdump.adapters import google_errors, retry
 from bqdump.core.documents import layout, notes, record
 from bqdump.core.plan import draft as plan
 from bqdump.core.plan import removal
-from bqdump.export import carry
+from bqdump.export import carry, task
 from bqdump.export.placement import final_names, keep, replace
 from bqdump.export.planning import definitions, planner
 from bqdump.export.planning import obtain as planning
@@ -110,7 +110,7 @@ MUTATIONS = (
     Mutation("the claims of another execution bind for ever", Law.RESUMABLE,
              work, "_free", wrong.binding_claims),
     Mutation("each task makes job ids of its own", Law.RESUMABLE,
-             jobs, "job_id", wrong.random_ids),
+             task.RunningExport, "job_id", wrong.random_ids),
     Mutation("a second planner overwrites the plan", Law.RESUMABLE, planning, "_make",
              edit("mine = await replace(task.store, task.layout.plan, plan, 0)",
                   "mine = await overwrite(task.store, task.layout.plan, plan) is None")),
@@ -144,7 +144,7 @@ MUTATIONS = (
     Mutation("a mistaken run keeps the prefix", Law.RESUMABLE,
              planner, "release_prefix", wrong.nothing, here_only=True),
     Mutation("staged files of a run whose jobs are running are cleared", Law.OWN_FILES, abandoned, "_clear_all",
-             edit('any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs)', "False")),
+             edit('any(job.startswith(other.job_prefix) for job in jobs)', "False")),
     Mutation("staged files of later runs are cleared", Law.OWN_FILES, abandoned, "_clear_all",
              edit("and other.age < export.plan.age", "")),
     Mutation("staged files are cleared by name, of whatever generation", Law.OWN_FILES,

@@ -271,8 +271,8 @@ def is_long_ago(_: object) -> int:
 def planned_policies(hidden_rows: Sound) -> Sound:
     """Only policies that the plan names count."""
 
-    async def faulty(task: Task, dataset: object, unit: Unit, planned: set[Risk]) -> object:
-        found = await hidden_rows(task, dataset, unit, planned)
+    async def faulty(export: RunningExport, unit: Unit, planned: set[Risk]) -> object:
+        found = await hidden_rows(export, unit, planned)
         return found if Risk.ROW_POLICIES in planned else ()
 
     return faulty

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bqdump.core.documents.layout import RunLayout
-from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.documents.manifest import Latest
+from bqdump.core.documents.run import Owner, Plan, Unit
+from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.events import Event, Listener, nobody
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
@@ -107,6 +109,27 @@ class RunningExport(NamedTuple):
     def reading(self) -> Reading:
         """What the read route works with."""
         return self.task.reading
+
+    @property
+    def source(self) -> Dataset:
+        """The dataset that is exported."""
+        return Dataset(self.plan.project, self.plan.dataset, self.plan.location)
+
+    def same_dataset(self, other: Latest) -> bool:
+        """Whether this published run exported the same dataset."""
+        return (other.project, other.dataset) == (self.plan.project, self.plan.dataset)
+
+    def format_of(self, unit: Unit) -> str:
+        """The file format of a table."""
+        return unit.format or self.settings.format
+
+    def compression_of(self, unit: Unit) -> str:
+        """The compression of a table's files."""
+        return unit.compression or self.settings.compression
+
+    def job_id(self, unit: Unit, attempt: int) -> str:
+        """The id of an attempt's job. Every task computes the same one, so no table is extracted twice."""
+        return f"{self.plan.job_prefix}{unit.id}_{attempt}"
 
     def written(self, pattern: str, unit: str, attempt: int) -> str:
         """The pattern of the names that an attempt at a unit writes; `pattern` is that of the final names."""

@@ -182,6 +182,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """What orders runs: the later moment wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
 
+    @property
+    def job_prefix(self) -> str:
+        """What the ids of all jobs of the run begin with."""
+        return f"bqdump_{self.run}_{self.nonce}_"
+
     def has(self, unit: str) -> bool:
         """Whether the plan has a unit of this id."""
         share, _, number = unit.partition("-")

@@ -53,7 +53,7 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
     jobs = await export.warehouse.at_work(min(other.began for other in plans)) if plans else set()
     cleared, empty = [], [export.plan]
     for other in plans:
-        if any(job.startswith(f"bqdump_{other.run}_{other.nonce}_") for job in jobs):
+        if any(job.startswith(other.job_prefix) for job in jobs):
             message = "run %s was never published; its staged files stay, because its jobs are still running"
             log.info(message, other.run, extra=LogEvent.STAGING_KEPT.extra())
         elif (found := await _clear(export.task, other.run)).files:

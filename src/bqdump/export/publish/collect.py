@@ -110,8 +110,8 @@ async def prove(export: RunningExport, units: list[Unit], done: Mapping[str, Don
     Raises VerificationError when a table's files do not hold its rows, DocumentError for a damaged file.
     """
     exported = [unit for unit in units if unit.id in done]
-    for format_ in sorted({unit.format or export.settings.format for unit in exported}):
-        of_format = [unit for unit in exported if (unit.format or export.settings.format) == format_]
+    for format_ in sorted({export.format_of(unit) for unit in exported}):
+        of_format = [unit for unit in exported if export.format_of(unit) == format_]
         files = [info for unit in of_format for info in collected.written[unit.id]]
         collected.rows |= await count_rows(export.store, format_, files)
     hidden = hidden_rows(export.plan, (table.whole for table in done.values()))

@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from bqdump.core.documents.run import Failure, Plan, Receipt, Unit
+from bqdump.core.documents.run import Failure, Receipt, Unit
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import job_risks, objection
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
@@ -37,7 +36,7 @@ REFUSALS: dict[type[BqdumpError], str] = {
 }  # fmt: skip
 LONGEST_PAUSE = 32.0
 
-# Starts the job of an attempt; its id is job_id(plan, unit, attempt).
+# Starts the job of an attempt; its id is RunningExport.job_id(unit, attempt).
 Start = Callable[[int], Awaitable[Job]]
 
 
@@ -105,16 +104,11 @@ async def by_job(
         attempt += 1
 
 
-def job_id(plan: Plan, unit: Unit, attempt: int) -> str:
-    """The id of an attempt's job: whoever works on the unit computes the same, so no table is extracted twice."""
-    return f"bqdump_{plan.run}_{plan.nonce}_{unit.id}_{attempt}"
-
-
 async def _job(
     export: RunningExport, watch: Watch, unit: Unit, attempt: int, started: Callable[[], None], start: Start
 ) -> tuple[Job, bool]:
     """The finished job of this attempt, and whether it had failed before this task asked for it."""
-    name = job_id(export.plan, unit, attempt)
+    name = export.job_id(unit, attempt)
     try:
         job = await start(attempt)
     except ConflictError:
@@ -136,13 +130,13 @@ def _uri(export: RunningExport, unit: Unit, attempt: int) -> str:
 def _extract(export: RunningExport, unit: Unit, attempt: int) -> ExtractRequest:
     settings = export.settings
     return ExtractRequest(
-        job_id=job_id(export.plan, unit, attempt),
-        dataset=Dataset(export.plan.project, export.plan.dataset, export.plan.location),
+        job_id=export.job_id(unit, attempt),
+        dataset=export.source,
         table=unit.table,
         snapshot=export.plan.snapshot,
         uri=_uri(export, unit, attempt),
-        format=unit.format or settings.format,
-        codec=unit.compression or settings.compression,
+        format=export.format_of(unit),
+        codec=export.compression_of(unit),
         header=settings.header,
         delimiter=settings.delimiter,
         labels=settings.labels,
@@ -151,17 +145,16 @@ def _extract(export: RunningExport, unit: Unit, attempt: int) -> ExtractRequest:
 
 def _query(export: RunningExport, unit: Unit, attempt: int) -> QueryRequest:
     settings = export.settings
-    dataset = Dataset(export.plan.project, export.plan.dataset, export.plan.location)
     snapshot = export.plan.snapshot if unit.moment == "snapshot" else None
     return QueryRequest(
-        job_id=job_id(export.plan, unit, attempt),
-        dataset=dataset,
+        job_id=export.job_id(unit, attempt),
+        dataset=export.source,
         table=unit.table,
         snapshot=snapshot,
-        select=sql.select_part(dataset, unit.table, snapshot, unit.definition, unit.shape),
+        select=sql.select_part(export.source, unit.table, snapshot, unit.definition, unit.shape),
         uri=_uri(export, unit, attempt),
-        format=unit.format or settings.format,
-        codec=unit.compression or settings.compression,
+        format=export.format_of(unit),
+        codec=export.compression_of(unit),
         header=settings.header,
         delimiter=settings.delimiter,
         labels=settings.labels,

@@ -7,10 +7,9 @@ import asyncio
 import msgspec
 
 from bqdump.core.documents.run import Failure, Receipt, Unit
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import POLICED, masked_columns, objection
 from bqdump.core.risks import Risk
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 
 
 async def look_again(export: RunningExport, unit: Unit, receipt: Receipt) -> Receipt | Failure:
@@ -32,27 +31,24 @@ async def look_again(export: RunningExport, unit: Unit, receipt: Receipt) -> Rec
 
 async def _risks(export: RunningExport, unit: Unit) -> tuple[Risk, ...]:
     planned = {flag.risk for flag in export.plan.flags if flag.table in (unit.table, "")}
-    dataset = Dataset(export.plan.project, export.plan.dataset, export.plan.location)
-    rows, columns = await asyncio.gather(
-        _hidden_rows(export.task, dataset, unit, planned), _masked_columns(export.task, dataset, unit, planned)
-    )
+    rows, columns = await asyncio.gather(_hidden_rows(export, unit, planned), _masked_columns(export, unit, planned))
     return (*rows, *columns)
 
 
-async def _hidden_rows(task: Task, dataset: Dataset, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+async def _hidden_rows(export: RunningExport, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
     if Risk.ROW_POLICIES in planned:
         return (Risk.ROW_POLICIES,)
     if Risk.UNSEEN_ROW_POLICIES in planned or unit.kind not in POLICED:
         return ()
-    names = await task.warehouse.row_policies(dataset, unit.table)
+    names = await export.warehouse.row_policies(export.source, unit.table)
     if names is None:
         return (Risk.UNSEEN_ROW_POLICIES,)
     return (Risk.ROW_POLICIES,) if names else ()
 
 
-async def _masked_columns(task: Task, dataset: Dataset, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+async def _masked_columns(export: RunningExport, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
     if Risk.MASKED_COLUMNS in planned:
         return (Risk.MASKED_COLUMNS,)
-    now = await task.warehouse.table(dataset, unit.table)
+    now = await export.warehouse.table(export.source, unit.table)
     masked = now is not None and masked_columns(msgspec.structs.replace(unit, definition=now.definition))
     return (Risk.MASKED_COLUMNS,) if masked else ()
