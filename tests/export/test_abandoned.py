@@ -95,7 +95,7 @@ def test_a_published_run_deletes_what_an_abandoned_one_has_staged(
     assert deleted.args == ("old", "2 files", f"{size} B")
     report = scene.store.peek(LAYOUT.run("new").report)
     assert report
-    assert b"Staged files of unfinished runs, deleted" in report[0]
+    assert b"Deleted staged files of unfinished runs" in report[0]
     assert b"<code>old</code>" in report[0]
 
 

@@ -64,7 +64,7 @@ def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first(
         assert await world.latest() == ""
         assert await announce(running_export(late, second), ["t/t_000000000000.csv"], ["t"])
         assert await world.latest() == "r1"
-        now = await publishing(late)
+        now = await publishing(running_export(late, second))
         assert now is not None
         assert (now.run, now.ready) == ("r2", None)
         assert not await make_ready(running_export(early, first), ready(early, first))

@@ -56,7 +56,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
             patches.enter_context(mock.patch("bqdump.repository.prefix_owner.now", return_value=EPOCH))
             if seed % 4:
                 # Choosing one publisher saves work and must not be what safety rests on.
-                patches.enter_context(mock.patch("bqdump.export.run._becomes_publisher", _everybody))
+                patches.enter_context(mock.patch("bqdump.export.run.becomes_publisher", _everybody))
             if seed % 10:
                 # Pages take a fifth of the time, and no law is about them.
                 patches.enter_context(mock.patch("bqdump.pages.report.render_report", return_value=b"<html>"))
@@ -69,7 +69,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
             gc.enable()
 
 
-async def _everybody(task: object) -> bool:
+async def _everybody(_export: object) -> bool:
     """Every task that sees the run done publishes it."""
     return True
 

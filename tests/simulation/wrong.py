@@ -17,7 +17,7 @@ from bqdump.export.placement.protocol import Exported, Placed
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import clear_staging, delete
 from bqdump.export.publish.collect import Collected
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 from bqdump.export.work.work import Free, Picture
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.ledger import Ledger, read_ledger
@@ -70,7 +70,7 @@ def deletes_first(copy_over: Sound) -> Sound:
     """What is at the final names is deleted, then the new files are copied there."""
 
     async def faulty(export: RunningExport, staged: object, known: Mapping[str, int]) -> object:
-        await delete(export.task, known.items())
+        await delete(export, known.items())
         return await copy_over(export, staged, known)
 
     return faulty
@@ -79,9 +79,9 @@ def deletes_first(copy_over: Sound) -> Sound:
 def of_any_generation(sound: Sound) -> Sound:
     """Objects are deleted whatever has been written at their names since they were listed."""
 
-    async def faulty(task: Task, objects: Iterable[tuple[str, int]]) -> None:
-        infos = [await task.store.stat(name) for name, _ in objects]
-        await sound(task, [(info.name, info.generation) for info in infos if info])
+    async def faulty(export: RunningExport, objects: Iterable[tuple[str, int]]) -> None:
+        infos = [await export.store.stat(name) for name, _ in objects]
+        await sound(export, [(info.name, info.generation) for info in infos if info])
 
     return faulty
 
@@ -179,10 +179,10 @@ def settles_nothing(_: Sound) -> Sound:
 def binding_claims(free: Sound) -> Sound:
     """A claim of another execution is never taken over."""
 
-    def faulty(task: Task, picture: Picture, unit: str) -> Free | None:
+    def faulty(export: RunningExport, picture: Picture, unit: str) -> Free | None:
         held = picture.claims.get(unit)
-        theirs = held is not None and held.owner.execution != task.owner.execution
-        found: Free | None = free(task, picture, unit)
+        theirs = held is not None and held.owner.execution != export.owner.execution
+        found: Free | None = free(export, picture, unit)
         return None if theirs else found
 
     return faulty
@@ -234,7 +234,7 @@ def by_page_numbers(_: Sound) -> Sound:
 
 def without_naive(left: Sound) -> Sound:
     """Files of an export without a manifest are not among those that stay."""
-    return lambda task, failed, _naive: left(task, failed, [])
+    return lambda export, failed, _naive: left(export, failed, [])
 
 
 def as_when_replacing(_: Sound) -> Sound:
@@ -257,7 +257,7 @@ def clears_staging(place: Sound) -> Sound:
 
     async def faulty(placement: Replace, export: RunningExport, exported: Exported) -> Placed | None:
         placed: Placed | None = await place(placement, export, exported)
-        await clear_staging(export.task)
+        await clear_staging(export)
         return placed
 
     return faulty

@@ -18,7 +18,7 @@ from bqdump.core.plan.removal import Carry, Published, carry_from
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import read
@@ -44,11 +44,7 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run.
     """
     latest = await read_latest(export.store, export.settings)
-    if (
-        latest is None
-        or latest.age >= export.plan.age
-        or (latest.project, latest.dataset) != (export.plan.project, export.plan.dataset)
-    ):
+    if latest is None or latest.age >= export.plan.age or not export.same_dataset(latest):
         return Carry()
     if latest.run == export.plan.over and not (export.plan.removed or export.plan.kept or export.settings.keep_others):
         # Planning has found that everything in it is exported anew.
@@ -56,10 +52,8 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
     data = await _manifest(export.store, latest)
     if data is None:
         return Carry(latest.run)
-    published, reasons = (
-        decode(data, Published, latest.manifest),
-        {one.table: one.reason for one in export.plan.removed},
-    )
+    published = decode(data, Published, latest.manifest)
+    reasons = {one.table: one.reason for one in export.plan.removed}
     gone = published.without(tables)
     removed = tuple(published.removed(had, reasons[name]) for name, had in sorted(gone.items()) if name in reasons)
     kept = sorted(gone.keys() - reasons.keys())
@@ -81,10 +75,10 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
         raise UsageError("carry over", tables, cause, "Export all tables once.")
 
 
-async def check_carried(task: Task, carry: Carry) -> None:
+async def check_carried(export: RunningExport, carry: Carry) -> None:
     """Raise VerificationError unless every file of these tables is there, as their manifest says."""
     files = [file for entry in carry.tables for file in entry.files]
-    found = await asyncio.gather(*(task.store.stat(file.name) for file in files))
+    found = await asyncio.gather(*(export.store.stat(file.name) for file in files))
     for file, info in zip(files, found, strict=True):
         if info is None or info.generation != file.generation:
             state = "is gone" if info is None else "was written again"

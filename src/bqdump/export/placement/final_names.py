@@ -21,7 +21,7 @@ from bqdump.core.errors import ConflictError, NotFoundError, UsageError
 from bqdump.core.plan.removal import Carry
 from bqdump.export.carry import carry_over
 from bqdump.export.publish.clear import delete, read_earlier
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.published import move_latest, read_latest
 from bqdump.repository.repository import swap, value_of
@@ -67,11 +67,7 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
         if current and current.age > export.plan.age:
             return None
         # After a prefix was handed over, what another dataset had ready is not for its new readers.
-        if (
-            current
-            and current.ready
-            and (current.ready.project, current.ready.dataset) == (export.plan.project, export.plan.dataset)
-        ):
+        if current and current.ready and export.same_dataset(current.ready):
             # One that lacks tables of a run which was published meanwhile is not shown.
             with suppress(UsageError):
                 await move_latest(export.store, export.settings, current.ready)
@@ -120,9 +116,9 @@ async def _intend(export: RunningExport, names: Iterable[str]) -> None:
     await swap(export.store, export.layout.intent, step)
 
 
-async def publishing(task: Task) -> Publishing | None:
+async def publishing(export: RunningExport) -> Publishing | None:
     """Which run may write final names, None before the first."""
-    return await value_of(task.store, task.settings.layout.publishing)
+    return await value_of(export.store, export.settings.layout.publishing)
 
 
 async def copy_over(
@@ -163,34 +159,32 @@ async def copy_over(
 
 async def withdraw(export: RunningExport) -> None:
     """Take back what this run has placed and the run that took over will not replace."""
-    names = await _intended(export.task, export.layout.intent)
+    names = await _intended(export, export.layout.intent)
     placed = await asyncio.gather(*map(export.store.stat, names))
-    current = await publishing(export.task)
+    current = await publishing(export)
     if current is None or current.run == export.plan.run:
         return
-    theirs = set(await _intended(export.task, Document(current.manifest, Intent)))
+    theirs = set(await _intended(export, Document(current.manifest, Intent)))
     latest = await read_latest(export.store, export.settings)
     # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
-    given = (
-        [file for table in await read_earlier(export.task, latest.manifest) for file in table.files] if latest else []
-    )
+    given = [file for table in await read_earlier(export, latest.manifest) for file in table.files] if latest else []
     left = {(file.name, file.generation) for file in given}
     if latest and latest.run == current.run:
         # It is published: of what it had spoken of, for tables that failed, it replaces no more than it names.
         theirs = {file.name for file in given}
     ours = [info for info in placed if info and info.origin == origin(export.plan) and info.name not in theirs]
     mine = [(info.name, info.generation) for info in ours]
-    await delete(export.task, (wish for wish in mine if wish not in left))
+    await delete(export, (wish for wish in mine if wish not in left))
 
 
-async def _intended(task: Task, document: Document[Intent]) -> tuple[str, ...]:
+async def _intended(export: RunningExport, document: Document[Intent]) -> tuple[str, ...]:
     """The final names that an intent speaks of; nothing where there is none."""
-    intent = await value_of(task.store, document)
+    intent = await value_of(export.store, document)
     return intent.names if intent else ()
 
 
 async def _still_mine(export: RunningExport) -> bool:
-    current = await publishing(export.task)
+    current = await publishing(export)
     return current is not None and current.run == export.plan.run
 
 

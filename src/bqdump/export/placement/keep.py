@@ -32,9 +32,9 @@ class Keep:
     async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
         """Only delete what failed attempts have left: all other files are in place."""
         collected = exported.collected
-        await delete(export.task, ((info.name, info.generation) for info in collected.surplus))
+        await delete(export, ((info.name, info.generation) for info in collected.surplus))
         carry = await carry_over(export, exported.tables)
-        await check_carried(export.task, carry)
+        await check_carried(export, carry)
         return Placed({unit: [*map(file_of, infos)] for unit, infos in collected.written.items()}, carry)
 
     async def make_ready(self, _export: RunningExport, _ready: Latest) -> bool:
@@ -49,8 +49,8 @@ class Keep:
 
     async def clear_late(self, export: RunningExport) -> None:
         """Delete the files of attempts that the run has noted, by their numbers, and not what its manifest names."""
-        begun = await _begun(export.task)
-        made = await read_manifest_files(export.task) if begun else None
+        begun = await _begun(export)
+        made = await read_manifest_files(export) if begun else None
         if made is None:
             return
         named = {file.name for table in made.value.tables for file in table.files}
@@ -62,14 +62,14 @@ class Keep:
             async for page in export.store.objects(unit.pattern.partition("*")[0]):
                 split = {info: split_shard(info.name, (unit.pattern,)) for info in page if info.name not in named}
                 left = [info for info, found in split.items() if found and any(found[1] in range_ for range_ in ranges)]
-                await delete(export.task, ((info.name, info.generation) for info in left))
+                await delete(export, ((info.name, info.generation) for info in left))
 
 
-async def _begun(task: Task) -> dict[str, list[int]]:
+async def _begun(export: RunningExport) -> dict[str, list[int]]:
     """The attempts by the read route, by unit, of units for which the manifest may not name the files of every one."""
     begun: dict[str, list[int]] = {}
-    async for notes in task.store.notes(task.layout.readings):
+    async for notes in export.store.notes(export.layout.readings):
         for note in notes:
             if (attempt := attempt_of(note.name)) is not None:
                 begun.setdefault(unit_of(note.name), []).append(attempt)
-    return {unit: attempts for unit, attempts in begun.items() if len(attempts) > 1 or task.settings.allow_partial}
+    return {unit: attempts for unit, attempts in begun.items() if len(attempts) > 1 or export.settings.allow_partial}

@@ -56,7 +56,7 @@ class Replace:
             cause, hint = "staged files disappeared during publishing", "Something deleted them: run the export again."
             raise VerificationError("publish", f"run {export.plan.run}", cause, hint)
         files, carry = placed
-        left = await _left(export.task, failed | {table.table for table in carry.left}, naive)
+        left = await _left(export, failed | {table.table for table in carry.left}, naive)
         found = tuple(file for table in naive if table.table not in failed for file in table.files)
         return Placed(files, carry, left, found)
 
@@ -67,16 +67,16 @@ class Replace:
     async def step_aside(self, export: RunningExport) -> None:
         """Leave the final names to the later run, and nothing of this one behind."""
         await withdraw(export)
-        await clear_staging(export.task)
+        await clear_staging(export)
 
     async def clear(self, export: RunningExport, manifest: ManifestFiles) -> None:
         """Delete stale files of earlier exports, then this run's staging."""
         await clear_stale(export, manifest)
-        await clear_staging(export.task)
+        await clear_staging(export)
 
     async def clear_late(self, export: RunningExport) -> None:
         """Delete the run's staging."""
-        await clear_staging(export.task)
+        await clear_staging(export)
 
 
 async def _present(export: RunningExport, exported: Exported) -> tuple[list[TableFiles], list[TableFiles]]:
@@ -86,7 +86,7 @@ async def _present(export: RunningExport, exported: Exported) -> tuple[list[Tabl
     """
     latest = exported.latest
     if latest and latest.replaces:
-        return await read_earlier(export.task, latest.manifest), []
+        return await read_earlier(export, latest.manifest), []
     return [], await _naive_shards(export, exported)
 
 
@@ -123,22 +123,22 @@ async def _replace(
     carry = await announce(export, (*staged, *staying), exported.tables)
     if carry is None:
         return None
-    await check_carried(export.task, carry)
+    await check_carried(export, carry)
     placed = await copy_over(export, staged, known)
     if placed is None:
         return None
     return {unit: [placed[name] for name in names[unit]] for unit in names}, carry
 
 
-async def _left(task: Task, failed: Collection[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:
+async def _left(export: RunningExport, failed: Collection[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:
     """The files of an earlier export that stay for failed tables, as they are now.
 
     An earlier run may have published until this one announced itself, so what was known before that is not enough.
     """
-    latest = await read_latest(task.store, task.settings) if failed else None
+    latest = await read_latest(export.store, export.settings) if failed else None
     left = []
-    for table in await read_earlier(task, latest.manifest) if latest and latest.replaces else naive:
+    for table in await read_earlier(export, latest.manifest) if latest and latest.replaces else naive:
         if table.table in failed:
-            infos = await asyncio.gather(*(task.store.stat(file.name) for file in table.files))
+            infos = await asyncio.gather(*(export.store.stat(file.name) for file in table.files))
             left.append(TableFiles(table.table, tuple(file_of(info) for info in infos if info)))
     return tuple(left)

@@ -20,7 +20,7 @@ from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted, size_text
 from bqdump.export.publish.clear import delete
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 from bqdump.repository.repository import value_of
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
         for note in page:
             run = decode(note.data, Stages, note.name).run
             notes[run] = note.generation
-            if run != export.plan.run and (other := await _plan_of(export.task, run)) and other.age < export.plan.age:
+            if run != export.plan.run and (other := await _plan_of(export, run)) and other.age < export.plan.age:
                 plans.append(other)
     jobs = await export.warehouse.at_work(min(other.began for other in plans)) if plans else set()
     cleared, empty = [], [export.plan]
@@ -56,30 +56,30 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
         if any(job.startswith(other.job_prefix) for job in jobs):
             message = "run %s was never published; its staged files stay, because its jobs are still running"
             log.info(message, other.run, extra=LogEvent.STAGING_KEPT.extra())
-        elif (found := await _clear(export.task, other.run)).files:
+        elif (found := await _clear(export, other.run)).files:
             cleared.append(found)
             deleted = (counted(found.files, "file"), size_text(found.bytes))
             message = "deleted the staged files of run %s, which was never published: %s, %s"
             log.info(message, found.run, *deleted, extra=LogEvent.STAGING_DELETED.extra())
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
-    await delete(export.task, [(layout.stages(one.run).name, notes[one.run]) for one in empty if one.run in notes])
+    await delete(export, [(layout.stages(one.run).name, notes[one.run]) for one in empty if one.run in notes])
     return cleared
 
 
-async def _plan_of(task: Task, run: str) -> Plan | None:
+async def _plan_of(export: RunningExport, run: str) -> Plan | None:
     """The plan of an earlier run, None where it has none yet, or where it cannot be read."""
     try:
-        return await value_of(task.store, task.settings.layout.run(run).plan)
+        return await value_of(export.store, export.settings.layout.run(run).plan)
     except DocumentError as error:
         log.warning("the staged files of run %s stay: %s", run, error, extra=LogEvent.CLEANUP_FAILED.extra())
         return None
 
 
-async def _clear(task: Task, run: str) -> Cleared:
+async def _clear(export: RunningExport, run: str) -> Cleared:
     """Delete what this run has staged, each file at the generation that was listed."""
     files = size = 0
-    async for page in task.store.objects(task.settings.layout.run(run).staging):
-        await delete(task, ((info.name, info.generation) for info in page))
+    async for page in export.store.objects(export.settings.layout.run(run).staging):
+        await delete(export, ((info.name, info.generation) for info in page))
         files, size = files + len(page), size + sum(info.size for info in page)
     return Cleared(run, files, size)

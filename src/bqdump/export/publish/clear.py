@@ -13,7 +13,7 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import ManifestFiles, TableFiles
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.path_template import split_shard
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 from bqdump.repository.repository import load, replace, value_of
 
 
@@ -24,40 +24,40 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles) -> None:
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.files}
         past = [manifest.found]
         for pointer in latest.uncleared:
-            if earlier := await _read(export.task, pointer.manifest):
+            if earlier := await _read(export, pointer.manifest):
                 past += [earlier.found, *(table.files for table in (*earlier.tables, *earlier.left))]
         stale = [file for files in past for file in files if file.name not in kept]
-        await delete(export.task, ((file.name, file.generation) for file in stale))
+        await delete(export, ((file.name, file.generation) for file in stale))
         if latest.uncleared:
             cleared = msgspec.structs.replace(latest, uncleared=())
             # Where this loses, a later run has published meanwhile, and clears these manifests' files once more.
             await replace(export.store, export.settings.layout.latest, cleared, stored.generation)
 
 
-async def clear_staging(task: Task) -> None:
+async def clear_staging(export: RunningExport) -> None:
     """Delete everything that this run has staged."""
-    async for page in task.store.objects(task.layout.staging):
-        await delete(task, ((info.name, info.generation) for info in page))
+    async for page in export.store.objects(export.layout.staging):
+        await delete(export, ((info.name, info.generation) for info in page))
 
 
-async def clear_written(task: Task, pattern: str) -> None:
+async def clear_written(export: RunningExport, pattern: str) -> None:
     """Delete the files that a job has written for a unit which its run goes without: no manifest names them."""
-    async for page in task.store.objects(pattern.partition("*")[0]):
-        await delete(task, ((info.name, info.generation) for info in page if split_shard(info.name, {pattern})))
+    async for page in export.store.objects(pattern.partition("*")[0]):
+        await delete(export, ((info.name, info.generation) for info in page if split_shard(info.name, {pattern})))
 
 
-async def delete(task: Task, objects: Iterable[tuple[str, int]]) -> None:
+async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> None:
     """Delete these generations; one that has gone or changed is no longer ours to delete. Raises what else fails."""
-    for result in await task.store.delete(list(objects)):
+    for result in await export.store.delete(list(objects)):
         if isinstance(result, BqdumpError):
             raise result
 
 
-async def read_earlier(task: Task, manifest: str) -> list[TableFiles]:
+async def read_earlier(export: RunningExport, manifest: str) -> list[TableFiles]:
     """What an earlier manifest gives to readers, by table; nothing where it has gone."""
-    earlier = await _read(task, manifest)
+    earlier = await _read(export, manifest)
     return [*earlier.tables, *earlier.left] if earlier else []
 
 
-async def _read(task: Task, manifest: str) -> ManifestFiles | None:
-    return await value_of(task.store, Document(manifest, ManifestFiles))
+async def _read(export: RunningExport, manifest: str) -> ManifestFiles | None:
+    return await value_of(export.store, Document(manifest, ManifestFiles))

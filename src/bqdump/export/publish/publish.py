@@ -39,7 +39,7 @@ class Published(NamedTuple):
 
 async def publish(export: RunningExport, ledger: Ledger) -> Published:
     """Publish what the ledger has. Raises VerificationError when files are missing; nothing is published then."""
-    made = await read_manifest_files(export.task) or await _make_manifest(export, ledger)
+    made = await read_manifest_files(export) or await _make_manifest(export, ledger)
     if made is None:
         await export.placement.step_aside(export)
         return Published("superseded", None)
@@ -69,7 +69,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
             raise
         placed = None
     if placed is None:
-        return await read_manifest_files(export.task)
+        return await read_manifest_files(export)
     files = {unit: _counted(files, collected.written[unit], collected.rows) for unit, files in placed.files.items()}
     number, failures = latest.number + 1 if latest else 1, by_table(ledger.failed())
     left, found, carry = placed.left, placed.found, placed.carry
@@ -77,7 +77,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
         document = export.layout.manifest_files
         return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
-    if made := await read_manifest_files(export.task):
+    if made := await read_manifest_files(export):
         return made
     cause = "the bucket has refused the manifest, and holds none"
     raise UnavailableError("publish", f"run {export.plan.run}", cause)

@@ -13,7 +13,7 @@ from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger
 from bqdump.repository.published import missing_manifest, read_manifest
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 COMPARED_TABLES = 20_000
 
 
-async def has_report(task: Task) -> bool:
+async def has_report(export: RunningExport) -> bool:
     """Whether the run has come to its very end: the report is the last thing that a publisher writes."""
-    return await task.store.stat(task.layout.report) is not None
+    return await export.store.stat(export.layout.report) is not None
 
 
-async def store_report(task: Task, before: Latest | None, cleared: Sequence[Cleared]) -> None:
+async def store_report(export: RunningExport, before: Latest | None, cleared: Sequence[Cleared]) -> None:
     """Write the index, the summary and report.html. The export is published already: an error is told, no more."""
     try:
         # Imported at the end of a run, by the one task that gets here.
@@ -38,18 +38,18 @@ async def store_report(task: Task, before: Latest | None, cleared: Sequence[Clea
         from bqdump.core.documents.manifest_index import contents_of, summary_of
         from bqdump.pages.report import render_report
 
-        document = task.layout.manifest
-        data = (await task.store.read(document.name)).data
+        document = export.layout.manifest
+        data = (await export.store.read(document.name)).data
         contents = contents_of(data, document.name)
-        await replace(task.store, task.layout.contents, contents, 0)
-        await replace(task.store, task.settings.layout.summary(task.run), summary_of(contents), 0)
+        await replace(export.store, export.layout.contents, contents, 0)
+        await replace(export.store, export.settings.layout.summary(export.plan.run), summary_of(contents), 0)
         manifest = decode(data, document.type, document.name)
         changes = None
-        if before and before.run != task.run and len(manifest.tables) <= COMPARED_TABLES:
-            earlier = await value_of(task.store, Document(before.manifest, Manifest))
+        if before and before.run != export.plan.run and len(manifest.tables) <= COMPARED_TABLES:
+            earlier = await value_of(export.store, Document(before.manifest, Manifest))
             changes = compare(earlier, manifest) if earlier else None
         report = render_report(manifest, changes, cleared=cleared)
-        await write_once(task.store, task.layout.report, report)
+        await write_once(export.store, export.layout.report, report)
     except (BqdumpError, OSError, ImportError) as error:
         # Such as too many open files: what is imported this late is read from the disk.
         message = "the export is published, but its report could not be written: %s"

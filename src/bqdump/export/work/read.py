@@ -28,7 +28,6 @@ from bqdump.core.errors import (
     first_of,
 )
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.parts import Part, parts_of
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Advanced
@@ -36,7 +35,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
 from bqdump.export.publish.clear import delete
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
 from bqdump.export.work.recheck import look_again
 from bqdump.export.work.sessions import retire, shared_session
 from bqdump.export.work.watch import Watch
@@ -80,7 +79,7 @@ async def read_unit(
     started()
     part, attempt = parts_of(export.plan).get(unit.id), first
     for tried in itertools.count(1):
-        attempt = await _take(export.task, unit, attempt)
+        attempt = await _take(export, unit, attempt)
         mine = _Attempt(export, unit, part, attempt)
         async with export.reading.room:
             try:
@@ -102,10 +101,10 @@ async def read_unit(
     raise AssertionError("unreachable")
 
 
-async def _take(task: Task, unit: Unit, attempt: int) -> int:
+async def _take(export: RunningExport, unit: Unit, attempt: int) -> int:
     """The first attempt from this one on that nobody has begun."""
-    mine = Reading(task.owner, secrets.token_hex(4))
-    while not await replace(task.store, task.layout.reading(unit.id, attempt), mine, 0):
+    mine = Reading(export.owner, secrets.token_hex(4))
+    while not await replace(export.store, export.layout.reading(unit.id, attempt), mine, 0):
         attempt += 1
     return attempt
 
@@ -115,7 +114,7 @@ async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> No
     pattern = export.written(unit.pattern, mine.unit, mine.attempt)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
     found = await asyncio.gather(*map(export.store.stat, names))
-    await delete(export.task, ((info.name, info.generation) for info in found if info))
+    await delete(export, ((info.name, info.generation) for info in found if info))
 
 
 class _FailedError(Exception):
@@ -147,7 +146,7 @@ class _Attempt:
     """One attempt at one unit. session: the name of its read session, "" before that is open."""
 
     def __init__(self, export: RunningExport, unit: Unit, part: Part | None, attempt: int) -> None:
-        self._task, self._plan, self._unit, self._part, self._attempt = export.task, export.plan, unit, part, attempt
+        self._export, self._unit, self._part, self._attempt = export, unit, part, attempt
         self._pattern = export.written(unit.pattern, unit.id, attempt)
         self._first = export.placement.first_file(part, attempt)
         self._numbers = itertools.count(self._first)
@@ -171,10 +170,10 @@ class _Attempt:
 
     async def receipt(self) -> Receipt:
         """Read everything. Raises what reading, encoding and storing raise."""
-        reader, unit, part = self._task.reading.reader, self._unit, self._part
+        reader, unit, part = self._export.reading.reader, self._unit, self._part
         begun = reader.now()
         if part:
-            session = await shared_session(self._task, part, lambda: self._open(part.of))
+            session = await shared_session(self._export.task, part, lambda: self._open(part.of))
         else:
             session = await self._open()
         self.session, created = session.name, reader.now()
@@ -185,22 +184,21 @@ class _Attempt:
             files = 1
         return Receipt(
             unit=unit.id, table=unit.table, job=session_id(session.name), attempt=self._attempt, files=files,
-            created=begun, started=created, ended=reader.now(), task=self._task.owner.task, rows=rows,
+            created=begun, started=created, ended=reader.now(), task=self._export.owner.task, rows=rows,
             first=self._first,
         )  # fmt: skip
 
     async def _open(self, parts: int = 1) -> ReadSession:
         with _refusals():
-            return await self._task.reading.reader.open(self._request(parts))
+            return await self._export.reading.reader.open(self._request(parts))
 
     def _request(self, parts: int = 1) -> ReadRequest:
         """The wish to read the table, in streams for so many tasks, one for each at least."""
-        plan, unit = self._plan, self._unit
-        dataset = Dataset(plan.project, plan.dataset, plan.location)
-        streams = parts * min(self._task.reading.streams, max(1, unit.bytes // STREAM_BYTES))
+        unit, source, snapshot = self._unit, self._export.source, self._export.plan.snapshot
+        streams = parts * min(self._export.reading.streams, max(1, unit.bytes // STREAM_BYTES))
         rows = sql.condition(unit.definition, unit.shape.where)
-        return ReadRequest(dataset, unit.table, plan.snapshot, self._columns(), rows,
-                           min(streams, MOST_STREAMS), least=parts)  # fmt: skip
+        most = min(streams, MOST_STREAMS)
+        return ReadRequest(source, unit.table, snapshot, self._columns(), rows, most, least=parts)
 
     def _columns(self) -> tuple[str, ...]:
         """The names of the columns where not all are read."""
@@ -224,7 +222,7 @@ class _Attempt:
     async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
         feed = _Feed(self._heard(reader, name), self._stop)
         rows = 0
-        more = await self._task.reading.beside(feed.more)
+        more = await self._export.reading.beside(feed.more)
         while more:
             written = await self._file(session, feed, next(self._numbers))
             rows, more = rows + written.rows, written.more
@@ -235,7 +233,7 @@ class _Attempt:
         with _refusals():
             for batch in reader.read(stream, 0):
                 self._rows[stream] += batch.rows
-                self._task.tell(Advanced(self._unit.id, sum(self._rows.values()), self._unit.rows))
+                self._export.tell(Advanced(self._unit.id, sum(self._rows.values()), self._unit.rows))
                 yield batch
 
     async def _file(self, session: ReadSession, feed: _Feed, number: int, *, empty: bool = False) -> _Written:
@@ -243,13 +241,13 @@ class _Attempt:
             batches = feed.until(lambda: self._full(file, feed))
             # Of other kinds is what the file raises, which is about the target.
             with _refusals(OF_ROWS):
-                rows = self._task.reading.encoder.encode(session.schema, batches, self._shape, file)
+                rows = self._export.reading.encoder.encode(session.schema, batches, self._shape, file)
             if feed.taken:
                 self._ratio = file.tell() / feed.taken
             return _Written(rows, not empty and feed.more())
 
         # In replace mode the folder is this attempt's own; otherwise a file of these numbers is nobody else's.
-        _, written = await self._task.store.upload(shard_name(self._pattern, number), fill, 0)
+        _, written = await self._export.store.upload(shard_name(self._pattern, number), fill, 0)
         return written
 
     def _full(self, file: IO[bytes], feed: _Feed) -> bool:

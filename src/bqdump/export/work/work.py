@@ -165,7 +165,7 @@ async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started:
     recorded = await write_end(export.store, export.layout, export.plan, outcome)
     if isinstance(recorded, GivenUp):
         log.warning("%s: excluded from this partial export", called, extra=LogEvent.TABLE_GIVEN_UP.extra(table=table))
-        await clear_written(export.task, export.written(todo.unit.pattern, outcome.unit, outcome.attempt))
+        await clear_written(export, export.written(todo.unit.pattern, outcome.unit, outcome.attempt))
     elif recorded != outcome:
         # Another task recorded the end of the same job first, or read the same rows.
         log.debug("%s: its end is recorded already", called)
@@ -216,7 +216,7 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
                     continue
                 await slots.acquire()
                 replaces = todo.replaces
-                if replaces is not None and not await _claim(export.task, todo.unit, replaces, todo.again):
+                if replaces is not None and not await _claim(export, todo.unit, replaces, todo.again):
                     slots.release()
                     lost, again = lost + 1, True
                     if picture is UNTOUCHED or lost >= STALE_AFTER:
@@ -230,9 +230,9 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
                 picture = None
 
 
-async def _claim(task: Task, unit: Unit, replaces: int, again: str) -> bool:
-    claim = Claim(task.owner, unit.table, unit.bytes, again)
-    return await replace(task.store, task.layout.claim(unit.id), claim, replaces) is not None
+async def _claim(export: RunningExport, unit: Unit, replaces: int, again: str) -> bool:
+    claim = Claim(export.owner, unit.table, unit.bytes, again)
+    return await replace(export.store, export.layout.claim(unit.id), claim, replaces) is not None
 
 
 async def _look(export: RunningExport) -> Picture:
@@ -249,7 +249,7 @@ async def _open(export: RunningExport, picture: Picture, shares: list[int], help
     """
     for share in shares:
         ids = (unit_id(share, number) for number in range(export.plan.shares[share].units))
-        wanted = {unit: free for unit in ids if (free := _free(export.task, picture, unit))}
+        wanted = {unit: free for unit in ids if (free := _free(export, picture, unit))}
         if not wanted:
             continue
         units = await read_share(export, share)
@@ -261,10 +261,10 @@ async def _open(export: RunningExport, picture: Picture, shares: list[int], help
                            again.job if again else "")  # fmt: skip
 
 
-def _free(task: Task, picture: Picture, unit: str) -> Free | None:
+def _free(export: RunningExport, picture: Picture, unit: str) -> Free | None:
     """How this task may take the unit; None when it is done, failed, or somebody works on it."""
     ledger = picture.ledger
-    if unit in ledger.receipts or unit in ledger.given_up or ledger.last_failure(unit, task.owner.execution):
+    if unit in ledger.receipts or unit in ledger.given_up or ledger.last_failure(unit, export.owner.execution):
         return None
     held = picture.claims.get(unit)
     if held is None:
@@ -272,11 +272,11 @@ def _free(task: Task, picture: Picture, unit: str) -> Free | None:
     if unit in ledger.outdated and held.claim.again != ledger.outdated[unit].job:
         # Whoever holds it is done with it: it was claimed for the session that has been retired.
         return Free(held.generation)
-    if held.owner == task.owner:
+    if held.owner == export.owner:
         return Free(None)
     # A claim binds the tasks of its execution. Another execution of the same run may take it over: its job
     # has the same id, so at worst two tasks wait for one job.
-    return None if held.owner.execution == task.owner.execution else Free(held.generation)
+    return None if held.owner.execution == export.owner.execution else Free(held.generation)
 
 
 async def read_share(export: RunningExport, share: int) -> list[Unit]:
