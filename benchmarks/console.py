@@ -1,6 +1,6 @@
-"""Pages of `bqdump ui` over 1,000 runs of 10,000 tables, by HTTP from the command on the local stack.
+"""Pages of `bqdump ui` for 1,000 runs of 10,000 tables, requested from the command on the local stack.
 
-The baseline: reading and decoding one whole manifest of that size, which every page would do without the index.
+The baseline: reading and decoding one complete manifest of that size, which every page would do without the index.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from bqdump.services import open_store
 from bqdump_local.stack import running
 
 PROJECT, BUCKET, RUNS, TABLES = "local-project", "many-runs", *sized((1000, 10_000), (6, 100))
-# So many runs have all their documents: the pages that are measured read no others.
+# The number of runs with all documents: the measured pages read no other ones.
 WHOLE = 40
 START, NIGHT, TASKS = 1_790_000_000_000, 86_400_000, 20
 SETTINGS = Settings(project=PROJECT, dataset="shop", target=Target("gs", BUCKET))
@@ -64,7 +64,7 @@ CONTENT = b"column\n1\n"
 
 
 class Timed(NamedTuple):
-    """Seconds for a first look and for the best of three more, and the size of the page in bytes."""
+    """Seconds for the first request and for the best of three more, and the size of the page in bytes."""
 
     first: float
     again: float
@@ -78,17 +78,17 @@ def main() -> None:
         storage.Client(project=PROJECT, credentials=anonymous).create_bucket(BUCKET)
         asyncio.run(prepare())
         whole = asyncio.run(baseline())
-        print(f"reading one whole manifest: {whole:.2f} s")
+        print(f"reading one complete manifest: {whole:.2f} s")
         for title, path in PAGES.items():
             timed = measure(path)
-            print(f"{title}: {timed.first:.2f} s, again {timed.again:.2f} s ({timed.first / whole:.2f} and "
-                  f"{timed.again / whole:.2f} of the baseline), {timed.size / 1000:.0f} KB")  # fmt: skip
+            ratios = f"{timed.first / whole:.2f} and {timed.again / whole:.2f} of the baseline"
+            print(f"{title}: {timed.first:.2f} s, again {timed.again:.2f} s ({ratios}), {timed.size / 1000:.0f} KB")
 
 
 def measure(path: str) -> Timed:
-    """The times of a page from a console that has just been started."""
-    process = subprocess.Popen([sys.executable, "-m", "bqdump", "ui", "--bucket", BUCKET, "--port", "0"],
-                               stdout=subprocess.PIPE, text=True)  # fmt: skip
+    """The times of a page of a console that was just started."""
+    command = [sys.executable, "-m", "bqdump", "ui", "--bucket", BUCKET, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     address = process.stdout.readline().split()[4]
     try:
@@ -115,7 +115,7 @@ async def baseline() -> float:
 
 
 async def prepare() -> None:
-    """1,000 runs that have ended, and one that is under way."""
+    """Create 1,000 finished runs, and one in progress."""
     store = open_store(SETTINGS)
     slots = asyncio.Semaphore(16)
 
@@ -136,7 +136,7 @@ async def prepare() -> None:
 
 
 async def put_run(store: ObjectStore, night: int, files: Sequence[File] = ()) -> None:
-    """One run. files: those of its tables, of the run whose files are there."""
+    """Create one run. files: the files of its tables, if the run's files exist."""
     run = f"run-{night:04}"
     layout = SETTINGS.layout.run(run)
     whole = night >= RUNS - WHOLE
@@ -149,9 +149,17 @@ async def put_run(store: ObjectStore, night: int, files: Sequence[File] = ()) ->
     await store.write(layout.contents.name, encode(contents), 0)
     generation = await store.write(layout.manifest.name, data, 0) if whole else 0
     if night == RUNS - 1:
-        latest = Latest(run=run, dataset="shop", project=PROJECT, snapshot_time=made.snapshot_time, mode="replace",
-                        snapshot=made.snapshot, status="complete", manifest=layout.manifest.name,
-                        manifest_generation=generation)  # fmt: skip
+        latest = Latest(
+            run=run,
+            dataset="shop",
+            project=PROJECT,
+            snapshot_time=made.snapshot_time,
+            mode="replace",
+            snapshot=made.snapshot,
+            status="complete",
+            manifest=layout.manifest.name,
+            manifest_generation=generation,
+        )
         await store.write(SETTINGS.layout.latest.name, encode(latest), None)
 
 
@@ -159,11 +167,24 @@ async def put_going(store: ObjectStore) -> None:
     layout = SETTINGS.layout.run("going")
     moment = START + RUNS * NIGHT
     plan = Plan(
-        run="going", tool="0.1.0", nonce="0123abcd", project=PROJECT, dataset="shop", location="US", snapshot=moment,
-        mode="replace", settings=SETTINGS.frozen(), digest="0" * 16, units=layout.units("0123abcd"),
-        shares=tuple(Share(10**6 * task, 10**6, TABLES // TASKS, 0, 0) for task in range(TASKS)), tables=TABLES,
-        rows=10**9, bytes=10**12, skipped=(), excluded=0,
-    )  # fmt: skip
+        run="going",
+        tool="0.1.0",
+        nonce="0123abcd",
+        project=PROJECT,
+        dataset="shop",
+        location="US",
+        snapshot=moment,
+        mode="replace",
+        settings=SETTINGS.frozen(),
+        digest="0" * 16,
+        units=layout.units("0123abcd"),
+        shares=tuple(Share(10**6 * task, 10**6, TABLES // TASKS, 0, 0) for task in range(TASKS)),
+        tables=TABLES,
+        rows=10**9,
+        bytes=10**12,
+        skipped=(),
+        excluded=0,
+    )
     await store.write(layout.plan.name, encode(plan), 0)
     await store.write(SETTINGS.layout.newest.name, encode(Newest("going")), None)
     slots = asyncio.Semaphore(16)
@@ -183,7 +204,7 @@ async def put_going(store: ObjectStore) -> None:
 
 
 def manifest(run: str, tables: int, night: int, files: Sequence[File]) -> Manifest:
-    """A manifest of so many tables with 15 columns each."""
+    """A manifest of `tables` tables with 15 columns each."""
     chance = random.Random(night)
     moment = START + night * NIGHT
     fields = [{"name": f"column_{number}", "type": "STRING", "mode": "NULLABLE"} for number in range(15)]
@@ -194,21 +215,42 @@ def manifest(run: str, tables: int, night: int, files: Sequence[File]) -> Manife
         name, unit = f"table_{number:05}", f"{number % TASKS:05}-{number // TASKS:05}"
         entries.append(
             TableEntry(
-                table=name, kind="TABLE", route="extract", unit=unit, jobs=(f"bqdump_{run}_0123abcd_{unit}_0",),
-                planned_rows=size // 50, planned_bytes=size, created=begun, started=begun + 900,
-                ended=begun + 2000 + size // 100_000, task=number % TASKS,
+                table=name,
+                kind="TABLE",
+                route="extract",
+                unit=unit,
+                jobs=(f"bqdump_{run}_0123abcd_{unit}_0",),
+                planned_rows=size // 50,
+                planned_bytes=size,
+                created=begun,
+                started=begun + 900,
+                ended=begun + 2000 + size // 100_000,
+                task=number % TASKS,
                 files=(files[number] if files else File(f"{name}/{name}_000000000000.csv", size, "AAAAAA==", 1),),
                 definition=definition,
             )
-        )  # fmt: skip
+        )
     sizes = sum(entry.files[0].size for entry in entries)
     rows = sum(entry.planned_rows for entry in entries)
     return Manifest(
-        run=run, tool="0.1.0", status="complete", project=PROJECT, dataset="shop", location="US",
-        snapshot_time=moment_text(moment), snapshot=moment, mode="replace", settings=SETTINGS.frozen(),
-        digest="0" * 16, totals=Totals(tables, tables, sizes, rows, sizes), tables=tuple(entries), skipped=(),
-        failed=(), left=(), found=(),
-    )  # fmt: skip
+        run=run,
+        tool="0.1.0",
+        status="complete",
+        project=PROJECT,
+        dataset="shop",
+        location="US",
+        snapshot_time=moment_text(moment),
+        snapshot=moment,
+        mode="replace",
+        settings=SETTINGS.frozen(),
+        digest="0" * 16,
+        totals=Totals(tables, tables, sizes, rows, sizes),
+        tables=tuple(entries),
+        skipped=(),
+        failed=(),
+        left=(),
+        found=(),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Many tables, many tasks: 10,000 × 100 on the store and the warehouse in memory, in virtual time.
+"""Many tables and tasks: 10,000 × 100 on the store and the warehouse in memory, in virtual time.
 
-Run: python -m benchmarks.load_memory. Each case is a process of its own. Nothing may be lost; what it costs must grow
-about as the number of tables does.
+Run: python -m benchmarks.load_memory. Each case is a separate process. No table may be lost, and the cost must grow
+approximately in proportion to the number of tables.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LISTINGS = ("notes", "objects", "jobs")
 
 
 class Counted:
-    """A port that takes its time, and counts requests; each page of a listing is one."""
+    """A port with latency that counts requests. Each page of a listing is one request."""
 
     def __init__(self, port: Any, requests: Counter[str]) -> None:
         self._port, self._requests, self.url = port, requests, getattr(port, "url", "")
@@ -66,7 +66,7 @@ class Counted:
 
 
 def measure(tables: int, tasks: int) -> dict[str, Any]:
-    """One export of so many tables by so many tasks, held against what was there."""
+    """One export of `tables` tables with `tasks` tasks, compared with its source."""
     store, requests = MemoryStore(), Counter[str]()
     warehouse = MemoryWarehouse(store, lambda: NOW, seconds=lambda table: JOB_SECONDS)
     for number in range(tables):
@@ -86,13 +86,18 @@ def measure(tables: int, tasks: int) -> dict[str, Any]:
     loop.run_until_complete(everybody())
     check(store, tables)
     return {
-        "tables": tables, "tasks": tasks, "cpu": time.process_time() - before, "memory": (peak() - memory) / 2**20,
-        "virtual": loop.time(), "requests": requests.total(), "by": dict(requests.most_common()),
-    }  # fmt: skip
+        "tables": tables,
+        "tasks": tasks,
+        "cpu": time.process_time() - before,
+        "memory": (peak() - memory) / 2**20,
+        "virtual": loop.time(),
+        "requests": requests.total(),
+        "by": dict(requests.most_common()),
+    }
 
 
 def check(store: MemoryStore, tables: int) -> None:
-    """Every table is in the published manifest, with the one file that it must have, and nothing else is there."""
+    """Check that the manifest has every table with its file, and that there is nothing else."""
     latest = decode(read(store, SETTINGS.layout.latest.name), Latest, "latest.json")
     manifest = decode(read(store, latest.manifest), Manifest, "manifest.json")
     assert [entry.table for entry in manifest.tables] == [f"table_{number:05}" for number in range(tables)]
@@ -114,22 +119,23 @@ def peak() -> int:
 
 
 def main() -> None:
-    """Print each case, and how cost grows."""
+    """Print each case and the growth of its cost."""
     results = {}
     for case in CASES:
         ran = subprocess.run(
             [sys.executable, "-m", "benchmarks.load_memory", *map(str, case)], check=True, capture_output=True
         )
         results[case] = found = json.loads(ran.stdout)
-        print(f"{case[0]:>6} tables × {case[1]:>3} tasks: {found['requests'] / case[0]:.2f} requests a table, "
-              f"{1000 * found['cpu'] / case[0]:.2f} ms CPU a table, {found['memory']:.0f} MiB with the bucket, "
-              f"{found['virtual']:.0f} s of virtual time")  # fmt: skip
+        tables, tasks = case
+        cost = f"{found['requests'] / tables:.2f} requests and {1000 * found['cpu'] / tables:.2f} ms CPU per table"
+        total = f"{found['memory']:.0f} MiB with the bucket, {found['virtual']:.0f} s of virtual time"
+        print(f"{tables:>6} tables × {tasks:>3} tasks: {cost}, {total}")
     grow("tables", results, CASES[:3])
     grow("tasks", results, (CASES[3], CASES[4], CASES[2]))
 
 
 def grow(what: str, results: dict[Any, Any], cases: tuple[Any, ...]) -> None:
-    """How cost grows where one number doubles, and doubles again."""
+    """Print the growth of the cost while one number doubles twice."""
     for key in ("requests", "cpu", "memory"):
         first = results[cases[0]][key]
         print(f"{what} 1× 2× 4×: {key} " + " ".join(f"{results[case][key] / first:.2f}" for case in cases))

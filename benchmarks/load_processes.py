@@ -1,7 +1,7 @@
-"""Many tables, many processes: 2,000 × 20 on the local stack, as an engine would start them.
+"""Many tables and processes: 2,000 × 20 on the local stack, started as an engine starts them.
 
-Run: python -m benchmarks.load_processes. Nothing may be lost; requests a table and the peak memory of a task must not
-grow with the number of tables or tasks by more than what they share.
+Run: python -m benchmarks.load_processes. No table may be lost. Requests per table and the peak memory of a task must
+not grow with the number of tables or tasks by more than what tasks share.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CASES = sized(((500, 20), (1_000, 20), (2_000, 20), (2_000, 5), (2_000, 10)), ((
 
 
 class Measured(NamedTuple):
-    """One case: requests, processor seconds of all tasks, MiB at the peak of the largest task, seconds by the clock."""
+    """One case: requests, CPU seconds of all tasks, peak MiB of the largest task, and wall time in seconds."""
 
     requests: int
     cpu: float
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 
 
 def main() -> None:
-    """Print each case, and how cost grows."""
+    """Print each case and the growth of its cost."""
     results = {}
     with running() as stack:
         os.environ.update(stack.variables())
@@ -52,15 +52,15 @@ def main() -> None:
             store.create_bucket(bucket)
             results[tables, tasks] = found = measure(stack, bucket, tables, tasks)
             check(store.bucket(bucket), tables)
-            print(f"{tables:>6} tables × {tasks:>3} tasks: {found.requests / tables:.2f} requests a table, "
-                  f"{1000 * found.cpu / tables:.1f} ms CPU a table, {found.memory:.0f} MiB the largest task, "
-                  f"{found.wall:.0f} s")  # fmt: skip
+            cost = f"{found.requests / tables:.2f} requests and {1000 * found.cpu / tables:.1f} ms CPU per table"
+            total = f"{found.memory:.0f} MiB in the largest task, {found.wall:.0f} s"
+            print(f"{tables:>6} tables × {tasks:>3} tasks: {cost}, {total}")
     grow("tables", [results[case] for case in CASES[:3]])
     grow("tasks", [results[case] for case in (CASES[3], CASES[4], CASES[2])])
 
 
 def prepare(big: Any, dataset: str, tables: int) -> None:
-    """So many tables of no rows."""
+    """Create `tables` tables without rows."""
     big.create_dataset(dataset)
     schema = [{"name": "id", "type": "INT64"}]
 
@@ -78,8 +78,8 @@ def measure(stack: Stack, bucket: str, tables: int, tasks: int) -> Measured:
     for address in (stack.storage, stack.bigquery):
         with urllib.request.urlopen(urllib.request.Request(f"{address}/_local/requests", method="DELETE")):
             pass
-    env = {**stack.variables(), "PROJECT_ID": PROJECT, "SOURCE_DATASET": f"tables_{tables}",
-           "DESTINATION_BUCKET": bucket}  # fmt: skip
+    settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": f"tables_{tables}", "DESTINATION_BUCKET": bucket}
+    env = {**stack.variables(), **settings}
     before, started = os.times(), time.monotonic()
     with watched() as peaks:
         done = asyncio.run(
@@ -95,7 +95,7 @@ def measure(stack: Stack, bucket: str, tables: int, tasks: int) -> Measured:
 
 @contextmanager
 def watched() -> Iterator[dict[int, int]]:
-    """KiB at the peak of every child process, as Linux counts them; looked at ten times a second."""
+    """The peak KiB of every child process, as Linux counts them, read ten times per second."""
     peaks: dict[int, int] = {}
     over = threading.Event()
 
@@ -114,7 +114,7 @@ def watched() -> Iterator[dict[int, int]]:
 
 
 def children() -> list[int]:
-    """The tasks among this process's children."""
+    """The child processes that are tasks."""
     found = []
     for entry in Path("/proc/self/task").glob("*/children"):
         found += [int(pid) for pid in entry.read_text().split()]
@@ -137,7 +137,7 @@ def peak(pid: int) -> int:
 
 
 def check(bucket: Any, tables: int) -> None:
-    """Every table is in the published manifest, and its file is there."""
+    """Check that the published manifest has every table and that its file exists."""
     latest = decode(bucket.blob("_bqdump/latest.json").download_as_bytes(), Latest, "latest.json")
     manifest = decode(bucket.blob(latest.manifest).download_as_bytes(), Manifest, "manifest.json")
     assert [entry.table for entry in manifest.tables] == [f"table_{number:04}" for number in range(tables)]
@@ -146,7 +146,7 @@ def check(bucket: Any, tables: int) -> None:
 
 
 def grow(what: str, results: list[Measured]) -> None:
-    """How cost grows where one number doubles, and doubles again."""
+    """Print the growth of the cost while one number doubles twice."""
     for key in ("requests", "cpu", "memory"):
         first = getattr(results[0], key)
         print(f"{what} 1× 2× 4×: {key} " + " ".join(f"{getattr(one, key) / first:.2f}" for one in results))

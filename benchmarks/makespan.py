@@ -1,6 +1,6 @@
-"""1,000 tables whose jobs take 5 s, one bqdump task, in virtual time, every request taking 50 ms.
+"""1,000 tables whose jobs take 5 s, with one bqdump task, in virtual time. Every request takes 50 ms.
 
-The ideal starts jobs at the request rate that bqdump allows itself and ends with the longest job:
+The ideal starts jobs at bqdump's request rate and ends with the longest job:
 5 s + 1,000 / 90 per second. Ratio: from the first job's start request to the last receipt, over the ideal.
 """
 
@@ -28,13 +28,13 @@ from bqdump.ports.warehouse import ExtractRequest, Job
 from bqdump.repository.ledger import read_ledger
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.15
-# Requests a second, for each method: https://cloud.google.com/bigquery/quotas
+# Requests per second and method: https://cloud.google.com/bigquery/quotas
 LIMIT = 100.0
 EPOCH = 1_800_000_000_000
 
 
 class Slow(MemoryWarehouse):
-    """Requests that take their time."""
+    """A warehouse with latency."""
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
@@ -48,7 +48,7 @@ class Slow(MemoryWarehouse):
 
 
 async def measure() -> tuple[list[float], int]:
-    """The moments between the steps plan, work, publish; and how many files were published."""
+    """The times between the steps plan, work and publish, and the number of published files."""
     loop = asyncio.get_running_loop()
     store = MemoryStore()
     warehouse = Slow(store, lambda: EPOCH + int(loop.time() * 1000), seconds=lambda table: JOB_SECONDS)
@@ -67,7 +67,7 @@ async def measure() -> tuple[list[float], int]:
 
 
 def durations(moments: list[float]) -> Iterator[float]:
-    """The time between each moment and the next."""
+    """The duration from each time to the next."""
     return (after - before for before, after in pairwise(moments))
 
 
@@ -81,8 +81,8 @@ def main() -> None:
     print(f"{TABLES:,} tables, {JOB_SECONDS:.0f} s each, {files:,} files; virtual seconds")
     print(f"ideal: longest job + requests at {LIMIT:.0f}/s {ideal:8.2f}  1.00")
     print(f"bqdump, one task, exporting            {exporting:8.2f}  {exporting / ideal:.2f}  (target {TARGET})")
-    print(f"bqdump, one task, with planning        {whole:8.2f}  {whole / ideal:.2f}  "
-          f"(planning {planning:.2f}: one request a table at the same rate; publishing {publishing:.2f})")  # fmt: skip
+    steps = f"planning {planning:.2f}: one request per table at the same rate; publishing {publishing:.2f}"
+    print(f"bqdump, one task, with planning        {whole:8.2f}  {whole / ideal:.2f}  ({steps})")
     print(f"one job after the other                {one_by_one:8.2f}  {one_by_one / ideal:.2f}")
 
 

@@ -1,6 +1,6 @@
-"""30 tables on the local stack: one naive task for each table, against bqdump with 1 and with 10 tasks.
+"""30 tables on the local stack: one naive task per table, compared with bqdump with 1 and with 10 tasks.
 
-Processor seconds of the task processes alone (not of the stack) and wall time, with ratios to the naive tasks.
+CPU seconds of the task processes (without the stack) and wall time, with ratios to the naive tasks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BQDUMP = [sys.executable, "-m", "bqdump", "run"]
 
 
 class Measured(NamedTuple):
-    """What one execution took."""
+    """The cost of one execution."""
 
     name: str
     cpu: float
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def prepare(stack: Stack) -> None:
-    """30 dummy tables and nothing else, and a bucket for each execution."""
+    """Create 30 dummy tables, and a bucket for each execution."""
     made = seed(stack, project=PROJECT, dataset=DATASET, bucket="source", target="naive", flights=False)
     big, store = clients(PROJECT)
     for table in made:
@@ -65,7 +65,7 @@ def prepare(stack: Stack) -> None:
 
 
 def measure(stack: Stack, name: str, command: list[str], tasks: int, bucket: str) -> Measured:
-    """Run the command as so many tasks, all at once."""
+    """Run the command as `tasks` parallel tasks."""
     settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": bucket}
     before = cpu_of_children()
     execution = asyncio.run(
@@ -80,7 +80,7 @@ def measure(stack: Stack, name: str, command: list[str], tasks: int, bucket: str
 
 
 def cpu_of_children() -> float:
-    """Processor seconds of all children that have ended."""
+    """The CPU seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-# A naive container has neither; here other tools bring them along, and they would only make the baseline slower.
+# A naive container does not have these packages. They are installed here for other tools, and would slow it down.
 absent: dict[str, Any] = {
     name: None for name in ("pandas", "pyarrow", "geopandas", "IPython") if name not in sys.modules
 }
@@ -21,7 +21,7 @@ from google.cloud import bigquery, storage  # noqa: E402
 
 
 def clients(project: str) -> tuple[Any, Any]:
-    """Google's clients on the local stack that the environment names."""
+    """Google's clients for the local stack in the environment."""
     made = [
         kind.Client(
             project=project,
@@ -34,7 +34,7 @@ def clients(project: str) -> tuple[Any, Any]:
 
 
 def export(big: Any, store: Any, project: str, dataset: str, bucket: str, index: int) -> None:
-    """Export the table with this number, by name."""
+    """Export the table with this index in the sorted list."""
     table = sorted(item.table_id for item in big.list_tables(dataset))[index]
     for blob in store.bucket(bucket).list_blobs(prefix=f"{table}/"):
         blob.delete()

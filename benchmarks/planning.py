@@ -1,7 +1,7 @@
 """Planning for 100,000 tables and 10,000 tasks with Zipf sizes, and the manifest of 100,000 tables.
 
-Seconds, peak memory of a process that does nothing else, and how even the shares are: the heaviest share over the
-lower bound (the mean share or the largest table, whichever is more), against dealing tables out in turn.
+Prints seconds, the peak memory of a process that does nothing else, and the balance of the shares: the heaviest share
+divided by the lower bound (the mean share or the largest table, whichever is more), compared with round-robin.
 """
 
 from __future__ import annotations
@@ -41,21 +41,25 @@ def definition(name: str) -> msgspec.Raw:
     """A table's definition of about 1,000 bytes: ten columns."""
     fields = [{"name": f"column_{number}", "type": "STRING", "mode": "NULLABLE"} for number in range(10)]
     whole = {
-        "kind": "bigquery#table", "etag": "abcdefghijkl==", "id": f"proj:data.{name}", "location": "EU",
-        "tableReference": {"projectId": "proj", "datasetId": "data", "tableId": name}, "schema": {"fields": fields},
-    }  # fmt: skip
+        "kind": "bigquery#table",
+        "etag": "abcdefghijkl==",
+        "id": f"proj:data.{name}",
+        "location": "EU",
+        "tableReference": {"projectId": "proj", "datasetId": "data", "tableId": name},
+        "schema": {"fields": fields},
+    }
     return msgspec.Raw(json.dumps(whole).encode())
 
 
 def zipf() -> list[int]:
-    """Sizes in bytes: the n-th largest table has 10 TB / n, in random order."""
+    """Sizes in bytes, in random order: the n-th largest table has 10 TB / n."""
     sizes = [10**13 // rank for rank in range(1, TABLES + 1)]
     random.Random(1).shuffle(sizes)
     return sizes
 
 
 def tables() -> list[Table]:
-    """The dataset's tables as they have been described."""
+    """The dataset's tables with their definitions."""
     names = [f"table_{number:06}" for number in range(TABLES)]
     return [Table(name, "TABLE", size // 100, size, definition(name)) for name, size in zip(names, zipf(), strict=True)]
 
@@ -84,35 +88,61 @@ def measure_plan() -> dict[str, float]:
     read = read_units(units[where.offset : where.offset + where.length], plan, 7)
     assert len(read) == where.units
     return {
-        "seconds": seconds, "peak": peak, "plan MB": len(data) / 1e6, "units MB": len(units) / 1e6,
+        "seconds": seconds,
+        "peak": peak,
+        "plan MB": len(data) / 1e6,
+        "units MB": len(units) / 1e6,
         "share seconds": time.perf_counter() - before,
-    }  # fmt: skip
+    }
 
 
 def measure_manifest() -> dict[str, float]:
     """From entries in memory to the bytes of the manifest."""
     entries = tuple(
         TableEntry(
-            table=table.name, kind=table.kind, route="extract", unit=f"00000-{number:05}", jobs=("job",),
-            planned_rows=table.rows, planned_bytes=table.bytes, created=SNAPSHOT, started=SNAPSHOT, ended=SNAPSHOT,
-            task=0, files=(File(f"{table.name}/{table.name}_000000000000.csv", 1000, "AAAAAA==", SNAPSHOT),),
+            table=table.name,
+            kind=table.kind,
+            route="extract",
+            unit=f"00000-{number:05}",
+            jobs=("job",),
+            planned_rows=table.rows,
+            planned_bytes=table.bytes,
+            created=SNAPSHOT,
+            started=SNAPSHOT,
+            ended=SNAPSHOT,
+            task=0,
+            files=(File(f"{table.name}/{table.name}_000000000000.csv", 1000, "AAAAAA==", SNAPSHOT),),
             definition=table.definition,
         )
         for number, table in enumerate(tables())
-    )  # fmt: skip
+    )
     before = time.perf_counter()
     manifest = Manifest(
-        run="run", tool="1", status="complete", project="proj", dataset="data", location="EU", snapshot_time="",
-        snapshot=SNAPSHOT, mode="replace", settings=SETTINGS.frozen(), digest=SETTINGS.digest(),
-        totals=Totals(TABLES, TABLES, 0, 0, 0), tables=entries, skipped=(), failed=(), left=(), found=(),
-    )  # fmt: skip
+        run="run",
+        tool="1",
+        status="complete",
+        project="proj",
+        dataset="data",
+        location="EU",
+        snapshot_time="",
+        snapshot=SNAPSHOT,
+        mode="replace",
+        settings=SETTINGS.frozen(),
+        digest=SETTINGS.digest(),
+        totals=Totals(TABLES, TABLES, 0, 0, 0),
+        tables=entries,
+        skipped=(),
+        failed=(),
+        left=(),
+        found=(),
+    )
     data = encode(manifest)
     seconds = time.perf_counter() - before
     return {"seconds": seconds, "peak": peak_megabytes(), "MB": len(data) / 1e6}
 
 
 def measure_balance() -> dict[str, float]:
-    """The heaviest share over the lower bound: largest first against in turn."""
+    """The heaviest share divided by the lower bound: largest first compared with round-robin."""
     weights = [size + JOB_WEIGHT for size in zipf()]
     bound = max(sum(weights) / TASKS, *weights)
     before = time.perf_counter()
@@ -120,19 +150,21 @@ def measure_balance() -> dict[str, float]:
     seconds = time.perf_counter() - before
     best = max(sum(weights[index] for index in share) for share in dealt)
     in_turn = max(sum(weights[start::TASKS]) for start in range(TASKS))
-    # The largest table alone outweighs a share of everything: without the largest ones the balance itself shows.
+    # The largest table is larger than a mean share. The balance is visible only without the largest tables.
     flat = sorted(weights)[: TABLES - TASKS // 10]
     mean = max(sum(flat) / TASKS, flat[-1])
     even = max(sum(flat[index] for index in share) for share in share_out(flat, TASKS))
     return {
-        "seconds": seconds, "largest first": best / bound, "in turn": in_turn / bound,
+        "seconds": seconds,
+        "largest first": best / bound,
+        "in turn": in_turn / bound,
         "largest first, without the 1,000 largest": even / mean,
         "in turn, without the 1,000 largest": max(sum(flat[start::TASKS]) for start in range(TASKS)) / mean,
-    }  # fmt: skip
+    }
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has had so far."""
+    """The peak memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -140,14 +172,14 @@ PARTS = {"plan": measure_plan, "manifest": measure_manifest, "balance": measure_
 
 
 def main() -> None:
-    print(f"{TABLES:,} tables, {TASKS:,} tasks; each part in a process of its own")
+    print(f"{TABLES:,} tables, {TASKS:,} tasks; each part in a separate process")
     for part in PARTS:
         command = [sys.executable, "-m", "benchmarks.planning", part]
         found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         print(f"{part}: " + ", ".join(f"{name} {value:,.3f}" for name, value in found.items()))
         if "peak" in found:
-            print(f"  of the target: {found['seconds'] / SECONDS:.2f} of {SECONDS:.0f} s, "
-                  f"{found['peak'] / MEGABYTES:.2f} of {MEGABYTES:.0f} MB")  # fmt: skip
+            time_, memory = found["seconds"] / SECONDS, found["peak"] / MEGABYTES
+            print(f"  of the target: {time_:.2f} of {SECONDS:.0f} s, {memory:.2f} of {MEGABYTES:.0f} MB")
 
 
 if __name__ == "__main__":

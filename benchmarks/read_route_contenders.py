@@ -1,6 +1,6 @@
-"""The contenders of the benchmark of the read route, each run in a process of its own.
+"""The contenders of the read route's benchmark, each run in a separate process.
 
-Each is a function that prepares what is not measured, and returns the one to be measured, which returns rows.
+Each is a function that prepares what is not measured, and returns the function to measure, which returns rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.read_route_server import SESSION
 from benchmarks.read_route_tables import ROWS, STREAMS, definition
 
 FORMATS = {"parquet": ("parquet", "zstd"), "csv": ("csv", "none"), "csv.gz": ("csv", "gzip")}
-# What is imported with the first file of a format.
+# The modules that are imported with the first file of a format.
 ENCODERS = {"parquet": "bqdump.adapters.parquet_files", "csv": "bqdump.adapters.text_files"}
 READ_MEMORY = 128 * 10**6
 
@@ -38,15 +38,16 @@ def client(address: str) -> Any:
 
 
 def opened(google: Any) -> Any:
-    """A session on the one table that there is."""
+    """A session for the server's only table."""
     return google.create_read_session(
-        parent="projects/p", read_session={"table": "projects/p/datasets/d/tables/t", "data_format": "ARROW"},
+        parent="projects/p",
+        read_session={"table": "projects/p/datasets/d/tables/t", "data_format": "ARROW"},
         max_stream_count=STREAMS,
-    )  # fmt: skip
+    )
 
 
 def loop(address: str, format_: str, _table: str, folder: Path) -> Callable[[], int]:
-    """The bare loop: a batch arrives, a batch is written."""
+    """The simple loop: write each batch as it arrives."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
@@ -59,10 +60,10 @@ def loop(address: str, format_: str, _table: str, folder: Path) -> Callable[[], 
         for number, stream in enumerate(session.streams):
             path = folder / f"{number}.{format_}"
             with gzip.open(path, "wb", 6) if format_ == "csv.gz" else path.open("wb") as file:
-                writer = (
-                    pq.ParquetWriter(file, schema, compression="zstd") if format_ == "parquet"
-                    else pyarrow.csv.CSVWriter(file, schema)
-                )  # fmt: skip
+                if format_ == "parquet":
+                    writer = pq.ParquetWriter(file, schema, compression="zstd")
+                else:
+                    writer = pyarrow.csv.CSVWriter(file, schema)
                 with writer:
                     for answer in google.read_rows(stream.name):
                         batch = pa.ipc.read_record_batch(
@@ -76,7 +77,7 @@ def loop(address: str, format_: str, _table: str, folder: Path) -> Callable[[], 
 
 
 def pandas(address: str, format_: str, _table: str, folder: Path) -> Callable[[], int]:
-    """A frame with everything, then a file."""
+    """Load everything into a frame, then write a file."""
     import pandas as pd  # type: ignore[import-untyped]
 
     google = client(address)
@@ -95,7 +96,7 @@ def pandas(address: str, format_: str, _table: str, folder: Path) -> Callable[[]
 
 
 def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[], int]:
-    """One unit by the read route, as a task does it."""
+    """Export one unit with the read route, as a task does."""
     os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"] = address
     import msgspec
 
@@ -112,15 +113,32 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
 
     import_lean()
     name, codec = FORMATS[format_]
-    given = {"project": "proj", "dataset": "d", "to": str(folder), "format": name, "compression": codec,
-             "read_memory": str(READ_MEMORY)}  # fmt: skip
+    place = {"project": "proj", "dataset": "d", "to": str(folder)}
+    given = {**place, "format": name, "compression": codec, "read_memory": str(READ_MEMORY)}
     settings = resolve(flags(given))
     unit = Unit("00000-00000", "t", "TABLE", "read", ROWS, 1 << 40, "t/t_*", definition(table))
     plan = msgspec.convert(
-        {"run": "r", "tool": "", "nonce": "0", "project": "proj", "dataset": "d", "location": "US", "snapshot": 1,
-         "mode": "replace", "settings": {}, "digest": "", "units": "", "shares": [], "tables": 1, "rows": 0, "bytes": 0,
-         "skipped": [], "excluded": 0}, Plan,
-    )  # fmt: skip
+        {
+            "run": "r",
+            "tool": "",
+            "nonce": "0",
+            "project": "proj",
+            "dataset": "d",
+            "location": "US",
+            "snapshot": 1,
+            "mode": "replace",
+            "settings": {},
+            "digest": "",
+            "units": "",
+            "shares": [],
+            "tables": 1,
+            "rows": 0,
+            "bytes": 0,
+            "skipped": [],
+            "excluded": 0,
+        },
+        Plan,
+    )
     readings = Readings(settings)
     readings.open()
     importlib.import_module(ENCODERS[name])
@@ -137,7 +155,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
 
 
 def encoder(address: str, format_: str, table: str, folder: Path) -> Callable[[], int]:
-    """The encoder in as many threads, on batches that are there already."""
+    """The encoder in the same number of threads, on batches in memory."""
     from concurrent.futures import ThreadPoolExecutor
 
     from bqdump.adapters.encoder import ArrowEncoder
@@ -147,11 +165,11 @@ def encoder(address: str, format_: str, table: str, folder: Path) -> Callable[[]
 
     google = client(address)
     session = opened(google)
+    answers = [google.read_rows(stream.name) for stream in session.streams]
     streams = [
-        [Batch(answer.arrow_record_batch.serialized_record_batch, answer.row_count)
-         for answer in google.read_rows(stream.name)]
-        for stream in session.streams
-    ]  # fmt: skip
+        [Batch(answer.arrow_record_batch.serialized_record_batch, answer.row_count) for answer in stream]
+        for stream in answers
+    ]
     shape = FileShape(*FORMATS[format_], columns(definition(table)))
     made = ArrowEncoder(READ_MEMORY // STREAMS)
     importlib.import_module(ENCODERS[shape.format])
@@ -168,7 +186,7 @@ def encoder(address: str, format_: str, table: str, folder: Path) -> Callable[[]
 
 
 def receive(address: str, _format: str, _table: str, _folder: Path) -> Callable[[], int]:
-    """The reader in as many threads; what arrives is counted."""
+    """The reader in the same number of threads, which count the rows."""
     os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"] = address
     from concurrent.futures import ThreadPoolExecutor
 
@@ -190,7 +208,7 @@ CONTENDERS = {"loop": loop, "pandas": pandas, "bqdump": bqdump, "encoder": encod
 
 
 def contend(name: str, address: str, format_: str, table: str) -> None:
-    """Be one contender; prints seconds of wall time and of this process's CPU, rows, and peak memory."""
+    """Run one contender. Prints wall time, CPU time of this process, rows, and peak memory."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         work = CONTENDERS[name](address, format_, table, Path(folder))
         started, before = time.perf_counter(), cpu()
@@ -202,7 +220,7 @@ def contend(name: str, address: str, format_: str, table: str) -> None:
 
 
 def cpu() -> float:
-    """Seconds of CPU that this process has used."""
+    """The CPU seconds of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 

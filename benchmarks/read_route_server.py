@@ -1,4 +1,4 @@
-"""A local server of the Storage Read API, in a process of its own: prebuilt Arrow batches, as fast as it can."""
+"""A local server of the Storage Read API, in a separate process, which sends prebuilt Arrow batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SESSION = "projects/p/locations/us/sessions/s"
 
 
 def serve(name: str, rows: int, repeat: int, batch_rows: int) -> None:
-    """Serve until standard input ends; prints the port, and how many bytes of Arrow there are."""
+    """Serve until standard input is closed. Prints the port, the bytes of Arrow, and the rows."""
     from concurrent.futures import ThreadPoolExecutor
 
     import grpc
@@ -63,7 +63,7 @@ def serve(name: str, rows: int, repeat: int, batch_rows: int) -> None:
 
 @contextmanager
 def serving(name: str, rows: int, repeat: int = 1, batch_rows: int = 1_000) -> Iterator[tuple[str, int, int]]:
-    """A server in a process of its own: its address, bytes of Arrow, and rows."""
+    """A server in a separate process: its address, bytes of Arrow, and rows."""
     command = [sys.executable, "-m", "benchmarks.read_route_server", name, *map(str, (rows, repeat, batch_rows))]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

@@ -1,4 +1,4 @@
-"""The tables of the benchmark of the read route."""
+"""The tables of the read route's benchmark."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ beans cajole daring asymptotes boost dependencies doze ideas detect quietly unus
 
 
 def some_words(count: int) -> str:
-    """SQL for a text of so many of the words `w`, another for each `i`."""
+    """SQL for a string of `count` of the words `w`, which differs for each `i`."""
     return " || ' ' || ".join(f"w[1 + (hash(i * 31 + {n}) % len(w))::INT]" for n in range(count))
 
 
-# Ten columns of mixed types, about 125 bytes a row: what orders might look like.
+# Ten columns of mixed types, about 125 bytes per row.
 ORDERS = f"""i::BIGINT AS id, (i * 7919) % 100000 AS ref, round(random() * 1000, 2) AS price,
     (random() * 1e6)::DECIMAL(18, 2)::DECIMAL(38, 9) AS amount, DATE '2020-01-01' + (i % 1000)::INT AS d,
     TIMESTAMPTZ '2020-01-01' + to_microseconds(i * 1000003) AS ts, i % 3 = 0 AS ok,
     ['EU', 'US', 'ASIA', 'AFRICA'][1 + i % 4] AS region, 'customer-' || ((i * 31) % 50000) AS name,
     {some_words(6)} AS note"""
-# Sixteen columns with the ranges that the specification of TPC-H gives (4.2.3), decimals as NUMERIC.
+# Sixteen columns with the value ranges of TPC-H's specification (4.2.3), decimals as NUMERIC.
 LINEITEM = f"""(i // 4 * 8)::BIGINT AS l_orderkey, (hash(i) % 200000 + 1)::BIGINT AS l_partkey,
     (hash(i + 1) % 10000 + 1)::BIGINT AS l_suppkey, i % 4 + 1 AS l_linenumber,
     (hash(i + 2) % 50 + 1)::DECIMAL(38, 9) AS l_quantity,
@@ -46,8 +46,14 @@ READINGS = """i::BIGINT AS id, (hash(i) % 5000)::BIGINT AS sensor,
 TABLES = {"orders": ORDERS, "lineitem": LINEITEM, "readings": READINGS}
 COLUMNS = {
     "orders": {
-        "id": "INTEGER", "ref": "INTEGER", "price": "FLOAT", "amount": "NUMERIC", "d": "DATE", "ts": "TIMESTAMP",
-        "ok": "BOOLEAN", **dict.fromkeys(("region", "name", "note"), "STRING"),
+        "id": "INTEGER",
+        "ref": "INTEGER",
+        "price": "FLOAT",
+        "amount": "NUMERIC",
+        "d": "DATE",
+        "ts": "TIMESTAMP",
+        "ok": "BOOLEAN",
+        **dict.fromkeys(("region", "name", "note"), "STRING"),
     },
     "lineitem": {
         **dict.fromkeys(("l_orderkey", "l_partkey", "l_suppkey", "l_linenumber"), "INTEGER"),
@@ -57,11 +63,15 @@ COLUMNS = {
         **dict.fromkeys(("l_shipinstruct", "l_shipmode", "l_comment"), "STRING"),
     },
     "readings": {
-        "id": "INTEGER", "sensor": "INTEGER", "ts": "TIMESTAMP", "sequence": "INTEGER",
+        "id": "INTEGER",
+        "sensor": "INTEGER",
+        "ts": "TIMESTAMP",
+        "sequence": "INTEGER",
         **dict.fromkeys(("temperature", "pressure", "humidity", "voltage", "latitude", "longitude"), "FLOAT"),
-        "ok": "BOOLEAN", "state": "STRING",
+        "ok": "BOOLEAN",
+        "state": "STRING",
     },
-}  # fmt: skip
+}
 
 
 def table(name: str, rows: int) -> Any:
@@ -76,7 +86,7 @@ def table(name: str, rows: int) -> Any:
 
 
 def definition(table: str) -> Any:
-    """What tables.get would say of the columns."""
+    """The columns as tables.get returns them."""
     import msgspec
 
     fields = [{"name": name, "type": kind} for name, kind in COLUMNS[table].items()]

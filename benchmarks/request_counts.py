@@ -1,6 +1,6 @@
-"""Requests per table, by service and operation, for 1,000 tables: bqdump with 1 and 10 tasks against naive tasks.
+"""Requests per table, by service and operation, for 1,000 tables: bqdump with 1 and 10 tasks, and naive tasks.
 
-The real adapters against the local stack, in one process. Naive tasks all do the same, so 20 of them are counted.
+The real adapters run against the local stack, in one process. All naive tasks are alike, so only 20 are counted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def prepare(big: Any, store: Any) -> None:
-    """1,000 empty tables and a bucket for each execution."""
+    """Create 1,000 empty tables, and a bucket for each execution."""
     for bucket in ("naive", "tasks1", "tasks10"):
         store.create_bucket(bucket)
     big.create_dataset(DATASET)
@@ -60,7 +60,7 @@ def prepare(big: Any, store: Any) -> None:
 
 
 async def export_all(bucket: str, tasks: int) -> None:
-    """All tasks of one execution, side by side."""
+    """Run all tasks of one execution concurrently."""
     settings = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", bucket))
 
     async def one(number: int) -> None:
@@ -74,26 +74,26 @@ async def export_all(bucket: str, tasks: int) -> None:
 
 
 def reset(stack: Stack) -> None:
-    """Count from zero."""
+    """Reset the counts."""
     for address in (stack.storage, stack.bigquery):
         with urllib.request.urlopen(urllib.request.Request(f"{address}/_local/requests", method="DELETE")):
             pass
 
 
 def show(stack: Stack, name: str, tables: int, baseline: dict[str, float] | None) -> dict[str, float]:
-    """Print the requests per table, without the files that BigQuery writes; returns the sums by service."""
+    """Print the requests per table, without the files that BigQuery writes. Returns the sums by service."""
     print(name)
     sums: dict[str, float] = {}
     for service, counted in stack.requests().items():
         requests: Any = counted["requests"]
         batched: Any = counted["batched"]
         if service == "storage":
-            # BigQuery itself writes the files of its jobs, one each here.
+            # BigQuery writes the files of its jobs, here one per job.
             requests["storage.objects.insert"] -= tables
         sums[service] = sum(requests.values()) / tables
         ratio = f", {sums[service] / baseline[service]:.3f} of the naive" if baseline else ""
-        print(f"  {service}: {sums[service]:.3f} requests per table{ratio}; "
-              f"{sum(batched.values()) / tables:.3f} calls inside batches")  # fmt: skip
+        calls = f"{sum(batched.values()) / tables:.3f} calls inside batches"
+        print(f"  {service}: {sums[service]:.3f} requests per table{ratio}; {calls}")
         for kind, counts in (("", requests), (" (in a batch)", batched)):
             for operation, count in counts.items():
                 print(f"    {operation}{kind}: {count:,} ({count / tables:.3f})")

@@ -1,4 +1,4 @@
-"""How large a benchmark is. BENCHMARK=tiny makes each so small that a test can see that it still works."""
+"""The size of benchmarks. With BENCHMARK=tiny, each is small enough for a test of whether it works."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ TINY = os.environ.get("BENCHMARK") == "tiny"
 
 
 def sized(whole: Value, tiny: Value) -> Value:
-    """What a benchmark takes: `whole` for figures, `tiny` for the test."""
+    """The size to use: `whole` for measurements, `tiny` for the test."""
     return tiny if TINY else whole

@@ -1,8 +1,8 @@
-"""How long a task takes from its start to its first request: bqdump against the naive script.
+"""The time from a task's start to its first request: bqdump compared with the naive script.
 
-Run: python -m benchmarks.start_up [rounds]. Each is a fresh process in an environment that holds what the image holds,
-with bytecode. Its first request goes to a socket of this process, which notes the time and ends it. All commands run
-in turn, so that all meet the same machine.
+Run: python -m benchmarks.start_up [rounds]. Each command is a new process in an environment with the image's packages
+and their bytecode. Its first request goes to a socket of this process, which records the time and ends it. The commands
+take turns, so that all run under the same conditions.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from typing import NamedTuple
 from benchmarks.size import TINY
 
 ROOT = Path(__file__).parent.parent
-# The script logs to Cloud Logging by Google's client; its start is measured with and without that.
+# The script logs to Cloud Logging with Google's client. It is measured with and without that client.
 LOGGING = "google-cloud-logging==3.17.0"
 NAIVE = ROOT / "benchmarks/naive_task.py"
 
 
 class Started(NamedTuple):
-    """Seconds from the start of a process to its first request: by the clock, and of processor time."""
+    """The time from the start of a process to its first request: wall time and CPU time in seconds."""
 
     wall: float
     cpu: float
 
 
 def make_environment(folder: Path) -> Path:
-    """A Python with the packages of the image, the script's logging client, and bqdump; returns its interpreter."""
+    """Create an environment with the image's packages, the script's logging client, and bqdump. Returns its Python."""
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin/python"
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), "--compile-bytecode"]
@@ -52,10 +52,15 @@ def to_first_request(command: list[str | Path], listener: socket.socket) -> Star
     """Start a command and end it when its first request arrives."""
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     environ = os.environ | {
-        "STORAGE_EMULATOR_HOST": address, "BIGQUERY_EMULATOR_HOST": address, "PROJECT_ID": "p-1",
-        "SOURCE_DATASET": "d", "DESTINATION_BUCKET": "bbb", "CLOUD_RUN_EXECUTION": "e", "CLOUD_RUN_TASK_INDEX": "0",
+        "STORAGE_EMULATOR_HOST": address,
+        "BIGQUERY_EMULATOR_HOST": address,
+        "PROJECT_ID": "p-1",
+        "SOURCE_DATASET": "d",
+        "DESTINATION_BUCKET": "bbb",
+        "CLOUD_RUN_EXECUTION": "e",
+        "CLOUD_RUN_TASK_INDEX": "0",
         "CLOUD_RUN_TASK_COUNT": "1",
-    }  # fmt: skip
+    }
     started = time.monotonic()
     child = subprocess.Popen(command, env=environ, cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL)
     connection, _ = listener.accept()
@@ -69,10 +74,10 @@ def to_first_request(command: list[str | Path], listener: socket.socket) -> Star
 
 
 def main() -> None:
-    """Print medians, and bqdump's as ratios to the others."""
+    """Print medians, and ratios of bqdump's to the others."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
-        # Packages come from outside: a test goes without an environment of its own.
+        # A test uses this environment, since a new one would need a package index.
         python = Path(sys.executable) if TINY else make_environment(Path(folder))
         commands: dict[str, list[str | Path]] = {
             "naive script": [
@@ -95,8 +100,8 @@ def main() -> None:
     print(f"{'':20}  wall s  cpu s  bqdump: wall  cpu")
     for name, all_ in measured.items():
         wall, cpu = (statistics.median(getattr(one, kind) for one in all_) for kind in ("wall", "cpu"))
-        ratios = [statistics.median(getattr(a, kind) / getattr(b, kind) for a, b in zip(ours, all_, strict=True))
-                  for kind in ("wall", "cpu")]  # fmt: skip
+        pairs = list(zip(ours, all_, strict=True))
+        ratios = [statistics.median(getattr(a, kind) / getattr(b, kind) for a, b in pairs) for kind in ("wall", "cpu")]
         print(f"{name:20}  {wall:6.3f} {cpu:6.3f}        {ratios[0]:5.2f} {ratios[1]:5.2f}")
 
 

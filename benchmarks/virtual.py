@@ -8,7 +8,7 @@ from typing import Any
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`time()` is in virtual seconds since the start."""
+    """An event loop whose `time()` is virtual seconds since the start."""
 
     def __init__(self) -> None:
         self._skipping = _Skipping()
@@ -23,7 +23,7 @@ class _Skipping(selectors.DefaultSelector):
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[Any, int]]:
-        """Nothing ever arrives from outside: what would be waited for has passed at once."""
+        """Jump to the end of the timeout, since no events arrive from outside."""
         if timeout is None:
             raise RuntimeError("nothing is ready and no timer runs")
         self.now += max(0.0, timeout)

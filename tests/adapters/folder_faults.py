@@ -1,4 +1,4 @@
-"""A process that is killed, or whose disk takes no more, at one step of its work in a folder."""
+"""Kills a process, or makes its disk fail, at one step of its work in a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-# What changes a folder: events of https://docs.python.org/3/library/audit_events.html, and statements of SQL.
+# Steps that change a folder: events of https://docs.python.org/3/library/audit_events.html, and SQL statements.
 CHANGES = ("os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.utime")
 WORDS = ("UPDATE", "REPLACE", "INSERT", "DELETE", "COMMIT", "CREATE")
 NEEDS_ROOM = ("open", "os.link", "os.mkdir", "sql")
@@ -21,18 +21,18 @@ REFUSALS = {"full": (errno.ENOSPC, sqlite3.SQLITE_FULL, "database or disk is ful
 
 
 class Killed(BaseException):
-    """The process is no longer there."""
+    """The process was killed."""
 
 
 class Fault:
-    """Goes off at the step of this number (from 0), of all that changes something or of those called `only`."""
+    """A fault at the step with this number (from 0), among all steps that change something or those called `only`."""
 
     def __init__(self, number: int, kind: str, only: tuple[str, ...] = ()) -> None:
         self.left, self.kind, self.only = number, kind, only
         self.went_off = False
 
     def step(self, name: str) -> None:
-        """Raise what happens instead of this step. A dead process takes none any more; a disk stays as it is."""
+        """Raise the fault instead of this step. A killed process makes no more steps; a failed disk stays failed."""
         if not self.went_off and (not self.only or name in self.only):
             self.went_off = self.left == 0
             self.left -= 1
@@ -48,7 +48,7 @@ class Fault:
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose changes are steps, and which leaves it to the system when they reach the disk."""
+    """A connection whose changes are steps, and which does not wait for the disk."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -85,7 +85,7 @@ sys.addaudithook(_hook)
 
 @contextmanager
 def unsynchronized() -> Iterator[None]:
-    """Within this `with`, nothing waits for the disk: what a killed process has written stays."""
+    """In this context, nothing waits for the disk: what a killed process has written stays."""
     connect = sqlite3.connect
 
     def connected(*given: Any, **options: Any) -> sqlite3.Connection:
@@ -97,7 +97,7 @@ def unsynchronized() -> Iterator[None]:
 
 @contextmanager
 def fault(number: int, kind: str, only: tuple[str, ...] = ()) -> Iterator[Fault]:
-    """Within this `with`, and where nothing is synchronized, whoever works in a folder meets this fault."""
+    """In this context, inside `unsynchronized`, work in a folder meets this fault."""
     _faults.append(Fault(number, kind, only))
     try:
         yield _faults[-1]

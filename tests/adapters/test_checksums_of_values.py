@@ -1,4 +1,4 @@
-"""The checksum of a column is the same in every format, and the one that its definition gives."""
+"""The checksum of a column is the same in every format, and equals that of its definition."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def hashed(text: str) -> int:
 
 
 def canonical(name: str, value: Any) -> str:
-    """The text of a value, from its definition."""
+    """The text of a value, according to the definition."""
     match NAMES[name]:
         case "BYTES":
             return base64.b64encode(value).decode()
@@ -102,7 +102,7 @@ def by_definition(rows: list[dict[str, Any]]) -> list[int]:
 
 
 def as_text(name: str, value: Any) -> Any:
-    """A value as BigQuery writes it into CSV and JSON."""
+    """A value as BigQuery writes it to CSV and JSON."""
     match NAMES[name]:
         case "BYTES" | "BOOL" | "NUMERIC":
             return canonical(name, value)
@@ -156,14 +156,14 @@ def as_avro(rows: list[dict[str, Any]]) -> bytes:
 
 @settings(max_examples=40)
 @given(rows=ROWS)
-def test_every_format_gives_the_sums_that_the_definition_gives(rows: list[dict[str, Any]]) -> None:
+def test_the_checksums_of_every_format_match_their_definition(rows: list[dict[str, Any]]) -> None:
     expected = by_definition(rows)
     assert sums("parquet", as_parquet(rows)) == expected
     assert sums("avro", as_avro(rows)) == expected
     assert sums("csv", as_csv(rows)) == expected
     found = sums("json", as_json(rows))
     place = 1 + 2 * list(NAMES).index("amount")
-    # Numbers of JSON may have lost digits, so NUMERIC is counted only; so is the row that it is part of.
+    # JSON numbers may have lost digits, so NUMERIC values and their rows are only counted.
     assert (found[:place], found[place], found[place + 2 : -1]) == (
         expected[:place], expected[place], expected[place + 2 : -1]
     )  # fmt: skip
@@ -175,7 +175,7 @@ DOUBLES = st.floats() | st.sampled_from((0.0, -0.0, 1e-30, 2.0**62, -(2.0**63), 
 @settings(max_examples=60)
 @given(values=st.lists(DOUBLES, min_size=1, max_size=6))
 @example(values=[0.0, float("nan")])
-def test_floating_numbers_are_compared_to_62_binary_places(values: list[float]) -> None:
+def test_floats_are_compared_to_62_binary_places(values: list[float]) -> None:
     def text(value: float) -> str:
         if value != value:
             return "nan"
@@ -191,7 +191,7 @@ def test_floating_numbers_are_compared_to_62_binary_places(values: list[float]) 
 
 
 def printed(value: float) -> str:
-    """As BigQuery writes it: as C's printf."""
+    """A float as BigQuery writes it, like C's printf."""
     if value != value or abs(value) == float("inf"):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
     short = f"{value:.15g}"
@@ -203,8 +203,8 @@ def printed(value: float) -> str:
 @example(
     values=[3800.0, -73.781852722167969, -73.9787368774414, 5e-324, 2.0**62 - 512, float("-inf"), float("nan"), -0.0]
 )
-def test_floating_numbers_in_text_files_are_compared_by_value_whatever_their_digits(values: list[float]) -> None:
-    """BigQuery, polars and Python write other digits of one number, which all read back as that number."""
+def test_floats_in_text_files_are_compared_by_value_not_by_digits(values: list[float]) -> None:
+    """BigQuery, polars and Python print different digits, which all parse to the same number."""
     column = (Column("ratio", "FLOAT64"),)
     file = io.BytesIO()
     pq.write_table(pa.table({"ratio": pa.array(values, pa.float64())}), file)
@@ -218,7 +218,7 @@ def test_floating_numbers_in_text_files_are_compared_by_value_whatever_their_dig
             assert sums("json", "".join(f'{{"ratio":{word}}}\n' for word in words).encode(), column) == expected
 
 
-def test_of_repeated_columns_the_elements_are_summed() -> None:
+def test_the_elements_of_repeated_columns_are_summed() -> None:
     inner = Column("list", "STRUCT", repeated=True, fields=(Column("words", "STRING", repeated=True),))
     columns = (Column("many", "INT64", repeated=True), inner)
     rows: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Files are decoded whole, counted right, and what cannot be decoded or is not the table's says so."""
+"""Files are decoded completely and counted correctly. Damaged files and unexpected columns are reported."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def parquet(**columns: Any) -> bytes:
 
 
 def empty_parquet(row_groups: int) -> bytes:
-    """A file without rows, which has so many row groups."""
+    """A file without rows, with this number of row groups."""
     file, empty = io.BytesIO(), pa.schema([("id", pa.int64()), ("text", pa.string())]).empty_table()
     with pq.ParquetWriter(file, empty.schema) as writer:
         for _ in range(row_groups):
@@ -88,7 +88,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 @settings(max_examples=60)
 @given(rows=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), TEXTS), max_size=20), header=st.booleans(),
        delimiter=st.sampled_from((",", "\t", "|")), packed=st.booleans())  # fmt: skip
-def test_csv_is_counted_as_python_writes_it(
+def test_the_rows_of_csv_written_by_python_are_counted(
     rows: list[tuple[int, str]], header: bool, delimiter: str, packed: bool
 ) -> None:
     text = io.StringIO()
@@ -127,8 +127,8 @@ EMPTY_AVRO = avro([{"name": "id", "type": ["null", "long"]}, {"name": "text", "t
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_files_without_rows_are_whole(format_: str, data: bytes, codec: str, checksums: bool) -> None:
-    """BigQuery writes such files among others: the header alone or 0 bytes, no blocks, no row groups or empty ones."""
+def test_files_without_rows_are_valid(format_: str, data: bytes, codec: str, checksums: bool) -> None:
+    """BigQuery also writes such files: only a header or 0 bytes, no blocks, and no or empty row groups."""
     found = digest(format_, data, codec=codec, checksums=checksums)
     assert (found.unreadable, found.differences, found.rows, set(found.sums)) == (
         "",
@@ -169,7 +169,7 @@ def test_a_file_of_0_bytes_has_any_header_and_any_columns(format_: str, codec: s
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_decoded_is_unreadable(format_: str, data: bytes, codec: str) -> None:
+def test_files_that_cannot_be_decoded_are_reported(format_: str, data: bytes, codec: str) -> None:
     found = digest(format_, data, codec=codec)
     assert found.unreadable
     assert "\n" not in found.unreadable
@@ -190,18 +190,18 @@ def test_what_cannot_be_decoded_is_unreadable(format_: str, data: bytes, codec: 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_other_columns_than_the_table_s_are_told(format_: str, data: bytes, difference: str) -> None:
+def test_columns_that_differ_from_the_table_are_reported(format_: str, data: bytes, difference: str) -> None:
     found = digest(format_, data)
     assert found.unreadable == ""
     assert found.differences == (difference,)
 
 
-def test_bytes_that_are_not_those_of_the_manifest_are_not_decoded() -> None:
+def test_bytes_with_another_checksum_are_not_decoded() -> None:
     found = digest("csv", b"id,text\n1,a\n", checksum="AAAAAA==")
     assert found == Digest(12, crc32c(b"id,text\n1,a\n"))
 
 
-def test_a_decimal_of_more_digits_than_the_library_knows_can_be_read() -> None:
+def test_a_decimal_of_more_digits_than_the_library_supports_is_read() -> None:
     kind = {"type": "bytes", "logicalType": "decimal", "precision": 77, "scale": 38}
     data = avro([{"name": "big", "type": ["null", kind]}], [{"big": Decimal("1.5")}, {"big": None}])
     found = digest("avro", data, (Column("big", "BIGNUMERIC"),))
@@ -229,14 +229,14 @@ def test_hostile_names_of_columns_are_quoted() -> None:
     assert digest("parquet", parquet(**{name: ["x"] for name in names}), columns)[2:5] == (1, "", ())
 
 
-def test_nothing_is_left_behind() -> None:
+def test_closing_removes_all_files() -> None:
     reader = DataFiles()
     folder = reader._folder.name
     reader.close()
     assert not Path(folder).exists()
 
 
-def test_a_null_marker_is_no_value() -> None:
+def test_a_null_marker_is_read_as_null() -> None:
     data = b"id,text\n\\N,a\n1,\n2,\\N\n"
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -247,7 +247,7 @@ def test_a_null_marker_is_no_value() -> None:
     assert (found.unreadable, found.rows, found.sums[0], found.sums[2]) == ("", 3, 2, 1)
 
 
-def test_a_full_disk_for_temporary_files_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_for_temporary_files_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(UsageError, match=r"^temporary files in .*: 1 KB free, .* need 2 KB\. Set TMPDIR to"):
         READER.check_room(2000)
@@ -265,7 +265,7 @@ def test_a_full_disk_for_temporary_files_is_one_sentence(monkeypatch: pytest.Mon
             digest("csv", b"x" * size)
 
 
-def test_a_folder_for_temporary_files_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_for_temporary_files_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with pytest.raises(UsageError, match=r"No such file or directory\. Set TMPDIR to"):
         DataFiles()

@@ -1,4 +1,4 @@
-"""The encoder: what arrives is what is in the files, whatever the format, and what breaks is told as it is."""
+"""The encoder: files of every format contain the rows that arrive, and errors are reported unchanged."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ ID = Column("id", "INT64")
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd"])
 @pytest.mark.parametrize("kind", COLUMNS)
-def test_parquet_holds_every_type(kind: str, codec: str) -> None:
+def test_parquet_files_contain_every_type(kind: str, codec: str) -> None:
     column, schema, batches = one(kind)
     table = pq.read_table(io.BytesIO(encoded((ID, column), schema, batches, "parquet", codec)))
     assert table.to_pylist() == [{"id": 1, "x": COLUMNS[kind][3]}, {"id": 2, "x": None}]
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
-def test_csv_holds_every_type(kind: str) -> None:
+def test_csv_files_contain_every_type(kind: str) -> None:
     column, schema, batches = one(kind)
     data = encoded((ID, column), schema, batches, "csv", null_marker="NULL")
     assert list(csv.reader(io.StringIO(data.decode(), newline=""))) == [
@@ -122,7 +122,7 @@ def test_csv_holds_every_type(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
-def test_json_holds_every_type(kind: str) -> None:
+def test_json_files_contain_every_type(kind: str) -> None:
     column, schema, batches = one(kind)
     data = encoded((ID, column), schema, batches, "json")
     rows = [json.loads(line) for line in data.splitlines()]
@@ -130,7 +130,7 @@ def test_json_holds_every_type(kind: str) -> None:
     assert gzip.decompress(encoded((ID, column), schema, batches, "json", "gzip")) == data
 
 
-def test_nested_values_are_changed_inside() -> None:
+def test_nested_values_are_converted() -> None:
     schema, batches = messages(NESTED_ARROW, NESTED_ROWS)
     table = pq.read_table(io.BytesIO(encoded(NESTED, schema, batches, "parquet", "zstd")))
     assert table.to_pylist() == [{**NESTED_ROWS[0], "l": ["1.5", None]}, NESTED_ROWS[1]]
@@ -140,7 +140,7 @@ def test_nested_values_are_changed_inside() -> None:
     ]  # fmt: skip
 
 
-def test_types_in_parquet_are_those_that_load_back() -> None:
+def test_types_in_parquet_are_those_that_bigquery_loads() -> None:
     kinds = ("TIME", "DATETIME", "TIMESTAMP", "DATE", "NUMERIC")
     columns = tuple(Column(kind, kind) for kind in kinds)
     schema, batches = messages(pa.schema([(kind, COLUMNS[kind][1]) for kind in kinds]), [])
@@ -151,7 +151,7 @@ def test_types_in_parquet_are_those_that_load_back() -> None:
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
-def test_no_rows_make_a_whole_file(format_: str) -> None:
+def test_a_file_without_rows_is_valid(format_: str) -> None:
     column, schema, _ = one("INT64")
     data = encoded((ID, column), schema, [], format_)
     if format_ == "parquet":
@@ -162,7 +162,7 @@ def test_no_rows_make_a_whole_file(format_: str) -> None:
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("kind", COLUMNS)
-def test_a_file_grows_while_rows_still_arrive(kind: str, format_: str) -> None:
+def test_a_file_is_written_while_rows_arrive(kind: str, format_: str) -> None:
     column, type_, value, *_ = COLUMNS[kind]
     field = type_ if isinstance(type_, pa.Field) else pa.field("x", type_)
     schema, (batch,) = messages(pa.schema([field, ("pad", pa.string())]), [{"x": value, "pad": "x" * 1000}] * 100)
@@ -185,7 +185,7 @@ def test_a_file_grows_while_rows_still_arrive(kind: str, format_: str) -> None:
     assert seen[1] < 50
 
 
-def test_options_of_csv_are_kept() -> None:
+def test_csv_options_are_used() -> None:
     column, schema, batches = one("STRING")
     assert encoded((ID, column), schema, batches, "csv", header=False, delimiter="\t").startswith(b'1\t"a"",\n')
     column, schema, batches = one("empty")
@@ -197,7 +197,7 @@ def parsed(data: bytes, delimiter: str) -> list[list[str]]:
 
 
 def every_type() -> tuple[tuple[Column, ...], bytes, list[Batch]]:
-    """A column of each kind, called like it; two rows of values with one of NULLs between."""
+    """One column per type, named after it. Two rows of values, and one of NULLs between them."""
     fields = [arrow if isinstance(arrow, pa.Field) else pa.field("x", arrow) for _, arrow, *_ in COLUMNS.values()]
     schema = pa.schema([field.with_name(kind) for kind, field in zip(COLUMNS, fields, strict=True)])
     row = {kind: value for kind, (_, _, value, *_) in COLUMNS.items()}
@@ -210,7 +210,7 @@ DELIMITERS = [chr(code) for code in range(1, 128) if chr(code) not in '"\r\n']
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS, ids=lambda char: f"{ord(char):02x}")
-def test_values_that_hold_the_delimiter_are_quoted_whatever_it_is(delimiter: str) -> None:
+def test_values_that_contain_the_delimiter_are_quoted(delimiter: str) -> None:
     columns, schema, batches = every_type()
     rows = parsed(encoded(columns, schema, batches, "csv", delimiter=delimiter), delimiter)
     assert rows == [list(COLUMNS), CSV_TEXTS, [""] * len(columns), CSV_TEXTS]
@@ -221,7 +221,7 @@ MARKERS = [*dict.fromkeys(CSV_TEXTS), "NULL", r"\N", " ", "-", "1", "id", "🦆"
 
 @pytest.mark.parametrize("delimiter", [";", ":"])
 @pytest.mark.parametrize("marker", [marker for marker in MARKERS if marker and '"' not in marker])
-def test_a_value_that_is_the_same_as_what_stands_for_null_is_quoted(marker: str, delimiter: str) -> None:
+def test_a_value_that_equals_the_null_marker_is_quoted(marker: str, delimiter: str) -> None:
     if delimiter in marker:
         marker = marker.replace(delimiter, "-")
     columns, schema, batches = every_type()
@@ -235,7 +235,7 @@ def test_a_value_that_is_the_same_as_what_stands_for_null_is_quoted(marker: str,
 
 
 @pytest.mark.parametrize("text", ["NULL", "", " ", 'a"', "a,b", "a\nb", "a\rb", "\t", "#", "'", "\\", "🦆", "\0"])
-def test_quotes_are_those_of_any_other_export_where_nothing_is_the_same_as_null(text: str) -> None:
+def test_quotes_are_unchanged_if_no_value_equals_the_null_marker(text: str) -> None:
     schema, batches = messages(pa.schema([("id", pa.int64()), ("x", pa.string())]), [{"id": 1, "x": text}])
     columns = (ID, Column("x", "STRING"))
     assert encoded(columns, schema, batches, "csv", null_marker="no such text") == encoded(
@@ -243,7 +243,7 @@ def test_quotes_are_those_of_any_other_export_where_nothing_is_the_same_as_null(
     )
 
 
-def test_names_of_columns_are_quoted_as_values_are() -> None:
+def test_column_names_are_quoted_like_values() -> None:
     names = ["a:b", "c d", "e", "NULL"]
     schema, batches = messages(pa.schema([(name, pa.int64()) for name in names]), [dict.fromkeys(names, 1)])
     columns = tuple(Column(name, "INT64") for name in names)
@@ -266,14 +266,14 @@ def test_rows_keep_their_order_through_many_batches_and_row_groups() -> None:
     assert encoded(columns, schema, batches, "csv").decode().splitlines()[1:] == [f"{n},{n}" for n in range(20_000)]
 
 
-def test_row_groups_have_as_many_rows_as_asked_for() -> None:
+def test_row_groups_have_the_requested_number_of_rows() -> None:
     schema, batches = messages(pa.schema([("id", pa.int64())]), [{"id": number} for number in range(2_500)], 300)
     data = encoded((ID,), schema, batches, "parquet", row_group_rows=1000)
     metadata = pq.read_metadata(io.BytesIO(data))
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [1000, 1000, 500]
 
 
-def test_dictionaries_are_for_values_that_repeat() -> None:
+def test_dictionaries_are_used_only_for_values_that_repeat() -> None:
     arrow = pa.schema([
         ("id", pa.int64()), ("kind", pa.string()),
         ("s", pa.struct([("few", pa.int64()), ("note", pa.string()), ("l", pa.list_(pa.string()))])),
@@ -307,11 +307,11 @@ def test_the_library_of_one_format_is_not_imported_for_another(format_: str, oth
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
-def test_what_the_source_or_the_file_raises_is_raised(format_: str) -> None:
+def test_exceptions_of_the_source_and_the_file_are_raised_unchanged(format_: str) -> None:
     column, schema, batches = one("STRING")
 
     class BrokenError(Exception):
-        """A test's own."""
+        """An exception of this test."""
 
     def source() -> Iterator[Batch]:
         yield from batches
@@ -328,7 +328,7 @@ def test_what_the_source_or_the_file_raises_is_raised(format_: str) -> None:
         ArrowEncoder(memory=1).encode(schema, iter(batches * 9000), shape, cast("IO[bytes]", Full()))
 
 
-def test_a_parquet_file_that_breaks_off_gets_no_footer() -> None:
+def test_an_interrupted_parquet_file_has_no_footer() -> None:
     column, schema, batches = one("STRING")
 
     def source() -> Iterator[Batch]:
@@ -338,14 +338,14 @@ def test_a_parquet_file_that_breaks_off_gets_no_footer() -> None:
     file = io.BytesIO()
     with pytest.raises(ConnectionError):
         ArrowEncoder().encode(schema, source(), FileShape("parquet", "none", (ID, column), row_group_rows=1), file)
-    # The writer is gone with the exception.
+    # The exception has discarded the writer.
     gc.collect()
     assert len(file.getvalue()) > 100
     with pytest.raises(pa.ArrowInvalid, match="magic bytes not found in footer"):
         pq.read_metadata(file)
 
 
-def test_a_damaged_batch_is_told() -> None:
+def test_a_damaged_batch_is_reported() -> None:
     column, schema, batches = one("INT64")
     damaged = batches[0]._replace(data=b"no message of Arrow")
     for format_ in ("csv", "json", "parquet"):
@@ -354,7 +354,7 @@ def test_a_damaged_batch_is_told() -> None:
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
-def test_a_column_that_does_not_arrive_is_named(format_: str) -> None:
+def test_a_missing_column_is_named(format_: str) -> None:
     column, schema, batches = one("BIGNUMERIC")
     shape = FileShape(format_, "none", (ID, column, Column("later", "STRING")))
     with pytest.raises(RowsError, match="missing column later"):
@@ -363,7 +363,7 @@ def test_a_column_that_does_not_arrive_is_named(format_: str) -> None:
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("kind", ["STRING", "BIGNUMERIC"])
-def test_a_column_that_arrives_unasked_is_not_left_out_in_silence(kind: str, format_: str) -> None:
+def test_an_unknown_column_is_not_dropped_silently(kind: str, format_: str) -> None:
     column, schema, batches = one(kind)
     shape = FileShape(format_, "none", (column,))
     with pytest.raises(RowsError, match="unknown column id"):
@@ -372,7 +372,7 @@ def test_a_column_that_arrives_unasked_is_not_left_out_in_silence(kind: str, for
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("kind", ["STRING", "BIGNUMERIC"])
-def test_files_have_the_columns_of_their_shape_in_its_order(kind: str, format_: str) -> None:
+def test_files_have_the_requested_columns_in_order(kind: str, format_: str) -> None:
     column, schema, batches = one(kind)
     for columns in ((column, ID), (ID, column)):
         data = encoded(columns, schema, batches, format_)
@@ -387,14 +387,14 @@ def test_files_have_the_columns_of_their_shape_in_its_order(kind: str, format_: 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
 @pytest.mark.parametrize("kind", ["INT64", "BIGNUMERIC"])
-def test_rows_that_do_not_arrive_are_missed(kind: str, format_: str) -> None:
+def test_missing_rows_are_detected(kind: str, format_: str) -> None:
     column, schema, batches = one(kind)
     shape = FileShape(format_, "none", (ID, column))
     with pytest.raises(RowsError, match="2 rows arrived, but 3 were announced"):
         ArrowEncoder().encode(schema, iter([batches[0]._replace(rows=3)]), shape, io.BytesIO())
 
 
-def test_a_damaged_schema_is_told() -> None:
+def test_a_damaged_schema_is_reported() -> None:
     _, schema, _ = one("INT64")
     for damaged in (b"", schema[:40], schema[:8] + b"\xff" * (len(schema) - 8)):
         with pytest.raises(RowsError, match="the schema of a read session"):

@@ -1,4 +1,4 @@
-"""The store in a folder that nothing but other tools have written to."""
+"""The store in a folder whose files were written by other tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def listed(store: FolderStore) -> list[ObjectInfo]:
     return [info async for page in store.objects("") for info in page]
 
 
-def test_files_that_no_index_knows_keep_their_generation_until_they_change(tmp_path: Path) -> None:
+def test_files_without_an_index_keep_their_generation_until_they_change(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"one")
     store = FolderStore(tmp_path)
@@ -49,7 +49,7 @@ def test_files_that_no_index_knows_keep_their_generation_until_they_change(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_an_export_on_a_read_only_disk_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_on_a_read_only_disk_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FolderStore(tmp_path / "ä b")
     generation = asyncio.run(store.write("a", b"one", 0))
     connect = sqlite3.connect
@@ -69,7 +69,7 @@ def test_an_export_on_a_read_only_disk_is_read(tmp_path: Path, monkeypatch: pyte
         asyncio.run(store.write("b", b"two", 0))
 
 
-def test_the_first_write_gives_every_file_a_generation_that_lasts(tmp_path: Path) -> None:
+def test_the_first_write_assigns_every_file_a_permanent_generation(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"one")
     store = FolderStore(tmp_path)
     asyncio.run(store.write("b", b"two", 0))
@@ -78,12 +78,12 @@ def test_the_first_write_gives_every_file_a_generation_that_lasts(tmp_path: Path
     assert len({info.generation for info in first}) == 2
 
 
-def test_a_folder_that_cannot_be_looked_at_is_an_error_in_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BqdumpError, match=r"cannot list .*/: File name too long\."):
         asyncio.run(FolderStore(tmp_path).folders("n" * 300 + "/"))
 
 
-def test_a_file_that_nobody_waits_for_any_more_leaves_nothing(tmp_path: Path) -> None:
+def test_a_cancelled_upload_leaves_no_file(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def fill(file: IO[bytes]) -> None:
@@ -107,7 +107,7 @@ def test_a_file_that_nobody_waits_for_any_more_leaves_nothing(tmp_path: Path) ->
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A folder next to the target, whose files are not the target's."""
+    """A folder next to the target, with files of others."""
     folder = tmp_path / "outside"
     folder.mkdir()
     (folder / "x").write_bytes(b"not ours")
@@ -135,7 +135,7 @@ def link_to_nothing(root: Path, outside: Path) -> None:
 
 @pytest.mark.parametrize(("place", "name"), [(link_table, "a/x"), (link_table, "a/new"), (link_deep, "b/a/x"),
                                              (link_file, "a/x"), (link_to_nothing, "a/x")])  # fmt: skip
-def test_links_inside_a_target_are_never_followed(
+def test_links_inside_a_target_are_not_followed(
     tmp_path: Path, outside: Path, caplog: pytest.LogCaptureFixture, place: Callable[[Path, Path], None], name: str
 ) -> None:
     root = tmp_path / "target"
@@ -180,7 +180,7 @@ def test_an_index_that_is_a_link_is_refused(tmp_path: Path, outside: Path) -> No
     assert not (outside / "index").exists()
 
 
-def test_what_is_neither_file_nor_folder_is_refused_at_once(tmp_path: Path) -> None:
+def test_anything_but_files_and_folders_is_refused(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "target")
     asyncio.run(store.write("b", b"one", 0))
     os.mkfifo(tmp_path / "target/a")
@@ -190,7 +190,7 @@ def test_what_is_neither_file_nor_folder_is_refused_at_once(tmp_path: Path) -> N
     assert [info.name for info in asyncio.run(listed(store))] == ["b"]
 
 
-def test_a_second_link_to_a_file_elsewhere_is_replaced_and_that_file_stays(tmp_path: Path, outside: Path) -> None:
+def test_a_hard_link_to_a_file_elsewhere_is_replaced_and_that_file_stays(tmp_path: Path, outside: Path) -> None:
     root = tmp_path / "target"
     store = FolderStore(root)
     asyncio.run(store.write("source", b"ours", 0))
@@ -201,7 +201,7 @@ def test_a_second_link_to_a_file_elsewhere_is_replaced_and_that_file_stays(tmp_p
     assert (outside / "x").read_bytes() == b"not ours"
 
 
-def test_files_whose_names_are_no_text_are_none_of_ours(tmp_path: Path) -> None:
+def test_files_whose_names_are_not_utf_8_are_ignored(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     asyncio.run(store.write("a", b"one", 0))
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")).write_bytes(b"latin 1")
@@ -209,7 +209,7 @@ def test_files_whose_names_are_no_text_are_none_of_ours(tmp_path: Path) -> None:
 
 
 def folding(*folded: str) -> Callable[[Path], bool]:
-    """Whether a path leads to a file, on a file system that ignores these."""
+    """Whether a path exists on a file system that ignores case or Unicode forms."""
 
     def fold(name: str) -> str:
         if "case" in folded:
@@ -220,21 +220,21 @@ def folding(*folded: str) -> Callable[[Path], bool]:
 
 
 @pytest.mark.parametrize("folded", [(), ("case",), ("form",), ("case", "form")])
-def test_how_a_file_system_treats_names_is_found_out_there(tmp_path: Path, folded: tuple[str, ...]) -> None:
+def test_the_rules_of_a_file_system_for_names_are_detected(tmp_path: Path, folded: tuple[str, ...]) -> None:
     rules = name_rules(tmp_path / "new/folder", folding(*folded))
     assert (rules.ignores_case, rules.ignores_form) == ("case" in folded, "form" in folded)
     assert rules.part_bytes == os.pathconf(tmp_path, "PC_NAME_MAX")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_this_file_system_is_judged_by_what_it_does(tmp_path: Path) -> None:
+def test_the_rules_of_this_file_system_are_detected(tmp_path: Path) -> None:
     (tmp_path / "a\u00e9").touch()
     rules = name_rules(tmp_path)
     assert rules.ignores_case == (tmp_path / "A\u00e9").exists()
     assert rules.ignores_form == (tmp_path / "ae\u0301").exists()
 
 
-def test_a_file_of_another_spelling_is_not_replaced_where_case_is_ignored(
+def test_a_file_that_differs_in_case_is_not_replaced_if_case_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bqdump.adapters.folder.name_rules", lambda root: NameRules(ignores_case=True))
@@ -269,7 +269,7 @@ def test_only_the_temporary_files_of_dead_processes_are_removed(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".bqdump-index.sqlite", "a"]
 
 
-def test_a_write_within_one_tick_of_the_clock_is_another_generation_whoever_is_killed(
+def test_a_write_within_one_clock_tick_is_another_generation_even_after_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FolderStore(tmp_path)

@@ -1,4 +1,4 @@
-"""A folder whose processes are killed, or whose disk is full, at every step: its files tell what the index does not."""
+"""A folder whose processes are killed, or whose disk is full, at any step. The index is restored from the files."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ REFUSED = {"full": "Free some space", "denied": "Make the folder writable", "rea
 
 
 class Seen(NamedTuple):
-    """What a process that starts afterwards finds under a name."""
+    """What a new process finds under a name."""
 
     info: ObjectInfo | None
     data: bytes
 
 
 async def seen(folder: Path, name: str) -> Seen:
-    """Every way to look at a file gives the same."""
+    """Read a file in every way, and compare the results."""
     store = FolderStore(folder)
     info = await store.stat(name)
     assert [one async for page in store.objects(name) for one in page] == ([info] if info else [])
@@ -78,7 +78,7 @@ def own_files(folder: Path) -> list[str]:
 
 
 def interrupted(work: Callable[[], Coroutine[Any, Any, Any]], number: int, kind: str) -> bool:
-    """Whether the work met the fault. A full disk is an error in one sentence."""
+    """Whether the work met the fault. A full disk raises a clear error."""
     with fault(number, kind) as met:
         failed = None
         try:
@@ -91,7 +91,7 @@ def interrupted(work: Callable[[], Coroutine[Any, Any, Any]], number: int, kind:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing waits for the disk, and what dead processes have left is removed without waiting an hour."""
+    """Nothing waits for the disk, and files of dead processes are removed without waiting an hour."""
     monkeypatch.setattr(folder_temporary, "LONG_AGO", -1)
     with unsynchronized():
         yield
@@ -100,7 +100,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("kind", KILLS)
 @pytest.mark.parametrize("replaces", [False, True], ids=["new", "replaced"])
 @pytest.mark.parametrize("document", NAMES)
-def test_what_is_written_is_whole_or_not_there_at_every_step(
+def test_a_write_is_complete_or_absent_after_a_fault_at_any_step(
     tmp_path: Path, document: str, replaces: bool, kind: str
 ) -> None:
     name = NAMES[document]
@@ -126,7 +126,7 @@ def test_what_is_written_is_whole_or_not_there_at_every_step(
 
 @pytest.mark.parametrize("kind", KILLS)
 @pytest.mark.parametrize("replaces", [False, True], ids=["new", "replaced"])
-def test_a_copy_says_who_made_it_at_every_step(tmp_path: Path, replaces: bool, kind: str) -> None:
+def test_a_copy_has_its_origin_after_a_fault_at_any_step(tmp_path: Path, replaces: bool, kind: str) -> None:
     names = ["p/a/a.csv", "p/b/b.csv"]
     for number in itertools.count():
         folder = tmp_path / str(number)
@@ -158,7 +158,7 @@ def test_a_copy_says_who_made_it_at_every_step(tmp_path: Path, replaces: bool, k
 
 
 @pytest.mark.parametrize("kind", KILLS)
-def test_a_file_is_deleted_or_as_it_was_at_every_step(tmp_path: Path, kind: str) -> None:
+def test_a_file_is_deleted_or_unchanged_after_a_fault_at_any_step(tmp_path: Path, kind: str) -> None:
     name = NAMES["receipt"]
     for number in itertools.count():
         folder = tmp_path / str(number)
@@ -187,7 +187,9 @@ def test_a_file_is_deleted_or_as_it_was_at_every_step(tmp_path: Path, kind: str)
     [("killed", "sql COMMIT"), ("killed", "os.rename"), ("full", "sql COMMIT"), ("full", "open"),
      ("denied", "os.rename"), ("denied", "os.mkdir"), ("read-only", "sql COMMIT"), ("read-only", "open")],
 )  # fmt: skip
-def test_a_run_that_met_a_fault_is_completed_by_the_next_start(tmp_path: Path, path: str, kind: str, step: str) -> None:
+def test_a_run_interrupted_by_a_fault_is_completed_by_the_next_start(
+    tmp_path: Path, path: str, kind: str, step: str
+) -> None:
     for number in itertools.count():
         folder = tmp_path / str(number)
         with fault(number, kind, (step,)) as met:
@@ -197,7 +199,7 @@ def test_a_run_that_met_a_fault_is_completed_by_the_next_start(tmp_path: Path, p
             except BaseException as error:
                 failed = error
         if failed is None:
-            # Only the report may be missing.
+            # Only the report can be missing.
             assert (folder / "_bqdump/latest.json").exists()
         elif kind != "killed":
             # One sentence about the folder, not one about a table: that would be an UnitsFailedError.
@@ -221,7 +223,7 @@ def test_a_run_that_met_a_fault_is_completed_by_the_next_start(tmp_path: Path, p
 
 
 def export(folder: Path, path: str) -> Task:
-    """A process of the only task of a run: it is the same task whenever it starts."""
+    """Start the only task of a run, with the same index each time."""
     warehouse = MemoryWarehouse(MemoryStore("bucket"), lambda: 1_700_000_000_000)
     warehouse.put("p", "d", "t", [f"row {number}" for number in range(10)])
     reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, _call)

@@ -1,4 +1,4 @@
-"""Credentials that are none: one sentence each, without the path of their file."""
+"""Invalid credentials: one sentence each, without the path of the file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refusal() -> str:
         ({**KEY, "private_key": 5}, f"Failed to load service account credentials from {FILE}"),
     ],
 )
-def test_a_file_that_holds_none_is_told(
+def test_a_file_without_credentials_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: object, cause: str
 ) -> None:
     file = tmp_path / "credentials.json"
@@ -60,7 +60,9 @@ def test_a_file_that_holds_none_is_told(
     assert str(tmp_path) not in told
 
 
-def test_a_file_is_enough_nobody_is_asked_for_a_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_credentials_file_is_enough_and_no_project_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     gcloud = tmp_path / "gcloud"
     gcloud.write_text(f"#!/bin/sh\necho asked > {tmp_path}/asked\n")
     gcloud.chmod(0o755)
@@ -71,24 +73,24 @@ def test_a_file_is_enough_nobody_is_asked_for_a_project(monkeypatch: pytest.Monk
     federated = tmp_path / "federated.json"
     federated.write_text(json.dumps(FEDERATED))
     monkeypatch.setenv(FILE, str(federated))
-    # Any connection would end here.
+    # Any connection would arrive here.
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     found = credentials("UNSET")
     assert (type(found).__module__, found.scopes) == ("google.auth.identity_pool", SCOPES)
     assert not (tmp_path / "asked").exists()
 
 
-def test_a_folder_instead_of_a_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_credentials_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(FILE, str(tmp_path))
     assert "invalid credentials file (IsADirectoryError)" in refusal()
 
 
-def test_none_at_all_are_told_with_the_way_to_some() -> None:
+def test_missing_credentials_are_reported_with_the_command_to_get_them() -> None:
     sentence = "cannot find credentials for Google Cloud: none in this environment"
     assert refusal() == f"{sentence}. Run: gcloud auth application-default login"
 
 
-def test_another_universe_than_google_s_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_universe_domain_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps(USER))
     monkeypatch.setenv(FILE, str(file))
@@ -98,7 +100,9 @@ def test_another_universe_than_google_s_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("variable", AUTHORITIES)
-def test_authorities_that_are_not_there_are_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_a_missing_file_of_certificate_authorities_is_an_invalid_setting(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     monkeypatch.setenv(variable, "/nowhere")
     with pytest.raises(UsageError, match=f"environment variable {variable}: no such file"):
         credentials("UNSET")

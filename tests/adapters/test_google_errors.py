@@ -1,4 +1,4 @@
-"""Errors of Google's clients become one sentence each, in the class that says what to do about it."""
+"""Errors of Google's clients become one sentence each, classified by what to do about them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from bqdump.core.errors import (
     UnavailableError,
 )
 
-HINT = "It takes a role."
+HINT = "Requires a role."
 
 
 def answered(status: int, body: str | dict[str, object]) -> api.GoogleAPICallError:
-    """What Google's client raises for such an answer."""
+    """The exception of Google's client for an answer."""
     response = requests.Response()
     response.status_code = status
     response._content = (body if isinstance(body, str) else json.dumps(body)).encode()
@@ -59,9 +59,7 @@ def told(error: Exception) -> str:
         (500, "backendError", UnavailableError, ""), (503, "", UnavailableError, ""),
     ],
 )  # fmt: skip
-def test_each_answer_is_told_in_bigquery_s_own_words(
-    status: int, reason: str, kind: type[BqdumpError], hint: str
-) -> None:
+def test_errors_have_the_message_of_bigquery(status: int, reason: str, kind: type[BqdumpError], hint: str) -> None:
     made = translate(refused(status, "Something is wrong: at [1:7]", reason), "query", "table v", HINT)
     assert type(made) is kind
     assert made.cause == "Something is wrong: at [1:7]"
@@ -69,7 +67,7 @@ def test_each_answer_is_told_in_bigquery_s_own_words(
     assert bool(made.hint) == bool(hint)
 
 
-def test_what_the_client_writes_below_the_message_of_a_query_is_left_out() -> None:
+def test_the_footer_that_the_client_adds_to_query_errors_is_removed() -> None:
     error = refused(400, "Unrecognized name: gone;\n  did you mean one? at [1:20]", "invalidQuery")
     error.message = f"{error.message}\n\nLocation: EU\nJob ID: 0f3a-11\n"
     assert told(error) == "Unrecognized name: gone; did you mean one? at [1:20]"
@@ -78,11 +76,11 @@ def test_what_the_client_writes_below_the_message_of_a_query_is_left_out() -> No
 
 
 @pytest.mark.parametrize("body", ["<!DOCTYPE html>\n<html><title>Error 502</title></html>", "\n <html></html>"])
-def test_a_page_instead_of_an_answer_is_its_status(body: str) -> None:
+def test_an_html_page_is_reported_by_its_status(body: str) -> None:
     assert told(answered(502, body)) == "HTTP 502 Bad Gateway"
 
 
-def test_an_answer_to_a_download_is_what_the_service_said() -> None:
+def test_a_failed_download_has_the_message_of_the_service() -> None:
     document = '{"error": {"code": 403, "message": "b@p does not have storage.objects.get access"}}'
     added = ": ('Request failed with status code', 403, 'Expected one of', <HTTPStatus.OK: 200>)"
     assert told(api.Forbidden(f"{document}{added}")) == "b@p does not have storage.objects.get access"
@@ -90,17 +88,17 @@ def test_an_answer_to_a_download_is_what_the_service_said() -> None:
     assert told(api.Forbidden(f"{{no document{added}")) == "{no document"
 
 
-def test_an_answer_without_a_word_is_something_all_the_same() -> None:
+def test_an_error_without_a_message_is_reported_by_its_status() -> None:
     assert told(answered(503, "")) == "unknown error"
     assert told(api.ServiceUnavailable("")) == "HTTP 503 Service Unavailable"
     assert told(api.GoogleAPICallError("")) == "GoogleAPICallError"
 
 
-def test_a_very_long_message_is_cut() -> None:
+def test_a_very_long_message_is_shortened() -> None:
     assert len(told(refused(400, "x " * LONGEST_MESSAGE))) == LONGEST_MESSAGE
 
 
-def test_credentials_that_are_no_longer_valid_are_told_in_one_line() -> None:
+def test_expired_credentials_are_reported_in_one_line() -> None:
     error = auth.RefreshError("invalid_grant:\nBad Request", {"error": "invalid_grant"})
     made = translate(error, "query", "table v")
     assert str(made) == (

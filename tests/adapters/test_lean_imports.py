@@ -1,4 +1,4 @@
-"""What a task imports before its first request, seen in processes of their own."""
+"""The modules that a task imports before its first request, observed in separate processes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def key_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_key_of_a_service_account_signs_although_its_modules_are_put_off(key_file: Path) -> None:
+def test_a_service_account_key_signs_although_its_modules_are_deferred(key_file: Path) -> None:
     code = (
         "from bqdump.adapters.lean_imports import import_lean; import_lean()\n"
         "from bqdump.adapters.google_http import credentials\n"
@@ -137,14 +137,14 @@ print({type(module).__name__ for module in rare}, sys.modules.get("grpc") is not
 
 
 @pytest.mark.parametrize("name", ["google.protobuf.timestamp_pb2", "google.rpc.error_details_pb2", "google.auth.jwt"])
-def test_bigquery_s_client_is_not_imported_while_modules_that_were_put_off_run(name: str) -> None:
+def test_bigquery_s_client_is_not_imported_while_deferred_modules_load(name: str) -> None:
     code = f"{BESIDE}\nstarted = beside({name!r}, import_client)\nopen_reading()\n{ENDED}print(seen)"
     environ = {"BIGQUERY_STORAGE_GRPC_ENDPOINT": "127.0.0.1:9"}
     assert run_python(code, environ) == "\n{'module'} True\n[False]\n"
 
 
 @pytest.mark.parametrize("name", ["google.cloud.bigquery", "google.cloud.bigquery.client"])
-def test_what_reads_tables_is_not_imported_while_bigquery_s_client_is(name: str) -> None:
+def test_the_reader_is_not_imported_at_the_same_time_as_bigquery_s_client(name: str) -> None:
     watch = f"{BESIDE}\nnext_to_it = []\nopened = open_reading\n"
     inside = (
         "allow = lean_imports.allow\n"

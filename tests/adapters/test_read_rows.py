@@ -1,4 +1,4 @@
-"""Answers of ReadRows: what is read from the bytes is what Google's own classes say, and nothing is copied."""
+"""Answers of ReadRows are parsed to the same values as by Google's classes, and nothing is copied."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ ANSWERS = st.fixed_dictionaries(
 
 
 @given(ANSWERS)
-def test_a_batch_is_what_googles_classes_say(content: dict[str, object]) -> None:
+def test_batches_equal_those_parsed_by_google_s_classes(content: dict[str, object]) -> None:
     answer = types.ReadRowsResponse(content)
     data, rows = batch_of(types.ReadRowsResponse.serialize(answer))
     assert (bytes(data), rows) == (answer.arrow_record_batch.serialized_record_batch, answer.row_count)
 
 
 @given(ANSWERS, st.data())
-def test_an_answer_that_breaks_off_is_told(content: dict[str, object], data: st.DataObject) -> None:
+def test_a_truncated_answer_is_reported(content: dict[str, object], data: st.DataObject) -> None:
     whole = types.ReadRowsResponse.serialize(types.ReadRowsResponse(content))
     damaged = whole[: data.draw(st.integers(0, len(whole)))]
     try:
         found = batch_of(damaged)
     except RowsError:
         return
-    # It ends where a field does.
+    # The answer ends at the end of a field.
     answer = types.ReadRowsResponse.deserialize(damaged)
     assert found == (answer.arrow_record_batch.serialized_record_batch, answer.row_count)
 
 
-def test_fields_of_a_later_version_are_passed_over() -> None:
+def test_unknown_fields_are_skipped() -> None:
     known = types.ReadRowsResponse.serialize(
         types.ReadRowsResponse(arrow_record_batch={"serialized_record_batch": b"rows"}, row_count=3)
     )
@@ -70,7 +70,7 @@ def test_rows_are_not_copied() -> None:
     assert data.obj is answer
 
 
-def test_a_clock_before_1970_gives_times_that_a_receipt_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_before_1970_returns_0(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIGQUERY_STORAGE_GRPC_ENDPOINT", "127.0.0.1:1")
     monkeypatch.setattr(time, "time_ns", lambda: -1_000_000_000)
     reader = StorageReader("p")

@@ -1,4 +1,4 @@
-"""A write that is repeated finds out whether its first try arrived, whatever others do to the object meanwhile."""
+"""A retried write detects whether its first attempt was carried out, even if others change the object meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bqdump.core.errors import ConflictError, UnavailableError
 
 
 class Busy(MemoryStore):
-    """Loses the first write; the second one meets an object that its owner deletes right after."""
+    """Loses the first write. The second one meets an object that is deleted right after."""
 
     writes = 0
 
@@ -24,7 +24,7 @@ class Busy(MemoryStore):
         raise ConflictError("write", name, "it is there already")
 
 
-def test_a_conflict_with_an_object_that_is_gone_by_now_stays_a_conflict() -> None:
+def test_a_conflict_with_an_object_that_was_deleted_since_stays_a_conflict() -> None:
     async def check() -> None:
         store = RetryingStore(Busy(), Patience(first_pause=0.0))
         with pytest.raises(ConflictError):

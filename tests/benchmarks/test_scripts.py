@@ -1,4 +1,4 @@
-"""Every benchmark still runs and prints its table; in a size that measures nothing."""
+"""Every benchmark runs and prints its table, at a size that measures nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-# What each script prints, and its arguments.
+# The output of each script, and its arguments.
 SCRIPTS = {
     "console": (r"verification: \d+\.\d\d s, again \d+\.\d\d s \(.* of the baseline\), \d+ KB$", ""),
     "load_memory": (r"tasks 1× 2× 4×: memory 1\.00 \d+\.\d\d \d+\.\d\d$", ""),
-    "load_processes": (r"4 tables × +2 tasks: .* MiB the largest task, \d+ s$", ""),
+    "load_processes": (r"4 tables × +2 tasks: .* MiB in the largest task, \d+ s$", ""),
     "makespan": (r"^bqdump, one task, with planning +\d+\.\d\d +\d+\.\d\d ", ""),
     "naive": (r"^bqdump, 2 tasks +\d+\.\d\d +\d\.\d{3} +\d+\.\d\d +\d\.\d{3} +30$", ""),
     "planning": (r"^balance: .*largest first 1\.\d{3}, in turn \d\.\d{3}", ""),
@@ -25,13 +25,13 @@ SCRIPTS = {
 }
 
 
-def test_every_script_is_tried() -> None:
+def test_every_script_is_tested() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "\ndef main(" in path.read_text()}
     assert scripts == set(SCRIPTS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_script_runs_to_its_end(script: str) -> None:
+def test_a_script_runs_to_completion(script: str) -> None:
     table, arguments = SCRIPTS[script]
     command = [sys.executable, "-m", f"benchmarks.{script}", *arguments.split()]
     environment = {**os.environ, "BENCHMARK": "tiny"}

@@ -1,4 +1,4 @@
-"""Both stand-ins with fault injection, and complete exports by the real adapters that do not wait long."""
+"""Both stand-ins with fault injection, and complete exports with the real adapters and short waits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from local.bigquery_server import PROJECT
 from local.storage_server import Http, serving
 
 DATASET, BUCKET = "data", "target"
-# As many tries as ever, and none of them waits.
+# The usual number of attempts, without waits.
 QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
 
 
@@ -46,31 +46,31 @@ class Stack(NamedTuple):
     http: Http
 
     def settings(self, prefix: str, **others: Any) -> Settings:
-        """The settings of an export by every route to a folder of its own."""
+        """The settings of an export with every route to its own folder."""
         routes = (TableSettings("two", route="read"), TableSettings("three", route="query"))
         return Settings(
             project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET, f"{prefix}/"), tables=routes, **others
         )
 
     def faults(self, *rules: dict[str, Any]) -> None:
-        """Let these faults happen, in this order."""
+        """Inject these faults, in this order."""
         for service, address in (("storage", self.storage), ("bigquery", self.bigquery)):
             own = [rule for rule in rules if rule["operation"].lstrip("^").startswith(service)]
             self.http.call("PUT", f"{address}/_local/faults", json={"rules": own}).raise_for_status()
 
     def jobs(self, *faults: dict[str, Any]) -> None:
-        """Let these happen to jobs."""
+        """Inject these faults into jobs."""
         self.http.call("PUT", f"{self.bigquery}/_local/jobs", json={"faults": faults}).raise_for_status()
 
     def left(self) -> list[dict[str, Any]]:
-        """The faults that have not happened."""
+        """The faults that were not injected yet."""
         answers = [
             self.http.call("GET", f"{address}/_local/faults").json() for address in (self.storage, self.bigquery)
         ]
         return [rule for answer in answers for rule in answer["rules"] if rule["times"]]
 
     def counts(self) -> dict[str, int]:
-        """How often each operation was asked for since the last time that this was asked."""
+        """The number of requests by operation since the last call."""
         found: dict[str, int] = {}
         for address in (self.storage, self.bigquery):
             answer = self.http.call("DELETE", f"{address}/_local/requests").json()
@@ -78,7 +78,7 @@ class Stack(NamedTuple):
         return found
 
     def export(self, settings: Settings, name: str, execution: str = "", patience: Patience = QUICK) -> Outcome:
-        """Run one task of a run to its end."""
+        """Run one task of a run to completion."""
 
         async def whole() -> Outcome:
             store = RetryingStore(CloudStore(BUCKET, PROJECT, patience=patience), patience)
@@ -104,7 +104,7 @@ class Stack(NamedTuple):
 
 @contextmanager
 def serve_stack() -> Iterator[Stack]:
-    """Both servers with a dataset of three tables and a bucket; the environment leads Google's clients to them."""
+    """Both servers with a dataset of three tables and a bucket. The environment points Google's clients to them."""
     with ExitStack() as opened:
         patch = opened.enter_context(pytest.MonkeyPatch.context())
         storage = opened.enter_context(serving(Control(storage_app(), service="storage", name=storage_operation)))
@@ -117,7 +117,7 @@ def serve_stack() -> Iterator[Stack]:
         patch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
         patch.setenv("BIGQUERY_STORAGE_GRPC_ENDPOINT", reads)
         patch.setattr(watch, "SHORTEST", 0.01)
-        # A run is resumed when its planner has ended, not while it may still be at work.
+        # A run is resumed after its planner has ended.
         patch.setattr(planning, "PATIENCE_SECONDS", 0.0)
         http = opened.enter_context(Http(storage))
         http.bucket(BUCKET)

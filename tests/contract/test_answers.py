@@ -1,4 +1,4 @@
-"""Every request of an export, answered in every way that it can be: the export completes to the same result."""
+"""Every request of an export is answered in every possible way, and the export completes with the same result."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def wanted(stack: Stack) -> dict[str, Any]:
-    """What an export is whose requests are all answered."""
+    """The result of an export without faults."""
     stack.faults()
     settings = stack.settings("undisturbed")
     assert stack.export(settings, "undisturbed").result == "published"
@@ -52,7 +52,7 @@ def wanted(stack: Stack) -> dict[str, Any]:
 
 
 def content(manifest: Manifest) -> dict[str, Any]:
-    """What an export holds, without what each run has of its own."""
+    """The content of an export, without what differs between runs."""
     prefix = manifest.settings["prefix"]
     return {
         entry.table: (entry.route, entry.rows, [(f.name.removeprefix(prefix), f.size, f.crc32c) for f in entry.files])
@@ -64,7 +64,7 @@ def rule(operation: str, status: int | str, reason: str = "", *, after: bool = F
     return {"operation": f"{operation}$", "status": status, "reason": reason, "after": after, "times": 1}
 
 
-def test_these_are_the_requests_of_an_export(stack: Stack) -> None:
+def test_the_operations_under_test_are_those_of_an_export(stack: Stack) -> None:
     stack.faults()
     stack.jobs(ACCEPTED)
     stack.counts()
@@ -76,11 +76,13 @@ def test_these_are_the_requests_of_an_export(stack: Stack) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_passes_changes_nothing(stack: Stack, wanted: dict[str, Any], operation: str, after: bool) -> None:
+def test_temporary_errors_do_not_change_the_result(
+    stack: Stack, wanted: dict[str, Any], operation: str, after: bool
+) -> None:
     name = f"run{next(TIMES)}"
     ways = [*PASSING, *((way, "") for way in SPOILED if after)]
     if operation.startswith("bigquery.storage."):
-        # gRPC has no reasons beside its statuses.
+        # gRPC has no reasons in addition to its statuses.
         ways = [(status, reason) for status, reason in ways if not reason]
     stack.jobs(ACCEPTED)
     stack.faults(*(rule(operation, *way, after=after) for way in ways))
@@ -92,7 +94,7 @@ def test_what_passes_changes_nothing(stack: Stack, wanted: dict[str, Any], opera
 
 @pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_after_what_does_not_pass_by_itself_the_run_is_resumed(
+def test_after_permanent_errors_the_run_can_be_resumed(
     stack: Stack, wanted: dict[str, Any], operation: str, after: bool
 ) -> None:
     for status, reason in LASTING:
@@ -102,7 +104,7 @@ def test_after_what_does_not_pass_by_itself_the_run_is_resumed(
         settings = stack.settings(name)
         stack.jobs(ACCEPTED)
         stack.faults(rule(operation, status, reason, after=after))
-        # Some of these are an answer like any other, such as a precondition that does not hold.
+        # Some of these are regular answers, such as a failed precondition.
         with suppress(BqdumpError):
             stack.export(settings, name)
         assert stack.left() == []

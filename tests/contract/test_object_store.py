@@ -1,4 +1,4 @@
-"""What every ObjectStore promises, held against each of them."""
+"""The promises of ObjectStore, tested with every implementation."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_reads_what_was_written_at_its_generation(make: Callable[[], ObjectStore
     on(make, check)
 
 
-def test_reads_a_part(make: Callable[[], ObjectStore]) -> None:
+def test_reads_a_range(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         await store.write("digits", b"0123456789", 0)
         assert (await store.read("digits", 3, 4)).data == b"3456"
@@ -96,7 +96,7 @@ def test_reads_a_part(make: Callable[[], ObjectStore]) -> None:
     on(make, check)
 
 
-def test_a_document_that_is_too_large_to_be_true_is_not_loaded(make: Callable[[], ObjectStore]) -> None:
+def test_an_oversized_document_is_not_loaded(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         for name in ("p/_bqdump/latest.json", "_bqdump/newest.json"):
             await store.write(name, b" " * (SMALL + 1), 0)
@@ -111,7 +111,7 @@ def test_a_document_that_is_too_large_to_be_true_is_not_loaded(make: Callable[[]
     on(make, check)
 
 
-def test_what_is_not_there_is_not_found(make: Callable[[], ObjectStore]) -> None:
+def test_missing_objects_are_not_found(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         assert await store.stat("nothing") is None
         with pytest.raises(NotFoundError, match="nothing"):
@@ -159,7 +159,7 @@ def test_lists_by_name_below_a_prefix(make: Callable[[], ObjectStore]) -> None:
     on(make, check)
 
 
-def test_a_listing_brings_notes_along(make: Callable[[], ObjectStore]) -> None:
+def test_a_listing_returns_notes(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         folder = "p/_bqdump/runs/r/"
         name = f"{folder}claims/00000-00000.json"
@@ -214,7 +214,7 @@ def test_deletes_only_the_named_generation(make: Callable[[], ObjectStore]) -> N
     on(make, check)
 
 
-def test_copies_and_deletes_more_than_a_batch_holds(make: Callable[[], ObjectStore]) -> None:
+def test_copies_and_deletes_more_objects_than_fit_into_a_batch(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         source = await store.write("s", b"new", 0)
         copied = await store.copy([Copy("s", source, f"many/{n:03}", 0) for n in range(230)], "o")
@@ -242,7 +242,7 @@ def test_any_name_works(make: Callable[[], ObjectStore], name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 10, (8 << 20) + 1, (20 << 20) + 7])
-def test_uploads_what_is_written_whatever_its_size(make: Callable[[], ObjectStore], size: int) -> None:
+def test_uploads_files_of_any_size(make: Callable[[], ObjectStore], size: int) -> None:
     content = bytes(range(256)) * (size // 256 + 1)
 
     def fill(file: IO[bytes]) -> str:
@@ -299,7 +299,7 @@ def test_an_upload_that_fails_leaves_nothing(make: Callable[[], ObjectStore], si
     on(make, check)
 
 
-def test_copies_of_copies_stand_by_themselves(make: Callable[[], ObjectStore]) -> None:
+def test_copies_of_copies_are_independent(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         source = await store.write("s", b"one", 0)
         copied = (await store.copy([Copy("s", source, "t", 0)], "o"))[0]
@@ -315,10 +315,10 @@ def test_copies_of_copies_stand_by_themselves(make: Callable[[], ObjectStore]) -
 
 
 @pytest.mark.parametrize("key", ["", KEY])
-def test_files_of_any_size_get_another_key_and_keep_their_mark(
+def test_copies_of_files_of_any_size_get_another_key_and_keep_their_origin(
     server: str, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    """As BigQuery writes under the bucket's key of the time, files may have another one than their copies."""
+    """BigQuery encrypts with the bucket's key at that time, so files can have another key than their copies."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
     with Http(server) as http:
         http.bucket(f"keyed{len(key)}", encryption={"defaultKmsKeyName": "" if key else KEY})

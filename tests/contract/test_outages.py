@@ -1,4 +1,4 @@
-"""Services that do not answer, or answer as no service of Google's does: one sentence, and soon enough."""
+"""Services that do not answer, or answer unlike Google's: one clear error, within the expected time."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def nothing() -> str:
-    """An address on which nothing listens."""
+    """An address without a server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("service", ["storage", "bigquery"])
-def test_an_outage_ends_with_a_code_of_its_own_and_names_the_service(
+def test_an_outage_has_its_own_exit_code_and_names_the_service(
     stack: Stack, capsys: pytest.CaptureFixture[str], service: str
 ) -> None:
     stack.faults({"operation": f"^{service}", "status": 503})
@@ -47,7 +47,7 @@ def test_an_outage_ends_with_a_code_of_its_own_and_names_the_service(
     assert "BQDUMP_PATIENCE" in error
 
 
-def test_who_waits_long_is_kept_informed(stack: Stack, caplog: pytest.LogCaptureFixture,
+def test_a_long_outage_is_logged_at_intervals(stack: Stack, caplog: pytest.LogCaptureFixture,
                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr(patience, "QUIET_SECONDS", 0.3)
     stack.faults({"operation": "^storage", "status": 503})
@@ -62,14 +62,14 @@ def test_who_waits_long_is_kept_informed(stack: Stack, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
 @pytest.mark.parametrize("variable", ["STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"])
-def test_a_stack_that_was_stopped_is_named_at_once(
+def test_a_stopped_emulator_is_reported_at_once(
     stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, nothing: str,
     command: tuple[str, ...], variable: str,
 ) -> None:  # fmt: skip
     stack.export(stack.settings("x"), "first")
     monkeypatch.setenv(variable, nothing)
     if variable.startswith("BIGQUERY") and command[0] in ("status", "runs", "verify"):
-        # These look at the bucket only.
+        # These commands use only the bucket.
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", nothing)
         variable = "STORAGE_EMULATOR_HOST"
     began = time.monotonic()
@@ -81,7 +81,7 @@ def test_a_stack_that_was_stopped_is_named_at_once(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9050", "http:/127.0.0.1", "ftp://127.0.0.1:9050"])
-def test_an_address_that_is_none_is_named_with_its_variable(
+def test_an_invalid_address_is_reported_with_its_variable(
     stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
@@ -92,13 +92,13 @@ def test_an_address_that_is_none_is_named_with_its_variable(
     assert "https_proxy" not in error
 
 
-def test_a_store_without_batches_is_named(stack: Stack) -> None:
+def test_a_store_without_batches_is_a_clear_error(stack: Stack) -> None:
     stack.faults({"operation": "storage.batch", "status": 404, "times": 1})
     with pytest.raises(AnswerError, match=r"batch request returns HTTP 404. bqdump requires the JSON API of Cloud"):
         stack.export(stack.settings("s"), "s")
 
 
-def test_answers_of_a_batch_in_another_order_change_nothing(stack: Stack) -> None:
+def test_the_order_of_a_batch_s_answers_does_not_matter(stack: Stack) -> None:
     stack.faults({"operation": "storage.batch", "status": "shuffle"})
     settings = stack.settings("s")
     assert stack.export(settings, "s").result == "published"
@@ -115,7 +115,7 @@ def test_an_error_within_a_batch_names_object_and_bucket(stack: Stack, operation
     assert "contentid" not in str(caught.value)
 
 
-def test_a_document_that_was_changed_on_the_way_is_read_again(stack: Stack) -> None:
+def test_a_document_damaged_in_transit_is_read_again(stack: Stack) -> None:
     stack.faults(
         {"operation": "storage.objects.get", "path": "publishing.json.*alt=media", "status": "flip", "times": 3}
     )
@@ -123,7 +123,7 @@ def test_a_document_that_was_changed_on_the_way_is_read_again(stack: Stack) -> N
     assert stack.left() == []
 
 
-def test_a_document_that_is_changed_each_time_is_a_clear_error(stack: Stack) -> None:
+def test_a_document_damaged_on_every_read_is_a_clear_error(stack: Stack) -> None:
     stack.faults({"operation": "storage.objects.get", "path": "publishing.json.*alt=media", "status": "flip"})
-    with pytest.raises(DamagedError, match=r"do not match the checksum of the object\. Something between"):
+    with pytest.raises(DamagedError, match=r"do not match the object's checksum\. Something between"):
         stack.export(stack.settings("s"), "s", patience=QUICK)

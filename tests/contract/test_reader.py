@@ -1,4 +1,4 @@
-"""What every Reader promises, held against each of them."""
+"""The promises of Reader, tested with every implementation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINES = [f"row {number}" for number in range(1000)]
 
 
 class Source(NamedTuple):
-    """Where a reader reads: a dataset with the table `t` of one column `line`, an empty one `e`, and a view `v`."""
+    """A reader's source: a dataset with the table `t` with one column `line`, an empty table `e`, and a view `v`."""
 
     make: Callable[[], Reader]
     dataset: Dataset
@@ -113,7 +113,7 @@ def test_every_row_is_in_one_stream(source: Source) -> None:
     on(source, check)
 
 
-def test_as_many_streams_as_are_wished_for(source: Source) -> None:
+def test_a_session_has_the_requested_number_of_streams(source: Source) -> None:
     async def check(reader: Reader) -> None:
         session = await reader.open(wanted(source, streams=6, least=5))
         assert 5 <= len(session.streams) <= 6
@@ -122,7 +122,7 @@ def test_as_many_streams_as_are_wished_for(source: Source) -> None:
     on(source, check)
 
 
-def test_a_stream_can_be_taken_up_at_any_row(source: Source) -> None:
+def test_a_stream_can_be_resumed_at_any_row(source: Source) -> None:
     async def check(reader: Reader) -> None:
         session = await reader.open(wanted(source))
         [stream] = session.streams
@@ -135,7 +135,7 @@ def test_a_stream_can_be_taken_up_at_any_row(source: Source) -> None:
     on(source, check)
 
 
-def test_a_session_reads_its_moment(source: Source) -> None:
+def test_a_session_reads_its_snapshot_time(source: Source) -> None:
     async def check(reader: Reader) -> None:
         before = source.now()
         source.add("one more")
@@ -155,7 +155,7 @@ def test_an_empty_table_has_a_schema_and_no_rows(source: Source) -> None:
     on(source, check)
 
 
-def test_what_cannot_be_read_is_told_apart(source: Source) -> None:
+def test_tables_that_cannot_be_read_have_distinct_errors(source: Source) -> None:
     async def check(reader: Reader) -> None:
         with pytest.raises(NotFoundError, match="table nothing"):
             await reader.open(wanted(source, "nothing"))
@@ -180,7 +180,7 @@ def test_a_session_that_has_ended_is_lost(source: Source) -> None:
 
 
 class Breaking:
-    """A Reader whose streams break after each batch, `times` times in a row without any."""
+    """A Reader whose streams break after each batch, and then `times` times without a batch."""
 
     def __init__(self, reader: Reader, times: int) -> None:
         self._reader, self._times, self._left = reader, times, times
@@ -205,7 +205,7 @@ class Breaking:
 
 
 @pytest.mark.parametrize(("times", "holds"), [(1, True), (2, False)])
-def test_a_broken_stream_goes_on_after_its_last_row(times: int, holds: bool) -> None:
+def test_a_broken_stream_resumes_after_its_last_row(times: int, holds: bool) -> None:
     source = in_memory()
 
     async def check(plain: Reader) -> None:
@@ -222,7 +222,7 @@ def test_a_broken_stream_goes_on_after_its_last_row(times: int, holds: bool) -> 
     on(source, check)
 
 
-def test_google_s_stream_breaks_and_is_taken_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_stream_of_google_s_client_is_resumed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source = on_the_stand_in(world, monkeypatch)
     rule = {"operation": "readRows", "status": "reset", "rows": 123, "times": 3}
 

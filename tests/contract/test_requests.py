@@ -1,6 +1,6 @@
-"""What bqdump's adapters really send, held against Google's own description of its APIs.
+"""The requests of bqdump's adapters, validated with Google's descriptions of its APIs.
 
-Path, parameters, and every field of a body, in batches and uploads too.
+It checks the path, the parameters, and every field of the body, also in batches and uploads.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 DATASET, BUCKET = "data", "target"
 BIGQUERY, STORAGE = "bigquery.v2", "storage.v1"
-# What Google's own client adds although the description does not name it.
+# Parameters that Google's client adds although the description does not contain them.
 UNDOCUMENTED = {("bigquery.jobs.get", "projection")}
 INTEGER = re.compile(r"-?[0-9]+")
 
 
 class Sent(NamedTuple):
-    """A request as it arrived: the raw path with its query, and the JSON body, None without one."""
+    """A request as received: the raw path with its query, and the JSON body; None without one."""
 
     method: str
     target: str
@@ -53,7 +53,7 @@ class Sent(NamedTuple):
 
 
 class Method(NamedTuple):
-    """One method of an API: its name, what it takes, and which verb and path lead to it."""
+    """One method of an API: its name, its parameters and body, its HTTP method and its path."""
 
     id: str
     verb: str
@@ -63,7 +63,7 @@ class Method(NamedTuple):
 
 
 class Discovery:
-    """One API. `problems` is empty for a request that the API knows."""
+    """One API. `problems` returns an empty list for a valid request."""
 
     def __init__(self, api: str) -> None:
         place = files("googleapiclient").joinpath("discovery_cache", "documents", f"{api}.json")
@@ -73,13 +73,13 @@ class Discovery:
         self.methods = list(_methods(document, document["servicePath"]))
 
     def method(self, sent: Sent) -> Method | None:
-        """The method that this request calls; the most exact path wins."""
+        """The method that a request calls; the most specific path wins."""
         path = sent.target.partition("?")[0]
         found = [method for method in self.methods if method.verb == sent.method and method.path.fullmatch(path)]
         return max(found, key=lambda method: len(method.path.pattern), default=None)
 
     def problems(self, sent: Sent) -> list[str]:
-        """What the API would not understand about the request."""
+        """The parts of the request that are not valid."""
         method = self.method(sent)
         if method is None:
             return [f"no method is called by {sent.method} {sent.target}"]
@@ -114,7 +114,7 @@ class Discovery:
 
     def _value(self, value: Any, schema: dict[str, Any], place: str) -> Iterator[str]:
         if value is None:
-            # JSON null leaves a field out.
+            # JSON null omits a field.
             return
         if "$ref" in schema:
             yield from self._value(value, self._schemas[schema["$ref"]], place)
@@ -144,7 +144,7 @@ class Discovery:
 
 
 def _fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a scalar is of its type; 64-bit integers come as text or number."""
+    """Whether a scalar has its type. 64-bit integers are strings or numbers."""
     kind, form = schema.get("type"), schema.get("format", "")
     number = isinstance(value, int) and not isinstance(value, bool)
     if kind == "boolean":
@@ -172,13 +172,13 @@ def _methods(resource: dict[str, Any], service: str) -> Iterator[Method]:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """A path template as a pattern of raw paths, in which a name is one segment."""
+    """A path template as a pattern for raw paths, in which a name is one segment."""
     parts = re.split(r"\{\+?(\w+)\}", path)
     return re.compile("".join("[^/]+" if number % 2 else re.escape(part) for number, part in enumerate(parts)))
 
 
 class Recorder:
-    """An ASGI application that notes every request of Google's clients before the one inside answers it."""
+    """An ASGI application that records every request of Google's clients, and passes it to another application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -242,7 +242,7 @@ def _bytes(payload: object) -> bytes:
 
 
 class World(NamedTuple):
-    """Both servers, and what Google's clients have sent to each."""
+    """Both servers, and the requests that Google's clients have sent to each."""
 
     big: Recorder
     store: Recorder
@@ -257,7 +257,7 @@ class World(NamedTuple):
         return {method.id for method in found if method}
 
     def problems(self) -> list[str]:
-        """Everything that Google's APIs would not understand."""
+        """All parts of requests that are not valid."""
         return [problem for api, sent in self.sent() for problem in APIS[api].problems(sent)]
 
     def bodies(self, method: str) -> list[Any]:
@@ -270,7 +270,7 @@ APIS = {api: Discovery(api) for api in (BIGQUERY, STORAGE)}
 
 @contextmanager
 def serve() -> Iterator[World]:
-    """Both servers with a dataset of three tables and a bucket; the environment leads Google's clients to them."""
+    """Both servers with a dataset of three tables and a bucket. The environment points Google's clients to them."""
     store = Recorder(storage_app())
     with serving(store) as objects:
         big = Recorder(create_app(storage=objects))
@@ -293,7 +293,7 @@ def serve() -> Iterator[World]:
 
 
 async def export(settings: Settings, name: str, *, abandoned: bool = False) -> None:
-    """A whole run by the real adapters, or one that is planned and abandoned."""
+    """Run a complete export with the real adapters, or one that is planned and abandoned."""
     store, warehouse = CloudStore(BUCKET, PROJECT), BigQueryWarehouse(PROJECT)
     task = Task(store, warehouse, settings, name, Owner(name, 0), 1)
     try:
@@ -308,7 +308,7 @@ async def export(settings: Settings, name: str, *, abandoned: bool = False) -> N
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """Servers on which two runs of each mode have been exported, the second over the first."""
+    """Servers on which two runs of each mode were exported, the second over the first."""
     labels = {"team": "data"}
     plain = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET), labels=labels)
     keep = Settings(
@@ -321,7 +321,7 @@ def world() -> Iterator[World]:
         yield served
 
 
-def test_a_whole_export_sends_nothing_that_google_does_not_know(world: World) -> None:
+def test_a_complete_export_sends_only_valid_requests(world: World) -> None:
     assert world.problems() == []
 
 
@@ -335,7 +335,7 @@ def test_the_methods_of_an_export_are_those_that_its_roles_allow(world: World) -
     }  # fmt: skip
 
 
-def test_every_table_is_extracted_at_the_one_moment_with_its_labels(world: World) -> None:
+def test_every_table_is_extracted_at_the_snapshot_time_with_its_labels(world: World) -> None:
     jobs = world.bodies("bigquery.jobs.insert")
     assert len(jobs) == 12
     tables = [job["configuration"]["extract"]["sourceTable"]["tableId"].split("@") for job in jobs]
@@ -346,7 +346,7 @@ def test_every_table_is_extracted_at_the_one_moment_with_its_labels(world: World
 
 
 @pytest.mark.parametrize(("format_", "codec"), [(name, codec) for name in FORMATS for codec in FORMATS[name].codecs])
-def test_every_format_and_codec_is_one_that_bigquery_knows(world: World, format_: str, codec: str) -> None:
+def test_every_format_and_codec_is_valid_for_bigquery(world: World, format_: str, codec: str) -> None:
     world.big.sent.clear()
 
     async def start() -> None:
@@ -369,7 +369,7 @@ def test_every_format_and_codec_is_one_that_bigquery_knows(world: World, format_
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_query_and_its_dry_run_are_requests_that_bigquery_knows(
+def test_a_query_and_its_dry_run_are_valid_requests(
     world: World, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
     world.big.sent.clear()
@@ -418,7 +418,7 @@ JOB: dict[str, Any] = {
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The job with one value more, or another one."""
+    """The job with an added or changed value."""
     body: dict[str, Any] = json.loads(json.dumps(JOB))
     *folders, last = path.split(".")
     place = body
@@ -441,7 +441,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("jobTimeout", 7, "bigquery.jobs.insert has no field jobTimeout"),
     ],
 )
-def test_a_wrong_field_is_caught(path: str, value: Any, problem: str) -> None:
+def test_an_invalid_field_is_detected(path: str, value: Any, problem: str) -> None:
     target = "/bigquery/v2/projects/p/jobs?prettyPrint=false"
     assert APIS[BIGQUERY].problems(Sent("POST", target, JOB)) == []
     (found,) = APIS[BIGQUERY].problems(Sent("POST", target, changed(path, value)))
@@ -459,11 +459,11 @@ def test_a_wrong_field_is_caught(path: str, value: Any, problem: str) -> None:
         ("GET", "b/x/o/a/b", "no method is called by GET /storage/v1/b/x/o/a/b"),
     ],
 )
-def test_a_wrong_path_or_parameter_is_caught(method: str, target: str, problem: str) -> None:
+def test_an_invalid_path_or_parameter_is_detected(method: str, target: str, problem: str) -> None:
     (found,) = APIS[STORAGE].problems(Sent(method, f"/storage/v1/{target}", None))
     assert found.endswith(problem)
 
 
-def test_a_body_where_none_belongs_is_caught() -> None:
+def test_an_unexpected_body_is_detected() -> None:
     sent = Sent("GET", "/storage/v1/b/x/o/y", {"name": "y"})
     assert APIS[STORAGE].problems(sent) == ["storage.objects.get takes no body"]

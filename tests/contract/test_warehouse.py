@@ -1,4 +1,4 @@
-"""What every Warehouse promises, held against each of them."""
+"""The promises of Warehouse, tested with every implementation."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ both_kinds = pytest.mark.parametrize("kind", ["extract", "query"])
 
 
 class Stage(NamedTuple):
-    """A warehouse to test, a dataset and bucket in it, and how to change and look at them from outside.
+    """A warehouse to test, with a dataset and a bucket, and functions to change and read them.
 
-    put: give a table of one column `line` these rows; drop: drop it; fail: let the next job of this table fail with a
-    reason; read: the files written for a prefix, by name; shards: one row more than fits into a file; protect: give a
-    table a row access policy; blind: take away the right to see those, or give it back; stream_into: make a
-    table into which changes are streamed; slow: how long jobs run from now on, in seconds.
+    put: give a table with one column `line` these rows. drop: drop it. fail: make the next job on this table fail with
+    a reason. read: the files written for a prefix, by name. shards: one row more than fits into a file. protect: create
+    a row access policy on a table. blind: revoke or grant the permission to list those. stream_into: create a table
+    with change data capture. slow: how long jobs run from now on, in seconds.
     """
 
     make: Callable[[], Warehouse]
@@ -161,7 +161,7 @@ def on(stage: Stage, test: Callable[[Warehouse], Awaitable[Result]]) -> Result:
 
 
 def named(stage: Stage, job: str) -> str:
-    """A job id of this test alone: the tests share a server."""
+    """A job id for this test, since the tests share a server."""
     return f"{stage.dataset.name}_{job}"
 
 
@@ -173,7 +173,7 @@ def request(stage: Stage, table: str, snapshot: int, job: str) -> ExtractRequest
 
 
 def query(stage: Stage, table: str, snapshot: int | None, job: str) -> QueryRequest:
-    """A query of the whole table to `<job>/part_*.csv`."""
+    """A query of the complete table to `<job>/part_*.csv`."""
     return QueryRequest(
         named(stage, job), stage.dataset, table, snapshot, sql.select(stage.dataset, table, snapshot),
         f"gs://{stage.bucket}/{job}/part_*.csv", "csv", "none", header=False, delimiter=",", labels={"made": "here"},
@@ -189,7 +189,7 @@ async def start(warehouse: Warehouse, stage: Stage, kind: Kind, table: str, snap
 
 
 async def finished(warehouse: Warehouse, job: Job) -> tuple[Job, list[str]]:
-    """The job once it is done, and the states it went through."""
+    """The finished job, and its states until then."""
     states: list[str] = [job.state]
     while job.state != "done":
         await asyncio.sleep(0)
@@ -203,7 +203,7 @@ async def everything(pages: AsyncIterator[list[Result]]) -> list[Result]:
 
 
 async def next_millisecond(warehouse: Warehouse) -> int:
-    """A moment after everything that has happened until now, and before all that comes."""
+    """A time after everything so far, and before everything that follows."""
     start = now = await warehouse.now("US")
     while now <= start:
         now = await warehouse.now("US")
@@ -214,16 +214,16 @@ def lines(files: dict[str, bytes]) -> list[str]:
     return sorted(line for data in files.values() for line in data.decode().splitlines())
 
 
-def test_finds_a_dataset_and_where_it_lies(stage: Stage) -> None:
+def test_finds_a_dataset_and_its_location(stage: Stage) -> None:
     assert on(stage, lambda warehouse: warehouse.dataset(PROJECT, stage.dataset.name)) == stage.dataset
 
 
-def test_a_dataset_that_is_not_there_is_not_found(stage: Stage) -> None:
+def test_a_missing_dataset_is_not_found(stage: Stage) -> None:
     with pytest.raises(NotFoundError, match=r"proj\.nothing"):
         on(stage, lambda warehouse: warehouse.dataset(PROJECT, "nothing"))
 
 
-def test_the_clock_tells_milliseconds_and_never_goes_back(stage: Stage) -> None:
+def test_the_clock_returns_milliseconds_and_never_goes_back(stage: Stage) -> None:
     async def check(warehouse: Warehouse) -> None:
         told = [await warehouse.now("US") for _ in range(5)]
         assert told == sorted(told)
@@ -260,7 +260,7 @@ def test_names_of_all_kinds_are_listed_and_described(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_describes_a_table_whole(stage: Stage) -> None:
+def test_describes_a_table_completely(stage: Stage) -> None:
     stage.put("orders", ["a", "b", "c"])
 
     async def check(warehouse: Warehouse) -> None:
@@ -275,7 +275,7 @@ def test_describes_a_table_whole(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_a_table_that_is_gone_is_none_and_not_listed(stage: Stage) -> None:
+def test_a_deleted_table_is_none_and_not_listed(stage: Stage) -> None:
     stage.put("gone", ["a"])
     stage.drop("gone")
 
@@ -302,7 +302,7 @@ def test_names_every_row_access_policy_of_a_table(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_names_the_tables_into_which_changes_are_streamed(stage: Stage) -> None:
+def test_names_the_tables_with_change_data_capture(stage: Stage) -> None:
     stage.put("plain", ["a"])
     for table in ("orders", "two words"):
         stage.stream_into(table)
@@ -314,7 +314,7 @@ def test_names_the_tables_into_which_changes_are_streamed(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_who_may_not_see_row_access_policies_is_told_nothing(stage: Stage) -> None:
+def test_row_access_policies_are_unknown_without_the_permission(stage: Stage) -> None:
     stage.put("orders", ["a"])
     stage.blind(True)
     try:
@@ -323,7 +323,7 @@ def test_who_may_not_see_row_access_policies_is_told_nothing(stage: Stage) -> No
         stage.blind(False)
 
 
-def test_a_job_tells_that_row_access_policies_applied(stage: Stage) -> None:
+def test_a_job_reports_that_row_access_policies_applied(stage: Stage) -> None:
     for table in ("plain", "protected"):
         stage.put(table, ["a"])
     stage.protect("protected", "eu")
@@ -338,7 +338,7 @@ def test_a_job_tells_that_row_access_policies_applied(stage: Stage) -> None:
 
 
 @both_kinds
-def test_a_job_goes_forward_to_done_and_tells_its_files(stage: Stage, kind: Kind) -> None:
+def test_a_job_advances_to_done_and_reports_its_files(stage: Stage, kind: Kind) -> None:
     stage.put("orders", stage.many_rows)
 
     async def check(warehouse: Warehouse) -> None:
@@ -347,7 +347,7 @@ def test_a_job_goes_forward_to_done_and_tells_its_files(stage: Stage, kind: Kind
         assert started.id == named(stage, kind)
         job, states = await finished(warehouse, started)
         assert states == sorted(states, key=["pending", "running", "done"].index)
-        # An extract job does not tell its rows.
+        # An extract job does not report its rows.
         assert (job.error, job.rows) == (None, len(stage.many_rows) if kind == "query" else None)
         assert snapshot <= job.created <= job.started <= job.ended
         files = stage.read(f"{kind}/")
@@ -361,7 +361,7 @@ def test_a_job_goes_forward_to_done_and_tells_its_files(stage: Stage, kind: Kind
 
 
 @both_kinds
-def test_an_empty_table_makes_a_file_without_rows(stage: Stage, kind: Kind) -> None:
+def test_an_empty_table_is_exported_to_a_file_without_rows(stage: Stage, kind: Kind) -> None:
     stage.put("empty", [])
 
     async def check(warehouse: Warehouse) -> None:
@@ -390,7 +390,7 @@ def test_a_table_is_read_as_it_was_at_the_snapshot(stage: Stage, kind: Kind) -> 
     on(stage, check)
 
 
-def test_a_query_without_a_snapshot_reads_a_table_as_it_is(stage: Stage) -> None:
+def test_a_query_without_a_snapshot_reads_the_current_table(stage: Stage) -> None:
     async def check(warehouse: Warehouse) -> None:
         stage.put("orders", ["old"])
         await next_millisecond(warehouse)
@@ -404,7 +404,7 @@ def test_a_query_without_a_snapshot_reads_a_table_as_it_is(stage: Stage) -> None
 
 
 @both_kinds
-def test_a_table_that_was_dropped_fails_by_name(stage: Stage, kind: Kind) -> None:
+def test_a_dropped_table_fails_with_its_name(stage: Stage, kind: Kind) -> None:
     stage.put("gone", ["a"])
 
     async def check(warehouse: Warehouse) -> None:
@@ -422,7 +422,7 @@ def test_a_table_that_was_dropped_fails_by_name(stage: Stage, kind: Kind) -> Non
     on(stage, check)
 
 
-def test_a_job_id_is_taken_once_and_leads_to_the_job_that_has_it(stage: Stage) -> None:
+def test_a_job_id_can_be_used_once_and_identifies_its_job(stage: Stage) -> None:
     stage.put("orders", ["a"])
 
     async def check(warehouse: Warehouse) -> None:
@@ -437,7 +437,7 @@ def test_a_job_id_is_taken_once_and_leads_to_the_job_that_has_it(stage: Stage) -
     on(stage, check)
 
 
-def test_one_of_many_who_start_a_job_wins(stage: Stage) -> None:
+def test_one_of_many_concurrent_starts_of_a_job_wins(stage: Stage) -> None:
     stage.put("orders", ["a"])
 
     async def check(warehouse: Warehouse) -> None:
@@ -450,7 +450,7 @@ def test_one_of_many_who_start_a_job_wins(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_a_dry_run_tells_bytes_and_leaves_no_job(stage: Stage) -> None:
+def test_a_dry_run_returns_bytes_and_creates_no_job(stage: Stage) -> None:
     stage.put("orders", ["a", "b"])
     stage.put("empty", [])
 
@@ -470,7 +470,7 @@ def test_a_dry_run_tells_bytes_and_leaves_no_job(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_a_question_gives_a_row_of_numbers(stage: Stage) -> None:
+def test_a_query_returns_a_row_of_integers(stage: Stage) -> None:
     stage.put("orders", ["a", "b"])
 
     async def check(warehouse: Warehouse) -> None:
@@ -482,7 +482,7 @@ def test_a_question_gives_a_row_of_numbers(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_extracts_and_queries_share_their_ids(stage: Stage) -> None:
+def test_extracts_and_queries_share_job_ids(stage: Stage) -> None:
     stage.put("orders", ["a"])
 
     async def check(warehouse: Warehouse) -> None:
@@ -498,7 +498,7 @@ def test_extracts_and_queries_share_their_ids(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("reason", ["backendError", "quotaExceeded", "invalid"])
-def test_a_job_that_fails_tells_its_reason(stage: Stage, reason: str) -> None:
+def test_a_failed_job_has_a_reason(stage: Stage, reason: str) -> None:
     stage.put("orders", ["a"])
     stage.fail("orders", reason)
 
@@ -512,12 +512,12 @@ def test_a_job_that_fails_tells_its_reason(stage: Stage, reason: str) -> None:
     on(stage, check)
 
 
-def test_a_job_that_nobody_has_started_is_not_found(stage: Stage) -> None:
+def test_an_unknown_job_is_not_found(stage: Stage) -> None:
     with pytest.raises(NotFoundError, match="job_nothing"):
         on(stage, lambda warehouse: warehouse.job("job_nothing", "US"))
 
 
-def test_lists_the_jobs_since_a_moment_newest_first(stage: Stage) -> None:
+def test_lists_the_jobs_since_a_time_newest_first(stage: Stage) -> None:
     stage.put("orders", ["a"])
 
     async def start(warehouse: Warehouse, job_id: str, snapshot: int) -> Job:
@@ -558,7 +558,7 @@ def test_lists_the_jobs_that_have_not_ended(stage: Stage) -> None:
     on(stage, check)
 
 
-def test_many_jobs_at_once_all_end(stage: Stage) -> None:
+def test_many_concurrent_jobs_all_end(stage: Stage) -> None:
     for number in range(4):
         stage.put(f"t{number}", [f"row {number}"])
 
@@ -574,7 +574,7 @@ def test_many_jobs_at_once_all_end(stage: Stage) -> None:
 
 
 class Flaky(MemoryWarehouse):
-    """Every request is carried out, but the first and the third answer are lost on the way back."""
+    """A warehouse that carries out every request, and loses the first and the third answer."""
 
     calls = 0
 
@@ -609,7 +609,7 @@ def flaky() -> tuple[Flaky, RetryingWarehouse]:
     return inner, RetryingWarehouse(inner, Patience(tries=12, first_pause=0.0))
 
 
-def test_an_answer_that_was_lost_is_asked_for_again() -> None:
+def test_a_request_with_a_lost_answer_is_retried() -> None:
     inner, warehouse = flaky()
     assert asyncio.run(warehouse.now("US")) == 1_800_000_000_000
     assert inner.calls == 2
@@ -643,7 +643,7 @@ def test_a_listing_that_breaks_misses_no_job() -> None:
     asyncio.run(check())
 
 
-def test_patience_ends() -> None:
+def test_retries_end_with_the_patience() -> None:
     inner, _ = flaky()
     impatient = RetryingWarehouse(inner, Patience(tries=1))
     with pytest.raises(UnavailableError):

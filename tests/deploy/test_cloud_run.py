@@ -107,7 +107,7 @@ def test_an_execution_whose_tasks_fail_fails_its_operation(api: Any) -> None:
     assert done["metadata"]["failedCount"] == 2
 
 
-def test_a_failed_task_is_tried_again_as_often_as_the_job_says(api: Any) -> None:
+def test_a_failed_task_is_retried_as_often_as_the_job_allows(api: Any) -> None:
     api.jobs().patch(name=JOB, body=job(maxRetries=2)).execute()
     done = finished(api, run(api, {"EXIT": "1"}, taskCount=1))
     assert done["metadata"]["retriedCount"] == 2
@@ -118,7 +118,7 @@ def test_a_task_that_takes_too_long_fails(api: Any) -> None:
     assert done["metadata"]["failedCount"] == 1
 
 
-def test_an_execution_can_be_seen_and_cancelled_while_it_runs(api: Any) -> None:
+def test_a_running_execution_can_be_read_and_cancelled(api: Any) -> None:
     operation = run(api, {"SLEEP": "60"})
     name = operation["metadata"]["name"]
     until(lambda: execution(api, name).get("runningCount") == 2)
@@ -151,7 +151,7 @@ def test_executions_are_listed_newest_first_page_by_page(api: Any) -> None:
     assert found[:3] == names[::-1]
 
 
-def test_overlapping_executions_do_not_meet(api: Any, address: str) -> None:
+def test_concurrent_executions_are_independent(api: Any, address: str) -> None:
     operations = [run(api, {"A": f"x{number}", "SLEEP": "0.1"}, taskCount=1) for number in range(3)]
     assert [log(address, finished(api, one)) for one in operations] == [[f"0: 0 1 run x{n}"] for n in range(3)]
 
@@ -180,7 +180,7 @@ def test_fewer_tasks_than_the_parallelism_are_refused(api: Any) -> None:
     assert_refused(400, api.jobs().run(name=JOB, body={"overrides": {"taskCount": 1}}))
 
 
-def test_what_does_not_exist_is_not_found(api: Any) -> None:
+def test_missing_resources_are_not_found(api: Any) -> None:
     for request in (
         api.jobs().run(name=f"{PARENT}/jobs/other", body={}),
         api.jobs().get(name=f"{PARENT}/jobs/other"),
@@ -190,7 +190,7 @@ def test_what_does_not_exist_is_not_found(api: Any) -> None:
         assert_refused(404, request)
 
 
-def test_a_job_is_created_once_and_replaced_any_number_of_times(api: Any) -> None:
+def test_a_job_is_created_once_and_can_be_replaced_repeatedly(api: Any) -> None:
     assert_refused(409, api.jobs().create(parent=PARENT, jobId="bqdump", body=job()))
     assert api.jobs().patch(name=JOB, body=job(maxRetries=1)).execute()["response"]["generation"] == "2"
     assert api.jobs().get(name=JOB).execute()["template"]["template"]["maxRetries"] == 1
@@ -206,7 +206,7 @@ def test_requests_are_counted_by_operation(api: Any, address: str) -> None:
     assert counted == {"run.executions.list": 1, "run.jobs.run": 1, "run.operations.wait": 1}
 
 
-def test_the_rendered_job_is_one_that_can_be_run() -> None:
+def test_the_rendered_job_can_be_run() -> None:
     settings = Settings(project="p1", dataset="d", target=Target("gs", "bbb"))
     task = v1_job(Deployment(settings=settings, region="europe-west1"))["spec"]["template"]["spec"]
     spec = task["template"]["spec"]

@@ -42,7 +42,7 @@ def test_every_copied_path_exists_and_is_sent_to_the_build(requirements: str) ->
         assert sent(IGNORE, source), f".dockerignore keeps {source} out"
 
 
-def test_stages_are_copied_from_only_after_they_were_built(stages: list[Stage]) -> None:
+def test_stages_are_copied_from_only_after_they_are_built(stages: list[Stage]) -> None:
     built: list[str] = []
     for stage in stages:
         for step in stage.steps:
@@ -73,7 +73,7 @@ def test_the_container_runs_bqdump_run_as_a_numeric_user(stages: list[Stage]) ->
     assert int(group) > 0
 
 
-def test_both_stages_stand_on_the_same_python(stages: list[Stage]) -> None:
+def test_both_stages_have_the_same_python(stages: list[Stage]) -> None:
     assert len({step.words[0] for stage in stages for step in stage.steps if step.word == "FROM"}) == 1
 
 

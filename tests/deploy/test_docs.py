@@ -73,7 +73,7 @@ def test_every_command_of_the_page_runs(walk: Walk) -> None:
     assert (walk.done.returncode, walk.done.stderr) == (0, "")
 
 
-def test_the_files_that_the_page_makes_are_what_google_takes(walk: Walk) -> None:
+def test_the_files_that_the_page_creates_are_valid_for_google(walk: Walk) -> None:
     job = yaml.safe_load((walk.folder / "job.yaml").read_text())
     schedule = json.loads((walk.folder / "schedule.json").read_text())
     assert discovery.check("run.v1", "Job", job) == []
@@ -88,7 +88,7 @@ def test_the_page_builds_the_image_that_the_job_runs(walk: Walk) -> None:
     assert f"--tag={container['image']}" in build
 
 
-def test_everything_that_takes_a_label_gets_the_one_that_the_teardown_looks_for(walk: Walk) -> None:
+def test_every_resource_that_can_have_labels_gets_the_label_of_the_teardown(walk: Walk) -> None:
     job = yaml.safe_load((walk.folder / "job.yaml").read_text())
     assert job["metadata"]["labels"]["app"] == "bqdump"
     assert "--labels=app=bqdump" in walk.asked("gcloud", "artifacts", "repositories", "create")[0]
@@ -98,7 +98,7 @@ def test_everything_that_takes_a_label_gets_the_one_that_the_teardown_looks_for(
         assert any(word.startswith("--display-name=bqdump:") for word in create)
 
 
-def test_the_job_is_made_before_what_is_granted_on_it(walk: Walk) -> None:
+def test_the_job_is_created_before_grants_on_it(walk: Walk) -> None:
     replaced = walk.commands.index(walk.asked("gcloud", "run", "jobs", "replace")[0])
     granted = [walk.commands.index(grant) for grant in walk.asked("gcloud", "run", "jobs", "add-iam-policy-binding")]
     assert min(granted) > replaced

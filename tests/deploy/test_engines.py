@@ -48,7 +48,7 @@ def pod_environment(job: dict[str, Any], index: int, uid: str) -> dict[str, str]
     return values
 
 
-def test_every_pod_knows_its_place_and_the_name_of_the_run(job: dict[str, Any]) -> None:
+def test_every_pod_has_its_task_index_and_the_run_id(job: dict[str, Any]) -> None:
     uid = "7c6d2f6e-0a51-4b1c-9a3e-2d6a5c0f0a11"
     count = job["spec"]["completions"]
     for index in range(count):
@@ -58,7 +58,7 @@ def test_every_pod_knows_its_place_and_the_name_of_the_run(job: dict[str, Any]) 
         assert run_id(resolve(environment(environ)), identity) == uid
 
 
-def test_the_job_gives_each_task_as_many_tries_as_cloud_run_does(job: dict[str, Any]) -> None:
+def test_the_job_gives_each_task_as_many_attempts_as_cloud_run(job: dict[str, Any]) -> None:
     spec = job["spec"]
     assert spec["completionMode"] == "Indexed"
     assert spec["backoffLimitPerIndex"] == 3
@@ -84,7 +84,7 @@ def test_the_pod_runs_as_the_user_of_the_image(job: dict[str, Any]) -> None:
     [("kubernetes", {"JOB_COMPLETIONS": "3"}), ("gcp-batch", {"BATCH_JOB_UID": "j-1"}),
      ("aws-batch", {"AWS_BATCH_JOB_ID": "j-1:2"})],
 )  # fmt: skip
-def test_the_variables_of_each_engine_give_each_task_its_place(engine: Engine, extra: dict[str, str]) -> None:
+def test_the_variables_of_each_engine_give_each_task_its_index(engine: Engine, extra: dict[str, str]) -> None:
     code = (
         "import os; from bqdump.core.settings.task_identity import identify; i = identify(os.environ);"
         "print(i.task, i.tasks, i.attempt, i.execution)"

@@ -98,7 +98,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_everything_that_was_made_is_removed(world: World) -> None:
+def test_everything_that_was_created_is_removed(world: World) -> None:
     done = world.run(EVERYTHING, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     heads = [" ".join(word for word in command.split()[:5] if not word.startswith("-")) for command in world.removed]
@@ -111,7 +111,7 @@ def test_everything_that_was_made_is_removed(world: World) -> None:
         assert head in heads
 
 
-def test_every_grant_of_the_rendered_commands_is_taken_back_or_goes_with_what_it_is_on(world: World) -> None:
+def test_every_grant_is_revoked_or_removed_with_its_resource(world: World) -> None:
     world.run(EVERYTHING, "--yes")
     settings = Settings(project="my-data", dataset="sales", target=Target("gs", "my-exports"), job_project="my-jobs")
     deployment = Deployment(settings=settings, region="europe-west1")
@@ -124,7 +124,7 @@ def test_every_grant_of_the_rendered_commands_is_taken_back_or_goes_with_what_it
             assert all("remove-iam-policy-binding" in one or "REVOKE" in one for one in taken)
 
 
-def test_accounts_of_a_project_with_a_domain_are_removed_by_their_address(world: World) -> None:
+def test_accounts_of_a_domain_scoped_project_are_removed(world: World) -> None:
     address = "bqdump@jobs.example.com.iam.gserviceaccount.com"
     known = {f"iam service-accounts {address}": "bqdump: exports"}
     done = world.run(known, "--yes", BQDUMP_JOB_PROJECT="example.com:jobs")
@@ -132,20 +132,20 @@ def test_accounts_of_a_project_with_a_domain_are_removed_by_their_address(world:
     assert any(f"service-accounts delete {address}" in command for command in world.removed)
 
 
-def test_the_bucket_stays_unless_asked_for(world: World) -> None:
+def test_the_bucket_stays_unless_its_removal_is_requested(world: World) -> None:
     world.run(EVERYTHING, "--yes")
     assert not any("storage rm" in command for command in world.removed)
     world.run(EVERYTHING, "--yes", "--with-bucket")
     assert "gcloud storage rm --recursive gs://my-exports" in world.removed
 
 
-def test_a_bucket_that_was_there_before_stays_even_when_asked_for(world: World) -> None:
+def test_a_bucket_without_the_label_stays_even_if_its_removal_is_requested(world: World) -> None:
     done = world.run(EVERYTHING | {"storage buckets gs://my-exports": ""}, "--yes", "--with-bucket")
     assert "keeping gs://" in done.stderr
     assert not any("storage rm" in command for command in world.removed)
 
 
-def test_what_others_have_made_under_the_same_name_is_left_alone(world: World) -> None:
+def test_resources_of_the_same_name_without_the_label_stay(world: World) -> None:
     others = {
         "scheduler jobs bqdump": "https://example.com/hook",
         "workflows bqdump": "", "run jobs bqdump": "webshop", "artifacts repositories bqdump": "",
@@ -157,14 +157,14 @@ def test_what_others_have_made_under_the_same_name_is_left_alone(world: World) -
 
 
 @pytest.mark.parametrize("answer", ["", "n\n", "no\n", "\n"])
-def test_without_a_yes_nothing_is_removed(world: World, answer: str) -> None:
+def test_nothing_is_removed_without_confirmation(world: World, answer: str) -> None:
     done = world.run(EVERYTHING, answer=answer)
     assert done.returncode == 1
     assert "This removes from my-jobs:" in done.stdout
     assert world.removed == []
 
 
-def test_a_yes_is_enough(world: World) -> None:
+def test_a_confirmation_is_enough(world: World) -> None:
     assert world.run(EVERYTHING, answer="y\n").returncode == 0
     assert world.removed
 
@@ -196,13 +196,13 @@ def test_the_dummy_tables_and_their_dataset_are_removed(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_a_dataset_that_was_there_before_keeps_all_but_the_dummy_tables(world: World) -> None:
+def test_a_dataset_without_the_label_loses_only_the_dummy_tables(world: World) -> None:
     done = world.run(SEEDED | {"dataset labels": {"team": "data"}}, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert world.removed == [f"bq rm --force --table my-data:sales.dummy_{number}" for number in ("01", "02")]
 
 
-def test_a_dataset_that_has_got_other_tables_stays(world: World) -> None:
+def test_a_dataset_with_other_tables_stays(world: World) -> None:
     done = world.run(SEEDED | {"others": 1}, "--yes")
     assert "keeping dataset" in done.stderr
     assert not any("--dataset" in command for command in world.removed)

@@ -46,7 +46,7 @@ def module() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("folder", [MODULE, MODULE / "example"], ids=["module", "example"])
-def test_every_resource_fits_the_provider(folder: Path) -> None:
+def test_every_resource_is_valid_for_the_provider(folder: Path) -> None:
     document = load_module(folder)
     assert list(resources(document))
     assert check_resources(document, SCHEMA) == []
@@ -81,26 +81,26 @@ def test_the_example_calls_the_module_as_it_is(module: dict[str, Any]) -> None:
         ("google_cloud_run_v2_job", "google_cloud_run_v3_job", "the schema has no such resource"),
     ],
 )
-def test_the_check_finds_what_the_provider_would_refuse(right: str, wrong: str, error: str) -> None:
+def test_the_check_reports_what_the_provider_would_refuse(right: str, wrong: str, error: str) -> None:
     assert check_resources(load(GOOD), SCHEMA) == []
     found = check_resources(load(GOOD.replace(right, wrong, 1)), SCHEMA)
     assert any(error in one for one in found), found
 
 
-def test_the_check_finds_names_that_are_not_declared_or_not_used() -> None:
+def test_the_check_reports_undeclared_and_unused_names() -> None:
     text = 'variable "a" {}\nresource "google_x" "y" { name = "${var.b}-${google_x.z.id}-${local.c}" }'
     assert set(check_references(load(text))) == {
         "var.b is not declared", "var.a is never used", "local.c is not declared", "google_x.z is not declared",
     }  # fmt: skip
 
 
-def test_the_check_finds_a_wrong_module_call() -> None:
+def test_the_check_reports_an_invalid_module_call() -> None:
     module = load('variable "a" {}\nvariable "b" {\n  default = 1\n}')
     call = named(load('module "m" {\n  source = "x"\n  c = 1\n}'), "module")["m"]
     assert check_call(call, module) == ["the module has no variable 'c'", "'a' is missing"]
 
 
-def test_the_schema_holds_the_used_resources_and_is_small() -> None:
+def test_the_schema_contains_only_the_used_resources() -> None:
     assert sorted(SCHEMA["resources"]) == extract_schema.used_resources(MODULE)
     assert extract_schema.TARGET.stat().st_size <= 100_000
 
@@ -113,7 +113,7 @@ def _grants(module: dict[str, Any]) -> set[tuple[str, str]]:
     }
 
 
-def test_the_grants_are_the_least_that_is_needed(module: dict[str, Any]) -> None:
+def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
     assert _grants(module) == {
         ("google_bigquery_dataset_iam_member", "roles/bigquery.dataViewer"),
         ("google_bigquery_dataset_iam_member", "roles/bigquery.metadataViewer"),
@@ -139,7 +139,7 @@ def test_read_sessions_are_granted_only_where_the_read_route_is_used(module: dic
     assert body["count"] == "${var.read_route ? 1 : 0}"
 
 
-def test_the_job_can_be_destroyed_unless_told_otherwise(module: dict[str, Any]) -> None:
+def test_the_job_can_be_destroyed_by_default(module: dict[str, Any]) -> None:
     assert named(module, "variable")["deletion_protection"]["default"] is False
 
 

@@ -83,12 +83,12 @@ def broken(message: str = "Task 3 failed.") -> Exception:
     return operation_failed({"name": "o", "error": {"code": 2, "message": message}})
 
 
-def test_the_workflow_fits_the_schema_of_workflows() -> None:
+def test_the_workflow_is_valid_for_the_schema_of_workflows() -> None:
     schema = json.loads((Path(__file__).parent / "schemas/workflows.json").read_text())
     jsonschema.validate(yaml.safe_load(SOURCE), schema)
 
 
-def test_an_item_may_have_every_setting_but_the_run_id() -> None:
+def test_an_item_can_have_every_setting_but_the_run_id() -> None:
     document = yaml.safe_load(SOURCE)
     known = document["request_of"]["steps"][0]["begin"]["assign"][0]["variables"]
     assert known == {setting.name: setting.env for setting in SETTINGS if setting.name not in ("run_id", "to")}

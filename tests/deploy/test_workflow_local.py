@@ -123,7 +123,7 @@ def test_two_datasets_go_to_two_buckets_and_a_failing_one_is_named(world: World)
     assert sorted(counts) == [1, 1, 1, 1, 2]
 
 
-def test_a_repeated_workflow_finds_its_runs_done_and_exports_nothing_again(world: World) -> None:
+def test_a_repeated_workflow_exports_nothing_again(world: World) -> None:
     exports = [item("sales", "sales-exports", tasks=2)]
     run(workflow_source(), {"exports": exports, "resume": "again"}, world.connector)
     first = world.latest("sales-exports")

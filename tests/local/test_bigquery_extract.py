@@ -73,7 +73,7 @@ def thousand(world: World) -> str:
     return f"{name}.thousand"
 
 
-def test_csv_has_the_text_forms_of_the_service(world: World, flat: str) -> None:
+def test_csv_has_the_text_formats_of_the_service(world: World, flat: str) -> None:
     header, full, nulls = world.exported(flat).decode().splitlines()
     assert header == "id,s,f,b,raw,n,big,d,tm,dt,ts,j,g"
     assert full == (
@@ -83,13 +83,13 @@ def test_csv_has_the_text_forms_of_the_service(world: World, flat: str) -> None:
     assert nulls == "2" + "," * 12
 
 
-def test_csv_cannot_tell_null_from_empty(world: World) -> None:
+def test_csv_does_not_distinguish_null_from_empty(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, '' AS s UNION ALL SELECT 2, CAST(NULL AS STRING)")
     assert world.exported(f"{name}.t") == b"a,s\n1,\n2,\n"
 
 
-def test_csv_takes_a_delimiter_and_leaves_the_header_out(world: World) -> None:
+def test_csv_can_have_a_delimiter_and_no_header(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS b")
     assert world.exported(f"{name}.t", field_delimiter="\t", print_header=False) == b"1\tx\n"
@@ -97,7 +97,7 @@ def test_csv_takes_a_delimiter_and_leaves_the_header_out(world: World) -> None:
     assert world.exported(f"{name}.t", field_delimiter="|") == b"a|b\n1|x\n"
 
 
-def test_json_quotes_integers_leaves_nulls_out_and_escapes(world: World, flat: str) -> None:
+def test_json_quotes_integers_omits_nulls_and_escapes(world: World, flat: str) -> None:
     full, nulls = world.exported(flat, destination_format=JSON).decode().splitlines()
     assert json.loads(nulls) == {"id": "2"}
     assert json.loads(full) == {
@@ -115,7 +115,7 @@ def test_json_has_nested_values(world: World, nested: str) -> None:
     assert nulls == {"id": "2", "ts": []}
 
 
-def test_floats_that_are_no_numbers_are_words(world: World) -> None:
+def test_nan_and_infinities_are_words(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT CAST(x AS FLOAT64) AS f FROM UNNEST(['inf', '-inf', 'nan', '1']) AS x")
     assert world.exported(f"{name}.t") == b"f\nInfinity\n-Infinity\nNaN\n1\n"
@@ -153,7 +153,7 @@ def test_floats_in_text_files_have_15_digits_or_17(world: World, floats: str) ->
 
 
 @pytest.mark.parametrize(("format_", "suffix"), [("CSV", ""), ("JSON", "}")])
-def test_queries_export_floats_alike(world: World, floats: str, format_: str, suffix: str) -> None:
+def test_queries_export_floats_in_the_same_way(world: World, floats: str, format_: str, suffix: str) -> None:
     bucket = world.bucket()
     options = f"uri='gs://{bucket}/x-*', format='{format_}'"
     world.sql(f"EXPORT DATA OPTIONS ({options}) AS SELECT f FROM {floats} ORDER BY n")
@@ -161,7 +161,7 @@ def test_queries_export_floats_alike(world: World, floats: str, format_: str, su
     assert [line.removeprefix('{"f":').removesuffix(suffix) for line in lines] == list(FLOATS.values())
 
 
-def test_answers_of_the_api_keep_the_point_of_whole_floats(world: World, floats: str) -> None:
+def test_answers_of_the_api_keep_the_point_of_integral_floats(world: World, floats: str) -> None:
     address = f"{world.address}/bigquery/v2/projects/{PROJECT}"
     dataset, _, table = floats.partition(".")
     data = requests.get(f"{address}/datasets/{dataset}/tables/{table}/data", timeout=20).json()
@@ -186,7 +186,7 @@ def test_avro_has_the_types_of_the_service(world: World, flat: str) -> None:
     ]  # fmt: skip
 
 
-def test_avro_has_logical_types_if_asked(world: World, flat: str) -> None:
+def test_avro_has_logical_types_on_request(world: World, flat: str) -> None:
     data = world.exported(flat, destination_format=AVRO, use_avro_logical_types=True)
     full, _ = list(fastavro.reader(io.BytesIO(data)))
     assert (str(full["d"]), str(full["tm"]), full["dt"]) == ("2024-02-29", "10:00:00.500000", "2024-02-29T10:00:00")
@@ -303,13 +303,15 @@ def test_text_formats_can_be_gzipped(world: World, thousand: str, format_: str) 
     ("format_", "codec"),
     [(CSV, "SNAPPY"), (JSON, "ZSTD"), (AVRO, "GZIP"), (PARQUET, "DEFLATE"), ("ORC", "NONE")],
 )
-def test_other_codecs_and_formats_are_refused_at_once(world: World, thousand: str, format_: str, codec: str) -> None:
+def test_unsupported_codecs_and_formats_are_refused_at_once(
+    world: World, thousand: str, format_: str, codec: str
+) -> None:
     with pytest.raises(BadRequest):
         world.extract(thousand, "gs://b/o", wait=False, destination_format=format_, compression=codec)
 
 
 @pytest.mark.parametrize("uri", ["gs://b/*/x-*", "gs://b/*/x", "s3://b/o", "gs://b", "gs://*/x"])
-def test_bad_uris_are_refused_at_once(world: World, thousand: str, uri: str) -> None:
+def test_invalid_uris_are_refused_at_once(world: World, thousand: str, uri: str) -> None:
     with pytest.raises(BadRequest):
         world.extract(thousand, uri, wait=False)
 
@@ -327,7 +329,7 @@ def test_shards_are_numbered_with_twelve_digits_and_each_has_a_header(world: Wor
 
 
 @pytest.mark.parametrize("format_", [JSON, AVRO, PARQUET])
-def test_shards_of_any_format_hold_every_row_once(world: World, thousand: str, format_: str) -> None:
+def test_shards_of_any_format_contain_every_row_once(world: World, thousand: str, format_: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=3000):
         world.extract(thousand, f"gs://{bucket}/*", destination_format=format_)
@@ -353,7 +355,7 @@ def test_several_uris_each_get_files(world: World, thousand: str) -> None:
     assert len(world.names(bucket)) == 5
 
 
-def test_one_file_cannot_hold_too_much(world: World, thousand: str) -> None:
+def test_a_single_file_has_a_maximum_size(world: World, thousand: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=7999), pytest.raises(BadRequest, match="too large to be exported to a single file"):
         world.extract(thousand, f"gs://{bucket}/x")
@@ -377,7 +379,7 @@ def test_an_empty_table_gives_one_file_or_none(world: World) -> None:
 @pytest.mark.parametrize(("format_", "codec"), [(CSV, "NONE"), (CSV, "GZIP"), (JSON, "NONE"), (JSON, "GZIP"),
                                                 (AVRO, "NONE"), (AVRO, "SNAPPY"), (PARQUET, "NONE")])  # fmt: skip
 @pytest.mark.parametrize("bare", [False, True])
-def test_files_without_rows_are_written_among_others_if_set(
+def test_files_without_rows_are_written_between_others_on_request(
     world: World, thousand: str, format_: str, codec: str, bare: bool
 ) -> None:
     """EXPORT DATA of the service has written 100 such files among others."""
@@ -411,7 +413,7 @@ def _rows(format_: str, data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_queries_write_files_without_rows_among_others_if_set(world: World, thousand: str, bare: bool) -> None:
+def test_queries_write_files_without_rows_between_others_on_request(world: World, thousand: str, bare: bool) -> None:
     bucket = world.bucket()
     with world.settings(empty_shards=2, bare_empty_files=bare):
         world.sql(f"EXPORT DATA OPTIONS (uri='gs://{bucket}/*', format='CSV', header=true) AS SELECT * FROM {thousand}")
@@ -438,7 +440,7 @@ def test_objects_are_overwritten_and_old_shards_stay(world: World, thousand: str
     assert len(world.read(bucket, "000000000000")) > before
 
 
-def test_slashes_in_a_row_become_one(world: World, thousand: str) -> None:
+def test_consecutive_slashes_are_merged(world: World, thousand: str) -> None:
     bucket = world.bucket()
     world.extract(thousand, f"gs://{bucket}/a//b///c.csv")
     assert world.names(bucket) == ["a/b/c.csv"]
@@ -450,7 +452,7 @@ def test_a_missing_bucket_fails_the_job(world: World, thousand: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "accessDenied"), (503, "backendError")])
-def test_a_refusal_of_the_storage_fails_the_job(tmp_path: Path, status: int, reason: str) -> None:
+def test_an_error_of_the_storage_fails_the_job(tmp_path: Path, status: int, reason: str) -> None:
     async def refuse(_scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):
             pass
@@ -468,7 +470,7 @@ def test_nested_columns_are_refused_for_csv(world: World, nested: str) -> None:
         world.exported(nested)
 
 
-def test_views_and_the_like_are_refused(world: World) -> None:
+def test_views_and_other_non_tables_are_refused(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE VIEW {name}.v AS SELECT a FROM {name}.t")
@@ -480,7 +482,7 @@ def test_views_and_the_like_are_refused(world: World) -> None:
         assert job.error_result["reason"] == "invalid"
 
 
-def test_a_partition_decorator_takes_one_partition(world: World) -> None:
+def test_a_partition_decorator_selects_one_partition(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (d DATE, a INT64) PARTITION BY d")
     world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01', 1), (DATE '2024-01-02', 2), (NULL, 3)")
@@ -497,7 +499,7 @@ def test_a_partition_decorator_takes_one_partition(world: World) -> None:
 
 
 @pytest.mark.parametrize(("unit", "key"), [("HOUR", "2024010110"), ("MONTH", "202401"), ("YEAR", "2024")])
-def test_partitions_may_be_of_any_length(world: World, unit: str, key: str) -> None:
+def test_partitions_can_have_any_length(world: World, unit: str, key: str) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64, ts TIMESTAMP) PARTITION BY TIMESTAMP_TRUNC(ts, {unit})")
     world.sql(f"INSERT INTO {name}.t VALUES (1, TIMESTAMP '2024-01-01 10:00:00'), (2, TIMESTAMP '2023-02-02 11:00:00')")
@@ -513,12 +515,12 @@ def test_integer_ranges_are_partitions(world: World) -> None:
     assert found == [b"5\n", b"15\n", b"500\n", b"\n"]
 
 
-def test_a_table_without_partitions_has_no_partition_to_take(world: World, thousand: str) -> None:
+def test_a_table_without_partitions_refuses_a_partition_decorator(world: World, thousand: str) -> None:
     with pytest.raises(BadRequest, match="not partitioned"):
         world.exported(f"{thousand}$20240101")
 
 
-def test_a_time_decorator_gives_the_rows_of_that_moment(world: World) -> None:
+def test_a_time_decorator_selects_the_rows_at_that_time(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
@@ -532,7 +534,7 @@ def test_a_time_decorator_gives_the_rows_of_that_moment(world: World) -> None:
         assert world.exported(f"{name}.t@{later}") == b"a,b\n1,\n2,\n"
 
 
-def test_columns_that_were_altered_since_are_those_of_that_moment(world: World) -> None:
+def test_a_time_decorator_selects_the_columns_at_that_time(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS b, DATE '2026-01-31' AS c")
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
@@ -564,7 +566,7 @@ def test_both_decorators_work_together(world: World) -> None:
         assert world.exported(f"{name}.t$20240101") == b"d\n2024-01-01\n2024-01-01\n"
 
 
-def test_a_moment_outside_of_time_travel_is_refused(world: World) -> None:
+def test_a_time_outside_of_time_travel_is_refused(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     created = round(world.client.get_table(f"{name}.t").created.timestamp() * 1000)
@@ -576,7 +578,7 @@ def test_a_moment_outside_of_time_travel_is_refused(world: World) -> None:
         world.exported(f"{name}.t@{created + 1}")
 
 
-def test_versions_older_than_a_week_are_forgotten_but_the_last_of_them(world: World) -> None:
+def test_versions_older_than_a_week_are_removed_except_the_newest(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     with world.settings(clock_offset_seconds=8 * 24 * 3600):

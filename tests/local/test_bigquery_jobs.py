@@ -50,7 +50,7 @@ def post(world: World, table: str, bucket: str, **reference: str) -> requests.Re
     return requests.post(f"{world.address}/bigquery/v2/projects/{PROJECT}/jobs", json=body, timeout=10)
 
 
-def test_a_job_id_is_accepted_once_however_many_ask_at_once(world: World, table: str, bucket: str) -> None:
+def test_a_job_id_is_accepted_once_among_concurrent_requests(world: World, table: str, bucket: str) -> None:
     job_id = new_id()
     with ThreadPoolExecutor(50) as threads:
         answers = list(threads.map(lambda _: post(world, table, bucket, jobId=job_id), range(50)))
@@ -60,7 +60,7 @@ def test_a_job_id_is_accepted_once_however_many_ask_at_once(world: World, table:
     assert refused["message"] == f"Already Exists: Job {PROJECT}:US.{job_id}"
 
 
-def test_the_client_raises_conflict_for_a_duplicate_and_finds_the_job(world: World, table: str, bucket: str) -> None:
+def test_the_client_raises_conflict_for_a_duplicate_id_and_finds_the_job(world: World, table: str, bucket: str) -> None:
     job_id = new_id()
     world.extract(table, f"gs://{bucket}/x", job_id=job_id)
     with pytest.raises(Conflict, match="Already Exists"):
@@ -69,7 +69,7 @@ def test_the_client_raises_conflict_for_a_duplicate_and_finds_the_job(world: Wor
 
 
 @pytest.mark.parametrize("job_id", ["a.b", "a b", "a" * 1025, "é"])
-def test_a_bad_job_id_is_refused(world: World, table: str, bucket: str, job_id: str) -> None:
+def test_an_invalid_job_id_is_refused(world: World, table: str, bucket: str, job_id: str) -> None:
     answer = post(world, table, bucket, jobId=job_id)
     assert (answer.status_code, answer.json()["error"]["errors"][0]["reason"]) == (400, "invalid")
 
@@ -87,14 +87,14 @@ def test_a_job_goes_through_pending_and_running(world: World, table: str, bucket
     assert job.user_email
 
 
-def test_only_so_many_jobs_run_at_once(world: World, table: str, bucket: str) -> None:
+def test_the_number_of_concurrent_jobs_is_limited(world: World, table: str, bucket: str) -> None:
     with world.settings(max_running=1, run_seconds=0.05):
         jobs = [world.extract(table, f"gs://{bucket}/x{i}", wait=False) for i in range(3)]
         spans = sorted((finish(job).started, job.ended) for job in jobs)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
-def test_a_failed_job_says_why(world: World, table: str, bucket: str) -> None:
+def test_a_failed_job_has_its_error(world: World, table: str, bucket: str) -> None:
     job = world.extract(f"{table}_missing", f"gs://{bucket}/x", wait=False)
     with pytest.raises(NotFound, match="was not found in location US"):
         finish(job)
@@ -160,7 +160,7 @@ def test_jobs_are_filtered_by_state_and_creation_time(world: World, table: str, 
     assert job.job_id not in earlier
 
 
-def test_several_states_can_be_asked_for(world: World, table: str, bucket: str) -> None:
+def test_several_states_can_be_requested(world: World, table: str, bucket: str) -> None:
     world.extract(table, f"gs://{bucket}/x")
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/jobs"
     found = requests.get(
@@ -169,7 +169,7 @@ def test_several_states_can_be_asked_for(world: World, table: str, bucket: str) 
     assert found["jobs"][0]["state"] == "DONE"
 
 
-def test_a_minimal_list_leaves_the_configuration_out(world: World, table: str, bucket: str) -> None:
+def test_a_minimal_list_omits_the_configuration(world: World, table: str, bucket: str) -> None:
     world.extract(table, f"gs://{bucket}/x")
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/jobs"
     for projection, present in (("minimal", False), ("full", True)):

@@ -52,7 +52,7 @@ def test_csv_is_loaded_by_its_schema(world: World, table: str) -> None:
     assert found == [(1, "x\ny", 1704067200, b"abc"), (2, "", None, None), (3, None, None, None)]
 
 
-def test_a_null_marker_stands_for_null(world: World, table: str) -> None:
+def test_a_null_marker_is_loaded_as_null(world: World, table: str) -> None:
     schema = fields("a INT64", "s STRING")
     load(world, table, b"1;NA\nNA;x\n", null_marker="NA", field_delimiter=";", schema=schema)
     assert sorted(rows(world, table), key=str) == [(1, None), (None, "x")]
@@ -85,7 +85,7 @@ def test_json_is_loaded_with_nested_values(world: World, table: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ["CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"])
-def test_what_was_extracted_can_be_loaded_again(world: World, table: str, format_: str) -> None:
+def test_extracted_files_can_be_loaded(world: World, table: str, format_: str) -> None:
     # A DATETIME comes back from Avro as a STRING.
     moment = "NULL" if format_ == "AVRO" else "DATETIME '2024-01-01 01:02:03.5'"
     world.sql(f"""
@@ -106,7 +106,7 @@ def test_what_was_extracted_can_be_loaded_again(world: World, table: str, format
 
 
 @pytest.mark.parametrize("format_", ["AVRO", "PARQUET"])
-def test_files_that_know_their_schema_need_none(world: World, table: str, format_: str) -> None:
+def test_files_with_a_schema_need_no_other(world: World, table: str, format_: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT 1 AS a, [1, 2] AS l, STRUCT('x' AS y) AS r, CURRENT_TIMESTAMP() AS t")
     bucket = world.bucket()
     world.extract(table.partition(".")[2], f"gs://{bucket}/x", destination_format=format_)
@@ -115,7 +115,7 @@ def test_files_that_know_their_schema_need_none(world: World, table: str, format
     assert rows(world, f"{table}_copy") == rows(world, table)
 
 
-def test_dispositions_decide_what_becomes_of_the_old_rows(world: World, table: str) -> None:
+def test_dispositions_determine_whether_old_rows_stay(world: World, table: str) -> None:
     schema = fields("a INT64")
     load(world, table, b"1\n", schema=schema)
     load(world, table, b"2\n")
@@ -138,7 +138,7 @@ def test_a_partition_can_be_replaced(world: World, table: str) -> None:
     assert [row[1] for row in rows(world, table)] == [9, 2]
 
 
-def test_arrival_partitions_can_be_chosen(world: World, table: str) -> None:
+def test_ingestion_time_partitions_can_be_selected(world: World, table: str) -> None:
     schema = fields("a INT64")
     load(world, f"{table}$20240101", b"1\n", schema=schema, time_partitioning=bigquery.TimePartitioning())
     assert world.exported(f"{table.partition('.')[2]}$20240101", print_header=False) == b"1\n"
@@ -150,7 +150,7 @@ def test_gzipped_files_are_loaded_as_they_are(world: World, table: str) -> None:
     assert rows(world, table) == [(1,), (2,)]
 
 
-def test_large_files_come_in_parts(world: World, table: str) -> None:
+def test_large_files_are_uploaded_in_parts(world: World, table: str) -> None:
     data = b"".join(b"%d,%s\n" % (number, b"x" * 100) for number in range(20_000))
     config = bigquery.LoadJobConfig(schema=fields("a INT64", "s STRING"))
     file = io.BytesIO(data)
@@ -158,14 +158,14 @@ def test_large_files_come_in_parts(world: World, table: str) -> None:
     assert world.sql(f"SELECT count(*), max(a) FROM `{table}`") == [(20_000, 19_999)]
 
 
-def test_a_wrong_value_fails_the_job(world: World, table: str) -> None:
+def test_an_invalid_value_fails_the_job(world: World, table: str) -> None:
     with pytest.raises(BadRequest, match="Error while reading data"):
         load(world, table, b"x\n", schema=fields("a INT64"))
     with pytest.raises(NotFound):
         world.client.get_table(table)
 
 
-def test_a_required_column_takes_no_null(world: World, table: str) -> None:
+def test_a_required_column_refuses_null(world: World, table: str) -> None:
     with pytest.raises(BadRequest, match="Required field a cannot be null"):
         load(world, table, b",x\n", schema=fields("a INT64 REQUIRED", "s STRING"))
 
@@ -177,7 +177,7 @@ def test_a_missing_object_fails_the_job(world: World, table: str) -> None:
             finish(world.client.load_table_from_uri(uri, table, job_config=config))
 
 
-def test_avro_instants_are_numbers_unless_logical_types_are_asked_for(world: World, table: str) -> None:
+def test_avro_instants_are_numbers_unless_logical_types_are_requested(world: World, table: str) -> None:
     world.sql(
         f"CREATE TABLE `{table}` AS SELECT DATE '1970-01-02' AS d, TIME '00:00:01' AS t, TIMESTAMP_MILLIS(5) AS ts"
     )
@@ -202,7 +202,7 @@ def test_an_avro_datetime_is_a_string_to_a_load_job(world: World, table: str) ->
         finish(world.client.load_table_from_uri(f"gs://{bucket}/x", f"{table}_copy", job_config=config))
 
 
-def test_a_parquet_list_is_a_repeated_field_only_if_asked(world: World, table: str) -> None:
+def test_a_parquet_list_is_a_repeated_field_only_on_request(world: World, table: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT [1, 2] AS l")
     bucket = world.bucket()
     world.extract(table.partition(".")[2], f"gs://{bucket}/x", destination_format="PARQUET")
@@ -231,7 +231,7 @@ def test_line_breaks_and_nul_in_csv_must_be_allowed(world: World, table: str, da
     assert rows(world, table) == [(data.strip(b'"\n').decode(),)]
 
 
-def test_json_wants_intervals_as_iso_8601_and_csv_does_not(world: World, table: str) -> None:
+def test_json_requires_intervals_in_iso_8601_and_csv_does_not(world: World, table: str) -> None:
     schema = fields("iv INTERVAL")
     load(world, table, b'{"iv": "P1Y2M-3DT4H5M6.5S"}\n', source_format="NEWLINE_DELIMITED_JSON", schema=schema)
     load(world, table, b"0-0 -5 0:0:0\n", schema=schema)
@@ -282,7 +282,7 @@ NESTED = [
 
 
 @pytest.mark.parametrize("format_", ["NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"])
-def test_a_nested_array_that_is_missing_is_an_empty_one(world: World, table: str, format_: str) -> None:
+def test_a_missing_nested_array_is_an_empty_array(world: World, table: str, format_: str) -> None:
     """In BigQuery no array is NULL, however deep; and what has loaded can be exported in any format."""
     data = b'{"i":1,"r":{"x":1,"more":[{"y":1},{"deep":null}]},"l":[{"z":1}]}\n{"i":2}\n{"i":3,"r":{}}\n'
     schema = [*fields("i INT64"), *NESTED]
@@ -306,7 +306,7 @@ def test_a_nested_array_that_is_missing_is_an_empty_one(world: World, table: str
 
 
 @pytest.mark.parametrize("way", ["streamed", "inserted", "queried"])
-def test_no_way_into_a_table_leaves_an_array_null(world: World, table: str, way: str) -> None:
+def test_no_way_to_write_rows_leaves_an_array_null(world: World, table: str, way: str) -> None:
     ddl = "i INT64, r STRUCT<x INT64, tags ARRAY<STRING>>, l ARRAY<STRUCT<z INT64, deep ARRAY<STRING>>>"
     values = "SELECT 1 AS i, STRUCT(1 AS x, CAST(NULL AS ARRAY<STRING>) AS tags) AS r, "
     values += "[STRUCT(1 AS z, CAST(NULL AS ARRAY<STRING>) AS deep)] AS l"
@@ -329,7 +329,7 @@ def test_no_way_into_a_table_leaves_an_array_null(world: World, table: str, way:
     ("format_", "codec"),
     [("CSV", "NONE"), ("CSV", "GZIP"), ("NEWLINE_DELIMITED_JSON", "GZIP"), ("AVRO", "SNAPPY"), ("PARQUET", "SNAPPY")],
 )
-def test_files_without_rows_are_loaded_among_others(
+def test_files_without_rows_can_be_loaded_with_others(
     world: World, table: str, format_: str, codec: str, bare: bool
 ) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT i, CAST(i AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 20)) AS i")

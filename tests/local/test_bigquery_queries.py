@@ -52,14 +52,14 @@ def table(world: World) -> str:
         ("JSON '[1]'", [1]),
     ],
 )
-def test_values_arrive_in_their_types(world: World, expression: str, value: Any) -> None:
+def test_values_have_their_types(world: World, expression: str, value: Any) -> None:
     assert world.sql(f"SELECT {expression} AS v") == [(value,)]
 
 
 @pytest.mark.parametrize(
     "relation", ["read_text({file})", "read_csv({file}) AS t", "(SELECT * FROM read_blob({file}))", "range(3)"]
 )
-def test_no_query_reads_the_files_of_this_machine(world: World, table: str, relation: str, tmp_path: Path) -> None:
+def test_queries_cannot_read_local_files(world: World, table: str, relation: str, tmp_path: Path) -> None:
     (tmp_path / "secret.csv").write_text("a,s\n1,secret\n")
     asked = relation.format(file=f"'{tmp_path / 'secret.csv'}'")
     for text in (f"SELECT * FROM {asked}", f"CREATE VIEW {table}_view AS SELECT * FROM {asked}",
@@ -68,18 +68,18 @@ def test_no_query_reads_the_files_of_this_machine(world: World, table: str, rela
             world.sql(text)
 
 
-def test_nameless_columns_are_numbered(world: World) -> None:
+def test_unnamed_columns_are_numbered(world: World) -> None:
     rows = world.client.query_and_wait("SELECT 1, 2 AS b, 3")
     assert [field.name for field in rows.schema] == ["f0_", "b", "f1_"]
 
 
-def test_the_clock_is_that_of_the_server(world: World) -> None:
+def test_the_clock_is_the_server_s(world: World) -> None:
     with world.settings(clock_offset_seconds=-3600):
         [(now,)] = world.sql("SELECT CURRENT_TIMESTAMP()")
     assert 3500 < (datetime.now(UTC) - now).total_seconds() < 3700
 
 
-def test_names_may_be_quoted_whole_or_in_parts(world: World, table: str) -> None:
+def test_names_can_be_quoted_completely_or_in_parts(world: World, table: str) -> None:
     dataset, _, name = table.partition(".")
     for text in (f"`{PROJECT}.{dataset}.{name}`", f"`{PROJECT}`.{dataset}.{name}", f"{PROJECT}.{dataset}.`{name}`"):
         assert world.sql(f"SELECT count(*) FROM {text}") == [(2,)]
@@ -168,13 +168,13 @@ def test_arrival_time_is_a_hidden_column(world: World) -> None:
     assert world.exported(f"{name}.t${day:%Y%m%d}") == b"a\n1\n"
 
 
-def test_bytes_are_told_and_billed(world: World, table: str) -> None:
+def test_bytes_are_reported_and_billed(world: World, table: str) -> None:
     job = world.client.query(f"SELECT a FROM {table}")
     job.result()
     assert (job.total_bytes_processed, job.total_bytes_billed) == (2 * 8 + 2 * 3, 10 << 20)
 
 
-def test_a_dry_run_tells_bytes_and_leaves_no_job(world: World, table: str) -> None:
+def test_a_dry_run_returns_bytes_and_creates_no_job(world: World, table: str) -> None:
     before = len(list(world.client.list_jobs()))
     config = bigquery.QueryJobConfig(dry_run=True)
     job = world.client.query(f"SELECT a FROM {table}", job_config=config)
@@ -282,7 +282,7 @@ def test_an_external_table_is_read_from_its_files(world: World) -> None:
     assert world.read(bucket, "out/000000000000") == b"1,x\n2,y\n"
 
 
-def test_a_dry_run_names_the_tables_and_how_sure_it_is(world: World, table: str) -> None:
+def test_a_dry_run_reports_the_tables_and_its_accuracy(world: World, table: str) -> None:
     name = table.split(".")[-2]
     world.sql(f"CREATE VIEW {name}.v AS SELECT * FROM {table}")
     asked = bigquery.QueryJobConfig(dry_run=True)
@@ -291,7 +291,7 @@ def test_a_dry_run_names_the_tables_and_how_sure_it_is(world: World, table: str)
     assert statistics["totalBytesProcessedAccuracy"] == "PRECISE"
 
 
-def test_a_query_bills_no_more_than_it_may(world: World, table: str) -> None:
+def test_a_query_over_its_billing_limit_is_refused(world: World, table: str) -> None:
     limit = bigquery.QueryJobConfig(maximum_bytes_billed=10_000_000)
     with pytest.raises(BadRequest, match=r"limit for bytes billed: 10000000\. 10485760 or higher required"):
         world.sql(f"SELECT * FROM {table}", job_config=limit)
@@ -299,7 +299,7 @@ def test_a_query_bills_no_more_than_it_may(world: World, table: str) -> None:
     assert len(world.sql(f"SELECT * FROM {table}", job_config=limit)) == 2
 
 
-def test_a_view_has_no_past(world: World, table: str) -> None:
+def test_a_view_has_no_time_travel(world: World, table: str) -> None:
     name = table.split(".")[-2]
     world.sql(f"CREATE VIEW {name}.past AS SELECT * FROM {table}")
     with pytest.raises(BadRequest, match="FOR SYSTEM_TIME AS OF cannot be used"):
@@ -316,9 +316,7 @@ def test_a_literal_that_cannot_be_cast_is_refused_while_the_query_is_analysed(wo
 @pytest.mark.parametrize(
     ("partitioned", "column"), [("PARTITION BY d", "d"), ("PARTITION BY RANGE_BUCKET(n, GENERATE_ARRAY(0, 9, 1))", "n")]
 )
-def test_a_table_that_wants_a_filter_on_its_partitions_is_not_read_without(
-    world: World, partitioned: str, column: str
-) -> None:
+def test_a_required_partition_filter_is_enforced(world: World, partitioned: str, column: str) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t {partitioned} AS SELECT DATE '2024-01-01' AS d, 1 AS n, 'x' AS s")
     table = world.client.get_table(f"{name}.t")

@@ -45,7 +45,7 @@ def test_a_dataset_with_tables_is_deleted_only_with_its_contents(world: World) -
         world.client.get_dataset(name)
 
 
-def test_errors_have_the_form_of_the_service(world: World) -> None:
+def test_errors_have_the_format_of_the_service(world: World) -> None:
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/nope"
     body = requests.get(url, timeout=10).json()
     message = f"Not found: Dataset {PROJECT}:nope"
@@ -80,7 +80,7 @@ def test_a_listed_table_has_no_rows_bytes_or_modification_time(world: World) -> 
     assert not {"numRows", "numBytes", "lastModifiedTime", "etag", "schema"} & set(raw)
 
 
-def test_every_kind_of_table_is_told(world: World) -> None:
+def test_every_kind_of_table_is_reported(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE VIEW {name}.v AS SELECT a FROM {name}.t")
@@ -167,7 +167,7 @@ def test_a_deleted_table_is_gone(world: World) -> None:
         world.client.get_table(f"{name}.t")
 
 
-def test_the_tables_meta_table_tells_all_counts_at_once(world: World) -> None:
+def test_the_tables_meta_table_has_all_counts(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE VIEW {name}.v AS SELECT a FROM {name}.t")
@@ -178,7 +178,7 @@ def test_the_tables_meta_table_tells_all_counts_at_once(world: World) -> None:
     assert view[:4] == ("v", 0, 0, 2)
 
 
-def test_information_schema_tells_columns_and_definitions(world: World) -> None:
+def test_information_schema_has_columns_and_definitions(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64 NOT NULL, b ARRAY<STRING>)")
     columns = world.sql(f"SELECT column_name, data_type, is_nullable FROM {name}.INFORMATION_SCHEMA.COLUMNS")
@@ -196,7 +196,7 @@ def test_a_primary_key_is_part_of_the_definition(world: World) -> None:
     assert keys == [["a", "b"], ["a"]]
 
 
-def test_a_watermark_shows_into_which_tables_changes_are_streamed(world: World) -> None:
+def test_a_watermark_marks_tables_with_change_data_capture(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64 PRIMARY KEY NOT ENFORCED)")
     world.sql(f"CREATE TABLE {name}.plain (a INT64)")
@@ -274,7 +274,7 @@ def test_row_access_policies_are_listed(world: World) -> None:
     assert requests.get(url, timeout=10).json() == {}
 
 
-def test_an_object_can_be_of_a_kind_that_nobody_knows(world: World) -> None:
+def test_a_table_can_have_an_unknown_kind(world: World) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.control("PUT", "kinds", {"project": PROJECT, "dataset": name, "table": "t", "kind": "GRAPH"})
@@ -329,7 +329,7 @@ def _make(world: World, dataset: str, name: str) -> requests.Response:
     return requests.post(world.address + path, json=body, timeout=20)
 
 
-def test_names_of_tables_are_those_that_bigquery_allows(world: World) -> None:
+def test_table_names_follow_the_rules_of_bigquery(world: World) -> None:
     """Letters, marks, numbers, connectors, dashes and spaces of Unicode, in up to 1,024 bytes."""
     dataset = world.dataset()
     for name in ALLOWED:
@@ -342,7 +342,7 @@ def test_names_of_tables_are_those_that_bigquery_allows(world: World) -> None:
     assert sorted(table.table_id for table in world.client.list_tables(dataset)) == sorted(ALLOWED)
 
 
-def test_other_names_are_possible_if_set(world: World) -> None:
+def test_other_table_names_are_possible_on_request(world: World) -> None:
     dataset = world.dataset()
     with world.settings(any_table_names=True):
         assert _make(world, dataset, "%2F").status_code == 200

@@ -46,7 +46,7 @@ def world() -> Iterator[World]:
         made.store.close()
 
 
-def test_thirty_labelled_tables_are_made_once(world: World) -> None:
+def test_thirty_labelled_tables_are_created_once(world: World) -> None:
     done = world.seed(*PLACE, "--location", "EU", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     dataset = world.big.get_dataset("my-project.dummy")
@@ -66,7 +66,7 @@ def test_thirty_labelled_tables_are_made_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "n\n", "\n"])
-def test_nothing_is_made_without_a_yes(world: World, answer: str) -> None:
+def test_nothing_is_created_without_confirmation(world: World, answer: str) -> None:
     done = world.seed(*PLACE, answer=answer)
     assert done.returncode != 0
     assert f"To be made by {world.stack.bigquery}, in US:\n  dataset my-project.dummy\n" in done.stdout
@@ -74,7 +74,7 @@ def test_nothing_is_made_without_a_yes(world: World, answer: str) -> None:
     assert world.store.lookup_bucket("my-exports") is None
 
 
-def test_what_was_interrupted_is_finished_and_what_is_there_is_not_touched(world: World) -> None:
+def test_an_interrupted_creation_is_completed_without_changing_what_exists(world: World) -> None:
     world.store.create_bucket("my-exports")
     world.big.create_dataset("dummy")
     half = bigquery.Table("my-project.dummy.dummy_07", schema=[
@@ -92,7 +92,7 @@ def test_what_was_interrupted_is_finished_and_what_is_there_is_not_touched(world
     assert world.store.get_bucket("my-exports").labels == {}
 
 
-def test_a_table_of_somebody_else_under_such_a_name_stops_it(world: World) -> None:
+def test_a_table_of_that_name_without_the_label_stops_it(world: World) -> None:
     world.big.create_dataset("dummy")
     world.big.query_and_wait("CREATE TABLE dummy.dummy_30 AS SELECT 1 AS precious")
     done = world.seed(*PLACE, "--yes")
@@ -107,7 +107,7 @@ def test_a_table_of_somebody_else_under_such_a_name_stops_it(world: World) -> No
      (("--yes",), "--yes: it means nothing without --cloud"),
      (("--cloud", *PLACE, "--target", "x"), "--target: it means nothing with --cloud")],
 )  # fmt: skip
-def test_nothing_is_made_in_the_cloud_that_was_not_named(words: tuple[str, ...], told: str) -> None:
+def test_nothing_is_created_in_the_cloud_without_its_name(words: tuple[str, ...], told: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bqdump", "local", "seed", *words], capture_output=True, text=True, check=False
     )

@@ -129,7 +129,7 @@ def test_an_execution_can_be_cancelled(variables: dict[str, str], jobs: Any, exe
 
 
 @pytest.mark.parametrize("service", ["STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "CLOUD_RUN_ADDRESS"])
-def test_no_server_of_the_stack_answers_under_another_name(variables: Mapping[str, str], service: str) -> None:
+def test_no_server_of_the_stack_answers_other_host_names(variables: Mapping[str, str], service: str) -> None:
     address = f"{variables[service]}/_local/health"
     assert requests.get(address, timeout=20).status_code == 200
     port = variables[service].rpartition(":")[2]
@@ -137,7 +137,7 @@ def test_no_server_of_the_stack_answers_under_another_name(variables: Mapping[st
         assert requests.get(address, headers={"Host": host}, timeout=20).status_code == 403, host
 
 
-def test_the_storage_read_api_does_not_speak_what_web_pages_do(variables: Mapping[str, str]) -> None:
+def test_the_storage_read_api_does_not_answer_web_pages(variables: Mapping[str, str]) -> None:
     """Browsers speak HTTP/2 over TLS only, and this server HTTP/2 without TLS only."""
     address, _, port = variables["BIGQUERY_STORAGE_GRPC_ENDPOINT"].partition(":")
     with socket.create_connection((address, int(port)), timeout=20) as connection:

@@ -56,7 +56,7 @@ def counts(http: Http) -> dict[str, Any]:
     return resource
 
 
-def test_a_server_tells_that_it_is_up(http: Http) -> None:
+def test_a_server_reports_its_health(http: Http) -> None:
     assert http.call("GET", "/_local/health").json() == {"service": "storage", "status": "ok"}
 
 
@@ -75,7 +75,7 @@ def test_a_web_page_is_refused(http: Http, origin: str) -> None:
     ["evil.example", "evil.example:{port}", "127.0.0.1", "localhost:1", "127.0.0.1.evil.example:{port}", "[::1]:{port}",
      "127.0.0.1:{port}@evil.example", "localhost:{port}:{port}", ""],
 )  # fmt: skip
-def test_a_name_that_is_not_this_server_s_is_refused(http: Http, host: str) -> None:
+def test_another_host_name_is_refused(http: Http, host: str) -> None:
     """A page whose own name resolves to this machine sends no Origin with a GET."""
     headers = {"Host": host.format(port=urlsplit(http.address).port)}
     for path in ("/storage/v1/b/controlled", "/_local/health", "/_local/faults"):
@@ -85,7 +85,7 @@ def test_a_name_that_is_not_this_server_s_is_refused(http: Http, host: str) -> N
     assert counts(http)["requests"] == {}
 
 
-def test_two_names_at_once_are_refused(http: Http) -> None:
+def test_two_host_headers_are_refused(http: Http) -> None:
     """Whichever of them a server takes, the other may be a web page's."""
     split = urlsplit(http.address)
     lines = [f"Host: {name}" for name in (split.netloc, "evil.example")]
@@ -98,7 +98,7 @@ def test_two_names_at_once_are_refused(http: Http) -> None:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST"])
-def test_the_names_of_this_machine_are_served(http: Http, name: str) -> None:
+def test_the_host_names_of_this_machine_are_accepted(http: Http, name: str) -> None:
     headers = {"Host": f"{name}:{urlsplit(http.address).port}"}
     assert http.call("GET", "/storage/v1/b/controlled", headers=headers).status_code == 200
 
@@ -122,7 +122,7 @@ def test_requests_are_counted_by_operation(http: Http, bucket: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_fault_answers_in_the_form_of_the_api_and_does_nothing(http: Http, status: int) -> None:
+def test_a_fault_answers_in_the_format_of_the_api_without_effect(http: Http, status: int) -> None:
     faults(http, {"operation": r"^storage\.objects\.insert$", "status": status})
     response = http.upload(BUCKET, "never")
     assert response.status_code == response.json()["error"]["code"] == status
@@ -130,7 +130,7 @@ def test_a_fault_answers_in_the_form_of_the_api_and_does_nothing(http: Http, sta
     assert http.call("GET", path_of(BUCKET, "never")).status_code == 404
 
 
-def test_official_clients_raise_what_the_fault_means(http: Http, bucket: Any) -> None:
+def test_official_clients_raise_the_exception_of_the_fault(http: Http, bucket: Any) -> None:
     faults(http, {"status": 503, "times": 1}, {"status": 429, "times": 1})
     with pytest.raises(ServiceUnavailable):
         bucket.blob("present").reload(retry=None)
@@ -145,7 +145,7 @@ def test_official_clients_retry_through_faults(http: Http, bucket: Any) -> None:
     assert counts(http)["requests"] == {"storage.objects.get": 3}
 
 
-def test_accepted_but_answered_503(http: Http) -> None:
+def test_a_request_can_be_carried_out_and_answered_with_503(http: Http) -> None:
     faults(http, {"operation": "insert", "status": 503, "times": 1, "after": True})
     assert http.upload(BUCKET, "accepted", b"stored", ifGenerationMatch=0).status_code == 503
     assert http.call("GET", path_of(BUCKET, "accepted"), params={"alt": "media"}).content == b"stored"
@@ -163,19 +163,19 @@ def test_a_reset_closes_the_connection_without_an_answer(http: Http, after: bool
     assert http.upload(BUCKET, name).status_code == 200
 
 
-def test_a_fault_takes_in_a_large_body_before_it_answers(http: Http) -> None:
+def test_a_fault_reads_a_large_body_before_it_answers(http: Http) -> None:
     faults(http, {"operation": "insert", "status": 503, "times": 1})
     assert http.upload(BUCKET, "large", b"x" * 20_000_000).status_code == 503
 
 
-def test_a_rule_may_choose_by_decoded_path_and_query(http: Http) -> None:
+def test_a_rule_can_match_the_decoded_path_and_query(http: Http) -> None:
     faults(http, {"path": "/o/sp ace/é.*generation=7", "status": 500})
     path = path_of(BUCKET, "sp ace/é")
     assert http.call("GET", path, params={"generation": 7}).status_code == 500
     assert http.call("GET", path, params={"generation": 8}).status_code == 404
 
 
-def test_times_limits_how_often_a_rule_hits(http: Http) -> None:
+def test_times_limits_the_number_of_faults(http: Http) -> None:
     faults(http, {"operation": "get", "status": 503, "times": 2})
     statuses = [http.call("GET", path_of(BUCKET, "present")).status_code for _ in range(4)]
     assert statuses == [503, 503, 200, 200]
@@ -194,7 +194,7 @@ def test_probability_follows_the_seed(http: Http) -> None:
     assert run(2) != first
 
 
-def test_latency_alone_delays_and_lets_the_request_pass(http: Http) -> None:
+def test_latency_delays_a_request_without_changing_it(http: Http) -> None:
     faults(http, {"operation": "get", "seconds": 0.05})
     started = time.monotonic()
     assert http.call("GET", path_of(BUCKET, "present")).status_code == 200
@@ -223,7 +223,7 @@ def test_faults_can_be_read_and_removed(http: Http) -> None:
 @pytest.mark.parametrize(
     "rule", [{"operation": "("}, {"status": "explode"}, {"status": 200}, {"statsu": 503}, {"times": "many"}], ids=str
 )
-def test_rules_that_cannot_work_are_refused(http: Http, rule: dict[str, Any]) -> None:
+def test_invalid_rules_are_refused(http: Http, rule: dict[str, Any]) -> None:
     assert http.call("PUT", "/_local/faults", json={"rules": [rule]}).status_code == 400
     assert http.call("GET", "/_local/faults").json()["rules"] == []
 
@@ -283,13 +283,13 @@ def test_bigquery_uploads_are_job_inserts() -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [("reset-body", "ConnectionReset"), ("close-body", "IncompleteRead")])
-def test_an_answer_can_break_off_in_its_body(http: Http, status: str, error: str) -> None:
+def test_an_answer_can_be_truncated(http: Http, status: str, error: str) -> None:
     faults(http, {"operation": "get", "status": status, "times": 1})
     with pytest.raises(requests.exceptions.RequestException, match=error):
         _ = http.call("GET", path_of(BUCKET, "present")).content
 
 
-def test_one_bit_of_an_answer_can_be_another(http: Http) -> None:
+def test_one_bit_of_an_answer_can_be_flipped(http: Http) -> None:
     target = path_of(BUCKET, "present") + "?alt=media"
     before = http.call("GET", target).content
     faults(http, {"operation": "get", "status": "flip", "times": 1})
@@ -298,7 +298,7 @@ def test_one_bit_of_an_answer_can_be_another(http: Http) -> None:
     assert different == [1]
 
 
-def test_a_status_that_is_none_is_refused(http: Http) -> None:
+def test_an_invalid_status_is_refused(http: Http) -> None:
     answer = http.call("PUT", "/_local/faults", json={"rules": [{"status": "gone"}]})
     assert answer.status_code == 400
     assert "reset-body" in answer.json()["error"]["message"]

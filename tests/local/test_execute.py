@@ -50,7 +50,7 @@ def test_every_task_gets_its_variables() -> None:
     ]
 
 
-def test_an_execution_has_a_name_of_its_own() -> None:
+def test_every_execution_has_its_own_name() -> None:
     first, lines = run("print(os.environ['CLOUD_RUN_EXECUTION'])", tasks=2, job="nightly")
     second, _ = run("", tasks=1, job="nightly")
     assert set(texts(lines)) == {first.name}
@@ -59,7 +59,7 @@ def test_an_execution_has_a_name_of_its_own() -> None:
     assert first.name != second.name
 
 
-def test_the_environment_holds_nothing_else_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_do_not_inherit_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCH_TASK_INDEX", "5")
     monkeypatch.setenv("SECRET", "x")
     _, lines = run("print(sorted(os.environ))", tasks=1, env={"DESTINATION_BUCKET": "b"})

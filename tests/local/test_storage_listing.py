@@ -84,7 +84,7 @@ def test_pages_together_hold_everything_once(address: str, size: int, delimiter:
     client.close()
 
 
-def test_a_page_holds_at_most_1000_objects(address: str, http: Http) -> None:
+def test_a_page_has_at_most_1000_objects(address: str, http: Http) -> None:
     for params in ({}, {"maxResults": "5000"}):
         resource = http.call("GET", "b/many-objects/o", params=params).json()
         assert len(resource["items"]) == 1000
@@ -96,7 +96,7 @@ def test_a_page_holds_at_most_1000_objects(address: str, http: Http) -> None:
     client.close()
 
 
-def test_a_page_goes_on_where_it_ended_though_objects_come_and_go(http: Http) -> None:
+def test_the_next_page_continues_while_objects_are_added_and_deleted(http: Http) -> None:
     http.bucket("changing")
     for name in "bdf":
         http.put("changing", name)
@@ -109,7 +109,7 @@ def test_a_page_goes_on_where_it_ended_though_objects_come_and_go(http: Http) ->
 
 
 @pytest.mark.parametrize("params", [{"pageToken": "?"}, {"maxResults": "-1"}, {"matchGlob": "[z-a]"}])
-def test_senseless_requests_are_refused(http: Http, params: dict[str, str]) -> None:
+def test_invalid_requests_are_refused(http: Http, params: dict[str, str]) -> None:
     assert http.call("GET", f"b/{BUCKET}/o", params=params).status_code == 400
 
 

@@ -95,7 +95,7 @@ def test_objects_are_files_in_the_layout_of_the_bucket(http: Http, tmp_path: Pat
 
 
 @pytest.mark.parametrize("names", [("a", "a/b", "a/b/c"), ("a/b/c", "a/b", "a")])
-def test_an_object_may_lie_beside_its_folder(http: Http, names: tuple[str, ...]) -> None:
+def test_an_object_can_exist_next_to_a_folder_of_its_name(http: Http, names: tuple[str, ...]) -> None:
     for name in names:
         http.put(BUCKET, name, name.encode())
     for name in names:
@@ -106,7 +106,7 @@ def test_an_object_may_lie_beside_its_folder(http: Http, names: tuple[str, ...])
     assert http.call("GET", path_of(BUCKET, names[2]), params={"alt": "media"}).content == names[2].encode()
 
 
-def test_names_that_differ_in_case_only_are_two_objects(http: Http) -> None:
+def test_names_that_differ_only_in_case_are_two_objects(http: Http) -> None:
     http.put(BUCKET, "Orders.csv", b"upper")
     http.put(BUCKET, "orders.csv", b"lower")
     assert http.call("GET", path_of(BUCKET, "Orders.csv"), params={"alt": "media"}).content == b"upper"
@@ -130,7 +130,7 @@ def test_failed_uploads_leave_no_files(http: Http, tmp_path: Path) -> None:
     assert files == [tmp_path / "root" / BUCKET / "x"]
 
 
-def test_a_persistent_server_knows_its_objects_again(tmp_path: Path) -> None:
+def test_a_persistent_server_has_its_objects_after_a_restart(tmp_path: Path) -> None:
     with storage_server(tmp_path, persist=True) as address, Http(address) as http:
         http.bucket(BUCKET, location="EU", labels={"a": "b"})
         bucket = http.call("GET", f"b/{BUCKET}").json()

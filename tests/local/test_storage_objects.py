@@ -48,7 +48,7 @@ def md5(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data).digest()).decode()
 
 
-def test_an_object_describes_itself(http: Http) -> None:
+def test_an_object_has_its_metadata(http: Http) -> None:
     resource = {"name": "a.csv", "metadata": {"table": "t"}, "cacheControl": "no-store"}
     made = http.upload_multipart(BUCKET, resource, b"1,2\n").json()
     assert made["kind"] == "storage#object"
@@ -63,7 +63,7 @@ def test_an_object_describes_itself(http: Http) -> None:
     assert http.call("GET", made["mediaLink"]).content == b"1,2\n"
 
 
-def test_the_official_client_reads_back_what_it_writes(bucket: Any) -> None:
+def test_the_official_client_reads_what_it_has_written(bucket: Any) -> None:
     blob = bucket.blob("client")
     blob.metadata = {"key": "value"}
     blob.upload_from_string(b"content", content_type="text/plain")
@@ -76,7 +76,7 @@ def test_the_official_client_reads_back_what_it_writes(bucket: Any) -> None:
     assert not again.exists()
 
 
-def test_multipart_data_may_look_like_a_boundary(http: Http) -> None:
+def test_multipart_data_can_contain_a_boundary(http: Http) -> None:
     data = b"\r\n--mark\r\ncontent-type: text/plain\r\n\r\n\n--mark\n\r\n"
     http.upload_multipart(BUCKET, {"name": "tricky"}, data).raise_for_status()
     assert http.call("GET", path_of(BUCKET, "tricky"), params={"alt": "media"}).content == data
@@ -103,7 +103,7 @@ def test_resumable_uploads_of_any_size(bucket: Any, size: int) -> None:
     assert bucket.blob("resumable").download_as_bytes() == data[:size]
 
 
-def test_a_resumable_upload_tells_how_far_it_has_come(http: Http) -> None:
+def test_a_resumable_upload_reports_its_progress(http: Http) -> None:
     data = b"x" * (2 * QUANTUM + 10)
     url = http.start_resumable(BUCKET, "steps").headers["location"]
 
@@ -123,7 +123,7 @@ def test_a_resumable_upload_tells_how_far_it_has_come(http: Http) -> None:
     assert http.call("GET", path_of(BUCKET, "steps")).json()["crc32c"] == crc32c(data)
 
 
-def test_a_resumable_upload_may_be_cancelled_or_unknown(http: Http) -> None:
+def test_a_resumable_upload_can_be_cancelled_or_unknown(http: Http) -> None:
     url = http.start_resumable(BUCKET, "cancelled").headers["location"]
     assert http.call("DELETE", url).status_code == 499
     assert http.call("PUT", url, data=b"x").status_code == 404
@@ -137,7 +137,7 @@ def test_a_resumable_upload_keeps_to_its_announced_size(http: Http) -> None:
 
 
 @pytest.mark.parametrize("key", ["crc32c", "md5Hash"])
-def test_a_wrong_checksum_stores_nothing(http: Http, key: str) -> None:
+def test_an_upload_with_a_wrong_checksum_stores_nothing(http: Http, key: str) -> None:
     digest = (crc32c if key == "crc32c" else md5)(b"other")
     response = http.upload_multipart(BUCKET, {"name": "wrong", key: digest}, b"data")
     assert response.status_code == 400
@@ -148,7 +148,7 @@ def test_a_wrong_checksum_stores_nothing(http: Http, key: str) -> None:
     assert http.call("GET", path_of(BUCKET, "wrong")).status_code == 404
 
 
-def test_right_checksums_are_accepted(http: Http) -> None:
+def test_correct_checksums_are_accepted(http: Http) -> None:
     resource = {"name": "right", "crc32c": crc32c(b"data"), "md5Hash": md5(b"data")}
     assert http.upload_multipart(BUCKET, resource, b"data").ok
 
@@ -190,7 +190,7 @@ def test_downloads_carry_checksums_and_generation(http: Http) -> None:
     assert response.headers["x-goog-stored-content-length"] == "4"
 
 
-def test_large_objects_survive_their_replacement_while_they_are_read(address: str, http: Http) -> None:
+def test_large_objects_stay_readable_while_they_are_replaced(address: str, http: Http) -> None:
     old, new = b"old!" * 5_000_000, b"new"
     http.put(BUCKET, "large", old)
     with Http(address) as reader:
@@ -202,7 +202,7 @@ def test_large_objects_survive_their_replacement_while_they_are_read(address: st
     assert http.call("GET", path_of(BUCKET, "large"), params={"alt": "media"}).content == new
 
 
-def test_gzip_objects_are_kept_byte_by_byte(bucket: Any) -> None:
+def test_gzip_objects_are_stored_unchanged(bucket: Any) -> None:
     packed = gzip.compress(b"a,b\n" * 1000)
     blob = bucket.blob("packed.csv.gz")
     blob.content_encoding = "gzip"
@@ -212,7 +212,7 @@ def test_gzip_objects_are_kept_byte_by_byte(bucket: Any) -> None:
     assert blob.download_as_bytes() == b"a,b\n" * 1000
 
 
-def test_gzip_objects_are_unpacked_for_clients_that_do_not_take_gzip(http: Http) -> None:
+def test_gzip_objects_are_decompressed_for_clients_that_do_not_accept_gzip(http: Http) -> None:
     packed = gzip.compress(b"one\n") + gzip.compress(b"two\n")
     http.put(BUCKET, "members.gz", packed, contentEncoding="gzip")
     response = http.call(
@@ -250,7 +250,7 @@ def test_custom_metadata_is_limited_to_8_kib(http: Http) -> None:
     assert http.upload_multipart(BUCKET, {"name": "m", "metadata": {"k": 1}}).status_code == 400
 
 
-def test_a_partial_response_holds_only_what_was_asked_for(http: Http) -> None:
+def test_a_partial_response_has_only_the_requested_fields(http: Http) -> None:
     http.put(BUCKET, "partial")
     assert http.call("GET", path_of(BUCKET, "partial"), params={"fields": "name,size"}).json() == {
         "name": "partial",
@@ -264,7 +264,7 @@ def test_a_partial_response_holds_only_what_was_asked_for(http: Http) -> None:
 
 
 @pytest.mark.parametrize("path", ["/storage/v1/b/absent/o", "/storage/v1/b/absent/o/x", "/storage/v1/b/absent"])
-def test_errors_have_the_form_of_the_api(http: Http, path: str) -> None:
+def test_errors_have_the_format_of_the_api(http: Http, path: str) -> None:
     response = http.call("GET", path)
     message = "The specified bucket does not exist."
     assert response.status_code == 404

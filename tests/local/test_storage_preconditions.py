@@ -121,7 +121,7 @@ def test_preconditions_hold_inside_batches(http: Http, verb: str, case: str) -> 
 
 
 @pytest.mark.parametrize("verb", CREATING)
-def test_create_only_writes_an_absent_object(http: Http, verb: str) -> None:
+def test_create_only_writes_require_an_absent_object(http: Http, verb: str) -> None:
     assert send(http, verb, {"ifGenerationMatch": 0}).ok
     assert http.call("GET", OBJECT).ok
 
@@ -142,7 +142,7 @@ def test_an_absent_object_is_not_found(http: Http, verb: str, params: dict[str, 
 
 
 @pytest.mark.parametrize("verb", ["copy", "rewrite", "move"])
-def test_sources_have_preconditions_too(http: Http, verb: str) -> None:
+def test_sources_also_have_preconditions(http: Http, verb: str) -> None:
     generation = int(http.call("GET", SOURCE).json()["generation"])
     assert send(http, verb, {"ifSourceGenerationMatch": generation + 1}).status_code == 412
     assert send(http, verb, {"ifSourceMetagenerationMatch": 2}).status_code == 412
@@ -152,7 +152,7 @@ def test_sources_have_preconditions_too(http: Http, verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["copy", "rewrite"])
-def test_a_copy_of_a_generation_that_is_gone_is_not_found(http: Http, verb: str) -> None:
+def test_a_copy_of_a_deleted_generation_is_not_found(http: Http, verb: str) -> None:
     generation = int(http.call("GET", SOURCE).json()["generation"])
     http.put(BUCKET, "source", b"newer")
     assert send(http, verb, {"sourceGeneration": generation}).status_code == 404
@@ -190,7 +190,7 @@ def test_a_resumable_upload_checks_again_when_it_completes(http: Http) -> None:
     assert http.call("GET", OBJECT, params={"alt": "media"}).content == b"faster"
 
 
-def test_the_official_client_sees_the_same(address: str, http: Http) -> None:
+def test_the_official_client_gets_the_same_results(address: str, http: Http) -> None:
     client = storage_client(address)
     blob = client.bucket(BUCKET).blob("object")
     blob.upload_from_string(b"1", if_generation_match=0)

@@ -80,7 +80,7 @@ def fault(world: World, **rule: Any) -> Iterator[None]:
         world.control("DELETE", "faults")
 
 
-def test_every_type_comes_as_bigquery_sends_it(world: World, client: BigQueryReadClient) -> None:
+def test_every_type_is_sent_like_by_bigquery(world: World, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t ({COLUMNS})")
     world.sql(f"INSERT INTO {name}.t VALUES ({ROW})")
@@ -138,7 +138,7 @@ def test_intervals_and_ranges_have_types_of_their_own(world: World, client: BigQ
     ]  # fmt: skip
 
 
-def test_a_bignumeric_of_77_digits_comes_in_its_256_bits(world: World, client: BigQueryReadClient) -> None:
+def test_a_bignumeric_of_77_digits_is_sent_in_256_bits(world: World, client: BigQueryReadClient) -> None:
     name, large = world.dataset(), "578960446186580977117854925043439539266.34992332820282019728792003956564819967"
     least, text = f"-{large[:-1]}8", "CAST('{}' AS BIGNUMERIC)".format
     world.sql(f"CREATE TABLE {name}.t (big BIGNUMERIC)")
@@ -152,7 +152,7 @@ def test_a_bignumeric_of_77_digits_comes_in_its_256_bits(world: World, client: B
         assert [row["big"] for row in rows(client, opened, 1)] == found[1:]
 
 
-def test_what_arrow_cannot_hold_is_refused_with_the_value(world: World, client: BigQueryReadClient) -> None:
+def test_values_out_of_range_for_arrow_are_refused_by_value(world: World, client: BigQueryReadClient) -> None:
     name, large, beyond, long = world.dataset(), f"5{'0' * 38}", f"6{'0' * 38}", "0-0 0 87840000:0:0"
     cases = (
         ("ARRAY<BIGNUMERIC>", f"[CAST('{large}' AS BIGNUMERIC)]", large),
@@ -166,7 +166,7 @@ def test_what_arrow_cannot_hold_is_refused_with_the_value(world: World, client: 
             rows(client, session(client, f"{name}.t{number}"))
 
 
-def test_streams_hold_every_row_once(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_streams_contain_every_row_once(world: World, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers, preferred_min_stream_count=7)
     assert len(opened.streams) == 7
     assert opened.estimated_row_count == 1000
@@ -207,7 +207,7 @@ def test_a_session_reads_the_table_as_it_was(world: World, client: BigQueryReadC
     assert rows(client, session(client, f"{name}.t")) == [{"n": 1}, {"n": 2}]
 
 
-def test_columns_and_rows_are_chosen(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_columns_and_rows_can_be_selected(world: World, client: BigQueryReadClient, numbers: str) -> None:
     options = {"selected_fields": ["s"], "row_restriction": "n > 998 AND s != '1000'"}
     assert rows(client, session(client, numbers, read_options=options)) == [{"s": "999"}]
     name = world.dataset()
@@ -217,7 +217,7 @@ def test_columns_and_rows_are_chosen(world: World, client: BigQueryReadClient, n
 
 
 @pytest.mark.parametrize("codec", ["LZ4_FRAME", "ZSTD"])
-def test_buffers_are_compressed_as_asked(client: BigQueryReadClient, numbers: str, codec: str) -> None:
+def test_buffers_are_compressed_as_requested(client: BigQueryReadClient, numbers: str, codec: str) -> None:
     options = {"arrow_serialization_options": {"buffer_compression": codec}}
     plain, packed = session(client, numbers), session(client, numbers, read_options=options)
     assert rows(client, packed) == rows(client, plain)
@@ -237,7 +237,7 @@ def test_an_empty_table_has_no_streams(world: World, client: BigQueryReadClient)
     assert pa.ipc.read_schema(pa.py_buffer(opened.arrow_schema.serialized_schema)).names == ["n"]
 
 
-def test_a_stream_splits_into_two_that_follow_each_other(client: BigQueryReadClient, numbers: str) -> None:
+def test_a_stream_is_split_into_two_consecutive_streams(client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers, max_stream_count=1)
     stream = opened.streams[0]
     split = client.split_read_stream({"name": stream.name, "fraction": 0.3})
@@ -269,9 +269,7 @@ def test_what_cannot_be_read_is_refused_by_name(world: World, client: BigQueryRe
         list(client.read_rows("projects/p/locations/us/sessions/x/streams/y"))
 
 
-def test_a_table_that_wants_a_filter_on_its_partitions_is_not_read_without(
-    world: World, client: BigQueryReadClient
-) -> None:
+def test_a_required_partition_filter_is_enforced(world: World, client: BigQueryReadClient) -> None:
     name = world.dataset()
     time = bigquery.TimePartitioning()
     table = bigquery.Table(f"{PROJECT}.{name}.t", schema=[bigquery.SchemaField("a", "INT64")])
@@ -286,7 +284,7 @@ def test_a_table_that_wants_a_filter_on_its_partitions_is_not_read_without(
 
 
 @pytest.mark.parametrize("permission", ["readsessions.create", "tables.getData", "readsessions.getData"])
-def test_sessions_and_streams_take_rights_of_their_own(
+def test_sessions_and_streams_require_their_own_permissions(
     world: World, client: BigQueryReadClient, numbers: str, permission: str
 ) -> None:
     world.control("PUT", "denied", {"projects": {PROJECT: [f"bigquery.{permission}"]}})
@@ -306,7 +304,7 @@ def test_a_session_expires(world: World, client: BigQueryReadClient, numbers: st
         list(client.read_rows(opened.streams[0].name))
 
 
-def test_a_stream_breaks_where_it_is_told_to(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_a_stream_breaks_after_the_given_number_of_rows(world: World, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers, max_stream_count=1)
     name = opened.streams[0].name
     with fault(world, operation="readRows", status="reset", rows=123, times=1):
