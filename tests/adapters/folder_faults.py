@@ -60,7 +60,7 @@ class Connection(sqlite3.Connection):
         word = sql.split(maxsplit=1)[0]
         if word == "BEGIN":
             self._before = self.total_changes
-        # What only reads is committed without touching the disk.
+        # A read-only transaction is committed without a write.
         if _faults and word in WORDS and (word != "COMMIT" or self.total_changes != self._before):
             _faults[-1].step(f"sql {word}")
         return super().execute(sql, *values)

@@ -181,7 +181,7 @@ def test_a_file_is_written_while_rows_arrive(kind: str, format_: str) -> None:
 
     shape = FileShape(format_, "none", (column, Column("pad", "STRING")))
     assert ArrowEncoder(1 << 20).encode(schema, arriving(), shape, Growing()) == 10_000
-    # The first bytes may be a header.
+    # The first bytes can be a header.
     assert seen[1] < 50
 
 

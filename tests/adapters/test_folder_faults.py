@@ -202,13 +202,13 @@ def test_a_run_interrupted_by_a_fault_is_completed_by_the_next_start(
             # Only the report can be missing.
             assert (folder / "_bqdump/latest.json").exists()
         elif kind != "killed":
-            # One sentence about the folder, not one about a table: that would be an UnitsFailedError.
+            # The error is about the folder, not about a table, which would be an UnitsFailedError.
             assert isinstance(failed, TargetError)
             assert str(folder) in str(failed)
             assert REFUSED[kind] in str(failed)
         state = folder / "_bqdump/runs/r1"
         if kind == "full":
-            # Else who resumes the run would wait for a planner that is no longer there.
+            # Otherwise a resumed run would wait for the dead planner.
             assert (state / "plan.json").exists() or not (state / "planner.json").exists()
         assert list(state.glob("failures/**/*.json")) == []
         outcome = asyncio.run(run(export(folder, path)))
