@@ -1,4 +1,4 @@
-"""Checks a body against the schema that Google publishes of its API (the discovery documents)."""
+"""Validates a body with the schema of Google's API (the discovery documents)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict,
 }  # fmt: skip
-# Formats of texts.
+# Formats of strings.
 FORMATS = {
     "int64": r"-?[0-9]+",
     "google-duration": r"-?[0-9]+(\.[0-9]+)?s",
@@ -31,7 +31,7 @@ def document(api: str) -> dict[str, Any]:
 
 
 def check(api: str, schema: str, value: Any) -> list[str]:
-    """What the API would not know or not take in a value of this schema."""
+    """The parts of a value that the API would refuse for this schema."""
     schemas = document(api)["schemas"]
     return list(_check(value, schemas[schema], schemas, schema))
 

@@ -1,4 +1,4 @@
-"""Reads a Dockerfile, and follows the steps of one of its stages in a folder of this machine."""
+"""Parses a Dockerfile, and runs the steps of a stage in a local folder."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ class Step(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The arguments, flags left out."""
+        """The arguments without flags."""
         return [word for word in self.rest.split() if not word.startswith("--")]
 
     @property
     def stage(self) -> str:
-        """The stage that a COPY takes from; "" for the build context."""
+        """The stage that a COPY copies from; "" for the build context."""
         found = re.search(r"--from=(\S+)", self.rest)
         return found.group(1) if found else ""
 
     @property
     def sources(self) -> list[str]:
-        """What a COPY takes."""
+        """The sources of a COPY."""
         return self.words[:-1]
 
 
 class Stage(NamedTuple):
-    """A FROM and what follows it."""
+    """A FROM and the instructions after it."""
 
     name: str
     steps: list[Step]
 
     def last(self, word: str) -> str:
-        """The argument of the last such instruction."""
+        """The argument of the last instruction of this kind."""
         return next(step.rest for step in reversed(self.steps) if step.word == word)
 
 
@@ -77,7 +77,7 @@ def exec_form(text: str) -> list[str]:
 
 
 def sent(ignore: str, path: str) -> bool:
-    """Whether the rules of a .dockerignore let a path into the build: the last rule that matches it decides."""
+    """Whether a path is part of the build context, by the last matching rule of a .dockerignore."""
     inside = True
     for line in ignore.splitlines():
         rule = line.strip()
@@ -93,7 +93,7 @@ def sent(ignore: str, path: str) -> bool:
 
 
 def follow(stage: Stage, context: Path, ignore: str, home: Path) -> Path:
-    """Run a stage's COPY and RUN steps below `home`, its absolute paths moved there. Returns the stage's root."""
+    """Run a stage's COPY and RUN steps below `home`, with absolute paths moved there. Returns the stage's root."""
     root = home / "root"
     root.mkdir(parents=True)
     python = home / "python"
@@ -132,12 +132,12 @@ def _copy(context: Path, source: str, ignore: str, target: Path) -> None:
 
 
 def importable(python: Path, modules: list[str]) -> list[str]:
-    """Those of the modules that an interpreter finds."""
+    """The modules among these that an interpreter finds."""
     code = "import importlib.util, sys; print(*[m for m in sys.argv[1:] if importlib.util.find_spec(m)])"
     found = subprocess.run([python, "-I", "-c", code, *modules], capture_output=True, text=True, check=True)
     return found.stdout.split()
 
 
 def python_version() -> str:
-    """The minor version of this interpreter, as a tag of the base image names it."""
+    """The minor version of this interpreter, as in the base image's tag."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,13 +1,13 @@
-"""Makes google_provider_schema.json: which attributes and blocks the resources in deploy/terraform may have.
+"""Writes google_provider_schema.json: the attributes and blocks that the resources in deploy/terraform can have.
 
-The schema of HashiCorp's google provider comes from the last of its prebuilt Python bindings, which carries a
-description of every resource as a `.jsii` file. To make it anew (about 50 MB are downloaded and thrown away):
+The schema of HashiCorp's google provider comes from the last of its prebuilt Python bindings, which contains a
+description of every resource in a `.jsii` file. To write it again (about 50 MB are downloaded):
 
     uv pip install --no-deps --target bindings cdktf-cdktf-provider-google==16.12.1
     python tests/deploy/extract_schema.py bindings
 
-Of each argument the result keeps the name, its type ("string", "number", "bool", "any", "list(…)", "map(…)", or the
-number of a block), and whether it is required. Texts are left out.
+The result contains the name of each argument, its type ("string", "number", "bool", "any", "list(…)", "map(…)", or the
+number of a block), and whether it is required, without descriptions.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ PACKAGE = "@cdktf/provider-google"
 
 
 def used_resources(folder: Path) -> list[str]:
-    """The google resources and data sources ("data.…") that the Terraform files of a folder name."""
+    """The google resources and data sources ("data.…") in the Terraform files of a folder."""
     text = "\n".join(path.read_text() for path in sorted(folder.rglob("*.tf")))
     found = re.findall(r'^(resource|data) "(google_\w+)"', text, re.MULTILINE)
     return sorted({("data." if kind == "data" else "") + name for kind, name in found})
 
 
 def extract(bindings: dict[str, Any], resources: list[str]) -> dict[str, Any]:
-    """The schema of these resources from the description of the bindings."""
+    """The schema of these resources, from the description in the bindings."""
     types: dict[str, Any] = bindings["types"]
     schema: dict[str, Any] = {"provider": _provider(types), "resources": {}, "blocks": {}}
     for resource in resources:
@@ -87,7 +87,7 @@ def _snake(name: str) -> str:
 
 
 def main() -> None:
-    """Write the schema from the folder of bindings that the command line names."""
+    """Write the schema, from the folder of bindings in the command line."""
     archive = next(Path(sys.argv[1]).glob("cdktf_cdktf_provider_google/_jsii/*.tgz"))
     with tarfile.open(archive) as tar:
         member = tar.extractfile("package/.jsii")

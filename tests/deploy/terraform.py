@@ -1,4 +1,4 @@
-"""Reads Terraform files and checks them: resources against the provider's schema, and every name that they refer to."""
+"""Parses Terraform files, and checks resources with the provider's schema, and all references."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import hcl2
 
 META = {"count", "for_each", "depends_on", "lifecycle", "provider"}
 MARK = "__is_block__"
-# What python-hcl2 adds to a block by itself.
+# Keys that python-hcl2 adds to a block.
 OWN = {MARK, "__comments__", "__inline_comments__"}
 Body = dict[str, Any]
 
@@ -47,7 +47,7 @@ def resources(document: Body) -> Iterator[tuple[str, str, Body]]:
 
 
 def check_resources(document: Body, schema: Mapping[str, Any]) -> list[str]:
-    """What the provider would refuse in the resources of a module."""
+    """The parts of a module's resources that the provider would refuse."""
     errors: list[str] = []
     for kind, name, body in resources(document):
         known = schema["resources"].get(kind)
@@ -80,7 +80,7 @@ def _check(body: Body, known: Mapping[str, str], blocks: Mapping[str, Any], wher
 
 
 def _arguments(body: Body) -> Iterator[tuple[str, Any, bool]]:
-    """Name, value and whether it is a block, of every argument; each dynamic block counts as what it makes."""
+    """The name and the value of every argument, and whether it is a block. A dynamic block counts as its content."""
     for key, value in _items(body):
         if key == "dynamic":
             for one in value:
@@ -125,7 +125,7 @@ def check_references(document: Body) -> list[str]:
 
 
 def check_call(call: Body, module: Body) -> list[str]:
-    """What is wrong with the arguments of a module call."""
+    """The invalid arguments of a module call."""
     variables = named(module, "variable")
     given = {key for key, _ in _items(call)} - {"source", "version", *META}
     errors = [f"the module has no variable {name!r}" for name in sorted(given - set(variables))]

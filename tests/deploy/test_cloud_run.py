@@ -1,4 +1,4 @@
-"""The stand-in for the Cloud Run Admin API, asked by Google's own client."""
+"""The stand-in for the Cloud Run Admin API, used by Google's own client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The container image: what goes in, and that its steps give a bqdump that runs."""
+"""The container image: its content, and that its steps build a bqdump that runs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_buildpack_starts_what_the_container_starts(stages: list[Stage]) -> 
     assert (ROOT / "Procfile").read_text() == f"web: {' '.join(words)}\n"
 
 
-# One test, so that the image is made once however the tests are spread over processes.
+# One test, so that the image is built only once when tests run in several processes.
 @pytest.mark.timeout(400)
 def test_following_the_steps_gives_an_image_that_exports(stages: list[Stage], tmp_path: Path) -> None:
     image = follow(stages[0], ROOT, IGNORE, tmp_path / "image")

@@ -39,7 +39,7 @@ if sys.argv[1] == "render":
 
 
 class Walk:
-    """The page, followed from its first to its last command, with tools that only note what they are asked."""
+    """The page's commands, run from the first to the last with tools that only record their arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Walk:
         self.commands: list[list[str]] = [json.loads(line) for line in log.read_text().splitlines()]
 
     def asked(self, *words: str) -> list[list[str]]:
-        """The commands that begin so."""
+        """The commands that start with these words."""
         return [command for command in self.commands if tuple(command[: len(words)]) == words]
 
 

@@ -1,4 +1,4 @@
-"""Other engines than Cloud Run: the Kubernetes job, and what docs/deploy.md tells of the others."""
+"""Engines other than Cloud Run: the Kubernetes job, and the others in docs/deploy.md."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def container(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def pod_environment(job: dict[str, Any], index: int, uid: str) -> dict[str, str]:
-    """What Kubernetes sets in a pod of the job."""
+    """The variables that Kubernetes sets in a pod of the job."""
     values = {"JOB_COMPLETION_INDEX": str(index)}
     for variable in container(job)["env"]:
         if "value" in variable:
@@ -62,7 +62,7 @@ def test_the_job_gives_each_task_as_many_attempts_as_cloud_run(job: dict[str, An
     spec = job["spec"]
     assert spec["completionMode"] == "Indexed"
     assert spec["backoffLimitPerIndex"] == 3
-    # One failed task does not end the others, which finish their tables.
+    # A failed task does not stop the others, which finish their tables.
     assert spec["maxFailedIndexes"] == spec["completions"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 

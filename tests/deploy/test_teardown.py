@@ -1,4 +1,4 @@
-"""deploy/teardown.sh against a gcloud that only knows a few things and notes what it is asked to remove."""
+"""deploy/teardown.sh with a stub of gcloud that records what is removed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 class World:
-    """A project with what `known` says is in it."""
+    """A project with the resources in `known`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

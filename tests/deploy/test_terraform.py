@@ -1,4 +1,4 @@
-"""The Terraform module: what the provider would refuse is found here, without the provider."""
+"""The Terraform module: errors that the provider would report are found without the provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workflow, the job and its tasks together on the local stack: only the machines are not Google's."""
+"""The workflow, the job and its tasks together on the local stack."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ JOB = {
 
 
 class World:
-    """A stack, a Cloud Run on it, and the way of a connector to it."""
+    """A stack with Cloud Run, and a connector to it."""
 
     def __init__(self, stack: local_stack.Stack, address: str, root: Path) -> None:
         self.stack, self.address, self.root = stack, address, root
 
     def latest(self, bucket: str) -> Latest | None:
-        """What readers of a bucket see."""
+        """The published manifest of a bucket."""
         file = self.root / bucket / "_bqdump/latest.json"
         return decode(file.read_bytes(), Latest, file.name) if file.exists() else None
 
     def connector(self, method: str, url: str, body: Any) -> Any:
-        """Run the job and wait for its execution, as the connector of Workflows does; or ask BigQuery."""
+        """Run the job and wait for its execution, as the connector of Workflows does, or send a request to BigQuery."""
         if url.startswith("https://bigquery.googleapis.com"):
             answer = requests.get(url.replace("https://bigquery.googleapis.com", self.stack.bigquery), timeout=10)
             if not answer.ok:
@@ -65,7 +65,7 @@ class World:
         return [dict(one) for one in listed[::-1]]
 
     def jobs_started(self) -> int:
-        """How many jobs BigQuery was asked for."""
+        """The number of BigQuery jobs that were started."""
         counted: Any = self.stack.requests()
         return int(counted["bigquery"]["requests"].get("bigquery.jobs.insert", 0))
 
@@ -118,7 +118,7 @@ def test_two_datasets_go_to_two_buckets_and_a_failing_one_is_named(world: World)
     assert sorted(path.name for path in (world.root / "hr-exports").glob("t*/*")) == [
         "t0_000000000000.json", "t1_000000000000.json",
     ]  # fmt: skip
-    # The failing one was tried three times, as one run; the others once.
+    # The failing one was attempted three times, as one run; the others once.
     counts = [one["taskCount"] for one in world.executions()]
     assert sorted(counts) == [1, 1, 1, 1, 2]
 

@@ -1,8 +1,8 @@
-"""Runs a workflow in the emulator, with its calls to Google's APIs handed to a function.
+"""Runs a workflow in the emulator, and passes its calls to Google's APIs to a function.
 
-What the emulator does otherwise than Workflows is put right here: iterations of a parallel step have variables of
-their own and share only what the step names, the concurrency limit holds, a switch takes one branch at most,
-and keys() tells the keys of a map alone.
+It fixes differences between the emulator and Workflows: iterations of a parallel step have their own variables and
+share only those that the step names, the concurrency limit is enforced, a switch takes at most one branch, and keys()
+returns only the keys of a map.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ ENVIRONMENT = {
     "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": EXECUTION,
     "BQDUMP_JOB": "bqdump",
 }
-# Method, URL and body of a call to an API; returns the body of the answer.
+# A function from the method, URL and body of an API call to the body of the answer.
 Call = Callable[[str, str, Any], Any]
 
 
 class Branch(dict[str, Any]):
-    """The variables of one iteration: its own, and those that it shares with the others."""
+    """The variables of one iteration: its own, and those that all iterations share."""
 
     def __init__(self, parent: dict[str, Any], shared: list[str]) -> None:
         super().__init__(copy.deepcopy(parent))
@@ -62,7 +62,7 @@ def _parallel(
     index_var: str = "__index",
     value_var: str = "__value",
 ) -> Any:
-    """Run the iterations of a parallel step; the errors of all are raised together when all have ended."""
+    """Run the iterations of a parallel step. Their errors are raised together after all have ended."""
     branches = []
     for number, task in enumerate(task_configs):
         branch = Branch(step.context, step.config["parallel"].get("shared", []))
@@ -75,7 +75,7 @@ def _parallel(
 
 
 def _switch(step: Any) -> Any:
-    """Run the first branch of a switch whose condition holds, and no other."""
+    """Run only the first branch of a switch whose condition is true."""
     for condition in step.config["switch"]:
         if emulator.render_config(condition["condition"], step.context):
             branch = {key: value for key, value in condition.items() if key != "condition"}
@@ -85,13 +85,13 @@ def _switch(step: Any) -> Any:
 
 
 def refusal(code: int, message: str) -> Exception:
-    """The error that a connector raises when the API answers so."""
+    """The error that a connector raises for an error of the API."""
     error: Exception = WorkflowError(code=code, message=message, tags=["HttpError"])
     return error
 
 
 def operation_failed(operation: Mapping[str, Any]) -> Exception:
-    """The error that a connector raises when its operation has failed."""
+    """The error that a connector raises for a failed operation."""
     error: Exception = WorkflowError(
         message=operation["error"]["message"], tags=["OperationError"], operation=dict(operation)
     )
@@ -117,7 +117,7 @@ def _connected(call: Call, pauses: list[float]) -> Iterator[None]:
 
 
 def run(source: str, argument: Any, call: Call, pauses: list[float] | None = None) -> Any:
-    """The workflow's result. Raises FailedError when it fails; `pauses` receives how long it waited between tries."""
+    """The workflow's result. Raises FailedError if it fails. pauses: receives the waits between attempts."""
     with _connected(call, [] if pauses is None else pauses):
         try:
             result = emulator.execute_workflow(yaml.safe_load(source), {"input": argument})
@@ -127,7 +127,7 @@ def run(source: str, argument: Any, call: Call, pauses: list[float] | None = Non
 
 
 class FailedError(Exception):
-    """A workflow has failed, with this error."""
+    """The error of a failed workflow."""
 
     def __init__(self, payload: dict[str, Any]) -> None:
         self.payload = plain(payload)

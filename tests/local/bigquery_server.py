@@ -1,4 +1,4 @@
-"""Both stand-ins for tests: real servers in threads, and official clients on them."""
+"""Both stand-ins for tests: real servers in threads, with official clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROJECT = "proj"
 
 @dataclass
 class World:
-    """A BigQuery and a Cloud Storage server with a client on each; `reads`: address of the Storage Read API."""
+    """A BigQuery and a Cloud Storage server with a client for each. reads: the address of the Storage Read API."""
 
     address: str
     client: bigquery.Client
@@ -52,11 +52,11 @@ class World:
         return name
 
     def sql(self, text: str, **options: Any) -> list[tuple[Any, ...]]:
-        """Run a statement; returns its rows."""
+        """Run a statement. Returns its rows."""
         return [tuple(row.values()) for row in self.client.query_and_wait(text, **options)]
 
     def extract(self, table: str, *uris: str, wait: bool = True, **options: Any) -> Any:
-        """Start an extract job, by default waiting for its end; `table` may carry decorators."""
+        """Start an extract job, and wait for its end by default. table: can have decorators."""
         job = self.client.extract_table(
             f"{PROJECT}.{table}",
             list(uris),
@@ -90,7 +90,7 @@ class World:
 
     @contextmanager
     def settings(self, **changes: Any) -> Iterator[None]:
-        """Change the settings of the jobs for a while."""
+        """Change the settings of jobs in this context."""
         before = self.control("GET", "jobs")
         self.control("PUT", "jobs", changes)
         try:
@@ -100,7 +100,7 @@ class World:
 
 
 def finish(job: Any) -> Any:
-    """Wait for a job, asking more often than clients do; raises what the job failed with."""
+    """Wait for a job, with shorter pauses than clients. Raises the job's error."""
     job._polling = Retry(initial=0.005, maximum=0.05, predicate=job._polling._predicate)
     job.result()
     return job
@@ -108,7 +108,7 @@ def finish(job: Any) -> Any:
 
 @contextmanager
 def serve_world(data_dir: Path | None = None) -> Iterator[World]:
-    """Start both servers on free ports; they stop with the context."""
+    """Start both servers on free ports, and stop them at the end of the context."""
     with ExitStack() as stack:
         objects = stack.enter_context(serving(storage_app()))
         tables = create_app(storage=objects, data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""A storage server for tests: the real application under uvicorn in a thread, and official clients on it."""
+"""A storage server for tests: the real application with uvicorn in a thread, and official clients."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serving(app: ASGIApp) -> Iterator[str]:
-    """Run an application on a free port; yields its address, and waits for its shutdown."""
+    """Run an application on a free port. Yields its address, and waits for its shutdown."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="error", access_log=False, loop="uvloop", http="httptools", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    # The listener takes connections from the start, so nobody has to wait for the server.
+    # The listener accepts connections from the start, so clients need not wait for the server.
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
@@ -47,22 +47,22 @@ def serving(app: ASGIApp) -> Iterator[str]:
 
 @contextmanager
 def storage_server(root: Path | None = None, *, persist: bool = False) -> Iterator[str]:
-    """The storage stand-in with its control layer; yields its address."""
+    """The storage stand-in with its control layer. Yields its address."""
     app = Control(create_app(root, persist=persist), service="storage", name=storage_operation)
     with serving(app) as address:
         yield address
 
 
 def storage_client(address: str) -> Any:
-    """An official client of a storage server; close it after use."""
-    # Else a thread of the client reads each bucket once, which would show up in counts.
+    """An official client of a storage server. Close it after use."""
+    # Otherwise a thread of the client reads each bucket once, which changes the counts.
     os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"
     anonymous: Any = AnonymousCredentials
     return storage.Client(project="test", credentials=anonymous(), client_options=ClientOptions(api_endpoint=address))
 
 
 class Http:
-    """Plain HTTP on a storage server, for what the official client hides."""
+    """Plain HTTP requests to a storage server, for what the official client hides."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -88,14 +88,14 @@ class Http:
         return name
 
     def put(self, bucket: str, name: str, data: bytes = b"data", **params: Any) -> dict[str, Any]:
-        """Upload an object; answers with its resource."""
+        """Upload an object. Returns its resource."""
         response = self.upload(bucket, name, data, **params)
         response.raise_for_status()
         resource: dict[str, Any] = response.json()
         return resource
 
     def upload(self, bucket: str, name: str, data: bytes = b"data", **params: Any) -> requests.Response:
-        """Upload an object in the simplest form."""
+        """Upload an object with a media upload."""
         params = {"uploadType": "media", "name": name, **params}
         return self.call("POST", f"/upload/storage/v1/b/{bucket}/o", params=params, data=data)
 
@@ -113,7 +113,7 @@ class Http:
         )
 
     def start_resumable(self, bucket: str, name: str, **params: Any) -> requests.Response:
-        """Begin a resumable upload; the answer's Location takes the bytes."""
+        """Start a resumable upload. The bytes go to the answer's Location."""
         params = {"uploadType": "resumable", "name": name, **params}
         return self.call("POST", f"/upload/storage/v1/b/{bucket}/o", params=params)
 

@@ -1,4 +1,4 @@
-"""Extract jobs: names, shards, formats, decorators, and what is refused."""
+"""Extract jobs: names, shards, formats, decorators and errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def flat(world: World) -> str:
-    """A table with every scalar type, one full row and one of NULLs."""
+    """A table with every scalar type, with one row of values and one of NULLs."""
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.flat ({FLAT})")
     world.sql(f"INSERT INTO {name}.flat VALUES ({ROW})")
@@ -123,7 +123,7 @@ def test_nan_and_infinities_are_words(world: World) -> None:
     assert lines == [b'{"f":"Infinity"}', b'{"f":"-Infinity"}', b'{"f":"NaN"}', b'{"f":1}']
 
 
-# What BigQuery's own files have, as C's printf writes it: 15 digits if they read back equal, else 17.
+# The digits in BigQuery's files, like those of C's printf: 15 if they parse back to the same value, else 17.
 FLOATS = {
     "3800": "3800", "-5": "-5", "0": "0", "52": "52", "37.85": "37.85", "0.1": "0.1", "-73.972125": "-73.972125",
     "-73.781852722167969": "-73.781852722167969", "40.644840240478516": "40.644840240478516",
@@ -382,7 +382,7 @@ def test_an_empty_table_gives_one_file_or_none(world: World) -> None:
 def test_files_without_rows_are_written_between_others_on_request(
     world: World, thousand: str, format_: str, codec: str, bare: bool
 ) -> None:
-    """EXPORT DATA of the service has written 100 such files among others."""
+    """EXPORT DATA of the service has written 100 such files between others."""
     bucket = world.bucket()
     with world.settings(shard_bytes=4000, empty_shards=3, bare_empty_files=bare):
         job = world.extract(thousand, f"gs://{bucket}/*", destination_format=format_, compression=codec)

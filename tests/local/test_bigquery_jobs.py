@@ -42,7 +42,7 @@ def new_id() -> str:
 
 
 def post(world: World, table: str, bucket: str, **reference: str) -> requests.Response:
-    """jobs.insert without the retries of the client."""
+    """jobs.insert without the client's retries."""
     dataset, _, name = table.partition(".")
     source = {"projectId": PROJECT, "datasetId": dataset, "tableId": name}
     extract = {"sourceTable": source, "destinationUris": [f"gs://{bucket}/x"]}

@@ -1,4 +1,4 @@
-"""Load jobs: from objects and from files that the request brings along."""
+"""Load jobs: from objects and from uploaded files."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_json_requires_intervals_in_iso_8601_and_csv_does_not(world: World, tabl
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_long_rows_of_csv_are_loaded(world: World, table: str, packed: bool) -> None:
-    """BigQuery takes rows of up to 100 MB."""
+    """BigQuery supports rows of up to 100 MB."""
     text = 'long, "quoted"\n' * 500_000
     data = f'1,"{text.replace(chr(34), chr(34) * 2)}"\n2,short\n'.encode()
     assert len(data) > 7_000_000
@@ -283,7 +283,7 @@ NESTED = [
 
 @pytest.mark.parametrize("format_", ["NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"])
 def test_a_missing_nested_array_is_an_empty_array(world: World, table: str, format_: str) -> None:
-    """In BigQuery no array is NULL, however deep; and what has loaded can be exported in any format."""
+    """In BigQuery no array is NULL, at any depth, and loaded rows can be exported in any format."""
     data = b'{"i":1,"r":{"x":1,"more":[{"y":1},{"deep":null}]},"l":[{"z":1}]}\n{"i":2}\n{"i":3,"r":{}}\n'
     schema = [*fields("i INT64"), *NESTED]
     load(world, table, data, source_format="NEWLINE_DELIMITED_JSON", schema=schema)

@@ -1,4 +1,4 @@
-"""`bqdump local seed --cloud`, with the stand-ins in the place of Google's services."""
+"""`bqdump local seed --cloud`, with the stand-ins instead of Google's services."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACE = ("--project", "my-project", "--dataset", "dummy", "--bucket", "my-export
 
 
 class World:
-    """A stack of its own, and clients to look at it."""
+    """A separate stack, with clients."""
 
     def __init__(self, stack: Stack) -> None:
         anonymous: Any = AnonymousCredentials

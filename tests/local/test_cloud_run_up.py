@@ -1,4 +1,4 @@
-"""`bqdump local up` with Cloud Run, asked by Google's own client over REST: jobs run real tasks on the same stack."""
+"""`bqdump local up` with Cloud Run, used by Google's own client over REST: jobs run real tasks on the same stack."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bqdump_local(folder: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What `local up` has printed; a dataset of three tables and a bucket are there."""
+    """The variables that `local up` has printed, with a dataset of three tables and a bucket."""
     folder = tmp_path_factory.mktemp("up") / "stack"
     printed = bqdump_local(folder, "up")
     try:
@@ -138,7 +138,7 @@ def test_no_server_of_the_stack_answers_other_host_names(variables: Mapping[str,
 
 
 def test_the_storage_read_api_does_not_answer_web_pages(variables: Mapping[str, str]) -> None:
-    """Browsers speak HTTP/2 over TLS only, and this server HTTP/2 without TLS only."""
+    """Browsers support HTTP/2 only with TLS, and this server only without TLS."""
     address, _, port = variables["BIGQUERY_STORAGE_GRPC_ENDPOINT"].partition(":")
     with socket.create_connection((address, int(port)), timeout=20) as connection:
         connection.sendall(f"POST /any HTTP/1.1\r\nHost: {address}:{port}\r\n\r\n".encode())

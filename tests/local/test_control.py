@@ -76,7 +76,7 @@ def test_a_web_page_is_refused(http: Http, origin: str) -> None:
      "127.0.0.1:{port}@evil.example", "localhost:{port}:{port}", ""],
 )  # fmt: skip
 def test_another_host_name_is_refused(http: Http, host: str) -> None:
-    """A page whose own name resolves to this machine sends no Origin with a GET."""
+    """A page whose domain resolves to this machine sends no Origin with a GET."""
     headers = {"Host": host.format(port=urlsplit(http.address).port)}
     for path in ("/storage/v1/b/controlled", "/_local/health", "/_local/faults"):
         refused = http.call("GET", path, headers=headers)
@@ -86,7 +86,7 @@ def test_another_host_name_is_refused(http: Http, host: str) -> None:
 
 
 def test_two_host_headers_are_refused(http: Http) -> None:
-    """Whichever of them a server takes, the other may be a web page's."""
+    """Whichever one a server uses, the other may be a web page's."""
     split = urlsplit(http.address)
     lines = [f"Host: {name}" for name in (split.netloc, "evil.example")]
     for order in (lines, lines[::-1]):
@@ -229,7 +229,7 @@ def test_invalid_rules_are_refused(http: Http, rule: dict[str, Any]) -> None:
 
 
 def methods(document: str) -> Iterator[tuple[str, str, str]]:
-    """Every method of an API's discovery document: its id, HTTP verb, and a path with names filled in."""
+    """Every method of an API's discovery document: its id, HTTP method, and a path with example names."""
     folder = Path(googleapiclient.__file__).parent / "discovery_cache/documents"
     api = json.loads((folder / f"{document}.json").read_text())
     for resource in api["resources"].values():

@@ -1,4 +1,4 @@
-"""Tasks as processes, under the contract of Cloud Run and of other array engines."""
+"""Tasks as processes, as Cloud Run and other engines with array jobs run them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bqdump_local.processes import Processes, TaskLine
 
 
 def python(code: str) -> list[str]:
-    # Isolated and without site packages: a process starts in a fraction of the time.
+    # Isolated mode without site packages: processes start much faster.
     return [sys.executable, "-I", "-S", "-c", f"import os, signal, sys, time\n{code}"]
 
 
@@ -210,7 +210,7 @@ def test_a_test_can_kill_the_running_process_of_a_task() -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or goes within a few seconds; the kernel may need a moment after SIGKILL."""
+    """Whether a process ends within a few seconds, since the kernel needs some time after SIGKILL."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -222,7 +222,7 @@ def has_ended(pid: int) -> bool:
 
 
 linux_only = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="asks Linux about processes of others")
-# A task that starts a child of its own, tells both process ids, and stays.
+# A task that starts a child process, prints both process ids, and keeps running.
 FAMILY = (
     "import subprocess\n"
     "child = subprocess.Popen([sys.executable, '-I', '-S', '-c', 'import time; time.sleep(60)'])\n"

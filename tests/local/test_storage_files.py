@@ -1,4 +1,4 @@
-"""A bucket is a folder: what is done to its files by hand is what the server answers."""
+"""A bucket is a folder: the server's answers reflect changes of files by hand."""
 
 from __future__ import annotations
 

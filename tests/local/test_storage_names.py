@@ -1,4 +1,4 @@
-"""Names, and the files that objects are."""
+"""Names of objects, and their files."""
 
 from __future__ import annotations
 

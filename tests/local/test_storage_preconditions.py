@@ -76,7 +76,7 @@ def send(http: Http, verb: str, params: dict[str, Any]) -> requests.Response:
 
 
 def conditions(generation: int, metageneration: int) -> dict[str, tuple[dict[str, int], int]]:
-    """Preconditions on a present object, and the status that they lead to; 200 stands for success."""
+    """Preconditions on a present object, and the resulting status; 200 means success."""
     return {
         "generation": ({"ifGenerationMatch": generation}, 200),
         "other generation": ({"ifGenerationMatch": generation + 1}, 412),
@@ -209,7 +209,7 @@ def test_the_official_client_gets_the_same_results(address: str, http: Http) -> 
 
 
 def race(address: str, writers: int, send_one: Callable[[Http, int], int]) -> Counter[int]:
-    """Statuses of as many writers that all start at the same moment."""
+    """The statuses of writers that start at the same time."""
     barrier = threading.Barrier(writers)
 
     def write(number: int) -> int:

@@ -1,4 +1,4 @@
-"""The Storage Read API: sessions, streams, offsets, moments, types, and what is refused."""
+"""The Storage Read API: sessions, streams, offsets, snapshot times, types and errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def client(world: World) -> Iterator[BigQueryReadClient]:
 
 @pytest.fixture(scope="module")
 def numbers(world: World) -> str:
-    """A table of 1,000 rows in their order."""
+    """A table of 1,000 rows in order."""
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT n, CAST(n AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS n")
     return f"{name}.t"
