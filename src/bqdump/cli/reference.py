@@ -52,6 +52,8 @@ variables over the file. The key is the name of the flag without `--` and with `
 | duration | `90s`, `15m`, `2h` |
 | labels | `team=data,env=prod`; in `bqdump.toml` a table |
 
+`--bucket BUCKET --prefix PREFIX` is the short form of `--to gs://BUCKET/PREFIX`; one of the two is required.
+
 [Routes](routes.md#settings-of-single-tables) describes settings of single tables, [formats](formats.md) which
 compression goes with which format, and [operate](operate.md#guards) the risks that `--allow` accepts.
 
