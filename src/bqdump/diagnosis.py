@@ -12,6 +12,7 @@ import msgspec
 from bqdump.check.doctor import READS, Check, CheckOutcome, Doctor
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
+from bqdump.core.wording import PYTHON, Words
 from bqdump.export.task import Reading
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -53,12 +54,15 @@ async def diagnose(
     open_reading: Callable[[], Reading],
     settings: Settings,
     service_account: str = "",
+    words: Words = PYTHON,
 ) -> Diagnosis:
-    """Every check of the doctor. service_account: whom the cures' commands grant to ("": the one of the deployment).
+    """Every check of the doctor.
+
+    words: how checks name settings. service_account: whom the cures' commands grant to ("": the one of the deployment).
 
     Raises only what passes by itself: the service does not answer.
     """
-    examined = await Doctor(store, warehouse, open_reading, settings, time.time).examine()
+    examined = await Doctor(store, warehouse, open_reading, settings, time.time, words).examine()
     return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
 
 

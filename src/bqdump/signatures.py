@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar, get_type_hints
 
@@ -11,6 +10,7 @@ import msgspec
 
 from bqdump.arguments import Options
 from bqdump.core.settings.settings import SETTINGS, Settings
+from bqdump.core.wording import fill
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 # What the functions that only read a target use. They accept the others, so that one dictionary serves all functions.
@@ -23,7 +23,7 @@ def with_settings(names: Collection[str] = ()) -> Callable[[Function], Function]
 
     def shown(function: Function) -> Function:
         settings = [setting for setting in SETTINGS if not names or setting.name in names]
-        helps = {"config": CONFIG} | {setting.name: _as_arguments(setting.help) for setting in settings}
+        helps = {"config": CONFIG} | {setting.name: fill(setting.help) for setting in settings}
         lines = "".join(f"        {name}: {text}\n" for name, text in helps.items())
         further = "        Other settings are accepted and have no effect.\n" if names else ""
         documented: Any = function
@@ -33,11 +33,6 @@ def with_settings(names: Collection[str] = ()) -> Callable[[Function], Function]
         return function
 
     return shown
-
-
-def _as_arguments(text: str) -> str:
-    """A sentence that names settings as keyword arguments instead of flags."""
-    return re.sub(r"--([a-z-]+)", lambda flag: flag[1].replace("-", "_"), text)
 
 
 def _signature(function: Callable[..., Any], names: list[str]) -> inspect.Signature:

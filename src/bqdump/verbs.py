@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.progress.events import Listener, nobody
 from bqdump.core.results import Rows
+from bqdump.core.wording import PYTHON, Words
 
 if TYPE_CHECKING:
     from bqdump.check.verify import Verified
@@ -69,11 +70,11 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     return planned(drafted, read_units(units, drafted))
 
 
-async def doctor(services: Services, settings: Settings, service_account: str = "") -> Diagnosis:
-    """Check permissions and risks before a run. service_account: see Diagnosis."""
+async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
+    """Check permissions and risks before a run. service_account, words: see diagnose."""
     from bqdump.diagnosis import diagnose
 
-    return await diagnose(services.store, services.warehouse, services.reading.open, settings, service_account)
+    return await diagnose(services.store, services.warehouse, services.reading.open, settings, service_account, words)
 
 
 async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:

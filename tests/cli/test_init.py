@@ -18,6 +18,7 @@ from bqdump.core.settings.file import settings_file
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.wording import fill
 from integration.terminal import on_terminal
 
 THREE = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-exports"]
@@ -50,7 +51,7 @@ def test_every_setting_is_in_the_file_with_its_help_and_its_default() -> None:
     for setting in SETTINGS:
         if setting.name in OF_ONE_RUN:
             continue
-        assert f"# {setting.help}\n" in text
+        assert f"# {fill(setting.help)}\n" in text
         assert re.search(rf"^(# )?{setting.name} = ", text, re.MULTILINE)
     in_force = tomllib.loads(re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE))
     assert resolve(file(in_force, "bqdump.toml")) == loaded()

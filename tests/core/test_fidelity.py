@@ -83,12 +83,13 @@ def test_columns_that_do_not_fit_are_told_with_types_reasons_and_formats() -> No
     with pytest.raises(UsageError) as caught:
         refuse("plan the export", [misfit("orders", "avro", RANGE, DEEP)])
     assert caught.value.cause == "Avro exports have no RANGE (orders: span RANGE<DATE>, r.s.span RANGE<DATE>)"
-    assert caught.value.hint == "Use --format json, --on-unsupported skip or string, or --exclude the tables."
+    hint = "Set format to json, on_unsupported to skip or string, or leave the tables out with exclude."
+    assert str(caught.value).endswith(hint)
 
 
 def test_many_tables_and_columns_are_counted() -> None:
     many = [Column(f"c{number}", "STRING", repeated=True) for number in range(7)]
-    with pytest.raises(UsageError, match=r"c4 ARRAY<STRING> and 2 more columns; .* and 2 more tables") as caught:
+    with pytest.raises(UsageError, match=r"c4 ARRAY<STRING> and 2 more columns; .* and 2 other tables") as caught:
         refuse("plan the export", [misfit(f"t{number}", "csv", *many) for number in range(7)])
     assert "json, avro or parquet" in caught.value.hint
 

@@ -167,7 +167,7 @@ def test_each_risk_is_allowed_by_its_own_name_and_by_no_other(risk: Risk) -> Non
         return
     text = told([flag], settings(allow=tuple(other for other in REFUSED if other != risk)))
     assert "orders (why)" in text
-    assert f"--allow {risk} or BQDUMP_ALLOW={risk}." in text
+    assert f"allow='{risk}'." in text
     refuse(judge([flag], settings(allow=(risk,))), "proj.data")
 
 
@@ -179,7 +179,7 @@ def test_one_error_names_every_table_of_every_risk_and_counts_the_many() -> None
     assert "t09 and 3 more" in text
     assert "t10" not in text
     assert "people (ssn)" in text
-    assert "--allow streaming-buffer,masked-columns or BQDUMP_ALLOW=streaming-buffer,masked-columns." in text
+    assert "allow='streaming-buffer,masked-columns'." in text
 
 
 def test_a_moment_outside_time_travel_is_refused_and_nothing_allows_it() -> None:
@@ -198,7 +198,7 @@ def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -
     assert told == (Risk.ROW_POLICIES, Risk.MASKED_COLUMNS)
     rows = objection(told, settings(allow=(Risk.MASKED_COLUMNS,)), "its job tells that")
     assert rows
-    assert (rows[0], "--allow row-policies" in rows[1]) == (Risk.ROW_POLICIES, True)
+    assert (rows[0], "allow='row-policies'" in rows[1]) == (Risk.ROW_POLICIES, True)
     assert rows[1].startswith("its job tells that row access policies may hide rows")
     masks = objection(told, settings(allow=(Risk.ROW_POLICIES,)), "its job tells that")
     assert masks

@@ -71,7 +71,7 @@ def test_an_extract_job_that_was_asked_for_cannot_leave_columns_out() -> None:
 
 
 def test_by_default_it_is_refused_with_the_other_ways() -> None:
-    with pytest.raises(UsageError, match=r"Use --format csv or json, --on-unsupported skip or string, or --exclude"):
+    with pytest.raises(UsageError, match=r"Set format to csv or json, on_unsupported to skip or string, or leave"):
         planned("fail", table("t", 1, ID, SPAN))
 
 

@@ -37,6 +37,8 @@ class Scene:
 
     def task(self, name: str, **settings: Any) -> Task:
         """The only task of a run."""
+        if "prefix" in settings:
+            settings["target"] = msgspec.structs.replace(SETTINGS.target, prefix=settings.pop("prefix"))
         chosen = msgspec.structs.replace(SETTINGS, **settings)
         return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
 

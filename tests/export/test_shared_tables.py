@@ -222,7 +222,7 @@ def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -
         ended = await world.all_tasks()
         [told] = {str(one) for one in ended if isinstance(one, UnitsFailedError)}
         assert "large: sessionLost: no such stream: the read session that its tasks shared has ended" in told
-        assert "bqdump run --run-id r1" in told
+        assert "bqdump.run(run_id='r1')" in told
         assert world.settings.layout.run("r1").manifest.name not in world.store.names_now()
         await world.all_tasks("e2")
 

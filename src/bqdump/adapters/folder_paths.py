@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 # Files whose names start with this are not objects: the index and temporary files.
 OWN = ".bqdump-"
-MOVE = "Move its target here, or set --to to the real folder."
+MOVE = "Move its target here, or set {setting:to} to the real folder."
 COMPOSED, DECOMPOSED = "\u00e9", "e\u0301"
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 USUAL_PART = 255

@@ -24,7 +24,7 @@ DAMAGED_TRIES = 4
 APPEARS_WITHIN = 60.0
 # The seconds between log lines about requests that keep failing.
 QUIET_SECONDS = 10.0
-RESUME = "Resume the run once the service answers; --patience (BQDUMP_PATIENCE) sets how long to wait."
+RESUME = "Resume the run once the service answers; {setting:patience} sets how long to wait."
 
 
 class Patience(NamedTuple):

@@ -97,13 +97,16 @@ async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence
         raise _gone(manifest, lost)
 
 
+CHECKSUMS = "Without {setting:values}, checksums are compared."
+
+
 def _gone(manifest: Manifest, lost: Sequence[str]) -> NotFoundError:
     which = lost[0] if len(lost) == 1 else f"{lost[0]} and {counted(len(lost) - 1, 'other file')}"
     if manifest.replaces:
         cause = f"a later export has replaced or removed {which}"
-        hint = "Without --values checksums are compared. To keep the files of every run, put {run} into --path."
+        hint = f"{CHECKSUMS} To keep the files of every run, put {{run}} into {{setting:path}}."
     else:
-        cause, hint = f"it no longer has {which} as exported", "Without --values checksums are compared."
+        cause, hint = f"it no longer has {which} as exported", CHECKSUMS
     return NotFoundError("compare the values of", f"run {manifest.run}", cause, hint)
 
 

@@ -77,7 +77,7 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
         raise NotFoundError(
             "compare the export with", f"BigQuery at {manifest.snapshot_time}",
             f"time travel lasts {LONGEST_DAYS} days at most, and that is {past // DAY} days ago",
-            "bqdump verify --read compares with the manifest.",
+            "{setting:read} compares with the manifest.",
         )  # fmt: skip
     tables = [
         entry for entry in manifest.tables
@@ -98,10 +98,9 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
     able = [one for one in estimates if isinstance(one, Question)]
     total = sum(question.bills for question in able)
     if source.max_bytes_billed and total > source.max_bytes_billed:
-        raise UsageError(
-            "verify", f"max_bytes_billed {size_text(source.max_bytes_billed)}",
-            f"the queries would bill {size_text(total)}", "Raise it, or leave out --source.",
-        )  # fmt: skip
+        subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}"
+        hint = "Raise it, or leave out {setting:source}."
+        raise UsageError("verify", subject, cause, hint, setting="max_bytes_billed")
     source.told(total)
     unable = list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
     asked = {entry.table for entry in tables}

@@ -33,6 +33,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
+from bqdump.core.wording import PYTHON, Words, fill
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.target import refuse_bucket, refuse_key
@@ -85,8 +86,10 @@ class Doctor:
         open_reading: Callable[[], Reading],
         settings: Settings,
         clock: Callable[[], float],
+        words: Words = PYTHON,
     ) -> None:
-        """open_reading: as that of a task. clock: this machine's time, in seconds since 1970 UTC."""
+        """open_reading: as that of a task. clock: this machine's time, in seconds since 1970 UTC. words: for checks."""
+        self._words = words
         self._store, self._warehouse, self._settings, self._clock = store, warehouse, settings, clock
         self._open_reading = open_reading
         self.checks: list[Check] = []
@@ -152,7 +155,7 @@ class Doctor:
         if await self._warehouse.row_policies(dataset, table) is not None:
             self._note("see row access policies", on, CheckOutcome.OK, "", "bigquery.rowAccessPolicies.list")
         elif Risk.UNSEEN_ROW_POLICIES in self._settings.allow:
-            told = f"no permission to list them; --allow {Risk.UNSEEN_ROW_POLICIES} accepts that"
+            told = f"no permission to list them; {{setting:allow={Risk.UNSEEN_ROW_POLICIES}}} accepts that"
             self._note("see row access policies", on, CheckOutcome.WARNING, told, "bigquery.rowAccessPolicies.list")
         else:
             told = "a run is refused, for policies could hide rows in silence"
@@ -296,14 +299,14 @@ class Doctor:
                 raise
             outcomes = {DeniedError: CheckOutcome.DENIED, NotFoundError: CheckOutcome.MISSING}
             found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
-            said = str(error) if isinstance(error, UsageError) else error.cause
+            said = error.sentence(self._words) if isinstance(error, UsageError) else error.cause
             self._note(name, on, found, "; ".join(filter(None, (said, instead))), permission)
             return None
         self._note(name, on, CheckOutcome.OK, told(answer), permission)
         return answer
 
     def _note(self, name: str, on: str, outcome: CheckOutcome, told: str, permission: str = "") -> None:
-        self.checks.append(Check(name, on, outcome, told, permission))
+        self.checks.append(Check(name, on, outcome, fill(told, self._words), permission))
 
 
 def _cannot_be_checked(plan: Plan, units: bytes) -> str:

@@ -10,6 +10,7 @@ import click
 
 from bqdump import verbs
 from bqdump.check.doctor import CheckOutcome
+from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
@@ -39,7 +40,7 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
       bqdump doctor --json
     """
     settings = load_settings(options)
-    diagnosis = asyncio.run(serve(settings, lambda at: verbs.doctor(at, settings, service_account)))
+    diagnosis = asyncio.run(serve(settings, lambda at: verbs.doctor(at, settings, service_account, words())))
     if as_json:
         print_json(diagnosis)
     else:

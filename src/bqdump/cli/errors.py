@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import click
 
 from bqdump.core.errors import BqdumpError
-from bqdump.core.settings.settings import BY_NAME
-from bqdump.core.wording import Words
+from bqdump.core.settings.settings import BY_NAME, Setting
+from bqdump.core.wording import Words, fill
 
 
 class Flags(Words):
@@ -47,6 +47,11 @@ def remember(places: Mapping[str, str]) -> None:
 def words() -> Words:
     """The words of this invocation."""
     return Flags(_places)
+
+
+def described(setting: Setting) -> str:
+    """What a setting means."""
+    return fill(setting.help, Flags({}))
 
 
 def sentence(error: BaseException) -> str:

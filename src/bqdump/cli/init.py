@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bqdump.cli.errors import described
 from bqdump.cli.options import completing, quiet_option
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
@@ -28,9 +29,9 @@ def _asked_options(command: Any) -> Any:
     for name in reversed(ASKED):
         setting = BY_NAME[name]
         complete = completing(name)
-        command = click.option(setting.flag, name, metavar=setting.metavar, help=setting.help, shell_complete=complete)(
-            command
-        )
+        command = click.option(
+            setting.flag, name, metavar=setting.metavar, help=described(setting), shell_complete=complete
+        )(command)
     return command
 
 
@@ -82,7 +83,7 @@ def _ask(given: Mapping[str, str], keep: bool | None) -> tuple[dict[str, str], b
             setting = BY_NAME[name]
             proposed = os.environ.get(setting.env) or ("" if name in REQUIRED else _default(name))
             answers[name] = click.prompt(
-                setting.help, default=proposed if proposed or name not in REQUIRED else None, err=True,
+                described(setting), default=proposed if proposed or name not in REQUIRED else None, err=True,
                 show_default=bool(proposed), value_proc=_checked(name, answers),
             )  # fmt: skip
     if keep is None:

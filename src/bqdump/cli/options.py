@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from bqdump.cli import logs
-from bqdump.cli.errors import remember
+from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.resolve import environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
@@ -89,7 +89,7 @@ def setting_record(setting: Setting, default: object = None) -> tuple[str, str]:
     """A setting as a row of a help text: flag and description."""
     shown = str(default).lower() if isinstance(default, bool) else default
     extra = f"{setting.env}; default: {shown}" if shown not in (None, "", (), {}, 0) else setting.env
-    return f"{setting.flag} {setting.metavar}", f"{setting.help} [{extra}]"
+    return f"{setting.flag} {setting.metavar}", f"{described(setting)} [{extra}]"
 
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]

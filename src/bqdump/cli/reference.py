@@ -14,6 +14,7 @@ import msgspec
 
 from bqdump.cli.arguments_module import arguments_module
 from bqdump.cli.commands_page import commands, commands_page
+from bqdump.cli.errors import described
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings
 from bqdump.core.settings.target import Target
@@ -69,7 +70,7 @@ def settings_page() -> str:
         value = getattr(defaults, setting.name, "")
         default = "" if value in (None, "", (), {}) else f"`{_shown(value)}`"
         shown = "required" if setting.name in REQUIRED else default
-        text = setting.help.removesuffix(" (required).")
+        text = described(setting)
         lines.append(f"| `{setting.flag}` | `{setting.env}` | {shown} | {text} |")
     return f"{SETTINGS_HEAD}\n" + "\n".join(lines) + "\n"
 

@@ -26,8 +26,8 @@ from bqdump.repository.repository import read
 log = logging.getLogger(__name__)
 
 FILES: dict[Mode, str] = {
-    "replace": "replaces files (no {run} in --path)",
-    "keep": "keeps its files in a folder of its own ({run} in --path)",
+    "replace": "replaces files (no {run} in {setting:path})",
+    "keep": "keeps its files in a folder of its own ({run} in {setting:path})",
 }
 
 

@@ -134,5 +134,5 @@ def _refusal(plan: Plan, failures: list[Failure]) -> UnitsFailedError:
     named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({named}{more})"
-    hint = f"Fix the cause, then resume with: bqdump run --run-id {plan.run}"
+    hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
     return UnitsFailedError("publish", f"run {plan.run}", cause, hint)

@@ -65,7 +65,7 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
     newest = await value_of(store, settings.layout.newest)
     if newest is None:
         cause = f"none has been planned in {settings.target}"
-        raise NotFoundError("find", "a run", cause, "Start one: bqdump run")
+        raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
     return newest.run
 
 

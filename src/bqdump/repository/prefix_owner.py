@@ -61,7 +61,7 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
         named.append(settings.layout.latest.name)
     raise UsageError(
         "plan the export", str(settings.target), f"it belongs to {owner.project}.{owner.dataset}",
-        "Give each dataset a --prefix of its own. If the dataset was renamed or moved to another project, hand the "
+        "Give each dataset its own {setting:prefix}. If the dataset was renamed or moved to another project, hand the "
         f"prefix over: delete {' and '.join(f'{store.url}/{name}' for name in named)}.",
     )  # fmt: skip
 

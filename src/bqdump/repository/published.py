@@ -89,7 +89,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         latest = await read_latest(store, settings)
         if latest is None:
             cause = "nothing has been published there yet"
-            raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: bqdump run")
+            raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
         run, document = latest.run, Document(latest.manifest, Manifest)
     manifest = await value_of(store, document)
     if manifest is None:
@@ -99,4 +99,6 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
 
 def missing_manifest(run: str) -> NotFoundError:
     """The error about a run that has no manifest."""
-    return NotFoundError("find", f"the manifest of run {run}", "there is none", "bqdump status shows how far a run is.")
+    return NotFoundError(
+        "find", f"the manifest of run {run}", "there is none", "{call:status} shows the progress of a run."
+    )

@@ -58,8 +58,8 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
             import difflib
 
             close = difflib.get_close_matches(pattern, names, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else "bqdump plan without --include shows all tables."
-            raise UsageError(PLAN, f"include {pattern!r}", f"no table of {settings.dataset} matches", hint)
+            hint = f"Did you mean {close[0]!r}?" if close else "{call:plan} without {setting:include} lists all tables."
+            raise UsageError(PLAN, repr(pattern), f"matches no table of {settings.dataset}", hint, setting="include")
     chosen, skipped, excluded = [], [], 0
     for item, wanted in zip(listing, select(names, settings.include, settings.exclude), strict=True):
         if not wanted:

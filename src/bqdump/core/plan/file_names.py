@@ -48,17 +48,17 @@ def refuse_names(patterns: Iterable[tuple[str, str]], rules: NameRules, url: str
     for table, pattern in patterns:
         name = shard_name(pattern, LONGEST_NUMBER)
         if wrong := _too_long(name, rules):
-            raise UsageError(
-                "plan the export", f"table {table}", f"its file {_short(name)} {wrong} in {url}",
-                "Shorten --path or --prefix, leave the table out with --exclude, or export to a bucket.",
-            )  # fmt: skip
+            cause = f"its file {_short(name)} {wrong} in {url}"
+            shorter = "Shorten {setting:path} or {setting:prefix}"
+            hint = f"{shorter}, leave the table out with {{setting:exclude}}, or export to a bucket."
+            raise UsageError("plan the export", f"table {table}", cause, hint)
         for path in accumulate(pattern.split("/"), lambda folder, part: f"{folder}/{part}"):
             known, other = seen.setdefault(rules.alike(path), (path, table))
             if known != path:
                 raise UsageError(
                     "plan the export", f"tables {other} and {table}",
                     f"{url} cannot hold both {known} and {path}: its file system ignores {_ignored(rules)}",
-                    "Leave one of them out with --exclude, or export to a bucket or to another disk.",
+                    "Leave one of them out with {setting:exclude}, or export to a bucket or to another disk.",
                 )  # fmt: skip
 
 

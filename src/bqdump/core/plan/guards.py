@@ -18,9 +18,10 @@ from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.protection import buffered_rows, protected_columns
 from bqdump.core.plan.shape import Shape
 from bqdump.core.risks import REPORTED, Risk
-from bqdump.core.settings.settings import BY_NAME, Settings
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.times import moment_text
+from bqdump.core.wording import fill
 
 PLAN = "plan the export"
 # Kinds whose row access policies can be listed. What a view reads is told by the statistics of its job.
@@ -46,24 +47,24 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.UNSEEN_ROW_POLICIES: Guard(
         "this account may not list row access policies, so rows may be hidden from it",
-        "Grant a role with bigquery.rowAccessPolicies.list (bqdump render iam shows how).",
+        "Grant a role with bigquery.rowAccessPolicies.list (`bqdump render iam` prints the commands).",
     ),
     Risk.MASKED_COLUMNS: Guard(
         "columns with policy tags or data masking may hold masked values, and lose their protection in the files",
-        "Leave the tables out with --exclude, or make the account a Fine-Grained Reader.",
+        "Leave the tables out with {setting:exclude}, or make the account a Fine-Grained Reader.",
     ),
     Risk.STREAMING_BUFFER: Guard(
         "rows still in the streaming buffer are not part of an export",
         "Wait until they are in the table (up to 90 minutes); if rows stream in all day, the next export has them.",
     ),
-    Risk.SKIPPED: Guard("objects that no route can export", "Leave them out by name with --exclude."),
+    Risk.SKIPPED: Guard("objects that no route can export", "Leave them out by name with {setting:exclude}."),
     Risk.CREATED_LATER: Guard(
         "tables created or replaced after the snapshot time cannot be read as of that time",
-        "Choose a later snapshot time, or leave them out with --exclude.",
+        "Choose a later snapshot time, or leave them out with {setting:exclude}.",
     ),
     Risk.UNAPPLIED_CHANGES: Guard(
         "streamed row changes (change data capture) that BigQuery has not applied yet are not part of an export",
-        "Export the tables with --route TABLE=query, and without max_staleness.",
+        'Set route = "query" for the tables in [tables.NAME], and remove max_staleness.',
     ),
     Risk.UNSEEN_CHANGES: Guard(
         "BigQuery could not be asked for tables with change data capture, whose unapplied changes no extract has",
@@ -79,8 +80,8 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.REMOVED_TABLES: Guard(
         "tables would be removed from the published export",
-        "To refresh only the chosen tables, add --keep-others; a selection that is another export needs its own "
-        "--prefix. If tables were dropped by mistake, bring them back first.",
+        "To refresh only the chosen tables, add {setting:keep_others}; a selection that is another export needs its "
+        "own {setting:prefix}. If tables were dropped by mistake, bring them back first.",
     ),
     Risk.DROPPED_TABLES: Guard("tables that are not in the dataset any more are removed from the published export"),
     Risk.LEFT_OUT_COLUMNS: Guard("columns that do not fit into the format are left out"),
@@ -182,7 +183,7 @@ def objection(risks: Iterable[Risk], settings: Settings, told: str) -> tuple[Ris
     for risk in risks:
         if not _allowed(risk, settings):
             guard = GUARDS[risk]
-            return risk, f"{told} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}"
+            return risk, fill(f"{told} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}")
     return None
 
 
@@ -196,13 +197,13 @@ def with_jobs(flags: Sequence[Flag], told: Iterable[tuple[str, Risk]]) -> tuple[
 
 def refuse_moment(settings: Settings, snapshot: int, now: int, dataset: Dataset) -> None:
     """Raise UsageError for a moment that BigQuery cannot read any more, or not yet. Times in ms."""
-    subject = f"snapshot_time {settings.snapshot_time}"
+    subject = settings.snapshot_time
     oldest = now - dataset.time_travel_hours * 3_600_000
     if snapshot > now:
-        raise UsageError(PLAN, subject, "it lies in the future")
+        raise UsageError(PLAN, subject, "is in the future", setting="snapshot_time")
     if snapshot < oldest:
         cause = f"{dataset.name} can be read back to {moment_text(oldest)} only ({dataset.time_travel_hours} hours)"
-        raise UsageError(PLAN, subject, cause, "Take a later time.")
+        raise UsageError(PLAN, subject, cause, "Choose a later time.", setting="snapshot_time")
 
 
 def sentence(flag: Flag) -> str:
@@ -228,9 +229,8 @@ def _allowed(risk: Risk, settings: Settings) -> bool:
 
 
 def to_allow(risks: Iterable[Risk]) -> str:
-    """The setting that allows these risks, as a flag and as a variable."""
-    names = ",".join(risks)
-    return f"{BY_NAME['allow'].flag} {names} or {BY_NAME['allow'].env}={names}"
+    """The setting that allows these risks."""
+    return f"{{setting:allow={','.join(risks)}}}"
 
 
 def _names(flags: Sequence[Flag]) -> str:

@@ -40,7 +40,7 @@ def name_problem(table: str) -> str:
 def refuse_name(table: str) -> None:
     """Raise UsageError for a table whose name no file can have."""
     if problem := name_problem(table):
-        raise UsageError(PLAN, f"table {shown(table)}", problem, "Leave it out with --exclude.")
+        raise UsageError(PLAN, f"table {shown(table)}", problem, "Leave it out with {setting:exclude}.")
 
 
 def shown(table: str) -> str:
@@ -73,7 +73,7 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
         if STATE in pattern.split("/")[:-1]:
             folder = pattern.partition(f"{STATE}/")[0] + f"{STATE}/"
             cause = f"its files would lie in {folder}, where bqdump keeps its own documents"
-            raise UsageError(PLAN, called, cause, "Use another --path such as {table}_*.{ext}.")
+            raise UsageError(PLAN, called, cause, "Use another {setting:path} such as {table}_*.{ext}.")
         longest = _longest(settings.layout, run, pattern, template)
         if longest > MAX_OBJECT_NAME_BYTES:
             cause = f"its files would have names of {longest:,} bytes, {MAX_OBJECT_NAME_BYTES:,} are possible"
@@ -81,7 +81,11 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
                 other.text for other in map(Template, SHORTER[2:] if template.keeps else SHORTER[:2])
                 if _longest(settings.layout, run, pattern_by(other, item), other) <= MAX_OBJECT_NAME_BYTES
             ), "")  # fmt: skip
-            hint = f"Use a shorter --path such as {shorter}." if shorter else "Leave it out with --exclude."
+            hint = (
+                f"Use a shorter {{setting:path}} such as {shorter}."
+                if shorter
+                else "Leave it out with {setting:exclude}."
+            )
             raise UsageError(PLAN, called, cause, hint)
         made.append(pattern)
     return made

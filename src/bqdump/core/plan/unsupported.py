@@ -14,6 +14,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import Unfit, formats_that_hold, unfit
 from bqdump.core.formats.types import Column
 from bqdump.core.plan.shape import Shape
+from bqdump.core.sizes import counted
 
 SHOWN = 5
 POLICIES = ("fail", "skip", "string")
@@ -65,12 +66,13 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     if not misfits:
         return
     named = "; ".join(f"{misfit.table}: {_columns(misfit.columns)}" for misfit in misfits[:SHOWN])
-    more = f" and {len(misfits) - SHOWN} more tables" if len(misfits) > SHOWN else ""
+    more = f" and {counted(len(misfits) - SHOWN, 'other table')}" if len(misfits) > SHOWN else ""
     reasons = dict.fromkeys(found.reason for misfit in misfits for found in misfit.columns)
     columns = [found.column for misfit in misfits for found in misfit.columns]
     able = formats_that_hold(misfits[0].route, columns)
-    hint = f"Use --format {_either(able)}, --on-unsupported skip or string, or --exclude the tables."
-    raise UsageError(operation, f"format {misfits[0].format}", f"{', '.join(reasons)} ({named}{more})", hint)
+    other = f"Set {{setting:format}} to {_either(able)}"
+    hint = f"{other}, {{setting:on_unsupported}} to skip or string, or leave the tables out with {{setting:exclude}}."
+    raise UsageError(operation, misfits[0].format, f"{', '.join(reasons)} ({named}{more})", hint, setting="format")
 
 
 def _columns(found: Sequence[Unfit]) -> str:

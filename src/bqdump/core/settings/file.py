@@ -10,6 +10,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.settings.resolve import READ
 from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.wording import fill
 
 HEAD = """\
 # Settings of bqdump. Flags take precedence over environment variables, and variables over this file.
@@ -28,7 +29,7 @@ def settings_file(chosen: Mapping[str, Any]) -> str:
         # An empty table in TOML, where sections are a table of their own.
         default = {} if setting.name == "tables" else getattr(defaults, setting.name, "")
         value = chosen.get(setting.name, default)
-        parts.append(f"# {setting.help}\n{mark}{setting.name} = {_toml(value)}\n")
+        parts.append(f"# {fill(setting.help)}\n{mark}{setting.name} = {_toml(value)}\n")
     return "\n".join(parts)
 
 

@@ -44,7 +44,7 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
         if len(mark) > 2 and mark[2] != prefix_of(plan):
             raise UsageError(
                 "publish", info.name, f"this file belongs to the export below the prefix {mark[2]!r}, run {mark[0]}",
-                "Choose a --prefix or --path under which the files of both have different names.",
+                "Choose a {setting:prefix} or {setting:path} with which the files of both have different names.",
             )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> Non
     if current and current.run != carry.over:
         raise UsageError(
             "publish", f"run {plan.run}", f"it carries over files of run {carry.over}, which run {current.run} was "
-            "replacing when it stopped", f"Finish that run first: bqdump run --run-id {current.run}",
+            "replacing when it stopped", f"Finish that run first: {{call:run run_id={current.run}}}",
         )  # fmt: skip
 
 

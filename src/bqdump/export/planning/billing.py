@@ -64,7 +64,7 @@ def _refusal(refused: Mapping[str, str]) -> UsageError:
     return UsageError(PLAN, f"table {next(iter(refused))}" if len(refused) == 1 else f"{len(refused)} tables",
                       f"BigQuery refuses to query it ({named}{more})" if len(refused) == 1
                       else f"BigQuery refuses to query them ({named}{more})",
-                      f"Mend it, or leave it out with --exclude {tables!r}.")  # fmt: skip
+                      f"Fix it, or leave it out: {{setting:exclude={tables}}}")  # fmt: skip
 
 
 def check_bill(settings: Settings, bills: Mapping[str, int]) -> None:
@@ -75,6 +75,9 @@ def check_bill(settings: Settings, bills: Mapping[str, int]) -> None:
     largest = sorted(bills.items(), key=lambda item: -item[1])[:SHOWN]
     named = ", ".join(f"{table} {size_text(size)}" for table, size in largest if size)
     raise UsageError(
-        PLAN, f"max_bytes_billed {size_text(limit)}", f"the queries would bill {size_text(total)} (most: {named})",
-        "Raise it, choose fewer columns, or leave tables out with --exclude.",
-    )  # fmt: skip
+        PLAN,
+        size_text(limit),
+        f"the queries would bill {size_text(total)} (most: {named})",
+        "Raise it, choose fewer columns, or leave tables out with {setting:exclude}.",
+        setting="max_bytes_billed",
+    )

@@ -102,7 +102,9 @@ async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
     dataset = await warehouse.dataset(settings.project, settings.dataset)
     if settings.location and settings.location.lower() != dataset.location.lower():
         cause = f"{settings.project}.{settings.dataset} is in {dataset.location}"
-        raise UsageError(PLAN, f"location {settings.location}", cause, "Leave the setting out to follow the dataset.")
+        raise UsageError(
+            PLAN, settings.location, cause, "Remove the setting to accept any location.", setting="location"
+        )
     return dataset
 
 

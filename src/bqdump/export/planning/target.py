@@ -54,8 +54,9 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
     default = bucket.kms_key or "which is none"
     raise UsageError(
         PLAN,
-        f"kms_key {settings.kms_key}",
-        "{run} in --path lets BigQuery write final names at once, and "
+        settings.kms_key,
+        "{run} in {setting:path} lets BigQuery write final names at once, and "
         f"what BigQuery writes gets the default key of {url}, {default}",
         "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
+        setting="kms_key",
     )

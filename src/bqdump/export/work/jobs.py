@@ -94,7 +94,7 @@ async def by_job(
             continue
         tries += 1
         if reason in QUOTA:
-            hint = f"Quotas are replenished through the day. In an hour: bqdump run --run-id {export.plan.run}"
+            hint = f"Quotas are replenished through the day. In an hour: {{call:run run_id={export.plan.run}}}"
             raise QuotaError("export", f"table {unit.table}", message, hint)
         if reason not in NEW_JOB_HELPS or tries >= JOBS_PER_UNIT:
             return Failure(unit.id, unit.table, job.id, attempt, reason, message, export.owner)
