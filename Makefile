@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers lock soak pictures clean
+.PHONY: help demo test quick check lint types layers lock soak pictures clean
 
 help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -15,6 +15,9 @@ demo: $(VENV)/.local  ## run a full export on the local stack
 
 test: $(VENV)/.dev  ## run all tests
 	@$(BIN)/pytest -n auto --dist worksteal
+
+quick: $(VENV)/.dev  ## run the tests for editing: no processes, no browser
+	@$(BIN)/pytest -n auto --dist worksteal -m "not slow" tests/core tests/repository tests/export tests/check tests/observe
 
 check: lint types layers test  ## lint, format, strict types, import layers, tests
 

@@ -109,6 +109,7 @@ def test_another_name_is_not() -> None:
         bqdump.rum  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.slow
 def test_the_import_costs_nothing() -> None:
     code = "import sys; before = set(sys.modules); import bqdump; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

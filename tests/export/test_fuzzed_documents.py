@@ -35,6 +35,8 @@ from bqdump.repository.published import read_manifest
 from bqdump.ui.app import PAGES
 from bqdump.ui.archive import Archive
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory", "p/"))
 LAYOUT = SETTINGS.layout
 WRONG: tuple[Any, ...] = (None, "\x00", "../x", -1, 10**39, 1.5, [], {})
