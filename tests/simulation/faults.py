@@ -155,10 +155,13 @@ class FaultyStore:
             yield page
 
     def _rewrite(self, page: list[ObjectInfo]) -> None:
-        """At times, somebody writes a file anew that another run has staged, right after it was listed."""
+        """At times, write a file anew that another run has staged, with the same bytes, right after it was listed."""
         chosen = self._network.dice.rng.choice(page)
-        if self._network.dice.weather.rewriting > self._network.dice.rng.random() and self._store.peek(chosen.name):
-            self._store.put_now(chosen.name, b"written anew")
+        if self._network.dice.weather.rewriting > self._network.dice.rng.random():
+            found = self._store.peek(chosen.name)
+            if found is None:
+                return
+            self._store.put_now(chosen.name, found[0])
             self._laws.late.add(chosen.name)
 
     async def folders(self, prefix: str) -> list[str]:
