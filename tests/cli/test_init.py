@@ -60,7 +60,7 @@ def test_every_setting_is_in_the_file_with_its_help_and_its_default() -> None:
 def test_a_file_that_is_there_stays(capsys: pytest.CaptureFixture[str]) -> None:
     Path("bqdump.toml").write_text("# mine\n")
     assert start(["init", *THREE]) == 2
-    assert "bqdump.toml: there is such a file already. Overwrite it: --force" in capsys.readouterr().err
+    assert "bqdump.toml: the file exists. Overwrite it with --force." in capsys.readouterr().err
     assert Path("bqdump.toml").read_text() == "# mine\n"
     assert start(["init", *THREE, "--force"]) == 0
     assert loaded().dataset == "sales"
@@ -68,7 +68,7 @@ def test_a_file_that_is_there_stays(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_without_a_terminal_and_without_flags_it_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["init", "--dataset", "sales"]) == 2
-    assert "missing: --project and --bucket, and there is no terminal to ask on" in capsys.readouterr().err
+    assert "missing: --project and --bucket, and standard input is not a terminal" in capsys.readouterr().err
     assert not Path("bqdump.toml").exists()
 
 

@@ -20,52 +20,27 @@ from hypothesis import strategies as st
 
 from bqdump.cli.render import render
 from bqdump.core.errors import UsageError
-from bqdump.core.risks import Risk
 from bqdump.core.settings.resolve import environment as given_environment
 from bqdump.core.settings.resolve import flags, resolve
 from bqdump.core.settings.settings import SETTINGS, Settings
-from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.settings.target import Target
-from bqdump.render.deployment import Deployment, check, environment
+from bqdump.render.deployment import NOT_DEPLOYED, Deployment, check, environment
 from bqdump.render.iam import accounts
 from bqdump.render.terraform import module_call
 from bqdump.render.workflow import workflow_input
 from bqdump.render.yaml import to_yaml
+from core.test_settings import VALUES
 from deploy import discovery
 from deploy.terraform import check_call, load, load_module, named
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-exports"]
 FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
-EVERYTHING = Settings(
-    project="my-data",
-    dataset="sales",
-    target=Target("gs", "my-exports", "a/b/"),
-    include=("x*", "y"),
-    exclude=("z",),
-    keep_others=True,
-    format="json",
-    compression="gzip",
-    header=False,
-    delimiter="\t",
-    path="{run}/{table}_*.{ext}",
-    job_project="my-jobs",
-    location="EU",
-    concurrency=50,
-    labels={"team": "data", "cost": "1"},
-    allow_partial=True,
-    patience=7200,
-    route="query",
-    max_bytes_billed=5,
-    on_unsupported="skip",
-    allow=(Risk.ROW_POLICIES, Risk.SKIPPED),
-    null_marker="-",
-    file_size=256_000_000,
-    row_group_rows=1000,
-    read_memory=64_000_000,
-    read_split=5_000_000,
-    kms_key="projects/p/locations/eu/keyRings/r/cryptoKeys/k",
-    tables=(TableSettings("a*", where="x > 1", format="csv"), TableSettings("b*", format="parquet")),
+# A value of every setting, where formats do not exclude each other.
+VALUES_OF_ALL = {name: good for name, (good, _, _) in VALUES.items() if name not in (*NOT_DEPLOYED, "to")}
+SECTIONS = {"a*": {"where": "x > 1", "format": "csv"}, "b*": {"format": "parquet"}}
+EVERYTHING = resolve(
+    flags({**VALUES_OF_ALL, "project": "my-data", "job_project": "my-jobs", "bucket": "my-exports", "tables": SECTIONS})
 )
 
 
@@ -336,14 +311,14 @@ def test_the_region_is_required() -> None:
 TEXTS = st.text(st.characters(codec="utf-8"))
 # YAML allows keys of up to 1,024 characters, and an escaped one takes ten.
 KEYS = st.text(st.characters(codec="utf-8"), max_size=64)
-VALUES = st.recursive(
+DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
 )
 
 
-@given(VALUES)
+@given(DOCUMENTS)
 def test_any_document_is_parsed_back_to_the_same_value(value: Any) -> None:
     assert yaml.safe_load(to_yaml(value)) == value
 

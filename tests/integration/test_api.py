@@ -214,7 +214,7 @@ def test_a_folder_takes_the_place_of_a_bucket(stage: Stage, tmp_path: Path) -> N
     assert [line.run for line in bqdump.runs(config=str(file), to=folder)] == ["r1"]
     file.write_text(f'to = "{folder}"\n')
     assert bqdump.runs(config=str(file), bucket=stage.bucket) == []
-    with pytest.raises(bqdump.UsageError, match="an export goes to one place"):
+    with pytest.raises(bqdump.UsageError, match="two targets are given"):
         bqdump.runs(bucket=stage.bucket, to=folder)
 
 

@@ -259,7 +259,7 @@ def test_a_view_cannot_go_to_a_folder_and_is_named(stage: Stage) -> None:
 def test_one_target_at_a_time(stage: Stage) -> None:
     ran = stage.execute("--to", "out", "--bucket", stage.bucket)
     assert ran.codes == [2]
-    assert "an export goes to one place" in ran.text
+    assert "two targets are given" in ran.text
 
 
 def test_a_folder_by_flag_wins_over_the_bucket_of_the_environment(stage: Stage) -> None:

@@ -91,7 +91,7 @@ def test_the_plan_tells_routes_reasons_and_the_bill(outside: Stage, capsys: pyte
     assert [name for name, table in shown["tables"].items() if table["bills_at_least"]] == ["sheet"]
     assert shown["tables"]["sheet"]["why"].startswith("an external table: extract jobs read tables only")
     readable = call(capsys, "plan").out
-    assert "Not by a free extract job" in readable
+    assert "Not exported by a free extract job" in readable
     assert "Its queries will bill at least 2" in readable
     # The clock was asked twice; a dry run leaves no job.
     after = [job for job in outside.big.list_jobs(page_size=1000) if job.job_type == "query"]
@@ -294,7 +294,7 @@ def test_the_same_settings_come_from_the_environment(
         ('[tables.people]\nwhere = "emial IS NULL"', ["table people", "BigQuery refuses to query it", "emial"]),
         ('[tables.people]\nwhere = "id >"', ["table people", "BigQuery refuses to query it", "yntax error"]),
         ('[tables.people]\nwhere = "id > 1; DROP TABLE orders"', ["tables.people.where", "';' is not allowed"]),
-        ('[tables.people]\nwhere = "TRUE) UNION ALL SELECT (1"', ["tables.people.where", "closes nothing"]),
+        ('[tables.people]\nwhere = "TRUE) UNION ALL SELECT (1"', ["tables.people.where", "unmatched )"]),
         ('[tables.people]\nwhere = "id > 1 --"', ["tables.people.where", "comments"]),
         ('[tables.people]\nwhere = "id GROUP BY 1"', ["table people", "BigQuery refuses to query it"]),
         (

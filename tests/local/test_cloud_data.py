@@ -61,7 +61,7 @@ def test_thirty_labelled_tables_are_created_once(world: World) -> None:
     assert (bucket.location, bucket.labels) == ("EU", {"app": "bqdump"})
     assert list(world.store.list_blobs(bucket)) == []
     again = world.seed(*PLACE)
-    assert "Everything is there" in again.stdout
+    assert "Everything exists" in again.stdout
     assert [table.modified for table in map(world.big.get_table, tables)] == [table.modified for table in tables]
 
 
@@ -69,7 +69,7 @@ def test_thirty_labelled_tables_are_created_once(world: World) -> None:
 def test_nothing_is_created_without_confirmation(world: World, answer: str) -> None:
     done = world.seed(*PLACE, answer=answer)
     assert done.returncode != 0
-    assert f"To be made by {world.stack.bigquery}, in US:\n  dataset my-project.dummy\n" in done.stdout
+    assert f"To be created by {world.stack.bigquery}, in US:\n  dataset my-project.dummy\n" in done.stdout
     assert list(world.big.list_datasets()) == []
     assert world.store.lookup_bucket("my-exports") is None
 
@@ -103,9 +103,9 @@ def test_a_table_of_that_name_without_the_label_stops_it(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(("--cloud", *PLACE[:4]), "--bucket: it is wanted with --cloud"),
-     (("--yes",), "--yes: it means nothing without --cloud"),
-     (("--cloud", *PLACE, "--target", "x"), "--target: it means nothing with --cloud")],
+    [(("--cloud", *PLACE[:4]), "--bucket: required with --cloud"),
+     (("--yes",), "--yes: not allowed without --cloud"),
+     (("--cloud", *PLACE, "--target", "x"), "--target: not allowed with --cloud")],
 )  # fmt: skip
 def test_nothing_is_created_in_the_cloud_without_its_name(words: tuple[str, ...], told: str) -> None:
     done = subprocess.run(

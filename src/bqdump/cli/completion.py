@@ -1,4 +1,4 @@
-"""bqdump completion: what a shell needs to complete commands, flags, and the values of settings."""
+"""bqdump completion: the shell script that completes commands, flags and values of settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComple
 @click.command()
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 def completion(shell: str) -> None:
-    """Print a script that completes bqdump's commands, flags and values in SHELL.
+    """Print the completion script for SHELL.
 
     \b
     Examples:

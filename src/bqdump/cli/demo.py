@@ -1,4 +1,4 @@
-"""bqdump demo: the whole job on a local stack, with data to look at."""
+"""bqdump demo: a full export on a local stack, with sample data."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--tasks", type=click.IntRange(1, 100), default=10, show_default=True, help="Task processes.")
+@click.option("--tasks", type=click.IntRange(1, 100), default=10, show_default=True, help="Number of task processes.")
 @quiet_option
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=Path("bqdump-demo"),
-              show_default=True, help="Where the files go; what an earlier demo left is removed.")  # fmt: skip
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("bqdump-demo"),
+    show_default=True,
+    help="Folder for the files; removes those of an earlier demo.",
+)
 def demo(tasks: int, folder: Path, quiet: bool) -> int:
-    """Start a local stack, make data, export it with several task processes, and stop the stack again.
+    """Run a full export locally: start a local stack, create sample data, export it with several tasks, stop the stack.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""bqdump diff: what changed from one export to another."""
+"""bqdump diff: shows what changed between two exports."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from bqdump.core.sizes import counted
 @click.option(
     "--values",
     is_flag=True,
-    help="Read the files of both runs and compare the values of every column, whatever the order of rows. Tables "
-    "whose files have the same bytes are not read.",
+    help="Read the files of both runs and compare the values of every column, regardless of row order. Tables "
+    "with identical files are not read.",
 )
 @json_option(list[TableChange])
 @settings_options()
 def diff(before: str, after: str | None, values: bool, as_json: bool, **options: Any) -> None:
     """Show what changed from run BEFORE to run AFTER (default: the published run): tables, columns and content.
 
-    Without --values, content is compared by the checksums of the files.
+    Without --values, content is compared by file checksums.
 
     \b
     Examples:
@@ -54,15 +54,22 @@ def diff(before: str, after: str | None, values: bool, as_json: bool, **options:
 def _print(changes: Sequence[TableChange], same: str, *, values: bool) -> None:
     if changes:
         rows = [
-            (change.table, change.what, f"{change.rows_after - change.rows_before:+,}",
-             f"{change.bytes_after - change.bytes_before:+,}", change.content, change.columns(), change.why)
+            (
+                change.table,
+                change.what,
+                f"{change.rows_after - change.rows_before:+,}",
+                f"{change.bytes_after - change.bytes_before:+,}",
+                change.content,
+                change.columns(),
+                change.why,
+            )
             for change in changes
-        ]  # fmt: skip
+        ]
         print_table(("table", "what", "rows", "bytes", "content", "columns", "why"), rows, right=(2, 3))
     unclear = sum(change.change == "unclear" for change in changes)
     if unclear and not values:
-        sys.stdout.write(f"{counted(unclear, 'table')} may have changed: the files do not show it. "
-                         "--values compares the values.\n")  # fmt: skip
+        may = f"{counted(unclear, 'table')} may have changed: the files do not show it."
+        sys.stdout.write(f"{may} --values compares the values.\n")
     elif unclear:
         sys.stdout.write(f"{counted(unclear, 'table')} may have changed, in columns that were not compared by value.\n")
     differ = len(changes) - unclear

@@ -1,4 +1,4 @@
-"""bqdump doctor: whether a run can succeed here, and what to grant or set where it cannot."""
+"""bqdump doctor: checks whether a run can succeed, and prints what to grant or set."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ LACKING = (CheckOutcome.DENIED, CheckOutcome.MISSING)
 @click.command(cls=Command)
 @json_option(Diagnosis)
 @click.option(
-    "--service-account", default="", metavar="EMAIL",
-    help="Whom the printed commands grant to (default: the account that `bqdump render iam` makes).",
-)  # fmt: skip
+    "--service-account",
+    default="",
+    metavar="EMAIL",
+    help="Account that the printed commands grant to (default: that of `bqdump render iam`).",
+)
 @settings_options(*ALL)
 def doctor(as_json: bool, service_account: str, **options: Any) -> int:
-    """Try every right that a run needs, and look for everything that would refuse it, without exporting.
+    """Check permissions and risks before a run, without exporting.
 
-    It writes two small objects below _bqdump/doctor/ and removes them. Exit 5 where a right is missing, 2 where a run
-    would be refused for another reason.
+    Writes two small objects below _bqdump/doctor/ and deletes them. Exits with 5 if a permission is missing, with 2 if
+    a run would be refused for another reason.
 
     \b
     Examples:
@@ -45,8 +47,9 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
         print_json(diagnosis)
     else:
         _print(diagnosis)
-    return {CheckOutcome.DENIED: DENIED_OR_NOT_FOUND, CheckOutcome.MISSING: DENIED_OR_NOT_FOUND,
-            CheckOutcome.REFUSED: USAGE}.get(diagnosis.verdict, DONE)  # fmt: skip
+    if diagnosis.verdict in LACKING:
+        return DENIED_OR_NOT_FOUND
+    return USAGE if diagnosis.verdict is CheckOutcome.REFUSED else DONE
 
 
 def _print(diagnosis: Diagnosis) -> None:

@@ -71,9 +71,13 @@ async def _watched(
     watching = asyncio.create_task(_watch(arguments, environ, name, follower)) if watch else None
     try:
         return await execute(
-            [sys.executable, "-P", "-m", "bqdump", "run", *arguments], env=environ, execution=name, on_output=show,
-            on_state=follower.hear, **options,
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", "bqdump", "run", *arguments],
+            env=environ,
+            execution=name,
+            on_output=show,
+            on_state=follower.hear,
+            **options,
+        )
     finally:
         if watching:
             watching.cancel()

@@ -1,4 +1,4 @@
-"""Which exit code an error means: the one place that knows."""
+"""The exit code of each error."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from bqdump.core.errors import (
 DONE, UNEXPECTED, USAGE, UNITS_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA, OUTAGE = range(8)
 INTERRUPTED, TERMINATED = 130, 143
 
-# What each code means, for the command reference.
+# The meaning of each code, for the command reference.
 MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
-    ((DONE,), "done; for one task of many also: the others are still at work"),
-    ((UNEXPECTED,), "unexpected: a bug"),
-    ((USAGE,), "a setting or an argument is wrong; nothing was touched"),
+    ((DONE,), "success (other tasks may still be running)"),
+    ((UNEXPECTED,), "unexpected error: a bug"),
+    ((USAGE,), "invalid setting or argument; nothing was changed"),
     ((UNITS_FAILED,), "some tables failed; nothing was published"),
-    ((DIFFERENCE,), "what is stored differs from what was recorded"),
+    ((DIFFERENCE,), "stored files differ from the manifest"),
     (
         (DENIED_OR_NOT_FOUND,),
-        "denied, or not found; or the target cannot be used; or no way to Google: credentials, proxy, certificate",
+        "permission denied, not found, unusable target, or cannot connect to Google APIs",
     ),
-    ((QUOTA,), "a quota says later"),
-    ((OUTAGE,), "outage: a service did not answer for as long as --patience, or kept sending damaged answers"),
-    ((INTERRUPTED, TERMINATED), "stopped by Ctrl-C, by SIGTERM"),
+    ((QUOTA,), "quota exceeded; retry later"),
+    ((OUTAGE,), "outage: a service did not answer within --patience, or sent damaged answers"),
+    ((INTERRUPTED, TERMINATED), "stopped by Ctrl-C or SIGTERM"),
 )
 
 CODES: dict[type[BqdumpError], int] = {

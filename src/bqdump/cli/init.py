@@ -1,4 +1,4 @@
-"""bqdump init: a commented bqdump.toml, from flags or from a few questions."""
+"""bqdump init: writes a commented bqdump.toml, from flags or by asking."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def _asked_options(command: Any) -> Any:
 
 @click.command()
 @_asked_options
-@click.option("--keep/--replace", default=None, help="Keep the files of every run, or replace those of the last.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path(CONFIG),
-              show_default=True)  # fmt: skip
+@click.option("--keep/--replace", default=None, help="Keep the files of every run, or replace those of the last one.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path(CONFIG), show_default=True
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @quiet_option
 def init(output: Path, force: bool, quiet: bool, keep: bool | None, **options: str | None) -> None:
-    """Write a bqdump.toml with every setting in it and what it means; asks for what no flag says.
+    """Write a bqdump.toml that describes every setting. Asks for required settings that no flag gives.
 
     \b
     Examples:
@@ -51,7 +52,7 @@ def init(output: Path, force: bool, quiet: bool, keep: bool | None, **options: s
       bqdump init --project my-project --dataset sales --bucket my-exports --format parquet --compression zstd
     """
     if output.exists() and not force:
-        raise UsageError("write", str(output), "there is such a file already", "Overwrite it: --force")
+        raise UsageError("write", str(output), "the file exists", "Overwrite it with {setting:force}.")
     given = {name: value for name, value in options.items() if value is not None}
     # Before anything is asked: what is asked depends on it.
     for name, value in given.items():
@@ -69,25 +70,30 @@ def init(output: Path, force: bool, quiet: bool, keep: bool | None, **options: s
     except OSError as error:
         raise UsageError("write", str(output), error.strerror or str(error)) from None
     if not quiet:
-        sys.stdout.write(f"{output} is written. What a run would do with it: bqdump plan\n")
+        sys.stdout.write(f"{output} written. To see what a run would do: bqdump plan\n")
 
 
 def _ask(given: Mapping[str, str], keep: bool | None) -> tuple[dict[str, str], bool]:
     """What is given and what the person at the terminal answers; what the environment says is proposed."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         missing = " and ".join(BY_NAME[name].flag for name in REQUIRED if name not in given)
-        raise UsageError("ask", "", f"missing: {missing}, and there is no terminal to ask on", "Use the flags.")
+        raise UsageError("ask", "", f"missing: {missing}, and standard input is not a terminal", "Use the flags.")
     answers = dict(given)
     for name in ASKED:
         if name not in answers:
             setting = BY_NAME[name]
             proposed = os.environ.get(setting.env) or ("" if name in REQUIRED else _default(name))
             answers[name] = click.prompt(
-                described(setting), default=proposed if proposed or name not in REQUIRED else None, err=True,
-                show_default=bool(proposed), value_proc=_checked(name, answers),
-            )  # fmt: skip
+                described(setting),
+                default=proposed if proposed or name not in REQUIRED else None,
+                err=True,
+                show_default=bool(proposed),
+                value_proc=_checked(name, answers),
+            )
     if keep is None:
-        keep = click.confirm("Keep the files of every run (else each run replaces those of the last)?", err=True)
+        keep = click.confirm(
+            "Keep the files of every run (otherwise each run replaces those of the last one)?", err=True
+        )
     return answers, keep
 
 

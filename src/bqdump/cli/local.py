@@ -1,4 +1,4 @@
-"""bqdump local: a BigQuery and a Cloud Storage to try things on, and a runner of tasks."""
+"""bqdump local: a local BigQuery, Cloud Storage and Cloud Run, and a runner of tasks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import DONE, UNEXPECTED, UNITS_FAILED
 from bqdump.cli.options import quiet_option
 from bqdump.core.errors import UsageError, install_hint
+from bqdump.core.sizes import counted
 
 PROJECT, DATASET, SOURCE, TARGET = "local-project", "TEST_DATA", "source-data", "target-data"
 
@@ -28,11 +29,16 @@ def needs_local_stack() -> None:
 
 
 @click.group()
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=Path(".bqdump-local"),
-              show_default=True, help="Where the stack keeps its files.")  # fmt: skip
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".bqdump-local"),
+    show_default=True,
+    help="Folder of the stack's files.",
+)
 @click.pass_context
 def local(context: click.Context, folder: Path) -> None:
-    """A local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run that Google's own clients talk to.
+    """Run a local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run for Google's own clients.
 
     \b
     Examples:
@@ -46,15 +52,21 @@ def local(context: click.Context, folder: Path) -> None:
 
 
 @local.command()
-@click.option("--persist", is_flag=True, help="Keep datasets and objects for the next time.")
-@click.option("--bigquery-port", type=click.IntRange(0, 65535), default=0, help="Default: any free port.")
-@click.option("--storage-port", type=click.IntRange(0, 65535), default=0, help="Default: any free port.")
-@click.option("--cloud-run-port", type=click.IntRange(0, 65535), default=0, help="Default: any free port.")
+@click.option("--persist", is_flag=True, help="Keep datasets and objects for the next start.")
+@click.option(
+    "--bigquery-port", type=click.IntRange(0, 65535), default=0, help="Port to listen on (default: any free port)."
+)
+@click.option(
+    "--storage-port", type=click.IntRange(0, 65535), default=0, help="Port to listen on (default: any free port)."
+)
+@click.option(
+    "--cloud-run-port", type=click.IntRange(0, 65535), default=0, help="Port to listen on (default: any free port)."
+)
 @click.pass_obj
 def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud_run_port: int) -> None:
-    """Start the stack in the background, and print the variables that lead clients to it.
+    """Start the stack in the background, and print the variables that point clients to it.
 
-    Where it runs already the variables are printed again, for another terminal.
+    If it runs already, print the variables again, for another terminal.
 
     \b
     Examples:
@@ -71,22 +83,24 @@ def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud
     # Google's client for Cloud Run takes its address as an option; there is no variable that it reads.
     sys.stdout.write(f"export CLOUD_RUN_ADDRESS={stack.cloud_run}\n")
     if running:
-        sys.stderr.write("It runs already. ")
-    sys.stderr.write(f"Objects are files below {folder / 'buckets'}/. End the stack: bqdump local down\n")
+        sys.stderr.write("Already running. ")
+    sys.stderr.write(f"Objects are files below {folder / 'buckets'}/. Stop the stack: bqdump local down\n")
 
 
 @local.command()
 @click.option("--project", help=f"Default on the local stack: {PROJECT}.")
 @click.option("--dataset", help=f"Default on the local stack: {DATASET}.")
-@click.option("--bucket", help=f"Local stack: where CSV files are uploaded to (default: {SOURCE}). "
-                               "Google Cloud: the bucket to export to.")  # fmt: skip
+@click.option(
+    "--bucket",
+    help=f"Local stack: where CSV files are uploaded to (default: {SOURCE}). Google Cloud: the bucket to export to.",
+)
 @click.option("--target", help=f"Local stack: a bucket to export to (default: {TARGET}).")
 @click.option("--cloud", is_flag=True, help="On Google Cloud instead of the local stack: the dummy tables only.")
 @click.option("--location", help="Google Cloud: of a new dataset and bucket (default: US).")
 @click.option("--yes", is_flag=True, help="Google Cloud: do not ask.")
 @click.pass_obj
 def seed(folder: Path, /, cloud: bool, **options: Any) -> int:
-    """Make data to export: 30 dummy tables, special ones, and flights from New York in 2013.
+    """Create sample data: 30 dummy tables, special ones, and flights from New York in 2013.
 
     \b
     Examples:
@@ -104,7 +118,7 @@ def seed(folder: Path, /, cloud: bool, **options: Any) -> int:
     place: dict[str, Any] = {name: options[name] or default for name, default in defaults.items()}
     tables = data.seed(state.the_stack(folder), **place)
     sys.stdout.write(
-        f"{len(tables)} tables in {place['project']}.{place['dataset']}; gs://{place['target']} is there to export to\n"
+        f"{counted(len(tables), 'table')} in {place['project']}.{place['dataset']}; target: gs://{place['target']}\n"
     )
     return DONE
 
@@ -114,9 +128,9 @@ def check_place(cloud: bool, options: dict[str, Any]) -> None:
     wanted, other = (("project", "dataset", "bucket"), ("target",)) if cloud else ((), ("location", "yes"))
     where = "with --cloud" if cloud else "without --cloud"
     if missing := [f"--{name}" for name in wanted if not options[name]]:
-        raise UsageError("make data", missing[0], f"it is wanted {where}", "Name project, dataset and bucket.")
+        raise UsageError("make data", missing[0], f"required {where}", "Give project, dataset and bucket.")
     if given := [f"--{name}" for name in other if options[name]]:
-        raise UsageError("make data", given[0], f"it means nothing {where}")
+        raise UsageError("make data", given[0], f"not allowed {where}")
 
 
 def _seed_cloud(options: dict[str, Any]) -> int:
@@ -127,39 +141,46 @@ def _seed_cloud(options: dict[str, Any]) -> int:
     with data.connected(place.project) as clients:
         missing = data.look(clients, place)
         if not missing:
-            sys.stdout.write(f"Everything is there in {place.name} and gs://{place.bucket} already.\n")
+            sys.stdout.write(f"Everything exists in {place.name} and gs://{place.bucket} already.\n")
             return DONE
-        sys.stdout.write(f"To be made by {clients.address}, in {missing.location}:\n")
+        sys.stdout.write(f"To be created by {clients.address}, in {missing.location}:\n")
         sys.stdout.write(f"  dataset {place.name}\n" if missing.dataset else "")
         sys.stdout.write(f"  bucket gs://{place.bucket}\n" if missing.bucket else "")
         for source in missing.tables:
             sys.stdout.write(f"  table {place.name}.{source.table}, {DUMMY_ROWS:,} rows\n")
-        if not options["yes"] and not click.confirm("Go on?"):
-            sys.stdout.write("Nothing was made.\n")
+        if not options["yes"] and not click.confirm("Continue?"):
+            sys.stdout.write("Nothing was created.\n")
             return UNEXPECTED
         data.make(clients, place, missing)
         sys.stdout.write(
-            f"Done. To try an export: bqdump run --project {place.project} --dataset {place.dataset} "
-            f"--bucket {place.bucket}\nTo remove what was made: deploy/teardown.sh\n"
+            f"Done. Export it with: bqdump run --project {place.project} --dataset {place.dataset} "
+            f"--bucket {place.bucket}\nRemove it with: deploy/teardown.sh\n"
         )
     return DONE
 
 
 @local.command(context_settings={"ignore_unknown_options": True})
 @click.option("--tasks", type=click.IntRange(1, 10_000), default=1, show_default=True)
-@click.option("--parallelism", type=click.IntRange(1), default=None, help="How many at once (default: all).")
+@click.option("--parallelism", type=click.IntRange(1), default=None, help="Number of tasks at a time (default: all).")
 @click.option("--max-retries", type=click.IntRange(0, 10), default=3, show_default=True)
-@click.option("--task-timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
-@click.option("--seed", "order", type=int, default=None, help="Start the tasks in this random order.")
-@click.option("--engine", type=click.Choice(["cloud-run", "kubernetes", "gcp-batch", "aws-batch"]),
-              default="cloud-run", show_default=True, help="Whose variables the tasks get.")  # fmt: skip
+@click.option(
+    "--task-timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Timeout of a task, in seconds."
+)
+@click.option("--seed", "order", type=int, default=None, help="Seed of the random order in which tasks start.")
+@click.option(
+    "--engine",
+    type=click.Choice(["cloud-run", "kubernetes", "gcp-batch", "aws-batch"]),
+    default="cloud-run",
+    show_default=True,
+    help="Engine whose variables the tasks get.",
+)
 @quiet_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options: Any) -> int:
-    """Run `bqdump run ARGUMENTS` as Cloud Run would: as many tasks, with retries, variables and exit codes.
+    """Run `bqdump run ARGUMENTS` as Cloud Run does: several tasks, with retries, variables and exit codes.
 
-    Settings are read from the environment; those that are missing name what `local seed` has made.
+    Settings are read from the environment; the default is the data of `local seed`.
 
     \b
     Examples:
@@ -170,14 +191,20 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
 
     stack = state.the_stack(folder)
     execution = run_tasks(
-        arguments, settings_of_tasks(arguments, os.environ) | stack.variables(), quiet=quiet, tasks=options["tasks"],
-        parallelism=options["parallelism"], max_retries=options["max_retries"], task_timeout=options["task_timeout"],
-        seed=options["order"], engine=options["engine"],
-    )  # fmt: skip
+        arguments,
+        settings_of_tasks(arguments, os.environ) | stack.variables(),
+        quiet=quiet,
+        tasks=options["tasks"],
+        parallelism=options["parallelism"],
+        max_retries=options["max_retries"],
+        task_timeout=options["task_timeout"],
+        seed=options["order"],
+        engine=options["engine"],
+    )
     if quiet:
         return 0 if execution.ok else UNITS_FAILED
     sys.stdout.write(
-        f"execution {execution.name}: {execution.succeeded} of {len(execution.tasks)} tasks succeeded "
+        f"execution {execution.name}: {execution.succeeded} of {counted(len(execution.tasks), 'task')} succeeded "
         f"in {execution.seconds:.1f} s\n"
     )
     return 0 if execution.ok else UNITS_FAILED
@@ -196,7 +223,7 @@ def settings_of_tasks(arguments: Sequence[str], environ: Mapping[str, str]) -> d
 @local.command()
 @click.pass_obj
 def down(folder: Path) -> None:
-    """End the stack.
+    """Stop the stack.
 
     \b
     Examples:
@@ -205,4 +232,4 @@ def down(folder: Path) -> None:
     from bqdump_local import state
 
     state.down(folder)
-    sys.stdout.write("The local stack has ended.\n")
+    sys.stdout.write("The local stack has stopped.\n")

@@ -1,4 +1,4 @@
-"""bqdump plan: what a run would do, without changing anything."""
+"""bqdump plan: shows what a run would do, without changing anything."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ VERBS = {"replace": "replaces the export", "keep": "adds an export"}
 
 
 @click.command(cls=Command)
-@click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Plan for so many tasks.")
+@click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Number of tasks to plan for.")
 @json_option(Planned)
 @settings_options(*ALL)
 def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
-    """Show what a run would do, without changing anything. Exit 2 where a run would be refused.
+    """Show what a run would do, without changing anything. Exits with 2 if a run would be refused.
 
     \b
     Examples:
@@ -60,34 +60,50 @@ def _name(settings: Settings, identity: Identity) -> str:
 def _print(settings: Settings, shown: Planned) -> None:
     print_table(
         ("table", "kind", "route", "rows", "bytes", "files", "task"),
-        [(t.table, t.kind.lower(), t.route, f"{t.rows:,}", size_text(t.bytes), f"{t.files:,}",
-          f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share))
-         for t in shown.tables],
+        [
+            (
+                t.table,
+                t.kind.lower(),
+                t.route,
+                f"{t.rows:,}",
+                size_text(t.bytes),
+                f"{t.files:,}",
+                f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share),
+            )
+            for t in shown.tables
+        ],
         right=(3, 4, 5, 6),
-    )  # fmt: skip
+    )
     if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract"]:
-        sys.stdout.write("\nNot by a free extract job:\n")
+        sys.stdout.write("\nNot exported by a free extract job:\n")
         print_table(("table", "route", "bills", "why"), others, right=(2,))
     if shown.skipped:
         sys.stdout.write("\nNot exported:\n")
         print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])
     if shown.removed:
         sys.stdout.write("\nRemoved from the published export:\n")
-        print_table(("table", "why", "rows", "as of", "run"), [
-            (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_text, one.run)
-            for one in shown.removed
-        ], right=(2,))  # fmt: skip
+        print_table(
+            ("table", "why", "rows", "as of", "run"),
+            [
+                (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_text, one.run)
+                for one in shown.removed
+            ],
+            right=(2,),
+        )
     if shown.kept:
-        sys.stdout.write(f"\nCarried over as they are in run {shown.over}:\n")
+        sys.stdout.write(f"\nCarried over unchanged from run {shown.over}:\n")
         print_table(("table",), [(table,) for table in shown.kept])
     if shown.flags:
-        sys.stdout.write("\nTo be aware of:\n")
-        print_table(("what", "table", "why", "allowed"), [
-            (flag.risk.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
-            for flag in shown.flags
-        ])  # fmt: skip
+        sys.stdout.write("\nWarnings:\n")
+        print_table(
+            ("what", "table", "why", "allowed"),
+            [
+                (flag.risk.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
+                for flag in shown.flags
+            ],
+        )
     totals = shown.totals
-    excluded = f", {totals['excluded']:,} left out by your patterns" if totals["excluded"] else ""
+    excluded = f", {totals['excluded']:,} excluded by --include/--exclude" if totals["excluded"] else ""
     shares = [share["bytes"] for share in shown.shares] or [0]
     least = "at least " if any(table.bills_at_least for table in shown.tables) else ""
     bill = f"Its queries will bill {least}{size_text(totals['bills'])}.\n" if totals["bills"] or least else ""
@@ -95,7 +111,7 @@ def _print(settings: Settings, shown: Planned) -> None:
         f"\n{counted(totals['tables'], 'table')}, {counted(totals['rows'], 'row')}, {size_text(totals['bytes'])} "
         f"of {shown.project}.{shown.dataset} ({shown.location}) as of {time_text(shown.snapshot_time)}{excluded}.\n"
         f"{bill}{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
-        f"{counted(shown.recommended_tasks, 'task')} would do.\n"
+        f"recommended: {counted(shown.recommended_tasks, 'task')}.\n"
         f"A run {VERBS[shown.mode]} in {settings.target} ({settings.path}).\n"
     )
 

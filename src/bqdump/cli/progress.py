@@ -1,4 +1,4 @@
-"""Progress for whoever looks on: bars on a terminal, one log line a minute elsewhere, nothing where quiet is wanted."""
+"""Progress: bars on a terminal, one log line per minute elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shown(Protocol):
 
 
 class Follower:
-    """Takes in events, and shows how far things are until it is closed. Both may happen in any thread."""
+    """Collects events and shows progress until it is closed. Thread-safe."""
 
     def __init__(self, show: Callable[[Callable[[], View]], Shown], stage: Stage) -> None:
         self._lock = threading.Lock()
@@ -43,12 +43,12 @@ class Follower:
         self.shown = show(self.view)
 
     def hear(self, event: Event) -> None:
-        """Something has happened now."""
+        """Take in an event."""
         with self._lock:
             self._progress.take(event, time.monotonic())
 
     def view(self) -> View:
-        """How far things are now."""
+        """The current progress."""
         with self._lock:
             return self._progress.view(time.monotonic())
 
@@ -77,7 +77,7 @@ def error_line(view: View) -> None:
 
 
 class Lines:
-    """A line a minute: told to the log, or by what is given."""
+    """A line per minute, to the log or to `say`."""
 
     print: None = None
 

@@ -1,4 +1,4 @@
-"""bqdump render: what one deploys with, made from one's own settings. Prints, and changes nothing."""
+"""bqdump render: prints deployment files made from the settings. Changes nothing."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
 # The options of a deployment: their names are the fields of Deployment.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "region": {"required": True, "help": "Region of the job, such as europe-west1."},
-    "name": {"help": "Name of the job, and the beginning of other names."},
+    "region": {"required": True, "help": "Region of the job, e.g. europe-west1."},
+    "name": {"help": "Name of the job, and prefix of other names."},
     "image": {"help": "Container image (default: bqdump:latest in the Artifact Registry repository of that name)."},
-    "service_account": {"help": "Account that the job runs as (default: made from the name)."},
-    "tasks": {"type": click.IntRange(1, 10_000), "help": "Tasks of an execution."},
-    "cpu": {"help": "CPUs of a task."},
-    "memory": {"help": "Memory of a task."},
-    "timeout_seconds": {"type": click.IntRange(1, 604_800), "help": "Longest time of one attempt of a task."},
-    "max_retries": {"type": click.IntRange(0, 10), "help": "How often a failed task is started again."},
-    "schedule": {"help": "When it runs, as cron."},
+    "service_account": {"help": "Service account of the job (default: derived from the name)."},
+    "tasks": {"type": click.IntRange(1, 10_000), "help": "Tasks per execution."},
+    "cpu": {"help": "CPUs per task."},
+    "memory": {"help": "Memory per task."},
+    "timeout_seconds": {"type": click.IntRange(1, 604_800), "help": "Timeout of one attempt of a task, in seconds."},
+    "max_retries": {"type": click.IntRange(0, 10), "help": "Retries of a failed task."},
+    "schedule": {"help": "Schedule in cron format."},
     "time_zone": {"help": "Time zone of the schedule."},
-    "job_kms_key": {"help": "Cloud KMS key of the job's image."},
-    "read_route": {"is_flag": True, "help": "Grant what the read route needs, also where no setting asks for it."},
+    "job_kms_key": {"help": "Cloud KMS key of the job."},
+    "read_route": {"is_flag": True, "help": "Grant the permissions of the read route even if no setting requires it."},
 }
 
 
@@ -56,7 +56,7 @@ def _deployment(options: dict[str, Any]) -> Deployment:
 
 @click.group()
 def render() -> None:
-    """Print what one deploys with, made from one's own settings.
+    """Generate deployment files from your settings.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def render() -> None:
 @render.command(cls=Command)
 @deployment_options
 def job(**options: Any) -> None:
-    """The Cloud Run job, for `gcloud run jobs replace`.
+    """Print the Cloud Run job, for `gcloud run jobs replace`.
 
     \b
     Examples:
@@ -78,10 +78,10 @@ def job(**options: Any) -> None:
 
 
 @render.command(cls=Command)
-@click.option("--target", type=click.Choice(["job", "workflow"]), default="job", help="What it starts.")
+@click.option("--target", type=click.Choice(["job", "workflow"]), default="job", help="Start the job, or the workflow.")
 @deployment_options
 def scheduler(target: str, **options: Any) -> None:
-    """The Cloud Scheduler job, as its API takes it.
+    """Print the Cloud Scheduler job, as its API expects it.
 
     \b
     Examples:
@@ -91,11 +91,11 @@ def scheduler(target: str, **options: Any) -> None:
 
 
 @render.command(cls=Command)
-@click.option("--schedule-account/--no-schedule-account", default=True, help="With the account of the schedule.")
-@click.option("--workflow", is_flag=True, help="With the account of the workflow.")
+@click.option("--schedule-account/--no-schedule-account", default=True, help="Include the account of the schedule.")
+@click.option("--workflow", is_flag=True, help="Include the account of the workflow.")
 @deployment_options
 def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
-    """Service accounts and grants as a shell script, with the reason of each.
+    """Print service accounts and grants as a shell script, with the reason for each.
 
     \b
     Examples:
@@ -106,11 +106,15 @@ def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
 
 
 @render.command(cls=Command)
-@click.option("--part", type=click.Choice(["source", "body", "input"]), default="source",
-              help="The workflow itself, the body that creates it by its API, or an input for it.")  # fmt: skip
+@click.option(
+    "--part",
+    type=click.Choice(["source", "body", "input"]),
+    default="source",
+    help="Print the workflow, the request body that creates it, or an input for it.",
+)
 @deployment_options
 def workflow(part: str, **options: Any) -> None:
-    """The workflow that exports a list of datasets.
+    """Print the workflow that exports a list of datasets.
 
     \b
     Examples:
@@ -124,10 +128,10 @@ def workflow(part: str, **options: Any) -> None:
 
 
 @render.command(cls=Command)
-@click.option("--source", default="./deploy/terraform", show_default=True, help="Where the module is.")
+@click.option("--source", default="./deploy/terraform", show_default=True, help="Path of the module.")
 @deployment_options
 def terraform(source: str, **options: Any) -> None:
-    """A call of the Terraform module.
+    """Print a call of the Terraform module.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""bqdump report: a run's report as a page."""
+"""bqdump report: writes a run's report as an HTML page."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class Written(msgspec.Struct, frozen=True):
 @click.command(cls=Command)
 @click.argument("run", required=False)
 @click.option("--since", metavar="RUN", help="Show what changed since this run.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
-              show_default=True)  # fmt: skip
-@json_option(Written, "Print where the page is as JSON.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True
+)
+@json_option(Written, "Print the file's path and size as JSON.")
 @quiet_option
 @settings_options()
 def report(run: str | None, since: str | None, output: Path, as_json: bool, quiet: bool, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""bqdump run: this task's part of an export, and its publication when everything is done."""
+"""bqdump run: this task's part of an export, and its publication once all tasks are done."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STANDING_MS = 12 * 3_600_000
 
 
 @click.command(cls=Command)
-@json_option(Export, "Print the result as JSON; log lines go to standard error.")
+@json_option(Export, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options(*ALL)
 def run(quiet: bool, as_json: bool, **options: Any) -> int:

@@ -1,4 +1,4 @@
-"""bqdump runs: the runs of a target over time."""
+"""bqdump runs: lists the runs of a target."""
 
 from __future__ import annotations
 
@@ -35,10 +35,15 @@ def runs(as_json: bool, **options: Any) -> None:
         print_json(lines)
     elif lines:
         rows = [
-            ("*" if line.published else "", line.run, line.state, time_text(line.snapshot_time),
-             *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))))
+            (
+                "*" if line.published else "",
+                line.run,
+                line.state,
+                time_text(line.snapshot_time),
+                *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))),
+            )
             for line in lines
-        ]  # fmt: skip
+        ]
         print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
         for line in lines:
             if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):

@@ -1,4 +1,4 @@
-"""bqdump status: how far a run is, from the bucket alone."""
+"""bqdump status: the progress of a run, read from the target only."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ from bqdump.ports.store import ObjectStore
 @click.command(cls=Command)
 @click.argument("run", required=False)
 @click.option(
-    "--watch", "-w", is_flag=True, help="Go on until the run has ended: exit 0 published or superseded, 3 failed."
+    "--watch",
+    "-w",
+    is_flag=True,
+    help="Follow the run to its end; exits with 0 if published or superseded, 3 if failed.",
 )
-@json_option(Status, "Print JSON; with --watch a line for each change.")
+@json_option(Status, "Print JSON; with --watch, one line per change.")
 @quiet_option
 @settings_options()
 def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:
-    """Show how far RUN is (default: the run that was planned last), from the bucket alone.
+    """Show the progress of RUN (default: the latest planned run), read from the target only.
 
     \b
     Examples:
@@ -55,7 +58,7 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
 
 
 def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
-    """Follow the run to its end, and return the exit code that says which."""
+    """Follow the run to its end, and return the exit code."""
     bars = draws() and not (as_json or quiet)
     with following(quiet=quiet or as_json, lines=Nothing) as follower:
         reminder = _Reminder((lambda line: None) if quiet else follower.shown.print or tell)
@@ -78,14 +81,14 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
 
 
 class _Reminder:
-    """Tells of a silence when it is long, and again whenever it has doubled."""
+    """Warns after a long silence, and again each time it has doubled."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._after: float = SILENT_SECONDS
 
     def look(self, found: Status) -> None:
-        """The run looks like this now."""
+        """Take in the current status of the run."""
         silence = found.silence(time.time())
         if silence >= self._after:
             self._say(_silent(found, silence))
@@ -96,7 +99,7 @@ class _Reminder:
 
 def _silent(found: Status, seconds: float) -> str:
     ago = counted(int(seconds // 60), "minute") if seconds < 7200 else counted(int(seconds // 3600), "hour")
-    return f"no table has been done for {ago}; if the run's tasks have ended: bqdump run --run-id {found.run}"
+    return f"no table completed for {ago}; if the run's tasks have ended, resume with: bqdump run --run-id {found.run}"
 
 
 def _text(found: Status) -> str:
@@ -106,7 +109,7 @@ def _text(found: Status) -> str:
     ]
     if found.tables:
         lines.append(
-            f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} being exported, "
+            f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} in progress, "
             f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in all"
         )
     if found.oldest_snapshot_time:

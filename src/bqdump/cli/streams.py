@@ -58,10 +58,8 @@ def open_streams() -> None:
             os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8"))
     output = cast("io.TextIOWrapper", sys.stdout)
-    sys.stdout = Output(
-        output.detach(), encoding=output.encoding, errors="backslashreplace", newline=None,
-        line_buffering=output.line_buffering, write_through=output.write_through,
-    )  # fmt: skip
+    buffering, through = output.line_buffering, output.write_through
+    sys.stdout = Output(output.detach(), output.encoding, "backslashreplace", None, buffering, through)
 
 
 def silence(stream: TextIO) -> None:

@@ -1,4 +1,4 @@
-"""bqdump ui: a web console on this machine."""
+"""bqdump ui: a web console on localhost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ from bqdump.core.errors import UsageError, install_hint
 
 
 @click.command(cls=Command)
-@click.option("--port", type=click.IntRange(0, 65535), default=8642, show_default=True, help="0 for any that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8642,
+    show_default=True,
+    help="Port to listen on; 0 for any free port.",
+)
 @settings_options()
 def ui(port: int, **options: Any) -> None:
-    """Look at runs, tables and files in a browser. Serves this machine alone, reads only, until Ctrl-C.
+    """Browse runs, tables and files. Read-only server on localhost; stop with Ctrl-C.
 
     \b
     Examples:
@@ -36,6 +42,6 @@ def ui(port: int, **options: Any) -> None:
         sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
         sys.stdout.flush()
 
-    # Ctrl-C is how it ends.
+    # Ctrl-C is the regular way to stop it.
     with suppress(KeyboardInterrupt):
         ask_store(settings, lambda store: serve(store, settings, port, listening))

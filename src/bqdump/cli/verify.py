@@ -35,15 +35,15 @@ EVERYTHING = "100%"
     is_flag=False,
     flag_value=EVERYTHING,
     metavar="[=SHARE]",
-    help="Read the files as well, decode them and count their rows. =10%: a tenth of the files, another one "
-    "after each export, so that ten exports have every file read.",
+    help="Also read and decode the files, and count their rows. =10%: one tenth of the files, a different one "
+    "after each export, so that ten exports cover all files.",
 )
 @click.option(
     "--source",
     "with_source",
     is_flag=True,
-    help="Read all files and compare each table with BigQuery as it was then, while time travel lasts: rows, "
-    "and checksums of every column. BigQuery bills a query of each table.",
+    help="Read all files and compare each table with BigQuery at the snapshot time, within time travel: rows, "
+    "and checksums of every column. BigQuery bills one query per table.",
 )
 @json_option(Verified)
 @quiet_option
@@ -86,8 +86,9 @@ def _parts(share: str | None, with_source: bool) -> int:
         hint = f"Before the name of a run write --read={EVERYTHING}."
         raise UsageError("verify", f"--read={share}", str(error), hint) from None
     if with_source and parts > 1:
-        raise UsageError("verify", f"--read={share}", "--source compares whole tables, so it reads every file",
-                         "Leave --read out.")  # fmt: skip
+        raise UsageError(
+            "verify", f"--read={share}", "--source compares whole tables, so it reads every file", "Leave --read out."
+        )
     return parts
 
 
@@ -113,8 +114,8 @@ def _print(verified: Verified) -> None:
             f"Read {some}: {counted(read.files, 'file')}, {size_text(read.bytes)}, {counted(read.rows, 'row')}.\n"
         )
     if source := verified.source:
-        sys.stdout.write(f"Compared {counted(source.tables, 'table')} with BigQuery, which billed "
-                         f"{size_text(source.bytes_billed)}.\n")  # fmt: skip
+        compared, billed = counted(source.tables, "table"), size_text(source.bytes_billed)
+        sys.stdout.write(f"Compared {compared} with BigQuery, which billed {billed}.\n")
         if source.not_compared:
             sys.stdout.write(
                 f"Not compared, as they were not read at the snapshot time: {', '.join(source.not_compared)}.\n"

@@ -24,6 +24,7 @@ from bqdump.core.plan.unsupported import as_they_are, fitted
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import check_columns, sections_of, shape_of
+from bqdump.core.settings.target import BUCKET
 from bqdump.core.settings.values import ROUTES
 
 PLAN = "plan the export"
@@ -166,7 +167,7 @@ def asks_for_reads(settings: Settings) -> bool:
 def _ours(settings: Settings, format_: str) -> str:
     """What only the read route can give, of all that the settings ask; "" for nothing."""
     asked = {
-        "files go to a folder": settings.target.folder,
+        "files go to a folder": settings.target.scheme != BUCKET,
         "a file size is asked for": settings.file_size,
         "a null marker is asked for": format_ == "csv" and settings.null_marker,
         "a size of row groups is asked for": format_ == "parquet" and settings.row_group_rows,
