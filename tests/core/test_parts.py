@@ -19,7 +19,6 @@ from bqdump.core.risks import Risk
 from core.strategies import settings, table
 
 SNAPSHOT = 1_800_000_000_000
-SPLITS = (Split("t", ("0-0", "0-1", "1-0")),)
 
 
 def plan_of(tables: list[Table], tasks: int, route: str = "read", split: int = 100) -> tuple[Plan, bytes]:
@@ -28,6 +27,9 @@ def plan_of(tables: list[Table], tasks: int, route: str = "read", split: int = 1
     return make_plan(
         chosen, "run", "0fce", Dataset("proj", "data", "EU"), SNAPSHOT, Selection((), (), 0), routing, tasks
     )
+
+
+SHARED = msgspec.structs.replace(plan_of([], 1)[0], splits=(Split("t", ("0-0", "0-1", "1-0")),))
 
 
 def receipt(unit: str, **values: object) -> Receipt:
@@ -70,7 +72,7 @@ def test_a_plan_has_each_part_once_and_gives_tables_back_whole(sizes: list[int],
     assert plan.unit_count == len(units) == sum(max(1, min(tasks, size // 100)) for size in sizes)
     assert len({unit.id for unit in units}) == len(units)
     assert {unit.id: unit.table for unit in units if unit.id in parts} == {u: part.table for u, part in parts.items()}
-    tables_again = whole(units, plan.splits)
+    tables_again = whole(units, plan)
     assert [unit.table for unit in tables_again] == sorted(f"t{number}" for number in range(len(sizes)))
     assert {unit.table: (unit.bytes, unit.rows) for unit in tables_again} == {
         item.name: (item.bytes, item.rows) for item in tables
@@ -131,16 +133,16 @@ def test_a_table_is_done_when_all_its_parts_are() -> None:
         "0-1": receipt("0-1", rows=0, files=0, created=2, ended=20, risks=(Risk.ROW_POLICIES,)),
         "9-9": receipt("9-9", table="other"),
     }
-    assert set(done_tables(receipts, SPLITS)) == {"9-9"}
+    assert set(done_tables(receipts, SHARED)) == {"9-9"}
     receipts["1-0"] = receipt("1-0", rows=4)
-    done = done_tables(receipts, SPLITS)
+    done = done_tables(receipts, SHARED)
     assert [part.unit for part in done["0-0"].parts] == ["0-0", "0-1", "1-0"]
     table_ = done["0-0"].whole
     assert (table_.unit, table_.files, table_.rows, table_.created, table_.ended) == ("0-0", 4, 7, 2, 20)
     assert (table_.task, table_.risks) == (4, (Risk.ROW_POLICIES,))
     assert done["9-9"].whole == receipts["9-9"]
     receipts["0-0"] = receipt("0-0")
-    assert done_tables(receipts, SPLITS)["0-0"].whole.rows is None
+    assert done_tables(receipts, SHARED)["0-0"].whole.rows is None
 
 
 @given(st.sets(st.sampled_from(["0-0", "0-1", "1-0", "x", "y", "z"])), st.data())
@@ -149,13 +151,13 @@ def test_tables_are_counted_and_not_their_parts(done: set[str], data: st.DataObj
     failed = data.draw(st.sets(st.sampled_from(others)) if others else st.just(set()))
     rest = sorted(set(others) - failed)
     running = data.draw(st.sets(st.sampled_from(rest)) if rest else st.just(set()))
-    found = counts(SPLITS, done, failed, running)
+    found = counts(SHARED, done, failed, running)
     parts = {"0-0", "0-1", "1-0"}
     begun, shared_failed, shared_done = bool(parts & (done | running)), bool(parts & failed), parts <= done
     assert found.done == len(done - parts) + shared_done
     assert found.failed == len(failed - parts) + shared_failed
     assert found.running == len(running - parts) + (begun and not shared_failed and not shared_done)
-    assert counts((), done, failed, running) == (len(done), len(failed), len(running))
+    assert counts(None, done, failed, running) == (len(done), len(failed), len(running))
 
 
 def test_a_table_has_failed_once_however_many_of_its_parts_have() -> None:

@@ -266,12 +266,12 @@ def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_an
         ledger = await read_ledger(task.store, task.layout, plan)
         assert (sorted(ledger.receipts), ledger.outdated) == (sorted(split.units), {})
         some = {unit: receipt for unit, receipt in ledger.receipts.items() if unit != lead}
-        assert not await close_sessions(task, plan.splits, some, ())
-        assert await close_sessions(task, plan.splits, some, {lead})
-        assert not await close_sessions(task, plan.splits, ledger.receipts | {lead: old[0]}, ())
-        assert await close_sessions(task, plan.splits, ledger.receipts, ())
+        assert not await close_sessions(task, plan, some, ())
+        assert await close_sessions(task, plan, some, {lead})
+        assert not await close_sessions(task, plan, ledger.receipts | {lead: old[0]}, ())
+        assert await close_sessions(task, plan, ledger.receipts, ())
         assert not await retire(world.task(0, "e3"), part, new[0].job)
-        assert await close_sessions(later, plan.splits, ledger.receipts, ())
+        assert await close_sessions(later, plan, ledger.receipts, ())
 
     go(check())
 

@@ -317,8 +317,8 @@ class Laws:
         assert plan is not None
         assert manifest is not None
         self._named |= {(file.name, file.generation) for file in all_files(manifest)}
-        units = {unit.table: unit for unit in whole(view.units(plan), plan.splits)}
-        done = done_tables(view.receipts(run), plan.splits)
+        units = {unit.table: unit for unit in whole(view.units(plan), plan)}
+        done = done_tables(view.receipts(run), plan)
         failed = {failure.table for failure in manifest.failed if failure.table in units}
         own = [entry for entry in manifest.tables if entry.carried is None]
         self._carried(run, manifest, [entry for entry in manifest.tables if entry.carried is not None])
@@ -415,7 +415,7 @@ class Laws:
     def _may_be_missing(self, manifest: Manifest, replacing: str, name: str, table: str) -> None:
         plan, receipts = self.view.plan(replacing), self.view.receipts(replacing)
         # A table that has failed in the later run is not replaced by it; an earlier one may take back its own copy.
-        done = done_tables(receipts, plan.splits) if plan else {}
+        done = done_tables(receipts, plan) if plan else {}
         there = plan is not None and any(u.table == table and u.id in done for u in self.view.units(plan))
         gone = name not in self.view.intent(replacing) and not (there and "0" * 12 + "." in name)
         self.hold(Law.COMPLETE, gone, f"{name} of {manifest.run} is missing while {replacing} replaces it")

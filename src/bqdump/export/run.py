@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import BqdumpError, UnitsFailedError
-from bqdump.core.plan.parts import by_table, counts
+from bqdump.core.plan.parts import counts
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
@@ -54,7 +54,7 @@ async def run(task: Task) -> Outcome:
     if not ledger.settled(export.plan, export.owner.execution):
         return _leave_to_others(export, ledger)
     ledger = await _settle_failures(export, ledger)
-    if not await close_sessions(export.task, export.plan.splits, ledger.receipts, ledger.given_up):
+    if not await close_sessions(export.task, export.plan, ledger.receipts, ledger.given_up):
         return _leave_to_others(export, ledger)
     return await _publish(export, ledger)
 
@@ -78,7 +78,7 @@ async def _work(export: RunningExport) -> Ledger:
     while True:
         taken = await work(export)
         ledger = await read_ledger(export.store, export.layout, export.plan)
-        if not taken or not ledger.outdated:
+        if not taken or not ledger.reopened:
             return ledger
 
 
@@ -87,12 +87,12 @@ async def _settle_failures(export: RunningExport, ledger: Ledger) -> Ledger:
     failed = ledger.failed(export.owner.execution)
     if failed and not export.settings.allow_partial:
         await store_failed_report(export, ledger)
-        raise _refusal(export.plan, failed)
+        raise _refusal(export.plan, ledger.failed_tables(export.owner.execution))
     return await give_up(export.store, export.layout, export.plan, failed) if failed else ledger
 
 
 async def _publish(export: RunningExport, ledger: Ledger) -> Outcome:
-    failed = tuple(by_table(ledger.failed()))
+    failed = tuple(ledger.failed_tables())
     if not await becomes_publisher(export):
         message = "another task of this execution is publishing run %s"
         log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
@@ -120,17 +120,16 @@ async def _clear_late(export: RunningExport) -> None:
 
 
 def _leave_to_others(export: RunningExport, ledger: Ledger) -> Outcome:
-    mine = [failure for failure in ledger.failed(export.owner.execution) if failure.owner == export.owner]
+    mine = ledger.failed_tables(export.owner.execution, export.owner)
     if mine and not export.settings.allow_partial:
         raise _refusal(export.plan, mine)
-    tables = counts(export.plan.splits, ledger.receipts, ledger.failures, ())
+    tables = counts(export.plan, ledger.receipts, ledger.failures, ())
     open_ = counted(export.plan.tables - tables.done - tables.failed, "table")
     log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
-    return Outcome("unfinished", export.plan, None, tuple(by_table(mine)))
+    return Outcome("unfinished", export.plan, None, tuple(mine))
 
 
-def _refusal(plan: Plan, failures: list[Failure]) -> UnitsFailedError:
-    failed = by_table(failures)
+def _refusal(plan: Plan, failed: list[Failure]) -> UnitsFailedError:
     named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({named}{more})"

@@ -8,12 +8,11 @@ from typing import Literal, NamedTuple
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
-from bqdump.core.plan.parts import by_table, counts
 from bqdump.core.results import Result, public
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger
+from bqdump.repository.ledger import Held, Ledger, read_claims, read_ledger, tables_of
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, value_of
 
@@ -94,9 +93,8 @@ class Sight(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether every unit has a receipt or has failed in the execution that works on it."""
-        seen = looked(self.ledger, self.claims)
-        return self.plan is not None and len(seen.receipts) + len(seen.failures) == self.plan.unit_count
+        """Whether every table is done or has failed in the execution that works on it."""
+        return self.plan is not None and tables_of(self.plan, self.ledger, self.claims).settled
 
     @property
     def superseded(self) -> bool:
@@ -106,8 +104,8 @@ class Sight(NamedTuple):
         """
         if self.plan is None or self.latest is None or self.latest.age <= self.plan.age:
             return False
-        lost = looked(self.ledger, self.claims).failures.keys() - self.ledger.given_up.keys()
-        return self.manifest or (self.settled and not lost)
+        tables = tables_of(self.plan, self.ledger, self.claims)
+        return self.manifest or (tables.settled and not tables.lost)
 
 
 NOTHING = Ledger.empty()
@@ -120,10 +118,8 @@ def status_of(sight: Sight) -> Status:
         return Status(run=sight.run, state="planning", snapshot_time=None, tables=0, done=0, working=0, waiting=0,
                       failed=(), skipped=0, bytes=0, latest=published)  # fmt: skip
     here = sight.latest if published == sight.run else None
-    seen = looked(sight.ledger, sight.claims)
-    failed = tuple(by_table(seen.failures.values()))
-    running = sight.claims.keys() - seen.receipts.keys() - seen.failures.keys()
-    done, _, working = counts(plan.splits, seen.receipts.keys(), seen.failures.keys(), running)
+    tables = tables_of(plan, sight.ledger, sight.claims)
+    done, working, failed = tables.done, tables.working, tables.failed
     if sight.manifest or published == sight.run:
         # The manifest is the proof, whatever has become of the receipts.
         done, working = plan.tables - len(failed), 0
@@ -139,7 +135,7 @@ def status_of(sight: Sight) -> Status:
         skipped=len(plan.skipped),
         bytes=plan.bytes,
         latest=published,
-        last_done=time_of(max(receipt.ended for receipt in seen.receipts.values())) if seen.receipts else None,
+        last_done=time_of(tables.last_done) if tables.last_done else None,
         planned=time_of(plan.began),
         dataset=f"{plan.project}.{plan.dataset}",
         carried=here.carried if here else len(plan.kept),

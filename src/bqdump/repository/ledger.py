@@ -10,7 +10,7 @@ from bqdump.core.documents.layout import End, RunLayout, unit_of
 from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Plan, Receipt
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.parts import parts_of
+from bqdump.core.plan.parts import Done, by_table, counts, done_tables, parts_of
 from bqdump.core.progress.events import Looked, Started
 from bqdump.ports.store import Note, ObjectStore
 from bqdump.repository.read_sessions import current_session, outdated
@@ -57,6 +57,19 @@ class Ledger(NamedTuple):
         open_ = (self.last_failure(unit, execution) for unit in self.failures if unit not in ended)
         return sorted([*filter(None, open_), *self.given_up.values()], key=lambda failure: failure.table)
 
+    def done(self, plan: Plan) -> dict[str, Done]:
+        """The tables that are done, by unit (of a shared one its first)."""
+        return done_tables(self.receipts, plan)
+
+    def failed_tables(self, execution: str | None = None, owner: Owner | None = None) -> list[Failure]:
+        """One failure for each failed table, by table: in this execution or (None) in any, of this task or of any."""
+        return by_table(failure for failure in self.failed(execution) if owner in (None, failure.owner))
+
+    @property
+    def reopened(self) -> bool:
+        """Whether some of the work has to be done again, because a read session has been retired."""
+        return bool(self.outdated)
+
     def settled(self, plan: Plan, execution: str) -> bool:
         """Whether nothing of the plan is left to do in this execution.
 
@@ -78,6 +91,36 @@ class Held(NamedTuple):
     def owner(self) -> Owner:
         """Who holds it."""
         return self.claim.owner
+
+
+class Tables(NamedTuple):
+    """A run in tables. failed: one failure for each. last_done: when the last one or part of one was done, 0 for none.
+
+    settled: nothing is left to do, in the executions that hold the claims. lost: whether one of the failures could
+    still be repeated, so that the run is not complete.
+    """
+
+    done: int
+    working: int
+    failed: tuple[Failure, ...]
+    last_done: int
+    settled: bool
+    lost: bool
+
+
+def tables_of(plan: Plan, ledger: Ledger, claims: dict[str, Held]) -> Tables:
+    """Which tables of the plan are done, have failed and are worked on."""
+    seen = looked(ledger, claims)
+    running = claims.keys() - seen.receipts.keys() - seen.failures.keys()
+    done, _, working = counts(plan, seen.receipts.keys(), seen.failures.keys(), running)
+    return Tables(
+        done,
+        working,
+        tuple(by_table(seen.failures.values())),
+        max((receipt.ended for receipt in seen.receipts.values()), default=0),
+        settled=len(seen.receipts) + len(seen.failures) == plan.unit_count,
+        lost=bool(seen.failures.keys() - ledger.given_up.keys()),
+    )
 
 
 def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
@@ -129,7 +172,7 @@ async def read_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> Ledg
 
 async def _set_apart(store: ObjectStore, layout: RunLayout, plan: Plan, ledger: Ledger) -> None:
     """Take receipts that do not count any more out of the others. Sessions are looked at last: none counts too long."""
-    for unit in await outdated(store, layout, plan.splits, ledger.receipts):
+    for unit in await outdated(store, layout, plan, ledger.receipts):
         ledger.outdated[unit] = ledger.receipts.pop(unit)
 
 

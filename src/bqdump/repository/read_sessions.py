@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from bqdump.core.documents.layout import RunLayout
-from bqdump.core.documents.run import Receipt, Split
+from bqdump.core.documents.run import Plan, Receipt
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import value_of
 
 
-async def outdated(
-    store: ObjectStore, layout: RunLayout, splits: Sequence[Split], ends: Mapping[str, object]
-) -> set[str]:
+async def outdated(store: ObjectStore, layout: RunLayout, plan: Plan, ends: Mapping[str, object]) -> set[str]:
     """The units whose receipts are of sessions that have been retired: one request for each shared table begun."""
     found: set[str] = set()
-    for split in splits:
+    for split in plan.splits:
         receipts = [end for unit in split.units if isinstance(end := ends.get(unit), Receipt)]
         if receipts:
             current = await current_session(store, layout, split.units[0])

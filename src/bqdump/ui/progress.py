@@ -12,14 +12,13 @@ from starlette.responses import HTMLResponse, Response
 
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.parts import by_table
 from bqdump.core.progress.tally import View
 from bqdump.core.sizes import counted
 from bqdump.observe.status import SILENT_SECONDS
 from bqdump.pages.gantt import Drawn, bar, gantt
 from bqdump.pages.summary import chosen
 from bqdump.pages.text import duration_text
-from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger
+from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger, tables_of
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists
 from bqdump.ui.archive import Archive
@@ -69,7 +68,7 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
         "view": view,
         "state": _state(plan, ledger, view, later),
         "bar": _bar(view),
-        "failed": by_table(seen.failures.values()),
+        "failed": tables_of(plan, ledger, claims).failed,
         "chart": gantt([bar(receipt) for receipt in ledger.receipts.values()]),
         "running": sorted(running, key=lambda one: -one.bytes),
         "tasks": sorted(view.tasks, key=lambda task: (-task.running, task.task)),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import Failure, Plan, Receipt, Split, Unit
+from bqdump.core.documents.run import Failure, Plan, Receipt, Unit
 from bqdump.core.risks import Risk
 
 # The numbers of files leave room for so many, and a session has no more streams:
@@ -73,23 +73,29 @@ def numbers_of(part: Part | None, attempt: int) -> range:
     return range(first, first + ATTEMPT_NUMBERS)
 
 
-def whole(units: Iterable[Unit], splits: Sequence[Split]) -> list[Unit]:
+def numbers_by_unit(plan: Plan, attempts: Mapping[str, Iterable[int]]) -> dict[str, list[range]]:
+    """The numbers of the files of these attempts, by unit, where attempts write to final names."""
+    parts = parts_of(plan)
+    return {unit: [numbers_of(parts.get(unit), attempt) for attempt in of] for unit, of in attempts.items()}
+
+
+def whole(units: Iterable[Unit], plan: Plan) -> list[Unit]:
     """One unit for each table, by table: of a shared one that of its first part, with the rows and bytes of all."""
-    if not splits:
+    if not plan.splits:
         return sorted(units, key=lambda unit: unit.table)
     by_id = {unit.id: unit for unit in units}
-    for split in splits:
+    for split in plan.splits:
         first, *others = (by_id.pop(unit) for unit in split.units)
         rows, bytes_ = (sum(getattr(part, what) for part in (first, *others)) for what in ("rows", "bytes"))
         by_id[first.id] = msgspec.structs.replace(first, rows=rows, bytes=bytes_)
     return sorted(by_id.values(), key=lambda unit: unit.table)
 
 
-def done_tables(receipts: Mapping[str, Receipt], splits: Sequence[Split]) -> dict[str, Done]:
+def done_tables(receipts: Mapping[str, Receipt], plan: Plan) -> dict[str, Done]:
     """The tables that are done, by unit (of a shared one its first). A shared table is done when all its parts are."""
-    shared = {unit for split in splits for unit in split.units}
+    shared = {unit for split in plan.splits for unit in split.units}
     done = {unit: Done(receipt, (receipt,)) for unit, receipt in receipts.items() if unit not in shared}
-    for split in splits:
+    for split in plan.splits:
         if all(unit in receipts for unit in split.units):
             parts = tuple(receipts[unit] for unit in split.units)
             done[split.units[0]] = Done(_together(parts), parts)
@@ -118,10 +124,10 @@ def by_table(failures: Iterable[Failure]) -> list[Failure]:
     return sorted(first.values(), key=lambda failure: failure.table)
 
 
-def counts(splits: Sequence[Split], done: Collection[str], failed: Collection[str], running: Collection[str]) -> Counts:
+def counts(plan: Plan | None, done: Collection[str], failed: Collection[str], running: Collection[str]) -> Counts:
     """Tables done, failed and at work, from the units that are."""
     tally = Counts(len(done), len(failed), len(running))
-    for split in splits:
+    for split in plan.splits if plan else ():
         here = [sum(unit in units for unit in split.units) for units in (done, failed, running)]
         lacking = here[0] < len(split.units)
         own = Counts(int(not lacking), int(here[1] > 0), int(lacking and not here[1] and any(here)))

@@ -87,7 +87,7 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
             bills_at_least=unit.bills_at_least,
             parts=parts[unit.id].of if unit.id in parts else 1,
         )
-        for unit in whole(units, plan.splits)
+        for unit in whole(units, plan)
     ]
     read = sum(table.bytes for table in tables if table.route == "read")
     return Planned(

@@ -170,7 +170,7 @@ class Progress:
         done, done_bytes = len(self._done) - self._before[0], bytes_done - self._before[1]
         weight = done_bytes + done * JOB_WEIGHT
         whole, left = self._weights(bytes_done)
-        tables = counts(self._plan.splits if self._plan else (), self._done, self._failed, self._running)
+        tables = counts(self._plan, self._done, self._failed, self._running)
         longest = heapq.nsmallest(SLOWEST, self._running.values(), key=lambda work: work.since)
         return View(
             run=self._plan.run if self._plan else "",

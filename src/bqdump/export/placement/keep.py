@@ -5,7 +5,7 @@ from __future__ import annotations
 from bqdump.core.documents.layout import RunLayout, attempt_of, unit_of
 from bqdump.core.documents.manifest import Latest, ManifestFiles
 from bqdump.core.plan.draft import read_units
-from bqdump.core.plan.parts import Part, numbers_of, parts_of
+from bqdump.core.plan.parts import Part, numbers_by_unit, numbers_of
 from bqdump.core.settings.path_template import split_shard
 from bqdump.export.carry import carry_over, check_carried
 from bqdump.export.placement.protocol import Exported, Placed
@@ -54,10 +54,9 @@ class Keep:
         if made is None:
             return
         named = {file.name for table in made.value.tables for file in table.files}
-        parts = parts_of(export.plan)
+        numbers = numbers_by_unit(export.plan, begun)
         for unit in read_units((await export.store.read(export.plan.units)).data, export.plan):
-            ranges = [numbers_of(parts.get(unit.id), attempt) for attempt in begun.get(unit.id, ())]
-            if not ranges:
+            if not (ranges := numbers.get(unit.id)):
                 continue
             async for page in export.store.objects(unit.pattern.partition("*")[0]):
                 split = {info: split_shard(info.name, (unit.pattern,)) for info in page if info.name not in named}

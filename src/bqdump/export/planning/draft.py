@@ -78,7 +78,7 @@ async def draft_plan(
     planned = read_units(units, plan)
     if bucket:
         refuse_names(_patterns(settings, plan, planned), bucket.names, str(settings.target))
-    together = list(whole(planned, plan.splits))
+    together = whole(planned, plan)
     found = [
         *policy_flags(policies),
         *unit_flags(together),

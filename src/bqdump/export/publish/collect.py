@@ -43,7 +43,7 @@ async def all_units(export: RunningExport) -> list[Unit]:
     if not export.plan.tables:
         return []
     stored = await export.store.read(export.plan.units)
-    return whole(read_units(stored.data, export.plan), export.plan.splits)
+    return whole(read_units(stored.data, export.plan), export.plan)
 
 
 async def collect(export: RunningExport, units: list[Unit], done: Mapping[str, Done]) -> Collected:

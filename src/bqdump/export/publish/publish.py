@@ -16,7 +16,6 @@ from bqdump.core.documents.manifest import (
 )
 from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
-from bqdump.core.plan.parts import by_table, done_tables
 from bqdump.core.times import moment_text
 from bqdump.export.placement.protocol import Exported
 from bqdump.export.publish.collect import all_units, collect, prove
@@ -56,11 +55,11 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
 
     Returns the manifest that is stored; None when a later run has taken over.
     """
-    units, done = await all_units(export), done_tables(ledger.receipts, export.plan.splits)
+    units, done = await all_units(export), ledger.done(export.plan)
     try:
         collected = await collect(export, units, done)
         await prove(export, units, done, collected)
-        failed = frozenset(failure.table for failure in ledger.failed())
+        failed = frozenset(failure.table for failure in ledger.failed_tables())
         latest = await read_latest(export.store, export.settings)
         placed = await export.placement.place(export, Exported(units, collected, failed, latest))
     except VerificationError:
@@ -71,7 +70,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
     if placed is None:
         return await read_manifest_files(export)
     files = {unit: _counted(files, collected.written[unit], collected.rows) for unit, files in placed.files.items()}
-    number, failures = latest.number + 1 if latest else 1, by_table(ledger.failed())
+    number, failures = latest.number + 1 if latest else 1, ledger.failed_tables()
     left, found, carry = placed.left, placed.found, placed.carry
     manifest = make_manifest(export.plan, number, done, failures, units, files, left, found, carry)
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):

@@ -11,11 +11,11 @@ Closed, before anything is published, means that the parts are settled, and no o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping
 
 import msgspec
 
-from bqdump.core.documents.run import Receipt, SharedSession, Split
+from bqdump.core.documents.run import Plan, Receipt, SharedSession
 from bqdump.core.plan.parts import Part
 from bqdump.export.task import Task
 from bqdump.ports.reader import ReadSession
@@ -56,14 +56,12 @@ async def retire(task: Task, part: Part, lost: str) -> bool:
     return stored is None or stored.value.name != lost
 
 
-async def close_sessions(
-    task: Task, splits: Sequence[Split], receipts: Mapping[str, Receipt], given_up: Container[str]
-) -> bool:
+async def close_sessions(task: Task, plan: Plan, receipts: Mapping[str, Receipt], given_up: Container[str]) -> bool:
     """Settle that the parts of shared tables are what their receipts say, but of tables that are given up.
 
     False when a session has been retired since the receipts were read: then its table is not done after all.
     """
-    for split in splits:
+    for split in plan.splits:
         if not any(unit in given_up for unit in split.units):
             jobs = {receipts[unit].job for unit in split.units if unit in receipts}
             if not all(unit in receipts for unit in split.units) or not await _close(task, split.units[0], jobs):
