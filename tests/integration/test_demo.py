@@ -34,7 +34,7 @@ def test_the_demo_does_not_touch_the_files_of_others(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     done = demo(tmp_path)
     assert done.returncode == 2
-    assert "the folder holds files that no demo has made" in done.stderr
+    assert "the folder contains files that are not from a demo" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 

@@ -220,7 +220,7 @@ def test_gzip_objects_are_decompressed_for_clients_that_do_not_accept_gzip(http:
     )
     assert response.content == b"one\ntwo\n"
     assert "content-encoding" not in response.headers
-    # Without a declared encoding the bytes are nobody's business.
+    # Without a declared encoding, the bytes are returned unchanged.
     http.put(BUCKET, "opaque.gz", packed)
     opaque = http.call(
         "GET", path_of(BUCKET, "opaque.gz"), params={"alt": "media"}, headers={"accept-encoding": "identity"}

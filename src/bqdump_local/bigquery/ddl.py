@@ -180,7 +180,7 @@ def alter(statement: exp.Alter, translation: Translation) -> str:
     table = translation.find(_target(statement))
     actions = statement.args.get("actions") or []
     if not actions:
-        raise invalid_query("This ALTER statement is not known here.")
+        raise invalid_query("This ALTER statement is not supported here.")
     # Each column with the SQL that computes it from the present columns.
     columns = {field.name.lower(): (field, quote(field.name)) for field in table.fields}
     for action in actions:
@@ -221,7 +221,7 @@ def _altered(columns: dict[str, tuple[Field, str]], action: exp.Expression) -> d
         case exp.AlterColumn() if action.args.get("allow_null"):
             return {**columns, key: (replace(field, mode="NULLABLE"), made)}
         case _:
-            raise invalid_query("This ALTER statement is not known here.")
+            raise invalid_query("This ALTER statement is not supported here.")
 
 
 def _defined(statement: exp.Create) -> tuple[Field, ...]:

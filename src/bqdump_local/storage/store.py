@@ -287,5 +287,5 @@ class Store:
             if record.bucket in self.buckets and self.files.adopt(record.place):
                 self.buckets[record.bucket].add(record)
             else:
-                # Somebody has removed the file by hand.
+                # The file was removed by hand.
                 catalog.delete_object(record.bucket, record.name)
