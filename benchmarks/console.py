@@ -29,14 +29,8 @@ from bqdump.core.documents.manifest import (
     Totals,
 )
 from bqdump.core.documents.manifest_index import contents_of, summary_of
-from bqdump.core.documents.run import (
-    Claim,
-    Newest,
-    Owner,
-    Plan,
-    Receipt,
-    Share,
-)
+from bqdump.core.documents.run import Claim, Owner, Plan, Receipt, Share
+from bqdump.core.documents.target import Newest
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import moment_text

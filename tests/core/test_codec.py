@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.documents import manifest
+from bqdump.core.documents import manifest, target
 from bqdump.core.documents import run as documents
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.manifest import (
@@ -31,10 +31,8 @@ from bqdump.core.documents.run import (
     Failure,
     Flag,
     GivenUp,
-    Newest,
     Owner,
     Plan,
-    PrefixOwner,
     Reading,
     Receipt,
     Removed,
@@ -42,9 +40,9 @@ from bqdump.core.documents.run import (
     SharedSession,
     Skipped,
     Split,
-    Stages,
     Unit,
 )
+from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk
@@ -150,7 +148,7 @@ ROOT = "gs://b/x.json"
 
 
 def test_every_document_is_tried_here() -> None:
-    values = [*vars(documents).values(), *vars(manifest).values()]
+    values = [*vars(documents).values(), *vars(manifest).values(), *vars(target).values()]
     defined = {value for value in values if isinstance(value, type) and issubclass(value, msgspec.Struct)}
     assert defined | {Mask} == set(STRATEGIES)
 

@@ -14,7 +14,8 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.manifest_index import Summary
 from bqdump.core.documents.notes import NOTE_BYTES, encode_note, shortened
-from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Reading, Receipt, Stages
+from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Reading, Receipt
+from bqdump.core.documents.target import Stages
 from bqdump.core.plan.table_names import name_problem
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES

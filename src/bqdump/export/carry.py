@@ -82,8 +82,8 @@ async def check_carried(export: RunningExport, carry: Carry) -> None:
     for file, info in zip(files, found, strict=True):
         if info is None or info.generation != file.generation:
             state = "is gone" if info is None else "was written again"
-            raise VerificationError("carry over", file.name, f"it {state} since run {carry.over} was published",
-                                    "Export its table anew.")  # fmt: skip
+            cause = f"it {state} since run {carry.over} was published"
+            raise VerificationError("carry over", file.name, cause, "Export its table anew.")
 
 
 async def _manifest(store: ObjectStore, latest: Latest) -> bytes | None:

@@ -13,7 +13,7 @@ import time
 
 import msgspec
 
-from bqdump.core.documents.run import PrefixOwner
+from bqdump.core.documents.target import PrefixOwner
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore

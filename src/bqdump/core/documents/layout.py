@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.documents.document import Document, union
 from bqdump.core.documents.manifest import Intent, Latest, Manifest, ManifestFiles, Publishing
-from bqdump.core.documents.run import (
-    Claim,
-    Failure,
-    GivenUp,
-    Newest,
-    Owner,
-    Plan,
-    PrefixOwner,
-    Reading,
-    Receipt,
-    SharedSession,
-    Stages,
-)
+from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Plan, Reading, Receipt, SharedSession
+from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 
 if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Contents, Summary

@@ -195,38 +195,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return int(number) < self.shares[int(share)].units
 
 
-class PrefixOwner(msgspec.Struct, frozen=True):
-    """The dataset that a prefix belongs to, which run claimed it, and when by that machine's clock.
-
-    released: nothing was planned, so the next dataset may have the prefix.
-    """
-
-    project: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,100}$(?!\n)")]
-    dataset: Annotated[str, Meta(pattern=r"^\w{1,1024}$(?!\n)")]
-    run: RunId
-    claimed: Time
-    released: bool = False
-    format_version: int = FORMAT_VERSION
-
-    @property
-    def source(self) -> tuple[str, str]:
-        """Project and dataset."""
-        return self.project, self.dataset
-
-
-class Newest(msgspec.Struct, frozen=True):
-    """The run that was planned last."""
-
-    run: RunId
-    format_version: int = FORMAT_VERSION
-
-
-class Stages(msgspec.Struct, frozen=True):
-    """A run that may have staged files: written before its plan, removed when its staging is known to be empty."""
-
-    run: RunId
-
-
 @public
 class Owner(msgspec.Struct, frozen=True):
     """One task of one execution; a restarted task is the same owner."""

@@ -42,10 +42,9 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
     for info in infos:
         mark = info.origin.split("/", 2)
         if len(mark) > 2 and mark[2] != prefix_of(plan):
-            raise UsageError(
-                "publish", info.name, f"this file belongs to the export below the prefix {mark[2]!r}, run {mark[0]}",
-                "Choose a {setting:prefix} or {setting:path} with which the files of both have different names.",
-            )  # fmt: skip
+            cause = f"this file belongs to the export below the prefix {mark[2]!r}, run {mark[0]}"
+            hint = "Choose a {setting:prefix} or {setting:path} with which the files of both have different names."
+            raise UsageError("publish", info.name, cause, hint)
 
 
 async def announce(export: RunningExport, names: Iterable[str], tables: Collection[str]) -> Carry | None:
@@ -84,10 +83,9 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
 
 def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> None:
     if current and current.run != carry.over:
-        raise UsageError(
-            "publish", f"run {plan.run}", f"it carries over files of run {carry.over}, which run {current.run} was "
-            "replacing when it stopped", f"Finish that run first: {{call:run run_id={current.run}}}",
-        )  # fmt: skip
+        cause = f"it carries over files of run {carry.over}, which run {current.run} was replacing when it stopped"
+        hint = f"Finish that run first: {{call:run run_id={current.run}}}"
+        raise UsageError("publish", f"run {plan.run}", cause, hint)
 
 
 async def make_ready(export: RunningExport, ready: Latest) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.manifest import File, Latest, ManifestFiles, TableFiles
-from bqdump.core.documents.run import Stages
+from bqdump.core.documents.target import Stages
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan.parts import Part
 from bqdump.core.plan.removal import Carry

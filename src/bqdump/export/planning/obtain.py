@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from bqdump.core.documents.run import Newest, Plan
+from bqdump.core.documents.run import Plan
+from bqdump.core.documents.target import Newest
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence

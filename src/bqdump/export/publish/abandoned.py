@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.run import Plan, Stages
+from bqdump.core.documents.run import Plan
+from bqdump.core.documents.target import Stages
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent

@@ -85,11 +85,10 @@ def _files_of(
     files = found[pattern]
     for number in _numbers(receipt):
         if number not in files:
-            raise VerificationError(
-                "publish", f"table {unit.table}",
-                f"{counted(receipt.files, 'file')} were reported, and {shard_name(pattern, number)} is not there",
-                "Something has deleted it: run the export again.",
-            )  # fmt: skip
+            missing = shard_name(pattern, number)
+            cause = f"{counted(receipt.files, 'file')} were reported, and {missing} is not there"
+            hint = "Something has deleted it: run the export again."
+            raise VerificationError("publish", f"table {unit.table}", cause, hint)
         yield files[number]
 
 
@@ -128,10 +127,9 @@ async def prove(export: RunningExport, units: list[Unit], done: Mapping[str, Don
 
 
 def _wrong_rows(unit: Unit, rows: int, wanted: str) -> VerificationError:
-    return VerificationError(
-        "publish", f"table {unit.table}", f"its files hold {counted(rows, 'row')}, and {wanted}",
-        "Nothing was published: run the export again, under another run id.",
-    )  # fmt: skip
+    cause = f"its files hold {counted(rows, 'row')}, and {wanted}"
+    hint = "Nothing was published: run the export again, under another run id."
+    return VerificationError("publish", f"table {unit.table}", cause, hint)
 
 
 def _common_prefix(export: RunningExport, patterns: Iterable[str]) -> str:
