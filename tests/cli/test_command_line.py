@@ -94,6 +94,9 @@ def test_help_shows_every_setting_with_variable_and_default(capsys: pytest.Captu
         assert f"{setting.flag} {setting.metavar}" in shown
         assert f"[{setting.env}" in shown
     assert "[BQDUMP_FORMAT; default: csv]" in shown
+    assert start(["status", "--help"]) == 0
+    common = capsys.readouterr().out.partition("Common options:")[2].partition(". Described by")[0]
+    assert all(option.strip() in shown for option in common.split(","))
 
 
 @pytest.mark.parametrize("words", [["run"], ["local", "up"], []])

@@ -40,7 +40,16 @@ FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
 VALUES_OF_ALL = {name: good for name, (good, _, _) in VALUES.items() if name not in (*NOT_DEPLOYED, "to")}
 SECTIONS = {"a*": {"where": "x > 1", "format": "csv"}, "b*": {"format": "parquet"}}
 EVERYTHING = resolve(
-    flags({**VALUES_OF_ALL, "project": "my-data", "job_project": "my-jobs", "bucket": "my-exports", "tables": SECTIONS})
+    flags(
+        {
+            **VALUES_OF_ALL,
+            "project": "my-data",
+            "job_project": "my-jobs",
+            "location": "EU",
+            "bucket": "my-exports",
+            "tables": SECTIONS,
+        }
+    )
 )
 
 

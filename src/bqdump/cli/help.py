@@ -13,6 +13,12 @@ from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
 
 TOPIC = "settings"
+# As options.settings_options and options.log_options describe them.
+OTHERS = [
+    ("--config FILE", "Read settings from this file. [BQDUMP_CONFIG; default: bqdump.toml, if it exists]"),
+    ("-v, --verbose", "Log details; -vv: also those of Google's client libraries."),
+    ("--log-format FORMAT", "Format of log lines: auto, json or text. [BQDUMP_LOG_FORMAT; default: auto]"),
+]
 
 
 @click.command()
@@ -36,6 +42,8 @@ def settings_text() -> str:
     formatter.write_text("Flags take precedence over environment variables, and variables over bqdump.toml.")
     with formatter.section("Settings"):
         formatter.write_dl([setting_record(setting, getattr(defaults, setting.name, "")) for setting in SETTINGS])
+    with formatter.section("Other common options"):
+        formatter.write_dl(OTHERS)
     return formatter.getvalue()
 
 

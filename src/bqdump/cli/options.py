@@ -46,7 +46,7 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See click.Command."""
         used = [option for option in self.get_params(ctx) if isinstance(option, SettingOption)]
-        own = [option for option in self.get_params(ctx) if option not in used]
+        own = [one for one in self.get_params(ctx) if isinstance(one, click.Option) and one not in used]
         common = [option.opts[0] for option in own if isinstance(option, CommonOption)]
         for title, options in (("Options", own), ("Settings", used)):
             if records := [record for option in options if (record := option.get_help_record(ctx))]:
