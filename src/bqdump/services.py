@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bqdump.ports.data_reader import DataReader
 
 Answer = TypeVar("Answer")
-# Streams read at once, one for each core up to so many: more than this is BigQuery's pace, not ours.
+# Maximum streams read at once, one per core: more than this is limited by BigQuery.
 MOST_STREAMS = 8
 # Once the C library has seen a block of so many bytes come and go, it keeps twice as much of freed memory, which it
 # returns otherwise with each row group and asks for anew, page by page. It heeds no block of more than 32 MiB.
@@ -43,7 +43,7 @@ class Services(NamedTuple):
     reading: Readings
 
     async def close(self) -> None:
-        """Let go of all."""
+        """Close all."""
         await self.reading.close()
         await self.store.close()
         await self.warehouse.close()
@@ -63,7 +63,7 @@ class Readings:
         return self._opened
 
     async def close(self) -> None:
-        """Let go of it, where it was opened."""
+        """Close it, if it was opened."""
         if self._opened is not None:
             await self._opened.reader.close()
 
@@ -124,7 +124,7 @@ OPENERS: dict[str, Callable[[Settings, bool], ObjectStore]] = {BUCKET: _open_buc
 
 
 def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> Services:
-    """Source and target of the export, for one of so many tasks."""
+    """Source and target of the export, for one of `tasks` tasks."""
     from bqdump.adapters.bigquery import BigQueryWarehouse
     from bqdump.adapters.endpoints import BIGQUERY
     from bqdump.adapters.limits import RateLimitedWarehouse
@@ -166,7 +166,7 @@ def _patience(settings: Settings, endpoint: Endpoint, *, patient: bool) -> Patie
 
 
 def open_reader() -> DataReader:
-    """What decodes files. Raises UsageError where its libraries are not installed."""
+    """The decoder of files. Raises UsageError if its packages are not installed."""
     try:
         from bqdump.adapters.data_files import DataFiles
     except ImportError as error:
@@ -190,7 +190,7 @@ def run_id(settings: Settings, identity: Identity) -> str:
 
 
 def owner(identity: Identity, run: str) -> Owner:
-    """Who this process is to the other tasks. Without an engine each process is an execution of its own."""
+    """The identity of this process for other tasks. Without an engine, each process is its own execution."""
     alone = f"{run}-{secrets.token_hex(4)}"
     execution = identity.execution or (run if identity.engine else alone)
     return Owner(execution, identity.task)

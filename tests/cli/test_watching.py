@@ -26,4 +26,4 @@ def test_watching_a_run_that_a_later_one_has_overtaken_says_so(
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("run first: superseded: 4 of 4 tables done")
     assert told[1].startswith("run first: superseded, my-project.shop as of")
-    assert told[-1] == "  readers see run second, of a later moment"
+    assert told[-1] == "  the published run is second, with a later snapshot time"

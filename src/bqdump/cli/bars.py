@@ -1,4 +1,4 @@
-"""What bars look like on a terminal. Imported only where there is one."""
+"""Progress bars. Imported only if standard output is a terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bqdump.core.progress.tally import Slow, TaskView, View, clock_text
 from bqdump.core.sizes import counted, size_text
 
 REFRESHES_PER_SECOND = 5
-# Lines beside those of tasks, and one for whoever types.
+# Lines in addition to those of tasks, including one for input.
 OTHER_LINES = 7
 
 
 class Bars:
-    """A picture at the bottom of the terminal, drawn again and again until it is closed; then it is gone."""
+    """Progress bars at the bottom of the terminal, redrawn until they are closed and removed."""
 
     def __init__(self, view: Callable[[], View]) -> None:
         self._view = view
@@ -35,12 +35,12 @@ class Bars:
         self.console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
-        """Take the picture away. May be called more than once."""
+        """Remove the bars. May be called more than once."""
         self._live.stop()
 
 
 def picture(view: View, width: int, height: int) -> Table:
-    """A run as a few lines of text, none wider than `width`, all together lower than `height`."""
+    """A run as a few lines of text that fit into width and height."""
     lines = Table.grid(padding=(0, 1))
     lines.add_column(no_wrap=True, width=10, style="bold")
     lines.add_column(no_wrap=True, overflow="ellipsis", width=max(10, width - 11))

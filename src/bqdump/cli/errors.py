@@ -1,4 +1,4 @@
-"""Errors in the words of the command line: `bqdump: <what>: <cause>. <fix>`, whoever raised them."""
+"""Errors in the words of the command line: `bqdump: <what>: <cause>. <fix>`, for all errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An execution of tasks on this machine, for whoever looks on: what its tasks say, and how far their run is."""
+"""An execution of tasks on this machine: shows their output and the progress of their run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bqdump_local.execute import Execution
     from bqdump_local.processes import TaskLine
 
-# The bucket is a folder of this machine: looking at it costs nothing.
+# The bucket is a local folder: listing it is cheap.
 PACE = Pace(0.3, 2.0)
 
 
@@ -38,7 +38,7 @@ def run_tasks(
 ) -> Execution:
     """Run `bqdump run ARGUMENTS` as tasks, and show them: bars on a terminal, and what they say.
 
-    environ: the settings and the way to the local stack. told: what is shown of a task's line, None for nothing.
+    environ: the settings and the addresses of the local stack. told: the text to show for a task's line, None for none.
     options: see bqdump_local.execute.execute.
     """
     bars = draws() and not quiet
@@ -86,7 +86,7 @@ async def _watched(
 
 
 async def _watch(arguments: Sequence[str], environ: Mapping[str, str], execution: str, follower: Follower) -> None:
-    """Follow the tasks' run in the bucket. What hinders this hinders nothing else: the tasks tell of their errors."""
+    """Follow the tasks' run in the bucket. Errors are ignored here: the tasks report theirs."""
     with suppress(BqdumpError):
         settings = _settings(arguments, environ)
         os.environ.update(environ)
@@ -101,7 +101,7 @@ async def _watch(arguments: Sequence[str], environ: Mapping[str, str], execution
 
 
 def _settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings that the tasks find out by themselves. Raises BqdumpError, as they will."""
+    """The settings of the tasks. Raises BqdumpError, as they will."""
     import click
 
     from bqdump.cli.run import run

@@ -1,4 +1,4 @@
-"""What commands print: tables, plain columns when the output goes elsewhere, and JSON."""
+"""Output of commands: tables, plain columns if standard output is not a terminal, and JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _json(document: Any, indent: int | None = None) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line, at once also where somebody reads from a pipe."""
+    """Print a line and flush it, so that readers of a pipe see it at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

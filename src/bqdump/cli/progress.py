@@ -26,7 +26,7 @@ class Shown(Protocol):
 
     @property
     def print(self) -> Callable[[str], None] | None:
-        """How a line gets to the terminal meanwhile, None for as always."""
+        """Prints a line while progress is shown; None: print as usual."""
         ...
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Nothing:
 
 
 def log_line(view: View) -> None:
-    """A log line with all numbers, for whoever reads them by machine."""
+    """Log all numbers, for machines too."""
     progress = LogEvent.RUN_PROGRESS.extra(progress=view.numbers())
     log.info("progress: %s", view.sentence(), extra=progress)
 

@@ -34,7 +34,7 @@ class Written(msgspec.Struct, frozen=True):
 @quiet_option
 @settings_options()
 def report(run: str | None, since: str | None, output: Path, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Write the report of RUN (default: the export that readers see) to a file.
+    """Write the report of RUN (default: the published run) to a file.
 
     \b
     Examples:

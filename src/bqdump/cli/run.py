@@ -111,7 +111,7 @@ def _tell(settings: Settings, outcome: Outcome) -> None:
 def _refuse_standing_id(outcome: Outcome, me: Owner) -> None:
     """Raise UsageError where a run id that names an old run keeps a schedule from exporting anything.
 
-    Repeating or resuming a run that was published meanwhile is no error, and happens within hours of it.
+    Repeating or resuming a run that is published by now is not an error; it happens within hours.
     """
     again, run = outcome.again, outcome.plan.run
     if again is None or time.time() * 1000 - again.ended < STANDING_MS:
@@ -145,5 +145,5 @@ def _leave(number: int, code: int, run: str, follower: Follower) -> None:
         follower.shown.close()
         sys.stdout.flush()
     finally:
-        # Also where nobody reads what is written any more.
+        # Even if the output cannot be written.
         os._exit(code)

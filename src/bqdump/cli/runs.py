@@ -22,7 +22,7 @@ from bqdump.observe.history import RunLine
 @json_option(list[RunLine])
 @settings_options()
 def runs(as_json: bool, **options: Any) -> None:
-    """List the runs of a bucket, the latest moment first; * is the one that readers see.
+    """List the runs of a target, latest snapshot time first; * marks the published run.
 
     \b
     Examples:

@@ -110,18 +110,20 @@ def _text(found: Status) -> str:
     if found.tables:
         lines.append(
             f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} in progress, "
-            f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in all"
+            f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in total"
         )
     if found.oldest_snapshot_time:
         lines += [
             f"  {older}" for older in [mixed_times(found.carried, time_text(found.oldest_snapshot_time))] if older
         ]
     elif found.carried:
-        lines.append(f"  {counted(found.carried, 'table')} to be carried over from earlier runs")
+        lines.append(f"  {counted(found.carried, 'table')} carried over from earlier runs on publishing")
     lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in found.failed]
     if (seconds := found.silence(time.time())) > SILENT_SECONDS:
         lines.append(f"  {_silent(found, seconds)}")
     if found.latest != found.run:
-        seen = f"readers see run {found.latest}" + (", of a later moment" if found.state == "superseded" else "")
+        seen = f"the published run is {found.latest}" + (
+            ", with a later snapshot time" if found.state == "superseded" else ""
+        )
         lines.append(f"  {seen}" if found.latest else "  nothing has been published here yet")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
-"""The three streams of a process, also where one is closed, full, or read by nobody any more.
+"""The three streams of a process, even if one is closed, full, or no longer read.
 
-What a command prints is its result: where that gets lost, it fails in one sentence. Log lines are no result: the export
+The output of a command is its result: if it cannot be written, the command fails. Log lines are no result: the export
 that they are about goes on without them.
 """
 
@@ -26,7 +26,7 @@ class OutputError(BqdumpError):
 
 
 class Output(io.TextIOWrapper):
-    """Standard output, whose errors are sentences; a reader that has gone stays a BrokenPipeError."""
+    """Standard output with errors in one sentence, except BrokenPipeError."""
 
     def write(self, text: str, /) -> int:
         """See TextIOWrapper. Raises OutputError."""

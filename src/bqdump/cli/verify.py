@@ -1,4 +1,4 @@
-"""bqdump verify: what is stored, held against what the manifest says."""
+"""bqdump verify: compares the stored files with the manifest."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ EVERYTHING = "100%"
 @quiet_option
 @settings_options("max_bytes_billed")
 def verify(run: str | None, share: str | None, with_source: bool, as_json: bool, quiet: bool, **options: Any) -> int:
-    """Compare the files of RUN (default: the export that readers see) with its manifest: exit 4 on a difference.
+    """Compare the files of RUN (default: the published run) with its manifest. Exits with 4 if they differ.
 
     \b
     Examples:

@@ -69,7 +69,7 @@ class TargetError(BqdumpError):
 
 
 class ConflictError(BqdumpError):
-    """A precondition did not hold: somebody else wrote the object, or the job id exists already."""
+    """A precondition failed: another process wrote the object, or the job id exists already."""
 
 
 class UnavailableError(BqdumpError):
