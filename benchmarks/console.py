@@ -33,7 +33,7 @@ from bqdump.core.documents.run import Claim, Owner, Plan, Receipt, Share
 from bqdump.core.documents.target import Newest
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.ports.store import ObjectStore
 from bqdump.services import open_store
 from bqdump_local.stack import running
@@ -233,7 +233,7 @@ def manifest(run: str, tables: int, night: int, files: Sequence[File]) -> Manife
         project=PROJECT,
         dataset="shop",
         location="US",
-        snapshot_time=moment_text(moment),
+        snapshot_time=rfc3339(moment),
         snapshot=moment,
         mode="replace",
         settings=SETTINGS.frozen(),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bqdump.core.progress.events import Listener, nobody
+from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.results import Rows
 from bqdump.core.wording import PYTHON, Words
 
@@ -46,7 +46,7 @@ class Ended(NamedTuple):
 
 
 async def run(
-    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener = nobody
+    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener = ignore
 ) -> Ended:
     """Do one task's part of run `name`, and publish when every task's part is done. Raises UnitsFailedError."""
     from bqdump.export.run import run as run_task
@@ -100,7 +100,7 @@ async def verify(
     parts: int = 0,
     warehouse: Warehouse | None = None,
     bill: Callable[[int], None] = lambda _: None,
-    tell: Listener = nobody,
+    tell: Listener = ignore,
 ) -> Verified:
     """Compare the files of a run (default: the published run) with its manifest.
 
@@ -141,7 +141,7 @@ async def diff(
     after: str = "",
     *,
     values: bool = False,
-    tell: Listener = nobody,
+    tell: Listener = ignore,
 ) -> Rows[TableChange]:
     """What changed from one run to another (default: the published run). values: compare the files' values as well."""
     from bqdump.check.compare_values import compare_values

@@ -25,7 +25,7 @@ from bqdump.core.errors import UnitsFailedError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
@@ -138,7 +138,7 @@ async def older(scene: Scene, count: int) -> None:
         summary = Summary(
             run=f"older-{night:04}",
             status="complete",
-            snapshot_time=moment_text(moment),
+            snapshot_time=rfc3339(moment),
             skipped=0,
             failed=0,
             totals=Totals(3, 3, 20 * rows, rows, 30 * rows),
@@ -184,7 +184,7 @@ def large_manifest(run_id: str, tables: int, night: int = 0) -> Manifest:
         project="my-project",
         dataset="shop",
         location="US",
-        snapshot_time=moment_text(moment),
+        snapshot_time=rfc3339(moment),
         snapshot=moment,
         mode="replace",
         settings={"project": "my-project", "dataset": "shop", "bucket": "exports", "format": "csv"},

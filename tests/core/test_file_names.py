@@ -32,7 +32,7 @@ def test_tables_whose_files_would_be_the_same_are_named(rules: NameRules, tables
 
 
 def test_folders_that_differ_by_case_only_are_refused_as_well() -> None:
-    with pytest.raises(UsageError, match="/x cannot hold both A and a: its file system ignores case"):
+    with pytest.raises(UsageError, match="/x cannot store both A and a: its file system ignores case"):
         refuse_names([("one", "A/one_*.csv"), ("two", "a/two_*.csv")], WINDOWS, "/x")
 
 
@@ -58,7 +58,7 @@ def test_a_table_whose_file_has_too_long_a_name_is_named() -> None:
 
 
 def test_a_path_that_is_too_long_is_refused() -> None:
-    with pytest.raises(UsageError, match="has 1014 bytes, and the system takes up to 900"):
+    with pytest.raises(UsageError, match="has 1014 bytes, and the system allows 900"):
         refuse_names([("t", f"{'p/' * 498}t_*.csv")], MAC, "/x")
 
 

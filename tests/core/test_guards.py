@@ -17,7 +17,7 @@ from bqdump.core.plan.guards import (
     objection,
     policy_flags,
     refuse,
-    refuse_moment,
+    refuse_snapshot,
     sentence,
     skipped_flags,
     target_flags,
@@ -185,18 +185,18 @@ def test_one_error_names_every_table_of_every_risk_and_counts_the_many() -> None
 def test_a_moment_outside_time_travel_is_refused_and_nothing_allows_it() -> None:
     dataset = Dataset("proj", "data", "EU", 48)
     for good in (NOW, NOW - 48 * HOUR):
-        refuse_moment(settings(), good, NOW, dataset)
+        refuse_snapshot(settings(), good, NOW, dataset)
     with pytest.raises(UsageError, match="in the future"):
-        refuse_moment(settings(), NOW + 1, NOW, dataset)
+        refuse_snapshot(settings(), NOW + 1, NOW, dataset)
     with pytest.raises(UsageError, match=r"data can be read back to 2027-01-13T08:00:00\.000Z only \(48 hours\)"):
-        refuse_moment(settings(), NOW - 48 * HOUR - 1, NOW, dataset)
+        refuse_snapshot(settings(), NOW - 48 * HOUR - 1, NOW, dataset)
 
 
 def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -> None:
     assert job_risks(row_policies=False, masking=False) == ()
     told = job_risks(row_policies=True, masking=True)
     assert told == (Risk.ROW_POLICIES, Risk.MASKED_COLUMNS)
-    rows = objection(told, settings(allow=(Risk.MASKED_COLUMNS,)), "its job tells that")
+    rows = objection(told, settings(allow=(Risk.MASKED_COLUMNS,)), "reported by its job:")
     assert rows
     assert (rows[0], "allow='row-policies'" in rows[1]) == (Risk.ROW_POLICIES, True)
     assert rows[1].startswith("its job tells that row access policies may hide rows")
@@ -209,7 +209,7 @@ def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -
 def test_what_jobs_tell_is_added_to_the_flags_of_the_plan_once() -> None:
     planned = (Flag(Risk.ROW_POLICIES, "a", (), "eu", allowed=True),)
     made = with_jobs(planned, [("a", Risk.ROW_POLICIES), *[("b", Risk.ROW_POLICIES)] * 2])
-    assert made == (*planned, Flag(Risk.ROW_POLICIES, "b", (), "found when it was exported", allowed=True))
+    assert made == (*planned, Flag(Risk.ROW_POLICIES, "b", (), "found while exporting", allowed=True))
 
 
 def test_a_flag_is_told_in_a_sentence() -> None:
@@ -217,5 +217,5 @@ def test_a_flag_is_told_in_a_sentence() -> None:
         "a: row access policies may hide rows from this account (eu)"
     )
     assert sentence(Flag(Risk.SOFT_DELETE, "", (), "for 7 days", allowed=True)) == (
-        "the bucket keeps deleted objects, and they are billed (for 7 days)"
+        "soft delete is on: deleted and replaced files stay billed (for 7 days)"
     )

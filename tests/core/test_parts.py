@@ -12,7 +12,7 @@ from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split, Unit
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.plan.draft import Selection, make_plan, read_units
-from bqdump.core.plan.parts import by_table, counts, done_tables, parts_of, parts_wanted, portion, whole
+from bqdump.core.plan.parts import by_table, counts, done_tables, part_count, parts_of, portion, whole
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.summary import planned
 from bqdump.core.risks import Risk
@@ -60,7 +60,7 @@ def test_portions_make_up_the_whole_and_are_alike(amount: int, of: int) -> None:
 def test_a_table_has_as_many_parts_as_tasks_where_each_is_large_enough(
     route: str, bytes_: int, tasks: int, least: int, parts: int
 ) -> None:
-    assert parts_wanted(route, bytes_, tasks, least) == parts
+    assert part_count(route, bytes_, tasks, least) == parts
 
 
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=8), st.integers(1, 7))

@@ -198,11 +198,11 @@ def test_a_name_that_is_no_unicode_is_refused_before_anything_is_asked_about_it(
 
 @pytest.mark.parametrize("name", ["t$20240101", "t$__NULL__", "$", "t@0", "t@1700000000000", "t$2024'; DROP TABLE t"])
 def test_a_partition_or_a_moment_is_not_taken_for_a_table(name: str) -> None:
-    with pytest.raises(UsageError, match=r"for a partition or a moment of another table\. Leave it out"):
+    with pytest.raises(UsageError, match=r"as a partition or a time of another table\. Leave it out"):
         patterns_of(settings(), "good", name)
     plan, lines = plan_of([table("t" * len(name.encode()))], 1)
     unit = msgspec.structs.replace(read_units(lines, plan)[0], table=name, pattern=f"{name}/{name}_*.csv")
-    with pytest.raises(DocumentError, match="for a partition or a moment"):
+    with pytest.raises(DocumentError, match="as a partition or a time"):
         read_units(msgspec.json.encode(unit) + b"\n", plan)
 
 
@@ -216,7 +216,7 @@ def test_a_table_is_not_exported_among_the_documents_of_bqdump() -> None:
             patterns_of(chosen, name)
     assert patterns_of(settings(path="{table}_*.{ext}"), STATE) == [f"{STATE}_*.csv"]
     # Nor among those of an export with a prefix of its own.
-    with pytest.raises(UsageError, match="its files would lie in p/x/_bqdump/, where"):
+    with pytest.raises(UsageError, match="its files would be in p/x/_bqdump/, where"):
         patterns_of(settings(prefix="p/", path="x/{table}/{table}_*.{ext}"), STATE)
 
 
@@ -295,7 +295,7 @@ def test_few_tables_need_one_task_and_many_at_most_twenty() -> None:
 
 def test_patterns_that_match_nothing_get_a_guess() -> None:
     assert unmatched(["orders", "users"], ("ordrs", "u*", "zzz")) == [
-        ("ordrs", ": did you mean 'orders'?"),
+        ("ordrs", "; did you mean 'orders'?"),
         ("zzz", ""),
     ]
 

@@ -50,7 +50,7 @@ def test_an_iceberg_table_is_queried_at_its_moment() -> None:
 @pytest.mark.parametrize("words", SHAPES)
 def test_a_part_of_a_table_is_queried(words: str) -> None:
     choice = choose_route(table("t"), Wanted(shape=SHAPES[words]))
-    assert choice == ("query", f"{words}: extract jobs read whole tables")
+    assert choice == ("query", f"{words}: extract jobs export complete tables")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,7 +18,7 @@ from bqdump.core.settings.resolve import arguments, check, environment, file, re
 from bqdump.core.settings.resolve import flags as given_flags
 from bqdump.core.settings.settings import BY_NAME, SETTINGS, TARGET, Settings
 from bqdump.core.settings.table_settings import TableSettings
-from bqdump.core.times import moment_text, parse_moment
+from bqdump.core.times import parse_time, rfc3339
 from core.strategies import settings
 
 REQUIRED = {"project": "proj", "dataset": "data", "bucket": "target"}
@@ -261,13 +261,13 @@ def test_the_order_of_labels_does_not_change_the_digest(pairs: list[tuple[str, s
 
 @given(st.integers(0, 4_102_444_800_000))
 def test_a_moment_survives_its_text(milliseconds: int) -> None:
-    assert parse_moment(moment_text(milliseconds)) == milliseconds
+    assert parse_time(rfc3339(milliseconds)) == milliseconds
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
     try:
-        moment = parse_moment(text)
+        moment = parse_time(text)
     except ValueError as error:
         moment = 0 if "time with time zone" in str(error) else -1
     assert isinstance(moment, int)

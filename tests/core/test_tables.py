@@ -165,7 +165,7 @@ def test_a_pattern_may_name_columns_that_only_some_tables_have() -> None:
     assert routed["orders"].route == "extract"
     assert "Email" not in routed["people"].shape.columns
     assert (routed["people"].route, routed["people"].why) == (
-        "query", "columns are chosen: extract jobs read whole tables"
+        "query", "columns are chosen: extract jobs export complete tables"
     )  # fmt: skip
     with pytest.raises(UsageError, match=r"^\[tables\.\*\]: none of its 1 tables has no column"[:20]):
         route_tables(chosen, [table("orders")])

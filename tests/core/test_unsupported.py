@@ -49,7 +49,7 @@ def test_the_plan_names_what_is_left_out_and_takes_the_query_route() -> None:
     plan, lines = planned("skip", table("t", 1, ID, SPAN), table("plain", 1, ID))
     units = {unit.table: unit for unit in read_units(lines, plan)}
     assert (units["t"].route, units["t"].shape) == ("query", Shape(left_out=WHY))
-    assert units["t"].why == "columns are left out: extract jobs read whole tables"
+    assert units["t"].why == "columns are left out: extract jobs export complete tables"
     assert (units["plain"].route, units["plain"].shape) == ("extract", Shape())
 
 
@@ -61,7 +61,7 @@ def test_the_plan_names_what_becomes_text() -> None:
 
 def test_a_table_of_which_nothing_is_left_is_skipped_with_the_reason() -> None:
     plan, _ = planned("skip", table("only", 1, SPAN), table("plain", 1, ID))
-    assert [(item.table, item.reason) for item in plan.skipped] == [("only", "none of its columns fits into avro")]
+    assert [(item.table, item.reason) for item in plan.skipped] == [("only", "avro can hold none of its columns")]
     assert plan.tables == 1
 
 

@@ -36,7 +36,7 @@ def files(folder: Path) -> list[str]:
 def test_tables_that_a_folder_cannot_tell_apart_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(obtain_plan(planning(tmp_path / "here", "Orders", "orders")))
     monkeypatch.setattr("bqdump.adapters.folder.name_rules", lambda root: NameRules(ignores_case=True))
-    with pytest.raises(UsageError, match=r"^tables Orders and orders: .* cannot hold both Orders and orders"):
+    with pytest.raises(UsageError, match=r"^tables Orders and orders: .* cannot store both Orders and orders"):
         asyncio.run(obtain_plan(planning(tmp_path / "there", "Orders", "orders", "other")))
     assert files(tmp_path / "there") == []
 

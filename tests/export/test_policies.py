@@ -115,7 +115,7 @@ def test_where_policies_are_allowed_one_that_comes_late_is_named_in_the_manifest
 
 
 def test_a_permission_to_list_policies_that_goes_while_tables_are_read_is_missed() -> None:
-    with pytest.raises(UnitsFailedError, match="unseen-row-policies: since it was planned, this account may not list"):
+    with pytest.raises(UnitsFailedError, match="unseen-row-policies: since it was planned: missing permission to list"):
         (world := World()).export(world.blind)
     world = World()
     manifest = world.export(world.blind, allow=(Risk.UNSEEN_ROW_POLICIES,))
@@ -127,7 +127,7 @@ def test_a_column_that_gets_masked_while_the_table_is_read_fails_it_by_name() ->
     world = World()
     with pytest.raises(UnitsFailedError) as refused:
         world.export(world.mask)
-    assert "t: masked-columns: since it was planned, columns with policy tags or data masking" in refused.value.cause
+    assert "t: masked-columns: since it was planned: columns with policy tags or data masking" in refused.value.cause
     world = World()
     assert told(world.export(world.mask, allow=(Risk.MASKED_COLUMNS,))) == [(Risk.MASKED_COLUMNS, "t")]
 

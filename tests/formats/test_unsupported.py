@@ -82,7 +82,7 @@ def test_columns_that_do_not_fit_are_exported_as_text(
 
 @pytest.mark.parametrize(
     ("policy", "risk", "done"),
-    [("skip", "left-out-columns", "left out"), ("string", "columns-as-text", "exported as text")],
+    [("skip", "left-out-columns", "left out"), ("string", "columns-as-text", "exported as strings")],
 )
 def test_the_plan_shows_columns_that_do_not_fit(
     exports: Exports, capsys: pytest.CaptureFixture[str], policy: str, risk: str, done: str
@@ -99,7 +99,7 @@ def test_the_plan_shows_columns_that_do_not_fit(
     assert (shown.code, shown.errors) == (0, [])
     text = " ".join(shown.out.split())
     why = "rd RANGE<DATE>: Avro exports have no RANGE; rd_null RANGE<DATE>: Avro exports have no RANGE"
-    assert f"{risk} {table} {table}: columns that do not fit into the format are {done} ({why}) yes" in text
+    assert f"{risk} {table} {table}: columns that the format cannot hold are {done} ({why}) yes" in text
     planned = json.loads(call(capsys, *asked, "--on-unsupported", policy, "--json").out)
     (flag,) = [flag for flag in planned["flags"] if flag["table"]]
     assert (flag["risk"], flag["columns"], flag["allowed"]) == (risk, ["rd", "rd_null"], True)
@@ -114,5 +114,5 @@ def test_a_table_of_which_nothing_is_left_is_not_exported_and_named(exports: Exp
     manifest = decode(exports.stage.read(latest.manifest), Manifest, "manifest")
     assert [table.table for table in manifest.tables] == ["something_left"]
     assert [(item.table, item.reason) for item in manifest.skipped] == [
-        ("nothing_left", "none of its columns fits into csv")
+        ("nothing_left", "csv can hold none of its columns")
     ]

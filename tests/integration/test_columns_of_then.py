@@ -18,7 +18,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset, Listed
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.run import Outcome, run
 from bqdump.export.task import Task
 from bqdump_local.execute import execute
@@ -87,7 +87,7 @@ def test_an_earlier_snapshot_time_has_the_columns_of_then(stage: Stage, change: 
     stage.now()
     stage.sql(CHANGES[change])
     format_ = "csv" if change in ("added", "widened") else "parquet"
-    ran = stage.execute("--route", route, "--format", format_, "--snapshot-time", moment_text(moment))
+    ran = stage.execute("--route", route, "--format", format_, "--snapshot-time", rfc3339(moment))
     assert ran.codes == [0], ran.text
     assert len(lines_of(records(ran.text), LogEvent.COLUMNS_CHANGED)) == 1
     if format_ == "csv":
@@ -131,7 +131,7 @@ def test_columns_that_change_while_the_run_is_planned_are_those_of_the_snapshot_
 
 def test_settings_of_columns_are_held_against_the_columns_of_then(stage: Stage) -> None:
     stage.sql(CREATE)
-    moment = moment_text(stage.now())
+    moment = rfc3339(stage.now())
     stage.now()
     stage.sql(CHANGES["renamed"])
     of_now, of_then = (json.dumps({"t": {"exclude_columns": [name]}}) for name in ("title", "name"))
@@ -144,7 +144,7 @@ def test_settings_of_columns_are_held_against_the_columns_of_then(stage: Stage) 
 
 def test_other_modifications_change_nothing_of_the_definition(stage: Stage) -> None:
     stage.sql(CREATE)
-    moment = moment_text(stage.now())
+    moment = rfc3339(stage.now())
     stage.now()
     stage.sql("INSERT INTO t VALUES (2, 'b', NULL)")
     table = stage.big.get_table(f"{stage.project}.{stage.dataset}.t")
@@ -169,7 +169,7 @@ def test_a_table_that_demands_a_partition_filter_is_no_exception(stage: Stage) -
     table.require_partition_filter = True
     stage.big.create_table(table)
     stage.sql("INSERT INTO day VALUES (1, DATE '2026-01-31')")
-    moment = moment_text(stage.now())
+    moment = rfc3339(stage.now())
     stage.now()
     stage.sql("ALTER TABLE day ADD COLUMN later STRING")
     assert stage.execute("--snapshot-time", moment, "--route", "read").codes == [0]
@@ -185,10 +185,10 @@ def test_columns_of_then_that_cannot_be_seen_are_named_and_refused_unless_allowe
     stage.now()
     stage.sql(CHANGES["added"])
     stage.deny("bigquery.tables.getData")
-    options = ("--snapshot-time", moment_text(moment), "--route", "read")
+    options = ("--snapshot-time", rfc3339(moment), "--route", "read")
     ran = stage.execute(*options)
     assert ran.codes == [2], ran.text
-    assert "their columns at that time cannot be seen" in ran.text
+    assert "their columns at that time cannot be read" in ran.text
     assert "--allow unseen-columns" in ran.text
     assert stage.files() == []
     planned = bqdump(stage, "plan", "--json", *options, "--allow", "unseen-columns")

@@ -15,7 +15,7 @@ from google.auth.credentials import Credentials
 
 from bqdump.adapters import bigquery, gcs
 from bqdump.core.errors import BqdumpError
-from bqdump.core.times import parse_moment
+from bqdump.core.times import parse_time
 from bqdump_local.execute import execute
 from integration.stage import COMMAND, STATE, Ran, Stage, records
 
@@ -106,7 +106,7 @@ def test_clocks_that_are_wrong_by_days_change_nothing(stage: Stage) -> None:
         assert round(shift / datetime.timedelta(days=1)) == int(days)
         latest = stage.latest()
         assert latest.run == ran.execution.name
-        seen.append(parse_moment(latest.snapshot_time))
+        seen.append(parse_time(latest.snapshot_time))
         assert before <= seen[-1] <= stage.now()
         assert [table.table for table in stage.manifest().tables] == ["a"]
     assert seen == sorted(seen)

@@ -12,7 +12,7 @@ import requests
 from google.cloud import bigquery
 
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from integration.command import call
 from integration.stage import Stage, csv_rows, records
 
@@ -56,7 +56,7 @@ def later(stage: Stage) -> list[str]:
     moment = stage.now()
     stage.now()
     stage.table("late")
-    return ["--snapshot-time", moment_text(moment)]
+    return ["--snapshot-time", rfc3339(moment)]
 
 
 def unknown(stage: Stage) -> list[str]:
@@ -225,7 +225,7 @@ def test_a_policy_that_planning_could_not_see_is_told_by_the_job_itself(stage: S
     stage.deny("bigquery.rowAccessPolicies.list")
     ran = stage.execute("--allow", "unseen-row-policies", execution="nightly")
     assert ran.codes == [3], ran.text
-    assert "orders: row-policies: its job tells that row access policies may hide rows" in ran.text
+    assert "orders: row-policies: reported by its job: row access policies may hide rows" in ran.text
     assert stage.files() == []
     again = stage.execute("--run-id", "nightly", "--allow", "row-policies,unseen-row-policies")
     assert again.codes == [0], again.text
@@ -259,7 +259,7 @@ def test_a_policy_below_a_view_is_told_by_the_job_itself(stage: Stage) -> None:
     stage.sql(f"CREATE VIEW newest AS SELECT * FROM {stage.dataset}.orders")
     ran = stage.execute("--exclude", "orders")
     assert ran.codes == [3], ran.text
-    assert "newest: row-policies: its job tells that row access policies may hide rows" in ran.text
+    assert "newest: row-policies: reported by its job: row access policies may hide rows" in ran.text
     assert stage.execute("--exclude", "orders", "--allow", "row-policies").codes == [0]
     assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "newest")]
 
@@ -269,7 +269,7 @@ def test_a_moment_outside_the_time_travel_of_the_dataset(stage: Stage, capsys: p
     dataset = stage.big.get_dataset(stage.dataset)
     dataset.max_time_travel_hours = 48
     stage.big.update_dataset(dataset, ["max_time_travel_hours"])
-    old = moment_text(stage.now() - 49 * 3_600_000)
+    old = rfc3339(stage.now() - 49 * 3_600_000)
     ran = stage.execute("--snapshot-time", old)
     assert ran.codes == [2], ran.text
     assert "can be read back to" in ran.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
 from integration.stage import Stage, csv_rows, expected_rows, records
@@ -48,7 +48,7 @@ def test_an_earlier_moment_can_be_asked_for(stage: Stage) -> None:
     stage.now()
     stage.sql("INSERT INTO a (id, name) VALUES (99, 'late')")
     stage.table("late")
-    ran = stage.execute("--snapshot-time", moment_text(moment), "--allow", "created-later")
+    ran = stage.execute("--snapshot-time", rfc3339(moment), "--allow", "created-later")
     assert ran.codes == [0], ran.text
     manifest = stage.manifest()
     assert manifest.snapshot == moment

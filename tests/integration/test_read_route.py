@@ -107,7 +107,7 @@ def test_files_have_about_the_size_that_is_asked_for(stage: Stage) -> None:
     lines = [line for name in stage.files() for line in stage.read(name).decode().splitlines()[1:]]
     assert sorted(int(line.partition(",")[0]) for line in lines) == list(range(1, 40_001))
     unit = json.loads(stage.read(stage.plan(stage.latest().run).units))
-    assert unit["why"] == "a file size is asked for: only the read route can do that"
+    assert unit["why"] == "file_size is set: only the read route can do that"
 
 
 @pytest.mark.parametrize("shape", [PARQUET, ("--format", "csv", "--compression", "gzip")])

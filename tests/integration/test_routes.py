@@ -217,7 +217,7 @@ def test_a_part_of_a_table_is_exported(outside: Stage) -> None:
     assert csv_rows(outside.read(entry.files[0].name)) == ["country,id,email", "AT,3,", "CH,1,a@x.ch"]
     assert (entry.route, entry.rows, entry.expected_rows, entry.moment) == ("query", 2, None, "snapshot")
     assert (entry.shape.columns, entry.shape.where) == (("country", "id", "email"), "country = 'CH' OR email IS NULL")
-    assert entry.why == "columns are chosen and rows are filtered: extract jobs read whole tables"
+    assert entry.why == "columns are chosen and rows are filtered: extract jobs export complete tables"
     assert orders.route == "extract"
 
 

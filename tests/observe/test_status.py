@@ -11,7 +11,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.times import moment_text, time_of, time_text
+from bqdump.core.times import rfc3339, time_of, time_text
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
 from bqdump.observe.status import status
@@ -35,7 +35,7 @@ def begun(snapshot_time: str) -> Task:
 
 
 def test_a_run_is_silent_since_it_was_planned_however_early_its_snapshot_time_is() -> None:
-    early = moment_text(NOW - 3 * DAY)
+    early = rfc3339(NOW - 3 * DAY)
     task = begun(early)
     found = asyncio.run(status(task.store, task.settings, "r1"))
     assert found.state == "running"

@@ -14,7 +14,7 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.run import Outcome
 from bqdump.ports.warehouse import JobError
 from simulation import ending, scenery
@@ -160,7 +160,7 @@ class World:
             if again:
                 settings = self.runs[run].settings
             elif rng.random() < 0.1:
-                settings = msgspec.structs.replace(settings, snapshot_time=moment_text(EPOCH + rng.randint(1, 900)))
+                settings = msgspec.structs.replace(settings, snapshot_time=rfc3339(EPOCH + rng.randint(1, 900)))
             if switching and not again and rng.random() < 0.5:
                 settings = scenery.switched(rng, settings)
             if selecting and not again and seldom.random() < 0.6:
@@ -185,7 +185,7 @@ class World:
             settings = msgspec.structs.replace(self.scenery.settings, dataset=RIVAL)
             if mistaken:
                 self.mistaken.append(f"rival{number}")
-                settings = msgspec.structs.replace(settings, snapshot_time=moment_text(EPOCH - 30 * 86_400_000))
+                settings = msgspec.structs.replace(settings, snapshot_time=rfc3339(EPOCH - 30 * 86_400_000))
             execution = Execution(f"rival{number}", f"y{number}", rng.choice((1, 1, 2)), settings)
             self.runs[execution.run] = execution
             self.laws.allowed[execution.run] = settings.allow

@@ -16,7 +16,7 @@ from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
 from bqdump.core.formats.types import columns as columns_of
 from bqdump.core.plan.unsupported import exported
-from bqdump.core.progress.events import Checked, Checking, Listener, nobody
+from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.sizes import counted
 from bqdump.core.sql.checksums import Leaf, chunks, leaves
 from bqdump.ports.data_reader import DataReader, Digest
@@ -40,7 +40,7 @@ class Sums(NamedTuple):
 
 
 async def compare_values(
-    store: ObjectStore, before: Manifest, after: Manifest, reader: DataReader, tell: Listener = nobody
+    store: ObjectStore, before: Manifest, after: Manifest, reader: DataReader, tell: Listener = ignore
 ) -> list[TableChange]:
     """What changed from one export to another, by the values of all columns; tables where nothing did are left out.
 

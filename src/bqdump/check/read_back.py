@@ -16,7 +16,7 @@ from bqdump.core.progress.events import (
     Checked,
     Checking,
     Listener,
-    nobody,
+    ignore,
 )
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sampling import chosen
@@ -55,7 +55,7 @@ class _ReplacedError(Exception):
 
 
 async def read_back(
-    store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str], tell: Listener = nobody
+    store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str], tell: Listener = ignore
 ) -> Back:
     """Read the files that are this export's turn, except those that are known to be `lost` or changed."""
     slots = asyncio.Semaphore(FILES_AT_ONCE)
@@ -104,7 +104,7 @@ async def _digest(
     """What reading a file shows. Cloud Storage sends no checksum of a part, so a file whose bytes do not match its
     checksum is read again: what was changed on the way once is not stored like that."""
     described = data_file(manifest, entry, file)
-    for tell_bytes in (tell, *[nobody] * (TIMES_READ - 1)):
+    for tell_bytes in (tell, *[ignore] * (TIMES_READ - 1)):
         content = _pieces(store, file, tell_bytes)
         digest = await reading.reader.digest(described, content, checksums=reading.checksums)
         if digest.crc32c == file.crc32c:

@@ -20,7 +20,7 @@ from bqdump.core.progress.events import (
     Checked,
     Checking,
     Listener,
-    nobody,
+    ignore,
 )
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.path_template import split_shard
@@ -81,7 +81,7 @@ async def verify(
     run: str = "",
     reading: Reading | None = None,
     source: Source | None = None,
-    tell: Listener = nobody,
+    tell: Listener = ignore,
 ) -> Verified:
     """Compare every file of a run (default: the one readers see) with the store.
 

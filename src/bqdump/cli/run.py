@@ -30,7 +30,7 @@ from bqdump.core.progress.outcome import Export
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.run import Outcome
 from bqdump.services import Services, owner, run_id
 
@@ -93,7 +93,7 @@ async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Liste
 
 def _tell(settings: Settings, outcome: Outcome) -> None:
     target = settings.target
-    moment = moment_text(outcome.plan.snapshot)
+    moment = rfc3339(outcome.plan.snapshot)
     if outcome.result == "superseded":
         message = "run %s was not published: %s has an export with a later snapshot time"
         log.warning(message, outcome.plan.run, target, extra=LogEvent.RUN_SUPERSEDED.extra())
@@ -116,7 +116,7 @@ def _refuse_standing_id(outcome: Outcome, me: Owner) -> None:
     again, run = outcome.again, outcome.plan.run
     if again is None or time.time() * 1000 - again.ended < STANDING_MS:
         return
-    cause = f"run {run} was published already (exported at {moment_text(again.ended)}), so nothing was exported"
+    cause = f"run {run} was published already (exported at {rfc3339(again.ended)}), so nothing was exported"
     hint = "Leave BQDUMP_RUN_ID and --run-id out, or give each run an id of its own."
     if not again.same:
         raise UsageError("run", f"run_id {run}", cause, hint)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse_moment(text: str) -> int:
+def parse_time(text: str) -> int:
     """Milliseconds since 1970 UTC of a moment written as RFC 3339 or as such a number. Raises ValueError."""
     if re.fullmatch(r"[0-9]{13}", text):
         return int(text)
@@ -34,16 +34,16 @@ def time_of(milliseconds: int) -> datetime:
 def time_in(text: str) -> datetime | None:
     """The time that a document names, None where it names none."""
     try:
-        return time_of(parse_moment(text))
+        return time_of(parse_time(text))
     except (ValueError, OverflowError):
         return None
 
 
 def time_text(moment: datetime | None) -> str:
     """A time as RFC 3339 in UTC with milliseconds, "" for None."""
-    return moment_text(milliseconds_of(moment)) if moment else ""
+    return rfc3339(milliseconds_of(moment)) if moment else ""
 
 
-def moment_text(milliseconds: int) -> str:
+def rfc3339(milliseconds: int) -> str:
     """A moment as RFC 3339 in UTC with milliseconds."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

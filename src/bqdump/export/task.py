@@ -10,7 +10,7 @@ from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Owner, Plan, Unit
 from bqdump.core.plan.catalog import Dataset
-from bqdump.core.progress.events import Event, Listener, nobody
+from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -54,7 +54,7 @@ class Task(NamedTuple):
     run: str
     owner: Owner
     tasks: int
-    tell: Listener = nobody
+    tell: Listener = ignore
     open_reading: Callable[[], Reading] = _no_reading
 
     @property

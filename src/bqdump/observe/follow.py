@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import NotFoundError
-from bqdump.core.progress.events import Entered, Listener, Stage, nobody
+from bqdump.core.progress.events import Entered, Listener, Stage, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.status import NOTHING, Sight, Status, StatusState, status_of
 from bqdump.ports.store import ObjectStore
@@ -43,7 +43,7 @@ async def follow(
     settings: Settings,
     run: str,
     *,
-    tell: Listener = nobody,
+    tell: Listener = ignore,
     pace: Pace | None = None,
     wait: bool = False,
     every_look: bool = False,

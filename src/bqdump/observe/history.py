@@ -13,7 +13,7 @@ from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import EPOCH, parse_moment, time_in, time_of
+from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import read, value_of
@@ -133,7 +133,7 @@ def _sound(summary: Summary, run: str, name: str) -> Summary:
     if summary.run != run:
         raise DocumentError("read", name, f"it is about run {summary.run[:100]!r}", CHANGED)
     try:
-        parse_moment(summary.snapshot_time)
+        parse_time(summary.snapshot_time)
     except ValueError:
         raise DocumentError("read", name, f"its snapshot time is {summary.snapshot_time[:50]!r}", CHANGED) from None
     return summary
@@ -146,7 +146,7 @@ def _finished(summary: Summary, published: str) -> RunLine:
         run=summary.run,
         state=summary.status,
         published=summary.run == published,
-        snapshot_time=time_of(parse_moment(summary.snapshot_time)),
+        snapshot_time=time_of(parse_time(summary.snapshot_time)),
         tables=totals.tables,
         files=totals.files,
         bytes=totals.bytes,

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment
 from starlette.responses import HTMLResponse
 
-from bqdump.core.times import milliseconds_of, parse_moment
+from bqdump.core.times import milliseconds_of, parse_time
 from bqdump.pages.templating import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -23,7 +23,7 @@ RUNS = (("Runs", "/"),)
 def templates() -> Environment:
     """The console's templates."""
     made = environment(TEMPLATES)
-    made.filters |= {"milliseconds": milliseconds_of, "parse": parse_moment, "quoted": repr}
+    made.filters |= {"milliseconds": milliseconds_of, "parse": parse_time, "quoted": repr}
     made.globals |= {"asking": asking, "run_address": run_address, "table_address": table_address}
     return made
 

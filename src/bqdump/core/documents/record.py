@@ -10,7 +10,7 @@ from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.plan.guards import with_jobs
 from bqdump.core.plan.parts import Done
 from bqdump.core.plan.removal import Carry
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 
 
@@ -55,7 +55,7 @@ def make_manifest(
         project=plan.project,
         dataset=plan.dataset,
         location=plan.location,
-        snapshot_time=moment_text(plan.snapshot),
+        snapshot_time=rfc3339(plan.snapshot),
         snapshot=plan.snapshot,
         mode=plan.mode,
         settings=plan.settings,
@@ -69,7 +69,7 @@ def make_manifest(
         flags=tuple(dict.fromkeys((*with_jobs(plan.flags, told), *carry.flags))),
         over=carry.over,
         removed=carry.removed,
-        oldest_snapshot_time=moment_text(min(oldest, plan.snapshot)),
+        oldest_snapshot_time=rfc3339(min(oldest, plan.snapshot)),
     )
 
 

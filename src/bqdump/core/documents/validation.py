@@ -89,7 +89,7 @@ def final_name_problem(name: str, layout: Layout) -> str:
     return f"a name of {len(name)} characters is too long" if len(name.encode()) > LONGEST_NAME_BYTES else ""
 
 
-def sound_units(units: Sequence[Unit], plan: Plan, share: int | None = None) -> list[Unit]:
+def validated_units(units: Sequence[Unit], plan: Plan, share: int | None = None) -> list[Unit]:
     """The units of one share, or (None) of the whole plan, as they are.
 
     Raises DocumentError when they are not those of the plan: other ids, names that leave the prefix, tables twice.

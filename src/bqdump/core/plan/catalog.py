@@ -1,4 +1,4 @@
-"""What a dataset holds, as far as an export must know: tables, their kinds, sizes and columns."""
+"""The parts of a dataset that an export depends on: tables, their kinds, sizes and columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KIND_WORDS = {
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """A dataset, where it lies, such as "EU", and how many hours back its tables can be read."""
+    """A dataset. location: such as "EU". time_travel_hours: how far back its tables can be read."""
 
     project: str
     name: str
@@ -33,7 +33,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table's full definition as BigQuery returned it, with its size; JSON null for a table that is gone by now."""
+    """A table with its size. definition: as BigQuery returned it; JSON null for a table that no longer exists."""
 
     name: str
     kind: str
@@ -55,7 +55,7 @@ def unknown_kind(kind: str) -> str:
 
 
 def is_iceberg(definition: msgspec.Raw) -> bool:
-    """Whether a table keeps its rows in Iceberg files of its own bucket."""
+    """Whether a table stores its rows as Iceberg files in a bucket."""
     decoded = _DEFINITION.decode(definition)
     return bool(decoded and bytes(decoded.biglake_configuration))
 
@@ -63,5 +63,5 @@ def is_iceberg(definition: msgspec.Raw) -> bool:
 def select(names: Iterator[str] | list[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[bool]:
     """For each name whether the patterns choose it. Case matters, as in BigQuery."""
     for name in names:
-        wanted = not include or any(fnmatchcase(name, pattern) for pattern in include)
-        yield wanted and not any(fnmatchcase(name, pattern) for pattern in exclude)
+        included = not include or any(fnmatchcase(name, pattern) for pattern in include)
+        yield included and not any(fnmatchcase(name, pattern) for pattern in exclude)

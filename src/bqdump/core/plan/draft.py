@@ -1,4 +1,4 @@
-"""Planning, pure: from the tables of a dataset to units in balanced shares."""
+"""From the tables of a dataset to units in balanced shares."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from bqdump.core.documents.run import (
     Split,
     Unit,
 )
-from bqdump.core.documents.validation import CHANGED, sound_units
+from bqdump.core.documents.validation import CHANGED, validated_units
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.fidelity import unfit
 from bqdump.core.formats.formats import extension
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset, Listed, select, unknown_kind
-from bqdump.core.plan.parts import parts_wanted, portion
+from bqdump.core.plan.parts import part_count, portion
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.plan.table_names import name_problem, patterns, refuse_name
 from bqdump.core.plan.unsupported import Misfit, as_they_are, refuse
 from bqdump.core.settings.path_template import parse_template
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 
-# What a job costs beside its bytes, as bytes: it keeps shares of many small tables equal in number.
+# The cost of a job in addition to its bytes, as bytes: shares of many small tables get equal numbers of them.
 JOB_WEIGHT = 64 << 20
 MOST_RECOMMENDED, TABLES_A_TASK, READ_BYTES_A_TASK = 20, 500, 10 * 10**9
 PLAN = "plan the export"
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What of a listing is exported, what is skipped and why, and how many tables the user's patterns left out."""
+    """The objects of a listing that are exported, those skipped, and the number of tables excluded by patterns."""
 
     chosen: tuple[Listed, ...]
     skipped: tuple[Skipped, ...]
@@ -48,9 +48,9 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Selection:
-    """Sort a listing into what is exported and what is not.
+    """Sort a listing into objects that are exported and those that are not.
 
-    Raises UsageError when an include names a table that is not there, or a chosen one has a name that no file can have.
+    Raises UsageError where an include matches no table, or a file cannot have the name of a chosen table.
     """
     names = [item.name for item in listing]
     for pattern in settings.include:
@@ -61,11 +61,11 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
             hint = f"Did you mean {close[0]!r}?" if close else "{call:plan} without {setting:include} lists all tables."
             raise UsageError(PLAN, repr(pattern), f"matches no table of {settings.dataset}", hint, setting="include")
     chosen, skipped, excluded = [], [], 0
-    for item, wanted in zip(listing, select(names, settings.include, settings.exclude), strict=True):
-        if not wanted:
+    for item, included in zip(listing, select(names, settings.include, settings.exclude), strict=True):
+        if not included:
             excluded += 1
         elif item.created > snapshot:
-            reason = f"created after the snapshot time {moment_text(snapshot)}"
+            reason = f"created after the snapshot time {rfc3339(snapshot)}"
             skipped.append(Skipped(item.name, item.kind, reason))
         elif reason := unknown_kind(item.kind):
             skipped.append(Skipped(item.name, item.kind, reason))
@@ -76,21 +76,21 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
 
 
 def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]]:
-    """Patterns that no name matches, each with a guess at what is meant ("" where there is none)."""
+    """Patterns that match no name, each with a suggestion ("" where there is none)."""
     found = []
     for pattern in patterns:
         if not any(select(names, (pattern,), ())):
             import difflib
 
             guesses = difflib.get_close_matches(pattern, names, n=1)
-            found.append((pattern, f": did you mean {guesses[0]!r}?" if guesses else ""))
+            found.append((pattern, f"; did you mean {guesses[0]!r}?" if guesses else ""))
     return found
 
 
 def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
-    """Indices of `weights`, dealt into shares: largest first, each to the share that has least (LPT).
+    """Indices of `weights`, dealt into shares: largest first, each to the lightest share (LPT).
 
-    No share weighs more than 4/3 of the best possible. Equal input gives equal output.
+    No share weighs more than 4/3 of the optimum. Equal input gives equal output.
     """
     dealt: list[list[int]] = [[] for _ in range(shares)]
     heap = [(0, 0, share) for share in range(shares)]
@@ -102,7 +102,7 @@ def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
 
 
 def refuse_unfit(routed: Sequence[Routed]) -> None:
-    """Raise UsageError when a table has columns that its format cannot hold, naming them all."""
+    """Raise UsageError where tables have columns that their format cannot hold; it names all of them."""
     misfits = [
         Misfit(item.table.name, item.route, item.format, found)
         for item in routed
@@ -123,8 +123,8 @@ def make_plan(
 ) -> tuple[Plan, bytes]:
     """The plan of a run and its units, one JSON line each, share after share.
 
-    tasks: for how many tasks shares are made (never more shares than units).
-    Raises UsageError for tables that cannot be exported as asked.
+    tasks: the number of shares to make (never more than units).
+    Raises UsageError for tables that cannot be exported as the settings require.
     """
     routed = routing.routed
     refuse_unfit(routed)
@@ -169,7 +169,10 @@ def make_plan(
 
 
 class _Piece(NamedTuple):
-    """What becomes a unit: one of `of` parts of table `at`, the whole of it where that is 1. weight: in bytes."""
+    """A future unit: part `number` of `of` parts of the table at index `at`; the complete table where `of` is 1.
+
+    weight: in bytes.
+    """
 
     at: int
     number: int
@@ -180,9 +183,9 @@ class _Piece(NamedTuple):
 def _pieces(settings: Settings, routed: Sequence[Routed], tasks: int) -> list[_Piece]:
     pieces = []
     for at, item in enumerate(routed):
-        # Of a view only its query tells how much it reads.
+        # A view has no size: its weight is what its query reads.
         bytes_ = max(item.table.bytes, item.bills or 0)
-        of = parts_wanted(item.route, bytes_, tasks, settings.read_split)
+        of = part_count(item.route, bytes_, tasks, settings.read_split)
         pieces += [_Piece(at, number, of, portion(bytes_, number, of) + JOB_WEIGHT) for number in range(of)]
     return pieces
 
@@ -213,23 +216,23 @@ _UNITS = msgspec.json.Decoder(Unit)
 
 
 def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]:
-    """The units of one share, or (None) of the whole plan, in their order.
+    """The units of one share, or (None) of the complete plan, in their order.
 
-    Raises DocumentError for what cannot be the units of this plan.
+    Raises DocumentError where they cannot be the units of this plan.
     """
     shares = plan.shares if share is None else (plan.shares[share],)
-    if (wanted := sum(one.length for one in shares)) != len(lines):
-        raise DocumentError("read", plan.units, f"{len(lines):,} bytes are there of {wanted:,}", CHANGED)
+    if (expected := sum(one.length for one in shares)) != len(lines):
+        raise DocumentError("read", plan.units, f"it has {len(lines):,} of {expected:,} bytes", CHANGED)
     try:
         units: list[Unit] = _UNITS.decode_lines(lines)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DocumentError("read", plan.units, f"its lines are not valid units ({error})", CHANGED) from None
-    for unit in sound_units(units, plan, share):
+    for unit in validated_units(units, plan, share):
         if problem := name_problem(unit.table):
             raise DocumentError("read", plan.units, f"table {unit.table!r}: {problem}", CHANGED)
         if unit.pattern != pattern_of(plan, unit):
-            wrong = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
-            raise DocumentError("read", plan.units, wrong, CHANGED)
+            cause = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
+            raise DocumentError("read", plan.units, cause, CHANGED)
     first = shares[0].offset if shares else 0
     for one in shares:
         at = one.offset - first
@@ -239,19 +242,23 @@ def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]
 
 
 def pattern_of(export: Plan | Manifest, table: Unit | TableEntry) -> str:
-    """The pattern of a table's final file names, as the plan's or manifest's own settings make it."""
+    """The pattern of a table's final file names, from the settings in the plan or manifest."""
     carried = table.carried if isinstance(table, TableEntry) else None
-    told, of = (export.settings | carried.settings, carried) if carried else (export.settings, export)
-    ext = extension(table.format or str(told["format"]), table.compression or str(told["compression"]))
-    return str(told["prefix"]) + parse_template(str(told["path"])).pattern(
-        table=table.table, ext=ext, run=of.run, project=export.project, dataset=export.dataset,
-        date=moment_text(of.snapshot)[:10],
-    )  # fmt: skip
+    settings, of = (export.settings | carried.settings, carried) if carried else (export.settings, export)
+    name = parse_template(str(settings["path"])).pattern(
+        table=table.table,
+        ext=extension(table.format or str(settings["format"]), table.compression or str(settings["compression"])),
+        run=of.run,
+        project=export.project,
+        dataset=export.dataset,
+        date=rfc3339(of.snapshot)[:10],
+    )
+    return str(settings["prefix"]) + name
 
 
 def recommended_tasks(tables: int, read_bytes: int = 0) -> int:
-    """How many tasks are worth having: extract jobs run on BigQuery's side, and one task watches hundreds of them.
+    """The recommended number of tasks. Extract jobs run in BigQuery, and one task watches hundreds of them.
 
-    read_bytes: of the tables that tasks read themselves, at some hundred MB a second each.
+    read_bytes: of the tables on the read route, which each task reads at some hundred MB a second.
     """
     return max(1, min(MOST_RECOMMENDED, max(-(-tables // TABLES_A_TASK), -(-read_bytes // READ_BYTES_A_TASK))))

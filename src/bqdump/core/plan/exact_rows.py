@@ -1,4 +1,4 @@
-"""When BigQuery's row count from planning is that of the snapshot time, and the files must hold exactly so many."""
+"""When BigQuery's row count from planning is exact for the snapshot time, so that the files must match it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bqdump.core.documents.run import Plan, Receipt, Unit
 from bqdump.core.plan.catalog import EXTRACTABLE
 from bqdump.core.risks import Risk
 
-# Risks that may make a table's files hold fewer rows than BigQuery counts.
+# Risks with which a table's files may have fewer rows than BigQuery counts.
 HIDING = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.UNAPPLIED_CHANGES)
 
 
@@ -32,11 +32,13 @@ _DEFINITION = msgspec.json.Decoder(_Definition | None)
 
 
 def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -> int | None:
-    """The rows of a table at `snapshot` (ms), where what tables.get said later tells that for certain; else None.
+    """The rows of a table at `snapshot` (ms), from a later tables.get; None where that count is not certain.
 
-    It does when the table has not been modified since (`lastModifiedTime` is rounded down to ms, so the same
-    millisecond may be too late), has no streaming buffer, whose rows `numRows` leaves out, no partitions that expire,
-    which is no modification, and no changes that are applied later (`maxStaleness`), nor lies in Iceberg files.
+    It is certain when all of these hold:
+    - The table has not been modified since. `lastModifiedTime` is rounded down to ms, so an equal time may be too late.
+    - It has no streaming buffer: `numRows` does not count its rows.
+    - Its partitions do not expire: expiration is not a modification.
+    - No changes are applied later (`maxStaleness`), and its rows are not in Iceberg files.
     Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
     """
     try:
@@ -54,13 +56,13 @@ def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -
 
 
 def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
-    """The tables whose files may lack rows, by row access policies or unapplied changes; "" for all tables."""
+    """The tables whose files may lack rows because of row access policies or unapplied changes; "" for all tables."""
     hidden = {flag.table for flag in plan.flags if flag.risk in HIDING}
     return hidden | {receipt.table for receipt in receipts if not set(HIDING).isdisjoint(receipt.risks)}
 
 
 def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:
-    """The rows that BigQuery had at the snapshot time, where it tells that for certain and all of them are wanted."""
+    """The rows at the snapshot time, where that count is certain and the unit exports all of them; else None."""
     if unit.shape.where or unit.moment == "job" or not hidden.isdisjoint((unit.table, "")):
         return None
     return certain_rows(unit.kind, unit.rows, unit.definition, plan.snapshot)

@@ -1,4 +1,4 @@
-"""Which names the files of an export can have where they are stored: folders have limits that buckets do not have."""
+"""The names that a target can store: folders have limits that buckets do not have."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import NamedTuple
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.path_template import shard_name
 
-# The number of a file has so many digits, however many files there are.
+# File numbers have a fixed width of 12 digits.
 LONGEST_NUMBER = 10**12 - 1
+PLAN = "plan the export"
 
 
 class NameRules(NamedTuple):
@@ -28,10 +29,10 @@ class NameRules(NamedTuple):
     utf16: bool = False
 
     def alike(self, name: str) -> str:
-        """The same string for all names that the store cannot tell apart."""
+        """The same string for all names that the store treats as equal."""
         if self.ignores_case:
             name = unicodedata.normalize("NFC", name).casefold() if self.ignores_form else name.casefold()
-        # Folding case can decompose what was composed.
+        # Case folding can decompose characters.
         return unicodedata.normalize("NFC", name) if self.ignores_form else name
 
     def length(self, name: str) -> int:
@@ -66,9 +67,9 @@ def _too_long(name: str, rules: NameRules) -> str:
     longest = max(map(rules.length, name.split("/")))
     unit = "UTF-16 units" if rules.utf16 else "bytes"
     if rules.part_bytes and longest > rules.part_bytes:
-        return f"has a part of {longest} {unit}, and the file system takes up to {rules.part_bytes}"
+        return f"has a part of {longest} {unit}, and the file system allows {rules.part_bytes}"
     if rules.path_bytes and rules.length(name) > rules.path_bytes:
-        return f"has {rules.length(name)} {unit}, and the system takes up to {rules.path_bytes}"
+        return f"has {rules.length(name)} {unit}, and the system allows {rules.path_bytes}"
     return ""
 
 

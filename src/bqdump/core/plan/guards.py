@@ -20,15 +20,15 @@ from bqdump.core.plan.shape import Shape
 from bqdump.core.risks import REPORTED, Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.core.wording import fill
 
 PLAN = "plan the export"
-# Kinds whose row access policies can be listed. What a view reads is told by the statistics of its job.
+# Kinds whose row access policies can be listed. For a view, the statistics of its job show what applied.
 POLICED = ("TABLE", "SNAPSHOT")
-# What a default bucket does; it loses nothing and is no reason to look up at night.
+# Settings of a default bucket that cost something but lose nothing: INFO, not WARNING.
 COSTS_ONLY = (Risk.SOFT_DELETE, Risk.VERSIONS)
-# Regions of Europe that the multi-region EU does not hold.
+# Regions in Europe that are not part of the multi-region EU.
 NOT_IN_EU = ("europe-west2", "europe-west6")
 NAMED = 10
 
@@ -55,7 +55,7 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.STREAMING_BUFFER: Guard(
         "rows still in the streaming buffer are not part of an export",
-        "Wait until they are in the table (up to 90 minutes); if rows stream in all day, the next export has them.",
+        "Wait until they are in the table (up to 90 minutes). If rows stream in all day, the next export has them.",
     ),
     Risk.SKIPPED: Guard("objects that no route can export", "Leave them out by name with {setting:exclude}."),
     Risk.CREATED_LATER: Guard(
@@ -67,15 +67,15 @@ GUARDS: dict[Risk, Guard] = {
         'Set route = "query" for the tables in [tables.NAME], and remove max_staleness.',
     ),
     Risk.UNSEEN_CHANGES: Guard(
-        "BigQuery could not be asked for tables with change data capture, whose unapplied changes no extract has",
+        "cannot check for change data capture: extracted tables may lack changes that are not applied yet",
         "The query needs roles/bigquery.dataViewer on the dataset, and bills 10.5 MB.",
     ),
     Risk.PSEUDO_COLUMNS: Guard(
-        "the times at which rows arrived are in no file, so a restore puts all rows into the partition of its own day",
-        "To keep them, copy each into a column of its own, and partition by that.",
+        "ingestion times are not exported, so a restore puts all rows into the partition of the day it runs",
+        "To keep them, copy them to a column and partition by it.",
     ),
     Risk.UNSEEN_COLUMNS: Guard(
-        "tables were modified after the snapshot time, and their columns at that time cannot be seen",
+        "tables were modified after the snapshot time, and their columns at that time cannot be read",
         "Choose a later snapshot time, or grant roles/bigquery.dataViewer on the dataset.",
     ),
     Risk.REMOVED_TABLES: Guard(
@@ -83,36 +83,36 @@ GUARDS: dict[Risk, Guard] = {
         "To refresh only the chosen tables, add {setting:keep_others}; a selection that is another export needs its "
         "own {setting:prefix}. If tables were dropped by mistake, bring them back first.",
     ),
-    Risk.DROPPED_TABLES: Guard("tables that are not in the dataset any more are removed from the published export"),
-    Risk.LEFT_OUT_COLUMNS: Guard("columns that do not fit into the format are left out"),
-    Risk.COLUMNS_AS_TEXT: Guard("columns that do not fit into the format are exported as text"),
+    Risk.DROPPED_TABLES: Guard("tables that are no longer in the dataset are removed from the published export"),
+    Risk.LEFT_OUT_COLUMNS: Guard("columns that the format cannot hold are left out"),
+    Risk.COLUMNS_AS_TEXT: Guard("columns that the format cannot hold are exported as strings"),
     Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),
-    Risk.SOFT_DELETE: Guard("the bucket keeps deleted objects, and they are billed"),
-    Risk.VERSIONS: Guard("the bucket keeps replaced objects as versions, and they are billed"),
+    Risk.SOFT_DELETE: Guard("soft delete is on: deleted and replaced files stay billed"),
+    Risk.VERSIONS: Guard("versioning is on: replaced files stay as billed versions"),
 }
 
 
 def unit_flags(units: Iterable[Unit]) -> Iterator[Flag]:
-    """What these units tell: columns that do not fit; in their definitions, masked columns and rows still streamed."""
+    """The risks of these units: columns that do not fit, masked columns, and rows in the streaming buffer."""
     for unit in units:
-        told = ((Risk.LEFT_OUT_COLUMNS, unit.shape.left_out), (Risk.COLUMNS_AS_TEXT, unit.shape.texts))
-        for risk, reasons in told:
+        changed = ((Risk.LEFT_OUT_COLUMNS, unit.shape.left_out), (Risk.COLUMNS_AS_TEXT, unit.shape.texts))
+        for risk, reasons in changed:
             if reasons:
                 yield _found(risk, unit.table, "; ".join(reasons.values()), tuple(reasons))
         if columns := masked_columns(unit):
             yield _found(Risk.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
-        # Queries see the buffer; whether they do at an earlier moment is written nowhere.
+        # Queries read the buffer; whether they do with a snapshot time is not documented.
         if unit.moment == "snapshot" and (rows := buffered_rows(unit.definition)) is not None:
             yield _found(Risk.STREAMING_BUFFER, unit.table, f"about {counted(rows, 'row')}")
 
 
 def masked_columns(unit: Unit) -> tuple[str, ...]:
-    """The columns of a unit that are exported as they are, and have policy tags or data masking by its definition."""
+    """The columns of a unit that are exported as they are, and have policy tags or data masking."""
     return tuple(_read(protected_columns(unit.definition), unit.shape))
 
 
 def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]:
-    """What is known of row access policies, by table: their names, None where there is no right to see."""
+    """The risks of row access policies. policies: their names by table, None without permission to list them."""
     if policies and all(names is None for names in policies.values()):
         yield _found(Risk.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
         return
@@ -124,13 +124,13 @@ def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]
 
 
 def column_flags(unknown: Mapping[str, str]) -> Iterator[Flag]:
-    """The tables whose columns at the snapshot time cannot be seen, each with the reason."""
+    """The tables whose columns at the snapshot time cannot be read, each with the reason."""
     for table, reason in unknown.items():
         yield _found(Risk.UNSEEN_COLUMNS, table, reason)
 
 
 def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]:
-    """What is left out without anybody having asked for it; `later`: the tables created after the snapshot time."""
+    """Objects that are skipped without a setting that says so. later: the tables created after the snapshot time."""
     for item in skipped:
         if item.asked:
             continue
@@ -141,7 +141,7 @@ def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]
 def target_flags(
     dataset_location: str, bucket_location: str, soft_delete_seconds: int, *, versions: bool
 ) -> Iterator[Flag]:
-    """What the bucket tells. `bucket_location`: "" for a target that lies nowhere in particular."""
+    """The risks of the bucket. bucket_location: "" for a target without a location, such as a folder."""
     if bucket_location and not _near(dataset_location.lower(), bucket_location.lower()):
         yield _found(Risk.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
     if soft_delete_seconds:
@@ -151,35 +151,35 @@ def target_flags(
 
 
 def judge(found: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:
-    """The flags, each with whether the settings allow it."""
+    """The flags, each with `allowed` as the settings decide."""
     return tuple(msgspec.structs.replace(flag, allowed=_allowed(flag.risk, settings)) for flag in found)
 
 
 def refuse(flags: Sequence[Flag], dataset: str) -> None:
-    """Raise UsageError when a risk is not allowed: one error for all of them, by table, with what allows each."""
+    """Raise one UsageError for all risks that are not allowed, with their tables and the setting that allows them."""
     by_risk: dict[Risk, list[Flag]] = {}
     for flag in flags:
         if not flag.allowed:
             by_risk.setdefault(flag.risk, []).append(flag)
     if not by_risk:
         return
-    told = "; ".join(f"{GUARDS[risk].what}: {_names(about)}" for risk, about in by_risk.items())
+    risks = "; ".join(f"{GUARDS[risk].what}: {_names(about)}" for risk, about in by_risk.items())
     remedies = " ".join(GUARDS[risk].remedy for risk in by_risk)
     hint = f"{remedies} To export anyway: {to_allow(by_risk)}."
-    raise UsageError(PLAN, dataset, f"nothing was exported, because the export would be incomplete ({told})", hint)
+    raise UsageError(PLAN, dataset, f"nothing was exported, because the export would be incomplete ({risks})", hint)
 
 
 def job_risks(*, row_policies: bool, masking: bool) -> tuple[Risk, ...]:
-    """The second look, behind the guards: what applied to the rows that a job has read, by its own statistics.
+    """The risks that a job's statistics report: policies that applied to the rows it read.
 
-    It needs no further right, and sees what planning cannot: policies of the tables below a view, or made meanwhile.
+    This needs no further permission, and finds what planning cannot: policies on the tables of a view, and new ones.
     """
-    told = ((Risk.ROW_POLICIES, row_policies), (Risk.MASKED_COLUMNS, masking))
-    return tuple(risk for risk, applied in told if applied)
+    reported = ((Risk.ROW_POLICIES, row_policies), (Risk.MASKED_COLUMNS, masking))
+    return tuple(risk for risk, applied in reported if applied)
 
 
-def objection(risks: Iterable[Risk], settings: Settings, told: str) -> tuple[Risk, str] | None:
-    """The first of these risks that is not allowed, and a sentence about it; `told`: the words before it."""
+def objection(risks: Iterable[Risk], settings: Settings, source: str) -> tuple[Risk, str] | None:
+    """The first of these risks that is not allowed, and a sentence about it. source: how the sentence begins."""
     for risk in risks:
         if not _allowed(risk, settings):
             guard = GUARDS[risk]
@@ -187,22 +187,21 @@ def objection(risks: Iterable[Risk], settings: Settings, told: str) -> tuple[Ris
     return None
 
 
-def with_jobs(flags: Sequence[Flag], told: Iterable[tuple[str, Risk]]) -> tuple[Flag, ...]:
-    """A plan's flags and what exporting its tables has told beyond them; `told`: table and risk."""
+def with_jobs(flags: Sequence[Flag], found: Iterable[tuple[str, Risk]]) -> tuple[Flag, ...]:
+    """A plan's flags and those that were found while exporting. found: table and risk."""
     known = {(flag.table, flag.risk) for flag in flags}
-    more = [Flag(risk, table, (), "found when it was exported", allowed=True) for table, risk in dict.fromkeys(told)
-            if (table, risk) not in known]  # fmt: skip
-    return (*flags, *more)
+    more = [pair for pair in dict.fromkeys(found) if pair not in known]
+    return (*flags, *(Flag(risk, table, (), "found while exporting", allowed=True) for table, risk in more))
 
 
-def refuse_moment(settings: Settings, snapshot: int, now: int, dataset: Dataset) -> None:
+def refuse_snapshot(settings: Settings, snapshot: int, now: int, dataset: Dataset) -> None:
     """Raise UsageError for a moment that BigQuery cannot read any more, or not yet. Times in ms."""
     subject = settings.snapshot_time
     oldest = now - dataset.time_travel_hours * 3_600_000
     if snapshot > now:
         raise UsageError(PLAN, subject, "is in the future", setting="snapshot_time")
     if snapshot < oldest:
-        cause = f"{dataset.name} can be read back to {moment_text(oldest)} only ({dataset.time_travel_hours} hours)"
+        cause = f"{dataset.name} can be read back to {rfc3339(oldest)} only ({dataset.time_travel_hours} hours)"
         raise UsageError(PLAN, subject, cause, "Choose a later time.", setting="snapshot_time")
 
 
@@ -213,7 +212,7 @@ def sentence(flag: Flag) -> str:
 
 
 def _read(columns: Iterable[str], shape: Shape) -> Iterator[str]:
-    """Those of the columns whose values a shape lets through."""
+    """Those of the columns that a shape exports with their own values."""
     for path in columns:
         column = path.partition(".")[0]
         if column not in (*shape.masks, *shape.left_out) and (not shape.columns or column in shape.columns):
@@ -243,7 +242,7 @@ def _names(flags: Sequence[Flag]) -> str:
 
 
 def _near(dataset: str, bucket: str) -> bool:
-    """Whether a bucket is, or may be, where the dataset is: the same place, or one place that holds the other."""
+    """Whether bucket and dataset are, or may be, in the same place: equal locations, or one contains the other."""
     if dataset == bucket:
         return True
     regions = [place for place in (dataset, bucket) if "-" in place]

@@ -1,5 +1,4 @@
-"""What the files of a table lack by the way it is filled: row changes that BigQuery has not applied yet, and the times
-at which rows arrived.
+"""Data that is not in a table's files: streamed row changes that are not applied yet, and ingestion times.
 
 Sources: https://cloud.google.com/bigquery/docs/change-data-capture,
 https://cloud.google.com/bigquery/docs/querying-partitioned-tables#query_an_ingestion-time_partitioned_table
@@ -54,13 +53,13 @@ def keyed(tables: Iterable[Table]) -> tuple[str, ...]:
 
 
 def serves_stale(definition: msgspec.Raw) -> bool:
-    """Whether even queries may lack recent changes of a table (`maxStaleness`)."""
+    """Whether even queries may lack recent changes to a table (`maxStaleness`)."""
     decoded = _DEFINITION.decode(definition)
     return bool(decoded and decoded.max_staleness)
 
 
 def lacking_flags(units: Iterable[Unit], captured: Captured) -> Iterator[Flag]:
-    """The risks of these units; captured: what is known of change data capture."""
+    """The risks of these units. captured: the dataset's change data capture."""
     units = list(units)
     for unit in units:
         if unit.kind in EXTRACTABLE and _by_arrival(unit.definition):
@@ -73,7 +72,7 @@ def lacking_flags(units: Iterable[Unit], captured: Captured) -> Iterator[Flag]:
 
 
 def _unapplied(unit: Unit) -> str:
-    """Why the files of a table into which changes are streamed may lack some; "" where they have all."""
+    """Why the files of a table into which changes are streamed may lack some; "" where they have all of them."""
     if unit.route != "query":
         return f"{unit.route} route"
     return "its max_staleness lets queries lack them, too" if serves_stale(unit.definition) else ""

@@ -1,6 +1,6 @@
-"""Tables that several units share: each has a part of the streams of the one session in which the table is read.
+"""Tables that are split into several units: each unit reads a part of the streams of one read session.
 
-A part is planned, claimed, read and proved like any unit; what readers are told of is the table as a whole.
+A part is planned, claimed, read and verified like any unit. Outside of the export only the table is visible.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import msgspec
 from bqdump.core.documents.run import Failure, Plan, Receipt, Unit
 from bqdump.core.risks import Risk
 
-# The numbers of files leave room for so many, and a session has no more streams:
+# File numbers have room for this many parts, and a session has no more streams:
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
 MOST_PARTS = 1000
-# Where attempts write to final names (keep mode), the numbers of each one's files start here.
+# Where attempts write to final names (keep mode), each attempt has a range of this many file numbers.
 ATTEMPT_NUMBERS = 1_000_000
-# And those of the next part of the same table after so many attempts.
+# And each part of a table has ranges for this many attempts.
 ATTEMPTS_NUMBERED = 1_000
 
 
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many tables are done, have failed, and are being worked on."""
+    """Numbers of tables that are done, failed, and running."""
 
     done: int
     failed: int
@@ -40,26 +40,26 @@ class Counts(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A table that is exported: the receipts of its parts (of one, where it is not shared), and what they come to."""
+    """An exported table. parts: the receipts of its parts, one where it is not split. whole: their sum."""
 
     whole: Receipt
     parts: tuple[Receipt, ...]
 
 
-def parts_wanted(route: str, bytes_: int, tasks: int, part_bytes: int) -> int:
-    """In how many parts a table of so many bytes is read; part_bytes is what each has at least, 0 for one part."""
+def part_count(route: str, bytes_: int, tasks: int, part_bytes: int) -> int:
+    """The number of parts in which a table of this size is read. part_bytes: a part's minimum, 0 for one part."""
     if route != "read" or not part_bytes:
         return 1
     return max(1, min(tasks, bytes_ // part_bytes, MOST_PARTS))
 
 
 def portion(amount: int, number: int, of: int) -> int:
-    """What of an amount falls to one of so many parts; together they have all of it."""
+    """The share of part `number` (from 0) in an amount that is divided into `of` parts; the shares add up to it."""
     return amount * (number + 1) // of - amount * number // of
 
 
 def parts_of(plan: Plan) -> dict[str, Part]:
-    """The parts of shared tables, by unit."""
+    """The parts of split tables, by unit."""
     return {
         unit: Part(split.table, number, len(split.units), split.units[0])
         for split in plan.splits
@@ -117,7 +117,7 @@ def _together(parts: Sequence[Receipt]) -> Receipt:
 
 
 def by_table(failures: Iterable[Failure]) -> list[Failure]:
-    """One failure for each table, by table: what hinders one part hinders the table."""
+    """One failure for each table, sorted by table: if one part fails, the table fails."""
     first: dict[str, Failure] = {}
     for failure in failures:
         first.setdefault(failure.table, failure)
@@ -129,7 +129,7 @@ def counts(plan: Plan | None, done: Collection[str], failed: Collection[str], ru
     tally = Counts(len(done), len(failed), len(running))
     for split in plan.splits if plan else ():
         here = [sum(unit in units for unit in split.units) for units in (done, failed, running)]
-        lacking = here[0] < len(split.units)
-        own = Counts(int(not lacking), int(here[1] > 0), int(lacking and not here[1] and any(here)))
+        incomplete = here[0] < len(split.units)
+        own = Counts(int(not incomplete), int(here[1] > 0), int(incomplete and not here[1] and any(here)))
         tally = Counts(*(all_ - parts + table for all_, parts, table in zip(tally, here, own, strict=True)))
     return tally

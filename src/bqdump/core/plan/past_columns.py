@@ -1,7 +1,7 @@
-"""The columns of a table at the snapshot time, where its definition was read later. Pure.
+"""The columns of a table at the snapshot time, where its definition was read later.
 
-`tables.get` answers with the definition of now, and what is exported is the table as it was at the snapshot time.
-Columns may have been added, dropped, renamed or widened since; plan and manifest hold the definition of the files.
+`tables.get` returns the current definition, but the export has the table as it was at the snapshot time. Columns may
+have been added, dropped, renamed or widened since. Plan and manifest contain the definition that matches the files.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import msgspec
 from bqdump.core.formats.types import standard
 from bqdump.core.plan.catalog import Table
 
-# What a column keeps although its type has changed since.
+# The fields that a column keeps although its type has changed since.
 OF_ANY_TYPE = ("description", "policyTags", "dataPolicies")
 Field = dict[str, Any]
 
 
 class _Definition(msgspec.Struct, rename="camel"):
     last_modified_time: str | int | None = None
-    # Without columns now there were none: BigQuery drops no table's last column.
+    # A table without columns now had none then: BigQuery does not drop a table's last column.
     schema: dict[str, Any] = {}
 
 
@@ -29,10 +29,10 @@ _DEFINITION = msgspec.json.Decoder(_Definition | None)
 
 
 def may_differ(table: Table, snapshot: int) -> bool:
-    """Whether the columns at `snapshot` (ms) may be others than those of the definition.
+    """Whether the columns at `snapshot` (ms) may differ from those of the definition.
 
-    An edit of the columns is a modification, and `lastModifiedTime` is rounded down to ms. The columns of a table
-    snapshot never change, and what else is exported has no past.
+    Editing the columns modifies the table, and `lastModifiedTime` is rounded down to ms. The columns of a table
+    snapshot never change, and views and external tables are read as they are now.
     Source: https://cloud.google.com/bigquery/docs/managing-table-schemas
     """
     known = _DEFINITION.decode(table.definition) if table.kind == "TABLE" else None
@@ -45,9 +45,9 @@ def may_differ(table: Table, snapshot: int) -> bool:
 
 
 def as_of(definition: msgspec.Raw, then: msgspec.Raw) -> msgspec.Raw:
-    """The definition with the columns that a query gave for the snapshot time; the same bytes where they are the same.
+    """The definition with the columns that a query returned for the snapshot time; the same bytes where none differs.
 
-    A query gives names and types. Whatever else is known of a column stays, where it has its type still.
+    A query returns names and types. Other fields of a column stay, where its type is the same.
     """
     decoded: dict[str, Any] = msgspec.json.decode(definition)
     fields: list[Field] = msgspec.json.decode(then)
@@ -93,7 +93,7 @@ def _column(now: Field | None, then: Field) -> Field:
 
 
 def _without_later_references(definition: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """Without clustering and keys by columns that were not there."""
+    """Without clustering and keys on columns that did not exist."""
 
     def known(columns: Sequence[str]) -> list[str]:
         return [column for column in columns if column.lower() in names]

@@ -1,6 +1,6 @@
-"""Tables of the published export that the next one does not have: named, and either removed or carried over.
+"""Tables of the published export that the next one does not export: each is removed by name, or carried over.
 
-Excluded tables and mass removal are refused unless allowed. Whatever the plan did not name is carried over.
+Excluded tables and mass removal are refused unless allowed. A table that the plan does not remove is carried over.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 
-# Settings by which the files of a table are found, read and compared.
+# Settings that decide how the files of a table are named, read and compared.
 OF_FILES = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project")
 WHY: dict[RemovalReason, str] = {
     "excluded": "excluded by --include or --exclude",

@@ -1,7 +1,7 @@
-"""Routes: how a table leaves BigQuery, which route can do what, and which one is taken, with the reason.
+"""Routes: the three ways to export a table, what each can do, and which one a table takes.
 
-extract: a server-side job, free. query: EXPORT DATA, a server-side job that bills the bytes which it reads.
-read: the Storage Read API through this process.
+extract: a free server-side job. query: EXPORT DATA, a server-side job that bills the bytes it reads.
+read: the Storage Read API, through this process.
 Sources: https://cloud.google.com/bigquery/docs/exporting-data,
 https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
 """
@@ -28,17 +28,17 @@ from bqdump.core.settings.target import BUCKET
 from bqdump.core.settings.values import ROUTES
 
 PLAN = "plan the export"
-# A view is its query: it has no past of its own, and what lies outside of BigQuery has none there.
+# Time travel does not cover views and external tables.
 WITHOUT_PAST = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
 CAPTURED = "change data capture: only a query has all changes"
 AT_JOB_TIME = "read when its job runs, not at the snapshot time"
 
 
 class Wanted(NamedTuple):
-    """What is asked of one table: a route or "auto", its files, and what of it is exported.
+    """What the settings require of one table: a route or "auto", its file format, and the part that is exported.
 
-    ours: what only this process can give, in words. captured: changes are streamed into it (change data capture), and
-    those that are not applied yet must not be missing.
+    ours: a requirement that only the read route meets, in words. captured: changes are streamed into the table (change
+    data capture), and the export must include those that are not applied yet.
     """
 
     route: str = "auto"
@@ -50,17 +50,17 @@ class Wanted(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A route and why it was taken."""
+    """A route and the reason for it."""
 
     route: str
     why: str
 
 
 class Routed(msgspec.Struct, frozen=True):
-    """A table with its route, its files and what of it is exported.
+    """A table with its route, its file format and the part that is exported.
 
-    moment: whether it is read at the snapshot time or when its job runs. bills: bytes that its query will bill by a
-    dry run, or (bills_at_least) more, where BigQuery cannot tell in advance.
+    moment: "snapshot" if it is read at the snapshot time, "job" if when its job runs. bills: bytes that its query
+    bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound.
     """
 
     table: Table
@@ -75,20 +75,20 @@ class Routed(msgspec.Struct, frozen=True):
 
 
 class Routing(msgspec.Struct, frozen=True):
-    """The tables of a dataset that are exported, each by its route, and those that no route can read."""
+    """The tables of a dataset that are exported, each with its route, and those that no route can read."""
 
     routed: tuple[Routed, ...]
     skipped: tuple[Skipped, ...] = ()
 
 
 def obstacle(route: str, table: Table, wanted: Wanted) -> str:
-    """Why a route cannot do what is asked of this table; "" when it can."""
+    """Why a route does not meet the requirements of this table; "" where it does."""
     kind = "an Iceberg table" if is_iceberg(table.definition) else KIND_WORDS.get(table.kind, "")
     if route == "extract":
         if kind:
             return f"{kind}: extract jobs read tables only"
         if wanted.shape.words:
-            return f"{wanted.shape.words}: extract jobs read whole tables"
+            return f"{wanted.shape.words}: extract jobs export complete tables"
     if wanted.compression not in codecs(route, wanted.format):
         return f"EXPORT DATA cannot write {wanted.format} with {wanted.compression}"
     if route == "read":
@@ -106,9 +106,9 @@ def _read_obstacle(table: Table, wanted: Wanted) -> str:
 
 
 def choose_route(table: Table, wanted: Wanted) -> Choice:
-    """The route that was asked for, else the first that can do it: extract is free, query is billed, read is ours.
+    """The route that the settings name, else the first that can export the table: extract (free), query, read.
 
-    Raises UsageError, naming the table, when the route cannot do it; the hint names those that can.
+    Raises UsageError where the route cannot export the table. The hint names a route that can.
     """
     obstacles = {route: obstacle(route, table, wanted) for route in ROUTES}
     able = [route for route, reason in obstacles.items() if not reason]
@@ -116,12 +116,12 @@ def choose_route(table: Table, wanted: Wanted) -> Choice:
         return Choice("query", CAPTURED)
     if wanted.route != "auto":
         if reason := obstacles[wanted.route]:
-            raise UsageError(PLAN, f"table {table.name}", f"the {wanted.route} route cannot export it ({reason})",
-                             _hint(table.name, able))  # fmt: skip
+            cause = f"the {wanted.route} route cannot export it ({reason})"
+            raise UsageError(PLAN, f"table {table.name}", cause, _hint(table.name, able))
         return Choice(wanted.route, "asked for")
     if not able:
         reasons = "; ".join(f"{route}: {reason}" for route, reason in obstacles.items())
-        less = "Ask for less"
+        less = "Change its settings"
         if wanted.compression not in (known := codecs("query", wanted.format)):
             less = f'Set compression = "{known[-1]}" in [tables."{table.name}"]'
         raise UsageError(PLAN, f"table {table.name}", f"no route can export it as asked ({reasons})",
@@ -132,14 +132,14 @@ def choose_route(table: Table, wanted: Wanted) -> Choice:
 def moment_of(table: Table, route: str, *, captured: bool) -> Moment:
     """Whether BigQuery can read the table as it was at the snapshot time.
 
-    A query applies streamed changes that are still open when it runs; that it does so at an earlier moment is not
-    documented.
+    A query applies streamed changes that are not applied yet when it runs. That it also does so for an earlier time
+    is not documented.
     """
     return "job" if table.kind in WITHOUT_PAST or (captured and route == "query") else "snapshot"
 
 
 def wanted_of(settings: Settings, table: Table) -> Wanted:
-    """What the settings ask of a table.
+    """What the settings require of a table.
 
     The last section that matches it determines its route, format and compression. Raises UsageError as shape_of does.
     """
@@ -147,18 +147,18 @@ def wanted_of(settings: Settings, table: Table) -> Wanted:
     own = [section.route for section in sections if section.route]
     format_ = next((section.format for section in reversed(sections) if section.format), settings.format)
     given = [section.compression for section in sections if section.compression]
-    # What compresses the other tables may not be known to another format.
+    # Another format may not support the compression of the other tables.
     usual = settings.compression if settings.compression in FORMATS[format_].codecs else "none"
     compression = given[-1] if given else usual
     if compression not in FORMATS[format_].codecs:
-        raise UsageError(PLAN, f"table {name}", f"{compression!r} is not a codec of {format_}",
-                         f"{format_} takes {', '.join(FORMATS[format_].codecs)}.")  # fmt: skip
+        cause, codecs_ = f"{compression!r} is not a codec of {format_}", ", ".join(FORMATS[format_].codecs)
+        raise UsageError(PLAN, f"table {name}", cause, f"{format_} takes {codecs_}.")
     shape = shape_of(sections, name, columns(table.definition))
     return Wanted((settings.route, *own)[-1], format_, compression, shape, ours=_ours(settings, format_))
 
 
 def asks_for_reads(settings: Settings) -> bool:
-    """Whether the settings name the read route, or ask for what it alone can give."""
+    """Whether the settings name the read route, or require what only that route can do."""
     named = {settings.route} | {section.route for section in settings.tables}
     formats = {settings.format} | {section.format for section in settings.tables}
     return "read" in named or any(_ours(settings, format_) for format_ in formats)
@@ -172,7 +172,7 @@ def _ours(settings: Settings, format_: str) -> str:
         "a null marker is asked for": format_ == "csv" and settings.null_marker,
         "a size of row groups is asked for": format_ == "parquet" and settings.row_group_rows,
     }
-    return next((words for words, wanted in asked.items() if wanted), "")
+    return next((words for words, value in required.items() if value), "")
 
 
 def route_tables(
@@ -180,7 +180,7 @@ def route_tables(
 ) -> Routing:
     """The route of every table. captured: those into which changes are streamed.
 
-    unchosen: tables of the dataset that are not exported, for which there may be settings all the same.
+    unchosen: tables of the dataset that are not exported; settings may still name them.
     Raises UsageError for a route that cannot export its table.
     """
     if settings.tables:
@@ -192,11 +192,11 @@ def route_tables(
             continue
         wanted = _fitted(settings, table)
         if wanted is None:
-            reason = f"none of its columns fits into {wanted_of(settings, table).format}"
+            reason = f"{wanted_of(settings, table).format} can hold none of its columns"
             skipped.append(Skipped(table.name, table.kind, reason, asked=True))
             continue
         streamed = table.name in captured
-        # A free extract will do where its risk is allowed, and a query that may lack changes as well is no remedy.
+        # Where the risk is allowed, a free extract is enough. A query that may lack changes too does not help.
         needs_query = streamed and Risk.UNAPPLIED_CHANGES not in settings.allow and not serves_stale(table.definition)
         route, why = choose_route(table, wanted._replace(captured=needs_query))
         moment = moment_of(table, route, captured=streamed)
@@ -206,7 +206,7 @@ def route_tables(
 
 
 def _fitted(settings: Settings, table: Table) -> Wanted | None:
-    """What is asked of a table, without or with text for what does not fit into its format; None when nothing does."""
+    """What is required of a table, with columns that do not fit left out or as strings; None where none fits."""
     wanted = wanted_of(settings, table)
     if settings.on_unsupported == "fail":
         return wanted

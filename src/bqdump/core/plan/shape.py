@@ -1,4 +1,4 @@
-"""What of a table is exported where it is not everything: which columns, which of them masked, which rows."""
+"""The part of a table that is exported: which columns, which of them masked, which rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Constant = str | int | float | bool
 
 
 class Mask(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What stands in the place of a column's values: NULL, a hash of them, or a constant.
+    """The replacement for a column's values: NULL, a hash of them, or a constant.
 
     sha256: the name of the environment variable that holds the salt, never the salt itself.
     """
@@ -19,10 +19,10 @@ class Mask(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
 
 class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The part of a table that is exported. No columns: all of them. `where` is an expression of GoogleSQL.
+    """The part of a table that is exported. No columns: all of them. where: an expression in GoogleSQL.
 
-    masks: by column. left_out, texts: columns that the format cannot hold, with the reason: those that are not
-    exported, and those that are exported as text instead.
+    masks: by column. left_out: columns that are not exported, because the format cannot hold them, with the reason.
+    texts: those that are exported as strings instead.
     """
 
     columns: tuple[str, ...] = ()
@@ -33,21 +33,21 @@ class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def salts(self) -> dict[str, str]:
-        """The environment variables that hold its salts, by the name under which the query knows each."""
+        """The environment variables that hold its salts, by query parameter."""
         variables = dict.fromkeys(mask.sha256 for mask in self.masks.values() if mask.sha256)
         return {f"salt_{number}": variable for number, variable in enumerate(variables)}
 
     @property
     def words(self) -> str:
-        """How it differs from the whole table, for a sentence; "" where it does not."""
+        """How it differs from the complete table, in words; "" where it does not."""
         words: dict[str, object] = {
             "columns are chosen": self.columns,
             "columns are left out": self.left_out,
-            "columns become text": self.texts,
+            "columns become strings": self.texts,
             "columns are masked": self.masks,
             "rows are filtered": self.where,
         }
-        return " and ".join(word for word, asked in words.items() if asked)
+        return " and ".join(word for word, value in words.items() if value)
 
 
 WHOLE = Shape()

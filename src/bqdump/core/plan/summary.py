@@ -1,4 +1,4 @@
-"""A plan for whoever looks at it: its tables by name, its totals, and how the work is shared."""
+"""A plan as it is shown: its tables by name, its totals, and its shares."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ FILE_BYTES = 1_000_000_000
 
 @public
 class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """One table of a plan as `--json` shows it. `files`: how many are to be expected at least. parts: in how many it
-    is read, each a unit of some share; `share` is that of the first.
+    """One table of a plan as `--json` shows it.
 
-    bills: bytes that its query will bill (null: no query), at least so many where `bills_at_least`."""
+    files: the expected number, a lower bound. parts: the number of units that read it; share: that of the first.
+    bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`.
+    """
 
     table: str
     kind: str
@@ -44,8 +45,8 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
 class Planned(Result, frozen=True, kw_only=True):
     """A plan as `--json` shows it. Shares: bytes by task.
 
-    over: the published run that it was compared with, "" for none. removed: tables of that run which the export does
-    not have any more. kept: tables that it carries over as they are.
+    over: the published run that it was compared with, "" for none. removed: tables of that run that the export
+    removes. kept: tables that it carries over unchanged.
     """
 
     project: str
@@ -96,8 +97,14 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         location=plan.location,
         snapshot_time=time_of(plan.snapshot),
         mode=plan.mode,
-        totals={"tables": plan.tables, "rows": plan.rows, "bytes": plan.bytes,
-                "files": sum(table.files for table in tables), "excluded": plan.excluded, "bills": plan.bills},
+        totals={
+            "tables": plan.tables,
+            "rows": plan.rows,
+            "bytes": plan.bytes,
+            "files": sum(table.files for table in tables),
+            "excluded": plan.excluded,
+            "bills": plan.bills,
+        },
         recommended_tasks=recommended_tasks(plan.tables, read),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
         tables=tables,
@@ -106,4 +113,4 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
         over=plan.over,
         removed=plan.removed,
         kept=plan.kept,
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""What the files of a table are called, and which tables have names that no file can have."""
+"""The names of a table's files, and the table names that files cannot have."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from bqdump.core.formats.formats import extension
 from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES, Template, shard_name
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 
 PLAN = "plan the export"
-# Names are shown in full up to so many characters.
+# Longer names are shortened in messages.
 MOST_SHOWN = 100
 LAST_ATTEMPT = 999
-# Paths for long table names; the last two keep the files of every run.
+# Values of --path for long table names; the last two keep the files of every run.
 SHORTER = ("{table}_*.{ext}", "{table}/*.{ext}", "{run}/{table}_*.{ext}", "{run}/{table}/*.{ext}")
 
 
 def name_problem(table: str) -> str:
-    """Why a table of this name cannot be exported as a whole, to objects of that name; "" when it can.
+    """Why a table of this name cannot be exported; "" where it can.
 
     Source: https://cloud.google.com/bigquery/docs/managing-partitioned-table-data#select_a_partition_to_read
     """
     if table in ("", ".", "..") or re.search(r"[/*\x00-\x1f\x7f]", table):
         return "its name cannot be part of an object name"
     if mark := re.search(r"[$@]", table):
-        return f"BigQuery takes what follows {mark[0]} for a partition or a moment of another table"
+        return f"BigQuery reads what follows {mark[0]} as a partition or a time of another table"
     try:
         table.encode()
     except UnicodeEncodeError:
@@ -38,28 +38,28 @@ def name_problem(table: str) -> str:
 
 
 def refuse_name(table: str) -> None:
-    """Raise UsageError for a table whose name no file can have."""
+    """Raise UsageError for a table whose name a file cannot have."""
     if problem := name_problem(table):
         raise UsageError(PLAN, f"table {shown(table)}", problem, "Leave it out with {setting:exclude}.")
 
 
 def shown(table: str) -> str:
-    """The name of a table within a sentence, shortened where it would fill the screen."""
+    """The name of a table for a message, shortened where it is long."""
     return repr(table) if len(table) <= MOST_SHOWN else f"{table[:MOST_SHOWN]!r}… ({len(table):,} characters)"
 
 
 def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Routed]) -> list[str]:
     """The final object name pattern of each table.
 
-    Raises UsageError for a table whose name cannot be part of an object name, makes it too long, or leads to the
-    folder of bqdump's own documents.
+    Raises UsageError for a table whose name cannot be part of an object name, makes it too long, or puts files into
+    the folder of bqdump's own documents.
     """
     template = settings.template
     fixed = {
         "run": run,
         "project": settings.project,
         "dataset": settings.dataset,
-        "date": moment_text(snapshot)[:10],
+        "date": rfc3339(snapshot)[:10],
     }
 
     def pattern_by(template: Template, item: Routed) -> str:
@@ -92,7 +92,7 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
 
 
 def _longest(layout: Layout, run: str, pattern: str, template: Template) -> int:
-    """The bytes of the longest name that a file of this pattern gets, final or staged."""
+    """The length in bytes of the longest file name of this pattern, final or staged."""
     final = shard_name(pattern, 0)
     if template.keeps:
         return len(final.encode())

@@ -1,6 +1,7 @@
-"""Columns that a format cannot hold: told by name, before anything starts, with the formats that can.
+"""Columns that a format cannot hold.
 
-Or, where the user says so: left out, or exported as text; the plan and the manifest name them.
+By default they refuse the run, and the error names them and the formats that can hold them. With --on-unsupported they
+are left out, or exported as strings; plan and manifest name them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ POLICIES = ("fail", "skip", "string")
 
 
 def fitted(policy: str, format_: str, route: str, columns: Sequence[Column], shape: Shape) -> Shape:
-    """The shape in which a table fits into a format, by one of POLICIES; "fail" leaves it as it is."""
+    """The shape with which a format can hold a table, by one of POLICIES; "fail" returns the shape unchanged."""
     if policy == "fail":
         return shape
     found = unfit(format_, route, as_they_are(columns, shape))
@@ -36,14 +37,12 @@ def fitted(policy: str, format_: str, route: str, columns: Sequence[Column], sha
 def as_they_are(columns: Iterable[Column], shape: Shape) -> list[Column]:
     """The columns that are exported with their own values and types."""
     changed = {*shape.left_out, *shape.texts, *shape.masks}
-    return [
-        column for column in columns
-        if column.name not in changed and (not shape.columns or column.name in shape.columns)
-    ]  # fmt: skip
+    chosen = [column for column in columns if not shape.columns or column.name in shape.columns]
+    return [column for column in chosen if column.name not in changed]
 
 
 def exported(columns: Iterable[Column], shape: Shape) -> tuple[Column, ...]:
-    """The columns of a table's files, in their order. What stands in for a masked column may be of any type."""
+    """The columns of a table's files, in their order. A masked column has no type."""
     by_name = {column.name: column for column in columns}
     return tuple(
         Column(name, "") if name in shape.masks else Column(name, "STRING") if name in shape.texts else by_name[name]
@@ -53,7 +52,7 @@ def exported(columns: Iterable[Column], shape: Shape) -> tuple[Column, ...]:
 
 
 class Misfit(NamedTuple):
-    """A table with the columns of it that its format cannot hold by its route."""
+    """A table and its columns that its format cannot hold with its route."""
 
     table: str
     route: str
@@ -62,7 +61,7 @@ class Misfit(NamedTuple):
 
 
 def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
-    """Raise UsageError when there are any, naming columns, types and reasons, and the formats that hold them."""
+    """Raise UsageError where there are any. It names columns, types and reasons, and the formats that hold them."""
     if not misfits:
         return
     named = "; ".join(f"{misfit.table}: {_columns(misfit.columns)}" for misfit in misfits[:SHOWN])
@@ -76,7 +75,7 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
 
 
 def _columns(found: Sequence[Unfit]) -> str:
-    more = f" and {len(found) - SHOWN} more columns" if len(found) > SHOWN else ""
+    more = f" and {counted(len(found) - SHOWN, 'more column')}" if len(found) > SHOWN else ""
     return ", ".join(f"{unfit.path} {unfit.type}" for unfit in found[:SHOWN]) + more
 
 

@@ -21,7 +21,7 @@ from bqdump.core.settings.path_template import DEFAULT, Template, parse_template
 from bqdump.core.settings.table_settings import TableSettings, parse_tables
 from bqdump.core.settings.target import Target, parse_target, record_of
 from bqdump.core.settings.values import ROUTES
-from bqdump.core.times import parse_moment
+from bqdump.core.times import parse_time
 
 # Settings that may differ between two starts of one run: they do not change what is exported.
 OF_ONE_START = (
@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def snapshot_ms(self) -> int | None:
         """The requested snapshot time in milliseconds since 1970 UTC, None for "now"."""
-        return parse_moment(self.snapshot_time) if self.snapshot_time else None
+        return parse_time(self.snapshot_time) if self.snapshot_time else None
 
     def frozen(self) -> dict[str, Any]:
         """The settings that shape the plan, as JSON: two tasks of one run must agree on all of them."""

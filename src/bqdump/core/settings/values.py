@@ -16,7 +16,7 @@ from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.plan.unsupported import POLICIES
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.sizes import listed, parse_size
-from bqdump.core.times import parse_moment
+from bqdump.core.times import parse_time
 
 # An object name has at most 1,024 bytes, of which bqdump's own documents take about 300 after the prefix.
 LONGEST_PREFIX = 600
@@ -253,5 +253,5 @@ def moment(value: Any) -> str:
     """A time as written, or as TOML has it."""
     word = value.isoformat() if isinstance(value, datetime) else text(value)
     if word:
-        parse_moment(word)
+        parse_time(word)
     return word

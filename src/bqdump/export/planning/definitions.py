@@ -16,7 +16,7 @@ from bqdump.core.plan.past_columns import as_of, may_differ
 from bqdump.core.plan.shape import WHOLE
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
 from bqdump.ports.warehouse import Warehouse
 
@@ -67,7 +67,7 @@ async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: T
     definition = as_of(table.definition, found.columns)
     if definition is not table.definition:
         message = "%s: the columns have changed since the snapshot time; the export has the columns of %s"
-        log.warning(message, table.name, moment_text(snapshot), extra=LogEvent.COLUMNS_CHANGED.extra(table=table.name))
+        log.warning(message, table.name, rfc3339(snapshot), extra=LogEvent.COLUMNS_CHANGED.extra(table=table.name))
     return msgspec.structs.replace(table, definition=definition)
 
 

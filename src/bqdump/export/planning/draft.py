@@ -18,7 +18,7 @@ from bqdump.core.plan.guards import (
     column_flags,
     judge,
     policy_flags,
-    refuse_moment,
+    refuse_snapshot,
     skipped_flags,
     target_flags,
     unit_flags,
@@ -119,7 +119,7 @@ async def _listing_at_snapshot(
     while True:
         now = await warehouse.now(dataset.location)
         snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
-        refuse_moment(settings, snapshot, now, dataset)
+        refuse_snapshot(settings, snapshot, now, dataset)
         listing, tries = await warehouse.tables(dataset), tries - 1
         if not tries or all(item.created <= snapshot for item in listing):
             return now, snapshot, listing

@@ -13,7 +13,7 @@ from bqdump.core.plan.removal import removal_sentence
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import draft_plan
@@ -113,7 +113,7 @@ def _log_plan(export: RunningExport) -> None:
     """Log what is exported, what the export removes or carries over, and its risks."""
     plan, tasks = export.plan, counted(export.task.tasks, "task")
     tables, planned = counted(plan.tables, "table"), LogEvent.RUN_PLANNED.extra()
-    log.info("planned %s as of %s, for %s", tables, moment_text(plan.snapshot), tasks, extra=planned)
+    log.info("planned %s as of %s, for %s", tables, rfc3339(plan.snapshot), tasks, extra=planned)
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table))
     if plan.kept:

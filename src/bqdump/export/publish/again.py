@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.task import RunningExport
 from bqdump.repository.repository import value_of
 
@@ -38,7 +38,7 @@ async def report_again(export: RunningExport) -> Again:
         message = "run %s is published already: nothing to do"
         log.info(message, export.plan.run, extra=LogEvent.ALREADY_PUBLISHED.extra())
     else:
-        exported, as_of = moment_text(ended), moment_text(export.plan.snapshot)
+        exported, as_of = rfc3339(ended), rfc3339(export.plan.snapshot)
         message = (
             "nothing was exported: run %s was published already (exported at %s, as of %s). "
             "For a new export, omit the run id or use another one"

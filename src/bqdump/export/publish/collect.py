@@ -12,7 +12,7 @@ from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.plan.parts import Done, whole
 from bqdump.core.settings.path_template import shard_name, split_shard
 from bqdump.core.sizes import counted
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.publish.count import count_rows
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
@@ -120,10 +120,10 @@ async def prove(export: RunningExport, units: list[Unit], done: Mapping[str, Don
         if rows is not None and told is not None and rows != told:
             raise _wrong_rows(unit, rows, f"BigQuery reported {told:,}")
         if expected and not collected.written[unit.id]:
-            raise _wrong_rows(unit, 0, f"BigQuery had {expected:,} at {moment_text(export.plan.snapshot)}")
+            raise _wrong_rows(unit, 0, f"BigQuery had {expected:,} at {rfc3339(export.plan.snapshot)}")
         rows = told if rows is None else rows
         if rows is not None and expected is not None and rows != expected:
-            raise _wrong_rows(unit, rows, f"BigQuery had {expected:,} at {moment_text(export.plan.snapshot)}")
+            raise _wrong_rows(unit, rows, f"BigQuery had {expected:,} at {rfc3339(export.plan.snapshot)}")
 
 
 def _wrong_rows(unit: Unit, rows: int, wanted: str) -> VerificationError:

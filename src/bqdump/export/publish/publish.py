@@ -16,7 +16,7 @@ from bqdump.core.documents.manifest import (
 )
 from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
-from bqdump.core.times import moment_text
+from bqdump.core.times import rfc3339
 from bqdump.export.placement.protocol import Exported
 from bqdump.export.publish.collect import all_units, collect, prove
 from bqdump.export.publish.ended import has_ended, read_manifest_files
@@ -97,7 +97,7 @@ async def _point(export: RunningExport, manifest: ManifestFiles, generation: int
         number=manifest.number,
         project=export.plan.project,
         dataset=export.plan.dataset,
-        snapshot_time=moment_text(export.plan.snapshot),
+        snapshot_time=rfc3339(export.plan.snapshot),
         snapshot=export.plan.snapshot,
         status=manifest.status,
         mode=export.plan.mode,

@@ -82,7 +82,7 @@ async def by_job(
         job, attached = await _job(export, watch, unit, attempt, started, start)
         if job.error is None:
             risks = job_risks(row_policies=job.row_policies, masking=job.masking)
-            if lost := objection(risks, export.settings, "its job tells that"):
+            if lost := objection(risks, export.settings, "reported by its job:"):
                 return Failure(unit.id, unit.table, job.id, attempt, lost[0].value, lost[1], export.owner)
             return Receipt(unit.id, unit.table, job.id, attempt, job.files, job.created, job.started,
                            job.ended, export.owner.task, job.rows, job.billed,

@@ -24,7 +24,7 @@ async def look_again(export: RunningExport, unit: Unit, receipt: Receipt) -> Rec
     Sources: https://cloud.google.com/bigquery/docs/using-row-level-security-with-features
     """
     risks = await _risks(export, unit)
-    if lost := objection(risks, export.settings, "since it was planned,"):
+    if lost := objection(risks, export.settings, "since it was planned:"):
         return Failure(unit.id, unit.table, receipt.job, receipt.attempt, lost[0].value, lost[1], export.owner)
     return msgspec.structs.replace(receipt, risks=risks)
 
