@@ -212,7 +212,9 @@ def test_what_is_no_document_is_a_document_error(data: bytes) -> None:
 @pytest.mark.parametrize("version", [0, 2, 99])
 def test_another_version_says_which_is_wanted(version: int) -> None:
     data = msgspec.json.encode({"format_version": version, "anything": []})
-    with pytest.raises(DocumentError, match=f"it has format version {version}, this bqdump reads 1. Use the matching"):
+    with pytest.raises(
+        DocumentError, match=f"format version {version}, but this release reads version 1. Use the matching"
+    ):
         decode(data, Latest, ROOT)
 
 

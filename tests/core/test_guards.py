@@ -199,8 +199,8 @@ def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -
     rows = objection(told, settings(allow=(Risk.MASKED_COLUMNS,)), "reported by its job:")
     assert rows
     assert (rows[0], "allow='row-policies'" in rows[1]) == (Risk.ROW_POLICIES, True)
-    assert rows[1].startswith("its job tells that row access policies may hide rows")
-    masks = objection(told, settings(allow=(Risk.ROW_POLICIES,)), "its job tells that")
+    assert rows[1].startswith("reported by its job: row access policies may hide rows")
+    masks = objection(told, settings(allow=(Risk.ROW_POLICIES,)), "reported by its job:")
     assert masks
     assert masks[0] is Risk.MASKED_COLUMNS
     assert objection(told, settings(allow=(Risk.ROW_POLICIES, Risk.MASKED_COLUMNS)), "") is None

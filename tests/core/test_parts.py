@@ -106,19 +106,19 @@ def test_units_that_do_not_fit_to_their_split_are_refused() -> None:
 
     part = next(unit for unit in units if unit.id == split.units[1])
     other = msgspec.structs.replace(part, table="b", pattern="b/b_*.csv")
-    assert told([other if unit is part else unit for unit in units]) == f"unit {part.id} is no part of table a"
+    assert told([other if unit is part else unit for unit in units]) == f"unit {part.id} is not a part of table a"
     without = msgspec.structs.replace(plan, splits=())
-    with pytest.raises(DocumentError, match="a table is there twice"):
+    with pytest.raises(DocumentError, match="a table appears twice"):
         read_units(lines, without)
 
 
 @pytest.mark.parametrize(
     ("splits", "told"),
     [
-        ((Split("a", ("00000-00000", "00000-00000")),), "are no units of it"),
-        ((Split("a", ("00000-00000", "00009-00000")),), "are no units of it"),
+        ((Split("a", ("00000-00000", "00000-00000")),), "are not among its units"),
+        ((Split("a", ("00000-00000", "00009-00000")),), "are not among its units"),
         ((Split("a", ("00000-00000",)),), "cannot have fewer than 2"),
-        ((Split("a", ("00000-00000", "00001-00000")),), "do not have 2 tables"),
+        ((Split("a", ("00000-00000", "00001-00000")),), "do not add up to 2 tables"),
     ],
 )
 def test_a_plan_whose_splits_cannot_be_is_refused(splits: tuple[Split, ...], told: str) -> None:

@@ -207,7 +207,7 @@ def test_a_partition_or_a_moment_is_not_taken_for_a_table(name: str) -> None:
 
 
 def test_a_table_is_not_exported_among_the_documents_of_bqdump() -> None:
-    cause = r"its files would lie in p/_bqdump/, where .*\. Use another path such as \{table\}_\*\.\{ext\}\.$"
+    cause = r"its files would be in p/_bqdump/, where .*\. Use another path such as \{table\}_\*\.\{ext\}\.$"
     for path, name in (
         ("{table}/{table}_*.{ext}", STATE), ("{dataset}/{table}_*.{ext}", "t"), ("{table}/x/*.{ext}", STATE),
     ):  # fmt: skip

@@ -39,7 +39,7 @@ def refused(document: msgspec.Struct, name: str) -> str:
     with pytest.raises(DocumentError) as caught:
         decode(encode(document), type(document), name)
     assert name in str(caught.value)
-    assert "Somebody has changed it" in str(caught.value)
+    assert "Modified outside bqdump" in str(caught.value)
     return caught.value.cause
 
 

@@ -309,5 +309,5 @@ def test_a_session_that_somebody_has_changed_is_refused() -> None:
         return await world.all_tasks()
 
     ended = go(check())
-    assert any("'session-8/0' is none of the session 'session-9'" in str(one) for one in ended)
+    assert any("'session-8/0' does not belong to session 'session-9'" in str(one) for one in ended)
     assert world.settings.layout.run("r1").manifest.name not in world.store.names_now()

@@ -212,7 +212,11 @@ def test_a_token_that_stays_refused_is_told_as_a_missing_right(stage: Stage) -> 
 @pytest.mark.parametrize(
     ("change", "code", "told"),
     [
-        ((b'"format_version": 1', b'"format_version": 2'), 4, "it has format version 2, this bqdump reads 1"),
+        (
+            (b'"format_version": 1', b'"format_version": 2'),
+            4,
+            "format version 2, but this release reads version 1",
+        ),
         ((b'"digest": "', b'"digest": "0'), 2, "it was planned with other settings (of another release)"),
         ((b'"shares":', b'"shared":'), 4, "it is not a valid Plan"),
     ],

@@ -90,7 +90,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(
     stage.upload("_bqdump/runs/r2/plan.json", b'{"format_version": 2}')
     first, second = ask("runs")
     assert (first["run"], first["state"], second["run"], second["state"]) == ("r2", "unreadable", "r1", "complete")
-    sentence = "cannot read _bqdump/runs/r2/plan.json: it has format version 2, this bqdump reads 1."
+    sentence = "cannot read _bqdump/runs/r2/plan.json: it has format version 2, but this release reads version 1."
     assert first["problem"].startswith(sentence)
     called = call(capsys, "runs")
     assert called.code == 0

@@ -105,7 +105,7 @@ def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[st
 @pytest.mark.parametrize(
     ("change", "words"),
     [({"snapshot_time": "soon"}, "its snapshot time is 'soon'"), ({"run": "r1"}, "it is about run 'r1'"),
-     ({"tables": [7]}, "table 1 of it is not valid")],
+     ({"tables": [7]}, "its table 1 is not valid")],
 )  # fmt: skip
 def test_a_manifest_that_has_been_changed_is_told_of(change: dict[str, object], words: str) -> None:
     store = two_runs()

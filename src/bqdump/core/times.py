@@ -1,4 +1,4 @@
-"""Moments: milliseconds since 1970 UTC, and how they are written."""
+"""Times: milliseconds since 1970 UTC, and their form as strings."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_time(text: str) -> int:
-    """Milliseconds since 1970 UTC of a moment written as RFC 3339 or as such a number. Raises ValueError."""
+    """Milliseconds since 1970 UTC of a time in RFC 3339, or of such a number. Raises ValueError."""
     if re.fullmatch(r"[0-9]{13}", text):
         return int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        time = None
+    if time is None or time.tzinfo is None:
         raise ValueError("expected a time with time zone, such as 2026-01-31T03:00:00Z")
-    return milliseconds_of(moment)
+    return milliseconds_of(time)
 
 
-def milliseconds_of(moment: datetime) -> int:
-    """Milliseconds since 1970 UTC, rounded down; exact, as floating seconds are not."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+def milliseconds_of(time: datetime) -> int:
+    """Milliseconds since 1970 UTC, rounded down, without the rounding errors of floating seconds."""
+    return (time - EPOCH) // timedelta(milliseconds=1)
 
 
 def time_of(milliseconds: int) -> datetime:
@@ -39,11 +39,11 @@ def time_in(text: str) -> datetime | None:
         return None
 
 
-def time_text(moment: datetime | None) -> str:
+def time_text(time: datetime | None) -> str:
     """A time as RFC 3339 in UTC with milliseconds, "" for None."""
-    return rfc3339(milliseconds_of(moment)) if moment else ""
+    return rfc3339(milliseconds_of(time)) if time else ""
 
 
 def rfc3339(milliseconds: int) -> str:
-    """A moment as RFC 3339 in UTC with milliseconds."""
+    """Milliseconds since 1970 UTC as a time in RFC 3339, in UTC with milliseconds."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

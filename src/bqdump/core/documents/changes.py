@@ -1,4 +1,4 @@
-"""What changed from one export to another: tables, their sizes, their columns, and their content as far as it shows."""
+"""The changes from one export to another: tables, sizes, columns, and content as far as checksums show it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ SAME_VALUES = "Nothing differs: every table has the same rows, columns and value
 class TableChange(msgspec.Struct, frozen=True, kw_only=True):
     """What changed in one table. Rows as exported where that is known, else as planned; bytes as planned.
 
-    change: "unclear" where rows and columns are equal, but the bytes of the files neither prove nor rule out that
-    values changed. content: "same bytes" where sizes and checksums of all files are equal; "same values" and
-    values_changed (columns): by `--values` only. why: what the content was concluded from, or why the table is
-    missing from one of the exports.
+    change: "unclear" where rows and columns are equal, but the files' bytes do not show whether values changed.
+    content: "same bytes" where sizes and checksums of all files are equal; "same values" and values_changed (columns)
+    with `--values` only. why: the evidence for `content`, or why the table is missing from one of the exports.
     """
 
     table: str
@@ -56,9 +55,9 @@ class TableChange(msgspec.Struct, frozen=True, kw_only=True):
         cls, table: str, was: Mapping[str, Column], now: Mapping[str, Column], before: Side | None, after: Side | None,
         why: str = "",
     ) -> TableChange:  # fmt: skip
-        """A change from these columns to those; a table that comes or goes (None) has no changed columns.
+        """A change from these columns to those. A table that is added or removed (None) has no changed columns.
 
-        why: what to say instead of what follows from the two sides.
+        why: the reason, instead of the one that follows from the two sides.
         """
         both = before is not None and after is not None
         content, reason = judge(before, after) if before and after else ("", "")
@@ -107,20 +106,17 @@ class TableChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _outermost(paths: Collection[str]) -> tuple[str, ...]:
-    """In order, without the members of those that are there themselves."""
+    """Sorted, without the members of STRUCTs that are in the list themselves."""
     return tuple(sorted(path for path in paths if path.rpartition(".")[0] not in paths))
 
 
 def compare(before: Manifest, after: Manifest) -> list[TableChange]:
-    """What changed from one export to another, by table.
-
-    Tables whose numbers, columns and bytes are equal are left out.
-    """
+    """The changes from one export to another, by table, without the tables that have none."""
     return [change for change in compare_all(before, after) if not change.nothing]
 
 
 def compare_all(before: Manifest, after: Manifest) -> list[TableChange]:
-    """The same of every table of the two."""
+    """One entry for each table of either export, changed or not."""
     old = {table.table: table for table in before.tables}
     new = {table.table: table for table in after.tables}
     return [_change(name, before, after, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
@@ -150,13 +146,13 @@ def _side(manifest: Manifest, entry: TableEntry) -> Side:
 
 
 def way_of(manifest: Manifest, entry: TableEntry) -> dict[str, object]:
-    """How the files of a table were made; see `made.way`."""
+    """How the files of a table were made; see `fingerprints.way`."""
     return way(entry.route, entry.format, entry.compression, entry.shape, settings_of(manifest, entry),
                (entry.carried or manifest).tool)  # fmt: skip
 
 
 def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -> str:
-    """In which ways the files were made otherwise, for people."""
+    """How the settings differ with which the files were made, in words."""
     one, other = way_of(before, old), way_of(after, new)
     differ = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     words = [
@@ -167,7 +163,7 @@ def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -
 
 
 def _missing(name: str, manifest: Manifest) -> str:
-    """Why an export lacks a table, where it says so."""
+    """Why an export lacks a table, "" where it records no reason."""
     failed = (f"it failed in run {manifest.run}" for failure in manifest.failed if failure.table == name)
     skipped = (f"run {manifest.run} skipped it: {one.reason}" for one in manifest.skipped if one.table == name)
     return next(iter((*failed, *skipped)), "")
@@ -178,8 +174,8 @@ def columns_of(entry: TableEntry) -> dict[str, Column]:
     try:
         return dict(_by_path("", columns(entry.definition)))
     except (msgspec.MsgspecError, RecursionError) as error:
-        wrong = f"its definition is none of BigQuery's ({error})"
-        raise DocumentError("read", f"the columns of table {entry.table}", wrong, CHANGED) from None
+        cause = f"its definition is not one of BigQuery's ({error})"
+        raise DocumentError("read", f"the columns of table {entry.table}", cause, CHANGED) from None
 
 
 def _by_path(above: str, columns: Iterable[Column]) -> Iterator[tuple[str, Column]]:

@@ -1,4 +1,4 @@
-"""Documents to bytes and back. A document that cannot be read names itself and what is wrong with it."""
+"""Encoding and decoding documents. Errors name the document and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def encode_indented(document: object) -> bytes:
 
 
 def decode(data: bytes, type_: type[Document], name: str) -> Document:
-    """The document in `data`, which lies in the object `name`.
+    """The document in `data`, which is stored in the object `name`.
 
-    Raises DocumentError for anything that is not such a document of this version, or cannot be the one of that name.
+    Raises DocumentError where it is not a document of this type and version, or cannot be the one of that name.
     """
     try:
         version = msgspec.json.decode(data, type=_Versioned).format_version
         if version == FORMAT_VERSION:
             document = msgspec.json.decode(data, type=type_)
-            if wrong := problem(document, name):
-                raise DocumentError("read", name, wrong, CHANGED)
+            if cause := problem(document, name):
+                raise DocumentError("read", name, cause, CHANGED)
             return document
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DocumentError("read", name, f"it is not a valid {getattr(type_, '__name__', type_)} ({error})") from None
     raise DocumentError(
         "read",
         name,
-        f"it has format version {version}, this bqdump reads {FORMAT_VERSION}",
+        f"it has format version {version}, but this release reads version {FORMAT_VERSION}",
         "Use the matching release.",
     )

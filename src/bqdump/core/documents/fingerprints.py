@@ -1,7 +1,7 @@
-"""What two exports of a table are compared by without reading their files: which bytes these are, and how made.
+"""Fingerprints of a table's files: two exports are compared by them without reading files.
 
-Equal bytes are equal content. Other bytes are other content only where BigQuery has modified the table in between and
-the files were made in the same way: neither the order of rows nor their distribution over files is fixed.
+Equal bytes mean equal content. Different bytes mean different content only if BigQuery modified the table in between
+and the files were made in the same way, because neither the order of rows nor their distribution over files is fixed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bqdump.core.plan.catalog import EXTRACTABLE
 Content = Literal["", "same bytes", "same values", "changed", "unclear"]
 LATEST = 253_402_300_799_999
 OTHER_CHECKSUMS = "its files have other checksums"
-ORDER = f"{OTHER_CHECKSUMS}, but BigQuery has not modified the table: the order of its rows may be all that differs"
-NO_TIME = f"{OTHER_CHECKSUMS}, and BigQuery does not report when its rows changed: their order may be all that differs"
+ORDER = f"{OTHER_CHECKSUMS}, but BigQuery has not modified the table: possibly only the order of rows differs"
+NO_TIME = f"{OTHER_CHECKSUMS}, and BigQuery does not report when rows changed: possibly only their order differs"
 OTHER_WAY = "its files were made in another way"
 
 
 class Side(msgspec.Struct, frozen=True):
-    """A table in one export. content: a fingerprint of its files' bytes; made: of how they were made.
+    """A table in one export. content: a fingerprint of its files' bytes. made: a fingerprint of how they were made.
 
-    modified: when BigQuery last modified it, as of planning (ms), 0 where it does not say.
+    modified: when BigQuery last modified it, as of planning (ms), 0 where that is unknown.
     """
 
     rows: int = 0
@@ -37,7 +37,7 @@ class Side(msgspec.Struct, frozen=True):
 
 
 def judge(before: Side, after: Side) -> tuple[Content, str]:
-    """What the files' checksums prove about a table's content, and why."""
+    """What the files' checksums prove about a table's content, and the evidence."""
     if before.content and before.content == after.content:
         return "same bytes", ""
     if before.rows != after.rows:
@@ -59,7 +59,7 @@ _DEFINITION = msgspec.json.Decoder(_Definition | None)
 def way(
     route: str, format_: str, compression: str, shape: object, settings: Mapping[str, Any], tool: str
 ) -> dict[str, object]:
-    """Everything that decides which bytes the same rows become, by a name for people."""
+    """Everything that decides which bytes the same rows become, by a readable name."""
     made: dict[str, object] = {"route": route, "format": format_, "compression": compression}
     if format_ == "csv":
         made |= {name: settings.get(name) for name in ("header", "delimiter")}
@@ -70,17 +70,17 @@ def way(
 
 
 def fingerprint(value: object) -> str:
-    """A short hash of anything that JSON can hold."""
+    """A short hash of a JSON value."""
     return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=6).hexdigest()
 
 
 def bytes_fingerprint(files: Iterable[tuple[int, str]]) -> str:
-    """One for sizes and CRC32C of all files, whatever their names, generations and order."""
+    """A hash of the sizes and CRC32C of all files, independent of names, generations and order."""
     return hashlib.blake2b(msgspec.json.encode(sorted(files)), digest_size=12).hexdigest()
 
 
 def modified(kind: str, definition: bytes | msgspec.Raw) -> int:
-    """When BigQuery last modified a table (ms), as of planning; 0 where it does not say, and for views and the like."""
+    """When BigQuery last modified a table (ms), as of planning; 0 where that is unknown, and for views."""
     if kind not in EXTRACTABLE or not definition:
         return 0
     try:

@@ -1,4 +1,4 @@
-"""Where bqdump keeps its documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
+"""The names of bqdump's documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
 
 A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix finds the units of one share.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATE = "_bqdump"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-# No document is larger, in bytes: what is, is not read. The small ones do not grow with the tables.
+# The largest documents in bytes; larger ones are not read. The small ones do not grow with the tables.
 SMALL, LARGEST = 1 << 20, 512 << 20
 SMALL_DOCUMENTS = ("dataset.json", "latest.json", "publishing.json", "newest.json", "planner.json", "publisher.json")
 # The folders of a run that hold notes.
@@ -34,7 +34,7 @@ def unit_id(share: int, number: int) -> str:
 
 
 def share_of(unit: str) -> int | None:
-    """The share that a unit was dealt into, None when its id is not of this kind."""
+    """The share of a unit, None where this is not the id of a unit."""
     share, dash, _ = unit.partition("-")
     return int(share) if dash and share.isdecimal() else None
 
@@ -66,7 +66,7 @@ class Layout(NamedTuple):
 
     @property
     def newest(self) -> Document[Newest]:
-        """The run that was planned last, for who asks without knowing its name."""
+        """The run that was planned last: the default of `bqdump status`."""
         return Document(f"{self.state}newest.json", Newest, "page")
 
     @property
@@ -76,7 +76,7 @@ class Layout(NamedTuple):
 
     @property
     def staged(self) -> str:
-        """The folder of notes that name the runs which may have staged files, so that one listing names them all."""
+        """The folder of notes on runs that may have staged files, so that one listing returns all of them."""
         return f"{self.state}staged/"
 
     def stages(self, run: str) -> Document[Stages]:
@@ -85,11 +85,11 @@ class Layout(NamedTuple):
 
     @property
     def history(self) -> str:
-        """The folder of what runs have come to, a note for each, so that one listing tells of all."""
+        """The folder of summaries, a note for each completed run, so that one listing returns all of them."""
         return f"{self.state}history/"
 
     def summary(self, run: str) -> Document[Summary]:
-        """What this run has come to."""
+        """The summary of this completed run."""
         from bqdump.core.documents.manifest_index import Summary
 
         return Document(f"{self.history}{run}.json", Summary, "note")

@@ -1,6 +1,6 @@
-"""What readers follow, frozen: the pointer to an export, its manifest, and what a publisher announces.
+"""The documents of a published export: the pointer `latest.json`, the manifest, and those of publishing.
 
-Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC unless they are text (RFC 3339).
+Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC, or strings in RFC 3339.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation.
 
-    `rows` is what the file itself tells; None (left out) where it does not tell that cheaply.
+    rows: as counted from the file; None (omitted) for formats that are not counted cheaply.
     """
 
     name: str
@@ -45,16 +45,16 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TableFiles(msgspec.Struct, frozen=True):
-    """The part of a manifest's table that a later publication needs."""
+    """The part of a manifest's table that a later publication reads."""
 
     table: str
     files: tuple[File, ...]
 
 
 class Carried(msgspec.Struct, frozen=True):
-    """Which run exported a table that a later run carries over, as of when, and by which version of bqdump.
+    """The origin of a table that is carried over: the run that exported it, its snapshot time, and its bqdump version.
 
-    settings: those that its files were written with, where the manifest's own settings differ.
+    settings: those with which its files were written, where they differ from the manifest's.
     """
 
     run: RunId
@@ -67,11 +67,11 @@ class Carried(msgspec.Struct, frozen=True):
 class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning.
 
-    rows: what was exported, None where neither the files nor the job tell it. expected_rows: the rows that BigQuery
-    had at the snapshot time, where it tells that for certain; the two were compared before publishing.
+    rows: exported rows, None where neither the files nor the job report them. expected_rows: BigQuery's rows at the
+    snapshot time, where that count is certain; both were compared before publishing.
     moment: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
-    `format` and `compression`: of its files. `planned_billed` and `billed`: bytes of its query, by the dry run and
-    in the end. carried: where another run has exported it.
+    format, compression: of its files. planned_billed, billed: bytes of its query, by the dry run and as billed.
+    carried: set where an earlier run exported it.
     """
 
     table: str
@@ -103,7 +103,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Totals(msgspec.Struct, frozen=True):
     """Sums over a manifest's tables; `bytes` is the size of the files.
 
-    rows: exported ones, of those tables only whose route tells them. billed: bytes billed by the run's own queries.
+    rows: exported rows, of tables for which they are known. billed: bytes billed by the run's own queries.
     carried: tables carried over from earlier runs.
     """
 
@@ -118,13 +118,12 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The record of a run that is whole (or, where the user allowed it, partial).
+    """The record of a complete run (or, with --allow-partial, of a partial one).
 
-    left: files of an earlier export that stay for tables that failed in this one. found: files that an export
-    without a manifest had left under these tables' names before the first publication. number: 1 for the first export
-    published there, and one more for each; runs that overlap may have the same. over: the run that was published
-    before, "" for none. removed: its tables that this export does not have. oldest_snapshot_time: that of the oldest
-    table.
+    left: files of an earlier export that stay for tables that failed in this one. found: files under these tables'
+    names that existed before the first publication, from an export without a manifest. number: 1 for the first
+    published export, then one more for each; overlapping runs may have the same. over: the run that was published
+    before, "" for none. removed: its tables that this export does not have. oldest_snapshot_time: of the oldest table.
     """
 
     format_version: int = FORMAT_VERSION
@@ -153,7 +152,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def age(self) -> tuple[int, str]:
-        """What orders runs: the later moment wins, the run id breaks a tie."""
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
 
     @property
@@ -169,7 +168,7 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class ManifestFiles(msgspec.Struct, frozen=True):
-    """The part of a manifest that a later publication needs: which objects are its own."""
+    """The part of a manifest that a later publication reads: the objects that it lists."""
 
     run: RunId
     status: Literal["complete", "partial"]
@@ -186,9 +185,9 @@ class ManifestFiles(msgspec.Struct, frozen=True):
 
     @property
     def named(self) -> set[str]:
-        """Every table that it speaks of."""
-        told = {one.table for one in (*self.tables, *self.left)}
-        return told.union(one.table for one in (*self.failed, *self.removed))
+        """Every table that it names."""
+        tables: tuple[TableFiles | Named, ...] = (*self.tables, *self.left, *self.failed, *self.removed)
+        return {one.table for one in tables}
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -200,14 +199,14 @@ class Pointer(msgspec.Struct, frozen=True):
 
     @property
     def age(self) -> tuple[int, str]:
-        """What orders runs: the later moment wins, the run id breaks a tie."""
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
-    """The run that readers should follow. `uncleared` are earlier runs whose stale files may still lie about.
+    """The published run. uncleared: earlier runs whose stale files may not be deleted yet.
 
-    number, over, oldest_snapshot_time: as in the manifest. carried: how many of its tables earlier runs have exported.
+    number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
     """
 
     format_version: int = FORMAT_VERSION
@@ -228,7 +227,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def age(self) -> tuple[int, str]:
-        """What orders runs: the later moment wins, the run id breaks a tie."""
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
 
     @property
@@ -238,9 +237,9 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Publishing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The run that may write final names; `manifest` is the name of its intent.
+    """The run that may write final names. manifest: the name of its intent.
 
-    ready: all of its files are in place, and this is what latest.json becomes, whoever writes it.
+    ready: set once all of its files are in place: the next latest.json, whichever task writes it.
     """
 
     run: RunId
@@ -250,7 +249,7 @@ class Publishing(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def age(self) -> tuple[int, str]:
-        """What orders runs: the later moment wins, the run id breaks a tie."""
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
 
 
@@ -263,7 +262,7 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 def settings_of(manifest: Manifest, entry: TableEntry) -> dict[str, Any]:
-    """The settings that a table of a manifest was exported with."""
+    """The settings with which a table of a manifest was exported."""
     return manifest.settings | entry.carried.settings if entry.carried else manifest.settings
 
 
@@ -273,7 +272,7 @@ def snapshot_of(manifest: Manifest, entry: TableEntry) -> int:
 
 
 def mixed_times(carried: int, oldest_snapshot_time: str) -> str:
-    """That tables of an export are older than it, in words; "" where none is."""
+    """A phrase about tables that are older than their export; "" where none is."""
     if not carried:
         return ""
     return f"{counted(carried, 'table')} carried over from earlier runs, the oldest as of {oldest_snapshot_time}"

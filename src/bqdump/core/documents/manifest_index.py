@@ -1,7 +1,7 @@
-"""What an export contains, in little: an index of its manifest, and a summary of that. Both are made from the manifest.
+"""The index of a manifest, and the summary of a run. Both are made from the manifest.
 
-A manifest has the definition of every table and the name of every file, 1 KB or more a table. The index has a line of
-numbers for each table, and says where in the manifest the rest is; the summary is one note for a whole run.
+A manifest has the definition of every table and the name of every file: 1 KB or more for each table. The index has a
+line of numbers for each table, with the place of its entry in the manifest. The summary is one note for a run.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Place = Annotated[int, Meta(ge=0, le=LARGEST)]
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
 
-    `size` is that of the files. schema: a fingerprint of its columns. offset, length: where its entry lies in the
-    manifest, in bytes. why: why it was not read at the snapshot time, where moment is "job". content, made, modified:
-    see `core.made`: what the bytes of two exports are compared by. carried: where another run has exported it.
+    size: of the files. schema: a fingerprint of its columns. offset, length: the place of its entry in the manifest,
+    in bytes. why: why it was not read at the snapshot time, where moment is "job". content, made, modified: see
+    `fingerprints.Side`. carried: set where an earlier run exported it.
     """
 
     table: str
@@ -67,12 +67,12 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def side(self) -> Side:
-        """What it is compared by with the same table of another export."""
+        """Its values for a comparison with the same table of another export."""
         return Side(self.rows, self.bytes, self.content, self.made, self.modified)
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """What a manifest says of an export as a whole; see Manifest."""
+    """The part of a manifest that is not about single tables; see Manifest."""
 
     run: str
     tool: str
@@ -100,9 +100,9 @@ class Contents(Head, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in a few numbers. rows: the sum of its lines'.
+    """A run in a few numbers. rows: the sum over its tables.
 
-    begun, ended: the first creation and the last end of a job of its own (ms), 0 without jobs.
+    begun, ended: the first creation and the last end of its own jobs (ms), 0 without jobs.
     """
 
     format_version: int = FORMAT_VERSION
@@ -165,12 +165,12 @@ def contents_of(manifest: bytes, name: str) -> Contents:
     at = 0
     for raw in whole.tables:
         entry = bytes(raw)
-        # Entries lie one after the other, so that each is found where the last one ends.
+        # Each entry follows the one before.
         at = manifest.index(entry, at)
         try:
             lines.append(_line(whole, _ENTRY.decode(entry), at, len(entry)))
         except msgspec.MsgspecError as error:
-            raise DocumentError("read", name, f"table {len(lines) + 1} of it is not valid ({error})") from None
+            raise DocumentError("read", name, f"its table {len(lines) + 1} is not valid ({error})") from None
         at += len(entry)
     return Contents(tables=tuple(lines), **{name: getattr(whole, name) for name in Head.__struct_fields__})
 
@@ -193,12 +193,12 @@ def summary_of(contents: Contents) -> Summary:
 
 
 def is_job(name: str) -> bool:
-    """Whether this is the id of a BigQuery job of ours, and not a read session."""
+    """Whether this is the id of one of bqdump's jobs, and not a read session."""
     return name.startswith("bqdump_")
 
 
 def attempt_of(job: str) -> int:
-    """Which attempt at its unit a job was, from 0: the last part of its id."""
+    """The attempt of a job, from 0: the last part of its id."""
     number = job.rpartition("_")[2]
     return int(number) if is_job(job) and number.isdecimal() and len(number) <= 3 else 0
 

@@ -1,16 +1,11 @@
-"""Notes: documents so small that a listing of objects brings them along. The one place that keeps them small."""
+"""Notes: documents so small that a listing of objects includes them. This module keeps them small."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Failure, GivenUp
-
-if TYPE_CHECKING:
-    pass
 
 # In bytes as encoded. Cloud Storage allows 8 KiB of metadata for an object.
 NOTE_BYTES = 4096
@@ -19,9 +14,9 @@ CUT = "…"
 
 
 def encode_note(note: object) -> bytes:
-    """The note as one line of JSON of at most NOTE_BYTES, however long a message from elsewhere is.
+    """The note as one line of JSON of at most NOTE_BYTES. Long error messages are cut.
 
-    Table names and ids are never cut: what planning accepts of them fits.
+    Table names and ids are never cut: those that planning accepts fit.
     """
     if isinstance(note, GivenUp):
         rest = len(encode(GivenUp(_without_words(note.failure))))
@@ -36,14 +31,14 @@ def _without_words(failure: Failure) -> Failure:
 
 
 def _cut(failure: Failure, room: int) -> Failure:
-    """The failure with a reason and a message that take no more than `room` bytes together."""
+    """The failure with its reason and message cut to `room` bytes together."""
     reason = shortened(failure.reason, min(room, MOST_REASON), MOST_REASON)
     message = shortened(failure.message, room - _size(reason), MOST_MESSAGE)
     return msgspec.structs.replace(failure, reason=reason, message=message)
 
 
 def shortened(text: str, bytes_: int, characters: int) -> str:
-    """The text, cut where it has more characters, or as JSON more bytes. What is no Unicode becomes question marks."""
+    """The string, cut to this many characters and bytes of JSON. Invalid Unicode becomes question marks."""
     text = text.encode("utf-8", "replace").decode()
     if len(text) <= characters and _size(text) <= bytes_:
         return text
@@ -57,5 +52,5 @@ def shortened(text: str, bytes_: int, characters: int) -> str:
 
 
 def _size(text: str) -> int:
-    """How many bytes it takes within a string of JSON."""
+    """Its length in bytes within a JSON string."""
     return len(msgspec.json.encode(text)) - 2

@@ -1,4 +1,4 @@
-"""The record of a complete run, pure: from its plan, its receipts and the files that were found to the manifest."""
+"""The manifest of a complete run, from its plan, its receipts and the files that were found."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def make_manifest(
     found: tuple[File, ...],
     carry: Carry,
 ) -> Manifest:
-    """The manifest of a run whose tables (units, by table) are in these files, by unit.
+    """The manifest of a run.
 
-    failed: one for each table that the run goes without. left, found: see Manifest. carry: what stays of the
-    published export.
+    units: one for each table. files: by unit. failed: one for each table that the export lacks. left, found: see
+    Manifest. carry: the tables that are carried over from the published export.
     """
     receipts = {unit.id: done[unit.id].whole for unit in units if unit.id in files}
     hidden = hidden_rows(plan, receipts.values())
@@ -36,7 +36,7 @@ def make_manifest(
     tables = tuple(sorted((*own, *carry.tables), key=lambda entry: entry.table))
     oldest = min((entry.carried.snapshot for entry in carry.tables if entry.carried), default=plan.snapshot)
     failed = sorted((*failed, *carry.failed), key=lambda failure: failure.table)
-    told = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
+    risks = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
     totals = Totals(
         tables=len(tables),
         files=sum(len(table.files) for table in tables),
@@ -66,7 +66,7 @@ def make_manifest(
         failed=tuple(failed),
         left=left,
         found=found,
-        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, told), *carry.flags))),
+        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, risks), *carry.flags))),
         over=carry.over,
         removed=carry.removed,
         oldest_snapshot_time=rfc3339(min(oldest, plan.snapshot)),

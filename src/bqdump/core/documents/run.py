@@ -1,8 +1,8 @@
-"""The documents of a run, from plan to receipt, frozen: each is stored, and the next step needs nothing else.
+"""The documents of a run, from plan to receipt: each step reads only the document of the step before.
 
-What readers follow is in `core.manifest`.
+Those of a published export are in `manifest`.
 
-Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC unless they are text (RFC 3339).
+Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC, or strings in RFC 3339.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from bqdump.core.times import time_in
 
 FORMAT_VERSION = 1
 
-# What BigQuery and Cloud Storage count fits into 63 bits.
+# The counts of BigQuery and Cloud Storage are signed 64-bit integers.
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Attempt = Annotated[int, Meta(ge=0, le=999)]
-# Up to the end of the year 9999, the last that can be written as text.
+# Up to the end of the year 9999, the last that RFC 3339 can express.
 Time = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
-# Python's $ stands before a line break at the end, too.
+# In Python, $ also matches before a trailing line break.
 RunId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
 UnitId = Annotated[str, Meta(pattern=r"^[0-9]{5,9}-[0-9]{5,9}$(?!\n)")]
 Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
@@ -33,14 +33,14 @@ Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
 # Whether an export replaces the files of the one before, or each run keeps a folder of its own.
 Mode = Literal["replace", "keep"]
 
-# When a table is read: at the plan's snapshot time, or when its job runs (views have no past, for example).
+# When a table is read: at the plan's snapshot time, or when its job runs (views, for example, have no time travel).
 Moment = Literal["snapshot", "job"]
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
-    """Where one task's part of the units lies in the units object, and how much it is.
+    """The place and size of one task's part of the units object.
 
-    crc32: of these bytes. A part of an object is read without a checksum of Cloud Storage's.
+    crc32: of these bytes, because Cloud Storage has no checksum for a part of an object.
     """
 
     offset: Count
@@ -51,7 +51,7 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Split(msgspec.Struct, frozen=True, array_like=True):
-    """A table that several units share: each has its part of the streams of one read session, in this order."""
+    """A table that is split into several units, in this order: each reads its part of one read session's streams."""
 
     table: str
     units: tuple[UnitId, ...]
@@ -59,7 +59,7 @@ class Split(msgspec.Struct, frozen=True, array_like=True):
 
 @public
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An object of the dataset that is not exported, and why. asked: the user wants it so (`--on-unsupported skip`)."""
+    """An object of the dataset that is not exported, and why. asked: a setting says so (`--on-unsupported skip`)."""
 
     table: str
     kind: str
@@ -73,9 +73,9 @@ RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
 
 @public
 class Removed(msgspec.Struct, frozen=True):
-    """A table that an export removes from the published one, why, and what that had: of which run, as of when.
+    """A table that an export removes from the published one, and why. run, snapshot_time: of its last export.
 
-    rows: as exported where that is known, else as planned; None for a table whose last export failed.
+    rows: of its last export, as exported where that is known, else as planned; None where that export failed.
     """
 
     table: str
@@ -92,10 +92,10 @@ class Removed(msgspec.Struct, frozen=True):
 
 @public
 class Flag(msgspec.Struct, frozen=True):
-    """One risk that an export has met, about one table, or (table "") about all of it.
+    """One risk of an export, about one table, or (table "") about the complete export.
 
-    columns: those that it is about. allowed: the run went on all the same, because a setting says so or the risk
-    loses nothing; False is found in drafts only, for a run that is not allowed plans nothing.
+    columns: those that it concerns. allowed: a setting allows it, or it loses nothing. False only in drafts: a run
+    with a risk that is not allowed stores no plan.
     """
 
     risk: Risk
@@ -106,13 +106,11 @@ class Flag(msgspec.Struct, frozen=True):
 
 
 class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is exported at once: a table, or a part of it where the plan splits it among tasks.
+    """The unit of work: a table, or a part of it where the plan splits it among tasks.
 
-    `rows` and `bytes` are what BigQuery said while planning; of a part its share of them.
-
-    `pattern` is the final object name with one `*`, below the bucket. `why` tells why it goes by its route.
-    `format` and `compression` are those of the settings where they are empty. `bills`: the bytes that its query will
-    bill, by a dry run; more where `bills_at_least`.
+    rows, bytes: BigQuery's numbers while planning; of a part, its share of them. pattern: the final object name with
+    one `*`. why: the reason for its route. format, compression: "" for those of the settings. bills: the bytes that
+    its query bills, by a dry run; a lower bound where bills_at_least.
     """
 
     id: UnitId
@@ -133,12 +131,11 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The frozen list of units of a run; the units themselves lie in the object `units`, one JSON line each.
+    """The frozen list of units of a run; the units themselves are in the object `units`, one JSON line each.
 
-    splits: the tables of which each unit is a part only. planned: when planning began, by BigQuery's clock; 0 in plans
-    of versions that did not tell.
-    over: the published run that it was compared with, "" for none. removed: tables of that run which the export does
-    not have any more. kept: tables that it carries over as they are.
+    splits: the tables that are split into several units. planned: when planning began, by BigQuery's clock; 0 where
+    that was not recorded. over: the published run that it was compared with, "" for none. removed: tables of that run
+    that the export removes. kept: tables that it carries over unchanged.
     """
 
     format_version: int = FORMAT_VERSION
@@ -169,17 +166,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unit_count(self) -> int:
-        """How many units it has: one for each table, or several."""
+        """The number of its units: one for each table, or several."""
         return sum(share.units for share in self.shares)
 
     @property
     def began(self) -> int:
-        """When the run began, as far as its plan tells: a snapshot time of the user's may be days before."""
+        """When the run began. The snapshot time may be days earlier where the user chose it."""
         return self.planned or self.snapshot
 
     @property
     def age(self) -> tuple[int, str]:
-        """What orders runs: the later moment wins, the run id breaks a tie."""
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
         return (self.snapshot, self.run)
 
     @property
@@ -204,9 +201,9 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who works on a unit, and for those who look on: a table of so many bytes, as planned.
+    """The task that works on a unit. table, bytes: of the unit, for those who watch the run.
 
-    again: the unit has a receipt already, of a session that has been retired.
+    again: the job of a receipt that the unit has already, from a session that has been retired.
     """
 
     owner: Owner
@@ -216,11 +213,10 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcome", tag="done"):
-    """The proof that a unit is done: the job that did it, its number of files, its times as BigQuery tells them.
+    """The proof that a unit is done: its job, its number of files, and the job's times as BigQuery reports them.
 
-    rows: how many were exported, where the route tells it. billed: bytes that its query has billed.
-    risks: what exporting it has told of, beyond planning, and the settings allow. first: the number of its first
-    file.
+    rows: exported rows, where the route reports them. billed: bytes that its query billed. risks: allowed risks that
+    were found while exporting, in addition to those of planning. first: the number of its first file.
     """
 
     unit: UnitId
@@ -239,17 +235,17 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """An attempt at a unit by the read route, and whose it is; `nonce` tells tries of one owner apart."""
+    """An attempt at a unit with the read route, and its owner. nonce: distinguishes attempts of one owner."""
 
     owner: Owner
     nonce: str
 
 
 class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The read session of a table that several units share: the one by which all of its parts are read.
+    """The read session of a split table: all of its parts read from it.
 
-    schema: of its rows, as an Arrow IPC message. execution: whose task has opened it. closed: the parts are settled.
-    Without a name: the one before has ended, and nobody has opened another one yet.
+    schema: of its rows, as an Arrow IPC message. execution: the one that opened it. closed: the parts are settled.
+    Without a name: the session before has ended, and the next one is not open yet.
     """
 
     name: str
@@ -260,13 +256,13 @@ class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def retired(self) -> bool:
-        """Whether another session is to be opened."""
+        """Whether another session must be opened."""
         return not self.name
 
 
 @public
 class Failure(msgspec.Struct, frozen=True):
-    """Why an attempt at a unit failed for good, in one sentence; binding within its execution."""
+    """Why an attempt at a unit failed permanently, in one sentence. It binds only its own execution."""
 
     unit: UnitId
     table: str
@@ -278,9 +274,9 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class GivenUp(msgspec.Struct, frozen=True, tag_field="outcome", tag="given up"):
-    """The other end of a unit: a partial export goes without it, and nobody can finish it any more.
+    """A unit that a partial export lacks; no task can finish it any more.
 
-    Stored under the name of the unit's receipt, so that there is one of the two, and every task sees the same.
+    Stored under the name of the unit's receipt, so that only one of the two exists and all tasks see the same.
     """
 
     failure: Failure

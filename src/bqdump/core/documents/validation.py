@@ -1,7 +1,7 @@
-"""Whether a stored document can be what its name says: documents lie in a bucket, where others may change them.
+"""Validation of stored documents: others may change the objects of a bucket.
 
-A document that names objects decides what is copied and deleted. So it is believed only as far as it stays in its
-place: its own run, files below the prefix, and nothing of bqdump's own documents.
+A document that names objects decides what is copied and deleted. So it may only name its own run and files below the
+prefix, and none of bqdump's own documents.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.parts import MOST_PARTS, parts_of
 from bqdump.core.settings.path_template import Template, parse_template
+from bqdump.core.sizes import counted
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
-CHANGED = "Somebody has changed it: find out who, then start a new run, under another run id."
+CHANGED = "Modified outside bqdump: find out by whom, then start a new run with another run id."
 LONGEST_NAME_BYTES = 1024
-# A unit's line without any values.
+# The shortest possible line of a unit.
 LEAST_UNIT_BYTES = 80
 
 
 class Place(NamedTuple):
-    """Where a document lies: the target's names, and the run whose folder it is in ("" for none)."""
+    """The place of a document: the target's names, and the run whose folder it is in ("" for none)."""
 
     layout: Layout
     run: str
@@ -66,33 +67,33 @@ def place_of(name: str) -> Place | None:
 
 
 def problem(document: object, name: str) -> str:
-    """Why this document cannot be the one of that name; "" when it can."""
+    """Why this document cannot be the one of that name; "" where it can."""
     check, place = CHECKS.get(type(document)), place_of(name)
     return check(document, place, name) if check and place else ""
 
 
 def refuse_size(name: str, size: int) -> None:
-    """Raise DocumentError for a document of so many bytes that no run has written it; it is not to be loaded."""
+    """Raise DocumentError for a document that is larger than any run writes, before it is loaded."""
     most = most_bytes(name)
     if most is not None and size > most:
         raise DocumentError("read", name, f"it is larger than {most:,} bytes", CHANGED)
 
 
 def final_name_problem(name: str, layout: Layout) -> str:
-    """Why an export cannot have a file of this name; "" when it can."""
+    """Why an export cannot have a file of this name; "" where it can."""
     if not name.startswith(layout.prefix):
-        return f"{name!r} lies outside {layout.prefix}"
+        return f"{name!r} is outside {layout.prefix}"
     if f"/{STATE}/" in f"/{name[len(layout.prefix) :]}":
         return f"{name!r} is one of bqdump's own documents"
     if BAD_PART.search(name[len(layout.prefix) :]):
-        return f"{name!r} is no name of a file"
+        return f"{name!r} is not a valid file name"
     return f"a name of {len(name)} characters is too long" if len(name.encode()) > LONGEST_NAME_BYTES else ""
 
 
 def validated_units(units: Sequence[Unit], plan: Plan, share: int | None = None) -> list[Unit]:
     """The units of one share, or (None) of the whole plan, as they are.
 
-    Raises DocumentError when they are not those of the plan: other ids, names that leave the prefix, tables twice.
+    Raises DocumentError where they are not those of the plan: other ids, names outside the prefix, duplicate tables.
     """
     if wrong := _units_problem(units, plan, range(len(plan.shares)) if share is None else (share,)):
         raise DocumentError("read", plan.units, wrong, CHANGED)
@@ -109,48 +110,47 @@ def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> 
             return wrong
         folder, _, last = unit.pattern.rpartition("/")
         if "*" in folder or last.count("*") != 1:
-            return f"{unit.pattern!r} is no pattern of file names"
+            return f"{unit.pattern!r} is not a pattern of file names"
         if place and (wrong := final_name_problem(unit.pattern, place.layout)):
             return wrong
-    parts, ones = parts_of(plan), dict[str, Unit]()
+    parts, tables = parts_of(plan), dict[str, Unit]()
     for unit in units:
         part = parts.get(unit.id)
         if part and (unit.table, unit.route) != (part.table, "read"):
-            return f"unit {unit.id} is no part of table {part.table}"
-        ones.setdefault(part.lead if part else unit.id, unit)
-    for what, names in (("table", [unit.table for unit in ones.values()]),
-                        ("pattern", [unit.pattern for unit in ones.values()])):  # fmt: skip
-        if len(set(names)) != len(names):
-            return f"a {what} is there twice"
+            return f"unit {unit.id} is not a part of table {part.table}"
+        tables.setdefault(part.lead if part else unit.id, unit)
+    for field in ("table", "pattern"):
+        if len({getattr(unit, field) for unit in tables.values()}) != len(tables):
+            return f"a {field} appears twice"
     return ""
 
 
 def _plan(plan: Plan, place: Place, _: str) -> str:
     if plan.run != place.run:
         return f"it is the plan of run {plan.run}"
-    told, path = plan.settings, str(plan.settings.get("path", ""))
-    if (told.get("project"), told.get("dataset")) != (plan.project, plan.dataset):
-        return f"its settings are of another dataset than {plan.project}.{plan.dataset}"
-    if plan.mode != Template(path).mode or told.get("prefix") != place.layout.prefix:
-        return f"its settings do not fit to the mode {plan.mode} and the folder it lies in"
-    if wrong := _settings_problem(told):
+    settings, path = plan.settings, str(plan.settings.get("path", ""))
+    if (settings.get("project"), settings.get("dataset")) != (plan.project, plan.dataset):
+        return f"its settings are for another dataset than {plan.project}.{plan.dataset}"
+    if plan.mode != Template(path).mode or settings.get("prefix") != place.layout.prefix:
+        return f"its settings do not match the mode {plan.mode} and its folder"
+    if wrong := _settings_problem(settings):
         return wrong
     if plan.units != place.own.units(plan.nonce):
-        return f"its units cannot lie in {plan.units!r}"
+        return f"its units cannot be in {plan.units!r}"
     offset = 0
     for share in plan.shares:
         if share.offset != offset or not 0 < share.units * LEAST_UNIT_BYTES <= share.length:
-            return "its shares do not follow each other"
+            return "its shares are not contiguous"
         offset += share.length
     if offset > LARGEST:
-        return f"its units take {offset:,} bytes"
+        return f"its units have {offset:,} bytes"
     parts = [unit for split in plan.splits for unit in split.units]
     if len(set(parts)) != len(parts) or not all(map(plan.has, parts)):
-        return "parts of its tables are no units of it"
+        return "parts of its tables are not among its units"
     if any(not 1 < len(split.units) <= MOST_PARTS for split in plan.splits):
         return f"a table cannot have fewer than 2 or more than {MOST_PARTS:,} parts"
     if plan.unit_count - len(parts) + len(plan.splits) != plan.tables:
-        return f"its shares do not have {plan.tables} tables together"
+        return f"its shares do not add up to {counted(plan.tables, 'table')}"
     return ""
 
 
@@ -175,7 +175,7 @@ def _intent(intent: Intent, place: Place, _: str) -> str:
 
 
 def _settings_problem(settings: Mapping[str, Any]) -> str:
-    """Why the names and formats of files cannot follow from these settings; "" when they can."""
+    """Why these settings do not give names and formats of files; "" where they do."""
     for name in ("format", "compression", "prefix", "path"):
         if not isinstance(settings.get(name), str):
             return f"its settings have no {name}"
@@ -187,7 +187,7 @@ def _settings_problem(settings: Mapping[str, Any]) -> str:
 
 
 def _files_problem(table: str, format_: str, compression: str, definition: msgspec.Raw) -> str:
-    """Why a table's files cannot be what the document says; "" when they can."""
+    """Why a table's files cannot be as recorded; "" where they can."""
     if format_ and format_ not in FORMATS:
         return f"table {table[:100]!r} has the unknown format {format_[:50]!r}"
     codecs = [codec for known in FORMATS.values() for codec in known.codecs]
@@ -210,13 +210,13 @@ def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
     entries: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
     names = [file.name for entry in entries for file in entry.files]
     if len(set(names)) != len(names):
-        return "a file is there twice"
+        return "a file appears twice"
     return _of_run(manifest.run, place) or _names([*names, *(file.name for file in manifest.found)], place)
 
 
 def _session(session: SharedSession, _: Place, __: str) -> str:
     strange = [stream for stream in session.streams if not stream.startswith(f"{session.name}/")]
-    return f"stream {strange[0]!r} is none of the session {session.name!r}" if strange else ""
+    return f"stream {strange[0]!r} does not belong to session {session.name!r}" if strange else ""
 
 
 def _note(note: Receipt | Failure, _: Place, name: str) -> str:
@@ -236,6 +236,14 @@ def _names(names: Iterable[str], place: Place) -> str:
 
 
 CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
-    Plan: _plan, Latest: _latest, Publishing: _publishing, Intent: _intent, Manifest: _manifest,
-    ManifestFiles: _manifest, SharedSession: _session, Receipt: _note, Failure: _note, GivenUp: _given_up,
-}  # fmt: skip
+    Plan: _plan,
+    Latest: _latest,
+    Publishing: _publishing,
+    Intent: _intent,
+    Manifest: _manifest,
+    ManifestFiles: _manifest,
+    SharedSession: _session,
+    Receipt: _note,
+    Failure: _note,
+    GivenUp: _given_up,
+}

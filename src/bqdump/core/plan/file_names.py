@@ -56,11 +56,9 @@ def refuse_names(patterns: Iterable[tuple[str, str]], rules: NameRules, url: str
         for path in accumulate(pattern.split("/"), lambda folder, part: f"{folder}/{part}"):
             known, other = seen.setdefault(rules.alike(path), (path, table))
             if known != path:
-                raise UsageError(
-                    "plan the export", f"tables {other} and {table}",
-                    f"{url} cannot hold both {known} and {path}: its file system ignores {_ignored(rules)}",
-                    "Leave one of them out with {setting:exclude}, or export to a bucket or to another disk.",
-                )  # fmt: skip
+                cause = f"{url} cannot store both {known} and {path}: its file system ignores {_ignored(rules)}"
+                hint = "Leave one of them out with {setting:exclude}, or export to a bucket or to another disk."
+                raise UsageError("plan the export", f"tables {other} and {table}", cause, hint)
 
 
 def _too_long(name: str, rules: NameRules) -> str:

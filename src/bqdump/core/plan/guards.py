@@ -183,7 +183,7 @@ def objection(risks: Iterable[Risk], settings: Settings, source: str) -> tuple[R
     for risk in risks:
         if not _allowed(risk, settings):
             guard = GUARDS[risk]
-            return risk, fill(f"{told} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}")
+            return risk, fill(f"{source} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}")
     return None
 
 

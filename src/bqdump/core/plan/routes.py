@@ -165,12 +165,12 @@ def asks_for_reads(settings: Settings) -> bool:
 
 
 def _ours(settings: Settings, format_: str) -> str:
-    """What only the read route can give, of all that the settings ask; "" for nothing."""
-    asked = {
+    """A requirement of the settings that only the read route meets, in words; "" for none."""
+    required = {
         "files go to a folder": settings.target.scheme != BUCKET,
-        "a file size is asked for": settings.file_size,
-        "a null marker is asked for": format_ == "csv" and settings.null_marker,
-        "a size of row groups is asked for": format_ == "parquet" and settings.row_group_rows,
+        "file_size is set": settings.file_size,
+        "null_marker is set": format_ == "csv" and settings.null_marker,
+        "row_group_rows is set": format_ == "parquet" and settings.row_group_rows,
     }
     return next((words for words, value in required.items() if value), "")
 

@@ -72,7 +72,7 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
         pattern, called = pattern_by(template, item), f"table {shown(item.table.name)}"
         if STATE in pattern.split("/")[:-1]:
             folder = pattern.partition(f"{STATE}/")[0] + f"{STATE}/"
-            cause = f"its files would lie in {folder}, where bqdump keeps its own documents"
+            cause = f"its files would be in {folder}, where bqdump stores its own documents"
             raise UsageError(PLAN, called, cause, "Use another {setting:path} such as {table}_*.{ext}.")
         longest = _longest(settings.layout, run, pattern, template)
         if longest > MAX_OBJECT_NAME_BYTES:

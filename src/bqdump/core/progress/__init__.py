@@ -1,1 +1,1 @@
-"""What happens in a run, and the numbers that follow from it."""
+"""The events of a run, and its progress in numbers."""

@@ -1,4 +1,4 @@
-"""What happens in a run or a verification, told as it happens to whoever listens."""
+"""The events of a run or a verification, passed to a listener as they happen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Stage = Literal["planning", "exporting", "publishing", "published", "superseded"
 
 
 class Started(NamedTuple):
-    """A task is at work on a unit: a table of so many bytes."""
+    """A task has started to work on a unit. table, bytes: of the unit."""
 
     unit: str
     table: str
@@ -20,7 +20,7 @@ class Started(NamedTuple):
 
 
 class Advanced(NamedTuple):
-    """A unit of about `of` rows is being read by this process, which has come to so many of them in this attempt."""
+    """This process has read `rows` of about `of` rows of a unit in this attempt."""
 
     unit: str
     rows: int
@@ -28,7 +28,7 @@ class Advanced(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """What a look around has shown, by unit: who works on it, what is done, what has failed."""
+    """The state of all units, as read from the bucket: those that are started, done and failed."""
 
     started: Mapping[str, Started]
     receipts: Mapping[str, Receipt]
@@ -36,7 +36,7 @@ class Looked(NamedTuple):
 
 
 class Cleared(NamedTuple):
-    """The staged files of an earlier run that never published them have been deleted."""
+    """The staged files of an earlier run, which was never published, are deleted."""
 
     run: str
     files: int
@@ -44,13 +44,13 @@ class Cleared(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """The run has come to this stage."""
+    """The run has entered this stage."""
 
     stage: Stage
 
 
 class Checking(NamedTuple):
-    """A verification comes to so many files of so many bytes: listed, or read as well."""
+    """A verification begins to list, or to read, this many files and bytes."""
 
     stage: Literal["listing", "reading"]
     files: int
@@ -58,14 +58,14 @@ class Checking(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """So many more of its files are done, and so many more of their bytes."""
+    """This many more files and bytes are verified."""
 
     files: int
     bytes: int
 
 
 class TaskState(NamedTuple):
-    """A task's process: its attempt (from 0) has begun, or the task has ended."""
+    """A task's process has started its attempt (from 0), or the task has ended."""
 
     task: int
     attempt: int
@@ -73,9 +73,9 @@ class TaskState(NamedTuple):
 
 
 Event = Plan | Started | Advanced | Receipt | Failure | Looked | Entered | Checking | Checked | TaskState
-# May be called in any thread.
+# May be called from any thread.
 Listener = Callable[[Event], None]
 
 
-def nobody(event: Event) -> None:
-    """The listener where nobody listens."""
+def ignore(event: Event) -> None:
+    """A listener that does nothing."""

@@ -1,4 +1,4 @@
-"""What an export has come to, for whoever asked for it: printed as JSON, returned by the Python API."""
+"""The result of an export: printed as JSON, returned by the Python API."""
 
 from __future__ import annotations
 

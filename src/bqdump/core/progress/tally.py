@@ -1,6 +1,6 @@
-"""How far a run is: from what happens to numbers, time left, and what holds it up.
+"""The progress of a run: from events to numbers, the time left, and the slowest units.
 
-Pure: whoever calls brings the time, in seconds of any clock that only goes forward.
+Callers pass the time, in seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from bqdump.core.progress.events import (
 from bqdump.core.sizes import counted, size_text
 
 SLOWEST = 3
-# What opening a file costs beside its bytes, as bytes.
+# The cost of opening a file in addition to its bytes, as bytes.
 FILE_WEIGHT = 1 << 20
 
 
 class Slow(NamedTuple):
-    """A unit that somebody works on, for how many seconds by now, and what of its bytes is known to be read."""
+    """A running unit. seconds: since it was started. read: bytes that are known to be read."""
 
     table: str
     bytes: int
@@ -40,7 +40,7 @@ class Slow(NamedTuple):
 
 
 class TaskView(NamedTuple):
-    """One task: its units done and in work, the bytes done, and how its process is ("" where nobody knows)."""
+    """One task: its units done and running, the bytes done, and the state of its process ("" where unknown)."""
 
     task: int
     done: int
@@ -51,9 +51,9 @@ class TaskView(NamedTuple):
 
 
 class View(NamedTuple):
-    """A run at one moment. Counts are tables, or files where they are verified (`things`); bytes are BigQuery's.
+    """A run at one time. Counts are tables, or files of a verification (`things`); bytes are BigQuery's.
 
-    `fraction` is of the work by weight; `rate` is bytes a second; `seconds_left` is None while nobody can tell.
+    fraction: of the work, by weight. rate: bytes per second. seconds_left: None while it cannot be estimated.
     """
 
     run: str
@@ -74,20 +74,28 @@ class View(NamedTuple):
 
     @property
     def waiting(self) -> int:
-        """Tables that nobody works on yet."""
+        """Tables that no task has started yet."""
         return max(0, self.tables - self.done - self.running - self.failed)
 
     def numbers(self) -> dict[str, object]:
-        """The numbers of the whole run, for a log line."""
+        """The numbers of the run, for a log line."""
         left = None if self.seconds_left is None else round(self.seconds_left, 1)
         return {
-            "stage": self.stage, "tables": self.tables, "done": self.done, "running": self.running,
-            "waiting": self.waiting, "failed": self.failed, "bytes": self.bytes, "bytes_done": self.bytes_done,
-            "seconds": round(self.seconds, 1), "bytes_per_second": round(self.rate), "seconds_left": left,
-        }  # fmt: skip
+            "stage": self.stage,
+            "tables": self.tables,
+            "done": self.done,
+            "running": self.running,
+            "waiting": self.waiting,
+            "failed": self.failed,
+            "bytes": self.bytes,
+            "bytes_done": self.bytes_done,
+            "seconds": round(self.seconds, 1),
+            "bytes_per_second": round(self.rate),
+            "seconds_left": left,
+        }
 
     def sentence(self) -> str:
-        """The same in one line, for people."""
+        """The same in one readable line."""
         if not self.tables:
             return self.stage
         parts = [f"{self.stage}: {self.done:,} of {counted(self.tables, self.things)} done"]
@@ -116,7 +124,7 @@ class _Work(NamedTuple):
 
 
 class Progress:
-    """Takes events in their order, any of them more than once, and tells how far the run is."""
+    """Progress from events, which come in their order and possibly more than once."""
 
     def __init__(self, stage: Stage = "planning") -> None:
         self._plan: Plan | None = None
@@ -130,13 +138,13 @@ class Progress:
         self._done: dict[str, int] = {}
         self._failed: set[str] = set()
         self._bytes_done = 0
-        # What was done before anybody looked says nothing about the rate.
+        # Units that were done before the first event do not count for the rate.
         self._before = (0, 0)
         self._tasks: dict[int, TaskState] = {}
         self._by_task: dict[int, tuple[int, int]] = {}
 
     def take(self, event: Event, at: float) -> None:
-        """Take in what happened at this time."""
+        """Add an event that happened at this time."""
         match event:
             case Plan():
                 self._plan = event
@@ -162,7 +170,7 @@ class Progress:
                 self._tasks[event.task] = event
 
     def view(self, at: float) -> View:
-        """How far the run is at this time."""
+        """The progress at this time."""
         if self._check:
             return self._check_view(self._check, at)
         seconds = 0.0 if self._began is None else max(0.0, at - self._began)
@@ -194,15 +202,25 @@ class Progress:
         whole = check.bytes + check.files * FILE_WEIGHT
         part = done_bytes + done * FILE_WEIGHT
         return View(
-            run="", stage=check.stage, tables=check.files, done=done, running=0, failed=0, bytes=check.bytes,
-            bytes_done=done_bytes, fraction=part / whole if whole else 0.0, seconds=seconds,
+            run="",
+            stage=check.stage,
+            tables=check.files,
+            done=done,
+            running=0,
+            failed=0,
+            bytes=check.bytes,
+            bytes_done=done_bytes,
+            fraction=part / whole if whole else 0.0,
+            seconds=seconds,
             rate=done_bytes / seconds if seconds > 0 else 0.0,
             seconds_left=(whole - part) * seconds / part if part and seconds > 0 else None,
-            slowest=(), tasks=(), things="file",
-        )  # fmt: skip
+            slowest=(),
+            tasks=(),
+            things="file",
+        )
 
     def _weights(self, bytes_done: int) -> tuple[int, int]:
-        """All work and what is left of it: a unit weighs its bytes and something for the job, as in the plan."""
+        """The weight of all work and of the work left. A unit weighs its bytes plus a constant per job."""
         if self._plan is None:
             return 0, 0
         failed = sum(self._sizes.get(unit, 0) for unit in self._failed)
@@ -254,9 +272,7 @@ class Progress:
             running[work.task] = running.get(work.task, 0) + 1
         views = []
         for task in sorted(self._tasks.keys() | self._by_task.keys() | running.keys()):
-            state, (done, bytes_) = self._tasks.get(task), self._by_task.get(task, (0, 0))
-            views.append(
-                TaskView(task, done, running.get(task, 0), bytes_, state.attempt if state else 0,
-                         state.state if state else "")
-            )  # fmt: skip
+            done, bytes_ = self._by_task.get(task, (0, 0))
+            attempt, state = (known.attempt, known.state) if (known := self._tasks.get(task)) else (0, "")
+            views.append(TaskView(task, done, running.get(task, 0), bytes_, attempt, state))
         return tuple(views)
