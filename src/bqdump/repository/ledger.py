@@ -6,15 +6,16 @@ import asyncio
 from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import Notes
 from bqdump.core.documents.layout import End, RunLayout, unit_of
 from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Plan, Receipt
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.parts import Done, by_table, counts, done_tables, parts_of
 from bqdump.core.progress.events import Looked, Started
-from bqdump.ports.store import Note, ObjectStore
+from bqdump.ports.store import ObjectStore
 from bqdump.repository.read_sessions import current_session, outdated
-from bqdump.repository.repository import create, swap
+from bqdump.repository.repository import create, notes, swap
 
 WRITES_AT_ONCE = 16
 
@@ -35,9 +36,8 @@ class Ledger(NamedTuple):
         """The ledger of a run that has just begun."""
         return cls({}, {}, {}, {})
 
-    def add_end(self, note: Note) -> None:
-        """Take in what is stored under the name of a receipt. Raises DocumentError."""
-        unit, ended = unit_of(note.name), decode(note.data, End, note.name)
+    def add_end(self, unit: str, ended: Receipt | GivenUp) -> None:
+        """Take in how a unit has ended."""
         if isinstance(ended, Receipt):
             self.receipts[unit] = ended
         else:
@@ -140,15 +140,15 @@ def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
 async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[Ledger, dict[str, Held], int]:
     """Ledger and claims from one listing of the run's whole folder, and how many pages that took."""
     pages, every = 0, []
-    async for notes in store.notes(layout.root):
+    async for page in store.notes(layout.root):
         pages += 1
-        every += notes
+        every += page
     claims = {}
     ledger = Ledger.empty()
     for note in every:
         unit = unit_of(note.name)
         if note.name.startswith(layout.receipts):
-            ledger.add_end(note)
+            ledger.add_end(unit, decode(note.data, End, note.name))
         elif note.name.startswith(layout.claims):
             claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
         elif note.name.startswith(layout.failures):
@@ -160,12 +160,12 @@ async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[L
 async def read_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> Ledger:
     """The ledger as it is now."""
     ledger = Ledger.empty()
-    async for notes in store.notes(layout.receipts):
-        for note in notes:
-            ledger.add_end(note)
-    async for notes in store.notes(layout.failures):
-        for note in notes:
-            ledger.failures.setdefault(unit_of(note.name), []).append(decode(note.data, Failure, note.name))
+    async for ends in notes(store, Notes(layout.receipts, End)):
+        for end in ends:
+            ledger.add_end(unit_of(end.name), end.value)
+    async for failures in notes(store, Notes(layout.failures, Failure)):
+        for failure in failures:
+            ledger.failures.setdefault(unit_of(failure.name), []).append(failure.value)
     await _set_apart(store, layout, plan, ledger)
     return ledger
 
@@ -221,7 +221,7 @@ async def _makes_room(
 async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:
     """All claims by unit, as they are now."""
     claims = {}
-    async for notes in store.notes(layout.claims):
-        for note in notes:
-            claims[unit_of(note.name)] = Held(decode(note.data, Claim, note.name), note.generation)
+    async for page in notes(store, Notes(layout.claims, Claim)):
+        for claim in page:
+            claims[unit_of(claim.name)] = Held(claim.value, claim.generation)
     return claims

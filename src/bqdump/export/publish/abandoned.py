@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 
-from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import Notes
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Stages
 from bqdump.core.errors import BqdumpError, DocumentError
@@ -22,7 +22,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted, size_text
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import notes, value_of
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ async def clear_abandoned(export: RunningExport) -> list[Cleared]:
 
 
 async def _clear_all(export: RunningExport) -> list[Cleared]:
-    layout, plans, notes = export.settings.layout, list[Plan](), dict[str, int]()
-    async for page in export.store.notes(layout.staged):
+    layout, plans, generations = export.settings.layout, list[Plan](), dict[str, int]()
+    async for page in notes(export.store, Notes(layout.staged, Stages)):
         for note in page:
-            run = decode(note.data, Stages, note.name).run
-            notes[run] = note.generation
+            run = note.value.run
+            generations[run] = note.generation
             if run != export.plan.run and (other := await _plan_of(export, run)) and other.age < export.plan.age:
                 plans.append(other)
     jobs = await export.warehouse.at_work(min(other.began for other in plans)) if plans else set()
@@ -64,7 +64,9 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
             log.info(message, found.run, *deleted, extra=LogEvent.STAGING_DELETED.extra())
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
-    await delete(export, [(layout.stages(one.run).name, notes[one.run]) for one in empty if one.run in notes])
+    await delete(
+        export, [(layout.stages(one.run).name, generations[one.run]) for one in empty if one.run in generations]
+    )
     return cleared
 
 
