@@ -10,9 +10,11 @@ from typing import NamedTuple
 import click
 
 from bqdump.cli.exit_codes import MEANINGS
+from bqdump.cli.help import OTHERS
 from bqdump.cli.main import bqdump
-from bqdump.cli.options import JsonOption
+from bqdump.cli.options import ALL, COMMON, CommonOption, JsonOption, SettingOption
 from bqdump.core.settings.settings import BY_NAME
+from bqdump.core.sizes import listed
 
 HEAD = """\
 # Commands
@@ -56,7 +58,7 @@ def commands(group: click.Group = bqdump, words: tuple[str, ...] = ()) -> Iterat
 
 def commands_page() -> str:
     """The page of commands."""
-    parts = [HEAD, _exit_codes()]
+    parts = [HEAD, _exit_codes(), _common()]
     parts += [_section(found) for found in commands()]
     return "\n".join(parts)
 
@@ -64,6 +66,12 @@ def commands_page() -> str:
 def _exit_codes() -> str:
     rows = "\n".join(f"| {', '.join(map(str, codes))} | {meaning} |" for codes, meaning in MEANINGS)
     return f"## Exit codes\n\n| code | means |\n|---|---|\n{rows}\n"
+
+
+def _common() -> str:
+    flags = ", ".join(f"`{BY_NAME[name].flag}`" for name in COMMON)
+    rows = "\n".join(f"| `{names}` | {text} |" for names, text in OTHERS)
+    return f"## Common options\n\n| option | |\n|---|---|\n{rows}\n\nAnd the [settings](settings.md) {flags}.\n"
 
 
 def _section(found: Found) -> str:
@@ -76,13 +84,18 @@ def _section(found: Found) -> str:
     if examples:
         parts.append(f"```sh\n{examples}\n```\n")
     options = [param for param in found.command.params if isinstance(param, click.Option)]
-    takes_settings = any(option.name == "config" for option in options)
-    own = [option for option in options if not (takes_settings and option.name in (*BY_NAME, "config"))]
+    own = [option for option in options if not isinstance(option, (CommonOption, SettingOption))]
     if own:
         rows = "\n".join(f"| {_names(option)} | {_description(option, context)} |" for option in own)
         parts.append(f"| option | |\n|---|---|\n{rows}\n")
-    if takes_settings:
-        parts.append("Also takes every [setting](settings.md), and `--config FILE`.\n")
+    if any(isinstance(option, CommonOption) for option in options):
+        used = [option.name for option in options if isinstance(option, SettingOption)]
+        which = (
+            "every [setting](settings.md)"
+            if len(used) == len(ALL)
+            else ", ".join(f"`{BY_NAME[str(name)].flag}`" for name in used)
+        )
+        parts.append(f"Also takes {listed([*filter(None, [which]), '[common options](#common-options)'], 'and')}.\n")
     if found.json:
         parts.append(f"`--json` prints [this document]({found.schema}).\n")
     return "\n".join(parts)

@@ -1,0 +1,46 @@
+"""Messages name settings and commands in the words of each front end."""
+
+from __future__ import annotations
+
+import pytest
+
+from bqdump.cli.errors import Flags
+from bqdump.core.errors import BqdumpError, UsageError
+from bqdump.core.wording import fill
+
+MESSAGES = [
+    ("Leave it out with {setting:exclude}.", "Leave it out with exclude.", "Leave it out with --exclude."),
+    ("Use {setting:allow=a,b-c}.", "Use allow='a,b-c'.", "Use --allow a,b-c."),
+    ("Set {setting:keep_others}.", "Set keep_others.", "Set --keep-others."),
+    ("missing: {required:dataset}.", "missing: dataset.", "missing: --dataset (SOURCE_DATASET)."),
+    ("Start one: {call:run}", "Start one: bqdump.run()", "Start one: bqdump run"),
+    (
+        "{call:run run_id=r-1 format=avro}",
+        "bqdump.run(run_id='r-1', format='avro')",
+        "bqdump run --run-id r-1 --format avro",
+    ),
+    ("Put {run} into {setting:path}: {table}", "Put {run} into path: {table}", "Put {run} into --path: {table}"),
+    ("{setting:} {call} {other:x} }{", "{setting:} {call} {other:x} }{", "{setting:} {call} {other:x} }{"),
+]
+
+
+@pytest.mark.parametrize(("message", "python", "command_line"), MESSAGES)
+def test_placeholders_are_filled_in_the_words_of_a_front_end(message: str, python: str, command_line: str) -> None:
+    assert fill(message) == python
+    assert fill(message, Flags({})) == command_line
+
+
+def test_an_error_names_the_setting_as_it_was_given() -> None:
+    error = UsageError("plan", "'x*'", "matches no table", "Remove {setting:include}.", setting="include")
+    assert str(error) == "include 'x*': matches no table. Remove include."
+    assert error.sentence(Flags({})) == "--include 'x*': matches no table. Remove --include."
+    variable = Flags({"include": "BQDUMP_INCLUDE"})
+    assert error.sentence(variable) == "BQDUMP_INCLUDE 'x*': matches no table. Remove --include."
+    error.place = "bqdump.toml: include"
+    assert str(error) == "bqdump.toml: include 'x*': matches no table. Remove include."
+
+
+def test_other_errors_say_what_failed() -> None:
+    error = BqdumpError("read", "gs://b", "it is gone", "See {call:status}.")
+    assert str(error) == "cannot read gs://b: it is gone. See bqdump.status()."
+    assert error.sentence(Flags({})) == "cannot read gs://b: it is gone. See bqdump status."
