@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 # The scope key of the application through which a server sends each call inside a batch.
 BATCH_ENTRY: Final = "bqdump_local.batch_entry"
 NAMES: Final = ("127.0.0.1", "localhost")
-_REASONS = {429: "rateLimitExceeded", 500: "internalError", 502: "badGateway", 503: "backendError", 504: "timeout"}
+_REASONS = {
+    401: "authError",
+    403: "forbidden",
+    404: "notFound",
+    409: "duplicate",
+    412: "conditionNotMet",
+    413: "uploadTooLarge",
+    429: "rateLimitExceeded",
+    500: "internalError",
+    502: "badGateway",
+    503: "backendError",
+    504: "timeout",
+}
 _MESSAGES = {429: "Exceeded rate limits.", 500: "Internal error.", 503: "Service unavailable: try again later."}
 
 
