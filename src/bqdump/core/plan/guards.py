@@ -46,7 +46,7 @@ GUARDS: dict[Risk, Guard] = {
         "Let the account see every row (a policy with the filter TRUE).",
     ),
     Risk.UNSEEN_ROW_POLICIES: Guard(
-        "this account may not list row access policies, so rows may be hidden from it",
+        "missing permission to list row access policies, so rows may be hidden from this account",
         "Grant a role with bigquery.rowAccessPolicies.list (`bqdump render iam` prints the commands).",
     ),
     Risk.MASKED_COLUMNS: Guard(
@@ -80,8 +80,8 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.REMOVED_TABLES: Guard(
         "tables would be removed from the published export",
-        "To refresh only the chosen tables, add {setting:keep_others}; a selection that is another export needs its "
-        "own {setting:prefix}. If tables were dropped by mistake, bring them back first.",
+        "To refresh only the chosen tables, add {setting:keep_others}. To export a selection separately, give it a "
+        "{setting:prefix} of its own. If tables were dropped by mistake, restore them first.",
     ),
     Risk.DROPPED_TABLES: Guard("tables that are no longer in the dataset are removed from the published export"),
     Risk.LEFT_OUT_COLUMNS: Guard("columns that the format cannot hold are left out"),

@@ -31,7 +31,7 @@ async def has_report(export: RunningExport) -> bool:
 
 
 async def store_report(export: RunningExport, before: Latest | None, cleared: Sequence[Cleared]) -> None:
-    """Write the index, the summary and report.html. The export is published already: an error is told, no more."""
+    """Write the index, the summary and report.html. An error is only logged, because the export is published."""
     try:
         # Imported at the end of a run, by the one task that gets here.
         from bqdump.core.documents.changes import compare
@@ -57,7 +57,7 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
 
 
 async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
-    """Write the page of an execution that publishes nothing, once. An error is told, no more: the run has failed."""
+    """Write the page of an execution that publishes nothing, once. Errors are only logged: the run has failed."""
     name = export.layout.failed_report(export.owner.execution)
     try:
         from bqdump.pages.unpublished import render_unpublished
