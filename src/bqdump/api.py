@@ -23,7 +23,7 @@ from bqdump.check.verify import Verified
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported_tables import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import UsageError, first_of
+from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.outcome import Export
@@ -34,6 +34,7 @@ from bqdump.core.settings.resolve import file as settings_file
 from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.core.settings.task_identity import Identity
 from bqdump.core.sizes import size_text
+from bqdump.core.wording import PYTHON
 from bqdump.diagnosis import Diagnosis
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
@@ -42,6 +43,7 @@ from bqdump.services import Services, read_config, run_id
 from bqdump.signatures import OF_TARGET, with_settings
 
 Result = TypeVar("Result")
+Raised = TypeVar("Raised", bound=BaseException)
 SIGNAL_SECONDS = 0.5
 log = logging.getLogger("bqdump")
 log.addHandler(logging.NullHandler())
@@ -171,7 +173,17 @@ def _settings(options: Options, required: Sequence[str]) -> Settings:
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     file = given.pop("config", None)
     sources = [arguments(given), *([settings_file(read_config(file), file)] if file else [])]
-    return resolve(*sources, required=required)
+    try:
+        return resolve(*sources, required=required)
+    except UsageError as error:
+        raise _in_words(error) from None
+
+
+def _in_words(error: Raised) -> Raised:
+    """The same error, whose cause and hint name settings as keyword arguments."""
+    if isinstance(error, BqdumpError):
+        error.in_words(PYTHON)
+    return error
 
 
 def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> Result:
@@ -198,7 +210,7 @@ def _finish(work: Coroutine[Any, Any, Result]) -> Result:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 result = runner.run(work)
         except BaseException as error:
-            outcome.set_exception(first_of(error))
+            outcome.set_exception(_in_words(first_of(error)))
         else:
             outcome.set_result(result)
 

@@ -159,7 +159,7 @@ def test_failures_are_exceptions_that_say_what_to_do(stage: Stage) -> None:
     stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it"}])
     with pytest.raises(bqdump.UnitsFailedError, match="a: invalid: Cannot read it") as failed:
         run_it(stage, run_id="r1")
-    assert failed.value.hint == "Fix the cause, then resume with: bqdump run --run-id r1"
+    assert failed.value.hint == "Fix the cause, then resume with: bqdump.run(run_id='r1')"
     assert run_it(stage, run_id="r1").state == "published"
     with pytest.raises(bqdump.NotFoundError, match="run never"):
         bqdump.status("never", bucket=stage.bucket)

@@ -26,6 +26,10 @@ class BqdumpError(Exception):
     def __str__(self) -> str:
         return self.sentence(PYTHON)
 
+    def in_words(self, words: Words) -> None:
+        """Fill the placeholders of cause and hint for good, for callers that read these."""
+        self.cause, self.hint = fill(self.cause, words), fill(self.hint, words)
+
     def sentence(self, words: Words) -> str:
         """What failed, why, and how to fix it, in the words of a front end."""
         what = " ".join(filter(None, ["cannot", self.operation, self.subject]))
