@@ -74,12 +74,14 @@ async def compare_values(
 
     found = await asyncio.gather(*(sums(manifest, entry) for manifest, entry in wanted))
     pairs = dict(zip(unproven, zip(found[: len(unproven)], found[len(unproven) :], strict=True), strict=True))
-    told = (
-        _told(change, *pairs[change.table], alike=way_of(before, old[change.table]) == way_of(after, new[change.table]))
-        if change.table in pairs else change
-        for change in changes
-    )  # fmt: skip
-    return [change for change in told if not change.nothing]
+
+    def by_values(change: TableChange) -> TableChange:
+        name = change.table
+        if name not in pairs:
+            return change
+        return _told(change, *pairs[name], alike=way_of(before, old[name]) == way_of(after, new[name]))
+
+    return [change for change in map(by_values, changes) if not change.nothing]
 
 
 async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence[TableEntry]) -> None:

@@ -75,14 +75,16 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
     past = now - manifest.snapshot
     if past > LONGEST_DAYS * DAY:
         raise NotFoundError(
-            "compare the export with", f"BigQuery at {manifest.snapshot_time}",
+            "compare the export with",
+            f"BigQuery at {manifest.snapshot_time}",
             f"time travel lasts {LONGEST_DAYS} days at most, and that is {past // DAY} days ago",
             "{setting:read} compares with the manifest.",
-        )  # fmt: skip
+        )
     tables = [
-        entry for entry in manifest.tables
+        entry
+        for entry in manifest.tables
         if entry.moment == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
-    ]  # fmt: skip
+    ]
     slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def estimated(question: Question) -> Question | Finding:
@@ -128,8 +130,8 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
             findings.append(told)
         else:
             findings += _differences(question, told, _found(question, digests))
-    tables = {question.entry.table for question in ready} - {finding.table for finding in findings
-                                                            if finding.kind == FindingKind.SOURCE}  # fmt: skip
+    lost = {finding.table for finding in findings if finding.kind == FindingKind.SOURCE}
+    tables = {question.entry.table for question in ready} - lost
     billed = sum(question.bills for question in ready)
     return Compared(list(dict.fromkeys(findings)), len(tables), billed, asked.not_compared)
 
@@ -137,8 +139,8 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
     held = exported(columns(entry.definition), entry.shape)
     # Masked columns, whose type is not known here, are not asked for: nor is their salt.
-    shape = msgspec.structs.replace(entry.shape, columns=tuple(column.name for column in held if column.type),
-                                    masks={})  # fmt: skip
+    known = tuple(column.name for column in held if column.type)
+    shape = msgspec.structs.replace(entry.shape, columns=known, masks={})
     source = f"({sql.select_part(dataset, entry.table, snapshot_of(manifest, entry), entry.definition, shape)})"
     format_ = entry.format or manifest.settings["format"]
     asked, start = [], 0

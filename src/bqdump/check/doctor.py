@@ -113,16 +113,20 @@ class Doctor:
         settings = self._settings
         place = f"{settings.project}.{settings.dataset}"
         dataset = await self._ask(
-            "see the dataset", place, "bigquery.datasets.get",
+            "see the dataset",
+            place,
+            "bigquery.datasets.get",
             lambda: self._warehouse.dataset(settings.project, settings.dataset),
             lambda found: f"it lies in {found.location}",
-        )  # fmt: skip
+        )
         if dataset is None:
             return None
         now = await self._ask(
-            "start jobs", f"project {settings.jobs_in}", "bigquery.jobs.create",
+            "start jobs",
+            f"project {settings.jobs_in}",
+            "bigquery.jobs.create",
             lambda: self._warehouse.now(dataset.location),
-        )  # fmt: skip
+        )
         if now is not None:
             apart = abs(self._clock() - now / 1000)
             told = f"this machine's clock and BigQuery's are {apart:,.0f} s apart"
@@ -131,9 +135,12 @@ class Doctor:
 
     async def _tables(self, dataset: Dataset) -> list[Listed] | None:
         return await self._ask(
-            "list its tables", f"{dataset.project}.{dataset.name}", "bigquery.tables.list",
-            lambda: self._warehouse.tables(dataset), lambda found: counted(len(found), "object"),
-        )  # fmt: skip
+            "list its tables",
+            f"{dataset.project}.{dataset.name}",
+            "bigquery.tables.list",
+            lambda: self._warehouse.tables(dataset),
+            lambda found: counted(len(found), "object"),
+        )
 
     async def _definitions(self, dataset: Dataset, listed: list[Listed]) -> None:
         """The rights on a table, tried on the first one: they are granted on the dataset."""
@@ -149,9 +156,11 @@ class Doctor:
         select = sql.select_part(dataset, table, None, definition, WHOLE)
         # Exporting needs bigquery.tables.export as well, which cannot be tried without exporting.
         await self._ask(
-            "read rows (a dry run)", on, "bigquery.tables.getData",
+            "read rows (a dry run)",
+            on,
+            "bigquery.tables.getData",
             lambda: self._warehouse.estimate(dataset, table, select, {}),
-        )  # fmt: skip
+        )
         if await self._warehouse.row_policies(dataset, table) is not None:
             self._note("see row access policies", on, CheckOutcome.OK, "", "bigquery.rowAccessPolicies.list")
         elif Risk.UNSEEN_ROW_POLICIES in self._settings.allow:
@@ -191,10 +200,12 @@ class Doctor:
     async def _prefix(self) -> None:
         place = str(self._settings.target)
         await self._ask(
-            "the prefix is this dataset's", place, "storage.objects.get",
+            "the prefix is this dataset's",
+            place,
+            "storage.objects.get",
             lambda: check_prefix(self._store, self._settings),
             lambda found: f"it belongs to {found[0].project}.{found[0].dataset}" if found[0] else "it is free",
-        )  # fmt: skip
+        )
 
     async def _objects(self, *, writable: bool) -> None:
         """Create, read, list, copy and remove two objects of the doctor's own."""
@@ -228,9 +239,13 @@ class Doctor:
         if copied:
             made[wish.target] = copied
         await self._ask(
-            "delete objects", self._store.url, "storage.objects.delete", lambda: self._deleted(made),
-            lambda _: "", f"left behind: {', '.join(made)}",
-        )  # fmt: skip
+            "delete objects",
+            self._store.url,
+            "storage.objects.delete",
+            lambda: self._deleted(made),
+            lambda _: "",
+            f"left behind: {', '.join(made)}",
+        )
 
     async def _listed(self, folder: str) -> bool:
         return any([page async for page in self._store.objects(folder)])
@@ -250,14 +265,18 @@ class Doctor:
     async def _guards(self, bucket: BucketInfo | None) -> None:
         """What planning finds, each risk of each table."""
         place = f"{self._settings.project}.{self._settings.dataset}"
-        if any(check.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING) and check.permission.startswith("bigquery.")
-               and check.permission != "bigquery.rowAccessPolicies.list" for check in self.checks):  # fmt: skip
+        failed = {one.permission for one in self.checks if one.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
+        needed = failed - {"bigquery.rowAccessPolicies.list"}
+        if any(permission.startswith("bigquery.") for permission in needed):
             self._note("plan an export", place, CheckOutcome.UNTRIED, "the rights above come first")
             return
         drafted = await self._ask(
-            "plan an export", place, "", lambda: self._draft(bucket),
+            "plan an export",
+            place,
+            "",
+            lambda: self._draft(bucket),
             lambda found: counted(found[0].tables, "table") + _cannot_be_checked(*found),
-        )  # fmt: skip
+        )
         if drafted is None:
             return
         plan, units = drafted

@@ -97,9 +97,11 @@ async def verify(
     if copied:
         manifest = _adopt(manifest, stored)
     findings += [
-        finding for table in manifest.tables for file in table.files
+        finding
+        for table in manifest.tables
+        for file in table.files
         for finding in _compare(table.table, file, stored.get(file.name))
-    ]  # fmt: skip
+    ]
     read = compared = None
     if reading:
         # Before BigQuery bills anything.
@@ -170,13 +172,11 @@ async def _is_copy(
 
 def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:
     """The manifest with the generations that are stored here."""
-    tables = (
-        replace(table, files=tuple(
-            replace(file, generation=stored[file.name].generation) if file.name in stored else file
-            for file in table.files
-        ))
-        for table in manifest.tables
-    )  # fmt: skip
+
+    def as_here(file: File) -> File:
+        return replace(file, generation=stored[file.name].generation) if file.name in stored else file
+
+    tables = (replace(table, files=tuple(map(as_here, table.files))) for table in manifest.tables)
     return replace(manifest, tables=tuple(tables))
 
 

@@ -115,8 +115,19 @@ def status_of(sight: Sight) -> Status:
     """Where a run stands that looks like this."""
     plan, published = sight.plan, sight.latest.run if sight.latest else ""
     if plan is None:
-        return Status(run=sight.run, state="planning", snapshot_time=None, tables=0, done=0, working=0, waiting=0,
-                      failed=(), skipped=0, bytes=0, latest=published)  # fmt: skip
+        return Status(
+            run=sight.run,
+            state="planning",
+            snapshot_time=None,
+            tables=0,
+            done=0,
+            working=0,
+            waiting=0,
+            failed=(),
+            skipped=0,
+            bytes=0,
+            latest=published,
+        )
     here = sight.latest if published == sight.run else None
     tables = tables_of(plan, sight.ledger, sight.claims)
     done, working, failed = tables.done, tables.working, tables.failed

@@ -60,10 +60,12 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
     if latest or await store.stat(settings.layout.latest.name):
         named.append(settings.layout.latest.name)
     raise UsageError(
-        "plan the export", str(settings.target), f"it belongs to {owner.project}.{owner.dataset}",
+        "plan the export",
+        str(settings.target),
+        f"it belongs to {owner.project}.{owner.dataset}",
         "Give each dataset its own {setting:prefix}. If the dataset was renamed or moved to another project, hand the "
         f"prefix over: delete {' and '.join(f'{store.url}/{name}' for name in named)}.",
-    )  # fmt: skip
+    )
 
 
 async def release_prefix(store: ObjectStore, settings: Settings, run: str) -> None:

@@ -75,11 +75,12 @@ async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> 
         return
     if unnamed := sorted({one.table for one in (*had.tables, *had.left)} - has.named):
         raise UsageError(
-            "publish", f"run {ready.run}",
+            "publish",
+            f"run {ready.run}",
             f"it does not have {counted(len(unnamed), 'table')} of run {latest.run}, which was published meanwhile "
             f"({', '.join(unnamed[:NAMED])}{', …' if len(unnamed) > NAMED else ''})",
             "Nothing was removed. Start a new run.",
-        )  # fmt: skip
+        )
 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:

@@ -52,9 +52,14 @@ class TableChange(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, table: str, was: Mapping[str, Column], now: Mapping[str, Column], before: Side | None, after: Side | None,
+        cls,
+        table: str,
+        was: Mapping[str, Column],
+        now: Mapping[str, Column],
+        before: Side | None,
+        after: Side | None,
         why: str = "",
-    ) -> TableChange:  # fmt: skip
+    ) -> TableChange:
         """A change from these columns to those. A table that is added or removed (None) has no changed columns.
 
         why: the reason, instead of the one that follows from the two sides.
@@ -99,9 +104,11 @@ class TableChange(msgspec.Struct, frozen=True, kw_only=True):
     def columns(self) -> str:
         """The columns in one line: +added, -removed, ~changed, =other values."""
         marks = (
-            ("+", self.columns_added), ("-", self.columns_removed), ("~", self.columns_changed),
+            ("+", self.columns_added),
+            ("-", self.columns_removed),
+            ("~", self.columns_changed),
             ("=", self.values_changed),
-        )  # fmt: skip
+        )
         return " ".join(f"{mark}{name}" for mark, names in marks for name in names)
 
 
@@ -147,18 +154,24 @@ def _side(manifest: Manifest, entry: TableEntry) -> Side:
 
 def way_of(manifest: Manifest, entry: TableEntry) -> dict[str, object]:
     """How the files of a table were made; see `fingerprints.way`."""
-    return way(entry.route, entry.format, entry.compression, entry.shape, settings_of(manifest, entry),
-               (entry.carried or manifest).tool)  # fmt: skip
+    return way(
+        entry.route,
+        entry.format,
+        entry.compression,
+        entry.shape,
+        settings_of(manifest, entry),
+        (entry.carried or manifest).tool,
+    )
 
 
 def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -> str:
     """How the settings differ with which the files were made, in words."""
     one, other = way_of(before, old), way_of(after, new)
     differ = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-    words = [
-        f"{name.replace('_', ' ')} {one.get(name, 'none')}, then {other.get(name, 'none')}"
-        for name in differ if not isinstance(one.get(name, other.get(name)), dict)
-    ] + [f"other {name}" for name in differ if isinstance(one.get(name, other.get(name)), dict)]  # fmt: skip
+    nested = [name for name in differ if isinstance(one.get(name, other.get(name)), dict)]
+    plain = [name for name in differ if name not in nested]
+    words = [f"{name.replace('_', ' ')} {one.get(name, 'none')}, then {other.get(name, 'none')}" for name in plain]
+    words += [f"other {name}" for name in nested]
     return f"{OTHER_WAY} ({'; '.join(words)}), so their bytes cannot be compared"
 
 

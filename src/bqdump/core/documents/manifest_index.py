@@ -211,11 +211,26 @@ def _line(manifest: _Manifest, entry: _Entry, offset: int, length: int) -> Line:
     made = way(entry.route, entry.format, entry.compression, entry.shape, settings, tool)
     rows = entry.planned_rows if entry.rows is None else entry.rows
     return Line(
-        entry.table, entry.kind, entry.route, entry.unit, rows, entry.planned_bytes, len(entry.files),
-        sum(file.size for file in entry.files), entry.created, entry.started, entry.ended, entry.task,
-        max(map(attempt_of, entry.jobs), default=0), hashlib.blake2b(schema, digest_size=6).hexdigest(), offset, length,
-        entry.moment, entry.why if entry.moment == "job" else "",
-        bytes_fingerprint((file.size, file.crc32c) for file in entry.files), fingerprint(made),
+        entry.table,
+        entry.kind,
+        entry.route,
+        entry.unit,
+        rows,
+        entry.planned_bytes,
+        len(entry.files),
+        sum(file.size for file in entry.files),
+        entry.created,
+        entry.started,
+        entry.ended,
+        entry.task,
+        max(map(attempt_of, entry.jobs), default=0),
+        hashlib.blake2b(schema, digest_size=6).hexdigest(),
+        offset,
+        length,
+        entry.moment,
+        entry.why if entry.moment == "job" else "",
+        bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
+        fingerprint(made),
         modified(entry.kind, entry.definition),
         entry.carried,
-    )  # fmt: skip
+    )

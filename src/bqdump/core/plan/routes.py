@@ -124,8 +124,12 @@ def choose_route(table: Table, wanted: Wanted) -> Choice:
         less = "Change its settings"
         if wanted.compression not in (known := codecs("query", wanted.format)):
             less = f'Set compression = "{known[-1]}" in [tables."{table.name}"]'
-        raise UsageError(PLAN, f"table {table.name}", f"no route can export it as asked ({reasons})",
-                         f"{less}, or leave it out with {{setting:exclude}}.")  # fmt: skip
+        raise UsageError(
+            PLAN,
+            f"table {table.name}",
+            f"no route can export it as asked ({reasons})",
+            f"{less}, or leave it out with {{setting:exclude}}.",
+        )
     return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
 
 

@@ -59,14 +59,23 @@ TEXTS: dict[str, Text] = {
     "NUMERIC": Text(*_DECIMAL),
     "BIGNUMERIC": Text(_DECIMAL[0], "", _DECIMAL[2]),
     "FLOAT64": Text(_FLOAT, _FLOAT_TYPED, _FLOAT_TEXT),
-    "DATE": Text("CAST(UNIX_DATE({}) AS STRING)", "({} - DATE '1970-01-01')::VARCHAR",
-                 "(TRY_CAST({} AS DATE) - DATE '1970-01-01')::VARCHAR"),
-    "TIME": Text("CAST(TIME_DIFF({}, TIME '00:00:00', MICROSECOND) AS STRING)", "epoch_us({}::TIME)::VARCHAR",
-                 "epoch_us(TRY_CAST({} AS TIME))::VARCHAR"),
-    "DATETIME": Text("CAST(UNIX_MICROS(TIMESTAMP({}, 'UTC')) AS STRING)", "epoch_us({}::TIMESTAMP)::VARCHAR",
-                     "epoch_us(TRY_CAST({} AS TIMESTAMP))::VARCHAR"),
+    "DATE": Text(
+        "CAST(UNIX_DATE({}) AS STRING)",
+        "({} - DATE '1970-01-01')::VARCHAR",
+        "(TRY_CAST({} AS DATE) - DATE '1970-01-01')::VARCHAR",
+    ),
+    "TIME": Text(
+        "CAST(TIME_DIFF({}, TIME '00:00:00', MICROSECOND) AS STRING)",
+        "epoch_us({}::TIME)::VARCHAR",
+        "epoch_us(TRY_CAST({} AS TIME))::VARCHAR",
+    ),
+    "DATETIME": Text(
+        "CAST(UNIX_MICROS(TIMESTAMP({}, 'UTC')) AS STRING)",
+        "epoch_us({}::TIMESTAMP)::VARCHAR",
+        "epoch_us(TRY_CAST({} AS TIMESTAMP))::VARCHAR",
+    ),
     "TIMESTAMP": Text("CAST(UNIX_MICROS({}) AS STRING)", "epoch_us({})::VARCHAR", _UTC),
-}  # fmt: skip
+}
 BY_NUMBER = Text("", "", "")
 
 
@@ -135,8 +144,10 @@ def bigquery_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
         if leaf.repeated:
             origin, value = _unnested(leaf)
             hashed = _bigquery_hash(leaf, value, format_)
-            inner += [f"(SELECT COUNT({hashed}) FROM {origin}) AS c{number}",
-                      f"(SELECT SUM(CAST({hashed} AS NUMERIC)) FROM {origin}) AS s{number}"]  # fmt: skip
+            inner += [
+                f"(SELECT COUNT({hashed}) FROM {origin}) AS c{number}",
+                f"(SELECT SUM(CAST({hashed} AS NUMERIC)) FROM {origin}) AS s{number}",
+            ]
             outer += [f"COALESCE(SUM(c{number}), 0)", f"COALESCE(SUM(s{number}), 0)"]
         else:
             value = ".".join(identifier(column.name) for column in leaf.path)
@@ -158,8 +169,10 @@ def file_statement(source: str, some: Sequence[Leaf], format_: str, *, texts: bo
     for number, leaf in enumerate(some):
         if leaf.repeated:
             inner.append(f"{_listed(leaf, format_, texts=texts)} AS l{number}")
-            outer += [f"coalesce(sum(len(list_filter(l{number}, lambda x: x IS NOT NULL))), 0)",
-                      f"coalesce(sum(list_sum(l{number})), 0)"]  # fmt: skip
+            outer += [
+                f"coalesce(sum(len(list_filter(l{number}, lambda x: x IS NOT NULL))), 0)",
+                f"coalesce(sum(list_sum(l{number})), 0)",
+            ]
         else:
             inner.append(f"{_file_hash(leaf, reference(leaf.path), format_, texts=texts)} AS h{number}")
             outer += [f"count(h{number})", f"coalesce(sum(h{number}), 0)"]
@@ -178,8 +191,9 @@ def parsing_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
             outer.append("0")
         else:
             value = reference(leaf.path)
-            outer.append(f"count(*) FILTER ({value} IS NOT NULL AND coalesce({wrong.replace('{}', value)}, '') = '' "
-                         f"AND {value} != '')")  # fmt: skip
+            parsed = wrong.replace("{}", value)
+            unparsed = f"{value} IS NOT NULL AND coalesce({parsed}, '') = '' AND {value} != ''"
+            outer.append(f"count(*) FILTER ({unparsed})")
     read = dict.fromkeys(reference(leaf.path[:1]) for leaf in some)
     outer += [f"bit_xor(hash({value}))" for value in read]
     return f"SELECT {', '.join(outer)} FROM {source}"

@@ -61,10 +61,10 @@ def _refusal(refused: Mapping[str, str]) -> UsageError:
     named = "; ".join(f"{table}: {cause.rstrip('.')}" for table, cause in list(refused.items())[:SHOWN])
     more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
     tables = ",".join(refused) if len(refused) <= SHOWN else "TABLE,…"
-    return UsageError(PLAN, f"table {next(iter(refused))}" if len(refused) == 1 else f"{len(refused)} tables",
-                      f"BigQuery refuses to query it ({named}{more})" if len(refused) == 1
-                      else f"BigQuery refuses to query them ({named}{more})",
-                      f"Fix it, or leave it out: {{setting:exclude={tables}}}")  # fmt: skip
+    one = len(refused) == 1
+    what = f"table {next(iter(refused))}" if one else f"{len(refused)} tables"
+    cause = f"BigQuery refuses to query {'it' if one else 'them'} ({named}{more})"
+    return UsageError(PLAN, what, cause, f"Fix it, or leave it out: {{setting:exclude={tables}}}")
 
 
 def check_bill(settings: Settings, bills: Mapping[str, int]) -> None:

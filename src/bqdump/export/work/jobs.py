@@ -25,15 +25,24 @@ log = logging.getLogger(__name__)
 
 # Source of both lists: https://cloud.google.com/bigquery/docs/error-messages
 NEW_JOB_HELPS = frozenset(
-    ("backendError", "internalError", "jobBackendError", "jobInternalError", "jobRateLimitExceeded",
-     "rateLimitExceeded", "tableUnavailable")
-)  # fmt: skip
+    {
+        "backendError",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "rateLimitExceeded",
+        "tableUnavailable",
+    }
+)
 QUOTA = frozenset(("quotaExceeded",))
 JOBS_PER_UNIT = 6
 # A request that is refused never becomes a job; it counts as a job that failed.
 REFUSALS: dict[type[BqdumpError], str] = {
-    NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid",
-}  # fmt: skip
+    NotFoundError: "notFound",
+    DeniedError: "accessDenied",
+    JobFailedError: "invalid",
+}
 LONGEST_PAUSE = 32.0
 
 # Starts the job of an attempt; its id is RunningExport.job_id(unit, attempt).
@@ -84,9 +93,20 @@ async def by_job(
             risks = job_risks(row_policies=job.row_policies, masking=job.masking)
             if lost := objection(risks, export.settings, "reported by its job:"):
                 return Failure(unit.id, unit.table, job.id, attempt, lost[0].value, lost[1], export.owner)
-            return Receipt(unit.id, unit.table, job.id, attempt, job.files, job.created, job.started,
-                           job.ended, export.owner.task, job.rows, job.billed,
-                           risks)  # fmt: skip
+            return Receipt(
+                unit.id,
+                unit.table,
+                job.id,
+                attempt,
+                job.files,
+                job.created,
+                job.started,
+                job.ended,
+                export.owner.task,
+                job.rows,
+                job.billed,
+                risks,
+            )
         reason, message = job.error
         if attached:
             # A job of an earlier try that has failed says nothing about a new one.

@@ -49,8 +49,11 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 LONGEST_PAUSE = 32.0
 FOR_GOOD: dict[type[BqdumpError], str] = {
-    NotFoundError: "notFound", DeniedError: "accessDenied", JobFailedError: "invalid", RowsError: "invalidRows",
-}  # fmt: skip
+    NotFoundError: "notFound",
+    DeniedError: "accessDenied",
+    JobFailedError: "invalid",
+    RowsError: "invalidRows",
+}
 OF_ROWS: dict[type[BqdumpError], str] = {RowsError: FOR_GOOD[RowsError]}
 # In another session the rows come in other streams, so that all of the table would be read again.
 ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
@@ -183,10 +186,18 @@ class _Attempt:
             await self._file(session, _Feed(iter(()), self._stop), self._first, empty=True)
             files = 1
         return Receipt(
-            unit=unit.id, table=unit.table, job=session_id(session.name), attempt=self._attempt, files=files,
-            created=begun, started=created, ended=reader.now(), task=self._export.owner.task, rows=rows,
+            unit=unit.id,
+            table=unit.table,
+            job=session_id(session.name),
+            attempt=self._attempt,
+            files=files,
+            created=begun,
+            started=created,
+            ended=reader.now(),
+            task=self._export.owner.task,
+            rows=rows,
             first=self._first,
-        )  # fmt: skip
+        )
 
     async def _open(self, parts: int = 1) -> ReadSession:
         with _refusals():

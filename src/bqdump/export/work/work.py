@@ -257,8 +257,8 @@ async def _open(export: RunningExport, picture: Picture, shares: list[int], help
             if unit.id in wanted:
                 failure = picture.ledger.last_failure(unit.id)
                 again = picture.ledger.outdated.get(unit.id)
-                yield Todo(unit, wanted[unit.id].replaces, failure.attempt + 1 if failure else 0,
-                           again.job if again else "")  # fmt: skip
+                attempt = failure.attempt + 1 if failure else 0
+                yield Todo(unit, wanted[unit.id].replaces, attempt, again.job if again else "")
 
 
 def _free(export: RunningExport, picture: Picture, unit: str) -> Free | None:
