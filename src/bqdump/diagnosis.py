@@ -1,4 +1,4 @@
-"""What the doctor has found, and what mends it."""
+"""The doctor's findings, and how to fix them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EMULATORS = ("BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 
 @public
 class Cure(msgspec.Struct, frozen=True):
-    """What mends a check: the least role that gives the permission, on what, and the commands that grant it."""
+    """How to fix a check: the smallest role with the permission, the resource, and the commands that grant it."""
 
     permission: str
     role: str
@@ -34,7 +34,7 @@ class Cure(msgspec.Struct, frozen=True):
 
 @public
 class Diagnosis(Result, frozen=True, kw_only=True):
-    """What `bqdump doctor --json` prints, and `bqdump.doctor` returns. verdict: the worst that was found."""
+    """The output of `bqdump doctor --json` and result of `bqdump.doctor`. verdict: the worst outcome."""
 
     verdict: CheckOutcome
     project: str
@@ -58,21 +58,21 @@ async def diagnose(
 ) -> Diagnosis:
     """Every check of the doctor.
 
-    words: how checks name settings. service_account: whom the cures' commands grant to ("": the one of the deployment).
+    words: how checks name settings. service_account: the grantee in the commands ("": that of the deployment).
 
-    Raises only what passes by itself: the service does not answer.
+    Raises only for temporary problems, such as a service that does not respond.
     """
     examined = await Doctor(store, warehouse, open_reading, settings, time.time, words).examine()
     return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
 
 
 def environment(environ: Mapping[str, str]) -> list[Check]:
-    """Whether Google itself is asked: variables of emulators lead the clients elsewhere."""
+    """Whether the clients connect to Google: emulator variables point them elsewhere."""
     led = [name for name in EMULATORS if environ.get(name)]
     if not led:
-        return [Check("environment", "", CheckOutcome.OK, "Google Cloud is asked")]
+        return [Check("environment", "", CheckOutcome.OK, "the clients connect to Google Cloud")]
     if len(led) == 1:
-        told = f"{led[0]} leads one half elsewhere, and the other half asks Google: set both variables or none"
+        told = f"{led[0]} redirects one client only, the other one connects to Google: set both variables or none"
         return [Check("environment", led[0], CheckOutcome.REFUSED, told)]
     return [Check("environment", ", ".join(led), CheckOutcome.WARNING, "stand-ins are asked, not Google Cloud")]
 

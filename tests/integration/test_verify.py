@@ -201,7 +201,7 @@ def test_a_share_that_is_none_is_refused(stage: Stage, capsys: pytest.CaptureFix
     called = call(capsys, "verify", "--bucket", stage.bucket, "--read", "r1")
     assert called.code == 2
     assert called.errors == [
-        "bqdump: --read=r1: a share such as 10% is wanted. Before the name of a run write --read=100%."
+        "bqdump: --read=r1: expected a share such as 10%. Before the name of a run write --read=100%."
     ]
 
 

@@ -23,12 +23,12 @@ from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
 
 LOOKS_AT_ONCE = 16
-# Of an empty text, which CSV cannot tell from NULL.
+# Hash of an empty string, which CSV does not distinguish from NULL.
 EMPTY = int(hashlib.md5(b"", usedforsecurity=False).hexdigest()[:15], 16)
 
 
 class Sums(NamedTuple):
-    """What the files of a table hold: rows; of each column the number of values and the sum of their hashes; the sums
+    """The content of a table's files: rows; for each column the number of values and the sum of their hashes; the sums
     over rows. masked: columns without sums. unreadable: why the files cannot be decoded, else ""."""
 
     format: str
@@ -42,10 +42,10 @@ class Sums(NamedTuple):
 async def compare_values(
     store: ObjectStore, before: Manifest, after: Manifest, reader: DataReader, tell: Listener = ignore
 ) -> list[TableChange]:
-    """What changed from one export to another, by the values of all columns; tables where nothing did are left out.
+    """Changes from one export to another, by the values of all columns. Unchanged tables are omitted.
 
-    The files of tables that have the same bytes in both are not read. Raises NotFoundError where other files are no
-    longer what the manifest names.
+    Files of tables with the same bytes in both exports are not read. Raises NotFoundError if another file differs from
+    its manifest entry.
     """
     changes = compare_all(before, after)
     old, new = ({entry.table: entry for entry in manifest.tables} for manifest in (before, after))
@@ -85,7 +85,7 @@ async def compare_values(
 
 
 async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence[TableEntry]) -> None:
-    """Raises NotFoundError where a file is missing, or has another content than the manifest says."""
+    """Raises NotFoundError if a file is missing or its content differs from the manifest."""
     slots = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     async def there(file: File) -> bool:
@@ -141,7 +141,7 @@ def _sums(manifest: Manifest, entry: TableEntry, digests: Sequence[Digest]) -> S
 
 
 def _told(change: TableChange, before: Sums, after: Sums, *, alike: bool) -> TableChange:
-    """The change, as the values show it. alike: the files were made in the same way."""
+    """The change, based on values. alike: both exports wrote the files in the same way."""
     if before.unreadable or after.unreadable:
         return replace(change, why=f"its files cannot be decoded ({before.unreadable or after.unreadable})")
     was, now = ({(leaf.name, leaf.type, leaf.repeated): leaf for leaf in side.columns} for side in (before, after))
@@ -179,7 +179,7 @@ def _equal(before: Sums, after: Sums, was: Leaf, now: Leaf) -> bool:
     if was.by_value(before.format) != now.by_value(after.format):
         return one[0] == other[0]
     if (before.format == "csv") != (after.format == "csv") and was.type in ("STRING", "BYTES"):
-        # CSV has NULL for an empty text.
+        # CSV stores an empty string as NULL.
         fewer, more = (one, other) if before.format == "csv" else (other, one)
         empty = more[0] - fewer[0]
         return empty >= 0 and more[1] - fewer[1] == empty * EMPTY

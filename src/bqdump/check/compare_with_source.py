@@ -27,9 +27,9 @@ LONGEST_DAYS = 7
 
 
 class Question(NamedTuple):
-    """A query that tells what a table held, of some of its columns; what it will bill in bytes.
+    """A query for the checksums of some columns of a table, and the bytes it will bill.
 
-    start: where the sums of these columns begin in a file's digest.
+    start: the index in a file's digest at which the sums of these columns begin.
     """
 
     entry: TableEntry
@@ -40,7 +40,7 @@ class Question(NamedTuple):
 
 
 class Source(NamedTuple):
-    """BigQuery, the bytes that its queries may bill in all (0: any number), and who is told the bill beforehand."""
+    """BigQuery, the maximum bytes billed by all queries (0: no limit), and a callback that gets the estimate first."""
 
     warehouse: Warehouse
     max_bytes_billed: int = 0
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The questions about a run; findings: tables that BigQuery can no longer tell of."""
+    """The queries about a run. findings: tables whose data at the snapshot time BigQuery no longer has."""
 
     dataset: Dataset
     questions: list[Question]
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """What the comparison has found, about so many tables, for so many bytes."""
+    """The findings, the number of tables compared, and the bytes billed."""
 
     findings: list[Finding]
     tables: int
@@ -66,9 +66,9 @@ class Compared(NamedTuple):
 
 
 async def questions(source: Source, manifest: Manifest) -> Asked:
-    """The queries to ask, with their bills by dry runs, which are free.
+    """The queries to run, each with the bytes it will bill according to a dry run (dry runs are free).
 
-    Raises NotFoundError when time travel does not reach back so far, UsageError when the queries would bill too much.
+    Raises NotFoundError if the snapshot is too old for time travel, UsageError if the queries would exceed the limit.
     """
     dataset = await source.warehouse.dataset(manifest.project, manifest.dataset)
     now = await source.warehouse.now(dataset.location)
@@ -111,7 +111,7 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
 
 
 async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> Compared:
-    """Ask BigQuery, and hold its answers against what the files of each table have, where all of them were read."""
+    """Run the queries and compare their results with the files of each table whose files were all read."""
     slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def answer(question: Question) -> list[int] | Finding:
@@ -138,7 +138,7 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
 
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
     held = exported(columns(entry.definition), entry.shape)
-    # Masked columns, whose type is not known here, are not asked for: nor is their salt.
+    # Masked columns are excluded: neither their type nor the salt is available here.
     known = tuple(column.name for column in held if column.type)
     shape = msgspec.structs.replace(entry.shape, columns=known, masks={})
     source = f"({sql.select_part(dataset, entry.table, snapshot_of(manifest, entry), entry.definition, shape)})"
@@ -151,12 +151,12 @@ def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Ques
 
 
 def _has_sums(digest: Digest | None) -> bool:
-    """Whether a file was decoded, and has the columns of its table."""
+    """Whether a file was decoded and has the columns of its table."""
     return digest is not None and bool(digest.sums)
 
 
 def _found(question: Question, digests: dict[str, Digest]) -> list[int]:
-    """What the files of a table have, in the form of BigQuery's answer."""
+    """The sums over a table's files, in the form of BigQuery's result."""
     files = [digests[file.name] for file in question.entry.files]
     places = range(question.start, question.start + 2 * len(question.columns) + 1)
     return [sum(file.rows for file in files), *(sum(file.sums[place] for file in files) for place in places)]
@@ -167,10 +167,10 @@ def _gone(question: Question, error: BqdumpError) -> Finding:
 
 
 def _differences(question: Question, told: list[int], found: list[int]) -> list[Finding]:
-    """told, found: rows; values and checksum of each column; checksum of rows."""
+    """told: from BigQuery. found: from the files. Each: rows; values and checksum of each column; checksum of rows."""
     table = question.entry.table
     if told[0] != found[0]:
-        # Nothing else can be alike then.
+        # With different row counts every checksum differs as well.
         return [Finding(FindingKind.ROWS, table, "", f"{told[0]} rows in BigQuery", f"{found[0]} rows")]
     findings = []
     for number, leaf in enumerate(question.columns):

@@ -1,7 +1,7 @@
-"""The doctor: every right that a run needs is tried, and every guard asked, without exporting anything.
+"""The doctor: tries every permission that a run needs and evaluates every guard, without exporting anything.
 
-Objects are written below `_bqdump/doctor/` only, and removed again at exactly their generation.
-One class in one module: each check builds on the answers to those before it.
+It writes objects below `_bqdump/doctor/` only, and deletes them at the generation that it wrote.
+One class in one module: each check builds on the results of those before it.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ READS = "bigquery.readsessions.create"
 DISASTER_RECOVERY = (
     "; cannot be checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE"
 )
-# Clocks that differ by more make log lines and run ids confusing; no decision rests on them.
+# A larger difference makes log lines and run ids confusing. No decision depends on it.
 CLOCKS_APART_SECONDS = 60
 
 
 @public
 class CheckOutcome(enum.StrEnum):
-    """How a check ended. untried: it could not be asked, because of another one."""
+    """How a check ended. untried: it could not run because another check failed."""
 
     OK = "ok"
     WARNING = "warning"
@@ -67,7 +67,7 @@ class CheckOutcome(enum.StrEnum):
 
 @public
 class Check(msgspec.Struct, frozen=True):
-    """One check. permission: the one that it needs, "" for none. told: what was found, in words."""
+    """One check. permission: the one that it needs, "" for none. told: the finding, in words."""
 
     name: str
     on: str
@@ -77,7 +77,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Doctor:
-    """Asks one question after the other, and keeps every answer in `checks`."""
+    """Runs one check after the other and collects the results in `checks`."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Doctor:
         clock: Callable[[], float],
         words: Words = PYTHON,
     ) -> None:
-        """open_reading: as that of a task. clock: this machine's time, in seconds since 1970 UTC. words: for checks."""
+        """open_reading: see Task. clock: this machine's time, in seconds since 1970 UTC. words: name settings."""
         self._words = words
         self._store, self._warehouse, self._settings, self._clock = store, warehouse, settings, clock
         self._open_reading = open_reading
@@ -97,7 +97,7 @@ class Doctor:
     async def examine(self) -> list[Check]:
         """Every check, in the order of a run.
 
-        Raises only what says nothing of rights and risks: there is no way to the service, or no answer.
+        Raises only errors that say nothing about permissions or risks, such as a failed connection.
         """
         dataset = await self._dataset()
         listed = await self._tables(dataset) if dataset else None
@@ -117,7 +117,7 @@ class Doctor:
             place,
             "bigquery.datasets.get",
             lambda: self._warehouse.dataset(settings.project, settings.dataset),
-            lambda found: f"it lies in {found.location}",
+            lambda found: f"it is in {found.location}",
         )
         if dataset is None:
             return None
@@ -143,7 +143,7 @@ class Doctor:
         )
 
     async def _definitions(self, dataset: Dataset, listed: list[Listed]) -> None:
-        """The rights on a table, tried on the first one: they are granted on the dataset."""
+        """The permissions on a table, tried on the first one: they are granted on the dataset."""
         table = next((item.name for item in listed if item.kind in POLICED), "")
         if not table:
             self._note("read tables", f"{dataset.project}.{dataset.name}", CheckOutcome.UNTRIED, "there is no table")
@@ -167,11 +167,11 @@ class Doctor:
             told = f"no permission to list them; {{setting:allow={Risk.UNSEEN_ROW_POLICIES}}} accepts that"
             self._note("see row access policies", on, CheckOutcome.WARNING, told, "bigquery.rowAccessPolicies.list")
         else:
-            told = "a run is refused, for policies could hide rows in silence"
+            told = "a run is refused: a policy could silently hide rows"
             self._note("see row access policies", on, CheckOutcome.DENIED, told, "bigquery.rowAccessPolicies.list")
 
     async def _bucket(self) -> tuple[BucketInfo | None, bool]:
-        """What the bucket tells, and whether objects may be tried there: what is written must be removed again."""
+        """The bucket's settings, and whether to try writing there: what is written must be deletable."""
         url, permission = self._store.url, "storage.buckets.get"
         try:
             bucket = await self._store.describe()
@@ -182,7 +182,7 @@ class Doctor:
             self._note("see the bucket", url, CheckOutcome.WARNING, told, permission)
             return None, True
         except NotFoundError as error:
-            # No document is missing, but the bucket: that is what was asked.
+            # Here the missing resource is the bucket, not a document.
             self._note("see the bucket", url, CheckOutcome.MISSING, error.cause, permission)
             return None, False
         except (TargetError, UsageError) as error:
@@ -192,7 +192,7 @@ class Doctor:
             "see the bucket",
             url,
             CheckOutcome.OK,
-            f"it lies in {bucket.location}" if bucket.location else "",
+            f"it is in {bucket.location}" if bucket.location else "",
             permission,
         )
         return bucket, True
@@ -208,7 +208,7 @@ class Doctor:
         )
 
     async def _objects(self, *, writable: bool) -> None:
-        """Create, read, list, copy and remove two objects of the doctor's own."""
+        """Create, read, list, copy and delete two objects that belong to the doctor."""
         folder = f"{self._settings.layout.state}doctor/"
         name = f"{folder}{secrets.token_hex(8)}.json"
         rights = {
@@ -263,12 +263,12 @@ class Doctor:
         return True
 
     async def _guards(self, bucket: BucketInfo | None) -> None:
-        """What planning finds, each risk of each table."""
+        """The risks of each table, from planning."""
         place = f"{self._settings.project}.{self._settings.dataset}"
         failed = {one.permission for one in self.checks if one.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
         needed = failed - {"bigquery.rowAccessPolicies.list"}
         if any(permission.startswith("bigquery.") for permission in needed):
-            self._note("plan an export", place, CheckOutcome.UNTRIED, "the rights above come first")
+            self._note("plan an export", place, CheckOutcome.UNTRIED, "skipped: fix the permissions above first")
             return
         drafted = await self._ask(
             "plan an export",
@@ -290,7 +290,7 @@ class Doctor:
         return await draft_plan(self._warehouse, self._settings, "doctor", 1, bucket, published)
 
     async def _session(self, plan: Plan, units: bytes) -> None:
-        """The right to open a read session, tried where a table takes the read route: opening one is free."""
+        """The permission to open a read session, tried if a table takes the read route. Opening a session is free."""
         unit = next((one for one in read_units(units, plan) if one.route == "read"), None)
         if unit is None:
             return
@@ -310,7 +310,7 @@ class Doctor:
         told: Callable[[Answer], str] = lambda _: "",
         instead: str = "",
     ) -> Answer | None:
-        """The answer, None where it is denied or something is missing; `instead`: what to say of that."""
+        """The result, None if access is denied or something is missing. instead: the text to report in that case."""
         try:
             answer = await question()
         except BqdumpError as error:
@@ -329,7 +329,7 @@ class Doctor:
 
 
 def _cannot_be_checked(plan: Plan, units: bytes) -> str:
-    """What the export needs where BigQuery does not report whether it does; "" for nothing."""
+    """Requirements of the export that BigQuery does not report, in words; "" for none."""
     return DISASTER_RECOVERY if any(unit.route == "extract" for unit in read_units(units, plan)) else ""
 
 

@@ -1,4 +1,4 @@
-"""What verification may find."""
+"""Findings of a verification."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bqdump.core.results import public
 
 @public
 class FindingKind(enum.StrEnum):
-    """What can be wrong with an export."""
+    """Kinds of problems in an export."""
 
     MISSING = "missing"
     EXTRA = "extra"
@@ -27,13 +27,17 @@ class FindingKind(enum.StrEnum):
 
 @public
 class Finding(msgspec.Struct, frozen=True):
-    """One difference: `expected` is what the manifest (or BigQuery) says, `found` what is stored.
+    """One difference: `expected` is from the manifest (or BigQuery), `found` is from the bucket.
 
-    missing: the file is not there. extra: a file that the manifest does not name, under a name that its tables claim.
-    size, checksum: of the file; with --read the CRC32C of its bytes as they were read. replaced: the same content
-    under another generation. unreadable: the file cannot be decoded. schema: its columns or values are not those of
-    the table. rows: of a file, or (file "") of a table. values: a column's values differ from BigQuery's. source:
-    BigQuery can no longer tell what the table held.
+    - missing: the file does not exist.
+    - extra: a file that the manifest does not list, with a name that matches one of its tables.
+    - size, checksum: of the file; with --read the CRC32C of the bytes read.
+    - replaced: the same content under another generation.
+    - unreadable: the file cannot be decoded.
+    - schema: its columns or values do not match the table.
+    - rows: of a file, or (file "") of a table.
+    - values: a column's values differ from BigQuery's.
+    - source: BigQuery no longer has the table's data at the snapshot time.
     """
 
     kind: FindingKind

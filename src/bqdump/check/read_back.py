@@ -1,4 +1,4 @@
-"""Reading an export's files back: every byte, decoded, its rows counted and held against the manifest."""
+"""Reading an export's files back: decode every byte, count the rows, and compare them with the manifest."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from bqdump.repository.data_files import read_part
 
 FILES_AT_ONCE = 4
 PIECE_BYTES = 8 << 20
-# A file that differs from its checksum as often as this is different.
+# Reads that must all fail the checksum before the stored file counts as different.
 TIMES_READ = 3
 
 log = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
-    """How to read: by which library, and one part of the files in how many (1: all of them)."""
+    """How to read: the reading library, and the number of parts of which one is read (1: all files)."""
 
     reader: DataReader
     parts: int = 1
@@ -41,7 +41,7 @@ class Reading(NamedTuple):
 
 
 class Back(NamedTuple):
-    """What was read. `digests`: by object name, of the files that could be decoded."""
+    """The result of reading. digests: by object name, for files that could be decoded."""
 
     findings: list[Finding]
     digests: dict[str, Digest]
@@ -51,13 +51,13 @@ class Back(NamedTuple):
 
 
 class _ReplacedError(Exception):
-    """The file has another generation than the manifest says."""
+    """The generation of the file differs from the manifest."""
 
 
 async def read_back(
     store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str], tell: Listener = ignore
 ) -> Back:
-    """Read the files that are this export's turn, except those that are known to be `lost` or changed."""
+    """Read the files sampled for this export, except those known to be `lost` or changed."""
     slots = asyncio.Semaphore(FILES_AT_ONCE)
 
     async def one(entry: TableEntry, file: File) -> Digest | None:
@@ -86,7 +86,7 @@ async def read_back(
 
 
 def turn(manifest: Manifest, reading: Reading) -> Iterator[tuple[TableEntry, File]]:
-    """The files that are this export's turn to be read."""
+    """The files sampled for this export."""
     for entry in manifest.tables:
         for shard, file in enumerate(entry.files):
             if chosen(entry.table, shard, reading.parts, manifest.number):
@@ -94,15 +94,15 @@ def turn(manifest: Manifest, reading: Reading) -> Iterator[tuple[TableEntry, Fil
 
 
 def check_room(manifest: Manifest, reading: Reading) -> None:
-    """Raise UsageError where the files that are read at once have no room on this machine."""
+    """Raise UsageError if the files read concurrently do not fit on this machine."""
     reading.reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for _, file in turn(manifest, reading)))))
 
 
 async def _digest(
     store: ObjectStore, manifest: Manifest, entry: TableEntry, file: File, reading: Reading, tell: Listener
 ) -> Digest:
-    """What reading a file shows. Cloud Storage sends no checksum of a part, so a file whose bytes do not match its
-    checksum is read again: what was changed on the way once is not stored like that."""
+    """The result of reading a file. Cloud Storage sends no checksum for a part, so a file that does not match its
+    checksum is read again: the bytes may have been corrupted in transit."""
     described = data_file(manifest, entry, file)
     for tell_bytes in (tell, *[ignore] * (TIMES_READ - 1)):
         content = _pieces(store, file, tell_bytes)
@@ -154,7 +154,7 @@ def _file_findings(entry: TableEntry, file: File, digest: Digest | None) -> list
 
 
 def _table_findings(entry: TableEntry, digests: dict[str, Digest]) -> list[Finding]:
-    """Whether the files of a table that was read whole have its rows, where anything tells how many there should be."""
+    """Compare the rows in a table that was read completely with the expected number, if one is known."""
     expected = entry.expected_rows if entry.rows is None else entry.rows
     if expected is None or any(file.name not in digests for file in entry.files):
         return []

@@ -1,4 +1,4 @@
-"""Verifying an export: what is stored, held against what its manifest says."""
+"""Verifying an export: compare the stored files with the manifest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from bqdump.repository.published import read_latest, read_manifest
 
 @public
 class ReadBack(msgspec.Struct, frozen=True):
-    """What was read back: files, their bytes, and the rows in those that could be decoded. parts: one in how many."""
+    """Files and bytes read back, and the rows in decoded files. parts: one of this many parts was read."""
 
     files: int
     bytes: int
@@ -43,7 +43,7 @@ class ReadBack(msgspec.Struct, frozen=True):
 
 @public
 class SourceCompared(msgspec.Struct, frozen=True):
-    """What was compared with BigQuery, for how many bytes billed; tables without a past, which cannot be compared."""
+    """Tables compared with BigQuery, the bytes billed, and tables without time travel, which cannot be compared."""
 
     tables: int
     bytes_billed: int
@@ -52,10 +52,10 @@ class SourceCompared(msgspec.Struct, frozen=True):
 
 @public
 class Verified(Result, frozen=True, kw_only=True):
-    """The result for one run. Counts are of what the manifest names. read, source: where these were asked for.
+    """The result for one run. Counts are from the manifest. read, source: None unless requested.
 
-    copied: these are copies of the export's files, so that no generation could be compared. carried: tables that were
-    carried over from earlier runs, of which the oldest is as of `oldest_snapshot_time`.
+    copied: the files are copies, so generations were not compared. carried: number of tables carried over from earlier
+    runs; the oldest of them is as of `oldest_snapshot_time`.
     """
 
     run: str
@@ -83,13 +83,13 @@ async def verify(
     source: Source | None = None,
     tell: Listener = ignore,
 ) -> Verified:
-    """Compare every file of a run (default: the one readers see) with the store.
+    """Compare every file of a run (default: the published run) with its manifest.
 
-    By listing: size, CRC32C and generation of each file; files missing; files beside them that the run's tables would
-    claim. Of a copy of an export (see Verified) size and CRC32C only. With `reading`: the bytes themselves, as often as
-    its sample says. With a `source` (and a reading that makes checksums): what BigQuery had at the snapshot time.
-    `tell` hears how many files are done.
-    Raises NotFoundError when there is no such run or nothing has been published, DocumentError for a broken manifest.
+    From a listing: size, CRC32C and generation of each file, missing files; extra files that match the run's tables.
+    For a copy of an export (see Verified), size and CRC32C only. With `reading`: also the bytes of the sampled files.
+    With a `source` (requires a reading that computes checksums): also BigQuery's data at the snapshot time.
+    `tell` is called with the progress.
+    Raises NotFoundError if the run does not exist or nothing is published, DocumentError for a damaged manifest.
     """
     manifest = await read_manifest(store, settings, run)
     stored, findings = await _list(store, manifest, tell)
@@ -104,7 +104,7 @@ async def verify(
     ]
     read = compared = None
     if reading:
-        # Before BigQuery bills anything.
+        # Fails before BigQuery bills anything.
         check_room(manifest, reading)
     asked = await questions(source, manifest) if source else None
     if reading:
@@ -132,7 +132,7 @@ async def verify(
 
 
 async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple[dict[str, ObjectInfo], list[Finding]]:
-    """What is stored under the names of the manifest, and the files beside them that its tables would claim."""
+    """The stored objects that the manifest lists, and extra files that match its tables."""
     named = {file.name for table in manifest.tables for file in table.files}
     spare = {file.name for table in manifest.left for file in table.files}
     patterns = {pattern_of(manifest, table): table.table for table in manifest.tables}
@@ -152,10 +152,10 @@ async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple
 async def _is_copy(
     store: ObjectStore, settings: Settings, manifest: Manifest, stored: Mapping[str, ObjectInfo]
 ) -> bool:
-    """Whether the whole export was copied here: another store gives other generations.
+    """Whether the complete export was copied here, which gives every object a new generation.
 
-    No file has its own then, and either the export was made for another bucket, or the manifest that readers follow
-    is not the object that it was when it was published. A file that somebody has written again is no copy.
+    Then no file has its recorded generation, and either the export was made for another bucket, or the published
+    manifest is no longer the object that was published. A single file that was rewritten is not a copy.
     """
     files = (file for table in manifest.tables for file in table.files)
     if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
@@ -171,7 +171,7 @@ async def _is_copy(
 
 
 def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:
-    """The manifest with the generations that are stored here."""
+    """The manifest with the generations of the objects stored here."""
 
     def as_here(file: File) -> File:
         return replace(file, generation=stored[file.name].generation) if file.name in stored else file

@@ -1,1 +1,1 @@
-"""What the documents in the bucket say about runs."""
+"""The state of runs, from the documents in the bucket."""

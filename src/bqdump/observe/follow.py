@@ -1,7 +1,7 @@
-"""Following a run that happens elsewhere, from the bucket alone, until it ends.
+"""Following a run in other processes until it ends, from the bucket only.
 
-While little lies in the run's folder one listing shows all of it; later, three of its parts do. The plan never changes
-and is read once; the manifest and the pointer are looked at when nothing else is left to come.
+While the run's folder is small, one listing covers it; later, three of its parts are listed. The plan never changes
+and is read once. The manifest and the pointer are checked once all tables are done or failed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from bqdump.repository.ledger import Held, Ledger, looked, read_all, read_claims
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, value_of
 
-# A listing of the whole folder also shows the staged files. From so many pages on its parts are listed instead.
+# A listing of the complete folder includes the staged files. From this many pages on, its parts are listed instead.
 PAGES = 3
-# A run that has failed may be one that is published in part: its publisher's note comes right after.
+# A failed run may still be published partially: its publisher's note follows shortly.
 FAILED_LOOKS = 3
-# States that nothing comes after, and the stages that they are to whoever looks on.
+# Final states, and the stage that each is displayed as.
 ENDED: Mapping[StatusState, Stage] = {"published": "published", "superseded": "superseded"}
 
 
 class Pace(NamedTuple):
-    """Seconds between looks: the shortest after a change, up to the longest while nothing moves."""
+    """Seconds between polls: the shortest after a change, up to the longest while nothing changes."""
 
     shortest: float = 2.0
     longest: float = 30.0
@@ -48,10 +48,10 @@ async def follow(
     wait: bool = False,
     every_look: bool = False,
 ) -> AsyncIterator[Status]:
-    """The run's status now and whenever it changes, until it has ended: published, superseded, or failed.
+    """The run's status now and after each change, until the run is published, superseded, or failed.
 
-    wait: also for a run that nobody has started yet; else NotFoundError is raised for it.
-    every_look: the status also where it is as before.
+    wait: also wait for a run that does not exist yet; otherwise it raises NotFoundError.
+    every_look: yield the status of every poll, even if unchanged.
     """
     pace = pace or PACE
     eye = _Eye(store, settings, run)
@@ -67,7 +67,7 @@ async def follow(
             return
         pause = pace.shortest if now != before else min(pause * 1.5, pace.longest)
         before = now
-        # A long listing is repeated less often: not more than a page a second.
+        # Long listings are repeated less often: at most one page per second.
         await asyncio.sleep(max(pause, min(eye.pages, pace.longest) if eye.pages > 1 else 0))
 
 
@@ -80,7 +80,7 @@ def _tell(tell: Listener, sight: Sight, now: Status, *, failed: bool) -> None:
 
 
 class _Eye:
-    """Looks at one run again and again, and remembers what cannot change. `pages`: of the last listing."""
+    """Polls one run and caches what cannot change. pages: of the last listing."""
 
     def __init__(self, store: ObjectStore, settings: Settings, run: str) -> None:
         self._store, self._settings, self._run = store, settings, run
@@ -89,7 +89,7 @@ class _Eye:
         self.pages = 1
 
     async def look(self, *, wait: bool) -> Sight:
-        """The run as it is to be seen now."""
+        """The current documents of the run."""
         plan = (self._sight and self._sight.plan) or await value_of(self._store, self._layout.plan)
         if plan is None and not wait and not self._sight and not await exists(self._store, self._layout.planner):
             raise NotFoundError("find", f"run {self._run}", f"{self._store.url}/{self._layout.root} is empty")
@@ -104,7 +104,7 @@ class _Eye:
         return sight
 
     async def publishes(self) -> bool:
-        """Whether some task has begun to publish the run."""
+        """Whether a task has begun to publish the run."""
         return await exists(self._store, self._layout.publisher)
 
     async def _notes(self, plan: Plan) -> tuple[Ledger, dict[str, Held]]:

@@ -1,4 +1,4 @@
-"""Runs over time: which there are, and how they ended."""
+"""The history of runs: all runs of a target, and how they ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READS_AT_ONCE = 4
 class RunLine(Result, frozen=True, kw_only=True):
     """One run of a target. published: whether latest.json names it.
 
-    state: see docs/python.md. rows: exported rows where they are known, else as BigQuery counted them while planning.
+    state: see docs/python.md. rows: exported rows if known, else BigQuery's count at planning.
     begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     """
@@ -53,25 +53,25 @@ class RunLine(Result, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether it has come to its end, as far as can be read."""
+        """Whether the run has ended, as far as its documents can be read."""
         return self.state in ("complete", "partial")
 
 
 async def list_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
-    """All runs of a target, the latest moment first; before them those that have no moment yet, or cannot be read."""
+    """All runs of a target, latest snapshot first. Runs without a snapshot time, or unreadable, come first."""
     return await read_runs(store, settings, await published_run(store, settings), {})
 
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
-    """The run that readers see, "" when there is none."""
+    """The published run, "" if none."""
     latest = await read_latest(store, settings)
     return latest.run if latest else ""
 
 
 async def read_runs(store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary]) -> Rows[RunLine]:
-    """See list_runs. published: the run that readers see. known: summaries from before; those found are added.
+    """See list_runs. published: the published run. known: summaries read before; new ones are added.
 
-    Runs that have come to their end have left a summary, and one listing brings these; the others are looked at.
+    Ended runs have a summary, and one listing returns all summaries. Other runs are read individually.
     """
     runs = await store.folders(settings.layout.runs)
     known |= await _read_summaries(store, settings)
@@ -95,14 +95,14 @@ async def read_runs(store: ObjectStore, settings: Settings, published: str, know
 
 
 def _order(line: RunLine) -> tuple[bool, datetime, str]:
-    """By snapshot time; what has none is the latest."""
+    """Sort key: the snapshot time; runs without one sort as the latest."""
     return line.snapshot_time is None, line.snapshot_time or EPOCH, line.run
 
 
 async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, Summary]:
-    """The summaries of runs that have come to their end, by run; without any that cannot be read.
+    """The summaries of ended runs, by run; unreadable ones are omitted.
 
-    A run's manifest tells the same, or why it cannot be read either.
+    The run's manifest has the same data, or gives the reason why it cannot be read.
     """
     summaries = {}
     async for notes in store.notes(settings.layout.history):
@@ -114,7 +114,7 @@ async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, S
 
 
 async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary | RunLine:
-    """A run that has left no summary: by its manifest, else its plan, else nothing but its name."""
+    """A run without a summary: from its manifest, else its plan, else only its name."""
     layout = settings.layout.run(run)
     if stored := await read(store, layout.manifest):
         name = layout.manifest.name
@@ -129,7 +129,7 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
 
 
 def _sound(summary: Summary, run: str, name: str) -> Summary:
-    """The same. Raises DocumentError where it is about another run, or its moment is none."""
+    """The same summary. Raises DocumentError if it belongs to another run or its snapshot time is invalid."""
     if summary.run != run:
         raise DocumentError("read", name, f"it is about run {summary.run[:100]!r}", CHANGED)
     try:
@@ -140,7 +140,7 @@ def _sound(summary: Summary, run: str, name: str) -> Summary:
 
 
 def _finished(summary: Summary, published: str) -> RunLine:
-    """The line of a run that has left a summary."""
+    """A run from its summary."""
     totals = summary.totals
     return RunLine(
         run=summary.run,

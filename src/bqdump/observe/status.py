@@ -1,4 +1,4 @@
-"""How far a run is, read from the bucket alone."""
+"""The progress of a run, read from the bucket only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bqdump.repository.ledger import Held, Ledger, read_claims, read_ledger, tab
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, value_of
 
-# A run of which nothing is heard for so long may have lost its tasks. A large table takes longer, so nobody can tell.
+# A run without progress for this long may have lost its tasks, or may be exporting a large table.
 SILENT_SECONDS = 600
 
 StatusState = Literal["planning", "running", "failed", "complete", "partial", "published", "superseded"]
@@ -49,7 +49,7 @@ class Status(Result, frozen=True, kw_only=True):
     oldest_snapshot_time: datetime | None = None
 
     def silence(self, now: float) -> float:
-        """For how many seconds no table has been done, of a run that has begun and not ended; else 0.
+        """Seconds since the last table was done, for a run in progress; else 0.
 
         now: in seconds since 1970 UTC. Before the first table is done: since the run was planned.
         """
@@ -60,7 +60,7 @@ class Status(Result, frozen=True, kw_only=True):
 
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
-    """The run that was planned last. Raises NotFoundError when there is none."""
+    """The run that was planned last. Raises NotFoundError if there is none."""
     newest = await value_of(store, settings.layout.newest)
     if newest is None:
         cause = f"none has been planned in {settings.target}"
@@ -69,7 +69,7 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
 
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
-    """Where this run stands. Raises NotFoundError for a run that nobody has started."""
+    """The status of this run. Raises NotFoundError if it was never started."""
     plan = await value_of(store, settings.layout.run(run).plan)
     if plan is None and not await exists(store, settings.layout.run(run).planner):
         raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty")
@@ -82,7 +82,7 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
 
 
 class Sight(NamedTuple):
-    """What of a run is to be seen in the bucket. manifest: whether there is one."""
+    """The documents of a run in the bucket. manifest: whether there is one."""
 
     run: str
     plan: Plan | None
@@ -98,9 +98,9 @@ class Sight(NamedTuple):
 
     @property
     def superseded(self) -> bool:
-        """Whether it has ended, or would publish next, and readers see a run of a later moment.
+        """Whether the run has ended, or would publish next, but a run with a later snapshot time is published.
 
-        A run that has failed has failed: it does not come to publishing, and its tables want somebody to look.
+        A failed run stays failed: it never gets to publishing, and its failed tables need attention.
         """
         if self.plan is None or self.latest is None or self.latest.age <= self.plan.age:
             return False
@@ -112,7 +112,7 @@ NOTHING = Ledger.empty()
 
 
 def status_of(sight: Sight) -> Status:
-    """Where a run stands that looks like this."""
+    """The status that these documents show."""
     plan, published = sight.plan, sight.latest.run if sight.latest else ""
     if plan is None:
         return Status(
@@ -132,7 +132,7 @@ def status_of(sight: Sight) -> Status:
     tables = tables_of(plan, sight.ledger, sight.claims)
     done, working, failed = tables.done, tables.working, tables.failed
     if sight.manifest or published == sight.run:
-        # The manifest is the proof, whatever has become of the receipts.
+        # The manifest decides, even if receipts have been deleted.
         done, working = plan.tables - len(failed), 0
     return Status(
         run=sight.run,

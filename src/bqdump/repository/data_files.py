@@ -1,4 +1,4 @@
-"""The data files of an export, read in parts: each is read at the generation that a manifest or a listing names."""
+"""The data files of an export, read in parts, each at the generation recorded in a manifest or a listing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bqdump.ports.store import ObjectStore
 
 
 async def read_part(store: ObjectStore, name: str, generation: int, start: int, length: int) -> bytes | None:
-    """A part of a file; None if this generation of it no longer exists."""
+    """A part of a file; None if this generation no longer exists."""
     try:
         stored = await store.read(name, start, length)
     except NotFoundError:

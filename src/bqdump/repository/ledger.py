@@ -1,4 +1,4 @@
-"""The ledger of a run: which units have receipts, which have failed for good. Read by listing, a page at a time."""
+"""The ledger of a run: the units with receipts, and those that failed permanently. Read by listing, page by page."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ WRITES_AT_ONCE = 16
 
 
 class Ledger(NamedTuple):
-    """Receipts by unit, by unit the failures that each execution has met, and what the run goes without for good.
+    """Receipts by unit, failures by unit and execution, and the units permanently excluded from the run.
 
-    outdated: receipts that do not count any more, as their read sessions have been retired.
+    outdated: receipts that no longer count because their read sessions were retired.
     """
 
     receipts: dict[str, Receipt]
@@ -33,11 +33,11 @@ class Ledger(NamedTuple):
 
     @classmethod
     def empty(cls) -> Ledger:
-        """The ledger of a run that has just begun."""
+        """The ledger of a new run."""
         return cls({}, {}, {}, {})
 
     def add_end(self, unit: str, ended: Receipt | GivenUp) -> None:
-        """Take in how a unit has ended."""
+        """Add the end of a unit."""
         if isinstance(ended, Receipt):
             self.receipts[unit] = ended
         else:
@@ -51,7 +51,7 @@ class Ledger(NamedTuple):
     def failed(self, execution: str | None = None) -> list[Failure]:
         """The last failure of each unit that has no receipt, in this execution or (None) in any, by table.
 
-        What has been given up has failed for every execution.
+        An excluded unit counts as failed in every execution.
         """
         ended = self.receipts.keys() | self.given_up.keys()
         open_ = (self.last_failure(unit, execution) for unit in self.failures if unit not in ended)
@@ -67,13 +67,13 @@ class Ledger(NamedTuple):
 
     @property
     def reopened(self) -> bool:
-        """Whether some of the work has to be done again, because a read session has been retired."""
+        """Whether work must be repeated because a read session was retired."""
         return bool(self.outdated)
 
     def settled(self, plan: Plan, execution: str) -> bool:
-        """Whether nothing of the plan is left to do in this execution.
+        """Whether this execution has nothing left to do.
 
-        Raises DocumentError where there are notes about units that the plan does not have.
+        Raises DocumentError for notes about units that are not in the plan.
         """
         if strange := [unit for unit in (*self.receipts, *self.failures, *self.given_up) if not plan.has(unit)]:
             wrong = f"some are about {strange[0] or 'nothing'}, which is no unit of its plan"
@@ -94,10 +94,10 @@ class Held(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """A run in tables. failed: one failure for each. last_done: when the last one or part of one was done, 0 for none.
+    """A run, by table. failed: one failure for each. last_done: when the last table or part was done, 0 for none.
 
-    settled: nothing is left to do, in the executions that hold the claims. lost: whether one of the failures could
-    still be repeated, so that the run is not complete.
+    settled: the executions that hold the claims have nothing left to do. lost: whether a failure could still be
+    retried, so that the run is incomplete.
     """
 
     done: int
@@ -109,7 +109,7 @@ class Tables(NamedTuple):
 
 
 def tables_of(plan: Plan, ledger: Ledger, claims: dict[str, Held]) -> Tables:
-    """Which tables of the plan are done, have failed and are worked on."""
+    """The tables of the plan that are done, failed, and in progress."""
     seen = looked(ledger, claims)
     running = claims.keys() - seen.receipts.keys() - seen.failures.keys()
     done, _, working = counts(plan, seen.receipts.keys(), seen.failures.keys(), running)
@@ -124,7 +124,7 @@ def tables_of(plan: Plan, ledger: Ledger, claims: dict[str, Held]) -> Tables:
 
 
 def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
-    """The picture that ledger and claims give. A failure counts in the execution that holds the claim."""
+    """The tables by ledger and claims. A failure counts in the execution that holds the claim."""
     started = {
         unit: Started(unit, held.claim.table, held.claim.bytes, held.owner.task) for unit, held in claims.items()
     }
@@ -138,7 +138,7 @@ def looked(ledger: Ledger, claims: dict[str, Held]) -> Looked:
 
 
 async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[Ledger, dict[str, Held], int]:
-    """Ledger and claims from one listing of the run's whole folder, and how many pages that took."""
+    """Ledger and claims from one listing of the run's complete folder, and the number of pages."""
     pages, every = 0, []
     async for page in store.notes(layout.root):
         pages += 1
@@ -158,7 +158,7 @@ async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[L
 
 
 async def read_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> Ledger:
-    """The ledger as it is now."""
+    """The current ledger."""
     ledger = Ledger.empty()
     async for ends in notes(store, Notes(layout.receipts, End)):
         for end in ends:
@@ -171,15 +171,15 @@ async def read_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> Ledg
 
 
 async def _set_apart(store: ObjectStore, layout: RunLayout, plan: Plan, ledger: Ledger) -> None:
-    """Take receipts that do not count any more out of the others. Sessions are looked at last: none counts too long."""
+    """Separate receipts that no longer count. Sessions are read last, so that no outdated receipt counts."""
     for unit in await outdated(store, layout, plan, ledger.receipts):
         ledger.outdated[unit] = ledger.receipts.pop(unit)
 
 
 async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: list[Failure]) -> Ledger:
-    """Settle that the run goes without these; the ledger after that, in which some may have a receipt all the same.
+    """Exclude these units from the run; returns the ledger after that, in which some may have a receipt nevertheless.
 
-    Whoever still works on such a unit cannot finish it any more: every task publishes the same.
+    A task that still works on such a unit can no longer finish it: every task publishes the same.
     """
     slots = asyncio.Semaphore(WRITES_AT_ONCE)
 
@@ -192,9 +192,9 @@ async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: lis
 
 
 async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: Receipt | GivenUp) -> Receipt | GivenUp:
-    """Store how a unit has ended, unless that is recorded already; returns what is recorded.
+    """Record the end of a unit unless one is recorded; returns the recorded one.
 
-    Only a receipt of a read session that has been retired since makes room for another end.
+    Only a receipt whose read session was retired is replaced.
     """
     document = layout.receipt(end.unit if isinstance(end, Receipt) else end.failure.unit)
 
@@ -219,7 +219,7 @@ async def _makes_room(
 
 
 async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:
-    """All claims by unit, as they are now."""
+    """All current claims, by unit."""
     claims = {}
     async for page in notes(store, Notes(layout.claims, Claim)):
         for claim in page:

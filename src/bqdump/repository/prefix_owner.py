@@ -1,10 +1,10 @@
 """Which dataset a prefix belongs to. Two datasets below one prefix would delete each other's files.
 
-`dataset.json` is created before anything else, so that of two datasets that start at the same time one is refused. It
-stays for good, with one exception: a run that created it and then planned nothing gives the prefix back. That must not
-happen to a run of the same dataset that plans meanwhile, so giving back takes two steps: mark the document as released,
-then look for plans. A run stores its plan first and then looks at the document. So either the run sees the mark and
-takes it off, or the plan is seen.
+`dataset.json` is created before anything else, so that one of two datasets that start at the same time is refused. It
+is permanent, with one exception: a run that created it and then planned nothing releases the prefix. That must not
+affect a run of the same dataset that plans at the same time, so releasing takes two steps: mark the document as
+released, then look for plans. A run stores its plan first and then reads the document. So either the run finds the mark
+and removes it, or the plan is found.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from bqdump.repository.repository import load, replace, value_of
 
 
 def now() -> int:
-    """This machine's clock, in milliseconds since 1970 UTC: for people, no decision rests on it."""
+    """This machine's clock, in milliseconds since 1970 UTC: for display only."""
     return max(0, int(time.time() * 1000))
 
 
 async def claim_prefix(store: ObjectStore, settings: Settings, run: str) -> None:
-    """Make the prefix this dataset's. Raises UsageError where it belongs to another one.
+    """Claim the prefix for this dataset. Raises UsageError if it belongs to another one.
 
-    To be called before planning, and again by whoever has seen the stored plan.
+    Call it before planning, and again after reading the stored plan.
     """
     mine = PrefixOwner(settings.project, settings.dataset, run, now())
     while True:
@@ -41,9 +41,9 @@ async def claim_prefix(store: ObjectStore, settings: Settings, run: str) -> None
 
 
 async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOwner | None, int]:
-    """Whose the prefix is, and the generation of the document that says so: (None, 0) where it is free.
+    """The owner of the prefix, and the generation of the document that records it: (None, 0) if the prefix is free.
 
-    Raises UsageError where it belongs to another dataset. A published export without the document says the same:
+    Raises UsageError if it belongs to another dataset. Without the document, a published export determines the owner;
     then the generation is 0.
     """
     stored = await load(store, settings.layout.owner)
@@ -69,7 +69,7 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
 
 
 async def release_prefix(store: ObjectStore, settings: Settings, run: str) -> None:
-    """Give the prefix back if this run has claimed it and its dataset has no plan there."""
+    """Release the prefix if this run claimed it and its dataset has no plan there."""
     document = settings.layout.owner
     stored = await load(store, document)
     if stored is None or (stored.value.run, *stored.value.source) != (run, settings.project, settings.dataset):
@@ -84,7 +84,7 @@ async def release_prefix(store: ObjectStore, settings: Settings, run: str) -> No
 
 
 async def _has_plan(store: ObjectStore, settings: Settings, owner: PrefixOwner) -> bool:
-    """Whether a run of this dataset has been planned here. Other runs remain where a prefix was handed over."""
+    """Whether a run of this dataset has been planned here. A prefix handed over still has other runs."""
     for run in await store.folders(settings.layout.runs):
         plan = await value_of(store, settings.layout.run(run).plan)
         if plan and (plan.project, plan.dataset) == owner.source:

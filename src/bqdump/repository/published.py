@@ -1,4 +1,4 @@
-"""What readers see: the pointer that they follow, and the manifest that it names."""
+"""The published run: the pointer `latest.json`, and the manifest that it names."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NAMED = 10
 
 
 async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
-    """The pointer to the published run, None when nothing was ever published here."""
+    """The pointer to the published run, None if nothing was ever published here."""
     return await value_of(store, settings.layout.latest)
 
 
 async def with_bucket(store: ObjectStore, answer: Awaitable[Answer]) -> Answer:
-    """The answer. Raises NotFoundError, about the bucket where that is what does not exist."""
+    """The result. Raises NotFoundError, about the bucket if the bucket does not exist."""
     try:
         return await answer
     except NotFoundError as error:
@@ -37,16 +37,16 @@ async def with_bucket(store: ObjectStore, answer: Awaitable[Answer]) -> Answer:
         except NotFoundError:
             raise
         except BqdumpError:
-            # Whoever may not see the bucket's settings has heard what is missing.
+            # Without permission to read the bucket's settings, the original error stands.
             raise error from None
         raise
 
 
 async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> bool:
-    """Let latest.json name this run, unless it does or names a later one; whether readers see the run now.
+    """Point latest.json to this run unless it names a later one. Returns whether the run is the published one.
 
-    ready: all but its `uncleared`, the exports that it replaces, which follow from what is there.
-    Raises UsageError where its manifest was made before another run was published, and says nothing of tables of that.
+    ready: complete except for `uncleared`, the exports that it replaces, which are derived from the present document.
+    Raises UsageError if another run was published after the manifest was made and has tables that are missing from it.
     """
 
     async def step(latest: Latest | None) -> Latest | None:
@@ -84,7 +84,7 @@ async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> 
 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
-    """The manifest of a run, or of the one that readers see. Raises NotFoundError."""
+    """The manifest of a run (default: the published run). Raises NotFoundError."""
     document = settings.layout.run(run).manifest
     if not run:
         latest = await read_latest(store, settings)

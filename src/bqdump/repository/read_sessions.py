@@ -11,7 +11,7 @@ from bqdump.repository.repository import value_of
 
 
 async def outdated(store: ObjectStore, layout: RunLayout, plan: Plan, ends: Mapping[str, object]) -> set[str]:
-    """The units whose receipts are of sessions that have been retired: one request for each shared table begun."""
+    """The units whose receipts are from retired sessions. One request for each shared table that was begun."""
     found: set[str] = set()
     for split in plan.splits:
         receipts = [end for unit in split.units if isinstance(end := ends.get(unit), Receipt)]
@@ -22,7 +22,7 @@ async def outdated(store: ObjectStore, layout: RunLayout, plan: Plan, ends: Mapp
 
 
 async def current_session(store: ObjectStore, layout: RunLayout, lead: str) -> str:
-    """The session that counts for the table whose first part this is, as receipts name it; "" for none."""
+    """The valid session of the table whose first part this is, as receipts name it; "" for none."""
     now = await value_of(store, layout.session(lead))
     return session_id(now.name) if now else ""
 

@@ -1,4 +1,4 @@
-"""Typed documents over an object store: the one place that decodes, validates, and knows absence and lost races."""
+"""Typed documents over an object store: the only place that decodes, validates, and handles absence and lost races."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError
 from bqdump.ports.store import ObjectStore, Stored
 
 T = TypeVar("T")
-# Writes over the same generation that a store refuses in a row: no other writer explains so many.
+# Consecutive refused writes over an unchanged generation. Concurrent writers cannot cause this many.
 TIMES_REFUSED = 5
 
 
 class Loaded(NamedTuple, Generic[T]):
-    """A document as it is stored: its value, and the generation of the object. mine: this very call has stored it."""
+    """A stored document: its value, and the generation of the object. mine: this call stored it."""
 
     value: T
     generation: int
@@ -25,7 +25,7 @@ class Loaded(NamedTuple, Generic[T]):
 
 
 class LoadedNote(NamedTuple, Generic[T]):
-    """A note as a listing returns it."""
+    """A note from a listing."""
 
     name: str
     value: T
@@ -33,7 +33,7 @@ class LoadedNote(NamedTuple, Generic[T]):
 
 
 async def read(store: ObjectStore, document: Document[object]) -> Stored | None:
-    """The document as it is stored, undecoded, or None where there is none."""
+    """The stored document, undecoded, or None if there is none."""
     try:
         return await store.read(document.name)
     except NotFoundError:
@@ -41,7 +41,7 @@ async def read(store: ObjectStore, document: Document[object]) -> Stored | None:
 
 
 async def load(store: ObjectStore, document: Document[T]) -> Loaded[T] | None:
-    """The document, or None where there is none. Raises DocumentError for one that cannot be what its name says."""
+    """The document, or None if there is none. Raises DocumentError if its content does not fit its name."""
     stored = await read(store, document)
     return Loaded(decode(stored.data, document.type, document.name), stored.generation) if stored else None
 
@@ -58,9 +58,9 @@ async def exists(store: ObjectStore, document: Document[object]) -> bool:
 
 
 async def create(store: ObjectStore, document: Document[T], value: T) -> Loaded[T]:
-    """Store the document unless there is one; what is stored in the end: this value, or that of whoever was first.
+    """Store the document unless it exists. Returns the stored one: this value, or that of the first writer.
 
-    Raises UnavailableError where the store refuses the document, and holds none.
+    Raises UnavailableError if the store refuses the document and none exists.
     """
     if generation := await replace(store, document, value, 0):
         return Loaded(value, generation, mine=True)
@@ -72,11 +72,11 @@ async def create(store: ObjectStore, document: Document[T], value: T) -> Loaded[
 async def swap(
     store: ObjectStore, document: Document[T], step: Callable[[T | None], Awaitable[T | None]]
 ) -> Loaded[T] | None:
-    """Replace the document by what `step` makes of it, by compare-and-swap; what is stored in the end.
+    """Update the document with `step`, by compare-and-swap. Returns the stored document.
 
-    step: from the present value (None: absent) to the next one, or None to leave everything as it is. Called again
-    with the new value each time that another writer was faster. Raises what `step` raises, and UnavailableError where
-    the store refuses the document although it is as it was.
+    step: maps the present value (None: absent) to the next one, or to None to leave it unchanged. Called again with the
+    new value each time another writer was faster. Raises what `step` raises, and UnavailableError if the store refuses
+    the write although the document is unchanged.
     """
     refusals, last = 0, -1
     while True:
@@ -92,7 +92,7 @@ async def swap(
 
 
 async def replace(store: ObjectStore, document: Document[T], value: T, generation: int) -> int | None:
-    """Store the document over exactly this generation (0: none). The new one, None where another writer was faster."""
+    """Store the document over exactly this generation (0: none). The new one, None if another writer was faster."""
     try:
         return await _write(store, document, value, generation)
     except ConflictError:
@@ -100,7 +100,7 @@ async def replace(store: ObjectStore, document: Document[T], value: T, generatio
 
 
 async def write_once(store: ObjectStore, name: str, data: bytes) -> bool:
-    """Store an object that is none of the typed documents, unless it is there; False where it is."""
+    """Store an object that is not a typed document unless it exists; False if it does."""
     try:
         await store.write(name, data, 0)
     except ConflictError:
@@ -109,12 +109,12 @@ async def write_once(store: ObjectStore, name: str, data: bytes) -> bool:
 
 
 async def overwrite(store: ObjectStore, document: Document[T], value: T) -> None:
-    """Store the document whatever there is."""
+    """Store the document unconditionally."""
     await _write(store, document, value, None)
 
 
 async def notes(store: ObjectStore, folder: Notes[T]) -> AsyncIterator[list[LoadedNote[T]]]:
-    """All notes of a folder, page by page, by name: one request a page. Raises DocumentError."""
+    """All notes of a folder, page by page, sorted by name. One request per page. Raises DocumentError."""
     async for page in store.notes(folder.folder):
         yield [LoadedNote(note.name, decode(note.data, folder.type, note.name), note.generation) for note in page]
 
