@@ -33,7 +33,7 @@ from bqdump.repository.published import read_latest, read_manifest
 
 @public
 class ReadBack(msgspec.Struct, frozen=True):
-    """Files and bytes read back, and the rows in decoded files. parts: one of this many parts was read."""
+    """Files and bytes read back, and the rows in decoded files. parts: the number of parts, of which one was read."""
 
     files: int
     bytes: int

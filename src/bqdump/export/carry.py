@@ -1,6 +1,6 @@
-"""What stays of the published export: compared while planning, and once more while publishing.
+"""What stays of the published export: compared while planning, and again while publishing.
 
-Between the two another run may publish tables that the plan has never heard of. These are carried over.
+Between the two another run may publish tables that are not in the plan. These are carried over.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ FILES: dict[Mode, str] = {
 
 
 async def read_published(store: ObjectStore, settings: Settings) -> Published | None:
-    """The tables of the published export, None where nothing was published or its manifest is gone."""
+    """The tables of the published export, None if nothing was published or its manifest was deleted."""
     latest = await read_latest(store, settings)
     data = await _manifest(store, latest) if latest else None
     return decode(data, Published, latest.manifest) if latest and data else None
 
 
 async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
-    """What the manifest of this run takes over from the published export, as it is now. tables: those of the plan.
+    """What the manifest of this run takes over from the current published export. tables: those of the plan.
 
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run.
     """
@@ -67,7 +67,7 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
 def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -> None:
     """Raise UsageError where tables would be carried over between a run that replaces files and one that keeps them.
 
-    Whichever comes next would delete files that the other one still names.
+    The next run would delete files that the other one still lists.
     """
     if kept and published.mode != plan.mode:
         tables = f"{counted(len(kept), 'table')} of run {published.run}"
@@ -76,7 +76,7 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
 
 
 async def check_carried(export: RunningExport, carry: Carry) -> None:
-    """Raise VerificationError unless every file of these tables is there, as their manifest says."""
+    """Raise VerificationError unless every file of these tables exists as its manifest records."""
     files = [file for entry in carry.tables for file in entry.files]
     found = await asyncio.gather(*(export.store.stat(file.name) for file in files))
     for file, info in zip(files, found, strict=True):

@@ -107,7 +107,7 @@ async def _publish(export: RunningExport, ledger: Ledger) -> Outcome:
 
 
 async def _clear_late(export: RunningExport) -> None:
-    """Delete what attempts have left that ended after the run. An error is logged, no more: the export is published.
+    """Delete what attempts have left that ended after the run. An error is only logged: the export is published.
 
     An attempt of the read route that comes second deletes its own files. One whose process was killed before that
     cannot: its restarted task does it, and so does `bqdump run --run-id`.

@@ -1,4 +1,4 @@
-"""What every step of a task knows: the ports, the settings, and who it is."""
+"""The context of every step of a task: the ports, the settings, and its identity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JOBS_IN_FLIGHT = 40_000
 class Reading:
     """What the read route works with, in one process.
 
-    streams: how many are read at once. room: for the units that are read at once. beside: runs what blocks.
+    streams: how many are read at once. room: for the units that are read at once. beside: runs blocking calls.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ def _no_reading() -> Reading:
 
 
 class Task(NamedTuple):
-    """One task of a run: `owner.task` of `tasks`. `tell` hears what happens, as it happens.
+    """One task of a run: `owner.task` of `tasks`. `tell` is called with each event.
 
     open_reading: gives what the read route works with, always the same; opened when the first unit asks for it.
     """
@@ -74,7 +74,7 @@ class Task(NamedTuple):
 
 
 class RunningExport(NamedTuple):
-    """A task at work on a plan, and what follows from both. placement: how its files get their final names."""
+    """A task with its plan, and what follows from both. placement: how its files get their final names."""
 
     task: Task
     plan: Plan
@@ -136,5 +136,5 @@ class RunningExport(NamedTuple):
         return self.placement.written(self.layout, pattern, unit, attempt)
 
     def tell(self, event: Event) -> None:
-        """Report what happened to whoever listens."""
+        """Report an event to the listener."""
         self.task.tell(event)

@@ -1,4 +1,4 @@
-"""Which placement a run has: its plan says so, and it is chosen here only."""
+"""The placement of a run: taken from its plan, and chosen here only."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def placement_of(plan: Plan) -> Placement:
 
 
 def running_export(task: Task, plan: Plan) -> RunningExport:
-    """The task at work on this plan."""
+    """The task with this plan."""
     return RunningExport(task, plan, placement_of(plan))

@@ -1,7 +1,7 @@
-"""Replacing the files that readers see: server-side copies, each only over the generation that it knows.
+"""Replacing the published files: server-side copies, each only over the generation that it knows.
 
-Two runs may come here at once. `publishing.json` says which of them may write final names, and only ever moves
-to a later moment. A run copies only over generations that it saw before it last found its own name there; so
+Two runs may get here at the same time. `publishing.json` names the run that may write final names, and only ever moves
+to a later snapshot time. A run copies only over generations that it saw before it last found its own name there; so
 once a later run has announced itself, no copy of an earlier run can land on top of the later run's files.
 """
 
@@ -48,11 +48,11 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
 
 
 async def announce(export: RunningExport, names: Iterable[str], tables: Collection[str]) -> Carry | None:
-    """Say that these names are this run's from now on; None when a later run has said so already.
+    """Reserve these names for this run; None if a later run has reserved them.
 
-    An earlier run that is ready is shown to readers first: its tasks may do so at any moment, and must not do it later.
-    tables: those of the plan. Returns what stays of the export that readers see: none of its files changes from now on,
-    as no other run copies over them. Raises UsageError where one may: it has announced itself, and did not get ready.
+    An earlier run that is ready is published first: its tasks may publish it at any time, and must not do so later.
+    tables: those of the plan. Returns what stays of the published export: none of its files changes from now on, as no
+    other run copies over them. Raises UsageError if one may: a run that has announced itself but is not ready.
     """
     await _intend(export, names)
     mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent.name)
@@ -89,9 +89,9 @@ def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> Non
 
 
 async def make_ready(export: RunningExport, ready: Latest) -> bool:
-    """Say that this run's files are in place and its manifest is there; False when a later run has announced itself.
+    """Record that this run's files and manifest are in place; False if a later run has announced itself.
 
-    Between this and the moment when readers see the run no later run announces itself: whoever does shows it first.
+    From here until the run is published, no later run announces itself without publishing this one first.
     """
 
     async def step(current: Publishing | None) -> Publishing | None:
@@ -103,7 +103,7 @@ async def make_ready(export: RunningExport, ready: Latest) -> bool:
 
 
 async def _intend(export: RunningExport, names: Iterable[str]) -> None:
-    """Store the names beside those that a task of this run has stored before, for which more tables had failed."""
+    """Add the names to those that another task of this run stored when more tables had failed."""
     wanted = tuple(names)
 
     async def step(said: Intent | None) -> Intent | None:
@@ -125,7 +125,7 @@ async def copy_over(
     """Copy every staged file over its final name (the keys of `staged`).
 
     known: generations of objects at final names, seen before this run announced itself.
-    Returns the placed files by name, None when a later run has taken over, or another task has finished this run.
+    Returns the placed files by name, None if a later run has taken over or another task has finished this run.
     """
     mark = origin(export.plan)
     placed: dict[str, File] = {}
@@ -156,7 +156,7 @@ async def copy_over(
 
 
 async def withdraw(export: RunningExport) -> None:
-    """Take back what this run has placed and the run that took over will not replace."""
+    """Remove what this run has placed and the run that took over will not replace."""
     names = await _intended(export, export.layout.intent)
     placed = await asyncio.gather(*map(export.store.stat, names))
     current = await publishing(export)
@@ -164,7 +164,7 @@ async def withdraw(export: RunningExport) -> None:
         return
     theirs = set(await _intended(export, Document(current.manifest, Intent)))
     latest = await read_latest(export.store, export.settings)
-    # A partial export leaves readers the earlier files of its failed tables, and these may be ours.
+    # A partial export keeps the earlier files of its failed tables, and these may be ours.
     given = [file for table in await read_earlier(export, latest.manifest) for file in table.files] if latest else []
     left = {(file.name, file.generation) for file in given}
     if latest and latest.run == current.run:
@@ -176,7 +176,7 @@ async def withdraw(export: RunningExport) -> None:
 
 
 async def _intended(export: RunningExport, document: Document[Intent]) -> tuple[str, ...]:
-    """The final names that an intent speaks of; nothing where there is none."""
+    """The final names in an intent; none without one."""
     intent = await value_of(export.store, document)
     return intent.names if intent else ()
 

@@ -62,7 +62,7 @@ class Placement(Protocol):
         """Note, before the plan is stored, that the run may leave files behind."""
 
     async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
-        """Bring all files to their final names; None when the run has ended meanwhile.
+        """Bring all files to their final names; None if the run has ended meanwhile.
 
         Raises VerificationError when files are missing.
         """
@@ -77,4 +77,4 @@ class Placement(Protocol):
         """Delete what the published manifest has made stale."""
 
     async def clear_late(self, export: RunningExport) -> None:
-        """Delete what attempts have written that ended after their run: no manifest will ever name it."""
+        """Delete the files of attempts that ended after their run: no manifest will ever list them."""

@@ -1,4 +1,4 @@
-"""Replace: files are staged, and copied over those of the export before once all of them are there."""
+"""Replace: files are staged, and copied over those of the export before once all of them exist."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Replace:
         return Placed(files, carry, left, found)
 
     async def make_ready(self, export: RunningExport, ready: Latest) -> bool:
-        """Put what latest.json is to become into publishing.json, so that whoever takes over publishes it first."""
+        """Put the next content of latest.json into publishing.json: a run that takes over publishes it first."""
         return await make_ready(export, ready)
 
     async def step_aside(self, export: RunningExport) -> None:
-        """Leave the final names to the later run, and nothing of this one behind."""
+        """Leave the final names to the later run, and remove the files of this one."""
         await withdraw(export)
         await clear_staging(export)
 
@@ -80,7 +80,7 @@ class Replace:
 
 
 async def _present(export: RunningExport, exported: Exported) -> tuple[list[TableFiles], list[TableFiles]]:
-    """What earlier exports have at final names: those with a manifest, as far as the latest one names it; and others.
+    """The files of earlier exports at final names: those that the latest manifest lists, and others.
 
     Only before the first publication may there be files of an export without a manifest.
     """
@@ -111,7 +111,7 @@ async def _replace(
 ) -> tuple[dict[str, list[File]], Carry] | None:
     """Files at their final names, by unit, and what stays of the export before; None when they could not be placed.
 
-    `staying`: names left as they are. Raises VerificationError when a file that stays is not there any more.
+    `staying`: names left as they are. Raises VerificationError if a file that stays no longer exists.
     """
     written = exported.collected.written
     names = {
@@ -131,7 +131,7 @@ async def _replace(
 
 
 async def _left(export: RunningExport, failed: Collection[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:
-    """The files of an earlier export that stay for failed tables, as they are now.
+    """The current files of an earlier export that stay for failed tables.
 
     An earlier run may have published until this one announced itself, so what was known before that is not enough.
     """

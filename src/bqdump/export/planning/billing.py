@@ -1,4 +1,4 @@
-"""What the queries of a plan will bill, and whether BigQuery takes them: a dry run of each, before anything starts."""
+"""The bytes that a plan's queries will bill, and whether BigQuery accepts them: a dry run of each, before the run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SHOWN = 3
 async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int, routing: Routing) -> Routing:
     """The same routing with the bytes that each query will bill. One request for each query or filter.
 
-    Raises UsageError with BigQuery's own words for tables whose query it refuses.
+    Raises UsageError with BigQuery's message for tables whose query it refuses.
     """
     slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
     async def one(item: Routed) -> Routed | JobFailedError:
-        # What filters a read session is asked about as well: BigQuery would refuse it in the middle of the run.
+        # Filters of read sessions are tried as well: BigQuery would refuse a bad one only during the run.
         if item.route != "query" and not item.shape.where:
             return item
         moment = snapshot if item.moment == "snapshot" else None
@@ -37,7 +37,7 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
             try:
                 found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
             except JobFailedError as error:
-                # A table that goes while the plan is made stays in it: its export fails by name.
+                # A table deleted during planning stays in the plan: its export fails by name.
                 gone = isinstance(error, TableGoneError) and item.table.kind in EXTRACTABLE
                 return item if gone else error
         return _billed(item, found) if item.route == "query" else item

@@ -1,4 +1,4 @@
-"""Asking BigQuery into which tables changes are streamed (change data capture): one query, which is billed."""
+"""Finding the tables into which changes are streamed (change data capture): one query, which is billed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VIEW = "INFORMATION_SCHEMA.TABLES"
 async def captured_tables(
     warehouse: Warehouse, dataset: Dataset, settings: Settings, tables: Sequence[Table]
 ) -> Captured:
-    """The tables into which changes are streamed. BigQuery is asked only where a table has a primary key."""
+    """The tables into which changes are streamed. Runs a query only if a table has a primary key."""
     names = keyed(tables)
     if not names:
         return Captured()
@@ -39,5 +39,5 @@ async def captured_tables(
 
 
 def bill_of(captured: Captured) -> dict[str, int]:
-    """What asking has billed, by what was asked."""
+    """The bytes billed by the query."""
     return {VIEW: LEAST_BILLED} if captured.keyed and captured.tables is not None else {}

@@ -1,4 +1,4 @@
-"""What BigQuery has on each table: its definition, as of the snapshot time, and its row access policies."""
+"""The metadata of each table: its definition, as of the snapshot time, and its row access policies."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: T
 
 
 async def row_policies(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> dict[str, list[str] | None]:
-    """The row access policies of these tables, by name, None where there is no right to see.
+    """The row access policies of these tables, by name, None without permission to list them.
 
-    The first table is asked about alone: who may see nothing there does not ask for each of 10,000 tables.
+    The first table is requested alone: without permission, no further requests are sent for the other 10,000 tables.
     """
     names = [item.name for item in listed if item.kind in POLICED]
     if not names or (first := await warehouse.row_policies(dataset, names[0])) is None:

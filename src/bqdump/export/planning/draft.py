@@ -55,7 +55,7 @@ async def draft_plan(
     """Look at the dataset and plan its export, without storing anything. Returns the plan and its units.
 
     published: the export that it would replace.
-    What the guards have found is in its flags; whether a run may go on is for `refuse` to say.
+    Its flags hold the findings of the guards; `refuse` decides whether a run may continue.
     """
     dataset = await _dataset(warehouse, settings)
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings)

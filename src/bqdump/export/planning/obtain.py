@@ -27,7 +27,7 @@ from bqdump.repository.repository import load, overwrite, replace, value_of
 log = logging.getLogger(__name__)
 
 FLAGS_LOGGED = 20
-# A planner whose pulse has stopped for so long, by the waiting task's own clock, is considered dead.
+# A planner whose pulse has stopped for this long, by the waiting task's own clock, is considered dead.
 PATIENCE_SECONDS = 60.0
 
 

@@ -1,6 +1,6 @@
 """Which task makes the plan: the others wait for it, and take over when it shows no sign of life.
 
-This saves requests and nothing else: two tasks may plan at once, since the plan itself is created only once.
+This only saves requests: two tasks may plan at once, since the plan itself is created only once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def replace_planner(task: Task, generation: int) -> bool:
 
 async def step_back(task: Task) -> None:
     """Remove all traces of a plan that cannot be made. Waiting tasks then plan, and meet the same refusal."""
-    # The refusal is what counts, whatever prevents this.
+    # The refusal must be raised even if this fails.
     with suppress(BqdumpError):
         planner = await load(task.store, task.layout.planner)
         if planner and planner.value == task.owner:
@@ -39,7 +39,7 @@ async def step_back(task: Task) -> None:
 
 @asynccontextmanager
 async def stepping_back(task: Task) -> AsyncIterator[None]:
-    """Step back where what is done inside is refused for good."""
+    """Step back if the work inside is refused permanently."""
     try:
         yield
     except BqdumpError as error:
@@ -50,7 +50,7 @@ async def stepping_back(task: Task) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def pulse(task: Task) -> AsyncIterator[None]:
-    """Rewrite the planner's note regularly, so that waiting tasks see that planning goes on."""
+    """Rewrite the planner's note regularly, so that waiting tasks see that planning continues."""
 
     async def beat() -> None:
         while True:

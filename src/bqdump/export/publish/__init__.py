@@ -1,1 +1,1 @@
-"""Publishing: collect what was written, put it in place, make it the export that readers follow."""
+"""Publishing: collect what was written, put it in place, make it the published export."""

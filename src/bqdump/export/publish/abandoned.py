@@ -33,7 +33,7 @@ STAGES_NO_MORE_MS = 8 * 86_400_000
 async def clear_abandoned(export: RunningExport) -> list[Cleared]:
     """Delete the staged files of older runs, now that this one is published; the runs that had any.
 
-    An error is logged, no more: the export is published, and the next one tries again.
+    An error is only logged: the export is published, and the next one tries again.
     """
     try:
         return await _clear_all(export)

@@ -1,6 +1,6 @@
-"""Clearing up behind a publication: stale files of earlier exports, then this run's staging.
+"""Clearing up after a publication: stale files of earlier exports, then this run's staging.
 
-Nothing is deleted but what a manifest or this run's staging names, each at exactly its generation.
+It deletes only files that a manifest lists or this run staged, and only at the recorded generation.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def clear_staging(export: RunningExport) -> None:
 
 
 async def clear_written(export: RunningExport, pattern: str) -> None:
-    """Delete the files that a job has written for a unit which its run goes without: no manifest names them."""
+    """Delete the files that a job wrote for a unit excluded from its run: no manifest lists them."""
     async for page in export.store.objects(pattern.partition("*")[0]):
         await delete(export, ((info.name, info.generation) for info in page if split_shard(info.name, {pattern})))
 
@@ -54,7 +54,7 @@ async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> N
 
 
 async def read_earlier(export: RunningExport, manifest: str) -> list[TableFiles]:
-    """What an earlier manifest gives to readers, by table; nothing where it has gone."""
+    """The files that an earlier manifest lists, by table; none if it was deleted."""
     earlier = await _read(export, manifest)
     return [*earlier.tables, *earlier.left] if earlier else []
 

@@ -1,4 +1,4 @@
-"""Collecting: the files that a run has written, found by listing and held against its receipts."""
+"""Collecting: the files that a run has written, found by listing and compared with its receipts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Collected:
         self.rows: dict[str, int | None] = {}
 
     def rows_of(self, unit: str) -> int | None:
-        """The rows of all files of a unit, None when one of them does not tell."""
+        """The rows of all files of a unit, None if one of them does not record them."""
         counts = [self.rows[info.name] for info in self.written[unit]]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
@@ -103,8 +103,8 @@ def _numbers(receipt: Receipt) -> range:
 
 
 async def prove(export: RunningExport, units: list[Unit], done: Mapping[str, Done], collected: Collected) -> None:
-    """Count the rows of the files that tell them, and hold them against what BigQuery had at the snapshot time
-    and against what the job said.
+    """Count the rows of files that record them, and compare them with BigQuery's count at the snapshot time
+    and with the job's statistics.
 
     Raises VerificationError when a table's files do not hold its rows, DocumentError for a damaged file.
     """

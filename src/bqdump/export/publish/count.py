@@ -1,4 +1,4 @@
-"""Counting rows where a file tells them cheaply: Parquet footers and Avro block heads, by range reads."""
+"""Counting rows in files that record them: Parquet footers and Avro block heads, by range reads."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ AT_ONCE = 24
 # run of many files take more than this many requests for counting.
 AVRO_REQUESTS_A_FILE = 64
 AVRO_REQUESTS_A_RUN = 20_000
-# A file that cannot be read as often as this is damaged.
+# After this many failed reads a file counts as damaged.
 TIMES_READ = 3
 FIRST_WINDOW, SMALL_WINDOW, LARGE_WINDOW = 64 << 10, 4 << 10, 1 << 20
 
 
 async def count_rows(store: ObjectStore, format_: str, files: Sequence[ObjectInfo]) -> dict[str, int | None]:
-    """Rows by file name, None where a file does not tell them cheaply (CSV, JSON, Avro files of very many blocks).
+    """Rows by file name, None where counting is too expensive (CSV, JSON, Avro files of very many blocks).
 
     Parquet takes one request a file, two where the footer is large; Avro at most AVRO_REQUESTS_A_FILE.
     Raises DocumentError for a damaged file, VerificationError for one that goes or is replaced meanwhile.

@@ -1,4 +1,4 @@
-"""Publishing: making a run the one that readers see. Every step may be repeated by any task, any number of times.
+"""Publishing: making a run the published one. Any task may repeat any step, any number of times.
 
 files in place → manifest (create-only) → latest.json (only forward in time) → stale files away.
 """
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 
 
 class Published(NamedTuple):
-    """How publishing ended. `superseded`: a run of a later moment is what readers see."""
+    """How publishing ended. `superseded`: a run with a later snapshot time is published."""
 
     result: Literal["published", "superseded"]
     manifest: ManifestFiles | None
 
 
 async def publish(export: RunningExport, ledger: Ledger) -> Published:
-    """Publish what the ledger has. Raises VerificationError when files are missing; nothing is published then."""
+    """Publish the tables in the ledger. Raises VerificationError when files are missing; nothing is published then."""
     made = await read_manifest_files(export) or await _make_manifest(export, ledger)
     if made is None:
         await export.placement.step_aside(export)
@@ -108,7 +108,7 @@ async def _point(export: RunningExport, manifest: ManifestFiles, generation: int
         oldest_snapshot_time=manifest.oldest_snapshot_time,
     )
     if not await export.placement.make_ready(export, ready):
-        # Whoever has announced itself since has shown this run to readers, where it was ready before.
+        # A run that has announced itself since has published this one, if it was ready before.
         latest = await read_latest(export.store, export.settings)
         return latest is not None and latest.run == export.plan.run
     return await move_latest(export.store, export.settings, ready)

@@ -26,7 +26,7 @@ COMPARED_TABLES = 20_000
 
 
 async def has_report(export: RunningExport) -> bool:
-    """Whether the run has come to its very end: the report is the last thing that a publisher writes."""
+    """Whether publishing is complete: the report is the last object that a publisher writes."""
     return await export.store.stat(export.layout.report) is not None
 
 
@@ -72,7 +72,7 @@ async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
 
 
 async def report_page(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
-    """The name of a run (default: the one that readers see) and its page, made anew.
+    """The name of a run (default: the published run) and its page, rendered again.
 
     since: show what changed since this run. Raises NotFoundError where there is no such run.
     """
@@ -90,7 +90,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
         tables = tables_of(plan, ledger, await read_claims(store, layout))
         return run, render_unpublished(plan, tables.done, list(ledger.receipts.values()), tables.failed)
     changes = compare(await read_manifest(store, settings, since), manifest) if since else None
-    # Whoever asks keeps the page elsewhere than the run keeps its own.
+    # The caller stores the page elsewhere.
     folder = settings.target.folder
     root = f"{Path(folder).absolute().as_uri()}/" if folder else ""
     return manifest.run, render_report(manifest, changes, root)

@@ -71,7 +71,7 @@ async def query_unit(
     async with watch.queries:
         outcome = await by_job(export, watch, unit, first, started, start)
     if isinstance(outcome, Receipt) and outcome.rows is None:
-        # A listing of jobs may leave out what an EXPORT DATA job tells of itself.
+        # A listing of jobs may omit the statistics of an EXPORT DATA job.
         job = await export.warehouse.job(outcome.job, export.plan.location)
         outcome = msgspec.structs.replace(outcome, files=job.files, rows=job.rows, billed=job.billed)
     return outcome
@@ -84,7 +84,7 @@ async def by_job(
 
     Calls `started` whenever a job is with BigQuery.
 
-    Returns a Receipt, or a Failure that repeating will not mend. Raises QuotaError when a quota says later.
+    Returns a Receipt, or a Failure that a retry will not fix. Raises QuotaError if a quota is exceeded.
     """
     attempt, tries = first, 0
     while True:
@@ -109,7 +109,7 @@ async def by_job(
             )
         reason, message = job.error
         if attached:
-            # A job of an earlier try that has failed says nothing about a new one.
+            # A failed job of an earlier try does not predict the result of a new one.
             attempt += 1
             continue
         tries += 1

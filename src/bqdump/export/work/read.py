@@ -72,8 +72,8 @@ async def read_unit(
 
     Calls `started` at once: no job of BigQuery is to be waited for.
 
-    Returns a Receipt, or a Failure that repeating will not mend. Raises QuotaError when a quota says later, and what
-    the target refuses.
+    Returns a Receipt, or a Failure that a retry will not fix. Raises QuotaError if a quota is exceeded, and
+    errors of the target.
     """
 
     def failed(reason: str, cause: str) -> Failure:
@@ -105,7 +105,7 @@ async def read_unit(
 
 
 async def _take(export: RunningExport, unit: Unit, attempt: int) -> int:
-    """The first attempt from this one on that nobody has begun."""
+    """The first attempt from this one on that no task has begun."""
     mine = Reading(export.owner, secrets.token_hex(4))
     while not await replace(export.store, export.layout.reading(unit.id, attempt), mine, 0):
         attempt += 1
@@ -121,7 +121,7 @@ async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> No
 
 
 class _FailedError(Exception):
-    """The table cannot be read or encoded, whoever repeats it. What the target refuses is not this."""
+    """The table cannot be read or encoded, and a retry will not help. Errors of the target are separate."""
 
     def __init__(self, reason: str, cause: str) -> None:
         super().__init__(reason, cause)
@@ -130,7 +130,7 @@ class _FailedError(Exception):
 
 @contextmanager
 def _refusals(kinds: Mapping[type[BqdumpError], str] = FOR_GOOD) -> Iterator[None]:
-    """Turn what is refused for good into the failure of the table."""
+    """Turn a permanent refusal into the failure of the table."""
     try:
         yield
     except tuple(kinds) as error:
@@ -166,7 +166,7 @@ class _Attempt:
         )
         self.session = ""
         self._file_bytes = settings.file_size
-        # Bytes in a file for each byte of Arrow: a guess for the first file, which then tells it for the others.
+        # Bytes in a file for each byte of Arrow: an estimate for the first file, measured for the others.
         self._ratio = 1.0 if self._shape.codec == "none" else PACKED
         # Read so far, by stream.
         self._rows: dict[str, int] = {}
@@ -204,7 +204,7 @@ class _Attempt:
             return await self._export.reading.reader.open(self._request(parts))
 
     def _request(self, parts: int = 1) -> ReadRequest:
-        """The wish to read the table, in streams for so many tasks, one for each at least."""
+        """The request to read the table, with at least one stream for each task."""
         unit, source, snapshot = self._unit, self._export.source, self._export.plan.snapshot
         streams = parts * min(self._export.reading.streams, max(1, unit.bytes // STREAM_BYTES))
         rows = sql.condition(unit.definition, unit.shape.where)
@@ -226,7 +226,7 @@ class _Attempt:
         except BaseExceptionGroup as failed:
             raise first_of(failed) from None
         finally:
-            # Threads that are at it cannot be cancelled: they look at this with each batch.
+            # Running threads cannot be cancelled: they check this with each batch.
             self._stop.set()
         return sum(stream.result() for stream in streams)
 
@@ -240,7 +240,7 @@ class _Attempt:
         return rows
 
     def _heard(self, reader: Reader, stream: str) -> Iterator[Batch]:
-        """The batches of a stream, told to whoever looks on as they come."""
+        """The batches of a stream, each reported as progress when it arrives."""
         with _refusals():
             for batch in reader.read(stream, 0):
                 self._rows[stream] += batch.rows
@@ -257,7 +257,7 @@ class _Attempt:
                 self._ratio = file.tell() / feed.taken
             return _Written(rows, not empty and feed.more())
 
-        # In replace mode the folder is this attempt's own; otherwise a file of these numbers is nobody else's.
+        # In replace mode the folder is this attempt's own; otherwise no other attempt uses these numbers.
         _, written = await self._export.store.upload(shard_name(self._pattern, number), fill, 0)
         return written
 

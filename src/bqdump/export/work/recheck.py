@@ -1,4 +1,4 @@
-"""The second look of the read route: row access policies and masked columns that came after planning."""
+"""The second check of the read route: row access policies and masked columns that came after planning."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from bqdump.export.task import RunningExport
 async def look_again(export: RunningExport, unit: Unit, receipt: Receipt) -> Receipt | Failure:
     """The receipt with the risks that are found once everything has been read, or a Failure for one not allowed.
 
-    A job's statistics tell whether row access policies or masking applied to it; a read session tells nothing. So
-    BigQuery is asked once more: two requests, none about what the plan names already. Asked when the last row has
-    arrived, they find all that was there at any moment of the reading and has not been dropped since. Two things
-    stand behind that for a row access policy that was dropped meanwhile: BigQuery refuses to read through this API
-    for whoever may not see every row, and refuses an earlier moment of a table that has, or has had, policies to all
-    but its administrators.
+    A job's statistics report whether row access policies or masking applied to it; a read session has no statistics.
+    So the table is checked again: two requests, none for risks that the plan already names. Sent after the last row has
+    arrived, they find everything that was present during the reading and has not been dropped since. A row access
+    policy that was dropped meanwhile is covered in two ways: BigQuery refuses this API to a reader who may not see
+    every row, and refuses time travel on a table that has, or has had, policies to all but its administrators.
     Sources: https://cloud.google.com/bigquery/docs/using-row-level-security-with-features
     """
     risks = await _risks(export, unit)

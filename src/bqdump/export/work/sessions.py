@@ -1,9 +1,9 @@
-"""The one read session of a table that several tasks share: whoever needs it first opens it for all.
+"""The one read session of a table that several tasks share: the first task that needs it opens it for all.
 
 Each row of the table comes in exactly one stream of a session, and in another session the streams are others. So there
 is one at a time for the whole run, kept in a document that goes from open to closed by compare-and-swap:
 
-open → (BigQuery has ended it, and another execution wants to go on) → retired → open, another session → … → closed
+open → (BigQuery has ended it, and another execution continues) → retired → open, another session → … → closed
 
 A receipt counts only while its session is the one of the document: what was read by a retired one is read again.
 Closed, before anything is published, means that the parts are settled, and no other session follows.

@@ -14,7 +14,7 @@ SHORTEST, LONGEST = 0.2, 10.0
 # Of interactive queries BigQuery queues at most 1,000 in a project and region, whoever asks.
 # https://cloud.google.com/bigquery/quotas#query_jobs
 QUERIES_AT_ONCE = 800
-# After so many listings without it, a job is asked for by its id.
+# After this many listings without it, a job is requested by its id.
 UNSEEN_POLLS = 3
 
 
@@ -46,7 +46,7 @@ class Watch:
             self._waiting.pop(job.id, None)
 
     async def run(self) -> None:
-        """Poll while there is something to wait for. An error of the service reaches every waiter."""
+        """Poll while jobs are in flight. An error of the service reaches every waiter."""
         while True:
             self._wake.clear()
             if not self._waiting:
@@ -61,7 +61,7 @@ class Watch:
                         waiting.future.set_exception(told)
 
     def _unexpected(self, error: Exception) -> BqdumpError:
-        """What is not about one job, so that no table fails for it."""
+        """An error that is not about a single job, so that no table fails because of it."""
         told = BqdumpError("watch", f"the jobs in {self._location}", words_of(error))
         told.__cause__ = error
         return told

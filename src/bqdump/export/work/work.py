@@ -1,4 +1,4 @@
-"""Working: a task takes the units of its own share, then helps with whatever nobody has claimed."""
+"""Working: a task takes the units of its own share, then helps with unclaimed units."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from bqdump.repository.repository import replace
 
 log = logging.getLogger(__name__)
 
-# So many claims lost in a row mean that the picture of what is free has grown old.
+# This many claims lost in a row mean that the picture of free units is outdated.
 STALE_AFTER = 8
-# Units that cannot be read as often as this are damaged where they are stored.
+# After this many failed reads, the stored units count as damaged.
 TIMES_READ = 3
 # Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
 STARTING = 26
 
 
-# Exports one unit: see flow.jobs.by_job for what it is given and what it promises.
+# Exports one unit: see jobs.by_job for parameters and result.
 Export = Callable[[RunningExport, Watch, Unit, int, Callable[[], None]], Awaitable[Receipt | Failure]]
 EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit, "read": read_unit}
 
@@ -83,7 +83,7 @@ class Slots:
         await self._starting.acquire()
 
     def release(self) -> None:
-        """The unit was not taken after all."""
+        """Give back the room: the unit was not taken."""
         self._starting.release()
         self._in_flight.release()
 
@@ -114,7 +114,7 @@ class Hold:
 async def work(export: RunningExport) -> bool:
     """Work until nothing is left that this task may do. Receipts and failures are stored as they come.
 
-    Returns whether there was anything. Raises QuotaError, after the jobs in flight have ended, when a quota says later.
+    Returns whether there was anything. Raises QuotaError, after the jobs in flight have ended, if a quota is exceeded.
     """
     if not export.plan.shares:
         return False
@@ -174,7 +174,7 @@ async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started:
 
 
 async def _export(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> Receipt | Failure:
-    """How the unit ended. An error that nobody expected fails its table, by name, and no other that is in flight.
+    """How the unit ended. An unexpected error fails its table, by name, and no other table in flight.
 
     Raises what ends the task: a BqdumpError about the target or a service, and what this machine refuses (OSError).
     """
@@ -190,7 +190,7 @@ async def _export(export: RunningExport, watch: Watch, todo: Todo, started: Call
 
 
 def _called(plan: Plan, unit: Unit) -> str:
-    """A unit as people know it."""
+    """The display name of a unit."""
     part = parts_of(plan).get(unit.id) if plan.splits else None
     return f"{unit.table} (part {part.number + 1} of {part.of})" if part else unit.table
 
@@ -226,7 +226,7 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
                 taken.add(todo.unit.id)
                 yield todo
             if again:
-                # Another look tells whose a lost claim is: an earlier attempt's own may have arrived late.
+                # A fresh picture shows who holds a lost claim: one of an earlier attempt may have arrived late.
                 picture = None
 
 
@@ -262,7 +262,7 @@ async def _open(export: RunningExport, picture: Picture, shares: list[int], help
 
 
 def _free(export: RunningExport, picture: Picture, unit: str) -> Free | None:
-    """How this task may take the unit; None when it is done, failed, or somebody works on it."""
+    """How this task may take the unit; None if it is done, failed, or in progress."""
     ledger = picture.ledger
     if unit in ledger.receipts or unit in ledger.given_up or ledger.last_failure(unit, export.owner.execution):
         return None
@@ -282,7 +282,7 @@ def _free(export: RunningExport, picture: Picture, unit: str) -> Free | None:
 async def read_share(export: RunningExport, share: int) -> list[Unit]:
     """The units of one share: a read of its part of the units object only.
 
-    Cloud Storage sends no checksum of a part. The plan has one, and what does not match it is read again.
+    Cloud Storage sends no checksum of a part. The plan has one, and a part that does not match it is read again.
     """
     where = export.plan.shares[share]
     for _ in range(TIMES_READ - 1):
