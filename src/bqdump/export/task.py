@@ -45,7 +45,7 @@ def _no_reading() -> Reading:
 class Task(NamedTuple):
     """One task of a run: `owner.task` of `tasks`. `tell` is called with each event.
 
-    open_reading: gives what the read route works with, always the same; opened when the first unit asks for it.
+    open_reading: returns what the read route works with, always the same object; opened when the first unit needs it.
     """
 
     store: ObjectStore

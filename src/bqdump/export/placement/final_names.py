@@ -1,4 +1,4 @@
-"""Replacing the published files: server-side copies, each only over the generation that it knows.
+"""Replacing the published files: server-side copies, each only over the expected generation.
 
 Two runs may get here at the same time. `publishing.json` names the run that may write final names, and only ever moves
 to a later snapshot time. A run copies only over generations that it saw before it last found its own name there; so
@@ -65,12 +65,12 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
             return None
         if current and current.age > export.plan.age:
             return None
-        # After a prefix was handed over, what another dataset had ready is not for its new readers.
+        # After a prefix was handed over, a run that another dataset had ready is not published.
         if current and current.ready and export.same_dataset(current.ready):
             # One that lacks tables of a run which was published meanwhile is not shown.
             with suppress(UsageError):
                 await move_latest(export.store, export.settings, current.ready)
-        # After the look at publishing.json: whoever is named there has shown what was ready before.
+        # After publishing.json was read: the run named there has published what was ready before it.
         carry = await carry_over(export, tables)
         if carry.files:
             _refuse_unready(export.plan, carry, current)
@@ -168,7 +168,7 @@ async def withdraw(export: RunningExport) -> None:
     given = [file for table in await read_earlier(export, latest.manifest) for file in table.files] if latest else []
     left = {(file.name, file.generation) for file in given}
     if latest and latest.run == current.run:
-        # It is published: of what it had spoken of, for tables that failed, it replaces no more than it names.
+        # It is published: of the names in its intent, it replaces only those that its manifest lists.
         theirs = {file.name for file in given}
     ours = [info for info in placed if info and info.origin == origin(export.plan) and info.name not in theirs]
     mine = [(info.name, info.generation) for info in ours]

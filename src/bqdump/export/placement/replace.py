@@ -39,10 +39,10 @@ class Replace:
         await overwrite(task.store, task.settings.layout.stages(task.run), Stages(task.run))
 
     async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
-        """Copy the staged files over the final names, each only over the generation that is known to be there."""
+        """Copy the staged files over the final names, each only over the generation recorded for it."""
         latest, failed = exported.latest, exported.failed
         if latest and latest.age >= export.plan.age and await has_ended(export):
-            # What another task of this run has published must not be copied over by its like.
+            # A task must not copy over what another task of this run has published.
             return None
         before, naive = await _present(export, exported)
         present = [*before, *naive]
@@ -133,7 +133,7 @@ async def _replace(
 async def _left(export: RunningExport, failed: Collection[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:
     """The current files of an earlier export that stay for failed tables.
 
-    An earlier run may have published until this one announced itself, so what was known before that is not enough.
+    An earlier run may have published until this one announced itself, so earlier listings are not sufficient.
     """
     latest = await read_latest(export.store, export.settings) if failed else None
     left = []

@@ -27,7 +27,7 @@ DESCRIBE_AT_ONCE = 32
 
 
 class Described(NamedTuple):
-    """Tables in the order asked for; unseen: by name, why the columns at the snapshot time cannot be seen."""
+    """Tables in the requested order; unseen: by name, why the columns at the snapshot time cannot be seen."""
 
     tables: list[Table]
     unseen: dict[str, str]
@@ -44,7 +44,7 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
     async def one(item: Listed) -> Table:
         async with requests:
             found = await warehouse.table(dataset, item.name)
-        # A table that is gone by now stays in the plan: its export fails by name, or BigQuery still knows it.
+        # A table that was deleted stays in the plan: time travel still finds it, or its export fails by name.
         table = found or Table(item.name, item.kind, 0, 0, msgspec.Raw(b"null"))
         if not may_differ(table, snapshot):
             return table
@@ -52,7 +52,7 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
             try:
                 return await _as_of(warehouse, dataset, snapshot, table)
             except TableGoneError:
-                # It was not there then, or is gone: its export fails by name.
+                # It did not exist then, or was deleted: its export fails by name.
                 return table
             except (DeniedError, JobFailedError) as error:
                 unseen[table.name] = error.cause

@@ -4,7 +4,7 @@ A run that is older than the published one can never be published itself, so not
 even where it is still at work: it ends as superseded. Only what BigQuery is still writing would come back, so the files
 of a run that has a job at work are left to the next publication.
 
-Which runs may have staged files is known from one listing, however many runs there have been: each leaves a note before
+One listing finds all runs that may have staged files, however many runs there have been: each writes a note before
 its plan is stored. A run that is published removes its own note. Of a run that never was, the note stays until the
 snapshot time is too old for time travel: then it can stage nothing any more.
 """

@@ -1,4 +1,4 @@
-"""A run that was published before this task started: what its last publisher left behind says when and by whom."""
+"""A run that was published before this task started: when and by which task, from the documents of its publisher."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ async def clear_written(export: RunningExport, pattern: str) -> None:
 
 
 async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> None:
-    """Delete these generations; one that has gone or changed is no longer ours to delete. Raises what else fails."""
+    """Delete these generations; one that was deleted or replaced is skipped. Raises all other errors."""
     for result in await export.store.delete(list(objects)):
         if isinstance(result, BqdumpError):
             raise result

@@ -22,7 +22,7 @@ class Collected:
     """What a run has written.
 
     written: the files of each table in order, by its unit. surplus: files that failed attempts have left at names of
-    the same patterns, or of tables that failed for good. rows: the rows that each file reports, by its name; None where
+    the same patterns, or of failed tables. rows: the rows that each file reports, by its name; None where
     it does not.
     """
 

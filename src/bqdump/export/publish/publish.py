@@ -63,7 +63,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
         latest = await read_latest(export.store, export.settings)
         placed = await export.placement.place(export, Exported(units, collected, failed, latest))
     except VerificationError:
-        # Files may be missing because the run has ended meanwhile, and whoever ended it has cleared up.
+        # Files may be missing because another task has ended the run meanwhile and cleared up.
         if not await has_ended(export):
             raise
         placed = None

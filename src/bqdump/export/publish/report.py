@@ -21,7 +21,7 @@ from bqdump.repository.repository import replace, value_of, write_once
 
 log = logging.getLogger(__name__)
 
-# Comparing with the export before reads a second whole manifest: not worth the memory of a small task beyond this.
+# Comparing with the export before reads a second complete manifest: not worth the memory of a small task beyond this.
 COMPARED_TABLES = 20_000
 
 

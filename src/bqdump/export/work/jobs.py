@@ -1,6 +1,6 @@
 """One unit by a server-side job: the routes `extract` and `query`.
 
-A job that fails is repeated under a new id while BigQuery says that this may help.
+A job that fails is repeated under a new id while BigQuery's error reason indicates that this may help.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ async def by_job(
 async def _job(
     export: RunningExport, watch: Watch, unit: Unit, attempt: int, started: Callable[[], None], start: Start
 ) -> tuple[Job, bool]:
-    """The finished job of this attempt, and whether it had failed before this task asked for it."""
+    """The finished job of this attempt, and whether it had failed before this task requested it."""
     name = export.job_id(unit, attempt)
     try:
         job = await start(attempt)

@@ -59,7 +59,7 @@ OF_ROWS: dict[type[BqdumpError], str] = {RowsError: FOR_GOOD[RowsError]}
 ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
 # What compression leaves of the rows, about.
 PACKED = 0.25
-# One stream for so many bytes of a table: fewer cost less, more are read at once.
+# One stream per this many bytes of a table: fewer cost less, more are read at once.
 STREAM_BYTES = 64 << 20
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
 MOST_STREAMS = 1000

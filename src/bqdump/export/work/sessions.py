@@ -1,7 +1,7 @@
 """The one read session of a table that several tasks share: the first task that needs it opens it for all.
 
 Each row of the table comes in exactly one stream of a session, and in another session the streams are others. So there
-is one at a time for the whole run, kept in a document that goes from open to closed by compare-and-swap:
+is one at a time for the complete run, kept in a document that goes from open to closed by compare-and-swap:
 
 open → (BigQuery has ended it, and another execution continues) → retired → open, another session → … → closed
 

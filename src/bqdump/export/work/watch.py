@@ -11,7 +11,7 @@ from bqdump.ports.warehouse import Job, Warehouse
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.2, 10.0
-# Of interactive queries BigQuery queues at most 1,000 in a project and region, whoever asks.
+# Of interactive queries BigQuery queues at most 1,000 per project and region, for all users.
 # https://cloud.google.com/bigquery/quotas#query_jobs
 QUERIES_AT_ONCE = 800
 # After this many listings without it, a job is requested by its id.
@@ -19,7 +19,7 @@ UNSEEN_POLLS = 3
 
 
 class Watch:
-    """Futures for jobs in flight. `run` polls until it is cancelled; one Watch serves a whole task.
+    """Futures for jobs in flight. `run` polls until it is cancelled; one Watch serves a complete task.
 
     All tasks of a run share BigQuery's limit of 100 requests a second for each method, so the shortest
     interval between polls grows with the number of tasks. `queries`: room for queries, of which BigQuery takes fewer

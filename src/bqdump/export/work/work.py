@@ -68,7 +68,7 @@ UNTOUCHED = Picture(Ledger.empty(), {})
 
 
 class Slots:
-    """Room for units: so many in flight, and few of those claimed whose job has not started yet.
+    """Room for units: limits those in flight, and those claimed whose job has not started yet.
 
     What a task has claimed no other task takes; so it claims no faster than it can start jobs.
     """
