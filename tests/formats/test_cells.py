@@ -71,7 +71,7 @@ def test_what_a_format_cannot_hold_is_refused_before_anything_starts(exports: Ex
     table = exports.table(f"only_{kind.name}", [kind])
     jobs = len(exports.stage.extracts())
     with pytest.raises(
-        UsageError, match=rf"\({table}: .*{kind.name} .*{kind.name}_null .*\)\. Use --format "
+        UsageError, match=rf"\({table}: .*{kind.name} .*{kind.name}_null .*\)\. Set format to "
     ) as caught:
         exports.run(way, f"{way}-{kind.name}", include=table)
     assert holds(way, kind.type).lost in caught.value.cause

@@ -94,7 +94,7 @@ def test_the_plan_shows_columns_that_do_not_fit(
     refused = call(capsys, *asked)
     assert refused.code == 2
     assert "rd RANGE<DATE>, rd_null RANGE<DATE>" in refused.errors[0]
-    assert "Use --format csv or json, --on-unsupported skip or string" in refused.errors[0]
+    assert "Set --format to csv or json, --on-unsupported to skip or string" in refused.errors[0]
     shown = call(capsys, *asked, "--on-unsupported", policy)
     assert (shown.code, shown.errors) == (0, [])
     text = " ".join(shown.out.split())

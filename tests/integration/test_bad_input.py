@@ -128,7 +128,7 @@ def test_a_view_that_bigquery_cannot_read_is_refused_in_one_sentence(
     outside.sql(f"CREATE VIEW `{place}.broken` AS SELECT gone FROM `{place}.base`")
     outside.sql(f"CREATE OR REPLACE TABLE `{place}.base` AS SELECT 1 AS kept")
     called = call(capsys, "plan")
-    refused(called, 2, "table broken: BigQuery refuses to query it (broken: ", "gone", "--exclude 'broken'")
+    refused(called, 2, "table broken: BigQuery refuses to query it (broken: ", "gone", "--exclude broken")
     assert called.err.count("\n") == 1
     assert not any(word in called.err for word in ("POST", "http", "Job ID", "Location:"))
 

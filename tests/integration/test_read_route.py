@@ -143,7 +143,7 @@ def test_whatever_delimiter_and_marker_the_files_load_back_as_they_were(
     stage.sql(f"CREATE TABLE t AS {VALUES}")
     options = ("--delimiter", delimiter, *(("--null-marker", marker) if marker else ()))
     assert stage.execute(*READ, *options).codes == [0]
-    verified = bqdump(stage, "verify", "--read", "--source", *options)
+    verified = bqdump(stage, "verify", "--read", "--source")
     assert verified.codes == [0], verified.text
     config = bigquery.LoadJobConfig(
         source_format="CSV", field_delimiter=delimiter, skip_leading_rows=1, null_marker=marker,

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.folder import FolderStore
+from bqdump.core.settings.target import Target
 from browser.scenes import orders, shop
 from browser.site import Site
 
@@ -29,7 +30,7 @@ def test_a_copied_bucket_is_shown_and_not_changed(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(found[0])
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    settings = msgspec.structs.replace(scene.settings, bucket="", to=str(tmp_path))
+    settings = msgspec.structs.replace(scene.settings, target=Target("file", str(tmp_path)))
     site = Site(FolderStore(tmp_path), settings)
 
     def read(path: str) -> str:

@@ -64,7 +64,7 @@ def _refusal(refused: Mapping[str, str]) -> UsageError:
     one = len(refused) == 1
     what = f"table {next(iter(refused))}" if one else f"{len(refused)} tables"
     cause = f"BigQuery refuses to query {'it' if one else 'them'} ({named}{more})"
-    return UsageError(PLAN, what, cause, f"Fix it, or leave it out: {{setting:exclude={tables}}}")
+    return UsageError(PLAN, what, cause, f"Fix it, or leave it out: {{setting:exclude={tables}}}.")
 
 
 def check_bill(settings: Settings, bills: Mapping[str, int]) -> None:
