@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 
 import pytest
@@ -22,6 +23,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(outside) or name in ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_imported() -> None:
+    """A command that an earlier test ran in this process has not set up the log of this one."""
+    logger = logging.getLogger("bqdump")
+    logger.handlers[:] = [one for one in logger.handlers if isinstance(one, logging.NullHandler)]
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
