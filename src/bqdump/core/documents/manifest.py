@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.run import (
     FORMAT_VERSION,
     Count,
@@ -124,6 +125,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     names that existed before the first publication, from an export without a manifest. number: 1 for the first
     published export, then one more for each; overlapping runs may have the same. over: the run that was published
     before, "" for none. removed: its tables that this export does not have. oldest_snapshot_time: of the oldest table.
+    definitions: of everything that is not a table, to rebuild the dataset.
     """
 
     format_version: int = FORMAT_VERSION
@@ -149,6 +151,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     over: str = ""
     removed: tuple[Removed, ...] = ()
     oldest_snapshot_time: str = ""
+    definitions: Definitions = msgspec.field(default_factory=Definitions)
 
     @property
     def age(self) -> tuple[int, str]:

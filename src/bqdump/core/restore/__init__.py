@@ -1,0 +1,1 @@
+"""Restoring: what a manifest says about a dataset, turned into requests that rebuild it."""

@@ -1,0 +1,134 @@
+"""The destination of a restore: a warehouse in which datasets and tables are created, and files are loaded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from bqdump.core.plan.catalog import Dataset
+from bqdump.ports.warehouse import Job, Warehouse
+
+
+class TableName(NamedTuple):
+    """A table of a dataset. partition: such as "20260131", or "" for the complete table."""
+
+    dataset: Dataset
+    table: str
+    partition: str = ""
+
+
+class LoadRequest(NamedTuple):
+    """A load job: the files `uris` (gs://…, without wildcards) into a table that exists.
+
+    options: of the format, as in the API's JobConfigurationLoad, without uris, destination, schema and dispositions.
+    schema: the API's TableSchema of the files' columns. empty: the job fails unless the table is empty; otherwise it
+    appends. In both cases it loads everything or nothing.
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
+    """
+
+    job_id: str
+    to: TableName
+    uris: tuple[str, ...]
+    options: msgspec.Raw
+    schema: msgspec.Raw
+    empty: bool
+    labels: dict[str, str]
+
+
+class StatementRequest(NamedTuple):
+    """A job that runs one GoogleSQL statement (INSERT … SELECT or DDL), which may be billed.
+
+    max_bytes_billed: the job fails if it would bill more; 0 for no limit.
+    """
+
+    job_id: str
+    dataset: Dataset
+    statement: str
+    labels: dict[str, str]
+    max_bytes_billed: int = 0
+
+
+class CopyRequest(NamedTuple):
+    """A copy job that replaces the rows and the schema of `to` by those of `source`, atomically and without costs."""
+
+    job_id: str
+    source: TableName
+    to: TableName
+    labels: dict[str, str]
+
+
+class Present(NamedTuple):
+    """An object of a dataset, by a listing. created: ms since 1970 UTC."""
+
+    name: str
+    kind: str
+    created: int
+    labels: dict[str, str]
+
+
+class Destination(Warehouse, Protocol):
+    """A warehouse that a restore writes to. Every error is a BqdumpError.
+
+    Definitions are resources of BigQuery's API, as JSON. A request that the warehouse refuses for its content raises
+    JobFailedError, with the warehouse's message as the cause.
+    """
+
+    async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
+        """The resource of a dataset, None if it does not exist. One request."""
+        ...
+
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+        """Create a dataset; its location is in the definition. Raises ConflictError if it exists."""
+        ...
+
+    async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
+        """Set properties of a dataset (datasets.patch)."""
+        ...
+
+    async def drop_dataset(self, dataset: Dataset) -> None:
+        """Delete a dataset with everything in it. Nothing happens if there is none."""
+        ...
+
+    async def present(self, dataset: Dataset) -> list[Present]:
+        """Every table, view and other object of the kind in the dataset, sorted by name."""
+        ...
+
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """Create a table, view or materialized view (tables.insert). Raises ConflictError if the name is taken."""
+        ...
+
+    async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        """Set properties of a table (tables.patch); null removes one. Raises NotFoundError if there is no table."""
+        ...
+
+    async def drop_table(self, dataset: Dataset, name: str) -> None:
+        """Delete a table. Nothing happens if there is none."""
+        ...
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """The names of all routines, sorted."""
+        ...
+
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+        """Create a routine (routines.insert). Raises ConflictError if the name is taken and not to be replaced."""
+        ...
+
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+        """Create a row access policy of a table (rowAccessPolicies.insert). Raises ConflictError if it exists."""
+        ...
+
+    async def load(self, request: LoadRequest) -> Job:
+        """Start a load job, which is free. Raises ConflictError if the id is taken; `job` returns the job that has it.
+
+        `rows` of the job that is done: the rows that it loaded.
+        """
+        ...
+
+    async def statement(self, request: StatementRequest) -> Job:
+        """Start a statement. Raises ConflictError like `load`. `rows`: the rows that an INSERT has inserted."""
+        ...
+
+    async def copy(self, request: CopyRequest) -> Job:
+        """Start a copy job. Raises ConflictError like `load`."""
+        ...
