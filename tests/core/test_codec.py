@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.documents import manifest, target
+from bqdump.core.documents import definitions, manifest, target
 from bqdump.core.documents import run as documents
 from bqdump.core.documents.codec import decode, encode, encode_indented
+from bqdump.core.documents.definitions import (
+    Definitions,
+    Index,
+    ObjectDefinition,
+    RoutineDefinition,
+    RowPolicy,
+    Unread,
+)
 from bqdump.core.documents.manifest import (
     Carried,
     File,
@@ -91,7 +99,25 @@ ENTRY = st.builds(
     planned_billed=MAYBE, billed=MAYBE, carried=st.none() | CARRIED,
 )  # fmt: skip
 SPLIT = st.builds(Split, TEXT, some(UNIT))
+DEFINED: dict[type[msgspec.Struct], Any] = {
+    ObjectDefinition: st.builds(ObjectDefinition, TEXT, TEXT, RAW),
+    RoutineDefinition: st.builds(RoutineDefinition, TEXT, TEXT, RAW),
+    RowPolicy: st.builds(RowPolicy, TEXT, TEXT, TEXT, st.none() | some(TEXT)),
+    Index: st.builds(Index, TEXT, TEXT, TEXT, TEXT),
+    Unread: st.builds(Unread, TEXT, TEXT),
+}
+DEFINITIONS = st.builds(
+    Definitions,
+    dataset=RAW,
+    objects=some(DEFINED[ObjectDefinition]),
+    routines=some(DEFINED[RoutineDefinition]),
+    policies=some(DEFINED[RowPolicy]),
+    indexes=some(DEFINED[Index]),
+    unread=some(DEFINED[Unread]),
+)
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
+    **DEFINED,
+    Definitions: DEFINITIONS,
     Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT, COUNT),
     Split: SPLIT,
     Skipped: SKIPPED,
@@ -136,6 +162,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Manifest, run=RUN, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
         snapshot=TIME, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),
         skipped=some(SKIPPED), failed=some(FAILURE), left=some(FILES), found=some(FILE), flags=some(FLAG),
+        definitions=DEFINITIONS,
     ),
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
@@ -148,7 +175,8 @@ ROOT = "gs://b/x.json"
 
 
 def test_every_document_is_tried_here() -> None:
-    values = [*vars(documents).values(), *vars(manifest).values(), *vars(target).values()]
+    modules = (documents, manifest, target, definitions)
+    values = [value for module in modules for value in vars(module).values()]
     defined = {value for value in values if isinstance(value, type) and issubclass(value, msgspec.Struct)}
     assert defined | {Mask} == set(STRATEGIES)
 
