@@ -29,11 +29,12 @@ from bqdump.core.documents.manifest import (
     Totals,
 )
 from bqdump.core.documents.manifest_index import contents_of, summary_of
-from bqdump.core.documents.run import Claim, Owner, Plan, Receipt, Share
+from bqdump.core.documents.run import Owner, Plan, Receipt, Share
 from bqdump.core.documents.target import Newest
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
+from bqdump.core.units.documents import Claim
 from bqdump.ports.store import ObjectStore
 from bqdump.services import open_store
 from bqdump_local.stack import running

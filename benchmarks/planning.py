@@ -26,10 +26,11 @@ from bqdump.core.documents.manifest import (
 )
 from bqdump.core.documents.run import Plan
 from bqdump.core.plan.catalog import Dataset, Listed, Table
-from bqdump.core.plan.draft import JOB_WEIGHT, choose, make_plan, read_units, share_out
+from bqdump.core.plan.draft import choose, make_plan
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.units.shares import JOB_WEIGHT, read_units, share_out
 
 TABLES, TASKS = sized((100_000, 10_000), (1_000, 100))
 SECONDS, MEGABYTES = 10.0, 500.0

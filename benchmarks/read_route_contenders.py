@@ -103,8 +103,9 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.adapters.folder import FolderStore
     from bqdump.adapters.lean_imports import import_lean
     from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-    from bqdump.core.documents.run import Failure, Owner, Plan, Unit
+    from bqdump.core.documents.run import Failure, Owner, Plan
     from bqdump.core.settings.resolve import flags, resolve
+    from bqdump.core.units.documents import Unit
     from bqdump.export.placement.choose import running_export
     from bqdump.export.task import Task
     from bqdump.export.work.read import read_unit

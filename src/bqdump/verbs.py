@@ -58,8 +58,8 @@ async def run(
 
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
     """Plan run `name` for this many tasks, without writing anything."""
-    from bqdump.core.plan.draft import read_units
     from bqdump.core.plan.summary import planned
+    from bqdump.core.units.shares import read_tables
     from bqdump.export.carry import read_published
     from bqdump.export.planning.draft import draft_plan
     from bqdump.export.planning.target import check_target
@@ -67,7 +67,7 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     bucket = await check_target(services.store, settings)
     published = await read_published(services.store, settings)
     drafted, units = await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
-    return planned(drafted, read_units(units, drafted))
+    return planned(drafted, read_tables(units, drafted))
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:

@@ -34,26 +34,13 @@ from bqdump.core.documents.manifest import (
     TableFiles,
     Totals,
 )
-from bqdump.core.documents.run import (
-    Claim,
-    Failure,
-    Flag,
-    GivenUp,
-    Owner,
-    Plan,
-    Reading,
-    Receipt,
-    Removed,
-    Share,
-    SharedSession,
-    Skipped,
-    Split,
-    Unit,
-)
+from bqdump.core.documents.run import Failure, Flag, Owner, Plan, Receipt, Removed, Share, Skipped, Split, TablePlan
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk
+from bqdump.core.units import documents as units
+from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt, SharedSession, Unit
 
 # JSON has no lone surrogates.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -129,6 +116,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Unit, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
         moment=MOMENT, bills=MAYBE, bills_at_least=st.booleans(),
     ),
+    TablePlan: st.builds(TablePlan, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW),
     Mask: MASK,
     Shape: SHAPE,
     Plan: st.builds(
@@ -145,7 +133,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         st.from_regex(r"\w{1,20}", fullmatch=True), RUN, TIME, st.booleans(),
     ),
     Owner: OWNER,
-    Reading: st.builds(Reading, OWNER, TEXT),
+    ReadAttempt: st.builds(ReadAttempt, OWNER, TEXT),
     SharedSession: st.builds(SharedSession, TEXT, some(TEXT), st.binary()),
     Claim: st.builds(Claim, OWNER),
     Receipt: st.builds(
@@ -175,7 +163,7 @@ ROOT = "gs://b/x.json"
 
 
 def test_every_document_is_tried_here() -> None:
-    modules = (documents, manifest, target, definitions)
+    modules = (documents, units, manifest, target, definitions)
     values = [value for module in modules for value in vars(module).values()]
     defined = {value for value in values if isinstance(value, type) and issubclass(value, msgspec.Struct)}
     assert defined | {Mask} == set(STRATEGIES)

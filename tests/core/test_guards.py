@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from bqdump.core.documents.run import Flag, Skipped, Unit
+from bqdump.core.documents.run import Flag, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import (
@@ -20,8 +20,8 @@ from bqdump.core.plan.guards import (
     refuse_snapshot,
     sentence,
     skipped_flags,
+    table_flags,
     target_flags,
-    unit_flags,
     with_jobs,
 )
 from bqdump.core.plan.protection import buffered_rows, protected_columns
@@ -29,6 +29,7 @@ from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import REFUSED, REPORTED, Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.units.documents import Unit
 
 HOUR = 3_600_000
 NOW = 1_800_000_000_000
@@ -91,7 +92,7 @@ def test_a_streaming_buffer_tells_its_rows_and_none_is_none() -> None:
 
 def test_units_tell_of_masks_and_buffers_and_what_is_read_as_it_is_now_has_no_buffer() -> None:
     buffered = raw(schema={"fields": [TAGGED]}, streamingBuffer={"estimatedRows": "7"})
-    flags = list(unit_flags([unit("plain", schema()), unit("live", buffered), unit("now", buffered, "job")]))
+    flags = list(table_flags([unit("plain", schema()), unit("live", buffered), unit("now", buffered, "job")]))
     assert [(flag.risk, flag.table, flag.columns) for flag in flags] == [
         (Risk.MASKED_COLUMNS, "live", ("ssn",)),
         (Risk.STREAMING_BUFFER, "live", ()),
@@ -102,7 +103,7 @@ def test_units_tell_of_masks_and_buffers_and_what_is_read_as_it_is_now_has_no_bu
 def test_units_tell_of_columns_that_do_not_fit() -> None:
     out, text = Shape(left_out={"a": "a RANGE: no"}), Shape(texts={"b": "b RANGE: no", "c": "c RANGE: no"})
     units = [msgspec.structs.replace(unit("t", schema()), shape=shape) for shape in (out, text)]
-    assert [(flag.risk, flag.columns, flag.detail) for flag in unit_flags(units)] == [
+    assert [(flag.risk, flag.columns, flag.detail) for flag in table_flags(units)] == [
         (Risk.LEFT_OUT_COLUMNS, ("a",), "a RANGE: no"),
         (Risk.COLUMNS_AS_TEXT, ("b", "c"), "b RANGE: no; c RANGE: no"),
     ]
@@ -112,9 +113,9 @@ def test_a_protected_column_that_is_left_out_or_masked_by_the_export_is_no_risk(
     definition = schema({"name": "id", "type": "INT64"}, TAGGED)
     mask = Mask(null=True)
     for shape in (Shape(columns=("id",)), Shape(masks={"ssn": mask}), Shape(left_out={"ssn": "no"})):
-        flags = unit_flags([msgspec.structs.replace(unit("people", definition), shape=shape)])
+        flags = table_flags([msgspec.structs.replace(unit("people", definition), shape=shape)])
         assert [flag for flag in flags if flag.risk is Risk.MASKED_COLUMNS] == []
-    (flag,) = unit_flags([msgspec.structs.replace(unit("people", definition), shape=Shape(columns=("ssn",)))])
+    (flag,) = table_flags([msgspec.structs.replace(unit("people", definition), shape=Shape(columns=("ssn",)))])
     assert flag.columns == ("ssn",)
 
 

@@ -14,11 +14,12 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.manifest_index import Summary
 from bqdump.core.documents.notes import NOTE_BYTES, encode_note, shortened
-from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Reading, Receipt
+from bqdump.core.documents.run import Failure, Owner, Receipt
 from bqdump.core.documents.target import Stages
 from bqdump.core.plan.table_names import name_problem
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES
+from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt
 
 COUNT = st.just(2**63 - 1)
 TIME = st.just(253_402_300_799_999)
@@ -33,13 +34,13 @@ JOB = st.just(f"projects/{'p' * 100}/locations/{'l' * 30}/sessions/{'s' * 300}")
 FAILURE = st.builds(Failure, st.just("00000-00000"), NAMES, JOB, st.just(999), MESSAGE, MESSAGE, OWNER)
 NOTES = st.one_of(
     FAILURE, st.builds(GivenUp, FAILURE), st.builds(Claim, OWNER, NAMES, COUNT, JOB),
-    st.builds(Reading, OWNER, st.just("0" * 32)), st.builds(Stages, st.just("r" * 100)),
+    st.builds(ReadAttempt, OWNER, st.just("0" * 32)), st.builds(Stages, st.just("r" * 100)),
     st.builds(Receipt, st.just("00000-00000"), NAMES, JOB, st.just(999), COUNT, TIME, TIME, TIME, COUNT, COUNT, COUNT,
               st.just(tuple(Risk)), COUNT),
     st.builds(Summary, run=st.just("r" * 100), status=st.just("complete"), snapshot_time=st.just("2" * 24),
               totals=st.builds(Totals, *[COUNT] * 7), rows=COUNT, skipped=COUNT, failed=COUNT, begun=TIME, ended=TIME),
 )  # fmt: skip
-Note = Claim | Failure | GivenUp | Reading | Receipt | Stages | Summary
+Note = Claim | Failure | GivenUp | ReadAttempt | Receipt | Stages | Summary
 
 
 @given(NOTES)

@@ -8,14 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split, Unit
+from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.catalog import Dataset, Table
-from bqdump.core.plan.draft import Selection, make_plan, read_units
-from bqdump.core.plan.parts import by_table, counts, done_tables, part_count, parts_of, portion, whole
+from bqdump.core.plan.draft import Selection, make_plan
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.summary import planned
 from bqdump.core.risks import Risk
+from bqdump.core.units.documents import Unit
+from bqdump.core.units.parts import part_count, parts_of, portion
+from bqdump.core.units.shares import read_units
+from bqdump.core.units.tables import by_table, counts, done_tables, table_plans
 from core.strategies import settings, table
 
 SNAPSHOT = 1_800_000_000_000
@@ -72,12 +75,12 @@ def test_a_plan_has_each_part_once_and_gives_tables_back_whole(sizes: list[int],
     assert plan.unit_count == len(units) == sum(max(1, min(tasks, size // 100)) for size in sizes)
     assert len({unit.id for unit in units}) == len(units)
     assert {unit.id: unit.table for unit in units if unit.id in parts} == {u: part.table for u, part in parts.items()}
-    tables_again = whole(units, plan)
+    tables_again = table_plans(units, plan)
     assert [unit.table for unit in tables_again] == sorted(f"t{number}" for number in range(len(sizes)))
     assert {unit.table: (unit.bytes, unit.rows) for unit in tables_again} == {
         item.name: (item.bytes, item.rows) for item in tables
     }
-    shown = planned(plan, units)
+    shown = planned(plan, tables_again)
     assert [(one.table, one.bytes) for one in shown.tables] == [(unit.table, unit.bytes) for unit in tables_again]
     assert sum(one.parts for one in shown.tables) == len(units)
     assert sum(share["bytes"] for share in shown.shares) == sum(sizes)
@@ -136,13 +139,13 @@ def test_a_table_is_done_when_all_its_parts_are() -> None:
     assert set(done_tables(receipts, SHARED)) == {"9-9"}
     receipts["1-0"] = receipt("1-0", rows=4)
     done = done_tables(receipts, SHARED)
-    assert [part.unit for part in done["0-0"].parts] == ["0-0", "0-1", "1-0"]
-    table_ = done["0-0"].whole
+    assert [part.unit for part in done["0-0"].attempts] == ["0-0", "0-1", "1-0"]
+    table_ = done["0-0"].receipt
     assert (table_.unit, table_.files, table_.rows, table_.created, table_.ended) == ("0-0", 4, 7, 2, 20)
     assert (table_.task, table_.risks) == (4, (Risk.ROW_POLICIES,))
-    assert done["9-9"].whole == receipts["9-9"]
+    assert done["9-9"].receipt == receipts["9-9"]
     receipts["0-0"] = receipt("0-0")
-    assert done_tables(receipts, SHARED)["0-0"].whole.rows is None
+    assert done_tables(receipts, SHARED)["0-0"].receipt.rows is None
 
 
 @given(st.sets(st.sampled_from(["0-0", "0-1", "1-0", "x", "y", "z"])), st.data())

@@ -11,22 +11,16 @@ from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import STATE
-from bqdump.core.documents.run import Plan, Unit
+from bqdump.core.documents.run import Plan
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
-from bqdump.core.plan.draft import (
-    Selection,
-    choose,
-    make_plan,
-    read_units,
-    recommended_tasks,
-    share_out,
-    unmatched,
-)
+from bqdump.core.plan.draft import Selection, choose, make_plan, recommended_tasks, unmatched
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.table_names import name_problem, patterns
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.settings import Settings
+from bqdump.core.units.documents import Unit
+from bqdump.core.units.shares import read_units, share_out
 from core.strategies import TABLE_NAMES, settings, table
 
 SNAPSHOT = 1_800_000_000_000

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Share, Split
-from bqdump.core.plan.draft import JOB_WEIGHT
 from bqdump.core.progress.events import (
     Advanced,
     Checked,
@@ -24,6 +23,7 @@ from bqdump.core.progress.tally import (
     View,
     clock_text,
 )
+from bqdump.core.units.shares import JOB_WEIGHT
 
 GB = 1_000_000_000
 

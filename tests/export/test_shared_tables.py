@@ -12,19 +12,13 @@ import pytest
 from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.run import (
-    Claim,
-    Owner,
-    Plan,
-    Receipt,
-    SharedSession,
-    Unit,
-)
+from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.errors import JobFailedError, UnitsFailedError
-from bqdump.core.plan.parts import parts_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.units.documents import Claim, SharedSession, Unit
+from bqdump.core.units.parts import parts_of
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import Outcome, run
@@ -35,8 +29,8 @@ from bqdump.export.work.watch import Watch
 from bqdump.export.work.work import read_share
 from bqdump.observe.status import status
 from bqdump.ports.reader import Batch
-from bqdump.repository.ledger import read_ledger, write_end
-from bqdump.repository.read_sessions import current_session
+from bqdump.repository.units.ledger import read_unit_ledger, write_end
+from bqdump.repository.units.sessions import current_session
 from logged import logged
 from simulation.loop import VirtualLoop
 
@@ -252,7 +246,7 @@ def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_an
         assert not await retire(task, part, old[0].job)
         assert await retire(later, part, "another")
         assert await retire(later, part, old[0].job)
-        assert (await read_ledger(task.store, task.layout, plan)).receipts == {}
+        assert (await read_unit_ledger(task.store, task.layout, plan)).receipts == {}
         new = [await read(later, plan, unit) for unit in units]
         assert (
             {receipt.job for receipt in new} == {await current_session(task.store, task.layout, lead)} != {old[0].job}
@@ -263,15 +257,17 @@ def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_an
             assert await write_end(task.store, task.layout, plan, receipt) == receipt
             assert await write_end(task.store, task.layout, plan, receipt) == receipt
         assert await write_end(task.store, task.layout, plan, old[0]) == new[0]
-        ledger = await read_ledger(task.store, task.layout, plan)
+        ledger = await read_unit_ledger(task.store, task.layout, plan)
         assert (sorted(ledger.receipts), ledger.outdated) == (sorted(split.units), {})
-        some = {unit: receipt for unit, receipt in ledger.receipts.items() if unit != lead}
-        assert not await close_sessions(task, plan, some, ())
-        assert await close_sessions(task, plan, some, {lead})
-        assert not await close_sessions(task, plan, ledger.receipts | {lead: old[0]}, ())
-        assert await close_sessions(task, plan, ledger.receipts, ())
+        some = ledger._replace(receipts={unit: one for unit, one in ledger.receipts.items() if unit != lead})
+        failure = Failure(lead, "large", "", 0, "invalid", "it failed", task.owner)
+        export = running_export(task, plan)
+        assert not await close_sessions(export, some)
+        assert await close_sessions(export, some._replace(given_up={lead: failure}))
+        assert not await close_sessions(export, ledger._replace(receipts=ledger.receipts | {lead: old[0]}))
+        assert await close_sessions(export, ledger)
         assert not await retire(world.task(0, "e3"), part, new[0].job)
-        assert await close_sessions(later, plan, ledger.receipts, ())
+        assert await close_sessions(running_export(later, plan), ledger)
 
     go(check())
 

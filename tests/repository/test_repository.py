@@ -10,9 +10,10 @@ import pytest
 from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.document import Document, Notes
-from bqdump.core.documents.run import Claim, Owner
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import ConflictError, DocumentError, UnavailableError
+from bqdump.core.units.documents import Claim
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create, load, notes, overwrite, replace, swap
 

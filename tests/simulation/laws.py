@@ -10,9 +10,9 @@ from bqdump.core.documents.layout import unit_of
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import Plan
 from bqdump.core.plan.catalog import select
-from bqdump.core.plan.parts import done_tables, whole
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import shard_name, split_shard
+from bqdump.core.units.tables import done_tables, table_plans
 from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import in_order, lines_of
 from simulation.history import History
@@ -317,7 +317,7 @@ class Laws:
         assert plan is not None
         assert manifest is not None
         self._named |= {(file.name, file.generation) for file in all_files(manifest)}
-        units = {unit.table: unit for unit in whole(view.units(plan), plan)}
+        units = {unit.table: unit for unit in table_plans(view.units(plan), plan)}
         done = done_tables(view.receipts(run), plan)
         failed = {failure.table for failure in manifest.failed if failure.table in units}
         own = [entry for entry in manifest.tables if entry.carried is None]
@@ -348,7 +348,7 @@ class Laws:
         replaced = publishing is not None and publishing.age > plan.age
         for entry in own:
             table = done.get(units[entry.table].id)
-            parts = table.parts if table else ()
+            parts = table.attempts if table else ()
             numbers = [part.first + number for part in parts for number in range(part.files)]
             self.hold(Law.TRUE, bool(parts) and len(numbers) == len(entry.files), f"{run}: {entry.table} and receipt")
             if plan.mode == "replace":

@@ -29,8 +29,9 @@ from bqdump.export.planning import obtain as planning
 from bqdump.export.publish import abandoned, clear, collect, count
 from bqdump.export.work import jobs, work
 from bqdump.export.work import recheck as policies
-from bqdump.repository import ledger, published, read_sessions
 from bqdump.repository import prefix_owner as prefix
+from bqdump.repository import published
+from bqdump.repository.units import ledger, sessions
 from simulation import wrong
 from simulation.law import Law
 
@@ -80,7 +81,7 @@ MUTATIONS = (
     Mutation("copies go on although a later run has announced itself", Law.FORWARD,
              final_names, "_still_mine", wrong.always, here_only=True),
     Mutation("a run is published before every receipt is there", Law.TRUE,
-             ledger.Ledger, "settled", wrong.settled_by_any_receipt),
+             ledger.UnitLedger, "settled", wrong.settled_by_any_receipt),
     Mutation("a table is read as it is, not as it was at the moment of the run", Law.TRUE,
              jobs, "_extract", wrong.without_snapshot),
     Mutation("a query reads a table as it is, not as it was at the moment of the run", Law.TRUE,
@@ -92,9 +93,9 @@ MUTATIONS = (
     Mutation("a file that is missing is left out of the manifest", Law.TRUE,
              collect, "_files_of", wrong.files_that_are_there),
     Mutation("a receipt does not tell from which read session it is", Law.TRUE,
-             read_sessions, "session_id", wrong.returns("the session")),
+             sessions, "session_id", wrong.returns("the session")),
     Mutation("what was read by a session that has been retired counts", Law.RESUMABLE,
-             read_sessions, "outdated", wrong.finds_none),
+             sessions, "outdated", wrong.finds_none),
     Mutation("of a shared table only the first part is published", Law.TRUE,
              collect, "collect", wrong.first_parts),
     Mutation("rows that a job has left out are not missed", Law.TRUE,

@@ -15,13 +15,9 @@ from bqdump.core.documents.manifest import (
     Manifest,
     Publishing,
 )
-from bqdump.core.documents.run import (
-    GivenUp,
-    Plan,
-    Receipt,
-    Unit,
-)
-from bqdump.core.plan.draft import read_units
+from bqdump.core.documents.run import Plan, Receipt
+from bqdump.core.units.documents import GivenUp, Unit
+from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
 
 Document = TypeVar("Document", bound=msgspec.Struct)

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from bqdump.adapters.patience import Attempts, Retrying
-from bqdump.core.documents.run import Receipt, Unit
+from bqdump.core.documents.run import Receipt
 from bqdump.core.errors import BqdumpError
 from bqdump.core.risks import Risk
+from bqdump.core.units.documents import Unit
 from bqdump.export.placement.protocol import Exported, Placed
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import clear_staging, delete
@@ -20,7 +21,7 @@ from bqdump.export.publish.collect import Collected
 from bqdump.export.task import RunningExport
 from bqdump.export.work.work import Free, Picture
 from bqdump.ports.store import Copy, ObjectInfo
-from bqdump.repository.ledger import Ledger, read_ledger
+from bqdump.repository.units.ledger import UnitLedger, read_unit_ledger
 
 Sound = Callable[..., Any]
 
@@ -113,8 +114,8 @@ def over_whatever_is_there(copy_over: Sound) -> Sound:
 def settled_by_any_receipt(_: Sound) -> Sound:
     """One receipt is enough."""
 
-    def faulty(ledger: Ledger, _plan: object, _execution: str) -> bool:
-        return bool(ledger.receipts)
+    def faulty(units: UnitLedger, _plan: object, _execution: str) -> bool:
+        return bool(units.receipts)
 
     return faulty
 
@@ -153,7 +154,7 @@ def first_parts(collect: Sound) -> Sound:
     """Of each table only the first part counts."""
 
     async def faulty(export: RunningExport, units: object, done: Mapping[str, Any]) -> object:
-        first = {unit: table._replace(parts=table.parts[:1]) for unit, table in done.items()}
+        first = {unit: table._replace(attempts=table.attempts[:1]) for unit, table in done.items()}
         return await collect(export, units, first)
 
     return faulty
@@ -173,7 +174,7 @@ def files_that_are_there(_: Sound) -> Sound:
 
 def settles_nothing(_: Sound) -> Sound:
     """That tables are given up is not recorded."""
-    return lambda *given: read_ledger(*given[:-1])
+    return lambda *given: read_unit_ledger(*given[:-1])
 
 
 def binding_claims(free: Sound) -> Sound:

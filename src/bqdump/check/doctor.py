@@ -25,7 +25,6 @@ from bqdump.core.errors import (
     UsageError,
 )
 from bqdump.core.plan.catalog import Dataset, Listed
-from bqdump.core.plan.draft import read_units
 from bqdump.core.plan.guards import GUARDS, POLICED, sentence, to_allow
 from bqdump.core.plan.shape import WHOLE
 from bqdump.core.results import public
@@ -33,6 +32,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
+from bqdump.core.units.shares import read_tables
 from bqdump.core.wording import PYTHON, Words, fill
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import draft_plan
@@ -291,14 +291,14 @@ class Doctor:
 
     async def _session(self, plan: Plan, units: bytes) -> None:
         """The permission to open a read session, tried if a table takes the read route. Opening a session is free."""
-        unit = next((one for one in read_units(units, plan) if one.route == "read"), None)
-        if unit is None:
+        table = next((one for one in read_tables(units, plan) if one.route == "read"), None)
+        if table is None:
             return
         dataset = Dataset(plan.project, plan.dataset, plan.location)
-        rows = sql.condition(unit.definition, unit.shape.where)
-        request = ReadRequest(dataset, unit.table, plan.snapshot, (), rows, 1)
+        rows = sql.condition(table.definition, table.shape.where)
+        request = ReadRequest(dataset, table.table, plan.snapshot, (), rows, 1)
         await self._ask(
-            "open a read session", f"table {unit.table}", READS, lambda: self._open_reading().reader.open(request)
+            "open a read session", f"table {table.table}", READS, lambda: self._open_reading().reader.open(request)
         )
 
     async def _ask(
@@ -330,7 +330,7 @@ class Doctor:
 
 def _cannot_be_checked(plan: Plan, units: bytes) -> str:
     """Requirements of the export that BigQuery does not report, in words; "" for none."""
-    return DISASTER_RECOVERY if any(unit.route == "extract" for unit in read_units(units, plan)) else ""
+    return DISASTER_RECOVERY if any(table.route == "extract" for table in read_tables(units, plan)) else ""
 
 
 def _way_out(risk: Risk) -> str:

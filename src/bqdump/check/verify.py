@@ -15,7 +15,7 @@ from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import Reading, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.draft import pattern_of
+from bqdump.core.plan.table_names import pattern_of
 from bqdump.core.progress.events import (
     Checked,
     Checking,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import BqdumpError, UnitsFailedError
-from bqdump.core.plan.parts import counts
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
@@ -23,8 +23,9 @@ from bqdump.export.publish.report import has_report, store_failed_report, store_
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
-from bqdump.repository.ledger import Ledger, give_up, read_ledger
+from bqdump.repository.ledger import Ledger, ledger_of
 from bqdump.repository.published import read_latest
+from bqdump.repository.units.ledger import UnitLedger, give_up, read_unit_ledger
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +51,13 @@ async def run(task: Task) -> Outcome:
         return await _end_again(export)
     if await has_manifest(export):
         return await _publish_again(export)
-    ledger = await _work(export)
-    if not ledger.settled(export.plan, export.owner.execution):
-        return _leave_to_others(export, ledger)
-    ledger = await _settle_failures(export, ledger)
-    if not await close_sessions(export.task, export.plan, ledger.receipts, ledger.given_up):
-        return _leave_to_others(export, ledger)
-    return await _publish(export, ledger)
+    units = await _work(export)
+    if not units.settled(export.plan, export.owner.execution):
+        return _leave_to_others(export, units)
+    units = await _settle_failures(export, units)
+    if not await close_sessions(export, units):
+        return _leave_to_others(export, units)
+    return await _publish(export, ledger_of(export.plan, units))
 
 
 async def _end_again(export: RunningExport) -> Outcome:
@@ -68,42 +69,43 @@ async def _end_again(export: RunningExport) -> Outcome:
 
 async def _publish_again(export: RunningExport) -> Outcome:
     """The run has a manifest: what it publishes is settled, and more work would change nothing."""
-    outcome = await _publish(export, await read_ledger(export.store, export.layout, export.plan))
+    units = await read_unit_ledger(export.store, export.layout, export.plan)
+    outcome = await _publish(export, ledger_of(export.plan, units))
     await _clear_late(export)
     return outcome
 
 
-async def _work(export: RunningExport) -> Ledger:
+async def _work(export: RunningExport) -> UnitLedger:
     """Work until nothing is left for this task: once more where parts are open anew, as their session has ended."""
     while True:
         taken = await work(export)
-        ledger = await read_ledger(export.store, export.layout, export.plan)
-        if not taken or not ledger.reopened:
-            return ledger
+        units = await read_unit_ledger(export.store, export.layout, export.plan)
+        if not taken or not units.reopened:
+            return units
 
 
-async def _settle_failures(export: RunningExport, ledger: Ledger) -> Ledger:
+async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedger:
     """Give up the tables that failed, where a partial export is allowed. Raises UnitsFailedError where it is not."""
-    failed = ledger.failed(export.owner.execution)
+    failed = units.failed(export.owner.execution)
     if failed and not export.settings.allow_partial:
+        ledger = ledger_of(export.plan, units, execution=export.owner.execution)
         await store_failed_report(export, ledger)
-        raise _refusal(export.plan, ledger.failed_tables(export.owner.execution))
-    return await give_up(export.store, export.layout, export.plan, failed) if failed else ledger
+        raise _refusal(export.plan, ledger.failed)
+    return await give_up(export.store, export.layout, export.plan, failed) if failed else units
 
 
 async def _publish(export: RunningExport, ledger: Ledger) -> Outcome:
-    failed = tuple(ledger.failed_tables())
     if not await becomes_publisher(export):
         message = "another task of this execution is publishing run %s"
         log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
-        return Outcome("elsewhere", export.plan, None, failed)
+        return Outcome("elsewhere", export.plan, None, ledger.failed)
     export.tell(Entered("publishing"))
     before = await read_latest(export.store, export.settings)
     published = await publish(export, ledger)
     if published.result == "published":
         await store_report(export, before, await clear_abandoned(export))
     totals = published.manifest.totals if published.manifest else None
-    return Outcome(published.result, export.plan, totals, failed)
+    return Outcome(published.result, export.plan, totals, ledger.failed)
 
 
 async def _clear_late(export: RunningExport) -> None:
@@ -119,17 +121,17 @@ async def _clear_late(export: RunningExport) -> None:
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
-def _leave_to_others(export: RunningExport, ledger: Ledger) -> Outcome:
-    mine = ledger.failed_tables(export.owner.execution, export.owner)
+def _leave_to_others(export: RunningExport, units: UnitLedger) -> Outcome:
+    mine = units.failed_tables(export.owner.execution, export.owner)
     if mine and not export.settings.allow_partial:
         raise _refusal(export.plan, mine)
-    tables = counts(export.plan, ledger.receipts, ledger.failures, ())
-    open_ = counted(export.plan.tables - tables.done - tables.failed, "table")
+    ledger = ledger_of(export.plan, units)
+    open_ = counted(export.plan.tables - len(ledger.done) - len(ledger.failed), "table")
     log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
     return Outcome("unfinished", export.plan, None, tuple(mine))
 
 
-def _refusal(plan: Plan, failed: list[Failure]) -> UnitsFailedError:
+def _refusal(plan: Plan, failed: Sequence[Failure]) -> UnitsFailedError:
     named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({named}{more})"

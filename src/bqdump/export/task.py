@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.manifest import Latest
-from bqdump.core.documents.run import Owner, Plan, Unit
+from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
@@ -119,21 +119,25 @@ class RunningExport(NamedTuple):
         """Whether this published run exported the same dataset."""
         return (other.project, other.dataset) == (self.plan.project, self.plan.dataset)
 
-    def format_of(self, unit: Unit) -> str:
+    def format_of(self, table: TablePlan) -> str:
         """The file format of a table."""
-        return unit.format or self.settings.format
+        return table.format or self.settings.format
 
-    def compression_of(self, unit: Unit) -> str:
+    def compression_of(self, table: TablePlan) -> str:
         """The compression of a table's files."""
-        return unit.compression or self.settings.compression
+        return table.compression or self.settings.compression
 
-    def job_id(self, unit: Unit, attempt: int) -> str:
+    def job_id(self, table: TablePlan, attempt: int) -> str:
         """The id of an attempt's job. Every task computes the same one, so no table is extracted twice."""
-        return f"{self.plan.job_prefix}{unit.id}_{attempt}"
+        return f"{self.plan.job_prefix}{table.id}_{attempt}"
 
-    def written(self, pattern: str, unit: str, attempt: int) -> str:
-        """The pattern of the names that an attempt at a unit writes; `pattern` is that of the final names."""
-        return self.placement.written(self.layout, pattern, unit, attempt)
+    def written(self, table: TablePlan, attempt: int = 0) -> str:
+        """The pattern of the names that an attempt at a table, or a part of it, writes."""
+        return self.placement.written(self.layout, table.pattern, table.id, attempt)
+
+    def written_by(self, attempt: Receipt, table: TablePlan) -> str:
+        """The pattern of the names that this attempt wrote."""
+        return self.placement.written(self.layout, table.pattern, attempt.unit, attempt.attempt)
 
     def tell(self, event: Event) -> None:
         """Report an event to the listener."""

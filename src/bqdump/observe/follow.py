@@ -14,9 +14,9 @@ from bqdump.core.documents.run import Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Entered, Listener, Stage, ignore
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.status import NOTHING, Sight, Status, StatusState, status_of
+from bqdump.observe.status import Sight, Status, StatusState, status_of
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.ledger import Held, Ledger, looked, read_all, read_claims, read_ledger
+from bqdump.repository.ledger import NOTHING, Ledger, list_ledger, read_ledger
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, value_of
 
@@ -74,7 +74,7 @@ async def follow(
 def _tell(tell: Listener, sight: Sight, now: Status, *, failed: bool) -> None:
     if sight.plan:
         tell(sight.plan)
-        tell(looked(sight.ledger, sight.claims))
+        tell(sight.ledger.seen)
     if sight.settled:
         tell(Entered("failed" if failed else ENDED.get(now.state, "publishing")))
 
@@ -93,9 +93,9 @@ class _Eye:
         plan = (self._sight and self._sight.plan) or await value_of(self._store, self._layout.plan)
         if plan is None and not wait and not self._sight and not await exists(self._store, self._layout.planner):
             raise NotFoundError("find", f"run {self._run}", f"{self._store.url}/{self._layout.root} is empty")
-        ledger, claims = await self._notes(plan) if plan else (NOTHING, {})
+        ledger = await self._ledger(plan) if plan else NOTHING
         last = self._sight
-        sight = Sight(self._run, plan, ledger, claims, last.latest if last else None, last.manifest if last else False)
+        sight = Sight(self._run, plan, ledger, last.latest if last else None, last.manifest if last else False)
         if last is None or sight.settled:
             latest = await read_latest(self._store, self._settings)
             manifest = sight.settled and await exists(self._store, self._layout.manifest)
@@ -107,9 +107,8 @@ class _Eye:
         """Whether a task has begun to publish the run."""
         return await exists(self._store, self._layout.publisher)
 
-    async def _notes(self, plan: Plan) -> tuple[Ledger, dict[str, Held]]:
-        if self.pages < PAGES:
-            ledger, claims, self.pages = await read_all(self._store, self._layout, plan)
-            return ledger, claims
-        ledger = await read_ledger(self._store, self._layout, plan)
-        return ledger, await read_claims(self._store, self._layout)
+    async def _ledger(self, plan: Plan) -> Ledger:
+        if self.pages >= PAGES:
+            return await read_ledger(self._store, self._layout, plan)
+        ledger, self.pages = await list_ledger(self._store, self._layout, plan)
+        return ledger

@@ -12,7 +12,7 @@ from bqdump.core.results import Result, public
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.ledger import Held, Ledger, read_claims, read_ledger, tables_of
+from bqdump.repository.ledger import NOTHING, Ledger, read_ledger
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, value_of
 
@@ -75,10 +75,10 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
         raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty")
     latest = await read_latest(store, settings)
     if plan is None:
-        return status_of(Sight(run, None, NOTHING, {}, latest, manifest=False))
+        return status_of(Sight(run, None, NOTHING, latest, manifest=False))
     layout = settings.layout.run(run)
-    ledger, claims = await read_ledger(store, layout, plan), await read_claims(store, layout)
-    return status_of(Sight(run, plan, ledger, claims, latest, await exists(store, layout.manifest)))
+    ledger = await read_ledger(store, layout, plan)
+    return status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
 
 
 class Sight(NamedTuple):
@@ -87,14 +87,13 @@ class Sight(NamedTuple):
     run: str
     plan: Plan | None
     ledger: Ledger
-    claims: dict[str, Held]
     latest: Latest | None
     manifest: bool
 
     @property
     def settled(self) -> bool:
         """Whether every table is done or has failed in the execution that works on it."""
-        return self.plan is not None and tables_of(self.plan, self.ledger, self.claims).settled
+        return self.plan is not None and self.ledger.settled
 
     @property
     def superseded(self) -> bool:
@@ -104,11 +103,7 @@ class Sight(NamedTuple):
         """
         if self.plan is None or self.latest is None or self.latest.age <= self.plan.age:
             return False
-        tables = tables_of(self.plan, self.ledger, self.claims)
-        return self.manifest or (tables.settled and not tables.lost)
-
-
-NOTHING = Ledger.empty()
+        return self.manifest or (self.ledger.settled and not self.ledger.lost)
 
 
 def status_of(sight: Sight) -> Status:
@@ -129,8 +124,8 @@ def status_of(sight: Sight) -> Status:
             latest=published,
         )
     here = sight.latest if published == sight.run else None
-    tables = tables_of(plan, sight.ledger, sight.claims)
-    done, working, failed = tables.done, tables.working, tables.failed
+    ledger = sight.ledger
+    done, working, failed = len(ledger.done), ledger.working, ledger.failed
     if sight.manifest or published == sight.run:
         # The manifest decides, even if receipts have been deleted.
         done, working = plan.tables - len(failed), 0
@@ -146,7 +141,7 @@ def status_of(sight: Sight) -> Status:
         skipped=len(plan.skipped),
         bytes=plan.bytes,
         latest=published,
-        last_done=time_of(tables.last_done) if tables.last_done else None,
+        last_done=time_of(ledger.last_done) if ledger.last_done else None,
         planned=time_of(plan.began),
         dataset=f"{plan.project}.{plan.dataset}",
         carried=here.carried if here else len(plan.kept),

@@ -10,14 +10,14 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import RUN_ID, RunLayout
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, Summary, contents_of
-from bqdump.core.documents.run import Plan
+from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.progress.events import Looked
 from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.ledger import Ledger
 from bqdump.repository.repository import exists, read, value_of
 
 KEPT_BYTES = 128 << 20
@@ -33,8 +33,8 @@ class Archive:
         self._summaries: dict[str, Summary] = {}
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
-        # With the units done at the last look.
-        self._progress: OrderedDict[str, tuple[Progress, frozenset[str]]] = OrderedDict()
+        # With the receipts at the last look.
+        self._progress: OrderedDict[str, tuple[Progress, frozenset[Receipt]]] = OrderedDict()
 
     @property
     def place(self) -> str:
@@ -114,18 +114,19 @@ class Archive:
             self._keep(layout.plan.name, data)
         return decode(data, Plan, layout.plan.name)
 
-    def view(self, plan: Plan, seen: Looked) -> View:
-        """The progress of a run, from this look and, for rate and time left, from earlier ones."""
-        progress, done = self._progress.pop(plan.run, (Progress(), frozenset[str]()))
-        if not done <= seen.receipts.keys():
+    def view(self, plan: Plan, ledger: Ledger) -> View:
+        """The progress of a run, from this ledger and, for rate and time left, from earlier ones."""
+        progress, done = self._progress.pop(plan.run, (Progress(), frozenset[Receipt]()))
+        receipts = frozenset(ledger.receipts)
+        if not done <= receipts:
             # Receipts stop counting once their read session is retired; their work has to be repeated.
             progress = Progress()
-        self._progress[plan.run] = progress, frozenset(seen.receipts)
+        self._progress[plan.run] = progress, receipts
         while len(self._progress) > KEPT_RUNS:
             self._progress.popitem(last=False)
         now = time.monotonic()
         progress.take(plan, now)
-        progress.take(seen, now)
+        progress.take(ledger.seen, now)
         return progress.view(now)
 
     def _keep(self, name: str, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from bqdump.observe.status import SILENT_SECONDS
 from bqdump.pages.gantt import Drawn, bar, gantt
 from bqdump.pages.summary import chosen
 from bqdump.pages.text import duration_text
-from bqdump.repository.ledger import Ledger, looked, read_claims, read_ledger, tables_of
+from bqdump.repository.ledger import Ledger, read_ledger
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists
 from bqdump.ui.archive import Archive
@@ -57,10 +56,9 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
     plan = await archive.plan(run)
     if plan is None:
         return {"plan": None}
-    layout = archive.layout(run)
-    claims, ledger = await asyncio.gather(read_claims(archive.store, layout), read_ledger(archive.store, layout, plan))
-    seen = looked(ledger, claims)
-    view = archive.view(plan, seen)
+    ledger = await read_ledger(archive.store, archive.layout(run), plan)
+    seen = ledger.seen
+    view = archive.view(plan, ledger)
     later = await _later(archive, plan) if view.done + view.failed == view.tables else ""
     running = [one for one in seen.started.values() if one.unit not in seen.receipts and one.unit not in seen.failures]
     return {
@@ -68,8 +66,8 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
         "view": view,
         "state": _state(plan, ledger, view, later),
         "bar": _bar(view),
-        "failed": tables_of(plan, ledger, claims).failed,
-        "chart": gantt([bar(receipt) for receipt in ledger.receipts.values()]),
+        "failed": ledger.failed,
+        "chart": gantt([bar(receipt) for receipt in ledger.receipts]),
         "running": sorted(running, key=lambda one: -one.bytes),
         "tasks": sorted(view.tasks, key=lambda task: (-task.running, task.task)),
         "most": SHOWN,
@@ -90,8 +88,7 @@ def _state(plan: Plan, ledger: Ledger, view: View, later: str) -> State:
     done = f"{view.done:,} of {counted(view.tables, 'table')} done"
     if later:
         return State("warn", "Superseded.", f"{done}; run {later}, with a later snapshot time, is published.")
-    last = max((receipt.ended for receipt in ledger.receipts.values()), default=plan.began)
-    quiet = time.time() - last / 1000
+    quiet = time.time() - (ledger.last_done or plan.began) / 1000
     silence = f"No table has finished for {duration_text(1000 * quiet)}. " if quiet > SILENT_SECONDS else ""
     resume = f"{silence}To resume:" if silence else ""
     if view.done == view.tables:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.documents.document import Document, union
 from bqdump.core.documents.manifest import Intent, Latest, Manifest, ManifestFiles, Publishing
-from bqdump.core.documents.run import Claim, Failure, GivenUp, Owner, Plan, Reading, Receipt, SharedSession
+from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
+from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Contents, Summary
@@ -132,9 +133,9 @@ class RunLayout(NamedTuple):
         """The folder of attempts by the read route."""
         return f"{self.root}readings/"
 
-    def reading(self, unit: str, attempt: int) -> Document[Reading]:
+    def reading(self, unit: str, attempt: int) -> Document[ReadAttempt]:
         """Whose this attempt at a unit by the read route is."""
-        return Document(f"{self.readings}{unit}.{attempt}.json", Reading, "note")
+        return Document(f"{self.readings}{unit}.{attempt}.json", ReadAttempt, "note")
 
     def session(self, lead: str) -> Document[SharedSession]:
         """The read session of the table whose first part is the unit `lead`."""

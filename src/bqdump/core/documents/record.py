@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, TableFiles, Totals
-from bqdump.core.documents.run import Failure, Plan, Receipt, Unit
+from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.plan.guards import with_jobs
-from bqdump.core.plan.parts import Done
 from bqdump.core.plan.removal import Carry
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
@@ -17,9 +16,9 @@ from bqdump.core.version import VERSION
 def make_manifest(
     plan: Plan,
     number: int,
-    done: Mapping[str, Done],
+    receipts: Mapping[str, Receipt],
     failed: Sequence[Failure],
-    units: Sequence[Unit],
+    plans: Sequence[TablePlan],
     files: Mapping[str, Sequence[File]],
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
@@ -27,12 +26,12 @@ def make_manifest(
 ) -> Manifest:
     """The manifest of a run.
 
-    units: one for each table. files: by unit. failed: one for each table that the export lacks. left, found: see
+    receipts, files: by the table's id in the plan. failed: one for each table that the export lacks. left, found: see
     Manifest. carry: the tables that are carried over from the published export.
     """
-    receipts = {unit.id: done[unit.id].whole for unit in units if unit.id in files}
+    receipts = {table: receipts[table] for table in files}
     hidden = hidden_rows(plan, receipts.values())
-    own = [_entry(plan, unit, receipts[unit.id], files[unit.id], hidden) for unit in units if unit.id in receipts]
+    own = [_entry(plan, table, receipts[table.id], files[table.id], hidden) for table in plans if table.id in receipts]
     tables = tuple(sorted((*own, *carry.tables), key=lambda entry: entry.table))
     oldest = min((entry.carried.snapshot for entry in carry.tables if entry.carried), default=plan.snapshot)
     failed = sorted((*failed, *carry.failed), key=lambda failure: failure.table)
@@ -73,29 +72,29 @@ def make_manifest(
     )
 
 
-def _entry(plan: Plan, unit: Unit, receipt: Receipt, files: Sequence[File], hidden: set[str]) -> TableEntry:
+def _entry(plan: Plan, table: TablePlan, receipt: Receipt, files: Sequence[File], hidden: set[str]) -> TableEntry:
     known = [file.rows for file in files if file.rows is not None]
     return TableEntry(
-        table=unit.table,
-        kind=unit.kind,
-        route=unit.route,
-        unit=unit.id,
+        table=table.table,
+        kind=table.kind,
+        route=table.route,
+        unit=table.id,
         jobs=(receipt.job,),
-        planned_rows=unit.rows,
-        planned_bytes=unit.bytes,
+        planned_rows=table.rows,
+        planned_bytes=table.bytes,
         created=receipt.created,
         started=receipt.started,
         ended=receipt.ended,
         task=receipt.task,
         files=tuple(files),
-        definition=unit.definition,
+        definition=table.definition,
         rows=sum(known) if len(known) == len(files) else receipt.rows,
-        expected_rows=expected_rows(plan, unit, hidden),
-        moment=unit.moment,
-        why=unit.why,
-        format=unit.format or plan.settings["format"],
-        compression=unit.compression or plan.settings["compression"],
-        shape=unit.shape,
-        planned_billed=unit.bills,
+        expected_rows=expected_rows(plan, table, hidden),
+        moment=table.moment,
+        why=table.why,
+        format=table.format or plan.settings["format"],
+        compression=table.compression or plan.settings["compression"],
+        shape=table.shape,
+        planned_billed=table.bills,
         billed=receipt.billed,
     )

@@ -105,12 +105,12 @@ class Flag(msgspec.Struct, frozen=True):
     allowed: bool
 
 
-class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The unit of work: a table, or a part of it where the plan splits it among tasks.
+class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a table is exported. id: names it within the plan.
 
-    rows, bytes: BigQuery's numbers while planning; of a part, its share of them. pattern: the final object name with
-    one `*`. why: the reason for its route. format, compression: "" for those of the settings. bills: the bytes that
-    its query bills, by a dry run; a lower bound where bills_at_least.
+    rows, bytes: BigQuery's numbers while planning. pattern: the final object name with one `*`. why: the reason for its
+    route. format, compression: "" for those of the settings. bills: the bytes that its query bills, by a dry run; a
+    lower bound where bills_at_least.
     """
 
     id: UnitId
@@ -200,18 +200,6 @@ class Owner(msgspec.Struct, frozen=True):
     task: Count
 
 
-class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The task that works on a unit. table, bytes: of the unit, for those who watch the run.
-
-    again: the job of a receipt that the unit has already, from a session that has been retired.
-    """
-
-    owner: Owner
-    table: str = ""
-    bytes: Count = 0
-    again: str = ""
-
-
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcome", tag="done"):
     """The proof that a unit is done: its job, its number of files, and the job's times as BigQuery reports them.
 
@@ -234,32 +222,6 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     first: Count = 0
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """An attempt at a unit with the read route, and its owner. nonce: distinguishes attempts of one owner."""
-
-    owner: Owner
-    nonce: str
-
-
-class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The read session of a split table: all of its parts read from it.
-
-    schema: of its rows, as an Arrow IPC message. execution: the one that opened it. closed: the parts are settled.
-    Without a name: the session before has ended, and the next one is not open yet.
-    """
-
-    name: str
-    streams: tuple[str, ...]
-    schema: bytes
-    execution: str
-    closed: bool = False
-
-    @property
-    def retired(self) -> bool:
-        """Whether another session must be opened."""
-        return not self.name
-
-
 @public
 class Failure(msgspec.Struct, frozen=True):
     """Why an attempt at a unit failed permanently, in one sentence. It binds only its own execution."""
@@ -271,12 +233,3 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
     message: str
     owner: Owner
-
-
-class GivenUp(msgspec.Struct, frozen=True, tag_field="outcome", tag="given up"):
-    """A unit that a partial export lacks; no task can finish it any more.
-
-    Stored under the name of the unit's receipt, so that only one of the two exists and all tasks see the same.
-    """
-
-    failure: Failure

@@ -7,13 +7,12 @@ prefix, and none of bqdump's own documents.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice, zip_longest
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_id, unit_of
+from bqdump.core.documents.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_of
 from bqdump.core.documents.manifest import (
     Intent,
     Latest,
@@ -23,20 +22,14 @@ from bqdump.core.documents.manifest import (
     TableEntry,
     TableFiles,
 )
-from bqdump.core.documents.run import (
-    Failure,
-    GivenUp,
-    Plan,
-    Receipt,
-    SharedSession,
-    Unit,
-)
+from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.parts import MOST_PARTS, parts_of
 from bqdump.core.settings.path_template import Template, parse_template
 from bqdump.core.sizes import counted
+from bqdump.core.units.documents import GivenUp, SharedSession
+from bqdump.core.units.parts import MOST_PARTS
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 CHANGED = "Modified outside bqdump: find out by whom, then start a new run with another run id."
@@ -88,41 +81,6 @@ def final_name_problem(name: str, layout: Layout) -> str:
     if BAD_PART.search(name[len(layout.prefix) :]):
         return f"{name!r} is not a valid file name"
     return f"a name of {len(name)} characters is too long" if len(name.encode()) > LONGEST_NAME_BYTES else ""
-
-
-def validated_units(units: Sequence[Unit], plan: Plan, share: int | None = None) -> list[Unit]:
-    """The units of one share, or (None) of the whole plan, as they are.
-
-    Raises DocumentError where they are not those of the plan: other ids, names outside the prefix, duplicate tables.
-    """
-    if wrong := _units_problem(units, plan, range(len(plan.shares)) if share is None else (share,)):
-        raise DocumentError("read", plan.units, wrong, CHANGED)
-    return list(units)
-
-
-def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> str:
-    wanted = (unit_id(share, number) for share in shares for number in range(plan.shares[share].units))
-    if not all(unit and unit.id == id_ for unit, id_ in zip_longest(units, islice(wanted, len(units) + 1))):
-        return "its units are not those of the plan"
-    place = place_of(plan.units)
-    for unit in units:
-        if wrong := _files_problem(unit.table, unit.format, unit.compression, unit.definition):
-            return wrong
-        folder, _, last = unit.pattern.rpartition("/")
-        if "*" in folder or last.count("*") != 1:
-            return f"{unit.pattern!r} is not a pattern of file names"
-        if place and (wrong := final_name_problem(unit.pattern, place.layout)):
-            return wrong
-    parts, tables = parts_of(plan), dict[str, Unit]()
-    for unit in units:
-        part = parts.get(unit.id)
-        if part and (unit.table, unit.route) != (part.table, "read"):
-            return f"unit {unit.id} is not a part of table {part.table}"
-        tables.setdefault(part.lead if part else unit.id, unit)
-    for field in ("table", "pattern"):
-        if len({getattr(unit, field) for unit in tables.values()}) != len(tables):
-            return f"a {field} appears twice"
-    return ""
 
 
 def _plan(plan: Plan, place: Place, _: str) -> str:
@@ -183,10 +141,10 @@ def _settings_problem(settings: Mapping[str, Any]) -> str:
         parse_template(settings["path"])
     except UsageError as error:
         return f"its settings have no valid path: {error.cause}"
-    return _files_problem("", settings["format"], settings["compression"], msgspec.Raw(b"null"))
+    return files_problem("", settings["format"], settings["compression"], msgspec.Raw(b"null"))
 
 
-def _files_problem(table: str, format_: str, compression: str, definition: msgspec.Raw) -> str:
+def files_problem(table: str, format_: str, compression: str, definition: msgspec.Raw) -> str:
     """Why a table's files cannot be as recorded; "" where they can."""
     if format_ and format_ not in FORMATS:
         return f"table {table[:100]!r} has the unknown format {format_[:50]!r}"
@@ -205,7 +163,7 @@ def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
         if wrong := _settings_problem(manifest.settings):
             return wrong
         for entry in manifest.tables:
-            if wrong := _files_problem(entry.table, entry.format, entry.compression, entry.definition):
+            if wrong := files_problem(entry.table, entry.format, entry.compression, entry.definition):
                 return wrong
     entries: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
     names = [file.name for entry in entries for file in entry.files]

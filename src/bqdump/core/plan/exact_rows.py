@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from bqdump.core.documents.run import Plan, Receipt, Unit
+from bqdump.core.documents.run import Plan, Receipt, TablePlan
 from bqdump.core.plan.catalog import EXTRACTABLE
 from bqdump.core.risks import Risk
 
@@ -61,8 +61,8 @@ def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
     return hidden | {receipt.table for receipt in receipts if not set(HIDING).isdisjoint(receipt.risks)}
 
 
-def expected_rows(plan: Plan, unit: Unit, hidden: AbstractSet[str] = frozenset()) -> int | None:
-    """The rows at the snapshot time, where that count is certain and the unit exports all of them; else None."""
-    if unit.shape.where or unit.moment == "job" or not hidden.isdisjoint((unit.table, "")):
+def expected_rows(plan: Plan, table: TablePlan, hidden: AbstractSet[str] = frozenset()) -> int | None:
+    """The rows at the snapshot time, where that count is certain and the export has all of them; else None."""
+    if table.shape.where or table.moment == "job" or not hidden.isdisjoint((table.table, "")):
         return None
-    return certain_rows(unit.kind, unit.rows, unit.definition, plan.snapshot)
+    return certain_rows(table.kind, table.rows, table.definition, plan.snapshot)

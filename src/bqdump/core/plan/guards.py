@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import Flag, Skipped, Unit
+from bqdump.core.documents.run import Flag, Skipped, TablePlan
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.protection import buffered_rows, protected_columns
@@ -92,23 +92,23 @@ GUARDS: dict[Risk, Guard] = {
 }
 
 
-def unit_flags(units: Iterable[Unit]) -> Iterator[Flag]:
-    """The risks of these units: columns that do not fit, masked columns, and rows in the streaming buffer."""
-    for unit in units:
-        changed = ((Risk.LEFT_OUT_COLUMNS, unit.shape.left_out), (Risk.COLUMNS_AS_TEXT, unit.shape.texts))
+def table_flags(tables: Iterable[TablePlan]) -> Iterator[Flag]:
+    """The risks of these tables: columns that do not fit, masked columns, and rows in the streaming buffer."""
+    for table in tables:
+        changed = ((Risk.LEFT_OUT_COLUMNS, table.shape.left_out), (Risk.COLUMNS_AS_TEXT, table.shape.texts))
         for risk, reasons in changed:
             if reasons:
-                yield _found(risk, unit.table, "; ".join(reasons.values()), tuple(reasons))
-        if columns := masked_columns(unit):
-            yield _found(Risk.MASKED_COLUMNS, unit.table, ", ".join(columns), columns)
+                yield _found(risk, table.table, "; ".join(reasons.values()), tuple(reasons))
+        if columns := masked_columns(table):
+            yield _found(Risk.MASKED_COLUMNS, table.table, ", ".join(columns), columns)
         # Queries read the buffer; whether they do with a snapshot time is not documented.
-        if unit.moment == "snapshot" and (rows := buffered_rows(unit.definition)) is not None:
-            yield _found(Risk.STREAMING_BUFFER, unit.table, f"about {counted(rows, 'row')}")
+        if table.moment == "snapshot" and (rows := buffered_rows(table.definition)) is not None:
+            yield _found(Risk.STREAMING_BUFFER, table.table, f"about {counted(rows, 'row')}")
 
 
-def masked_columns(unit: Unit) -> tuple[str, ...]:
-    """The columns of a unit that are exported as they are, and have policy tags or data masking."""
-    return tuple(_read(protected_columns(unit.definition), unit.shape))
+def masked_columns(table: TablePlan) -> tuple[str, ...]:
+    """The columns of a table that are exported as they are, and have policy tags or data masking."""
+    return tuple(_read(protected_columns(table.definition), table.shape))
 
 
 def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import Flag, Unit
+from bqdump.core.documents.run import Flag, TablePlan
 from bqdump.core.plan.catalog import EXTRACTABLE, Table
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
@@ -58,24 +58,24 @@ def serves_stale(definition: msgspec.Raw) -> bool:
     return bool(decoded and decoded.max_staleness)
 
 
-def lacking_flags(units: Iterable[Unit], captured: Captured) -> Iterator[Flag]:
-    """The risks of these units. captured: the dataset's change data capture."""
-    units = list(units)
-    for unit in units:
-        if unit.kind in EXTRACTABLE and _by_arrival(unit.definition):
-            yield Flag(Risk.PSEUDO_COLUMNS, unit.table, (PSEUDO_COLUMN,), PSEUDO_COLUMN, allowed=False)
-        if captured.tables and unit.table in captured.tables and (problem := _unapplied(unit)):
-            yield Flag(Risk.UNAPPLIED_CHANGES, unit.table, (), problem, allowed=False)
+def lacking_flags(tables: Iterable[TablePlan], captured: Captured) -> Iterator[Flag]:
+    """The risks of these tables. captured: the dataset's change data capture."""
+    tables = list(tables)
+    for table in tables:
+        if table.kind in EXTRACTABLE and _by_arrival(table.definition):
+            yield Flag(Risk.PSEUDO_COLUMNS, table.table, (PSEUDO_COLUMN,), PSEUDO_COLUMN, allowed=False)
+        if captured.tables and table.table in captured.tables and (problem := _unapplied(table)):
+            yield Flag(Risk.UNAPPLIED_CHANGES, table.table, (), problem, allowed=False)
     if captured.tables is None:
         detail = f"{counted(len(captured.keyed), 'table')} with a primary key: {captured.why}"
         yield Flag(Risk.UNSEEN_CHANGES, "", (), detail, allowed=False)
 
 
-def _unapplied(unit: Unit) -> str:
+def _unapplied(table: TablePlan) -> str:
     """Why the files of a table into which changes are streamed may lack some; "" where they have all of them."""
-    if unit.route != "query":
-        return f"{unit.route} route"
-    return "its max_staleness lets queries lack them, too" if serves_stale(unit.definition) else ""
+    if table.route != "query":
+        return f"{table.route} route"
+    return "its max_staleness lets queries lack them, too" if serves_stale(table.definition) else ""
 
 
 def _has_key(definition: msgspec.Raw) -> bool:

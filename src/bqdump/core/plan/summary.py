@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from bqdump.core.documents.run import Flag, Plan, Removed, Unit
+from bqdump.core.documents.run import Flag, Plan, Removed, TablePlan
 from bqdump.core.plan.draft import recommended_tasks
-from bqdump.core.plan.parts import parts_of, whole
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.times import time_of
 
@@ -22,7 +21,7 @@ FILE_BYTES = 1_000_000_000
 class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     """One table of a plan as `--json` shows it.
 
-    files: the expected number, a lower bound. parts: the number of units that read it; share: that of the first.
+    files: the expected number, a lower bound. parts: the number of tasks that share it; share: that of the first.
     bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`.
     """
 
@@ -69,28 +68,28 @@ class Planned(Result, frozen=True, kw_only=True):
         return rows_of(self.tables)
 
 
-def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
+def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
     """The plan as it is shown, its tables by name."""
-    parts = parts_of(plan)
-    tables = [
+    parts = {split.table: len(split.units) for split in plan.splits}
+    shown = [
         PlannedTable(
-            table=unit.table,
-            kind=unit.kind,
-            route=unit.route,
-            why=unit.why,
-            moment=unit.moment,
-            rows=unit.rows,
-            bytes=unit.bytes,
-            files=max(1, -(-unit.bytes // FILE_BYTES)),
-            share=int(unit.id.split("-")[0]),
-            path=unit.pattern,
-            bills=unit.bills,
-            bills_at_least=unit.bills_at_least,
-            parts=parts[unit.id].of if unit.id in parts else 1,
+            table=table.table,
+            kind=table.kind,
+            route=table.route,
+            why=table.why,
+            moment=table.moment,
+            rows=table.rows,
+            bytes=table.bytes,
+            files=max(1, -(-table.bytes // FILE_BYTES)),
+            share=int(table.id.split("-")[0]),
+            path=table.pattern,
+            bills=table.bills,
+            bills_at_least=table.bills_at_least,
+            parts=parts.get(table.table, 1),
         )
-        for unit in whole(units, plan)
+        for table in tables
     ]
-    read = sum(table.bytes for table in tables if table.route == "read")
+    read = sum(table.bytes for table in shown if table.route == "read")
     return Planned(
         project=plan.project,
         dataset=plan.dataset,
@@ -101,13 +100,13 @@ def planned(plan: Plan, units: Sequence[Unit]) -> Planned:
             "tables": plan.tables,
             "rows": plan.rows,
             "bytes": plan.bytes,
-            "files": sum(table.files for table in tables),
+            "files": sum(table.files for table in shown),
             "excluded": plan.excluded,
             "bills": plan.bills,
         },
         recommended_tasks=recommended_tasks(plan.tables, read),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
-        tables=tables,
+        tables=shown,
         skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in plan.skipped],
         flags=plan.flags,
         over=plan.over,

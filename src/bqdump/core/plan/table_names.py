@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 
 from bqdump.core.documents.layout import STATE, Layout, unit_id
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import extension
 from bqdump.core.plan.routes import Routed
-from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES, Template, shard_name
+from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES, Template, parse_template, shard_name
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import rfc3339
 
@@ -88,6 +90,21 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
             raise UsageError(PLAN, called, cause, hint)
         made.append(pattern)
     return made
+
+
+def pattern_of(export: Plan | Manifest, table: TablePlan | TableEntry) -> str:
+    """The pattern of a table's final file names, from the settings in the plan or manifest."""
+    carried = table.carried if isinstance(table, TableEntry) else None
+    settings, of = (export.settings | carried.settings, carried) if carried else (export.settings, export)
+    name = parse_template(str(settings["path"])).pattern(
+        table=table.table,
+        ext=extension(table.format or str(settings["format"]), table.compression or str(settings["compression"])),
+        run=of.run,
+        project=export.project,
+        dataset=export.dataset,
+        date=rfc3339(of.snapshot)[:10],
+    )
+    return str(settings["prefix"]) + name
 
 
 def _longest(layout: Layout, run: str, pattern: str, template: Template) -> int:

@@ -9,8 +9,6 @@ import heapq
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents.run import Failure, Plan, Receipt
-from bqdump.core.plan.draft import JOB_WEIGHT
-from bqdump.core.plan.parts import counts
 from bqdump.core.progress.events import (
     Advanced,
     Checked,
@@ -23,6 +21,8 @@ from bqdump.core.progress.events import (
     TaskState,
 )
 from bqdump.core.sizes import counted, size_text
+from bqdump.core.units.shares import JOB_WEIGHT
+from bqdump.core.units.tables import counts
 
 SLOWEST = 3
 # The cost of opening a file in addition to its bytes, as bytes.

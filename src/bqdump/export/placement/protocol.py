@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.manifest import File, Latest, ManifestFiles, TableFiles
-from bqdump.core.documents.run import Unit
-from bqdump.core.plan.parts import Part
+from bqdump.core.documents.run import TablePlan
 from bqdump.core.plan.removal import Carry
 
 if TYPE_CHECKING:
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
 class Exported(NamedTuple):
     """A run whose files are written, and not yet published.
 
-    failed: the tables that it goes without. latest: the published run, None for none.
+    plans: of all tables. failed: the tables that it goes without. latest: the published run, None for none.
     """
 
-    units: Sequence[Unit]
+    plans: Sequence[TablePlan]
     collected: Collected
     failed: frozenset[str]
     latest: Latest | None
@@ -34,13 +33,13 @@ class Exported(NamedTuple):
     @property
     def tables(self) -> list[str]:
         """The tables of the plan."""
-        return [unit.table for unit in self.units]
+        return [plan.table for plan in self.plans]
 
 
 class Placed(NamedTuple):
     """Files at their final names.
 
-    files: by unit. carry: what stays of the published export. left, found: see Manifest.
+    files: by the table's id in the plan. carry: what stays of the published export. left, found: see Manifest.
     """
 
     files: Mapping[str, list[File]]
@@ -52,11 +51,11 @@ class Placed(NamedTuple):
 class Placement(Protocol):
     """Where the files of a run are written, and how they become the published ones."""
 
-    def written(self, layout: RunLayout, pattern: str, unit: str, attempt: int) -> str:
-        """The pattern of the names that an attempt at a unit writes; `pattern` is that of the final names."""
+    def written(self, layout: RunLayout, pattern: str, work: str, attempt: int) -> str:
+        """The pattern of the names that an attempt at this work writes; `pattern` is that of the final names."""
 
-    def first_file(self, part: Part | None, attempt: int) -> int:
-        """The number of the first file that an attempt of the read route writes."""
+    def first_file(self, numbers: range) -> int:
+        """The number of the first file of an attempt with the read route. numbers: those that no other attempt has."""
 
     async def prepare(self, task: Task) -> None:
         """Note, before the plan is stored, that the run may leave files behind."""

@@ -9,7 +9,6 @@ from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.manifest import File, Latest, ManifestFiles, TableFiles
 from bqdump.core.documents.target import Stages
 from bqdump.core.errors import VerificationError
-from bqdump.core.plan.parts import Part
 from bqdump.core.plan.removal import Carry
 from bqdump.core.settings.path_template import shard_name, split_shard
 from bqdump.export.carry import check_carried
@@ -26,11 +25,11 @@ from bqdump.repository.repository import overwrite
 class Replace:
     """Each export replaces the files of the one before."""
 
-    def written(self, layout: RunLayout, pattern: str, unit: str, attempt: int) -> str:
+    def written(self, layout: RunLayout, pattern: str, work: str, attempt: int) -> str:
         """Names in a staging folder of this attempt."""
-        return layout.staged(unit, attempt, pattern)
+        return layout.staged(work, attempt, pattern)
 
-    def first_file(self, _part: Part | None, _attempt: int) -> int:
+    def first_file(self, _numbers: range) -> int:
         """Zero: each attempt has a folder of its own."""
         return 0
 
@@ -95,7 +94,7 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
 
     Not those which another task of this run has just placed there.
     """
-    tables, mark = {unit.pattern: unit.table for unit in exported.units}, origin(export.plan)
+    tables, mark = {plan.pattern: plan.table for plan in exported.plans}, origin(export.plan)
     found: dict[str, list[File]] = {}
     async for page in export.store.objects(export.settings.target.prefix):
         for info in page:
@@ -109,17 +108,17 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
 async def _replace(
     export: RunningExport, exported: Exported, known: Mapping[str, int], staying: Collection[str]
 ) -> tuple[dict[str, list[File]], Carry] | None:
-    """Files at their final names, by unit, and what stays of the export before; None when they could not be placed.
+    """Files at their final names, by the table's id, and what stays of the export before; None where they cannot be.
 
     `staying`: names left as they are. Raises VerificationError if a file that stays no longer exists.
     """
     written = exported.collected.written
     names = {
-        unit.id: [shard_name(unit.pattern, number) for number in range(len(written[unit.id]))]
-        for unit in exported.units
-        if unit.id in written
+        plan.id: [shard_name(plan.pattern, number) for number in range(len(written[plan.id]))]
+        for plan in exported.plans
+        if plan.id in written
     }
-    staged = {name: info for unit in names for name, info in zip(names[unit], written[unit], strict=True)}
+    staged = {name: info for table in names for name, info in zip(names[table], written[table], strict=True)}
     carry = await announce(export, (*staged, *staying), exported.tables)
     if carry is None:
         return None
@@ -127,7 +126,7 @@ async def _replace(
     placed = await copy_over(export, staged, known)
     if placed is None:
         return None
-    return {unit: [placed[name] for name in names[unit]] for unit in names}, carry
+    return {table: [placed[name] for name in names[table]] for table in names}, carry
 
 
 async def _left(export: RunningExport, failed: Collection[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:

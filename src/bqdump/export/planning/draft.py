@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from bqdump.core.documents.run import Plan, Unit
+from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset, Listed
-from bqdump.core.plan.draft import choose, make_plan, read_units, unmatched
+from bqdump.core.plan.draft import choose, make_plan, unmatched
 from bqdump.core.plan.file_names import refuse_names
 from bqdump.core.plan.guards import (
     column_flags,
@@ -20,15 +20,15 @@ from bqdump.core.plan.guards import (
     policy_flags,
     refuse_snapshot,
     skipped_flags,
+    table_flags,
     target_flags,
-    unit_flags,
 )
 from bqdump.core.plan.hidden_data import lacking_flags
-from bqdump.core.plan.parts import whole
 from bqdump.core.plan.removal import Published, leaving, removal_flags
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.units.shares import read_tables
 from bqdump.export.carry import refuse_other_mode
 from bqdump.export.placement.choose import placement_of
 from bqdump.export.planning.billing import check_bill, estimate_queries
@@ -75,14 +75,13 @@ async def draft_plan(
     check_bill(settings, bill_of(captured) | {item.table.name: item.bills or 0 for item in routing.routed})
     plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
-    planned = read_units(units, plan)
+    planned = read_tables(units, plan)
     if bucket:
         refuse_names(_patterns(settings, plan, planned), bucket.names, str(settings.target))
-    together = whole(planned, plan)
     found = [
         *policy_flags(policies),
-        *unit_flags(together),
-        *lacking_flags(together, captured),
+        *table_flags(planned),
+        *lacking_flags(planned, captured),
         *skipped_flags(plan.skipped, later),
         *column_flags(unseen),
     ]
@@ -90,7 +89,7 @@ async def draft_plan(
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
     if published and published.age < plan.age:
         listed = {item.name for item in listing}
-        removed, kept = leaving(published, {unit.table for unit in together}, listed, settings)
+        removed, kept = leaving(published, {table.table for table in planned}, listed, settings)
         refuse_other_mode(published, plan, kept)
         found += removal_flags(removed, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept)
@@ -125,9 +124,9 @@ async def _listing_at_snapshot(
             return now, snapshot, listing
 
 
-def _patterns(settings: Settings, plan: Plan, units: Sequence[Unit]) -> Iterator[tuple[str, str]]:
+def _patterns(settings: Settings, plan: Plan, tables: Sequence[TablePlan]) -> Iterator[tuple[str, str]]:
     """Each table, and the patterns of its files where they are written and where they are published."""
     layout, placement = settings.layout.run(plan.run), placement_of(plan)
-    for unit in units:
-        for pattern in {unit.pattern: 0, placement.written(layout, unit.pattern, unit.id, 0): 0}:
-            yield unit.table, pattern
+    for table in tables:
+        for pattern in {table.pattern: 0, placement.written(layout, table.pattern, table.id, 0): 0}:
+            yield table.table, pattern

@@ -41,7 +41,7 @@ async def clear_staging(export: RunningExport) -> None:
 
 
 async def clear_written(export: RunningExport, pattern: str) -> None:
-    """Delete the files that a job wrote for a unit excluded from its run: no manifest lists them."""
+    """Delete the files that a job wrote for a table excluded from its run: no manifest lists them."""
     async for page in export.store.objects(pattern.partition("*")[0]):
         await delete(export, ((info.name, info.generation) for info in page if split_shard(info.name, {pattern})))
 

@@ -18,7 +18,7 @@ from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.times import rfc3339
 from bqdump.export.placement.protocol import Exported
-from bqdump.export.publish.collect import all_units, collect, prove
+from bqdump.export.publish.collect import all_tables, collect, prove
 from bqdump.export.publish.ended import has_ended, read_manifest_files
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
@@ -55,13 +55,13 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
 
     Returns the manifest that is stored; None when a later run has taken over.
     """
-    units, done = await all_units(export), ledger.done(export.plan)
+    tables, done = await all_tables(export), ledger.done
     try:
-        collected = await collect(export, units, done)
-        await prove(export, units, done, collected)
-        failed = frozenset(failure.table for failure in ledger.failed_tables())
+        collected = await collect(export, tables, done)
+        await prove(export, tables, done, collected)
+        failed = frozenset(failure.table for failure in ledger.failed)
         latest = await read_latest(export.store, export.settings)
-        placed = await export.placement.place(export, Exported(units, collected, failed, latest))
+        placed = await export.placement.place(export, Exported(tables, collected, failed, latest))
     except VerificationError:
         # Files may be missing because another task has ended the run meanwhile and cleared up.
         if not await has_ended(export):
@@ -69,10 +69,11 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
         placed = None
     if placed is None:
         return await read_manifest_files(export)
-    files = {unit: _counted(files, collected.written[unit], collected.rows) for unit, files in placed.files.items()}
-    number, failures = latest.number + 1 if latest else 1, ledger.failed_tables()
+    files = {table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()}
+    receipts = {table: one.receipt for table, one in done.items()}
+    number = latest.number + 1 if latest else 1
     left, found, carry = placed.left, placed.found, placed.carry
-    manifest = make_manifest(export.plan, number, done, failures, units, files, left, found, carry)
+    manifest = make_manifest(export.plan, number, receipts, ledger.failed, tables, files, left, found, carry)
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
         document = export.layout.manifest_files
         return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)

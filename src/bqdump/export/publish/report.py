@@ -15,7 +15,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.ledger import Ledger, read_claims, read_ledger, tables_of
+from bqdump.repository.ledger import Ledger, read_ledger
 from bqdump.repository.published import missing_manifest, read_manifest
 from bqdump.repository.repository import replace, value_of, write_once
 
@@ -63,9 +63,7 @@ async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
         from bqdump.pages.unpublished import render_unpublished
 
         if await export.store.stat(name) is None:
-            failed = ledger.failed_tables(export.owner.execution)
-            done, receipts = len(ledger.done(export.plan)), list(ledger.receipts.values())
-            page = render_unpublished(export.plan, done, receipts, failed)
+            page = render_unpublished(export.plan, len(ledger.done), ledger.receipts, ledger.failed)
             await write_once(export.store, name, page)
     except (BqdumpError, OSError, ImportError) as error:
         log.warning("the failed run's report could not be written: %s", error, extra=LogEvent.REPORT_FAILED.extra())
@@ -87,8 +85,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
         if plan is None:
             raise missing_manifest(run)
         ledger = await read_ledger(store, layout, plan)
-        tables = tables_of(plan, ledger, await read_claims(store, layout))
-        return run, render_unpublished(plan, tables.done, list(ledger.receipts.values()), tables.failed)
+        return run, render_unpublished(plan, len(ledger.done), ledger.receipts, ledger.failed)
     changes = compare(await read_manifest(store, settings, since), manifest) if since else None
     # The caller stores the page elsewhere.
     folder = settings.target.folder

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from bqdump.core.documents.run import Failure, Receipt, Unit
+from bqdump.core.documents.run import Failure, Receipt
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
 from bqdump.core.plan.guards import job_risks, objection
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
+from bqdump.core.units.documents import Unit
 from bqdump.export.task import RunningExport
 from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
@@ -144,7 +145,7 @@ async def _job(
 
 
 def _uri(export: RunningExport, unit: Unit, attempt: int) -> str:
-    return export.settings.target.uri(export.written(unit.pattern, unit.id, attempt))
+    return export.settings.target.uri(export.written(unit, attempt))
 
 
 def _extract(export: RunningExport, unit: Unit, attempt: int) -> ExtractRequest:

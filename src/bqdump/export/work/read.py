@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
-from bqdump.core.documents.run import Failure, Reading, Receipt, Unit
+from bqdump.core.documents.run import Failure, Receipt
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -28,12 +28,13 @@ from bqdump.core.errors import (
     first_of,
 )
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.parts import Part, parts_of
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Advanced
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
+from bqdump.core.units.documents import ReadAttempt, Unit
+from bqdump.core.units.parts import Part, numbers_of, parts_of
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport
 from bqdump.export.work.recheck import look_again
@@ -41,8 +42,8 @@ from bqdump.export.work.sessions import retire, shared_session
 from bqdump.export.work.watch import Watch
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
-from bqdump.repository.read_sessions import session_id
 from bqdump.repository.repository import replace
+from bqdump.repository.units.sessions import session_id
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ async def read_unit(
 
 async def _take(export: RunningExport, unit: Unit, attempt: int) -> int:
     """The first attempt from this one on that no task has begun."""
-    mine = Reading(export.owner, secrets.token_hex(4))
+    mine = ReadAttempt(export.owner, secrets.token_hex(4))
     while not await replace(export.store, export.layout.reading(unit.id, attempt), mine, 0):
         attempt += 1
     return attempt
@@ -114,7 +115,7 @@ async def _take(export: RunningExport, unit: Unit, attempt: int) -> int:
 
 async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> None:
     """Delete the files of an attempt whose receipt came second: another attempt's files are the export."""
-    pattern = export.written(unit.pattern, mine.unit, mine.attempt)
+    pattern = export.written_by(mine, unit)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
     found = await asyncio.gather(*map(export.store.stat, names))
     await delete(export, ((info.name, info.generation) for info in found if info))
@@ -150,8 +151,8 @@ class _Attempt:
 
     def __init__(self, export: RunningExport, unit: Unit, part: Part | None, attempt: int) -> None:
         self._export, self._unit, self._part, self._attempt = export, unit, part, attempt
-        self._pattern = export.written(unit.pattern, unit.id, attempt)
-        self._first = export.placement.first_file(part, attempt)
+        self._pattern = export.written(unit, attempt)
+        self._first = export.placement.first_file(numbers_of(part, attempt))
         self._numbers = itertools.count(self._first)
         self._stop = threading.Event()
         settings = export.settings

@@ -11,16 +11,17 @@ Closed, before anything is published, means that the parts are settled, and no o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from bqdump.core.documents.run import Plan, Receipt, SharedSession
-from bqdump.core.plan.parts import Part
-from bqdump.export.task import Task
+from bqdump.core.units.documents import SharedSession
+from bqdump.core.units.parts import Part
+from bqdump.export.task import RunningExport, Task
 from bqdump.ports.reader import ReadSession
-from bqdump.repository.read_sessions import session_id
 from bqdump.repository.repository import swap
+from bqdump.repository.units.ledger import UnitLedger
+from bqdump.repository.units.sessions import session_id
 
 
 async def shared_session(task: Task, part: Part, open_session: Callable[[], Awaitable[ReadSession]]) -> ReadSession:
@@ -56,15 +57,16 @@ async def retire(task: Task, part: Part, lost: str) -> bool:
     return stored is None or stored.value.name != lost
 
 
-async def close_sessions(task: Task, plan: Plan, receipts: Mapping[str, Receipt], given_up: Container[str]) -> bool:
+async def close_sessions(export: RunningExport, units: UnitLedger) -> bool:
     """Settle that the parts of shared tables are what their receipts say, but of tables that are given up.
 
     False when a session has been retired since the receipts were read: then its table is not done after all.
     """
-    for split in plan.splits:
-        if not any(unit in given_up for unit in split.units):
+    receipts = units.receipts
+    for split in export.plan.splits:
+        if not any(unit in units.given_up for unit in split.units):
             jobs = {receipts[unit].job for unit in split.units if unit in receipts}
-            if not all(unit in receipts for unit in split.units) or not await _close(task, split.units[0], jobs):
+            if not all(unit in receipts for unit in split.units) or not await _close(export.task, split.units[0], jobs):
                 return False
     return True
 

@@ -9,20 +9,21 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents.layout import unit_id
-from bqdump.core.documents.run import Claim, Failure, GivenUp, Plan, Receipt, Unit
+from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.errors import BqdumpError, DocumentError, QuotaError, first_of, words_of
-from bqdump.core.plan.draft import read_units
-from bqdump.core.plan.parts import parts_of
 from bqdump.core.progress.events import Started
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
+from bqdump.core.units.documents import Claim, GivenUp, Unit
+from bqdump.core.units.parts import parts_of
+from bqdump.core.units.shares import read_units
 from bqdump.export.publish.clear import clear_written
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.jobs import extract_unit, query_unit
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.watch import Watch
-from bqdump.repository.ledger import Held, Ledger, looked, read_claims, read_ledger, write_end
 from bqdump.repository.repository import replace
+from bqdump.repository.units.ledger import Held, UnitLedger, looked, read_claims, read_unit_ledger, write_end
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,11 @@ class Free(NamedTuple):
 class Picture(NamedTuple):
     """What is done and who works on what, as one look around has shown it."""
 
-    ledger: Ledger
+    ledger: UnitLedger
     claims: dict[str, Held]
 
 
-UNTOUCHED = Picture(Ledger.empty(), {})
+UNTOUCHED = Picture(UnitLedger.empty(), {})
 
 
 class Slots:
@@ -165,7 +166,7 @@ async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started:
     recorded = await write_end(export.store, export.layout, export.plan, outcome)
     if isinstance(recorded, GivenUp):
         log.warning("%s: excluded from this partial export", called, extra=LogEvent.TABLE_GIVEN_UP.extra(table=table))
-        await clear_written(export, export.written(todo.unit.pattern, outcome.unit, outcome.attempt))
+        await clear_written(export, export.written_by(outcome, todo.unit))
     elif recorded != outcome:
         # Another task recorded the end of the same job first, or read the same rows.
         log.debug("%s: its end is recorded already", called)
@@ -237,7 +238,7 @@ async def _claim(export: RunningExport, unit: Unit, replaces: int, again: str) -
 
 async def _look(export: RunningExport) -> Picture:
     claims = await read_claims(export.store, export.layout)
-    ledger = await read_ledger(export.store, export.layout, export.plan)
+    ledger = await read_unit_ledger(export.store, export.layout, export.plan)
     export.tell(looked(ledger, claims))
     return Picture(ledger, claims)
 

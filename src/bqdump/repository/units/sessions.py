@@ -1,4 +1,4 @@
-"""The read sessions of tables that several tasks share, as their documents record them."""
+"""The read sessions of split tables, as their documents record them."""
 
 from __future__ import annotations
 

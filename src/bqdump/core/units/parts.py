@@ -1,0 +1,61 @@
+"""Tables that are split into several units: each unit reads a part of the streams of one read session.
+
+A part is planned, claimed, read and verified like any unit. Outside of the export only the table is visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from bqdump.core.documents.run import Plan
+
+# File numbers have room for this many parts, and a session has no more streams:
+# https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
+MOST_PARTS = 1000
+# Where attempts write to final names (keep mode), each attempt has a range of this many file numbers.
+ATTEMPT_NUMBERS = 1_000_000
+# And each part of a table has ranges for this many attempts.
+ATTEMPTS_NUMBERED = 1_000
+
+
+class Part(NamedTuple):
+    """One of `of` parts of a table, by its number from 0. lead: the unit of the first part, which names the table."""
+
+    table: str
+    number: int
+    of: int
+    lead: str
+
+
+def part_count(route: str, bytes_: int, tasks: int, part_bytes: int) -> int:
+    """The number of parts in which a table of this size is read. part_bytes: a part's minimum, 0 for one part."""
+    if route != "read" or not part_bytes:
+        return 1
+    return max(1, min(tasks, bytes_ // part_bytes, MOST_PARTS))
+
+
+def portion(amount: int, number: int, of: int) -> int:
+    """The share of part `number` (from 0) in an amount that is divided into `of` parts; the shares add up to it."""
+    return amount * (number + 1) // of - amount * number // of
+
+
+def parts_of(plan: Plan) -> dict[str, Part]:
+    """The parts of split tables, by unit."""
+    return {
+        unit: Part(split.table, number, len(split.units), split.units[0])
+        for split in plan.splits
+        for number, unit in enumerate(split.units)
+    }
+
+
+def numbers_of(part: Part | None, attempt: int) -> range:
+    """The numbers of an attempt's files where attempts write to final names."""
+    first = ((ATTEMPTS_NUMBERED * part.number if part else 0) + attempt) * ATTEMPT_NUMBERS
+    return range(first, first + ATTEMPT_NUMBERS)
+
+
+def numbers_by_unit(plan: Plan, attempts: Mapping[str, Iterable[int]]) -> dict[str, list[range]]:
+    """The numbers of the files of these attempts, by unit, where attempts write to final names."""
+    parts = parts_of(plan)
+    return {unit: [numbers_of(parts.get(unit), attempt) for attempt in of] for unit, of in attempts.items()}

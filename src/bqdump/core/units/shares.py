@@ -1,0 +1,173 @@
+"""Dealing the tables of a plan to tasks: units in balanced shares, and how they are read back."""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import islice, zip_longest
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.layout import unit_id
+from bqdump.core.documents.run import Plan, Share, Split, TablePlan
+from bqdump.core.documents.validation import CHANGED, files_problem, final_name_problem, place_of
+from bqdump.core.errors import DocumentError
+from bqdump.core.plan.routes import Routed
+from bqdump.core.plan.table_names import name_problem, pattern_of
+from bqdump.core.settings.settings import Settings
+from bqdump.core.units.documents import Unit
+from bqdump.core.units.parts import part_count, parts_of, portion
+from bqdump.core.units.tables import table_plans
+
+# The cost of a job in addition to its bytes, as bytes: shares of many small tables get equal numbers of them.
+JOB_WEIGHT = 64 << 20
+
+
+class Dealt(NamedTuple):
+    """The units of a plan, one JSON line each, share after share; and the tables that are split."""
+
+    shares: tuple[Share, ...]
+    splits: tuple[Split, ...]
+    lines: bytes
+
+
+def deal(settings: Settings, routed: Sequence[Routed], names: Sequence[str], tasks: int) -> Dealt:
+    """The tables as units, dealt into one share for each task. names: the patterns of the tables' files."""
+    pieces = _pieces(settings, routed, tasks)
+    shares, lines, offset = [], [], 0
+    ids: dict[str, list[str]] = {}
+    for share, indices in enumerate(share_out([piece.weight for piece in pieces], min(tasks, len(pieces)))):
+        start, bytes_, checksum = offset, 0, 0
+        for number, index in enumerate(indices):
+            piece, id_ = pieces[index], unit_id(share, number)
+            unit = _unit(settings, id_, piece, routed[piece.at], names[piece.at])
+            if piece.of > 1:
+                ids.setdefault(unit.table, [""] * piece.of)[piece.number] = id_
+            line = msgspec.json.encode(unit) + b"\n"
+            lines.append(line)
+            checksum = zlib.crc32(line, checksum)
+            offset, bytes_ = offset + len(line), bytes_ + unit.bytes
+        shares.append(Share(start, offset - start, len(indices), bytes_, checksum))
+    splits = tuple(Split(table, tuple(units)) for table, units in sorted(ids.items()))
+    return Dealt(tuple(shares), splits, b"".join(lines))
+
+
+def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
+    """Indices of `weights`, dealt into shares: largest first, each to the lightest share (LPT).
+
+    No share weighs more than 4/3 of the optimum. Equal input gives equal output.
+    """
+    dealt: list[list[int]] = [[] for _ in range(shares)]
+    heap = [(0, 0, share) for share in range(shares)]
+    for index in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
+        weight, count, share = heap[0]
+        dealt[share].append(index)
+        heapq.heapreplace(heap, (weight + weights[index], count + 1, share))
+    return dealt
+
+
+class _Piece(NamedTuple):
+    """A future unit: part `number` of `of` parts of the table at index `at`; the complete table where `of` is 1.
+
+    weight: in bytes.
+    """
+
+    at: int
+    number: int
+    of: int
+    weight: int
+
+
+def _pieces(settings: Settings, routed: Sequence[Routed], tasks: int) -> list[_Piece]:
+    pieces = []
+    for at, item in enumerate(routed):
+        # A view has no size: its weight is what its query reads.
+        bytes_ = max(item.table.bytes, item.bills or 0)
+        of = part_count(item.route, bytes_, tasks, settings.read_split)
+        pieces += [_Piece(at, number, of, portion(bytes_, number, of) + JOB_WEIGHT) for number in range(of)]
+    return pieces
+
+
+def _unit(settings: Settings, id_: str, piece: _Piece, item: Routed, pattern: str) -> Unit:
+    table = item.table
+    usual = (item.format, item.compression) == (settings.format, settings.compression)
+    return Unit(
+        id=id_,
+        table=table.name,
+        kind=table.kind,
+        route=item.route,
+        rows=portion(table.rows, piece.number, piece.of),
+        bytes=portion(table.bytes, piece.number, piece.of),
+        pattern=pattern,
+        definition=table.definition,
+        why=item.why,
+        format="" if usual else item.format,
+        compression="" if usual else item.compression,
+        shape=item.shape,
+        moment=item.moment,
+        bills=item.bills,
+        bills_at_least=item.bills_at_least,
+    )
+
+
+_UNITS = msgspec.json.Decoder(Unit)
+
+
+def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]:
+    """The units of one share, or (None) of the complete plan, in their order.
+
+    Raises DocumentError where they cannot be the units of this plan.
+    """
+    shares = plan.shares if share is None else (plan.shares[share],)
+    if (expected := sum(one.length for one in shares)) != len(lines):
+        raise DocumentError("read", plan.units, f"it has {len(lines):,} of {expected:,} bytes", CHANGED)
+    try:
+        units: list[Unit] = _UNITS.decode_lines(lines)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DocumentError("read", plan.units, f"its lines are not valid units ({error})", CHANGED) from None
+    if wrong := _units_problem(units, plan, range(len(plan.shares)) if share is None else (share,)):
+        raise DocumentError("read", plan.units, wrong, CHANGED)
+    for unit in units:
+        if problem := name_problem(unit.table):
+            raise DocumentError("read", plan.units, f"table {unit.table!r}: {problem}", CHANGED)
+        if unit.pattern != pattern_of(plan, unit):
+            cause = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
+            raise DocumentError("read", plan.units, cause, CHANGED)
+    first = shares[0].offset if shares else 0
+    for one in shares:
+        at = one.offset - first
+        if zlib.crc32(lines[at : at + one.length]) != one.crc32:
+            raise DocumentError("read", plan.units, "its bytes do not match the checksum in the plan", CHANGED)
+    return units
+
+
+def read_tables(lines: bytes, plan: Plan) -> list[TablePlan]:
+    """The tables of a plan, by name. Raises DocumentError where its units cannot be those of this plan."""
+    return table_plans(read_units(lines, plan), plan)
+
+
+def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> str:
+    wanted = (unit_id(share, number) for share in shares for number in range(plan.shares[share].units))
+    if not all(unit and unit.id == id_ for unit, id_ in zip_longest(units, islice(wanted, len(units) + 1))):
+        return "its units are not those of the plan"
+    place = place_of(plan.units)
+    for unit in units:
+        if wrong := files_problem(unit.table, unit.format, unit.compression, unit.definition):
+            return wrong
+        folder, _, last = unit.pattern.rpartition("/")
+        if "*" in folder or last.count("*") != 1:
+            return f"{unit.pattern!r} is not a pattern of file names"
+        if place and (wrong := final_name_problem(unit.pattern, place.layout)):
+            return wrong
+    parts, tables = parts_of(plan), dict[str, Unit]()
+    for unit in units:
+        part = parts.get(unit.id)
+        if part and (unit.table, unit.route) != (part.table, "read"):
+            return f"unit {unit.id} is not a part of table {part.table}"
+        tables.setdefault(part.lead if part else unit.id, unit)
+    for field in ("table", "pattern"):
+        if len({getattr(unit, field) for unit in tables.values()}) != len(tables):
+            return f"a {field} appears twice"
+    return ""

@@ -1,0 +1,83 @@
+"""From units back to tables: a split table is planned, done, failed or in progress as one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
+from bqdump.core.risks import Risk
+from bqdump.core.units.documents import Unit
+
+
+class Counts(NamedTuple):
+    """Numbers of tables that are done, failed, and running."""
+
+    done: int
+    failed: int
+    running: int
+
+
+class Done(NamedTuple):
+    """An exported table. receipt: of the complete table. attempts: the receipts of its files, in order."""
+
+    receipt: Receipt
+    attempts: tuple[Receipt, ...]
+
+
+def table_plans(units: Iterable[Unit], plan: Plan) -> list[TablePlan]:
+    """One for each table, by table: of a split one that of its first part, with the rows and bytes of all."""
+    if not plan.splits:
+        return sorted(units, key=lambda unit: unit.table)
+    by_id = {unit.id: unit for unit in units}
+    for split in plan.splits:
+        first, *others = (by_id.pop(unit) for unit in split.units)
+        rows, bytes_ = (sum(getattr(part, what) for part in (first, *others)) for what in ("rows", "bytes"))
+        by_id[first.id] = msgspec.structs.replace(first, rows=rows, bytes=bytes_)
+    return sorted(by_id.values(), key=lambda unit: unit.table)
+
+
+def done_tables(receipts: Mapping[str, Receipt], plan: Plan) -> dict[str, Done]:
+    """The tables that are done, by the table's id in the plan. A split table is done when all its parts are."""
+    parts = {unit for split in plan.splits for unit in split.units}
+    done = {unit: Done(receipt, (receipt,)) for unit, receipt in receipts.items() if unit not in parts}
+    for split in plan.splits:
+        if all(unit in receipts for unit in split.units):
+            attempts = tuple(receipts[unit] for unit in split.units)
+            done[split.units[0]] = Done(_together(attempts), attempts)
+    return done
+
+
+def _together(parts: Sequence[Receipt]) -> Receipt:
+    rows = [part.rows for part in parts if part.rows is not None]
+    risks: dict[Risk, None] = dict.fromkeys(risk for part in parts for risk in part.risks)
+    return msgspec.structs.replace(
+        parts[0],
+        files=sum(part.files for part in parts),
+        created=min(part.created for part in parts),
+        started=min(part.started for part in parts),
+        ended=max(part.ended for part in parts),
+        rows=sum(rows) if len(rows) == len(parts) else None,
+        risks=tuple(risks),
+    )
+
+
+def by_table(failures: Iterable[Failure]) -> list[Failure]:
+    """One failure for each table, sorted by table: if one part fails, the table fails."""
+    first: dict[str, Failure] = {}
+    for failure in failures:
+        first.setdefault(failure.table, failure)
+    return sorted(first.values(), key=lambda failure: failure.table)
+
+
+def counts(plan: Plan | None, done: Collection[str], failed: Collection[str], running: Collection[str]) -> Counts:
+    """Tables done, failed and running, from the units that are."""
+    tally = Counts(len(done), len(failed), len(running))
+    for split in plan.splits if plan else ():
+        here = [sum(unit in units for unit in split.units) for units in (done, failed, running)]
+        incomplete = here[0] < len(split.units)
+        own = Counts(int(not incomplete), int(here[1] > 0), int(incomplete and not here[1] and any(here)))
+        tally = Counts(*(all_ - parts + table for all_, parts, table in zip(tally, here, own, strict=True)))
+    return tally

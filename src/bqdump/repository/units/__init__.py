@@ -1,0 +1,1 @@
+"""The documents about units: receipts, failures, claims and read sessions. All others read `repository.ledger`."""

@@ -1,0 +1,199 @@
+"""The units of a run: those with receipts, those that failed permanently, and claims. Read by listing, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import Notes
+from bqdump.core.documents.layout import End, RunLayout, unit_of
+from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.documents.validation import CHANGED
+from bqdump.core.errors import DocumentError
+from bqdump.core.progress.events import Looked, Started
+from bqdump.core.units.documents import Claim, GivenUp
+from bqdump.core.units.parts import parts_of
+from bqdump.core.units.tables import by_table
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import create, notes, swap
+from bqdump.repository.units.sessions import current_session, outdated
+
+WRITES_AT_ONCE = 16
+
+
+class UnitLedger(NamedTuple):
+    """Receipts by unit, failures by unit and execution, and the units permanently excluded from the run.
+
+    outdated: receipts that no longer count because their read sessions were retired.
+    """
+
+    receipts: dict[str, Receipt]
+    failures: dict[str, list[Failure]]
+    given_up: dict[str, Failure]
+    outdated: dict[str, Receipt]
+
+    @classmethod
+    def empty(cls) -> UnitLedger:
+        """The ledger of a new run."""
+        return cls({}, {}, {}, {})
+
+    def add_end(self, unit: str, ended: Receipt | GivenUp) -> None:
+        """Add the end of a unit."""
+        if isinstance(ended, Receipt):
+            self.receipts[unit] = ended
+        else:
+            self.given_up[unit] = ended.failure
+
+    def last_failure(self, unit: str, execution: str | None = None) -> Failure | None:
+        """The last attempt at a unit that failed, in this execution or (None) in any."""
+        met = [one for one in self.failures.get(unit, ()) if execution in (None, one.owner.execution)]
+        return max(met, key=lambda failure: failure.attempt, default=None)
+
+    def failed(self, execution: str | None = None) -> list[Failure]:
+        """The last failure of each unit that has no receipt, in this execution or (None) in any, by table.
+
+        An excluded unit counts as failed in every execution.
+        """
+        ended = self.receipts.keys() | self.given_up.keys()
+        open_ = (self.last_failure(unit, execution) for unit in self.failures if unit not in ended)
+        return sorted([*filter(None, open_), *self.given_up.values()], key=lambda failure: failure.table)
+
+    def failed_tables(self, execution: str | None = None, owner: Owner | None = None) -> list[Failure]:
+        """One failure for each failed table, by table: in this execution or (None) in any, of this task or of any."""
+        return by_table(failure for failure in self.failed(execution) if owner in (None, failure.owner))
+
+    @property
+    def reopened(self) -> bool:
+        """Whether work must be repeated because a read session was retired."""
+        return bool(self.outdated)
+
+    def settled(self, plan: Plan, execution: str) -> bool:
+        """Whether this execution has nothing left to do.
+
+        Raises DocumentError for notes about units that are not in the plan.
+        """
+        if strange := [unit for unit in (*self.receipts, *self.failures, *self.given_up) if not plan.has(unit)]:
+            wrong = f"some are about {strange[0] or 'nothing'}, which is no unit of its plan"
+            raise DocumentError("read", f"the receipts and failures of run {plan.run}", wrong, CHANGED)
+        return len(self.receipts) + len(self.failed(execution)) == plan.unit_count
+
+
+class Held(NamedTuple):
+    """A claim as it is stored."""
+
+    claim: Claim
+    generation: int
+
+    @property
+    def owner(self) -> Owner:
+        """Who holds it."""
+        return self.claim.owner
+
+
+def looked(ledger: UnitLedger, claims: Mapping[str, Held], execution: str | None = None) -> Looked:
+    """The units by ledger and claims.
+
+    A failure counts in the execution that holds the claim; without a claim in this execution or (None) in any.
+    """
+    started = {
+        unit: Started(unit, held.claim.table, held.claim.bytes, held.owner.task) for unit, held in claims.items()
+    }
+    failures = {
+        unit: failure
+        for unit in ledger.failures
+        if unit not in ledger.receipts
+        and (failure := ledger.last_failure(unit, claims[unit].owner.execution if unit in claims else execution))
+    }
+    return Looked(started, ledger.receipts, failures | ledger.given_up)
+
+
+async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[UnitLedger, dict[str, Held], int]:
+    """UnitLedger and claims from one listing of the run's complete folder, and the number of pages."""
+    pages, every = 0, []
+    async for page in store.notes(layout.root):
+        pages += 1
+        every += page
+    claims = {}
+    ledger = UnitLedger.empty()
+    for note in every:
+        unit = unit_of(note.name)
+        if note.name.startswith(layout.receipts):
+            ledger.add_end(unit, decode(note.data, End, note.name))
+        elif note.name.startswith(layout.claims):
+            claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
+        elif note.name.startswith(layout.failures):
+            ledger.failures.setdefault(unit, []).append(decode(note.data, Failure, note.name))
+    await _set_apart(store, layout, plan, ledger)
+    return ledger, claims, pages
+
+
+async def read_unit_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> UnitLedger:
+    """The current ledger."""
+    ledger = UnitLedger.empty()
+    async for ends in notes(store, Notes(layout.receipts, End)):
+        for end in ends:
+            ledger.add_end(unit_of(end.name), end.value)
+    async for failures in notes(store, Notes(layout.failures, Failure)):
+        for failure in failures:
+            ledger.failures.setdefault(unit_of(failure.name), []).append(failure.value)
+    await _set_apart(store, layout, plan, ledger)
+    return ledger
+
+
+async def _set_apart(store: ObjectStore, layout: RunLayout, plan: Plan, ledger: UnitLedger) -> None:
+    """Separate receipts that no longer count. Sessions are read last, so that no outdated receipt counts."""
+    for unit in await outdated(store, layout, plan, ledger.receipts):
+        ledger.outdated[unit] = ledger.receipts.pop(unit)
+
+
+async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: list[Failure]) -> UnitLedger:
+    """Exclude these units from the run; returns the ledger after that, in which some may have a receipt nevertheless.
+
+    A task that still works on such a unit can no longer finish it: every task publishes the same.
+    """
+    slots = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def one(failure: Failure) -> None:
+        async with slots:
+            await write_end(store, layout, plan, GivenUp(failure))
+
+    await asyncio.gather(*map(one, failed))
+    return await read_unit_ledger(store, layout, plan)
+
+
+async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: Receipt | GivenUp) -> Receipt | GivenUp:
+    """Record the end of a unit unless one is recorded; returns the recorded one.
+
+    Only a receipt whose read session was retired is replaced.
+    """
+    document = layout.receipt(end.unit if isinstance(end, Receipt) else end.failure.unit)
+
+    async def step(found: Receipt | GivenUp | None) -> Receipt | GivenUp | None:
+        stays = found == end or (found and not await _makes_room(store, layout, plan, found, end))
+        return None if stays else end
+
+    stored = await create(store, document, end)
+    if await step(stored.value):
+        stored = await swap(store, document, step) or stored
+    return stored.value
+
+
+async def _makes_room(
+    store: ObjectStore, layout: RunLayout, plan: Plan, found: Receipt | GivenUp, end: Receipt | GivenUp
+) -> bool:
+    part = parts_of(plan).get(found.unit) if isinstance(found, Receipt) and plan.splits else None
+    if part is None or not isinstance(found, Receipt):
+        return False
+    current = await current_session(store, layout, part.lead)
+    return found.job != current and (isinstance(end, GivenUp) or end.job == current)
+
+
+async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:
+    """All current claims, by unit."""
+    claims = {}
+    async for page in notes(store, Notes(layout.claims, Claim)):
+        for claim in page:
+            claims[unit_of(claim.name)] = Held(claim.value, claim.generation)
+    return claims
