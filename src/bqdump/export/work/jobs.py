@@ -1,53 +1,20 @@
-"""One unit by a server-side job: the routes `extract` and `query`.
-
-A job that fails is repeated under a new id while BigQuery's error reason indicates that this may help.
-"""
+"""One unit by a server-side job: the routes `extract` and `query`."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
 from bqdump.core.documents.run import Failure, Receipt
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
 from bqdump.core.plan.guards import job_risks, objection
-from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
 from bqdump.core.units.documents import Unit
 from bqdump.export.task import RunningExport
+from bqdump.export.work.job import Start, Work, ended_job
 from bqdump.export.work.watch import Watch
-from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
-
-log = logging.getLogger(__name__)
-
-# Source of both lists: https://cloud.google.com/bigquery/docs/error-messages
-NEW_JOB_HELPS = frozenset(
-    {
-        "backendError",
-        "internalError",
-        "jobBackendError",
-        "jobInternalError",
-        "jobRateLimitExceeded",
-        "rateLimitExceeded",
-        "tableUnavailable",
-    }
-)
-QUOTA = frozenset(("quotaExceeded",))
-JOBS_PER_UNIT = 6
-# A request that is refused never becomes a job; it counts as a job that failed.
-REFUSALS: dict[type[BqdumpError], str] = {
-    NotFoundError: "notFound",
-    DeniedError: "accessDenied",
-    JobFailedError: "invalid",
-}
-LONGEST_PAUSE = 32.0
-
-# Starts the job of an attempt; its id is RunningExport.job_id(unit, attempt).
-Start = Callable[[int], Awaitable[Job]]
+from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 
 
 async def extract_unit(
@@ -87,61 +54,29 @@ async def by_job(
 
     Returns a Receipt, or a Failure that a retry will not fix. Raises QuotaError if a quota is exceeded.
     """
-    attempt, tries = first, 0
-    while True:
-        job, attached = await _job(export, watch, unit, attempt, started, start)
-        if job.error is None:
-            risks = job_risks(row_policies=job.row_policies, masking=job.masking)
-            if lost := objection(risks, export.settings, "reported by its job:"):
-                return Failure(unit.id, unit.table, job.id, attempt, lost[0].value, lost[1], export.owner)
-            return Receipt(
-                unit.id,
-                unit.table,
-                job.id,
-                attempt,
-                job.files,
-                job.created,
-                job.started,
-                job.ended,
-                export.owner.task,
-                job.rows,
-                job.billed,
-                risks,
-            )
-        reason, message = job.error
-        if attached:
-            # A failed job of an earlier try does not predict the result of a new one.
-            attempt += 1
-            continue
-        tries += 1
-        if reason in QUOTA:
-            hint = f"Quotas are replenished through the day. In an hour: {{call:run run_id={export.plan.run}}}"
-            raise QuotaError("export", f"table {unit.table}", message, hint)
-        if reason not in NEW_JOB_HELPS or tries >= JOBS_PER_UNIT:
-            return Failure(unit.id, unit.table, job.id, attempt, reason, message, export.owner)
-        retried = LogEvent.JOB_RETRIED.extra(table=unit.table)
-        log.warning("%s: job %s failed with %s (%s); retrying", unit.table, job.id, reason, message, extra=retried)
-        await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0))
-        attempt += 1
-
-
-async def _job(
-    export: RunningExport, watch: Watch, unit: Unit, attempt: int, started: Callable[[], None], start: Start
-) -> tuple[Job, bool]:
-    """The finished job of this attempt, and whether it had failed before this task requested it."""
-    name = export.job_id(unit, attempt)
-    try:
-        job = await start(attempt)
-    except ConflictError:
-        # No document lost a race: the job of this id has been started before, and is the one to wait for.
-        job = await export.warehouse.job(name, export.plan.location)
-        started()
-        return await watch.wait(job), job.state == "done" and job.error is not None
-    except tuple(REFUSALS) as error:
-        reason = next(reason for kind, reason in REFUSALS.items() if isinstance(error, kind))
-        return Job(name, "done", JobError(reason, error.cause), 0, 0, 0, 0), False
-    started()
-    return await watch.wait(job), False
+    hint = f"Quotas are replenished through the day. In an hour: {{call:run run_id={export.plan.run}}}"
+    named = partial(export.job_id, unit)
+    work = Work(unit.table, "export", hint, export.plan.location, named, start)
+    job, attempt = await ended_job(export.warehouse, watch, work, first, started)
+    if job.error:
+        return Failure(unit.id, unit.table, job.id, attempt, *job.error, export.owner)
+    risks = job_risks(row_policies=job.row_policies, masking=job.masking)
+    if lost := objection(risks, export.settings, "reported by its job:"):
+        return Failure(unit.id, unit.table, job.id, attempt, lost[0].value, lost[1], export.owner)
+    return Receipt(
+        unit.id,
+        unit.table,
+        job.id,
+        attempt,
+        job.files,
+        job.created,
+        job.started,
+        job.ended,
+        export.owner.task,
+        job.rows,
+        job.billed,
+        risks,
+    )
 
 
 def _uri(export: RunningExport, unit: Unit, attempt: int) -> str:
