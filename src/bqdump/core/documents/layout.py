@@ -16,14 +16,25 @@ from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt, SharedSessi
 
 if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Contents, Summary
+    from bqdump.core.documents.restore import Decision, Execution, Restored, RestoreFailure
+    from bqdump.core.restore.result import Restoration
 
 STATE = "_bqdump"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # The largest documents in bytes; larger ones are not read. The small ones do not grow with the tables.
 SMALL, LARGEST = 1 << 20, 512 << 20
-SMALL_DOCUMENTS = ("dataset.json", "latest.json", "publishing.json", "newest.json", "planner.json", "publisher.json")
-# The folders of a run that hold notes.
+SMALL_DOCUMENTS = (
+    "dataset.json",
+    "latest.json",
+    "publishing.json",
+    "newest.json",
+    "planner.json",
+    "publisher.json",
+    "finisher.json",
+)
+# The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"])
+RESTORE_NOTES = (["done"], ["failures"], ["executions"])
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 # How a unit has ended: one of the two is stored, under one name.
 End: type[Receipt | GivenUp] = union(Receipt | GivenUp)
@@ -98,6 +109,15 @@ class Layout(NamedTuple):
     def run(self, run: str) -> RunLayout:
         """The names of one run."""
         return RunLayout(f"{self.runs}{run}/")
+
+    @property
+    def restores(self) -> str:
+        """The folder of all restores."""
+        return f"{self.state}restores/"
+
+    def restore(self, restore: str) -> RestoreLayout:
+        """The names of one restore."""
+        return RestoreLayout(f"{self.restores}{restore}/")
 
 
 class RunLayout(NamedTuple):
@@ -205,6 +225,68 @@ class RunLayout(NamedTuple):
         return f"{self.root}report.html"
 
 
+class RestoreLayout(NamedTuple):
+    """Object names for one restore; `root` ends with a slash."""
+
+    root: str
+
+    @property
+    def plan(self) -> Document[Decision]:
+        """What was decided."""
+        from bqdump.core.documents.restore import Decision
+
+        return Document(f"{self.root}plan.json", Decision, "page")
+
+    def execution(self, execution: str) -> Document[Execution]:
+        """The note that this execution takes part."""
+        from bqdump.core.documents.restore import Execution
+
+        return Document(f"{self.root}executions/{execution}.json", Execution, "note")
+
+    @property
+    def done(self) -> str:
+        """The folder of what is restored."""
+        return f"{self.root}done/"
+
+    def receipt(self, number: int) -> Document[Restored]:
+        """The proof that the table or object of this number is restored."""
+        from bqdump.core.documents.restore import Restored
+
+        return Document(f"{self.done}{number:06d}.json", Restored, "note")
+
+    @property
+    def failures(self) -> str:
+        """The folder of failures."""
+        return f"{self.root}failures/"
+
+    def failure(self, number: int, attempt: int, execution: str) -> Document[RestoreFailure]:
+        """Why an attempt failed, as this execution has met it: a failure binds its own execution only."""
+        from bqdump.core.documents.restore import RestoreFailure
+
+        return Document(f"{self.failures}{number:06d}/{attempt}-{execution}.json", RestoreFailure, "note")
+
+    @property
+    def finisher(self) -> Document[Owner]:
+        """Which task restores what follows the tables."""
+        return Document(f"{self.root}finisher.json", Owner)
+
+    @property
+    def result(self) -> Document[Restoration]:
+        """The result of a restore that is complete."""
+        from bqdump.core.restore.result import Restoration
+
+        return Document(f"{self.root}restored.json", Restoration)
+
+    @property
+    def report(self) -> str:
+        """The same for people: a page."""
+        return f"{self.root}report.html"
+
+    def failed_report(self, execution: str) -> str:
+        """The page about an execution in which something failed."""
+        return f"{self.root}failed-{execution}.html"
+
+
 def most_bytes(name: str) -> int | None:
     """How large an object of this name may be to be read whole; None for what is none of bqdump's documents."""
     folder, slash, last = name.rpartition("/")
@@ -217,7 +299,9 @@ def is_note(name: str) -> bool:
     """Whether an object of this name is a note: a small document, one for each unit, attempt or run."""
     _, state, rest = f"/{name}".rpartition(f"/{STATE}/")
     folders = rest.split("/")[:-1]
-    return bool(state) and (folders in (["history"], ["staged"]) or (folders[:1] == ["runs"] and folders[2:3] in NOTES))
+    if not state or folders in (["history"], ["staged"]):
+        return bool(state)
+    return folders[2:3] in {"runs": NOTES, "restores": RESTORE_NOTES}.get(folders[0] if folders else "", ())
 
 
 def attempt_of(name: str) -> int | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from bqdump.core.documents.codec import encode
+from bqdump.core.documents.restore import RestoreFailure
 from bqdump.core.documents.run import Failure
-from bqdump.core.units.documents import GivenUp
 
 # In bytes as encoded. Cloud Storage allows 8 KiB of metadata for an object.
 NOTE_BYTES = 4096
@@ -22,16 +24,19 @@ def encode_note(note: object) -> bytes:
     if isinstance(note, GivenUp):
         rest = len(encode(GivenUp(_without_words(note.failure))))
         return encode(GivenUp(_cut(note.failure, NOTE_BYTES - rest)))
-    if isinstance(note, Failure):
+    if isinstance(note, (Failure, RestoreFailure)):
         return encode(_cut(note, NOTE_BYTES - len(encode(_without_words(note)))))
     return encode(note)
 
 
-def _without_words(failure: Failure) -> Failure:
+Failed = TypeVar("Failed", bound=Failure | RestoreFailure)
+
+
+def _without_words(failure: Failed) -> Failed:
     return msgspec.structs.replace(failure, reason="", message="")
 
 
-def _cut(failure: Failure, room: int) -> Failure:
+def _cut(failure: Failed, room: int) -> Failed:
     """The failure with its reason and message cut to `room` bytes together."""
     reason = shortened(failure.reason, min(room, MOST_REASON), MOST_REASON)
     message = shortened(failure.message, room - _size(reason), MOST_MESSAGE)

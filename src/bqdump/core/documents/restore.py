@@ -1,0 +1,74 @@
+"""The documents of a restore: what was decided, the notes on what is done, and the result.
+
+Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from bqdump.core.documents.run import FORMAT_VERSION, Attempt, Count, Owner, RunId, Time
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.plan import Options, TargetState
+
+RestoreId = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}-[0-9]{1,6}$(?!\n)")]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restore does: the manifest that it restores, where to, and what the target held before.
+
+    Everything else follows from it and the manifest, so every task has the same plan. manifest: the name of the object,
+    which is read at `generation`. state: the target dataset when the restore was planned, None where there was none.
+    """
+
+    format_version: int = FORMAT_VERSION
+    restore: RestoreId
+    run: RunId
+    manifest: str
+    generation: Count
+    tool: str
+    target: Dataset
+    options: Options
+    state: TargetState | None
+    planned: Time
+
+
+class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The proof that a table, or an object that follows the tables, is restored.
+
+    number: in the plan. jobs: the number of its jobs. rows: of the restored table. billed: bytes billed by its
+    statements. started, ended: by BigQuery's clock, 0 where no job ran.
+    """
+
+    number: Count
+    name: str
+    attempt: Attempt
+    task: Count
+    rows: Count | None = None
+    jobs: Count = 0
+    billed: Count = 0
+    started: Time = 0
+    ended: Time = 0
+
+
+class RestoreFailure(msgspec.Struct, frozen=True):
+    """Why a table or object is not restored, in one sentence. It binds only its own execution.
+
+    reason: BigQuery's, such as notFound, or `rows` where the restored table has other rows than the export.
+    """
+
+    number: Count
+    name: str
+    attempt: Attempt
+    reason: str
+    message: str
+    owner: Owner
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """An execution that takes part in a restore."""
+
+    execution: str
