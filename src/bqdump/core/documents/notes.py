@@ -9,6 +9,7 @@ import msgspec
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.restore import RestoreFailure
 from bqdump.core.documents.run import Failure
+from bqdump.core.units.documents import GivenUp
 
 # In bytes as encoded. Cloud Storage allows 8 KiB of metadata for an object.
 NOTE_BYTES = 4096
