@@ -15,6 +15,7 @@ from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER
 from bqdump.core.settings.task_identity import Identity
+from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.published import with_bucket
@@ -134,6 +135,16 @@ def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> S
     paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)
     warehouse = RetryingWarehouse(paced, _patience(settings, BIGQUERY, patient=patient))
     return Services(store, warehouse, Readings(settings, patient=patient))
+
+
+def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> Destination:
+    """What a restore writes to, for one of `tasks` tasks."""
+    from bqdump.adapters.bigquery_destination import BigQueryDestination
+    from bqdump.adapters.destination_wrappers import RateLimitedDestination, RetryingDestination
+    from bqdump.adapters.endpoints import BIGQUERY
+
+    paced = RateLimitedDestination(BigQueryDestination(settings.jobs_in), tasks)
+    return RetryingDestination(paced, _patience(settings, BIGQUERY, patient=patient))
 
 
 async def ask(

@@ -13,6 +13,7 @@ from bqdump.adapters.lean_imports import Later
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.times import milliseconds_of
+from bqdump.ports.destination import CopyRequest, LoadRequest
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError
 
 bigquery: Any = Later("google.cloud.bigquery")
@@ -40,6 +41,22 @@ def query_config(max_bytes_billed: int = 0, **options: Any) -> Any:
     config = bigquery.QueryJobConfig(**options)
     if max_bytes_billed:
         config.maximum_bytes_billed = max_bytes_billed
+    return config
+
+
+def load_config(request: LoadRequest) -> Any:
+    """The configuration of a load job into a table that exists."""
+    load = msgspec.json.decode(request.options)
+    load["schema"] = msgspec.json.decode(request.schema)
+    load["createDisposition"] = "CREATE_NEVER"
+    load["writeDisposition"] = "WRITE_EMPTY" if request.empty else "WRITE_APPEND"
+    return bigquery.LoadJobConfig.from_api_repr({"load": load, "labels": request.labels})
+
+
+def copy_config(request: CopyRequest) -> Any:
+    """The configuration of a copy job over a table that exists."""
+    config = bigquery.CopyJobConfig(labels=request.labels)
+    config.create_disposition, config.write_disposition = "CREATE_NEVER", "WRITE_TRUNCATE"
     return config
 
 
@@ -71,7 +88,8 @@ def job_of(job: Any) -> Job:
     statistics = job._properties.get("statistics", {})
     query = statistics.get("query", {})
     exported, billed = query.get("exportDataStatistics", {}), query.get("totalBytesBilled")
-    rows = exported.get("rowCount")
+    loaded, inserted = statistics.get("load", {}).get("outputRows"), query.get("numDmlAffectedRows")
+    rows = next((count for count in (exported.get("rowCount"), loaded, inserted) if count is not None), None)
     return Job(
         id=job.job_id,
         state=STATES.get(job.state, "pending"),

@@ -69,31 +69,31 @@ class RateLimitedWarehouse:
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
-        return await _limited(self._describe, lambda: self._warehouse.table(dataset, name))
+        return await limited(self._describe, lambda: self._warehouse.table(dataset, name))
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """See Warehouse."""
-        return await _limited(self._estimate, lambda: self._warehouse.estimate(dataset, table, select, parameters))
+        return await limited(self._estimate, lambda: self._warehouse.estimate(dataset, table, select, parameters))
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
         """See Warehouse."""
-        return await _limited(self._policies, lambda: self._warehouse.row_policies(dataset, table))
+        return await limited(self._policies, lambda: self._warehouse.row_policies(dataset, table))
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse."""
-        return await _limited(self._insert, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
+        return await limited(self._insert, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
-        return await _limited(self._insert, lambda: self._warehouse.captured(dataset, max_bytes_billed))
+        return await limited(self._insert, lambda: self._warehouse.captured(dataset, max_bytes_billed))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
-        return await _limited(self._insert, lambda: self._warehouse.extract(request))
+        return await limited(self._insert, lambda: self._warehouse.extract(request))
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
-        return await _limited(self._insert, lambda: self._warehouse.query(request))
+        return await limited(self._insert, lambda: self._warehouse.query(request))
 
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""
@@ -113,7 +113,8 @@ class RateLimitedWarehouse:
         await self._warehouse.close()
 
 
-async def _limited(limit: RateLimit, request: Callable[[], Awaitable[Result]]) -> Result:
+async def limited(limit: RateLimit, request: Callable[[], Awaitable[Result]]) -> Result:
+    """The result of a request that keeps to a limit, which is slowed down if the service is unavailable."""
     await limit.start()
     try:
         return await request()

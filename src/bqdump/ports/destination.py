@@ -17,6 +17,11 @@ class TableName(NamedTuple):
     table: str
     partition: str = ""
 
+    @property
+    def decorated(self) -> str:
+        """The table's id in a job's configuration, such as `orders$20260131`."""
+        return f"{self.table}${self.partition}" if self.partition else self.table
+
 
 class LoadRequest(NamedTuple):
     """A load job: the files `uris` (gs://…, without wildcards) into a table that exists.
@@ -39,18 +44,24 @@ class LoadRequest(NamedTuple):
 class StatementRequest(NamedTuple):
     """A job that runs one GoogleSQL statement (INSERT … SELECT or DDL), which may be billed.
 
-    max_bytes_billed: the job fails if it would bill more; 0 for no limit.
+    dataset: the job runs in its location. table: what the statement writes to, for messages. max_bytes_billed: the job
+    fails if it would bill more; 0 for no limit.
     """
 
     job_id: str
     dataset: Dataset
+    table: str
     statement: str
     labels: dict[str, str]
     max_bytes_billed: int = 0
 
 
 class CopyRequest(NamedTuple):
-    """A copy job that replaces the rows and the schema of `to` by those of `source`, atomically and without costs."""
+    """A copy job that replaces the rows and the schema of `to` by those of `source`, atomically and without costs.
+
+    `to` must exist. Both are in one location.
+    https://cloud.google.com/bigquery/docs/managing-tables#copy-table
+    """
 
     job_id: str
     source: TableName
@@ -59,7 +70,7 @@ class CopyRequest(NamedTuple):
 
 
 class Present(NamedTuple):
-    """An object of a dataset, by a listing. created: ms since 1970 UTC."""
+    """An object of a dataset, by a listing. kind: such as TABLE or VIEW. created: ms since 1970 UTC."""
 
     name: str
     kind: str
@@ -70,8 +81,12 @@ class Present(NamedTuple):
 class Destination(Warehouse, Protocol):
     """A warehouse that a restore writes to. Every error is a BqdumpError.
 
-    Definitions are resources of BigQuery's API, as JSON. A request that the warehouse refuses for its content raises
-    JobFailedError, with the warehouse's message as the cause.
+    Definitions are resources of BigQuery's API, as JSON; names are arguments, and replace the references in them.
+    A request that the warehouse refuses for its content raises JobFailedError, with the warehouse's message as the
+    cause; its subclass TableGoneError if something that the definition refers to does not exist.
+
+    If the answer to a request is lost and the request is repeated, what it has created raises ConflictError, so that
+    error also means that an earlier attempt may have succeeded.
     """
 
     async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
@@ -83,7 +98,7 @@ class Destination(Warehouse, Protocol):
         ...
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
-        """Set properties of a dataset (datasets.patch)."""
+        """Set properties of a dataset (datasets.patch); null removes one. Raises NotFoundError if it does not exist."""
         ...
 
     async def drop_dataset(self, dataset: Dataset) -> None:
@@ -95,15 +110,28 @@ class Destination(Warehouse, Protocol):
         ...
 
     async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
-        """Create a table, view or materialized view (tables.insert). Raises ConflictError if the name is taken."""
+        """Create a table, view, materialized view or external table (tables.insert).
+
+        Raises ConflictError if the name is taken.
+        """
         ...
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
-        """Set properties of a table (tables.patch); null removes one. Raises NotFoundError if there is no table."""
+        """Set properties of a table (tables.patch); null removes one. Labels are merged, other properties replaced.
+
+        Raises NotFoundError if there is no table.
+        """
+        ...
+
+    async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """Replace all properties of a view or table (tables.update), which keeps its kind, and a table its rows.
+
+        Raises NotFoundError if there is none.
+        """
         ...
 
     async def drop_table(self, dataset: Dataset, name: str) -> None:
-        """Delete a table. Nothing happens if there is none."""
+        """Delete a table or view. Nothing happens if there is none."""
         ...
 
     async def routines(self, dataset: Dataset) -> list[str]:
@@ -111,7 +139,10 @@ class Destination(Warehouse, Protocol):
         ...
 
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
-        """Create a routine (routines.insert). Raises ConflictError if the name is taken and not to be replaced."""
+        """Create a routine (routines.insert), or replace the one of this name (routines.update).
+
+        Raises ConflictError if the name is taken and not to be replaced.
+        """
         ...
 
     async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
@@ -126,7 +157,10 @@ class Destination(Warehouse, Protocol):
         ...
 
     async def statement(self, request: StatementRequest) -> Job:
-        """Start a statement. Raises ConflictError like `load`. `rows`: the rows that an INSERT has inserted."""
+        """Start a statement. Raises ConflictError like `load`.
+
+        `rows` of the job that is done: the rows that an INSERT has inserted; None for DDL.
+        """
         ...
 
     async def copy(self, request: CopyRequest) -> Job:

@@ -69,7 +69,8 @@ class JobError(NamedTuple):
 class Job(NamedTuple):
     """A job's state. Counts are available once it is done. `created` … `ended`: ms since 1970 UTC.
 
-    rows: the exported rows; None if not reported (by extract jobs, and in some listings of jobs).
+    rows: the rows that were exported, loaded or inserted; None if not reported (by extract and copy jobs, and in some
+    listings of jobs).
     billed: the bytes billed; None for jobs that are not queries.
     row_policies, masking: whether row access policies or data masking applied to what the job has read.
     """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.access import Access
+from bqdump_local.bigquery.definitions import check_expiration, patched
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
 from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name
 from bqdump_local.bigquery.types import Field, columns, duckdb_type, parse_fields, quote
@@ -94,7 +95,7 @@ class Catalog:
 
     def change_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
         """Set the given properties."""
-        dataset.properties = {**dataset.properties, **properties}
+        dataset.properties = patched(dataset.properties, properties)
         dataset.modified_ms = self.settings.now_ms()
         self._keep_dataset(dataset)
 
@@ -142,6 +143,10 @@ class Catalog:
         check_name(table_id, any_name=self.settings.any_table_names)
         settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
         now = self.settings.now_ms()
+        check_expiration(settable, now)
+        lifetime = dataset.properties.get("defaultTableExpirationMs")
+        if lifetime and "expirationTime" not in settable:
+            settable["expirationTime"] = str(now + int(lifetime))
         table = Table(project, dataset_id, table_id, dataset.location, settable, now, now)
         fields = table.fields
         if fields:
@@ -169,9 +174,11 @@ class Catalog:
         self.warehouse.drop([*stored, *([table.buffer.name] if table.buffer else [])])
 
     def change_table(self, table: Table, properties: dict[str, Any]) -> None:
-        """Set properties; None removes one. The schema can only gain columns."""
+        """Replace all properties. The schema can only gain columns."""
         with table.lock:
-            changed = {k: v for k, v in {**table.properties, **properties}.items() if k in SETTABLE and v is not None}
+            changed = {k: v for k, v in properties.items() if k in SETTABLE and v is not None}
+            if changed.get("expirationTime") != table.properties.get("expirationTime"):
+                check_expiration(changed, self.settings.now_ms())
             fields = parse_fields((changed.get("schema") or {}).get("fields") or ())
             if table.kind == "TABLE" and fields != table.fields:
                 self._change_schema(table, fields)

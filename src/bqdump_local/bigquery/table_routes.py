@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery import ddl, resources
+from bqdump_local.bigquery.definitions import patched
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.readers import reader
@@ -105,18 +106,20 @@ class TableRoutes:
         table_id = (body.get("tableReference") or {}).get("tableId")
         if not table_id:
             raise invalid("Required parameter is missing: tableReference.tableId")
+        self._derive_columns(call.project, dataset.location, body)
+        table = self._catalog.create_table(call.project, dataset.dataset_id, table_id, body)
+        return resources.table_resource(self._catalog, table)
+
+    def _derive_columns(self, project: str, location: str, body: dict[str, Any]) -> None:
+        """Set the columns of a view in a body, from its query."""
         definition = body.get("view") or body.get("materializedView")
         external = body.get("externalDataConfiguration")
         if definition:
-            translation = Translation(
-                self._catalog, call.project, None, dataset.location, self._service.settings.now_ms()
-            )
+            translation = Translation(self._catalog, project, None, location, self._service.settings.now_ms())
             fields = ddl.view_fields(definition.get("query", ""), translation)
             body["schema"] = {"fields": [field.to_json() for field in fields]}
         elif external and not body.get("schema"):
             body["schema"] = external.get("schema")
-        table = self._catalog.create_table(call.project, dataset.dataset_id, table_id, body)
-        return resources.table_resource(self._catalog, table)
 
     def list_tables(self, call: Call) -> dict[str, Any]:
         """tables.list: pages of 50 by default."""
@@ -135,15 +138,18 @@ class TableRoutes:
 
     def patch_table(self, call: Call) -> dict[str, Any]:
         """tables.patch."""
-        table = self._table(call)
-        self._catalog.change_table(table, call.body)
+        table, body = self._table(call), call.body
+        self._derive_columns(call.project, table.location, body)
+        with table.lock:
+            self._catalog.change_table(table, patched(table.properties, body))
         return resources.table_resource(self._catalog, table)
 
     def update_table(self, call: Call) -> dict[str, Any]:
         """tables.update: properties that are not in the body are removed, except for the columns."""
         table, body = self._table(call), call.body
-        removed = {key: None for key in table.properties if key not in body and key != "schema"}
-        self._catalog.change_table(table, {**removed, **body})
+        self._derive_columns(call.project, table.location, body)
+        kept = {key: value for key, value in table.properties.items() if key == "schema"}
+        self._catalog.change_table(table, {**kept, **body})
         return resources.table_resource(self._catalog, table)
 
     def delete_table(self, call: Call) -> None:

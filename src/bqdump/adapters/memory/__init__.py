@@ -3,8 +3,17 @@
 They implement generations, snapshot times, shards and job ids like the services. Time is the event loop's.
 """
 
+from bqdump.adapters.memory.destination import MemoryDestination
 from bqdump.adapters.memory.reader import MemoryEncoder, MemoryReader
 from bqdump.adapters.memory.store import MemoryStore
 from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse, Version
 
-__all__ = ["MemoryEncoder", "MemoryReader", "MemoryStore", "MemoryTable", "MemoryWarehouse", "Version"]
+__all__ = [
+    "MemoryDestination",
+    "MemoryEncoder",
+    "MemoryReader",
+    "MemoryStore",
+    "MemoryTable",
+    "MemoryWarehouse",
+    "Version",
+]

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from bqdump.adapters.memory.lines import file_of
 from bqdump.adapters.memory.store import MemoryStore
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
-from bqdump.core.formats.avro_blocks import SYNC_BYTES, Header, header_bytes, long_bytes, sized_bytes
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.settings.path_template import shard_name
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000
 LINES = msgspec.Raw(b'[{"name":"line","type":"STRING"}]')
-AVRO_SCHEMA = b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'
-AVRO = Header({"avro.schema": AVRO_SCHEMA}, bytes(range(SYNC_BYTES)), 0)
-ROWS_A_BLOCK = 2
 
 
 class Version(NamedTuple):
@@ -145,12 +142,16 @@ class MemoryWarehouse:
         return self._start(request)
 
     def _start(self, request: ExtractRequest | QueryRequest) -> Job:
-        if request.job_id in self._jobs:
-            raise ConflictError("start", f"job {request.job_id}", "the id is taken")
-        now = self.clock()
-        job = self._jobs[request.job_id] = Job(request.job_id, "pending", None, 0, now, 0, 0)
+        job = self._begin(request.job_id, lambda job: self._run(request, job))
         self.extracted[request.job_id] = request
-        running = asyncio.get_running_loop().create_task(self._run(request, job))
+        return job
+
+    def _begin(self, job_id: str, run: Callable[[Job], Coroutine[None, None, None]]) -> Job:
+        if job_id in self._jobs:
+            raise ConflictError("start", f"job {job_id}", "the id is taken")
+        now = self.clock()
+        job = self._jobs[job_id] = Job(job_id, "pending", None, 0, now, 0, 0)
+        running = asyncio.get_running_loop().create_task(run(job))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         return job
@@ -189,8 +190,7 @@ class MemoryWarehouse:
             kept = -1 if self.losing(request.job_id) else None
             for start in range(0, len(rows) or 1, self.shard_rows):
                 lines = rows[start : start + self.shard_rows][:kept]
-                data = _avro(lines) if request.format == "avro" else "".join(f"{row}\n" for row in lines).encode()
-                self.store.put_now(shard_name(request.uri.split("/", 3)[3], files), data)
+                self.store.put_now(shard_name(request.uri.split("/", 3)[3], files), file_of(lines, request.format))
                 files += 1
         self._jobs[job.id] = job._replace(
             state="done",
@@ -210,12 +210,3 @@ class MemoryWarehouse:
             return None
         moment = self.clock() if request.snapshot is None else request.snapshot
         return next((v.rows for v in reversed(found.versions) if v.since <= moment), None)
-
-
-def _avro(rows: Sequence[str]) -> bytes:
-    """An Avro file of one column, in blocks of a few rows."""
-    parts = [header_bytes(AVRO)]
-    for start in range(0, len(rows), ROWS_A_BLOCK):
-        block = [sized_bytes(row.encode()) for row in rows[start : start + ROWS_A_BLOCK]]
-        parts += [long_bytes(len(block)), sized_bytes(b"".join(block)), AVRO.sync]
-    return b"".join(parts)

@@ -1,0 +1,260 @@
+"""The Destination on BigQuery, with Google's own client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from google.api_core.exceptions import NotFound
+
+from bqdump.adapters import bigquery as warehouse
+from bqdump.adapters.bigquery import ONCE, QUERY_ONCE, USER, VIEWER, BigQueryWarehouse
+from bqdump.adapters.bigquery_jobs import copy_config, job_of, load_config, milliseconds, query_config
+from bqdump.adapters.google_errors import translated
+from bqdump.adapters.google_http import TIMEOUT
+from bqdump.adapters.lean_imports import Later
+from bqdump.core.errors import NotFoundError, TableGoneError
+from bqdump.core.plan.catalog import Dataset
+from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
+from bqdump.ports.warehouse import Job
+
+bigquery: Any = Later("google.cloud.bigquery")
+CREATOR = "Requires bigquery.datasets.create, as in roles/bigquery.user, on the project."
+OWNER = "Requires roles/bigquery.dataOwner on the dataset."
+EDITOR = "Requires roles/bigquery.dataEditor on the dataset."
+ADMIN = "Requires bigquery.rowAccessPolicies.create and setIamPolicy, as in roles/bigquery.admin, on the dataset."
+
+
+class BigQueryDestination(BigQueryWarehouse):
+    """Datasets and tables of any project, jobs in `job_project`. It does not retry: see destination_wrappers.
+
+    Google's client neither escapes %, # and ? in the path of a name, nor sends properties that it has no attribute for
+    when it changes something, so such requests are made here.
+    """
+
+    async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
+        """See Destination."""
+
+        def get() -> msgspec.Raw | None:
+            with translated("find", f"dataset {project}.{name}", VIEWER):
+                try:
+                    return msgspec.Raw(msgspec.json.encode(self._call("GET", _path(project, name))))
+                except NotFound:
+                    return None
+
+        return await self._threads.call(get)
+
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        reference = {"datasetReference": {"projectId": project, "datasetId": name}}
+        body = msgspec.json.decode(definition) | reference
+
+        def create() -> None:
+            with translated("create", f"dataset {project}.{name}", CREATOR):
+                self._client.create_dataset(bigquery.Dataset.from_api_repr(body), **ONCE)
+
+        await self._threads.call(create)
+
+    async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        subject = f"dataset {dataset.project}.{dataset.name}"
+
+        def patch() -> None:
+            with translated("change", subject, OWNER):
+                self._call("PATCH", _path(dataset.project, dataset.name), msgspec.json.decode(changes))
+
+        await self._threads.call(patch)
+
+    async def drop_dataset(self, dataset: Dataset) -> None:
+        """See Destination."""
+
+        def delete() -> None:
+            with translated("delete", f"dataset {dataset.project}.{dataset.name}", OWNER):
+                self._drop(_path(dataset.project, dataset.name), deleteContents="true")
+
+        await self._threads.call(delete)
+
+    async def present(self, dataset: Dataset) -> list[Present]:
+        """See Destination."""
+
+        def every() -> list[Present]:
+            reference = bigquery.DatasetReference(dataset.project, dataset.name)
+            with translated("list the tables of", f"{dataset.project}.{dataset.name}", VIEWER):
+                items = self._client.list_tables(reference, page_size=warehouse.PAGE, **ONCE)
+                found = [Present(i.table_id, i.table_type, milliseconds(i.created), dict(i.labels)) for i in items]
+            return sorted(found, key=lambda item: item.name)
+
+        return await self._threads.call(every)
+
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
+
+        def create() -> None:
+            with _referring("create", f"table {name}", EDITOR):
+                self._client.create_table(bigquery.Table.from_api_repr(body), **ONCE)
+
+        await self._threads.call(create)
+
+    async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        """See Destination."""
+
+        def patch() -> None:
+            with _referring("change", f"table {name}", EDITOR):
+                self._call("PATCH", _table(dataset, name), msgspec.json.decode(changes))
+
+        await self._threads.call(patch)
+
+    async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
+
+        def update() -> None:
+            with _referring("change", f"table {name}", EDITOR):
+                self._call("PUT", _table(dataset, name), body)
+
+        await self._threads.call(update)
+
+    async def drop_table(self, dataset: Dataset, name: str) -> None:
+        """See Destination."""
+
+        def delete() -> None:
+            with translated("delete", f"table {name}", EDITOR):
+                self._drop(_table(dataset, name))
+
+        await self._threads.call(delete)
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See Destination."""
+
+        def every() -> list[str]:
+            reference = bigquery.DatasetReference(dataset.project, dataset.name)
+            with translated("list the routines of", f"{dataset.project}.{dataset.name}", VIEWER):
+                items = self._client.list_routines(reference, page_size=warehouse.PAGE, **ONCE)
+                return sorted(item.routine_id for item in items)
+
+        return await self._threads.call(every)
+
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+        """See Destination."""
+        reference = {"projectId": dataset.project, "datasetId": dataset.name, "routineId": name}
+        body = msgspec.json.decode(definition) | {"routineReference": reference}
+        path = f"{_path(dataset.project, dataset.name)}/routines/{quote(name, safe='')}"
+
+        def create() -> None:
+            with _referring("create", f"routine {name}", EDITOR):
+                if replace:
+                    try:
+                        self._call("PUT", path, body)
+                    except NotFound:
+                        # It, or what it refers to.
+                        pass
+                    else:
+                        return
+                self._client.create_routine(bigquery.Routine.from_api_repr(body), **ONCE)
+
+        await self._threads.call(create)
+
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination. The client has no method for it."""
+        reference = {**_reference(dataset, table), "policyId": name}
+        body = msgspec.json.decode(definition) | {"rowAccessPolicyReference": reference}
+
+        def create() -> None:
+            with _referring("create", f"row access policy {name} of table {table}", ADMIN):
+                self._call("POST", f"{_table(dataset, table)}/rowAccessPolicies", body)
+
+        await self._threads.call(create)
+
+    async def load(self, request: LoadRequest) -> Job:
+        """See Destination."""
+
+        def start() -> Job:
+            with translated("start the load job of", f"table {request.to.table}", USER):
+                started = self._client.load_table_from_uri(
+                    list(request.uris),
+                    _job_table(request.to),
+                    job_id=request.job_id,
+                    location=request.to.dataset.location,
+                    project=self._project,
+                    job_config=load_config(request),
+                    **ONCE,
+                )
+            return job_of(started)
+
+        return await self._threads.call(start)
+
+    async def statement(self, request: StatementRequest) -> Job:
+        """See Destination."""
+
+        def start() -> Job:
+            config = query_config(request.max_bytes_billed, labels=request.labels)
+            with _referring("start the statement for", f"table {request.table}", USER):
+                started = self._client.query(
+                    request.statement,
+                    job_id=request.job_id,
+                    location=request.dataset.location,
+                    project=self._project,
+                    job_config=config,
+                    **QUERY_ONCE,
+                )
+            return job_of(started)
+
+        return await self._threads.call(start)
+
+    async def copy(self, request: CopyRequest) -> Job:
+        """See Destination."""
+
+        def start() -> Job:
+            with translated("start the copy job of", f"table {request.to.table}", USER):
+                started = self._client.copy_table(
+                    _job_table(request.source),
+                    _job_table(request.to),
+                    job_id=request.job_id,
+                    location=request.to.dataset.location,
+                    project=self._project,
+                    job_config=copy_config(request),
+                    **ONCE,
+                )
+            return job_of(started)
+
+        return await self._threads.call(start)
+
+    def _call(self, method: str, path: str, body: Any = None, **query: str) -> dict[str, Any]:
+        answer = self._client._call_api(None, method=method, path=path, data=body, query_params=query, timeout=TIMEOUT)
+        return dict(answer or {})
+
+    def _drop(self, path: str, **query: str) -> None:
+        try:
+            self._call("DELETE", path, **query)
+        except NotFound:
+            return
+
+
+@contextmanager
+def _referring(operation: str, subject: str, hint: str) -> Iterator[None]:
+    """Translate the errors of a definition, one of whose failures is that something it names does not exist."""
+    try:
+        with translated(operation, subject, hint):
+            yield
+    except NotFoundError as error:
+        raise TableGoneError(error.operation, error.subject, error.cause, error.hint) from error
+
+
+def _job_table(name: TableName) -> Any:
+    return bigquery.DatasetReference(name.dataset.project, name.dataset.name).table(name.decorated)
+
+
+def _reference(dataset: Dataset, table: str) -> dict[str, str]:
+    return {"projectId": dataset.project, "datasetId": dataset.name, "tableId": table}
+
+
+def _path(project: str, dataset: str) -> str:
+    return f"/projects/{quote(project, safe='')}/datasets/{quote(dataset, safe='')}"
+
+
+def _table(dataset: Dataset, table: str) -> str:
+    return f"{_path(dataset.project, dataset.name)}/tables/{quote(table, safe='')}"

@@ -1,0 +1,160 @@
+"""Retry and request limits around a Destination, as around the Warehouse that it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bqdump.adapters.limits import RateLimit, RateLimitedWarehouse, limited
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry import RetryingWarehouse
+from bqdump.core.plan.catalog import Dataset
+from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, Present, StatementRequest
+from bqdump.ports.warehouse import Job
+
+
+class RetryingDestination(RetryingWarehouse):
+    """A Destination that retries.
+
+    Jobs have ids, deleting and changing can be repeated, and what a lost answer has created is a conflict: see
+    Destination.
+    """
+
+    def __init__(self, destination: Destination, patience: Patience | None = None) -> None:
+        super().__init__(destination, patience)
+        self._destination = destination
+
+    async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
+        """See Destination."""
+        return await self._retrying.call(lambda: self._destination.find_dataset(project, name))
+
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.create_dataset(project, name, definition))
+
+    async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.change_dataset(dataset, changes))
+
+    async def drop_dataset(self, dataset: Dataset) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.drop_dataset(dataset))
+
+    async def present(self, dataset: Dataset) -> list[Present]:
+        """See Destination."""
+        return await self._retrying.call(lambda: self._destination.present(dataset))
+
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.create_table(dataset, name, definition))
+
+    async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.change_table(dataset, name, changes))
+
+    async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.replace_definition(dataset, name, definition))
+
+    async def drop_table(self, dataset: Dataset, name: str) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.drop_table(dataset, name))
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See Destination."""
+        return await self._retrying.call(lambda: self._destination.routines(dataset))
+
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.create_routine(dataset, name, definition, replace=replace))
+
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.create_row_policy(dataset, table, name, definition))
+
+    async def load(self, request: LoadRequest) -> Job:
+        """See Destination."""
+        return await self._retrying.call(lambda: self._destination.load(request))
+
+    async def statement(self, request: StatementRequest) -> Job:
+        """See Destination."""
+        return await self._retrying.call(lambda: self._destination.statement(request))
+
+    async def copy(self, request: CopyRequest) -> Job:
+        """See Destination."""
+        return await self._retrying.call(lambda: self._destination.copy(request))
+
+
+class RateLimitedDestination(RateLimitedWarehouse):
+    """A Destination that keeps to the limits. tasks: the number of tasks that share them.
+
+    A dataset takes only 5 changes in 10 seconds, and each table as many; a restore makes fewer of each, so refused
+    ones are only retried. https://cloud.google.com/bigquery/quotas#dataset_limits
+    """
+
+    def __init__(self, destination: Destination, tasks: int) -> None:
+        super().__init__(destination, tasks)
+        self._destination = destination
+        self._create, self._change, self._replace, self._drop = (RateLimit(tasks) for _ in range(4))
+        self._routine, self._policy = RateLimit(tasks), RateLimit(tasks)
+
+    async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
+        """See Destination."""
+        return await self._destination.find_dataset(project, name)
+
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._destination.create_dataset(project, name, definition)
+
+    async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._destination.change_dataset(dataset, changes)
+
+    async def drop_dataset(self, dataset: Dataset) -> None:
+        """See Destination."""
+        await self._destination.drop_dataset(dataset)
+
+    async def present(self, dataset: Dataset) -> list[Present]:
+        """See Destination."""
+        return await self._destination.present(dataset)
+
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await limited(self._create, lambda: self._destination.create_table(dataset, name, definition))
+
+    async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        await limited(self._change, lambda: self._destination.change_table(dataset, name, changes))
+
+    async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await limited(self._replace, lambda: self._destination.replace_definition(dataset, name, definition))
+
+    async def drop_table(self, dataset: Dataset, name: str) -> None:
+        """See Destination."""
+        await limited(self._drop, lambda: self._destination.drop_table(dataset, name))
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See Destination."""
+        return await self._destination.routines(dataset)
+
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+        """See Destination."""
+        await limited(
+            self._routine, lambda: self._destination.create_routine(dataset, name, definition, replace=replace)
+        )
+
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await limited(self._policy, lambda: self._destination.create_row_policy(dataset, table, name, definition))
+
+    async def load(self, request: LoadRequest) -> Job:
+        """See Destination."""
+        return await limited(self._insert, lambda: self._destination.load(request))
+
+    async def statement(self, request: StatementRequest) -> Job:
+        """See Destination."""
+        return await limited(self._insert, lambda: self._destination.statement(request))
+
+    async def copy(self, request: CopyRequest) -> Job:
+        """See Destination."""
+        return await limited(self._insert, lambda: self._destination.copy(request))

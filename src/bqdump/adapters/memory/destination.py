@@ -1,0 +1,306 @@
+"""A Destination in memory, whose load jobs read from MemoryStores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bqdump.adapters.memory.lines import rows_of
+from bqdump.adapters.memory.references import inserted, missing
+from bqdump.adapters.memory.store import MemoryStore
+from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse, Version
+from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, TableGoneError
+from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
+from bqdump.ports.warehouse import Job, JobError
+
+KINDS = {"view": "VIEW", "materializedView": "MATERIALIZED_VIEW", "externalDataConfiguration": "EXTERNAL"}
+Request = LoadRequest | StatementRequest | CopyRequest
+
+
+class _RefusedError(Exception):
+    """A job fails with this error."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.error = JobError(reason, message)
+
+
+class MemoryDestination(MemoryWarehouse):
+    """A Destination in dictionaries. A row is a line of text, as in MemoryWarehouse, which describes the options.
+
+    Load jobs read the files that exist when they run, and ignore the options of the format: no file has a header.
+    Statements: `INSERT … SELECT … FROM` adds the rows of that table for which `matching(statement, row)` is true. DDL
+    is only recorded. Tables disappear when they expire. There are no partitions.
+
+    stores: by bucket. resources: of datasets. routine_definitions, policy_definitions: by dataset (and table) and name.
+    started: the requests of jobs by id. ddl: the statements that are not an INSERT.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        clock: Callable[[], int],
+        *,
+        matching: Callable[[str, str], bool] = lambda statement, row: True,
+        **options: Any,
+    ) -> None:
+        super().__init__(store, clock, **options)
+        self.matching = matching
+        self.stores = {store.url.removeprefix("gs://"): store}
+        self.resources: dict[tuple[str, str], dict[str, Any]] = {}
+        self.routine_definitions: dict[tuple[str, str], dict[str, msgspec.Raw]] = {}
+        self.policy_definitions: dict[tuple[str, str, str], dict[str, msgspec.Raw]] = {}
+        self.started: dict[str, Request] = {}
+        self.ddl: list[str] = []
+
+    async def dataset(self, project: str, name: str) -> Dataset:
+        """See Warehouse."""
+        found = await super().dataset(project, name)
+        return Dataset(project, name, self._resource(found)["location"])
+
+    async def tables(self, dataset: Dataset) -> list[Listed]:
+        """See Warehouse."""
+        self._present_tables(dataset)
+        return await super().tables(dataset)
+
+    async def table(self, dataset: Dataset, name: str) -> Table | None:
+        """See Warehouse."""
+        self._present_tables(dataset)
+        return await super().table(dataset, name)
+
+    async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
+        """See Destination."""
+        if (project, name) not in self.datasets:
+            return None
+        return _json(self._resource(Dataset(project, name, self.location)))
+
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        if (project, name) in self.datasets:
+            raise ConflictError("create", f"dataset {project}.{name}", f"Already Exists: Dataset {project}:{name}")
+        reference = {"datasetReference": {"projectId": project, "datasetId": name}}
+        self.datasets[project, name] = {}
+        self.resources[project, name] = {"location": self.location, **msgspec.json.decode(definition), **reference}
+
+    async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        self._tables_of(dataset)
+        self.resources[dataset.project, dataset.name] = _patched(self._resource(dataset), changes)
+
+    async def drop_dataset(self, dataset: Dataset) -> None:
+        """See Destination."""
+        place = dataset.project, dataset.name
+        for of_dataset in (self.datasets, self.resources, self.routine_definitions):
+            of_dataset.pop(place, None)
+        for policy in [key for key in self.policy_definitions if key[:2] == place]:
+            del self.policy_definitions[policy]
+
+    async def present(self, dataset: Dataset) -> list[Present]:
+        """See Destination."""
+        found = sorted(self._present_tables(dataset).items())
+        return [Present(name, t.kind, t.created, _definition(t).get("labels", {})) for name, t in found]
+
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        if name in self._present_tables(dataset):
+            raise ConflictError("create", f"table {name}", f"Already Exists: Table {dataset.name}.{name}")
+        now, properties = self.clock(), msgspec.json.decode(definition)
+        self._check(dataset, f"table {name}", properties)
+        lifetime = self._resource(dataset).get("defaultTableExpirationMs")
+        if lifetime and "expirationTime" not in properties:
+            properties["expirationTime"] = str(now + int(lifetime))
+        kind = next((KINDS[key] for key in KINDS if key in properties), "TABLE")
+        made = MemoryTable(kind, now, [Version(now, ())], _json(properties | _reference(dataset, name)))
+        self._tables_of(dataset)[name] = made
+
+    async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        found = self._existing(dataset, name)
+        properties = _patched(_definition(found), changes)
+        self._check(dataset, f"table {name}", properties)
+        self._tables_of(dataset)[name] = found._replace(definition=_json(properties))
+
+    async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        found, properties = self._existing(dataset, name), msgspec.json.decode(definition)
+        self._check(dataset, f"table {name}", properties)
+        self._tables_of(dataset)[name] = found._replace(definition=_json(properties | _reference(dataset, name)))
+
+    async def drop_table(self, dataset: Dataset, name: str) -> None:
+        """See Destination."""
+        if name in self._present_tables(dataset):
+            self.drop(dataset.project, dataset.name, name)
+            self.policies.pop(name, None)
+            self.policy_definitions.pop((dataset.project, dataset.name, name), None)
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See Destination."""
+        return sorted(self._routines(dataset))
+
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+        """See Destination."""
+        known = self._routines(dataset)
+        if name in known and not replace:
+            raise ConflictError("create", f"routine {name}", f"Already Exists: Routine {dataset.name}.{name}")
+        self._check(dataset, f"routine {name}", msgspec.json.decode(definition))
+        known[name] = definition
+
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        if table not in self._present_tables(dataset):
+            raise TableGoneError("create", f"row access policy {name}", f"Not found: Table {dataset.name}.{table}")
+        known = self.policy_definitions.setdefault((dataset.project, dataset.name, table), {})
+        if name in known:
+            raise ConflictError("create", f"row access policy {name}", "Already Exists: Row access policy")
+        known[name] = definition
+        self.policies.setdefault(table, []).append(name)
+
+    async def load(self, request: LoadRequest) -> Job:
+        """See Destination."""
+        return self._request(request, request.to.table, lambda: self._load(request))
+
+    async def statement(self, request: StatementRequest) -> Job:
+        """See Destination."""
+        return self._request(request, request.table, lambda: self._execute(request))
+
+    async def copy(self, request: CopyRequest) -> Job:
+        """See Destination."""
+        return self._request(request, request.to.table, lambda: self._copy(request))
+
+    def _request(self, request: Request, table: str, work: Callable[[], tuple[int | None, int | None]]) -> Job:
+        async def run(job: Job) -> None:
+            self._jobs[job.id] = job = job._replace(state="running", started=self.clock())
+            await asyncio.sleep(self.seconds(table))
+            error, rows, billed = self.failing(table, job.id), None, None
+            if error is None:
+                try:
+                    rows, billed = work()
+                except _RefusedError as refused:
+                    error = refused.error
+            self._jobs[job.id] = job._replace(state="done", error=error, ended=self.clock(), rows=rows, billed=billed)
+
+        job = self._begin(request.job_id, run)
+        self.started[request.job_id] = request
+        return job
+
+    def _load(self, request: LoadRequest) -> tuple[int | None, int | None]:
+        there = self._rows(request.to)
+        if request.empty and there:
+            raise _RefusedError("duplicate", f"Already Exists: Table {request.to.dataset.name}.{request.to.table}")
+        loaded: list[str] = []
+        for uri in request.uris:
+            bucket, _, name = uri.removeprefix("gs://").partition("/")
+            found = self.stores[bucket].peek(name) if bucket in self.stores else None
+            if found is None:
+                raise _RefusedError("notFound", f"Not found: URI {uri}")
+            kept = -1 if self.losing(request.job_id) else None
+            loaded += rows_of(found[0], uri)[:kept]
+        self._add(request.to, (*there, *loaded))
+        return len(loaded), None
+
+    def _execute(self, request: StatementRequest) -> tuple[int | None, int | None]:
+        names = inserted(request.statement)
+        if names is None:
+            if gone := missing(request.dataset, request.statement, self._names()):
+                raise _RefusedError("notFound", f"Not found: {gone}")
+            self.ddl.append(request.statement)
+            return None, 0
+        to, source = (TableName(Dataset(project, name, ""), table) for project, name, table in names)
+        there, rows = self._rows(to), self._rows(source)
+        billed = sum(map(len, rows))
+        if 0 < request.max_bytes_billed < billed:
+            message = f"Query exceeded limit for bytes billed: {request.max_bytes_billed}. {billed} or higher required."
+            raise _RefusedError("bytesBilledLimitExceeded", message)
+        chosen = [row for row in rows if self.matching(request.statement, row)]
+        self._add(to, (*there, *chosen))
+        return len(chosen), billed
+
+    def _copy(self, request: CopyRequest) -> tuple[int | None, int | None]:
+        self._rows(request.to)
+        self._add(request.to, self._rows(request.source))
+        source = _definition(self._tables_of(request.source.dataset)[request.source.table])
+        tables, name = self._tables_of(request.to.dataset), request.to.table
+        changed = {**_definition(tables[name]), "schema": source.get("schema")}
+        tables[name] = tables[name]._replace(definition=_json(changed))
+        return None, None
+
+    def _rows(self, name: TableName) -> tuple[str, ...]:
+        tables = self.datasets.get((name.dataset.project, name.dataset.name), {})
+        rows = tables[name.table].versions[-1].rows if name.table in tables else None
+        if rows is None:
+            raise _RefusedError("notFound", f"Not found: Table {name.dataset.name}.{name.table}")
+        return rows
+
+    def _add(self, name: TableName, rows: tuple[str, ...]) -> None:
+        versions = self.datasets[name.dataset.project, name.dataset.name][name.table].versions
+        versions.append(Version(self.clock(), rows))
+
+    def _check(self, dataset: Dataset, subject: str, properties: dict[str, Any]) -> None:
+        """Refuse a definition that has expired, or whose SQL names something that does not exist."""
+        if (until := int(properties.get("expirationTime") or 0)) and until <= self.clock():
+            raise JobFailedError("create", subject, "Invalid expiration time: it is in the past")
+        queries = [properties.get(key, {}).get("query", "") for key in ("view", "materializedView")]
+        for sql in (*queries, properties.get("definitionBody", "")):
+            if gone := missing(dataset, sql, self._names()):
+                raise TableGoneError("create", subject, f"Not found: {gone}")
+
+    def _names(self) -> set[tuple[str, str, str]]:
+        """Every table, view and routine that exists."""
+        tables = {(*place, name) for place in self.datasets for name in self._present_tables(Dataset(*place, ""))}
+        return tables | {(*place, name) for place, known in self.routine_definitions.items() for name in known}
+
+    def _resource(self, dataset: Dataset) -> dict[str, Any]:
+        reference = {"datasetReference": {"projectId": dataset.project, "datasetId": dataset.name}}
+        return self.resources.setdefault((dataset.project, dataset.name), {"location": self.location, **reference})
+
+    def _routines(self, dataset: Dataset) -> dict[str, msgspec.Raw]:
+        self._tables_of(dataset)
+        return self.routine_definitions.setdefault((dataset.project, dataset.name), {})
+
+    def _tables_of(self, dataset: Dataset) -> dict[str, MemoryTable]:
+        if (dataset.project, dataset.name) not in self.datasets:
+            name = f"{dataset.project}:{dataset.name}"
+            raise NotFoundError("find", f"dataset {dataset.project}.{dataset.name}", f"Not found: Dataset {name}")
+        return self.datasets[dataset.project, dataset.name]
+
+    def _present_tables(self, dataset: Dataset) -> dict[str, MemoryTable]:
+        """What exists now, after those have been dropped that have expired."""
+        tables, now = self._tables_of(dataset), self.clock()
+        for name, table in tables.items():
+            until = int(_definition(table).get("expirationTime") or 0)
+            if 0 < until <= now and table.versions[-1].rows is not None:
+                self.drop(dataset.project, dataset.name, name)
+        return {name: table for name, table in tables.items() if table.versions[-1].rows is not None}
+
+    def _existing(self, dataset: Dataset, name: str) -> MemoryTable:
+        found = self._present_tables(dataset).get(name)
+        if found is None:
+            raise NotFoundError("change", f"table {name}", f"Not found: Table {dataset.name}.{name}")
+        return found
+
+
+def _definition(table: MemoryTable) -> dict[str, Any]:
+    decoded: dict[str, Any] = msgspec.json.decode(table.definition)
+    return decoded
+
+
+def _reference(dataset: Dataset, table: str) -> dict[str, Any]:
+    reference = {"projectId": dataset.project, "datasetId": dataset.name, "tableId": table}
+    return {"id": f"{dataset.project}:{dataset.name}.{table}", "tableReference": reference}
+
+
+def _patched(properties: dict[str, Any], changes: msgspec.Raw) -> dict[str, Any]:
+    """A resource after a patch: labels are merged, other properties replaced, and null removes either."""
+    patch = msgspec.json.decode(changes)
+    if patch.get("labels"):
+        patch["labels"] = {**properties.get("labels", {}), **patch["labels"]}
+        patch["labels"] = {key: value for key, value in patch["labels"].items() if value is not None}
+    return {key: value for key, value in {**properties, **patch}.items() if value is not None}
+
+
+def _json(value: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))

@@ -1,0 +1,65 @@
+"""The files of a MemoryWarehouse: lines of text, or Avro files with one string column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bqdump.core.formats.avro_blocks import (
+    MAGIC,
+    SYNC_BYTES,
+    Header,
+    header_bytes,
+    long_bytes,
+    read_block,
+    read_header,
+    sized_bytes,
+)
+
+SCHEMA = b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'
+AVRO = Header({"avro.schema": SCHEMA}, bytes(range(SYNC_BYTES)), 0)
+ROWS_A_BLOCK = 2
+
+
+def file_of(rows: Sequence[str], format_name: str) -> bytes:
+    """A file with these rows. Every format but Avro is text."""
+    return _avro(rows) if format_name == "avro" else "".join(f"{row}\n" for row in rows).encode()
+
+
+def rows_of(data: bytes, name: str) -> list[str]:
+    """The rows of a file, the reverse of `file_of`. Raises DocumentError for a damaged Avro file."""
+    if not data.startswith(MAGIC):
+        return data.decode().split("\n")[:-1]
+    rows: list[str] = []
+    header = read_header(data, name)
+    at = header.length if header else len(data)
+    while at < len(data) and (block := read_block(data, at, len(data) - at, name)):
+        start = at + block.head
+        rows += _strings(data[start : start + block.size])
+        at += block.length
+    return rows
+
+
+def _avro(rows: Sequence[str]) -> bytes:
+    """An Avro file of one column, in blocks of a few rows."""
+    parts = [header_bytes(AVRO)]
+    for start in range(0, len(rows), ROWS_A_BLOCK):
+        block = [sized_bytes(row.encode()) for row in rows[start : start + ROWS_A_BLOCK]]
+        parts += [long_bytes(len(block)), sized_bytes(b"".join(block)), AVRO.sync]
+    return b"".join(parts)
+
+
+def _strings(block: bytes) -> list[str]:
+    """The strings of a block, each behind its length as a zigzag number."""
+    found: list[str] = []
+    at = 0
+    while at < len(block):
+        length = shift = 0
+        more = True
+        while more:
+            length |= (block[at] & 0x7F) << shift
+            more = block[at] >= 0x80
+            at, shift = at + 1, shift + 7
+        length >>= 1
+        found.append(block[at : at + length].decode())
+        at += length
+    return found
