@@ -22,6 +22,7 @@ class Options(TypedDict, total=False):
     route: str | None
     format: str | None
     compression: str | None
+    partition_times: bool | None
     header: bool | None
     delimiter: str | None
     on_unsupported: str | None

@@ -10,6 +10,7 @@ import pytest
 from bqdump.core.plan.catalog import Table
 from bqdump.core.plan.hidden_data import Captured, keyed, lacking_flags
 from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.shape import Shape
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -102,3 +103,9 @@ def test_partitions_by_arrival_lose_their_times(kind: str, partitioning: dict[st
     for route in ("extract", "query", "read"):
         found = list(lacking_flags([unit(route, kind, timePartitioning=partitioning)], Captured()))
         assert [(flag.risk, flag.columns) for flag in found] == [(Risk.PSEUDO_COLUMNS, ("_PARTITIONTIME",))] * lost
+
+
+def test_partition_times_in_a_column_are_not_lost() -> None:
+    made = unit("query", timePartitioning={"type": "DAY"})
+    kept = msgspec.structs.replace(made, shape=Shape(partition_times="bqdump_partition_time"))
+    assert list(lacking_flags([kept], Captured())) == []

@@ -39,6 +39,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "route": ("Query", "query", ["fast", "", "a=query", "query,read"]),
     "format": ("NDJSON", "json", ["xls", ""]),
     "compression": ("GZIP", "gzip", []),
+    "partition_times": ("on", True, ["some", ""]),
     "header": ("off", False, ["maybe", ""]),
     "delimiter": ("tab", "\t", ["", "ab", '"', "\n", "\r", "\0", "\x80", "é", "€", "🦆"]),
     "on_unsupported": ("String", "string", ["", "text", "null"]),

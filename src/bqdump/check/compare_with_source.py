@@ -139,7 +139,7 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
     held = exported(columns(entry.definition), entry.shape)
     # Masked columns are excluded: neither their type nor the salt is available here.
-    known = tuple(column.name for column in held if column.type)
+    known = tuple(column.name for column in held if column.type and column.name != entry.shape.partition_times)
     shape = msgspec.structs.replace(entry.shape, columns=known, masks={})
     source = f"({sql.select_part(dataset, entry.table, snapshot_of(manifest, entry), entry.definition, shape)})"
     format_ = entry.format or manifest.settings["format"]

@@ -13,10 +13,9 @@ import msgspec
 
 from bqdump.core.documents.run import Flag, TablePlan
 from bqdump.core.plan.catalog import EXTRACTABLE, Table
+from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN, has_partition_times
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
-
-PSEUDO_COLUMN = "_PARTITIONTIME"
 
 
 class Captured(NamedTuple):
@@ -34,13 +33,8 @@ class _Keys(msgspec.Struct, rename="camel"):
     primary_key: Any = None
 
 
-class _Partitioning(msgspec.Struct):
-    field: str | None = None
-
-
 class _Definition(msgspec.Struct, rename="camel"):
     table_constraints: _Keys | None = None
-    time_partitioning: _Partitioning | None = None
     max_staleness: str | None = None
 
 
@@ -62,7 +56,8 @@ def lacking_flags(tables: Iterable[TablePlan], captured: Captured) -> Iterator[F
     """The risks of these tables. captured: the dataset's change data capture."""
     tables = list(tables)
     for table in tables:
-        if table.kind in EXTRACTABLE and _by_arrival(table.definition):
+        kept = table.kind not in EXTRACTABLE or table.shape.partition_times
+        if not kept and has_partition_times(table.definition):
             yield Flag(Risk.PSEUDO_COLUMNS, table.table, (PSEUDO_COLUMN,), PSEUDO_COLUMN, allowed=False)
         if captured.tables and table.table in captured.tables and (problem := _unapplied(table)):
             yield Flag(Risk.UNAPPLIED_CHANGES, table.table, (), problem, allowed=False)
@@ -81,8 +76,3 @@ def _unapplied(table: TablePlan) -> str:
 def _has_key(definition: msgspec.Raw) -> bool:
     decoded = _DEFINITION.decode(definition) if b'"primaryKey"' in bytes(definition) else None
     return bool(decoded and decoded.table_constraints and decoded.table_constraints.primary_key)
-
-
-def _by_arrival(definition: msgspec.Raw) -> bool:
-    decoded = _DEFINITION.decode(definition) if b'"timePartitioning"' in bytes(definition) else None
-    return bool(decoded and decoded.time_partitioning and not decoded.time_partitioning.field)

@@ -17,13 +17,14 @@ from bqdump.core.documents.run import Moment, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.catalog import KIND_WORDS, Table, is_iceberg, unknown_kind
+from bqdump.core.plan.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg, unknown_kind
 from bqdump.core.plan.hidden_data import serves_stale
+from bqdump.core.plan.ingestion_time import column_name, has_partition_times
 from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.plan.unsupported import as_they_are, fitted
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.table_settings import check_columns, sections_of, shape_of
+from bqdump.core.settings.table_settings import TableSettings, check_columns, sections_of, shape_of
 from bqdump.core.settings.target import BUCKET
 from bqdump.core.settings.values import ROUTES
 
@@ -87,6 +88,8 @@ def obstacle(route: str, table: Table, wanted: Wanted) -> str:
     if route == "extract":
         if kind:
             return f"{kind}: extract jobs read tables only"
+        if wanted.shape.partition_times:
+            return "partition times are exported: extract jobs have no pseudo-columns"
         if wanted.shape.words:
             return f"{wanted.shape.words}: extract jobs export complete tables"
     if wanted.compression not in codecs(route, wanted.format):
@@ -102,6 +105,8 @@ def _read_obstacle(table: Table, wanted: Wanted) -> str:
     if wanted.shape.masks or wanted.shape.texts:
         changed = "columns are masked" if wanted.shape.masks else "columns become text"
         return f"{changed}: the Storage Read API computes nothing"
+    if wanted.shape.partition_times:
+        return "partition times are exported: only a query can select them under another name"
     return ""
 
 
@@ -158,7 +163,25 @@ def wanted_of(settings: Settings, table: Table) -> Wanted:
         cause, codecs_ = f"{compression!r} is not a codec of {format_}", ", ".join(FORMATS[format_].codecs)
         raise UsageError(PLAN, f"table {name}", cause, f"{format_} takes {codecs_}.")
     shape = shape_of(sections, name, columns(table.definition))
+    if _with_partition_times(settings, sections, table):
+        shape = msgspec.structs.replace(shape, partition_times=column_name(columns(table.definition)))
     return Wanted((settings.route, *own)[-1], format_, compression, shape, ours=_ours(settings, format_))
+
+
+def _with_partition_times(settings: Settings, sections: Sequence[TableSettings], table: Table) -> bool:
+    """Whether the partition times of a table are exported; the last section that says so decides.
+
+    Raises UsageError where a section of this very table requires partition times that it does not have.
+    """
+    deciding = next((section for section in reversed(sections) if section.partition_times is not None), None)
+    if not (deciding.partition_times if deciding else settings.partition_times):
+        return False
+    if table.kind in EXTRACTABLE and has_partition_times(table.definition):
+        return True
+    if deciding and deciding.exact and columns(table.definition):
+        cause = "partition_times is set, and it is not partitioned by ingestion time"
+        raise UsageError(PLAN, f"table {table.name}", cause, f"Remove partition_times from [tables.{deciding.name}].")
+    return False
 
 
 def asks_for_reads(settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""The part of a table that is exported: which columns, which of them masked, which rows."""
+"""The part of a table that is exported: which columns, which of them masked, which rows, and with partition times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of a table that is exported. No columns: all of them. where: an expression in GoogleSQL.
 
     masks: by column. left_out: columns that are not exported, because the format cannot hold them, with the reason.
-    texts: those that are exported as strings instead.
+    texts: those that are exported as strings instead. partition_times: the name of one more column, the last one,
+    which holds the partition time of each row of an ingestion-time partitioned table; "" without one.
     """
 
     columns: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
     where: str = ""
     left_out: dict[str, str] = {}
     texts: dict[str, str] = {}
+    partition_times: str = ""
 
     @property
     def salts(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import Unfit, formats_that_hold, unfit
 from bqdump.core.formats.types import Column
+from bqdump.core.plan.ingestion_time import partition_times
 from bqdump.core.plan.shape import Shape
 from bqdump.core.sizes import counted
 
@@ -44,11 +45,12 @@ def as_they_are(columns: Iterable[Column], shape: Shape) -> list[Column]:
 def exported(columns: Iterable[Column], shape: Shape) -> tuple[Column, ...]:
     """The columns of a table's files, in their order. A masked column has no type."""
     by_name = {column.name: column for column in columns}
-    return tuple(
+    own = (
         Column(name, "") if name in shape.masks else Column(name, "STRING") if name in shape.texts else by_name[name]
         for name in shape.columns or by_name
         if name not in shape.left_out and name in by_name
     )
+    return (*own, *([partition_times(shape.partition_times)] if shape.partition_times else []))
 
 
 class Misfit(NamedTuple):

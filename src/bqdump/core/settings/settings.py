@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     route: str = "auto"
     format: str = "csv"
     compression: str = "none"
+    partition_times: bool = False
     header: bool = True
     delimiter: str = ","
     on_unsupported: str = "fail"
@@ -150,6 +151,7 @@ WHERE = "Target of the export: gs://BUCKET/PREFIX, or a local folder (with the r
 KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from the published export, unchanged."
 ROUTE = "Route of all tables: auto (the cheapest possible), extract, query or read."
 COMPRESSION = "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet) or zstd (parquet)."
+TIMES = "Export the partition time of each row of ingestion-time partitioned tables as a column (query route, billed)."
 UNSUPPORTED = "Columns the format cannot hold: fail, skip (leave out) or string (export as strings)."
 ROWS = "Maximum rows per Parquet row group (read route); 0: chosen from the row width."
 MEMORY = "Memory for rows with the read route, in addition to about 200 MB for the process."
@@ -175,6 +177,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("route", parse.route, "ROUTE", ROUTE, ("auto", *ROUTES)),
     Setting("format", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet.", tuple(FORMATS)),
     Setting("compression", parse.word, "CODEC", COMPRESSION, CODECS),
+    Setting("partition_times", parse.flag, "BOOL", TIMES),
     Setting("header", parse.flag, "BOOL", "Write column names in the first line of each CSV file."),
     Setting("delimiter", parse.delimiter, "CHAR", "CSV delimiter; `tab` for a tab character."),
     Setting("on_unsupported", parse.on_unsupported, "POLICY", UNSUPPORTED, POLICIES),

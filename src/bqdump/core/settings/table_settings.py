@@ -1,7 +1,7 @@
 """Settings of single tables: `[tables.NAME]` in bqdump.toml, where NAME may be a pattern. From text to a Shape.
 
 If several sections match a table, their restrictions add up (excluded columns, masks, filters); the last section
-determines format, compression and route.
+determines format, compression, route and partition_times.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class TableSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     format: str = ""
     compression: str = ""
     route: str = ""
+    partition_times: bool | None = None
 
     @property
     def exact(self) -> bool:
@@ -76,6 +77,9 @@ def _section(name: str, section: Any) -> TableSettings:
     where = section.get("where", "")
     if "where" in section and (problem := filter_problem(where) if isinstance(where, str) else "expected a string"):
         raise ValueError(f"tables.{name}.where: {problem}")
+    times = section.get("partition_times")
+    if times is not None and not isinstance(times, bool):
+        raise ValueError(f"tables.{name}.partition_times: expected true or false")
     masks = section.get("masks", {})
     if not isinstance(masks, Mapping):
         raise ValueError(f"tables.{name}.masks: expected COLUMN = MASK, where MASK is {MASKS}")
@@ -85,6 +89,7 @@ def _section(name: str, section: Any) -> TableSettings:
         exclude_columns=_names(f"tables.{name}.exclude_columns", section.get("exclude_columns", ())),
         where=where.strip(),
         masks={str(column): _mask(f"tables.{name}.masks.{column}", mask) for column, mask in masks.items()},
+        partition_times=times,
         **words,
     )
 

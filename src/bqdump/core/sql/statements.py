@@ -13,11 +13,10 @@ import msgspec
 from bqdump.core.formats.types import Column
 from bqdump.core.formats.types import columns as columns_of
 from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
 from bqdump.core.plan.shape import Shape
 from bqdump.core.settings.table_settings import constant_text
 
-# What a table has that is partitioned by the time at which rows arrive.
-ARRIVAL = "_PARTITIONTIME"
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
 
 
@@ -100,18 +99,23 @@ def condition(definition: msgspec.Raw, where: str) -> str:
     # The second is where the setting was before it was one for both kinds of partitions.
     if not table.require_partition_filter and not partitioning.require_partition_filter:
         return where
-    column = identifier(partitioning.field or ARRIVAL)
+    column = identifier(partitioning.field or PSEUDO_COLUMN)
     any_partition = f"({column} IS NULL OR {column} IS NOT NULL)"
     return f"({where}) AND {any_partition}" if where else any_partition
 
 
 def items(columns: Iterable[Column], shape: Shape) -> str:
-    """What is selected of a table's columns: all as they are, or by name, some of them masked or turned into text."""
-    if not (shape.columns or shape.masks or shape.left_out or shape.texts):
-        return "*"
-    by_name = {column.name: column for column in columns}
-    names = [name for name in shape.columns or by_name if name not in shape.left_out]
-    return ", ".join(_item(by_name[name], shape) for name in names)
+    """What is selected of a table's columns: all as they are, or by name, some of them masked or turned into text.
+
+    Last come the partition times, where they are exported: `*` does not include pseudo-columns.
+    """
+    selected = ["*"]
+    if shape.columns or shape.masks or shape.left_out or shape.texts:
+        by_name = {column.name: column for column in columns}
+        selected = [_item(by_name[name], shape) for name in shape.columns or by_name if name not in shape.left_out]
+    if shape.partition_times:
+        selected.append(f"{identifier(PSEUDO_COLUMN)} AS {identifier(shape.partition_times)}")
+    return ", ".join(selected)
 
 
 def _item(column: Column, shape: Shape) -> str:

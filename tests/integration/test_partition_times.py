@@ -1,0 +1,128 @@
+"""The partition times of ingestion-time partitioned tables: exported as a column, verified, and loaded back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from google.cloud import bigquery
+
+from bqdump.core.formats.formats import FORMATS
+from integration.command import call
+from integration.stage import Stage
+from local.bigquery_server import finish
+
+COLUMN = "bqdump_partition_time"
+MAKE = """
+  CREATE TABLE events (id INT64, note STRING, {more} day DATE) PARTITION BY {by}
+  CLUSTER BY id OPTIONS (require_partition_filter = true)
+"""
+FILL = """
+  INSERT INTO events (_PARTITIONTIME, id, note, day) VALUES
+    (TIMESTAMP '2020-02-01', 1, 'first', DATE '2024-06-01'),
+    (TIMESTAMP '2024-01-01', 2, NULL, NULL),
+    (TIMESTAMP '2024-01-01', 3, 'third', DATE '2000-01-01'),
+    (TIMESTAMP '2025-12-01', 4, 'say "x", y', DATE '2024-06-01')
+"""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "csv": {"sourceFormat": "CSV", "skipLeadingRows": 1},
+    "json": {"sourceFormat": "NEWLINE_DELIMITED_JSON"},
+    "avro": {"sourceFormat": "AVRO", "useAvroLogicalTypes": True},
+    "parquet": {"sourceFormat": "PARQUET"},
+}  # fmt: skip
+
+
+def make(stage: Stage, by: str = "_PARTITIONDATE", more: str = "") -> None:
+    stage.sql(MAKE.format(by=by, more=more))
+    stage.sql(FILL)
+    stage.now()
+
+
+def by_partition(stage: Stage, table: str) -> list[tuple[Any, ...]]:
+    columns = "_PARTITIONTIME, id, note, day"
+    return stage.sql(f"SELECT {columns} FROM {table} WHERE _PARTITIONTIME IS NOT NULL ORDER BY id")
+
+
+def load(stage: Stage, format_: str) -> None:
+    """What docs/routes.md says: the files into a table of their own, and from there into the partitions."""
+    (entry,) = json.loads(stage.read(stage.latest().manifest))["tables"]
+    fields = [
+        *entry["definition"]["schema"]["fields"],
+        {"name": entry["shape"]["partition_times"], "type": "TIMESTAMP"},
+    ]
+    config = bigquery.LoadJobConfig.from_api_repr({"load": {**OPTIONS[format_], "schema": {"fields": fields}}})
+    files = [f"gs://{stage.bucket}/{file['name']}" for file in entry["files"]]
+    where = f"{stage.project}.{stage.dataset}"
+    finish(stage.big.load_table_from_uri(files, f"{where}.loading", job_config=config))
+    stage.sql("CREATE TABLE back (id INT64, note STRING, day DATE) PARTITION BY _PARTITIONDATE")
+    stage.sql(f"INSERT INTO back (_PARTITIONTIME, id, note, day) SELECT {COLUMN}, id, note, day FROM loading")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_every_row_comes_back_in_its_partition(stage: Stage, capsys: pytest.CaptureFixture[str], format_: str) -> None:
+    make(stage)
+    before = by_partition(stage, "events")
+    (outcome,) = stage.run_tasks(1, execution="r1", format=format_, partition_times="true")
+    assert outcome.result == "published"
+    stage.sql("DELETE FROM events WHERE true")
+    verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
+    assert (verified.code, json.loads(verified.out)["findings"]) == (0, [])
+    load(stage, format_)
+    assert by_partition(stage, "back") == before
+
+
+def test_a_wrong_partition_time_is_a_difference(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    make(stage)
+    stage.run_tasks(1, execution="r1", partition_times="true")
+    stage.sql("CREATE OR REPLACE TABLE late AS SELECT 1 AS id")
+    name = stage.manifest().tables[0].files[0].name
+    data = stage.read(name).replace(b"2020-02-01 00:00:00 UTC", b"2020-03-01 00:00:00 UTC")
+    manifest = json.loads(stage.read(stage.latest().manifest))
+    stage.upload(name, data)
+    blob = stage.store.bucket(stage.bucket).get_blob(name)
+    manifest["tables"][0]["files"][0] |= {"crc32c": blob.crc32c, "generation": int(blob.generation)}
+    stage.upload(stage.latest().manifest, json.dumps(manifest).encode())
+    verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
+    (finding,) = json.loads(verified.out)["findings"]
+    assert (verified.code, finding["kind"]) == (4, "values")
+    assert finding["expected"].startswith(f"{COLUMN}: 4 values")
+
+
+def test_the_plan_names_the_bill_and_the_refusal_names_the_setting(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in stage.variables.items():
+        monkeypatch.setenv(variable, value)
+    make(stage, "TIMESTAMP_TRUNC(_PARTITIONTIME, MONTH)", f"{COLUMN.upper()} STRING,")
+    refused = call(capsys, "plan")
+    assert refused.code == 2
+    assert "set --partition-times (a query, billed). To export anyway: --allow pseudo-columns." in refused.err
+    section = {"events": {"partition_times": True, "columns": ["id"], "where": "id > 1"}}
+    planned = call(capsys, "plan", "--json", "--tables", json.dumps(section))
+    (table,) = json.loads(planned.out)["tables"]
+    assert (table["route"], table["bills"]) == ("query", 10_485_760)
+    assert "extract jobs have no pseudo-columns" in table["why"]
+    (outcome,) = stage.run_tasks(1, execution="r1", tables=json.dumps(section))
+    assert outcome.result == "published"
+    (entry,) = stage.manifest().tables
+    lines = stage.read(entry.files[0].name).decode().splitlines()
+    assert (lines[0], sorted(lines[1:])) == (
+        f"id,{COLUMN}_",
+        ["2,2024-01-01 00:00:00 UTC", "3,2024-01-01 00:00:00 UTC", "4,2025-12-01 00:00:00 UTC"],
+    )
+    assert call(capsys, "verify", "--source").code == 0
+
+
+def test_diff_compares_the_partition_times(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    make(stage)
+    flags = {"partition_times": "true", "path": "{run}/{table}/{table}_*.{ext}"}
+    stage.run_tasks(1, execution="r1", **flags)
+    stage.sql("DELETE FROM events WHERE _PARTITIONTIME = TIMESTAMP '2020-02-01'")
+    stage.sql("INSERT INTO events (_PARTITIONTIME, id, note, day)"
+              " VALUES (TIMESTAMP '2021-02-01', 1, 'first', DATE '2024-06-01')")  # fmt: skip
+    stage.now()
+    stage.run_tasks(1, execution="r2", **flags)
+    told = call(capsys, "diff", "r1", "r2", "--values", "--json", "--bucket", stage.bucket)
+    (table,) = json.loads(told.out)
+    assert (table["table"], table["values_changed"]) == ("events", [COLUMN])
