@@ -116,7 +116,7 @@ def test_the_plan_names_the_bill_and_the_refusal_names_the_setting(
 
 def test_diff_compares_the_partition_times(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     make(stage)
-    flags = {"partition_times": "true", "path": "{run}/{table}/{table}_*.{ext}"}
+    flags: dict[str, Any] = {"partition_times": "true", "path": "{run}/{table}/{table}_*.{ext}"}
     stage.run_tasks(1, execution="r1", **flags)
     stage.sql("DELETE FROM events WHERE _PARTITIONTIME = TIMESTAMP '2020-02-01'")
     stage.sql("INSERT INTO events (_PARTITIONTIME, id, note, day)"

@@ -168,6 +168,22 @@ def test_arrival_time_is_a_hidden_column(world: World) -> None:
     assert world.exported(f"{name}.t${day:%Y%m%d}") == b"a\n1\n"
 
 
+def test_rows_are_inserted_into_the_partition_that_the_statement_names(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY TIMESTAMP_TRUNC(_PARTITIONTIME, MONTH)")
+    world.sql(f"INSERT INTO {name}.t (_PARTITIONTIME, a) SELECT TIMESTAMP '2020-02-01', 1 UNION ALL SELECT NULL, 2")
+    this_month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    found = [(1, datetime(2020, 2, 1, tzinfo=UTC)), (2, this_month)]
+    assert world.sql(f"SELECT *, _PARTITIONTIME AS time FROM {name}.t ORDER BY a") == found
+    now = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")[0][0]
+    world.sql(f"UPDATE {name}.t SET _PARTITIONTIME = TIMESTAMP '2021-01-01' WHERE a = 2")
+    then = f"FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({now})"
+    assert world.sql(f"SELECT *, _PARTITIONTIME AS time FROM {name}.t {then} ORDER BY a") == found
+    assert world.sql(f"SELECT a FROM {name}.t WHERE _PARTITIONTIME = TIMESTAMP '2021-01-01'") == [(2,)]
+    with pytest.raises(BadRequest, match="_PARTITIONTIME must be the start of a partition, and is 2020-02-02 00:00:00"):
+        world.sql(f"INSERT INTO {name}.t (_PARTITIONTIME, a) VALUES (TIMESTAMP '2020-02-02', 3)")
+
+
 def test_bytes_are_reported_and_billed(world: World, table: str) -> None:
     job = world.client.query(f"SELECT a FROM {table}")
     job.result()

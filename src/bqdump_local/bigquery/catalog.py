@@ -243,7 +243,8 @@ class Catalog:
             buffer, table.buffer = table.buffer, None
             if buffer is None:
                 return 0
-            arrived = f", to_timestamp({buffer.since_ms} // 3600000 * 3600)" if table.ingestion_time else ""
+            began = f"to_timestamp({buffer.since_ms} / 1000.0)"
+            arrived = f", {table.partition_of(began)}" if table.ingestion_time else ""
             source = f"SELECT * EXCLUDE ({PARTITION_TIME}){arrived}" if arrived else "SELECT *"
 
             def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.sql import Translation
+from bqdump_local.bigquery.sql import Translation, invalid_query
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 
 if TYPE_CHECKING:
@@ -38,13 +38,25 @@ def change(statement: exp.Expression, translation: Translation) -> int:
         nonlocal affected
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
         affected = int(cursor.execute(translation.to_duckdb(statement, target, name)).fetchall()[0][0])
-        if table.ingestion_time and isinstance(statement, (exp.Insert, exp.Merge)):
-            hour = translation.now_ms // 3_600_000 * 3600
-            arrived = f"{PARTITION_TIME} = to_timestamp({hour})"
-            cursor.execute(f"UPDATE {name} SET {arrived} WHERE {PARTITION_TIME} IS NULL")
+        if table.ingestion_time:
+            _place(cursor, name, table, translation.now_ms)
 
     translation.catalog.new_version(table, build)
     return affected
+
+
+def _place(cursor: duckdb.DuckDBPyConnection, name: str, table: Table, now_ms: int) -> None:
+    """Put rows without a partition time into the current partition. All others must have the start of a partition.
+
+    Source: https://cloud.google.com/bigquery/docs/using-dml-with-partitioned-tables
+    """
+    now = table.partition_of(f"to_timestamp({now_ms} / 1000.0)")
+    cursor.execute(f"UPDATE {name} SET {PARTITION_TIME} = {now} WHERE {PARTITION_TIME} IS NULL")
+    wrong = (
+        f"SELECT {PARTITION_TIME} FROM {name} WHERE {PARTITION_TIME} <> {table.partition_of(PARTITION_TIME)} LIMIT 1"
+    )
+    for (value,) in cursor.execute(wrong).fetchall():
+        raise invalid_query(f"{PARTITION_TIME} must be the start of a partition, and is {value:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _name_columns(statement: exp.Expression, table: Table) -> None:

@@ -14,7 +14,7 @@ import duckdb
 from bqdump_local.bigquery import decorators
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
 from bqdump_local.bigquery.readers import reader
-from bqdump_local.bigquery.tables import PARTITION_TIME, Table
+from bqdump_local.bigquery.tables import PARTITION_TIME, Table, partition_start
 from bqdump_local.bigquery.types import Field, columns, literal, parse_fields, quote
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _arrival(partitioning: dict[str, Any] | None, partition: str | None, now_ms:
         return None
     if partition is not None:
         return f"strptime({literal(partition)}, {literal(decorators.PARTITION_ID[partitioning['type']])})::TIMESTAMPTZ"
-    return f"date_trunc({literal(partitioning['type'].lower())}, to_timestamp({now_ms} / 1000.0))"
+    return partition_start(partitioning, f"to_timestamp({now_ms} / 1000.0)")
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, name: str, names: str, select: str, arrival: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.formats import logical_bytes
-from bqdump_local.bigquery.types import Field, parse_fields
+from bqdump_local.bigquery.types import Field, literal, parse_fields
 
 if TYPE_CHECKING:
     import duckdb
@@ -134,6 +134,10 @@ class Table:
         partitioning = self.properties.get("timePartitioning")
         return partitioning is not None and not partitioning.get("field")
 
+    def partition_of(self, time: str) -> str:
+        """The SQL expression for the start of the partition by ingestion time in which a time is."""
+        return partition_start(self.properties["timePartitioning"], time)
+
     @property
     def current(self) -> Version:
         """The newest version."""
@@ -188,3 +192,8 @@ class Table:
         versions = [Version(v["at_ms"], v["name"], parse_fields(v["fields"])) for v in document["versions"]]
         buffer = Buffer(**document["buffer"]) if document["buffer"] else None
         return cls(**{**document, "versions": versions, "buffer": buffer})
+
+
+def partition_start(partitioning: dict[str, Any], time: str) -> str:
+    """The SQL expression for the start of the partition in which a time, an SQL expression, is."""
+    return f"date_trunc({literal(partitioning['type'].lower())}, {time})"
