@@ -5,15 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from virtual_time import run_skipping
+from warm_start import WarmStart, warm_start
 
 # A loaded machine is slow, and that is no fault of what is tested.
 settings.register_profile("bqdump", deadline=None)
 settings.load_profile("bqdump")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> Iterator[WarmStart]:
+    """Commands start without importing everything anew."""
+    with warm_start() as started:
+        yield started
+
+
+@pytest.fixture
+def cold(warm: WarmStart) -> Iterator[None]:
+    """For tests of what a command does while Python starts: commands start as ever."""
+    with warm.cold():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ import sys
 
 import msgspec
 import pytest
+import requests
 
 from bqdump.cli.progress import Lines, following
 from bqdump.core.progress.events import Event, Looked, Started
@@ -202,6 +203,9 @@ def test_a_verification_shows_bars_and_its_quiet_is_quiet(stage: Stage) -> None:
     stage.stack.jobs(run_seconds=0.0)
     stage.execute("--format", "parquet", execution="one")
     command = [sys.executable, "-m", "bqdump", "verify", "--read"]
+    # Long enough to be drawn.
+    slow = {"operation": "^storage.objects.list$", "seconds": 0.5, "times": 1}
+    requests.put(f"{stage.stack.storage}/_local/faults", json={"rules": [slow]}, timeout=10).raise_for_status()
     session = on_terminal(command, {**stage.variables, **TERMINAL}, cwd=stage.folder)
     assert session.code == 0
     for shown in ("listing", "reading", "3 files", "━"):

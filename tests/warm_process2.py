@@ -1,0 +1,163 @@
+"""The process that `warm_start` forks: it has imported what commands import, and becomes a command on request.
+
+A command has to find what it would find after a start of its own. So the packages that `lean_imports` leaves out are
+imported first, set aside, and given out to a command that imports them; the others are imported as a command does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import io
+import json
+import os
+import runpy
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+SET_ASIDE = (
+    "duckdb",
+    "google.cloud.bigquery_storage_v1",
+    "grpc.experimental",
+    "polars",
+    "pyarrow.compute",
+    "pyarrow.parquet",
+)
+IMPORTED = (
+    "bqdump.adapters.bigquery",
+    "bqdump.adapters.gcs",
+    "bqdump.adapters.limits",
+    "bqdump.adapters.retry",
+    "bqdump.cli.run",
+    "bqdump.cli.status",
+    "bqdump.cli.verify",
+    "bqdump.services",
+    "encodings.idna",
+    "google.cloud.bigquery",
+    "google.resumable_media.requests",
+)  # fmt: skip
+
+
+class SetAside(MetaPathFinder, Loader):
+    """Gives out modules that have been imported before."""
+
+    def __init__(self, modules: dict[str, ModuleType]) -> None:
+        self._modules = modules
+        self._specs = {name: module.__spec__ for name, module in modules.items()}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """See the base class."""
+        return ModuleSpec(fullname, self) if fullname in self._modules else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """See the base class."""
+        return self._modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has been executed before."""
+        module.__spec__ = self._specs[module.__name__]
+
+
+def prepare() -> None:
+    """Import what commands import, and compile the page that runs write."""
+    from bqdump.adapters.lean_imports import import_lean
+
+    before = set(sys.modules)
+    for name in SET_ASIDE:
+        importlib.import_module(name)
+    sys.meta_path.insert(0, SetAside({name: sys.modules.pop(name) for name in set(sys.modules) - before}))
+    import_lean()
+    for name in IMPORTED:
+        importlib.import_module(name)
+
+    from bqdump.pages.templating import environment
+
+    for name in environment().list_templates(extensions=["html"]):
+        environment().get_template(name)
+
+
+def serve(server: socket.socket) -> None:
+    """Answer requests with the id of a new process; returns in this process only."""
+    while True:
+        head, streams, _, _ = socket.recv_fds(server, 4, 3)
+        if not head:
+            sys.exit()
+        request = server.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        ours, theirs = os.pipe()
+        # The new process is an orphan at once, and so becomes a child of the one that has made the request.
+        if not (between := os.fork()):
+            if os.fork():
+                os._exit(0)
+            server.close()
+            os.close(ours)
+            become(json.loads(request), streams, theirs)
+            return
+        os.close(theirs)
+        os.waitpid(between, 0)
+        server.sendall(os.read(ours, 4))
+        for number in (ours, *streams):
+            os.close(number)
+
+
+def become(request: dict[str, Any], streams: Sequence[int], report: int) -> None:
+    """Take on process group, streams, folder, environment and arguments.
+
+    The process id is reported as soon as a signal to its group would reach it.
+    """
+    if request["session"]:
+        os.setsid()
+    elif request["group"] >= 0:
+        os.setpgid(0, request["group"])
+    os.write(report, os.getpid().to_bytes(4, "big"))
+    os.close(report)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    stdin, stdout, stderr = (io.FileIO(number, mode, closefd=False) for number, mode in enumerate("rww"))
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(stdin), "utf-8")
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(stdout), "utf-8", line_buffering=os.isatty(1))
+    sys.stderr = io.TextIOWrapper(io.BufferedWriter(stderr), "utf-8", "backslashreplace", line_buffering=True)
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
+    sys.path.insert(0, request["folder"])
+    sys.argv = ["bqdump", *request["arguments"]]
+    sys.orig_argv = [sys.executable, "-m", *sys.argv]
+    gc.enable()
+
+
+def end(ended: SystemExit) -> None:
+    """End as Python does, without taking apart one by one what the process is made of: that would copy its memory."""
+    if not isinstance(ended.code, int):
+        raise ended
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        raise ended from None
+    os._exit(ended.code)
+
+
+if __name__ == "__main__":
+    gc.disable()
+    prepare()
+    gc.collect()
+    gc.freeze()
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        runpy.run_module("bqdump", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        end(ended)
