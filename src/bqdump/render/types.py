@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from bqdump.core.formats.fidelity import CELLS, SERVER, Cell
+from bqdump.core.formats.fidelity import CELLS, SERVER, Back, Cell
 from bqdump.core.formats.types import TYPES
 
 TITLES = {"csv": "CSV", "json": "JSON, newline-delimited", "avro": "Avro", "parquet": "Parquet"}
+NOTES = {"preserveAsciiControlCharacters": " for NUL"}
 HEAD = "| type | route | in the file | lost | loads back |\n|---|---|---|---|---|"
 
 
@@ -42,8 +44,22 @@ def _line(type_: str, routes: str, cell: Cell) -> str:
     part = f"; {_text(cell.open)} †" if cell.open else ""
     if cell.holds == "no":
         return f"| {type_} | {routes} | **no**{mark} | {cell.lost} | |"
-    back = cell.back or "by its schema"
-    return "| " + " | ".join((type_, routes, _text(cell.file) + part + mark, _text(cell.lost), _text(back))) + " |"
+    cells = (type_, routes, _text(cell.file) + part + mark, _text(cell.lost), _text(_back(cell.back)))
+    return "| " + " | ".join(cells) + " |"
+
+
+def _back(back: Back) -> str:
+    cast = f"load as STRING, then `{back.cast.partition('(')[0]}`" if back.cast else ""
+    words = ": ".join(filter(None, (back.words, cast)))
+    return "; ".join(filter(None, (words, ", ".join(_options(back.options))))) or "by its schema"
+
+
+def _options(options: Mapping[str, object]) -> Iterator[str]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _options(value)
+        else:
+            yield f"`{name}`" + (f" {' and '.join(value)}" if isinstance(value, list) else NOTES.get(name, ""))
 
 
 def _text(words: str) -> str:

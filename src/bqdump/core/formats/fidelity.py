@@ -12,22 +12,38 @@ reference/standard-sql/json_functions#json_encodings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from bqdump.core.formats.types import Column
 
 
+class Back(NamedTuple):
+    """How a load job brings a type back; by default, the schema is enough.
+
+    options: of the job, as in JobConfigurationLoad. cast: GoogleSQL for a type that load jobs cannot read: it loads as
+    a STRING ({value}), which becomes its type ({type}). words: anything else to know, for a person.
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
+    """
+
+    options: Mapping[str, object] = {}
+    cast: str = ""
+    words: str = ""
+
+
+BY_SCHEMA = Back()
+
+
 class Cell(NamedTuple):
     """One type in one format. `file` is empty if the format cannot hold the type; `lost` then has the reason.
 
-    back: what a load job needs to bring it back, or what comes back instead; "" if the schema is enough.
-    sure: False if no part is confirmed. open: the part of `file` that is not confirmed, if the rest is.
+    back: how it loads. sure: False if no part is confirmed. open: the part of `file` that is not confirmed, if the rest
+    is.
     """
 
     file: str
     lost: str = ""
-    back: str = ""
+    back: Back = BY_SCHEMA
     sure: bool = True
     open: str = ""
 
@@ -41,16 +57,26 @@ Verdict = Literal["yes", "lossy", "no"]
 FLOAT_DIGITS = "15 digits if they read back as the same number, otherwise 17; whole numbers have no point: 2"
 NESTED = "CSV has no nested or repeated values"
 
+CAST = "CAST({value} AS {type})"
+# Numbers are rounded as they were when the JSON value was made, instead of being refused.
+PARSE_JSON = "PARSE_JSON({value}, wide_number_mode => 'round')"
+TEXT = {"allowQuotedNewlines": True, "preserveAsciiControlCharacters": True}
+DECIMAL = Back({"decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"]})
+LOGICAL = Back({"useAvroLogicalTypes": True})
+LISTS = Back({"parquetOptions": {"enableListInference": True}})
+SPHERICAL = Back(words="by its schema; edges stay spherical")
+OTHERWISE_STRING = Back(words="only with its schema, otherwise as STRING")
+
 # The server-side routes (extract and query). BigQuery writes both in the same form, because bqdump sets every option.
 SERVER: dict[str, dict[str, Cell]] = {
     "csv": {
         "STRING": Cell(
             "the text, quoted if needed",
             'NULL and "" are both an empty field',
-            "both as NULL; `--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL",
+            Back(TEXT, words="both as NULL"),
             sure=False,
         ),
-        "BYTES": Cell("base64", "NULL and b'' are both an empty field", "both as NULL", sure=False),
+        "BYTES": Cell("base64", "NULL and b'' are both an empty field", Back(words="both as NULL"), sure=False),
         "INT64": Cell("digits"),
         "FLOAT64": Cell(FLOAT_DIGITS, open="Infinity, -Infinity, NaN, -0 and exponents such as 1e-05"),
         "NUMERIC": Cell("digits, without trailing zeros", sure=False),
@@ -61,7 +87,7 @@ SERVER: dict[str, dict[str, Cell]] = {
         "DATETIME": Cell("2026-01-31T23:59:59.999999", sure=False),
         "TIMESTAMP": Cell("2026-01-31 23:59:59.999999 UTC, without trailing zeros of the fraction"),
         "JSON": Cell("JSON text", sure=False),
-        "GEOGRAPHY": Cell("WKT", back="by its schema; edges stay spherical"),
+        "GEOGRAPHY": Cell("WKT", back=SPHERICAL),
         "INTERVAL": Cell("1-2 3 4:5:6.789", sure=False),
         "RANGE": Cell("[2026-01-01, UNBOUNDED)", sure=False),
         "STRUCT": Cell("", NESTED),
@@ -85,14 +111,14 @@ SERVER: dict[str, dict[str, Cell]] = {
         "JSON": Cell(
             "the value itself",
             "a JSON null reads like NULL",
-            "by its schema; `PARSE_JSON` if it was written as a string",
+            Back(words="by its schema; `PARSE_JSON` if it was written as a string"),
             sure=False,
         ),
-        "GEOGRAPHY": Cell("WKT in a string", back="by its schema; edges stay spherical"),
-        "INTERVAL": Cell('"1-2 3 4:5:6.789"', back="load jobs expect ISO 8601: load as STRING, then CAST", sure=False),
+        "GEOGRAPHY": Cell("WKT in a string", back=SPHERICAL),
+        "INTERVAL": Cell('"1-2 3 4:5:6.789"', back=Back(cast=CAST, words="load jobs expect ISO 8601"), sure=False),
         "RANGE": Cell(
             '"[2026-01-01, UNBOUNDED)"',
-            back="load jobs are reported to fail on RANGE: load as STRING, then CAST",
+            back=Back(cast=CAST, words="load jobs are reported to fail on RANGE"),
             sure=False,
         ),
         "STRUCT": Cell("an object without its NULL members"),
@@ -103,23 +129,19 @@ SERVER: dict[str, dict[str, Cell]] = {
         "BYTES": Cell("bytes"),
         "INT64": Cell("long"),
         "FLOAT64": Cell("double"),
-        "NUMERIC": Cell(
-            "bytes, logical type decimal(38, 9), or (P, S)", back="`--decimal_target_types` NUMERIC and BIGNUMERIC"
-        ),
-        "BIGNUMERIC": Cell(
-            "bytes, logical type decimal(77, 38), or (P, S)", back="`--decimal_target_types` NUMERIC and BIGNUMERIC"
-        ),
+        "NUMERIC": Cell("bytes, logical type decimal(38, 9), or (P, S)", back=DECIMAL),
+        "BIGNUMERIC": Cell("bytes, logical type decimal(77, 38), or (P, S)", back=DECIMAL),
         "BOOL": Cell("boolean"),
-        "DATE": Cell("int, logical type date", back="`--use_avro_logical_types`"),
-        "TIME": Cell("long, logical type time-micros", back="`--use_avro_logical_types`"),
+        "DATE": Cell("int, logical type date", back=LOGICAL),
+        "TIME": Cell("long, logical type time-micros", back=LOGICAL),
         "DATETIME": Cell(
             "string with BigQuery's own logical type datetime",
-            back="load jobs read it as STRING: load as STRING, then CAST",
+            back=Back(cast=CAST, words="load jobs read it as STRING"),
         ),
-        "TIMESTAMP": Cell("long, logical type timestamp-micros", back="`--use_avro_logical_types`"),
+        "TIMESTAMP": Cell("long, logical type timestamp-micros", back=LOGICAL),
         "JSON": Cell("string with sqlType JSON", sure=False),
         "GEOGRAPHY": Cell("WKT in a string", open="with sqlType GEOGRAPHY"),
-        "INTERVAL": Cell("string with sqlType INTERVAL", back="load as STRING, then CAST", sure=False),
+        "INTERVAL": Cell("string with sqlType INTERVAL", back=Back(cast=CAST), sure=False),
         "RANGE": Cell("", "Avro exports have no RANGE"),
         "STRUCT": Cell(
             "record, in the namespace `root`; its name is the column's in title case: Order_Lines",
@@ -142,17 +164,18 @@ SERVER: dict[str, dict[str, Cell]] = {
         "DATE": Cell("INT32, DATE"),
         "TIME": Cell("INT64, TIME(MICROS, isAdjustedToUTC = true)"),
         "DATETIME": Cell(
-            "INT64, TIMESTAMP(MICROS, isAdjustedToUTC = false)", back="only with its schema, otherwise as TIMESTAMP"
+            "INT64, TIMESTAMP(MICROS, isAdjustedToUTC = false)",
+            back=Back(words="only with its schema, otherwise as TIMESTAMP"),
         ),
         "TIMESTAMP": Cell(
             "INT64, TIMESTAMP(MICROS, isAdjustedToUTC = false)", "the UTC flag: readers treat it as local time"
         ),
-        "JSON": Cell("BYTE_ARRAY, STRING", back="only with its schema, otherwise as STRING"),
+        "JSON": Cell("BYTE_ARRAY, STRING", back=OTHERWISE_STRING),
         "GEOGRAPHY": Cell("BYTE_ARRAY with WKB, described by GeoParquet metadata", sure=False),
         "INTERVAL": Cell("", "Google's table of Parquet types has no INTERVAL", sure=False),
         "RANGE": Cell("", "Google's table of Parquet types has no RANGE", sure=False),
         "STRUCT": Cell("group"),
-        "ARRAY": Cell("required LIST of required elements, also if empty", back="`--parquet_enable_list_inference`"),
+        "ARRAY": Cell("required LIST of required elements, also if empty", back=LISTS),
     },
 }
 
@@ -162,7 +185,7 @@ READ: dict[str, dict[str, Cell]] = {
     | {
         "STRING": Cell(
             'the text, quoted if needed; "" is quoted, NULL is the null marker',
-            back="`--allow_quoted_newlines`, `--preserve_ascii_control_characters` for NUL",
+            back=Back(TEXT),
         ),
         "BYTES": Cell("base64; b'' is \"\", NULL the null marker"),
         "FLOAT64": Cell(
@@ -189,34 +212,34 @@ READ: dict[str, dict[str, Cell]] = {
         "TIME": Cell('"23:59:59.999999", always six decimal places'),
         "DATETIME": Cell('"2026-01-31T23:59:59.999999", always six decimal places'),
         "TIMESTAMP": Cell('"2026-01-31 23:59:59.999999 UTC", always six decimal places'),
-        "JSON": Cell("its text in a string", back="load as STRING, then PARSE_JSON"),
-        "GEOGRAPHY": Cell("WKT in a string", back="by its schema; edges stay spherical"),
+        "JSON": Cell("its text in a string", back=Back(cast=PARSE_JSON)),
+        "GEOGRAPHY": Cell("WKT in a string", back=SPHERICAL),
         "INTERVAL": Cell(
             '"1-2 3 4:5:6.789"',
             "more than 2,562,047 hours exceed what the API can send",
-            back="load as STRING, then CAST",
+            back=Back(cast=CAST),
             sure=False,
         ),
-        "RANGE": Cell('"[2026-01-01, UNBOUNDED)"', back="load as STRING, then CAST"),
+        "RANGE": Cell('"[2026-01-01, UNBOUNDED)"', back=Back(cast=CAST)),
         "STRUCT": Cell("an object; NULL is null"),
         "ARRAY": Cell("an array, also if empty"),
     },
     "avro": {type_: Cell("", "the read route writes no Avro files") for type_ in SERVER["avro"]},
     "parquet": SERVER["parquet"]
     | {
-        "ARRAY": Cell("LIST of optional elements, also if empty", back="`--parquet_enable_list_inference`"),
+        "ARRAY": Cell("LIST of optional elements, also if empty", back=LISTS),
         "FLOAT64": Cell("DOUBLE"),
-        "BIGNUMERIC": Cell("BYTE_ARRAY, STRING with its digits", back="load as STRING, then CAST"),
+        "BIGNUMERIC": Cell("BYTE_ARRAY, STRING with its digits", back=Back(cast=CAST)),
         "TIME": Cell("INT64, TIME(MICROS)"),
         "TIMESTAMP": Cell("INT64, TIMESTAMP(MICROS, isAdjustedToUTC = true)"),
-        "GEOGRAPHY": Cell("BYTE_ARRAY, STRING with WKT", back="only with its schema, otherwise as STRING"),
+        "GEOGRAPHY": Cell("BYTE_ARRAY, STRING with WKT", back=OTHERWISE_STRING),
         "INTERVAL": Cell(
             "BYTE_ARRAY, STRING such as 1-2 3 4:5:6.789",
             "more than 2,562,047 hours exceed what the API can send",
-            back="load as STRING, then CAST",
+            back=Back(cast=CAST),
             sure=False,
         ),
-        "RANGE": Cell("BYTE_ARRAY, STRING such as [2026-01-01, UNBOUNDED)", back="load as STRING, then CAST"),
+        "RANGE": Cell("BYTE_ARRAY, STRING such as [2026-01-01, UNBOUNDED)", back=Back(cast=CAST)),
     },
 }
 CELLS: dict[str, dict[str, dict[str, Cell]]] = {"extract": SERVER, "query": SERVER, "read": READ}

@@ -9,17 +9,21 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import File, TableEntry
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.results import public
 
-# create: the name is free. replace: what has this name is replaced, at once. resume: a table that an earlier start of
-# this restore has created. keep: the table is there already (missing-only).
+# create: the name is free. replace: what has this name is replaced, at once. resume: an earlier start of this restore
+# has created it. keep: it exists already (missing_only), so it has no step.
 Action = Literal["create", "replace", "resume", "keep"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore was asked for. include, exclude: patterns of names, as for an export."""
+    """What a restore was asked for. include, exclude: patterns of names, as for an export.
+
+    restore: the id of the restore, which is the label of the tables that it has not finished; "" before it has one.
+    """
 
     project: str
     dataset: str
@@ -29,74 +33,108 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     missing_only: bool = False
     with_policies: bool = False
     keep_references: bool = False
+    restore: str = ""
 
 
-class Load(msgspec.Struct, frozen=True):
+class Load(msgspec.Struct, frozen=True, kw_only=True):
     """How the files of a table load.
 
-    options: of the format, see LoadRequest. schema: the columns as the files have them (a TableSchema). select: ""
-    where they load as they are; otherwise the files load into a scratch table with this schema, and this is the list of
-    expressions, one for each of `columns`, that fills the table from it. why: the reason for that.
-    groups: the files of each load job, which respect the limits of a job.
+    options: of the format, see LoadRequest. schema: the columns as the files have them (a TableSchema). groups: the
+    files of each load job, which respect the limits of a job; none where the table has no rows.
+    casts: "" where the files load directly; otherwise why they load into a scratch table first, from which a billed
+    query fills the table. scratch: the definition of a scratch table, for tables.insert. columns, values: the columns
+    of the table, and the expression that each of them is filled with from a scratch table, see statements.fill.
     """
 
     options: msgspec.Raw
     schema: msgspec.Raw
     groups: tuple[tuple[File, ...], ...]
-    columns: tuple[str, ...] = ()
-    select: str = ""
-    why: str = ""
+    scratch: msgspec.Raw
+    columns: tuple[str, ...]
+    values: tuple[str, ...]
+    casts: str = ""
 
 
 class TableStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One table that is restored.
+    """One table that is restored. Each of these is JSON null where there is nothing to set:
 
-    create: for tables.insert, without what is set later. finish: for tables.patch once the rows are there (keys,
-    defaults, labels). relate: foreign keys, once all tables are finished. expire: expirations, last of all. Each is
-    JSON null where there is nothing to set. as_what: how the table differs from the one that was exported, such as
-    "columns are masked"; "" where it does not.
+    create: for tables.insert, without what is set later. lasting: for tables.patch before the first row arrives, where
+    the target dataset has default expirations, which might delete it. finish: for tables.patch once the rows are there
+    (primary key, default values, labels, requirePartitionFilter); it removes the label of the restore. relate: foreign
+    keys, once all tables are finished. expire: expirations, last of all.
+    expired_rows: where `expire` has a partition expiration, the query for the number of rows that it would delete; else
+    "". as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
     """
 
     entry: TableEntry
     action: Action
     create: msgspec.Raw
     finish: msgspec.Raw
-    relate: msgspec.Raw
-    expire: msgspec.Raw
     load: Load
+    lasting: msgspec.Raw = NOTHING
+    relate: msgspec.Raw = NOTHING
+    expire: msgspec.Raw = NOTHING
+    expired_rows: str = ""
     as_what: str = ""
+
+    @property
+    def jobs(self) -> int:
+        """The least number of jobs: loads, a query where values are cast, a copy where a table is replaced."""
+        return len(self.load.groups) + bool(self.load.casts and self.load.groups) + (self.action == "replace")
 
 
 class ObjectStep(msgspec.Struct, frozen=True, kw_only=True):
     """A view, materialized view, external table, routine, index or row access policy, created after the tables.
 
-    definition: for the API, or (index) a DDL statement as a JSON string. table: of a policy or an index.
+    kind: as in tables.list; ROUTINE, INDEX or POLICY. definition: for the API; of an index, its DDL statement as a JSON
+    string. finish: for tables.patch once it exists, JSON null where there is nothing to set. table: of a policy or an
+    index. as_what: how it differs from the one in the source, or "". stays: the tables and routines of other datasets,
+    or of the source, that its text names.
     """
 
     name: str
     kind: str
     action: Action
     definition: msgspec.Raw
+    finish: msgspec.Raw = NOTHING
     table: str = ""
+    as_what: str = ""
+    stays: tuple[str, ...] = ()
 
 
 @public
 class NotRestored(msgspec.Struct, frozen=True):
-    """An object of the export that is not restored, and why."""
+    """An object of the export, or a property of one, that is not restored, and why."""
 
     name: str
     kind: str
     reason: str
 
 
+class RestoreTotals(msgspec.Struct, frozen=True):
+    """Sums over a plan. bytes: of the files. rows: as far as they are known. jobs: at least. cast: bytes of the files
+    whose rows are cast by a billed query.
+    """
+
+    tables: int
+    objects: int
+    files: int
+    bytes: int
+    rows: int
+    jobs: int
+    cast: int
+
+
 class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a restore does, in this order: dataset, tables, objects in rounds, policies, expirations.
 
     create_dataset: for datasets.insert, JSON null where the dataset exists. finish_dataset: its defaults, set last, or
-    JSON null.
+    JSON null. kept: what exists in the target already and is kept. excluded: the number of objects that the patterns
+    exclude.
     """
 
     run: str
+    source: Dataset
     target: Dataset
     create_dataset: msgspec.Raw
     finish_dataset: msgspec.Raw
@@ -104,11 +142,36 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     objects: tuple[ObjectStep, ...]
     policies: tuple[ObjectStep, ...]
     not_restored: tuple[NotRestored, ...]
+    kept: tuple[str, ...] = ()
+    excluded: int = 0
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the target is the dataset that was exported."""
+        return (self.source.project, self.source.name) == (self.target.project, self.target.name)
+
+    @property
+    def totals(self) -> RestoreTotals:
+        """Sums over all steps."""
+        files = [(step, file) for step in self.tables for group in step.load.groups for file in group]
+        return RestoreTotals(
+            tables=len(self.tables),
+            objects=len(self.objects) + len(self.policies),
+            files=len(files),
+            bytes=sum(file.size for _, file in files),
+            rows=sum(step.entry.rows or 0 for step in self.tables),
+            jobs=sum(step.jobs for step in self.tables),
+            cast=sum(file.size for step, file in files if step.load.casts),
+        )
 
 
 class TargetState(NamedTuple):
-    """What the target dataset holds: kind and labels by name, and routines. None: the dataset does not exist."""
+    """What the target dataset holds: kind and labels by name, and routines. expires: it has default expirations.
+
+    None stands for a dataset that does not exist.
+    """
 
     location: str
     tables: dict[str, tuple[str, dict[str, str]]]
     routines: frozenset[str]
+    expires: bool = False

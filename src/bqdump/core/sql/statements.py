@@ -14,7 +14,7 @@ from bqdump.core.formats.types import Column
 from bqdump.core.formats.types import columns as columns_of
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
-from bqdump.core.plan.shape import Shape
+from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.settings.table_settings import constant_text
 
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
@@ -126,16 +126,16 @@ def _item(column: Column, shape: Shape) -> str:
     if mask.sha256:
         parameter = next(known for known, variable in shape.salts.items() if variable == mask.sha256)
         return f"{_hashed(column, name, parameter)} AS {name}"
+    type_ = masked_type(column, mask)
     if mask.constant is None:
-        return f"CAST(NULL AS {_masked_type(column)}) AS {name}"
+        return f"CAST(NULL AS {type_}) AS {name}"
     text = literal(constant_text(mask.constant))
-    type_ = _masked_type(column)
     return f"{CONSTRUCTED.get(type_, f'CAST({{}} AS {type_})').format(text)} AS {name}"
 
 
-def _masked_type(column: Column) -> str:
-    """A column keeps its type under a mask, if every format can hold it."""
-    return "STRING" if column.repeated or column.type in ("STRUCT", "INTERVAL", "RANGE") else column.type
+def masked_type(column: Column, mask: Mask) -> str:
+    """The type of a masked column: of a hash STRING, else its own if every format can hold it."""
+    return "STRING" if mask.sha256 or column.repeated or column.type in ("STRUCT", "INTERVAL", "RANGE") else column.type
 
 
 # Types that a text cannot be cast to.

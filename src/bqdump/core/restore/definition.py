@@ -1,0 +1,201 @@
+"""From the definition of a table, as `tables.get` returned it, to the requests that give a new table all of it.
+
+Whatever would delete rows or refuse the load is set later: expirations, default values, keys, the partition filter.
+Fields that this release does not know are kept, unless their name shows that BigQuery computes them.
+Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#resource-table
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.definitions import NOTHING
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.columns import Field
+from bqdump.core.restore.names import LABEL
+from bqdump.core.times import rfc3339
+
+Body = dict[str, Any]
+
+# What BigQuery computes, and the name, which the request has in its address.
+OUTPUT_ONLY = (
+    *("kind", "etag", "id", "selfLink", "type", "location", "tableReference", "creationTime", "lastModifiedTime"),
+    *("streamingBuffer", "replicas", "snapshotDefinition", "cloneDefinition", "materializedViewStatus"),
+    *("tableReplicationInfo", "restrictions"),
+)
+COUNTS = re.compile(r"num[A-Z]")
+# Set once the rows are there.
+LATER = ("schema", "labels", "tableConstraints", "expirationTime", "requirePartitionFilter")
+# Set anew after a table was replaced by a copy, as the old one may have had others.
+OF_A_REPLACED = ("friendlyName", "description", "maxStaleness", "defaultCollation", "defaultRoundingMode")
+# A table that expires this soon may do so before it is restored, in milliseconds.
+TOO_SOON = 24 * 60 * 60 * 1000
+
+
+class Requests(NamedTuple):
+    """The requests that rebuild a table, see TableStep. notes: how the table differs from the source."""
+
+    create: msgspec.Raw
+    lasting: msgspec.Raw
+    finish: msgspec.Raw
+    relate: msgspec.Raw
+    expire: msgspec.Raw
+    notes: tuple[str, ...]
+
+
+def settable(resource: Mapping[str, Any]) -> Body:
+    """A table's resource without what BigQuery computes."""
+    return {key: value for key, value in resource.items() if key not in OUTPUT_ONLY and not COUNTS.match(key)}
+
+
+def requests(
+    definition: msgspec.Raw,
+    fields: Sequence[Field],
+    source: Dataset,
+    target: Dataset,
+    now: int,
+    *,
+    expires: bool = False,
+    replaced: Mapping[str, str] | None = None,
+) -> Requests:
+    """The requests that rebuild a table with these columns. now: in milliseconds since 1970 UTC.
+
+    expires: the target dataset has default expirations. replaced: the labels of the table that is replaced, else None.
+    """
+    notes: list[str] = []
+    given = settable(msgspec.json.decode(definition))
+    if given.pop("biglakeConfiguration", None):
+        # Its storage URI is that of the source, whose files another table must not share.
+        notes.append("an Iceberg table, restored as a standard table")
+        given.pop("managedTableType", None)
+    body = _with_columns(given, {field["name"].lower() for field in fields}, notes)
+    partitioning, filtered, expiration = _partitioning(body)
+    create = {key: value for key, value in body.items() if key not in LATER}
+    create["schema"] = _schema(body, list(map(without_default, fields)))
+    if labels := body.get("labels"):
+        create["labels"] = labels
+    constraints = _constraints(body, source, target)
+    expire: Body = {}
+    if expires_at := int(body.get("expirationTime") or 0):
+        if expires_at > now + TOO_SOON:
+            expire["expirationTime"] = str(expires_at)
+        else:
+            notes.append(f"without its expiration at {rfc3339(expires_at)}, which would delete it")
+    if expiration:
+        expire["timePartitioning"] = {**partitioning, "expirationMs": str(expiration)}
+    return Requests(
+        create=_raw(create),
+        lasting=_raw(_lasting(partitioning) if expires else {}),
+        finish=_raw(_finish(body, fields, constraints, filtered=filtered, replaced=replaced)),
+        relate=_raw({"tableConstraints": constraints} if "foreignKeys" in constraints else {}),
+        expire=_raw(expire),
+        notes=tuple(notes),
+    )
+
+
+def without_default(field: Field) -> Field:
+    """A column without its default value."""
+    return {key: value for key, value in field.items() if key != "defaultValueExpression"}
+
+
+def _raw(body: Body) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(body)) if body else NOTHING
+
+
+def _schema(body: Body, fields: Sequence[Field]) -> Body:
+    # Other properties of the schema, such as foreignTypeInfo.
+    return {**(body.get("schema") or {}), "fields": list(fields)}
+
+
+def _partitioning(body: Body) -> tuple[Body, bool, int]:
+    """Take out what is set later; returns the time partitioning, whether queries need a filter, and the expiration."""
+    filtered = bool(body.get("requirePartitionFilter"))
+    expiration = 0
+    for kind in ("timePartitioning", "rangePartitioning"):
+        if kind in body:
+            partitioning = dict(body[kind])
+            # The setting was here before it was one for both kinds.
+            filtered = bool(partitioning.pop("requirePartitionFilter", False)) or filtered
+            expiration = int(partitioning.pop("expirationMs", None) or 0) or expiration
+            body[kind] = partitioning
+    return body.get("timePartitioning", {}), filtered, expiration
+
+
+def _lasting(partitioning: Body) -> Body:
+    lasting: Body = {"expirationTime": None}
+    if partitioning:
+        lasting["timePartitioning"] = {**partitioning, "expirationMs": None}
+    return lasting
+
+
+def _finish(
+    body: Body, fields: Sequence[Field], constraints: Body, *, filtered: bool, replaced: Mapping[str, str] | None
+) -> Body:
+    old = dict.fromkeys(replaced or ())
+    finish: Body = {"labels": {**old, **(body.get("labels") or {}), LABEL: None}}
+    if replaced is not None:
+        finish |= {key: body.get(key) for key in OF_A_REPLACED if key in body}
+    if replaced is not None or any("defaultValueExpression" in field for field in fields):
+        finish["schema"] = _schema(body, fields)
+    if "primaryKey" in constraints:
+        finish["tableConstraints"] = {"primaryKey": constraints["primaryKey"]}
+    partitioned = "timePartitioning" in body or "rangePartitioning" in body
+    if filtered or (replaced is not None and partitioned):
+        finish["requirePartitionFilter"] = filtered
+    return finish
+
+
+def _constraints(body: Body, source: Dataset, target: Dataset) -> Body:
+    """The keys of a table; foreign keys within the source dataset refer to the target."""
+    constraints = dict(body.get("tableConstraints") or {})
+    if keys := constraints.get("foreignKeys"):
+        constraints["foreignKeys"] = [_refer(key, source, target) for key in keys]
+    return {key: value for key, value in constraints.items() if value}
+
+
+def _refer(key: Body, source: Dataset, target: Dataset) -> Body:
+    table = key.get("referencedTable") or {}
+    if (table.get("projectId", source.project), table.get("datasetId")) != (source.project, source.name):
+        return key
+    return {**key, "referencedTable": {**table, "projectId": target.project, "datasetId": target.name}}
+
+
+def _with_columns(body: Body, there: Collection[str], notes: list[str]) -> Body:
+    """The definition without what refers to columns that are not restored."""
+
+    def known(names: Sequence[str]) -> bool:
+        return all(name.lower() in there for name in names)
+
+    made = dict(body)
+    for kind in ("timePartitioning", "rangePartitioning"):
+        field = (made.get(kind) or {}).get("field")
+        if field and not known([field]):
+            del made[kind]
+            made.pop("requirePartitionFilter", None)
+            notes.append(f"not partitioned, as it has no column {field}")
+    if clustering := made.get("clustering"):
+        fields = [name for name in clustering.get("fields", ()) if known([name])]
+        if len(fields) < len(clustering.get("fields", ())):
+            notes.append(f"clustered by {', '.join(fields)} only" if fields else "not clustered")
+        made["clustering"] = {**clustering, "fields": fields}
+        if not fields:
+            del made["clustering"]
+    if constraints := made.get("tableConstraints"):
+        made["tableConstraints"] = _keys_of(constraints, known, notes)
+    return made
+
+
+def _keys_of(constraints: Body, known: Callable[[Sequence[str]], bool], notes: list[str]) -> Body:
+    kept = dict(constraints)
+    if not known((constraints.get("primaryKey") or {}).get("columns", ())):
+        del kept["primaryKey"]
+        notes.append("without its primary key")
+    keys = constraints.get("foreignKeys", ())
+    kept["foreignKeys"] = [key for key in keys if known([one["referencingColumn"] for one in key["columnReferences"]])]
+    if len(kept["foreignKeys"]) < len(keys):
+        notes.append("without some of its foreign keys")
+    return kept

@@ -1,0 +1,159 @@
+"""How the files of a table load: options of the load job, and casts for types that their format cannot load.
+
+core/formats/fidelity.py has the facts for each type. A type that load jobs cannot read is loaded as a STRING into a
+scratch table, also as a member of a STRUCT or an element of an ARRAY, and a query casts it.
+Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.formats.fidelity import cell
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.formats.types import Column
+from bqdump.core.restore.columns import Field, Restored, as_string
+from bqdump.core.restore.definition import without_default
+from bqdump.core.restore.groups import grouped, too_large
+from bqdump.core.restore.plan import Load
+from bqdump.core.restore.values import cast, free_name, from_json
+from bqdump.core.sizes import counted
+from bqdump.core.sql.statements import identifier
+
+SHOWN = 5
+
+
+def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any]) -> Load:
+    """How a table's files load. settings: those with which they were written, see settings_of."""
+    format_ = entry.format or str(settings["format"])
+    forms = _Forms(format_, entry.route, restored)
+    pairs = list(zip(restored.fields, restored.columns, strict=True))
+    schema = {"fields": [forms.field(without_default(field), column) for field, column in pairs]}
+    why = [path for column in restored.columns for path in forms.paths(column)]
+    scratch: dict[str, Any] = {"schema": _nullable(schema)}
+    if encryption := msgspec.json.decode(entry.definition).get("encryptionConfiguration"):
+        scratch["encryptionConfiguration"] = encryption
+    return Load(
+        options=_raw(_options(format_, entry.route, restored, settings)),
+        # Files may have values that the table refuses as NULL; a query then says so better than a load job.
+        schema=_raw(scratch["schema"] if why else schema),
+        groups=grouped(entry.files),
+        scratch=_raw(scratch),
+        columns=tuple(column.name for column in restored.columns),
+        values=tuple(forms.value(column) for column in restored.columns),
+        casts=_reason(why),
+    )
+
+
+def unloadable(entry: TableEntry, restored: Restored, settings: Mapping[str, Any]) -> str:
+    """Why no load job takes a table's files, naming one of them; "" where it takes all."""
+    format_ = entry.format or str(settings["format"])
+    options = _options(format_, entry.route, restored, settings)
+    codec = entry.compression or str(settings["compression"])
+    return too_large(entry.files, format_, codec, quoted_lines="allowQuotedNewlines" in options)
+
+
+class _Forms:
+    """The form of a table's columns in its files, and the way back."""
+
+    def __init__(self, format_: str, route: str, restored: Restored) -> None:
+        self.format, self.route, self.texts = format_, route, restored.texts
+        self.item = free_name("item", restored.columns)
+
+    def cast(self, column: Column) -> str:
+        """The cast for a column whose type does not load, else ""."""
+        return cell(self.format, self.route, column.type).back.cast
+
+    def field(self, field: Field, column: Column) -> Field:
+        """A column as a load job reads it from the files."""
+        if column.name in self.texts:
+            return as_string(field)
+        return self._loadable(field, column)
+
+    def _loadable(self, field: Field, column: Column) -> Field:
+        if self.cast(column):
+            return {**as_string(field), "mode": field.get("mode", "NULLABLE")}
+        if not column.fields:
+            return field
+        members = zip(field["fields"], column.fields, strict=True)
+        return {**field, "fields": [self._loadable(member, of) for member, of in members]}
+
+    def paths(self, column: Column) -> Iterator[str]:
+        """What is cast, such as "at DATETIME"."""
+        if column.name in self.texts:
+            yield f"{column.name} {column.text}"
+        else:
+            yield from self._cast_paths(column, column.name)
+
+    def _cast_paths(self, column: Column, path: str) -> Iterator[str]:
+        if self.cast(column):
+            yield f"{path} {column.text}"
+        for member in column.fields:
+            yield from self._cast_paths(member, f"{path}.{member.name}")
+
+    def value(self, column: Column) -> str:
+        """The expression for a column of the table from what was loaded."""
+        name = identifier(column.name)
+        return (
+            from_json(column, name, self.item)
+            if column.name in self.texts
+            else cast(column, name, self.cast, self.item)
+        )
+
+
+def _options(format_: str, route: str, restored: Restored, settings: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {"sourceFormat": FORMATS[format_].api}
+    if format_ == "csv":
+        options |= {
+            "encoding": "UTF-8",
+            "skipLeadingRows": 1 if settings.get("header", True) else 0,
+            "fieldDelimiter": settings.get("delimiter", ","),
+        }
+        if route == "read" and settings.get("null_marker"):
+            options["nullMarker"] = settings["null_marker"]
+    for type_ in _types(restored):
+        options |= cell(format_, route, type_).back.options
+    return options
+
+
+def _types(restored: Restored) -> list[str]:
+    """The types of the values in the files, nested ones included."""
+
+    def of(column: Column) -> Iterator[str]:
+        if column.repeated:
+            yield "ARRAY"
+        yield column.type
+        for member in column.fields:
+            yield from of(member)
+
+    files = [Column(column.name, "STRING") if column.name in restored.texts else column for column in restored.columns]
+    return sorted({type_ for column in files for type_ in of(column)})
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose columns may all be NULL: that of a scratch table."""
+
+    def relaxed(field: Field) -> Field:
+        made = {**field}
+        if field.get("mode") == "REQUIRED":
+            made["mode"] = "NULLABLE"
+        if field.get("fields"):
+            made["fields"] = list(map(relaxed, field["fields"]))
+        return made
+
+    return {"fields": list(map(relaxed, schema["fields"]))}
+
+
+def _reason(paths: Sequence[str]) -> str:
+    if not paths:
+        return ""
+    more = f" and {counted(len(paths) - SHOWN, 'more column')}" if len(paths) > SHOWN else ""
+    return f"load jobs cannot read {', '.join(paths[:SHOWN])}{more} from these files"
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))

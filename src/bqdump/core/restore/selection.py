@@ -1,0 +1,137 @@
+"""Which objects of an export are restored, and which action each needs in the target dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.catalog import KIND_WORDS, Dataset, select
+from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.names import LABEL, is_scratch
+from bqdump.core.restore.plan import Action, Options, TargetState
+from bqdump.core.sizes import counted, listed
+
+PLAN = "plan the restore"
+SHOWN = 3
+ROUTINE = "ROUTINE"
+WORDS = {"TABLE": "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
+
+
+class Wanted(NamedTuple):
+    """An object to restore: its name, and the kind it will have in the target, as in tables.list, or ROUTINE."""
+
+    name: str
+    kind: str
+
+
+def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
+    """For the name of each object of an export whether the patterns choose it.
+
+    Raises UsageError for a pattern that matches none.
+    """
+    found = manifest.definitions
+    named = [
+        *(entry.table for entry in manifest.tables),
+        *(one.name for one in found.objects),
+        *(one.name for one in found.routines),
+        *(one.table for one in manifest.skipped),
+        *(one.table for one in manifest.failed),
+    ]
+    names = sorted(set(named))
+    for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
+        for pattern, guess in unmatched(names, patterns):
+            cause = f"matches no object of the export{guess}"
+            raise UsageError(PLAN, repr(pattern), cause, "{call:restore} with plan=True lists all.", setting=setting)
+    return dict(zip(names, select(names, options.include, options.exclude), strict=True))
+
+
+class Occupied(NamedTuple):
+    """What a restore does with each object, in view of what its target holds."""
+
+    actions: dict[Wanted, Action]
+
+    def action(self, name: str, kind: str) -> Action:
+        """What is done with an object."""
+        return self.actions[Wanted(name, kind)]
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names of those that exist and are kept, sorted."""
+        return tuple(sorted(one.name for one, action in self.actions.items() if action == "keep"))
+
+
+def occupied(wanted: Iterable[Wanted], options: Options, into: Dataset, target: TargetState | None) -> Occupied:
+    """The action for each object.
+
+    Raises UsageError where the target has objects and the options do not say what to do with them, and for an object
+    of another kind under the name of one that is restored.
+    """
+    if options.replace and options.missing_only:
+        cause = "cannot be used together with {setting:missing_only}"
+        raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
+    there = _there(target, options.restore)
+    if there and not options.replace and not options.missing_only:
+        raise _not_empty(into, there)
+    actions: dict[Wanted, Action] = {}
+    in_the_way = []
+    for one in wanted:
+        kind, ours = there.get(one.name, ""), _is_ours(target, one.name, options.restore)
+        if one.kind == ROUTINE:
+            known = bool(target and one.name in target.routines)
+            actions[one] = "create" if not known else "replace" if options.replace else "keep"
+        elif ours:
+            actions[one] = "resume"
+        elif not kind:
+            actions[one] = "create"
+        elif kind != one.kind:
+            in_the_way.append(f"{one.name} is {_words(kind)} there, and {_words(one.kind)} in the export")
+        else:
+            actions[one] = "replace" if options.replace else "keep"
+    if in_the_way:
+        raise _other_kind(into, in_the_way)
+    return Occupied(actions)
+
+
+def _there(target: TargetState | None, restore: str) -> dict[str, str]:
+    """The kinds of what was in the target before this restore, by name; a routine may have the name of a table."""
+    if target is None:
+        return {}
+    tables = {
+        name: kind
+        for name, (kind, _) in target.tables.items()
+        if not is_scratch(name) and not _is_ours(target, name, restore)
+    }
+    return dict.fromkeys(target.routines, ROUTINE) | tables
+
+
+def _is_ours(target: TargetState | None, name: str, restore: str) -> bool:
+    if target is None or not restore or name not in target.tables:
+        return False
+    return target.tables[name][1].get(LABEL) == restore
+
+
+def _not_empty(into: Dataset, there: Mapping[str, str]) -> UsageError:
+    shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(there.items())]
+    cause = f"the dataset is not empty ({_some(shown, 'more object')})"
+    hint = (
+        "Restore into a new dataset, or use {setting:replace} to replace what the export also has, or "
+        "{setting:missing_only} to restore only what is missing."
+    )
+    return UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
+
+
+def _other_kind(into: Dataset, in_the_way: Sequence[str]) -> UsageError:
+    cause = f"objects of another kind are in the way ({_some(in_the_way, 'more object', '; ')})"
+    hint = "Delete or rename them, leave them out with {setting:exclude}, or restore into a new dataset."
+    return UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
+
+
+def _some(words: Sequence[str], others: str, separator: str = ", ") -> str:
+    more = [counted(len(words) - SHOWN, others)] if len(words) > SHOWN else []
+    return listed([*words[:SHOWN], *more], "and") if separator == ", " else separator.join([*words[:SHOWN], *more])
+
+
+def _words(kind: str) -> str:
+    return WORDS.get(kind, f"an object of kind {kind}")

@@ -1,0 +1,173 @@
+"""A restored table has the definition of the source, in an order in which nothing is deleted or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqdump.core.plan.shape import Mask, Shape
+from bqdump.core.restore.names import LABEL
+from core.restore.exports import DAY, EMPTY, NOW, column, entry, holding, read, step
+
+FULL: dict[str, Any] = {
+    "friendlyName": "Orders", "description": "all of them", "labels": {"team": "shop"},
+    "timePartitioning": {"type": "DAY", "field": "day"}, "clustering": {"fields": ["id"]},
+    "requirePartitionFilter": True, "encryptionConfiguration": {"kmsKeyName": "k"}, "maxStaleness": "0-0 0 4:0:0",
+    "defaultCollation": "und:ci",
+    "resourceTags": {"1/env": "prod"}, "fieldOfTheFuture": {"a": 1},
+    "tableConstraints": {
+        "primaryKey": {"columns": ["id"]},
+        "foreignKeys": [{
+            "name": "fk", "referencedTable": {"projectId": "proj", "datasetId": "shop", "tableId": "customers"},
+            "columnReferences": [{"referencingColumn": "customer", "referencedColumn": "id"}],
+        }],
+    },
+}  # fmt: skip
+FIELDS = [
+    column("id", mode="REQUIRED", description="the key", policyTags={"names": ["t"]}),
+    column("day", "DATE"),
+    column("customer", defaultValueExpression="0", roundingMode="ROUND_HALF_EVEN"),
+]
+
+
+def test_a_table_is_created_with_all_that_neither_deletes_rows_nor_refuses_the_load() -> None:
+    made = step(entry("orders", FIELDS, **FULL))
+    kept = {"friendlyName", "description", "labels", "timePartitioning", "clustering", "encryptionConfiguration",
+            "maxStaleness", "defaultCollation", "resourceTags", "fieldOfTheFuture"}  # fmt: skip
+    created = read(made.create)
+    assert {key: created[key] for key in kept} == {key: FULL[key] for key in kept}
+    fields = [{key: value for key, value in field.items() if key != "defaultValueExpression"} for field in FIELDS]
+    assert created["schema"] == {"fields": fields}
+    assert set(created) == {*kept, "schema"}
+
+
+def test_the_rest_is_set_once_the_rows_are_there() -> None:
+    made = step(entry("orders", FIELDS, **FULL))
+    assert read(made.finish) == {
+        "labels": {"team": "shop", LABEL: None},
+        "schema": {"fields": FIELDS},
+        "tableConstraints": {"primaryKey": {"columns": ["id"]}},
+        "requirePartitionFilter": True,
+    }
+    assert made.as_what == ""
+
+
+def test_a_plain_table_only_loses_the_label_of_the_restore_in_the_end() -> None:
+    made = step(entry())
+    assert read(made.create) == {"schema": {"fields": [column("id")]}}
+    assert read(made.finish) == {"labels": {LABEL: None}}
+    assert (read(made.relate), read(made.expire), read(made.lasting)) == (None, None, None)
+
+
+def test_foreign_keys_refer_to_the_target_and_come_with_the_primary_key() -> None:
+    elsewhere = {"name": "other", "referencedTable": {"projectId": "proj", "datasetId": "crm", "tableId": "c"},
+                 "columnReferences": [{"referencingColumn": "customer", "referencedColumn": "id"}]}  # fmt: skip
+    constraints = FULL["tableConstraints"]
+    constraints = {**constraints, "foreignKeys": [*constraints["foreignKeys"], elsewhere]}
+    related = read(step(entry("orders", FIELDS, tableConstraints=constraints)).relate)["tableConstraints"]
+    assert related["primaryKey"] == {"columns": ["id"]}
+    assert [key["referencedTable"]["datasetId"] for key in related["foreignKeys"]] == ["back", "crm"]
+
+
+def test_the_partition_filter_of_older_tables_is_set_in_the_end_too() -> None:
+    made = step(entry("t", [column("d", "DATE")], timePartitioning={"field": "d", "requirePartitionFilter": True}))
+    assert read(made.create)["timePartitioning"] == {"field": "d"}
+    assert read(made.finish)["requirePartitionFilter"] is True
+
+
+def test_expirations_are_set_last_and_their_rows_can_be_counted_first() -> None:
+    partitioned = {"type": "DAY", "field": "day", "expirationMs": str(30 * DAY)}
+    made = step(entry("orders", FIELDS, timePartitioning=partitioned, expirationTime=str(NOW + 90 * DAY)))
+    assert "expirationMs" not in read(made.create)["timePartitioning"]
+    assert "expirationTime" not in read(made.create)
+    assert read(made.expire) == {"timePartitioning": partitioned, "expirationTime": str(NOW + 90 * DAY)}
+    # A partition counts from its first instant.
+    oldest = f"DATE(TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL {29 * DAY} MILLISECOND))"
+    assert made.expired_rows == f"SELECT COUNT(*) FROM `proj`.`back`.`orders` WHERE `day` < {oldest}"
+
+
+@pytest.mark.parametrize("expires", [1, NOW, NOW + DAY])
+def test_an_expiration_that_would_delete_the_table_is_left_out_and_named(expires: int) -> None:
+    made = step(entry(expirationTime=str(expires)))
+    assert read(made.expire) is None
+    assert made.as_what.startswith("without its expiration at ")
+
+
+def test_default_expirations_of_the_target_are_lifted_before_the_first_row() -> None:
+    made = step(entry("orders", FIELDS, **FULL), EMPTY._replace(expires=True))
+    partitioning = {"type": "DAY", "field": "day", "expirationMs": None}
+    assert read(made.lasting) == {"expirationTime": None, "timePartitioning": partitioning}
+
+
+def test_a_replaced_table_gets_all_that_a_copy_does_not_carry() -> None:
+    target = EMPTY._replace(tables={"orders": ("TABLE", {"old": "1", "team": "x"})})
+    made = step(entry("orders", FIELDS, **FULL), target, replace=True)
+    finish = read(made.finish)
+    assert made.action == "replace"
+    assert finish["labels"] == {"old": None, "team": "shop", LABEL: None}
+    assert finish["schema"] == {"fields": FIELDS}
+    assert (finish["description"], finish["friendlyName"]) == ("all of them", "Orders")
+
+
+def test_a_replaced_table_no_longer_requires_a_filter_that_the_export_does_not_have() -> None:
+    target = holding(t="TABLE")
+    made = step(entry("t", [column("d", "DATE")], timePartitioning={"field": "d"}), target, replace=True)
+    assert read(made.finish)["requirePartitionFilter"] is False
+
+
+def test_what_refers_to_a_column_that_is_not_in_the_export_is_left_out_and_named() -> None:
+    made = step(entry("orders", FIELDS, **FULL, shape=Shape(columns=("day", "customer"))))
+    created = read(made.create)
+    assert [field["name"] for field in created["schema"]["fields"]] == ["day", "customer"]
+    assert "clustering" not in created
+    assert "tableConstraints" not in read(made.finish)
+    assert made.as_what == "column id is not in the export; not clustered; without its primary key"
+    without_day = step(entry("orders", FIELDS, **FULL, shape=Shape(columns=("id",))))
+    assert "timePartitioning" not in read(without_day.create)
+    assert "requirePartitionFilter" not in read(without_day.finish)
+    assert "not partitioned, as it has no column day; without some of its foreign keys" in without_day.as_what
+
+
+def test_a_masked_column_has_the_type_of_its_replacement() -> None:
+    fields = [
+        column("n", mode="REQUIRED"),
+        column("h", "NUMERIC", mode="REQUIRED", precision="10", policyTags={"names": ["t"]}),
+        column("c", "STRING", maxLength="2"),
+        column("l", "DATE", mode="REPEATED"),
+    ]
+    masks = {"n": Mask(null=True), "h": Mask(sha256="SALT"), "c": Mask(constant="hidden"), "l": Mask(null=True)}
+    made = step(entry("t", fields, shape=Shape(masks=masks)))
+    assert read(made.create)["schema"]["fields"] == [
+        column("n", mode="NULLABLE"),
+        column("h", "STRING", mode="NULLABLE", policyTags={"names": ["t"]}),
+        column("c", "STRING"),
+        column("l", "STRING", mode="NULLABLE"),
+    ]
+    assert made.as_what == "columns n, h, c and l are masked"
+
+
+def test_a_generated_column_is_restored_with_its_values_as_a_plain_one() -> None:
+    made = step(entry("t", [column("a"), column("b", generatedColumn={"x": 1})]))
+    assert read(made.create)["schema"]["fields"] == [column("a"), column("b")]
+    assert made.as_what == "column b is no longer generated"
+
+
+def test_an_iceberg_table_does_not_share_the_files_of_its_source() -> None:
+    made = step(entry(biglakeConfiguration={"storageUri": "gs://b/x"}, managedTableType="BIGLAKE"))
+    assert set(read(made.create)) == {"schema"}
+    assert made.as_what == "an Iceberg table, restored as a standard table"
+
+
+KEYS = st.text(st.characters(codec="ascii", categories=("Lu", "Ll")), min_size=1, max_size=12)
+
+
+@given(st.dictionaries(KEYS, st.integers() | KEYS, max_size=5))
+def test_no_field_is_lost_unless_bigquery_computes_it(more: dict[str, Any]) -> None:
+    known = {*msgspec.json.decode(entry().definition), *FULL, "biglakeConfiguration", "expirationTime"}
+    more = {key: value for key, value in more.items() if key not in known and not key.startswith("num")}
+    created = read(step(entry(**{"description": "x", **more})).create)
+    assert {key: created[key] for key in more} == more
