@@ -82,7 +82,7 @@ LATEST = st.builds(
 ENTRY = st.builds(
     TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=UNIT, jobs=some(TEXT), planned_rows=COUNT,
     planned_bytes=COUNT, created=TIME, started=TIME, ended=TIME, task=COUNT, files=some(FILE), definition=RAW,
-    rows=st.none() | COUNT, moment=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
+    rows=st.none() | COUNT, read_at=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
     planned_billed=MAYBE, billed=MAYBE, carried=st.none() | CARRIED,
 )  # fmt: skip
 SPLIT = st.builds(Split, TEXT, some(UNIT))
@@ -114,7 +114,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Flag: FLAG,
     Unit: st.builds(
         Unit, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
-        moment=MOMENT, bills=MAYBE, bills_at_least=st.booleans(),
+        read_at=MOMENT, bills=MAYBE, bills_at_least=st.booleans(),
     ),
     TablePlan: st.builds(TablePlan, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW),
     Mask: MASK,
@@ -173,7 +173,7 @@ def test_a_unit_of_an_earlier_release_is_read() -> None:
     line = (b'{"id":"00000-00000","table":"t","kind":"TABLE","route":"extract","rows":1,"bytes":2,"pattern":"*",'
             b'"definition":{}}')  # fmt: skip
     unit = decode(line, Unit, ROOT)
-    assert (unit.moment, unit.shape, unit.format) == ("snapshot", Shape(), "")
+    assert (unit.read_at, unit.shape, unit.format) == ("snapshot", Shape(), "")
     assert encode(unit) == line
 
 

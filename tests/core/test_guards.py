@@ -47,8 +47,8 @@ def schema(*columns: dict[str, Any]) -> msgspec.Raw:
     return raw(schema={"fields": list(columns)})
 
 
-def unit(table: str, definition: msgspec.Raw, moment: Literal["snapshot", "job"] = "snapshot") -> Unit:
-    return Unit("00000-00000", table, "TABLE", "extract", 1, 1, f"{table}/*", definition, moment=moment)
+def unit(table: str, definition: msgspec.Raw, read_at: Literal["snapshot", "job"] = "snapshot") -> Unit:
+    return Unit("00000-00000", table, "TABLE", "extract", 1, 1, f"{table}/*", definition, read_at=read_at)
 
 
 def told(flags: Sequence[Flag], allowed: Settings | None = None) -> str:

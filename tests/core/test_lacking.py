@@ -33,7 +33,7 @@ def unit(route: str = "extract", kind: str = "TABLE", **definition: Any) -> Unit
 def routed(wanted: Table, captured: tuple[str, ...] = ("t",), **settings: Any) -> tuple[str, str]:
     three: dict[str, Any] = {"project": "p", "dataset": "d", "target": Target("gs", "b")}
     (only,) = route_tables(Settings(**three | settings), [wanted], captured=captured).routed
-    return only.route, only.moment
+    return only.route, only.read_at
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_what_only_a_query_can_read_is_queried(kind: str, words: str) -> None:
 
 def test_an_iceberg_table_is_queried_at_its_moment() -> None:
     (routed,) = route_tables(settings(), [ICEBERG]).routed
-    assert (routed.route, routed.moment) == ("query", "snapshot")
+    assert (routed.route, routed.read_at) == ("query", "snapshot")
     assert "an Iceberg table" in routed.why
 
 
@@ -57,7 +57,7 @@ def test_a_part_of_a_table_is_queried(words: str) -> None:
 def test_what_has_no_past_is_told_to_be_read_when_its_job_runs(kind: str) -> None:
     (routed,) = route_tables(settings(), [of_kind(kind)]).routed
     has_past = kind in ("TABLE", "SNAPSHOT")
-    assert routed.moment == ("snapshot" if has_past else "job")
+    assert routed.read_at == ("snapshot" if has_past else "job")
     assert ("not at the snapshot time" in routed.why) != has_past
 
 

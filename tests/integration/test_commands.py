@@ -40,7 +40,7 @@ def test_plan_shows_everything_and_changes_nothing(
     assert shown["totals"]["rows"] == 10
     assert shown["totals"]["excluded"] == 1
     assert sorted(share["units"] for share in shown["shares"]) == [1, 2]
-    assert shown["tables"][2]["moment"] == "job"
+    assert shown["tables"][2]["read_at"] == "job"
     assert "a view: extract jobs read tables only" in shown["tables"][2]["why"]
     assert shown["skipped"] == []
     readable = call(capsys, "plan")

@@ -53,10 +53,10 @@ def streamed(stage: Stage) -> list[str]:
 
 
 def later(stage: Stage) -> list[str]:
-    moment = stage.now()
+    snapshot = stage.now()
     stage.now()
     stage.table("late")
-    return ["--snapshot-time", rfc3339(moment)]
+    return ["--snapshot-time", rfc3339(snapshot)]
 
 
 def unknown(stage: Stage) -> list[str]:
@@ -148,7 +148,7 @@ def test_a_table_into_which_changes_are_streamed_is_queried_so_that_none_is_miss
     ran = stage.execute()
     assert ran.codes == [0], ran.text
     manifest = stage.manifest()
-    routes = {table.table: (table.route, table.moment) for table in manifest.tables}
+    routes = {table.table: (table.route, table.read_at) for table in manifest.tables}
     assert routes == {"orders": ("extract", "snapshot"), "states": ("query", "job")}
     assert manifest.flags == ()
     (file,) = next(table.files for table in manifest.tables if table.table == "states")

@@ -35,7 +35,7 @@ def test_the_manifest_is_whole(stage: Stage) -> None:
     assert (manifest.project, manifest.dataset, manifest.location) == (stage.project, stage.dataset, "US")
     view, table = manifest.tables
     assert (table.table, table.route, table.planned_rows, table.rows) == ("orders", "extract", 4, None)
-    assert (view.table, view.route, view.rows, view.moment) == ("newest", "query", 4, "job")
+    assert (view.table, view.route, view.rows, view.read_at) == ("newest", "query", 4, "job")
     assert csv_rows(stage.read(view.files[0].name)) == expected_rows("orders", 4)
     assert list(table.jobs) == [job.job for job in stage.extracts()]
     definition = msgspec.json.decode(table.definition)

@@ -65,7 +65,7 @@ def test_every_kind_is_exported(outside: Stage) -> None:
     assert outside.execute(tasks=2).codes == [0, 0]
     manifest = outside.manifest()
     found = {table.table: table for table in manifest.tables}
-    assert {name: (table.route, table.moment, table.rows) for name, table in found.items()} == {
+    assert {name: (table.route, table.read_at, table.rows) for name, table in found.items()} == {
         "counted": ("query", "job", 1), "orders": ("extract", "snapshot", None), "recent": ("query", "job", 2),
         "sheet": ("query", "job", 3),
     }  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_table_is_queried_as_it_was_at_the_snapshot_time(outside: Stage) -> No
     outside.sql("INSERT INTO orders (id, name) VALUES (3, 'late')")
     ran = outside.execute("--route", "query", "--snapshot-time", str(snapshot), tasks=2)
     assert ran.codes == [0, 0], ran.text
-    assert {table.table: (table.rows, table.moment) for table in outside.manifest().tables} == {
+    assert {table.table: (table.rows, table.read_at) for table in outside.manifest().tables} == {
         "empty": (0, "snapshot"), "orders": (2, "snapshot")
     }  # fmt: skip
     assert csv_rows(outside.read("orders/orders_000000000000.csv")) == expected_rows("orders", 2)
@@ -215,7 +215,7 @@ def test_a_part_of_a_table_is_exported(outside: Stage) -> None:
     assert outside.execute("--snapshot-time", str(snapshot), tasks=2).codes == [0, 0]
     orders, entry = outside.manifest().tables
     assert csv_rows(outside.read(entry.files[0].name)) == ["country,id,email", "AT,3,", "CH,1,a@x.ch"]
-    assert (entry.route, entry.rows, entry.expected_rows, entry.moment) == ("query", 2, None, "snapshot")
+    assert (entry.route, entry.rows, entry.expected_rows, entry.read_at) == ("query", 2, None, "snapshot")
     assert (entry.shape.columns, entry.shape.where) == (("country", "id", "email"), "country = 'CH' OR email IS NULL")
     assert entry.why == "columns are chosen and rows are filtered: extract jobs export complete tables"
     assert orders.route == "extract"

@@ -127,7 +127,7 @@ def without_snapshot(extract: Sound) -> Sound:
 
 def when_the_job_runs(query: Sound) -> Sound:
     """The query has no snapshot time."""
-    return lambda export, unit, attempt: query(export, msgspec.structs.replace(unit, moment="job"), attempt)
+    return lambda export, unit, attempt: query(export, msgspec.structs.replace(unit, read_at="job"), attempt)
 
 
 def rows_as_planned(entry: Sound) -> Sound:

@@ -83,7 +83,7 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
     tables = [
         entry
         for entry in manifest.tables
-        if entry.moment == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
+        if entry.read_at == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
     ]
     slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 

@@ -93,7 +93,7 @@ async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Liste
 
 def _tell(settings: Settings, outcome: Outcome) -> None:
     target = settings.target
-    moment = rfc3339(outcome.plan.snapshot)
+    as_of = rfc3339(outcome.plan.snapshot)
     if outcome.result == "superseded":
         message = "run %s was not published: %s has an export with a later snapshot time"
         log.warning(message, outcome.plan.run, target, extra=LogEvent.RUN_SUPERSEDED.extra())
@@ -102,7 +102,7 @@ def _tell(settings: Settings, outcome: Outcome) -> None:
         carried = f" ({counted(totals.carried, 'table')} carried over)" if totals.carried else ""
         tables, files, done = counted(totals.tables, "table"), counted(totals.files, "file"), LogEvent.RUN_DONE.extra()
         message = "done: %s%s in %s, %s, the dataset as of %s, in %s"
-        log.info(message, tables, carried, files, size_text(totals.bytes), moment, target, extra=done)
+        log.info(message, tables, carried, files, size_text(totals.bytes), as_of, target, extra=done)
     for failure in outcome.failed:
         missing = LogEvent.TABLE_MISSING.extra(table=failure.table)
         log.warning("%s is not part of this export: %s", failure.table, failure.message, extra=missing)

@@ -122,9 +122,13 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
     plan = await value_of(store, layout.plan)
     if plan is None:
         return RunLine(run=run, state="unfinished", published=False)
-    moment = time_of(plan.snapshot)
     return RunLine(
-        run=run, state="unfinished", published=False, snapshot_time=moment, tables=plan.tables, rows=plan.rows
+        run=run,
+        state="unfinished",
+        published=False,
+        snapshot_time=time_of(plan.snapshot),
+        tables=plan.tables,
+        rows=plan.rows,
     )
 
 

@@ -208,5 +208,5 @@ class MemoryWarehouse:
         found = self.datasets[request.dataset.project, request.dataset.name].get(request.table)
         if found is None or found.versions[-1].rows is None:
             return None
-        moment = self.clock() if request.snapshot is None else request.snapshot
-        return next((v.rows for v in reversed(found.versions) if v.since <= moment), None)
+        as_of = self.clock() if request.snapshot is None else request.snapshot
+        return next((v.rows for v in reversed(found.versions) if v.since <= as_of), None)

@@ -13,7 +13,7 @@ import msgspec
 
 from bqdump.core.documents.manifest import File, TableEntry, Totals, settings_of, snapshot_of
 from bqdump.core.documents.manifest import Manifest as Document
-from bqdump.core.documents.run import Failure, Flag, Moment, Removed, Skipped
+from bqdump.core.documents.run import Failure, Flag, ReadAt, Removed, Skipped
 from bqdump.core.results import html_table, public
 from bqdump.core.sizes import counted
 from bqdump.core.times import time_in, time_of
@@ -39,7 +39,7 @@ class Table:
     kind: str
     route: str
     snapshot_time: datetime
-    read_at: Moment
+    read_at: ReadAt
     why: str
     rows: int | None
     expected_rows: int | None
@@ -171,7 +171,7 @@ def _table(document: Document, entry: TableEntry, address: str) -> Table:
         kind=entry.kind,
         route=entry.route,
         snapshot_time=time_of(snapshot_of(document, entry)),
-        read_at=entry.moment,
+        read_at=entry.read_at,
         why=entry.why,
         rows=entry.rows,
         expected_rows=entry.expected_rows,

@@ -17,7 +17,7 @@ from bqdump.core.documents.run import (
     Failure,
     Flag,
     Mode,
-    Moment,
+    ReadAt,
     Removed,
     RunId,
     Skipped,
@@ -70,7 +70,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: exported rows, None where neither the files nor the job report them. expected_rows: BigQuery's rows at the
     snapshot time, where that count is certain; both were compared before publishing.
-    moment: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
+    read_at: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
     format, compression: of its files. planned_billed, billed: bytes of its query, by the dry run and as billed.
     carried: set where an earlier run exported it.
     """
@@ -90,7 +90,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     definition: msgspec.Raw
     rows: Count | None = None
     expected_rows: Count | None = None
-    moment: Moment = "snapshot"
+    read_at: ReadAt = "snapshot"
     why: str = ""
     format: str = ""
     compression: str = ""

@@ -22,7 +22,7 @@ from bqdump.core.documents.run import (
     Failure,
     Flag,
     Mode,
-    Moment,
+    ReadAt,
     Removed,
     Skipped,
     Time,
@@ -38,7 +38,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
 
     size: of the files. schema: a fingerprint of its columns. offset, length: the place of its entry in the manifest,
-    in bytes. why: why it was not read at the snapshot time, where moment is "job". content, made, modified: see
+    in bytes. why: why it was not read at the snapshot time, where read_at is "job". content, made, modified: see
     `fingerprints.Side`. carried: set where an earlier run exported it.
     """
 
@@ -58,7 +58,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     schema: str
     offset: Place
     length: Place
-    moment: Moment = "snapshot"
+    read_at: ReadAt = "snapshot"
     why: str = ""
     content: str = ""
     made: str = ""
@@ -142,7 +142,7 @@ class _Entry(msgspec.Struct):
     files: tuple[_File, ...]
     definition: msgspec.Raw
     rows: Count | None = None
-    moment: Moment = "snapshot"
+    read_at: ReadAt = "snapshot"
     why: str = ""
     format: str = ""
     compression: str = ""
@@ -227,8 +227,8 @@ def _line(manifest: _Manifest, entry: _Entry, offset: int, length: int) -> Line:
         hashlib.blake2b(schema, digest_size=6).hexdigest(),
         offset,
         length,
-        entry.moment,
-        entry.why if entry.moment == "job" else "",
+        entry.read_at,
+        entry.why if entry.read_at == "job" else "",
         bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
         fingerprint(made),
         modified(entry.kind, entry.definition),

@@ -90,7 +90,7 @@ def _entry(plan: Plan, table: TablePlan, receipt: Receipt, files: Sequence[File]
         definition=table.definition,
         rows=sum(known) if len(known) == len(files) else receipt.rows,
         expected_rows=expected_rows(plan, table, hidden),
-        moment=table.moment,
+        read_at=table.read_at,
         why=table.why,
         format=table.format or plan.settings["format"],
         compression=table.compression or plan.settings["compression"],

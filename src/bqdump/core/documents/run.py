@@ -34,7 +34,7 @@ Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
 Mode = Literal["replace", "keep"]
 
 # When a table is read: at the plan's snapshot time, or when its job runs (views, for example, have no time travel).
-Moment = Literal["snapshot", "job"]
+ReadAt = Literal["snapshot", "job"]
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
@@ -125,7 +125,7 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     format: str = ""
     compression: str = ""
     shape: Shape = WHOLE
-    moment: Moment = "snapshot"
+    read_at: ReadAt = "snapshot"
     bills: Count | None = None
     bills_at_least: bool = False
 

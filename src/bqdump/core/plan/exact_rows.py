@@ -63,6 +63,6 @@ def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
 
 def expected_rows(plan: Plan, table: TablePlan, hidden: AbstractSet[str] = frozenset()) -> int | None:
     """The rows at the snapshot time, where that count is certain and the export has all of them; else None."""
-    if table.shape.where or table.moment == "job" or not hidden.isdisjoint((table.table, "")):
+    if table.shape.where or table.read_at == "job" or not hidden.isdisjoint((table.table, "")):
         return None
     return certain_rows(table.kind, table.rows, table.definition, plan.snapshot)

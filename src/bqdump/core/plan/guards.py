@@ -102,7 +102,7 @@ def table_flags(tables: Iterable[TablePlan]) -> Iterator[Flag]:
         if columns := masked_columns(table):
             yield _found(Risk.MASKED_COLUMNS, table.table, ", ".join(columns), columns)
         # Queries read the buffer; whether they do with a snapshot time is not documented.
-        if table.moment == "snapshot" and (rows := buffered_rows(table.definition)) is not None:
+        if table.read_at == "snapshot" and (rows := buffered_rows(table.definition)) is not None:
             yield _found(Risk.STREAMING_BUFFER, table.table, f"about {counted(rows, 'row')}")
 
 
@@ -195,7 +195,7 @@ def with_jobs(flags: Sequence[Flag], found: Iterable[tuple[str, Risk]]) -> tuple
 
 
 def refuse_snapshot(settings: Settings, snapshot: int, now: int, dataset: Dataset) -> None:
-    """Raise UsageError for a moment that BigQuery cannot read any more, or not yet. Times in ms."""
+    """Raise UsageError for a snapshot time that BigQuery cannot read any more, or not yet. Times in ms."""
     subject = settings.snapshot_time
     oldest = now - dataset.time_travel_hours * 3_600_000
     if snapshot > now:

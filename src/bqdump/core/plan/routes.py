@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import Moment, Skipped
+from bqdump.core.documents.run import ReadAt, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import columns
@@ -60,7 +60,7 @@ class Choice(NamedTuple):
 class Routed(msgspec.Struct, frozen=True):
     """A table with its route, its file format and the part that is exported.
 
-    moment: "snapshot" if it is read at the snapshot time, "job" if when its job runs. bills: bytes that its query
+    read_at: "snapshot" if it is read at the snapshot time, "job" if when its job runs. bills: bytes that its query
     bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound.
     """
 
@@ -70,7 +70,7 @@ class Routed(msgspec.Struct, frozen=True):
     format: str
     compression: str
     shape: Shape = WHOLE
-    moment: Moment = "snapshot"
+    read_at: ReadAt = "snapshot"
     bills: int | None = None
     bills_at_least: bool = False
 
@@ -138,7 +138,7 @@ def choose_route(table: Table, wanted: Wanted) -> Choice:
     return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
 
 
-def moment_of(table: Table, route: str, *, captured: bool) -> Moment:
+def read_at_of(table: Table, route: str, *, captured: bool) -> ReadAt:
     """Whether BigQuery can read the table as it was at the snapshot time.
 
     A query applies streamed changes that are not applied yet when it runs. That it also does so for an earlier time
@@ -226,9 +226,9 @@ def route_tables(
         # Where the risk is allowed, a free extract is enough. A query that may lack changes too does not help.
         needs_query = streamed and Risk.UNAPPLIED_CHANGES not in settings.allow and not serves_stale(table.definition)
         route, why = choose_route(table, wanted._replace(captured=needs_query))
-        moment = moment_of(table, route, captured=streamed)
-        why = f"{why}; {AT_JOB_TIME}" if moment == "job" else why
-        routed.append(Routed(table, route, why, wanted.format, wanted.compression, wanted.shape, moment))
+        read_at = read_at_of(table, route, captured=streamed)
+        why = f"{why}; {AT_JOB_TIME}" if read_at == "job" else why
+        routed.append(Routed(table, route, why, wanted.format, wanted.compression, wanted.shape, read_at))
     return Routing(tuple(routed), tuple(skipped))
 
 

@@ -29,7 +29,7 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     route: str
     why: str
-    moment: str
+    read_at: str
     rows: int
     bytes: int
     files: int
@@ -77,7 +77,7 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
             kind=table.kind,
             route=table.route,
             why=table.why,
-            moment=table.moment,
+            read_at=table.read_at,
             rows=table.rows,
             bytes=table.bytes,
             files=max(1, -(-table.bytes // FILE_BYTES)),

@@ -193,7 +193,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("labels", parse.labels, "KEY=VALUE,…", "Labels of all jobs."),
     Setting("kms_key", KMS_KEY, "NAME", KEY),
     Setting("run_id", parse.run_id, "ID", RUN_ID),
-    Setting("snapshot_time", parse.moment, "TIME", SNAPSHOT),
+    Setting("snapshot_time", parse.snapshot_time, "TIME", SNAPSHOT),
     Setting("patience", parse.duration, "TIME", PATIENCE),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", parse.size, "SIZE", BILLED),

@@ -249,7 +249,7 @@ def bucket(value: Any) -> str:
     return word
 
 
-def moment(value: Any) -> str:
+def snapshot_time(value: Any) -> str:
     """A time as written, or as TOML has it."""
     word = value.isoformat() if isinstance(value, datetime) else text(value)
     if word:

@@ -38,16 +38,16 @@ def _escaped(text: str, quote: str) -> str:
 def select(
     dataset: Dataset, table: str, snapshot: int | None, items: str = "*", where: str = "", alias: str = ""
 ) -> str:
-    """The query that reads a table as it was at a moment (ms), or (None) when it runs.
+    """The query that reads a table as of a time (ms), or (None) when it runs.
 
     items: see `items`. where: a filter that core.filters has looked at. alias: see `_alias`.
     """
     source = ".".join(map(identifier, (dataset.project, dataset.name, table)))
     source += f" AS {identifier(alias)}" if alias else ""
-    moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot})" if snapshot is not None else ""
+    as_of = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot})" if snapshot is not None else ""
     # Lines of its own keep the filter apart from what stands around it.
     rows = f"\nWHERE (\n{where}\n)" if where else ""
-    return f"SELECT {items} FROM {source}{moment}{rows}"  # noqa: S608 (quoted above)
+    return f"SELECT {items} FROM {source}{as_of}{rows}"  # noqa: S608 (quoted above)
 
 
 def select_part(dataset: Dataset, table: str, snapshot: int | None, definition: msgspec.Raw, shape: Shape) -> str:

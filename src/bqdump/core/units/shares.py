@@ -106,7 +106,7 @@ def _unit(settings: Settings, id_: str, piece: _Piece, item: Routed, pattern: st
         format="" if usual else item.format,
         compression="" if usual else item.compression,
         shape=item.shape,
-        moment=item.moment,
+        read_at=item.read_at,
         bills=item.bills,
         bills_at_least=item.bills_at_least,
     )

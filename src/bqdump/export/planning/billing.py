@@ -31,8 +31,8 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
         # Filters of read sessions are tried as well: BigQuery would refuse a bad one only during the run.
         if item.route != "query" and not item.shape.where:
             return item
-        moment = snapshot if item.moment == "snapshot" else None
-        select = sql.select_part(dataset, item.table.name, moment, item.table.definition, item.shape)
+        as_of = snapshot if item.read_at == "snapshot" else None
+        select = sql.select_part(dataset, item.table.name, as_of, item.table.definition, item.shape)
         async with slots:
             try:
                 found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)

@@ -101,7 +101,7 @@ def _extract(export: RunningExport, unit: Unit, attempt: int) -> ExtractRequest:
 
 def _query(export: RunningExport, unit: Unit, attempt: int) -> QueryRequest:
     settings = export.settings
-    snapshot = export.plan.snapshot if unit.moment == "snapshot" else None
+    snapshot = export.plan.snapshot if unit.read_at == "snapshot" else None
     return QueryRequest(
         job_id=export.job_id(unit, attempt),
         dataset=export.source,
