@@ -110,7 +110,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.export.task import Task
     from bqdump.export.work.read import read_unit
     from bqdump.export.work.watch import Watch
-    from bqdump.services import Readings
+    from bqdump.services import LazyReadRoute
 
     import_lean()
     name, codec = FORMATS[format_]
@@ -140,14 +140,14 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
         },
         Plan,
     )
-    readings = Readings(settings)
+    readings = LazyReadRoute(settings)
     readings.open()
     importlib.import_module(ENCODERS[name])
     warehouse = MemoryWarehouse(MemoryStore(), lambda: 0)
     warehouse.put("proj", "d", "t", ())
 
     async def one() -> int:
-        task = Task(FolderStore(folder), warehouse, settings, "r", Owner("r", 0), 1, open_reading=readings.open)
+        task = Task(FolderStore(folder), warehouse, settings, "r", Owner("r", 0), 1, open_read_route=readings.open)
         outcome = await read_unit(running_export(task, plan), Watch(warehouse, "US", 1), unit, 0, lambda: None)
         assert not isinstance(outcome, Failure), outcome.message
         return outcome.rows or 0

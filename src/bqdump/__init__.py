@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from bqdump.core.plan.summary import Planned, PlannedTable
-    from bqdump.core.progress.outcome import Export
+    from bqdump.core.progress.export import Export
     from bqdump.core.results import Rows, State
     from bqdump.core.risks import Risk
     from bqdump.diagnosis import Cure, Diagnosis
@@ -118,7 +118,7 @@ _HOMES = {
     "core.documents.manifest": ("File", "Totals"),
     "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
     "core.plan.summary": ("Planned", "PlannedTable"),
-    "core.progress.outcome": ("Export",),
+    "core.progress.export": ("Export",),
     "core.results": ("Rows", "State"),
     "core.risks": ("Risk",),
     "diagnosis": ("Cure", "Diagnosis"),

@@ -25,10 +25,10 @@ from bqdump.core.documents.exported_tables import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.plan.summary import Planned
+from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.outcome import Export
 from bqdump.core.results import Rows
-from bqdump.core.sampling import parse_sample
+from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.resolve import arguments, resolve
 from bqdump.core.settings.resolve import file as settings_file
 from bqdump.core.settings.settings import REQUIRED, Settings
@@ -112,8 +112,7 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
     source: read all files and compare each table with BigQuery as of the snapshot time, while time travel lasts.
     BigQuery bills one query per table; `max_bytes_billed` limits their sum. Requires `project`.
     """
-    parts = _parts(read, source=source)
-    check = partial(verbs.verify, run=run, parts=parts)
+    check = partial(verbs.verify, run=run, parts=parts_to_read(read, source=source))
     if not source:
         return _ask(check, options)
     settings = _settings(options, ("bucket", "project"))
@@ -149,18 +148,6 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
     """
     _, page = _ask(lambda store, settings: verbs.report(store, settings, run, since), options)
     return page.decode()
-
-
-def _parts(read: str, *, source: bool) -> int:
-    """Read one in this many files; 0: none. Raises UsageError."""
-    try:
-        parts = parse_sample(read) if read else int(source)
-    except ValueError as error:
-        raise UsageError("verify", f"read={read!r}", str(error)) from None
-    if source and parts > 1:
-        cause = "source compares whole tables, so it reads every file"
-        raise UsageError("verify", f"read={read!r}", cause, "Leave read out.")
-    return parts
 
 
 def _tell_bill(bytes_billed: int) -> None:

@@ -13,7 +13,7 @@ from bqdump.check.doctor import READS, Check, CheckOutcome, Doctor
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import PYTHON, Words
-from bqdump.export.task import Reading
+from bqdump.export.task import ReadRoute
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.render.deployment import Deployment
@@ -51,7 +51,7 @@ class Diagnosis(Result, frozen=True, kw_only=True):
 async def diagnose(
     store: ObjectStore,
     warehouse: Warehouse,
-    open_reading: Callable[[], Reading],
+    open_read_route: Callable[[], ReadRoute],
     settings: Settings,
     service_account: str = "",
     words: Words = PYTHON,
@@ -62,7 +62,7 @@ async def diagnose(
 
     Raises only for temporary problems, such as a service that does not respond.
     """
-    examined = await Doctor(store, warehouse, open_reading, settings, time.time, words).examine()
+    examined = await Doctor(store, warehouse, open_read_route, settings, time.time, words).examine()
     return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
 
 

@@ -23,7 +23,7 @@ from bqdump.repository.published import with_bucket
 if TYPE_CHECKING:
     from bqdump.adapters.endpoints import Endpoint
     from bqdump.adapters.patience import Patience
-    from bqdump.export.task import Reading
+    from bqdump.export.task import ReadRoute
     from bqdump.ports.data_reader import DataReader
 
 Answer = TypeVar("Answer")
@@ -41,26 +41,26 @@ class Services(NamedTuple):
 
     store: ObjectStore
     warehouse: Warehouse
-    reading: Readings
+    read_route: LazyReadRoute
 
     async def close(self) -> None:
         """Close all."""
-        await self.reading.close()
+        await self.read_route.close()
         await self.store.close()
         await self.warehouse.close()
 
 
-class Readings:
+class LazyReadRoute:
     """What the read route works with, opened when it is asked for the first time."""
 
     def __init__(self, settings: Settings, *, patient: bool = False) -> None:
         self._settings, self._patient = settings, patient
-        self._opened: Reading | None = None
+        self._opened: ReadRoute | None = None
 
-    def open(self) -> Reading:
+    def open(self) -> ReadRoute:
         """Always the same. Raises UsageError where its packages are not installed."""
         if self._opened is None:
-            self._opened = _open_reading(self._settings, patient=self._patient)
+            self._opened = _open_read_route(self._settings, patient=self._patient)
         return self._opened
 
     async def close(self) -> None:
@@ -69,9 +69,9 @@ class Readings:
             await self._opened.reader.close()
 
 
-def _open_reading(settings: Settings, *, patient: bool) -> Reading:
+def _open_read_route(settings: Settings, *, patient: bool) -> ReadRoute:
     from bqdump.adapters import lean_imports
-    from bqdump.export.task import Reading
+    from bqdump.export.task import ReadRoute
 
     bytes(LARGE_BLOCK)
     # What gRPC would write to standard error is no record of a log, and comes with its errors as well.
@@ -97,7 +97,7 @@ def _open_reading(settings: Settings, *, patient: bool) -> Reading:
         raise UsageError("read tables", "route read", cause, install_hint("read")) from error
     streams = max(1, min(MOST_STREAMS, os.cpu_count() or 1))
     reader = RetryingReader(StorageReader(settings.jobs_in), _patience(settings, STORAGE_READ, patient=patient))
-    return Reading(reader, ArrowEncoder(settings.read_memory // streams), streams)
+    return ReadRoute(reader, ArrowEncoder(settings.read_memory // streams), streams)
 
 
 def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
@@ -134,7 +134,7 @@ def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> S
     store = open_store(settings, patient=patient)
     paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)
     warehouse = RetryingWarehouse(paced, _patience(settings, BIGQUERY, patient=patient))
-    return Services(store, warehouse, Readings(settings, patient=patient))
+    return Services(store, warehouse, LazyReadRoute(settings, patient=patient))
 
 
 def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> Destination:

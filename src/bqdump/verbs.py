@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from bqdump.core.documents.exported_tables import Manifest
     from bqdump.core.documents.run import Owner
     from bqdump.core.plan.summary import Planned
-    from bqdump.core.progress.outcome import Export
+    from bqdump.core.progress.export import Export
     from bqdump.core.settings.settings import Settings
     from bqdump.diagnosis import Diagnosis
-    from bqdump.export.run import Outcome
+    from bqdump.export.run import TaskResult
     from bqdump.export.task import Task
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import Status
@@ -36,13 +36,13 @@ class Ended(NamedTuple):
     """A task that has done its part of a run, and how that ended."""
 
     task: Task
-    outcome: Outcome
+    result: TaskResult
 
     async def export(self) -> Export:
         """The result in full. Reads the manifest if the run was published before this task started."""
-        from bqdump.export.outcome import exported
+        from bqdump.export.result import exported
 
-        return await exported(self.task, self.outcome)
+        return await exported(self.task, self.result)
 
 
 async def run(
@@ -52,7 +52,7 @@ async def run(
     from bqdump.export.run import run as run_task
     from bqdump.export.task import Task
 
-    task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.reading.open)
+    task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.read_route.open)
     return Ended(task, await run_task(task))
 
 
@@ -74,7 +74,9 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
     """Check permissions and risks before a run. service_account, words: see diagnose."""
     from bqdump.diagnosis import diagnose
 
-    return await diagnose(services.store, services.warehouse, services.reading.open, settings, service_account, words)
+    return await diagnose(
+        services.store, services.warehouse, services.read_route.open, settings, service_account, words
+    )
 
 
 async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
@@ -108,7 +110,7 @@ async def verify(
     every file; `bill` hears the bytes billed beforehand.
     """
     from bqdump.check.compare_with_source import Source
-    from bqdump.check.read_back import Reading
+    from bqdump.check.read_back import ReadOptions
     from bqdump.check.verify import verify as verify_run
     from bqdump.repository.published import with_bucket
     from bqdump.services import open_reader
@@ -116,7 +118,7 @@ async def verify(
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None
     reader = open_reader() if parts else None
-    reading = Reading(reader, parts, checksums=source is not None) if reader else None
+    reading = ReadOptions(reader, parts, checksums=source is not None) if reader else None
     try:
         return await with_bucket(store, verify_run(store, settings, name, reading, source, tell))
     finally:

@@ -22,7 +22,7 @@ from bqdump.core.errors import BqdumpError, TargetError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
-from bqdump.export.task import Reading, Task
+from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.store import Copy, ObjectInfo
 
 LAYOUT = Layout("p/")
@@ -34,7 +34,7 @@ NAMES = {
     "latest": LAYOUT.latest.name, "publishing": LAYOUT.publishing.name, "newest": LAYOUT.newest.name,
     "summary": LAYOUT.summary("r1").name,
     "planner": RUN.planner.name, "plan": RUN.plan.name, "units": RUN.units("n"), "claim": RUN.claim(UNIT).name,
-    "reading": RUN.reading(UNIT, 0).name, "session": RUN.session(UNIT).name, "receipt": RUN.receipt(UNIT).name,
+    "reading": RUN.read_attempt(UNIT, 0).name, "session": RUN.session(UNIT).name, "receipt": RUN.receipt(UNIT).name,
     "failure": RUN.failure(UNIT, 0, "x").name, "failed report": RUN.failed_report("x"), "publisher": RUN.publisher.name,
     "intent": RUN.intent.name, "manifest": RUN.manifest.name, "contents": RUN.contents.name, "report": RUN.report,
     "staged file": RUN.staged(UNIT, 0, "p/t/t_*.csv").replace("*", "000000000000"), "file": "p/t/t_000000000000.csv",
@@ -212,7 +212,7 @@ def test_a_run_interrupted_by_a_fault_is_completed_by_the_next_start(
             assert (state / "plan.json").exists() or not (state / "planner.json").exists()
         assert list(state.glob("failures/**/*.json")) == []
         outcome = asyncio.run(run(export(folder, path)))
-        assert outcome.result == "published"
+        assert outcome.state == "published"
         [file] = [item for item in folder.rglob("*.csv") if "_bqdump" not in item.parts]
         assert file.read_bytes().count(b"\n") == 10
         assert asyncio.run(seen(folder, "_bqdump/latest.json")).info
@@ -226,9 +226,9 @@ def export(folder: Path, path: str) -> Task:
     """Start the only task of a run, with the same index each time."""
     warehouse = MemoryWarehouse(MemoryStore("bucket"), lambda: 1_700_000_000_000)
     warehouse.put("p", "d", "t", [f"row {number}" for number in range(10)])
-    reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, _call)
+    reading = ReadRoute(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, _call)
     settings = Settings(project="p", dataset="d", target=Target("file", str(folder)), route="read", path=path)
-    return Task(FolderStore(folder), warehouse, settings, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+    return Task(FolderStore(folder), warehouse, settings, "r1", Owner("e1", 0), 1, open_read_route=lambda: reading)
 
 
 async def _call(call: Callable[[], Any]) -> Any:

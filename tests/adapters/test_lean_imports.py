@@ -78,7 +78,7 @@ import importlib.machinery, sys, threading
 from bqdump.adapters import lean_imports
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.services import Readings
+from bqdump.services import LazyReadRoute
 import bqdump.cli.run
 lean_imports.import_lean()
 from bqdump.adapters import bigquery, gcs, google_http
@@ -111,8 +111,8 @@ def report(call):
 def import_client():
     report(lambda: bigquery.bigquery.Client)
 
-def open_reading():
-    report(Readings(Settings(project="p", dataset="d", target=Target("gs", "b"))).open)
+def open_read_route():
+    report(LazyReadRoute(Settings(project="p", dataset="d", target=Target("gs", "b"))).open)
 
 def beside(name, call):
     "Run the other call in a thread as soon as this module is being run, and wait for it there."
@@ -145,7 +145,7 @@ def test_bigquery_s_client_is_not_imported_while_deferred_modules_load(name: str
 
 @pytest.mark.parametrize("name", ["google.cloud.bigquery", "google.cloud.bigquery.client"])
 def test_the_reader_is_not_imported_at_the_same_time_as_bigquery_s_client(name: str) -> None:
-    watch = f"{BESIDE}\nnext_to_it = []\nopened = open_reading\n"
+    watch = f"{BESIDE}\nnext_to_it = []\nopened = open_read_route\n"
     inside = (
         "allow = lean_imports.allow\n"
         "def watched(name):\n"

@@ -13,7 +13,7 @@ import pytest
 
 from bqdump.adapters.data_files import DataFiles
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.check.read_back import Reading
+from bqdump.check.read_back import ReadOptions
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
@@ -56,7 +56,7 @@ def exported(
 def read(
     store: MemoryStore, format_: str, run: str = "", parts: int = 1, path: str = "{table}/{table}_*.{ext}"
 ) -> Verified:
-    return asyncio.run(verify(store, settings(format_, path), run, Reading(READER, parts)))
+    return asyncio.run(verify(store, settings(format_, path), run, ReadOptions(READER, parts)))
 
 
 def found(verified: Verified) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
-from bqdump.export.task import Reading, Task
+from bqdump.export.task import ReadRoute, Task
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 FILES = ["big/big_000000000000.csv", "big/big_000000000001.csv", "empty/empty_000000000000.csv"]
@@ -36,11 +36,11 @@ def exported(settings: Settings = SETTINGS, tables: Sequence[str] = ("big", "emp
     for name in tables:
         warehouse.put("project", "data", name, ["one", "two", "three"] if name == "big" else [])
     store.put_now("big/notes.txt", b"beside ours")
-    reading = Reading(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 1, at_once)
-    task = Task(store, warehouse, settings, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+    reading = ReadRoute(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 1, at_once)
+    task = Task(store, warehouse, settings, "r1", Owner("e1", 0), 1, open_read_route=lambda: reading)
 
     async def export() -> None:
-        await store.write_note(task.layout.reading("00000-00000", 0).name, b"{}", 0)
+        await store.write_note(task.layout.read_attempt("00000-00000", 0).name, b"{}", 0)
         await run(task)
 
     asyncio.run(export())

@@ -22,8 +22,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.settings.target import Target
 from bqdump.export.planning import obtain as planning
-from bqdump.export.run import Outcome, run
-from bqdump.export.task import Reading, Task
+from bqdump.export.run import TaskResult, run
+from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work import watch
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.storage_read.server import serve
@@ -77,21 +77,21 @@ class Stack(NamedTuple):
             found |= answer["requests"] | {f"{name} in a batch": count for name, count in answer["batched"].items()}
         return found
 
-    def export(self, settings: Settings, name: str, execution: str = "", patience: Patience = QUICK) -> Outcome:
+    def export(self, settings: Settings, name: str, execution: str = "", patience: Patience = QUICK) -> TaskResult:
         """Run one task of a run to completion."""
 
-        async def whole() -> Outcome:
+        async def whole() -> TaskResult:
             store = RetryingStore(CloudStore(BUCKET, PROJECT, patience=patience), patience)
             warehouse = RetryingWarehouse(BigQueryWarehouse(PROJECT), patience)
             try:
                 return await run(Task(store, warehouse, settings, name, Owner(execution or name, 0), 1,
-                                      open_reading=lambda: reading))  # fmt: skip
+                                      open_read_route=lambda: reading))  # fmt: skip
             finally:
                 await reading.reader.close()
                 await store.close()
                 await warehouse.close()
 
-        reading = Reading(RetryingReader(StorageReader(PROJECT), patience), MemoryEncoder(), 2)
+        reading = ReadRoute(RetryingReader(StorageReader(PROJECT), patience), MemoryEncoder(), 2)
         return asyncio.run(whole())
 
     def manifest(self, settings: Settings) -> Manifest:

@@ -47,7 +47,7 @@ def wanted(stack: Stack) -> dict[str, Any]:
     """The result of an export without faults."""
     stack.faults()
     settings = stack.settings("undisturbed")
-    assert stack.export(settings, "undisturbed").result == "published"
+    assert stack.export(settings, "undisturbed").state == "published"
     return content(stack.manifest(settings))
 
 
@@ -87,7 +87,7 @@ def test_temporary_errors_do_not_change_the_result(
     stack.jobs(ACCEPTED)
     stack.faults(*(rule(operation, *way, after=after) for way in ways))
     settings = stack.settings(name)
-    assert stack.export(settings, name).result == "published"
+    assert stack.export(settings, name).state == "published"
     assert stack.left() == []
     assert content(stack.manifest(settings)) == wanted
 
@@ -108,5 +108,5 @@ def test_after_permanent_errors_the_run_can_be_resumed(
         with suppress(BqdumpError):
             stack.export(settings, name)
         assert stack.left() == []
-        assert stack.export(settings, name, f"{name}again").result == "published"
+        assert stack.export(settings, name, f"{name}again").state == "published"
         assert content(stack.manifest(settings)) == wanted

@@ -103,7 +103,7 @@ def test_a_store_without_batches_is_a_clear_error(stack: Stack) -> None:
 def test_the_order_of_a_batch_s_answers_does_not_matter(stack: Stack) -> None:
     stack.faults({"operation": "storage.batch", "status": "shuffle"})
     settings = stack.settings("s")
-    assert stack.export(settings, "s").result == "published"
+    assert stack.export(settings, "s").state == "published"
     names = {entry.table: [file.name for file in entry.files] for entry in stack.manifest(settings).tables}
     assert names == {name: [f"s/{name}/{name}_000000000000.csv"] for name in ("one", "three", "two")}
 
@@ -121,7 +121,7 @@ def test_a_document_damaged_in_transit_is_read_again(stack: Stack) -> None:
     stack.faults(
         {"operation": "storage.objects.get", "path": "publishing.json.*alt=media", "status": "flip", "times": 3}
     )
-    assert stack.export(stack.settings("s"), "s").result == "published"
+    assert stack.export(stack.settings("s"), "s").state == "published"
     assert stack.left() == []
 
 

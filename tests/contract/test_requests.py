@@ -300,7 +300,7 @@ async def export(settings: Settings, name: str, *, abandoned: bool = False) -> N
         if abandoned:
             await obtain_plan(task)
         else:
-            assert (await run(task)).result == "published"
+            assert (await run(task)).state == "published"
     finally:
         await store.close()
         await warehouse.close()

@@ -19,8 +19,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import Outcome, run
-from bqdump.export.task import Reading, Task
+from bqdump.export.run import TaskResult, run
+from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.work import work
 from logged import logged
 
@@ -49,10 +49,10 @@ class Scene:
         async def at_once(call: Any) -> Any:
             return call()
 
-        reading = Reading(MemoryReader(self.warehouse, self.warehouse.clock), MemoryEncoder(), 2, at_once)
-        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1, open_reading=lambda: reading)
+        reading = ReadRoute(MemoryReader(self.warehouse, self.warehouse.clock), MemoryEncoder(), 2, at_once)
+        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1, open_read_route=lambda: reading)
 
-    def run(self, name: str, **settings: Any) -> Outcome:
+    def run(self, name: str, **settings: Any) -> TaskResult:
         """A run from its start to its end."""
         return asyncio.run(run(self.task(name, **settings)))
 
@@ -88,7 +88,7 @@ def test_a_published_run_deletes_what_an_abandoned_one_has_staged(
     rest = {name for name in scene.store.names_now() if "/runs/old/" in name} - set(scene.staged("old"))
     assert len(scene.staged("old")) == 2
     with caplog.at_level(logging.INFO):
-        assert scene.run("new").result == "published"
+        assert scene.run("new").state == "published"
     assert scene.staged("old") == []
     assert rest <= set(scene.store.names_now())
     [deleted] = logged(caplog, LogEvent.STAGING_DELETED)
@@ -104,7 +104,7 @@ def test_one_that_is_resumed_afterwards_changes_nothing(scene: Scene) -> None:
     scene.warehouse.put("p", "sales", "items", ["later"])
     scene.run("new")
     before = {name: scene.store.peek(name) for name in scene.store.names_now() if "_bqdump/" not in name}
-    assert scene.run("old").result == "superseded"
+    assert scene.run("old").state == "superseded"
     assert {name: scene.store.peek(name) for name in before} == before
     assert scene.staged("old") == []
 
@@ -124,7 +124,7 @@ def test_a_later_run_that_is_not_done_yet_keeps_what_it_has_staged(scene: Scene)
     scene.abandon("late")
     scene.run("early")
     assert len(scene.staged("late")) == 2
-    assert scene.run("late").result == "published"
+    assert scene.run("late").state == "published"
 
 
 def test_a_run_whose_jobs_are_running_keeps_its_files_until_the_next_publication(
@@ -138,7 +138,7 @@ def test_a_run_whose_jobs_are_running_keeps_its_files_until_the_next_publication
         old.cancel()
         scene.store.put_now(LAYOUT.run("old").staged("00000-00000", 0, "x_*.csv").replace("*", "000000000000"), b"half")
         scene.seconds = 0.0
-        assert (await run(scene.task("new"))).result == "published"
+        assert (await run(scene.task("new"))).state == "published"
         assert len(scene.staged("old")) == 1
         await asyncio.gather(*scene.warehouse._running)
 
@@ -222,7 +222,7 @@ def test_a_run_that_cannot_be_cleared_does_not_fail_the_one_that_is_published(
     for name in ("old", "older"):
         scene.abandon(name)
     scene.store.put_now(LAYOUT.run("old").plan.name, b"no plan")
-    assert scene.run("new").result == "published"
+    assert scene.run("new").state == "published"
     [failed] = logged(caplog, LogEvent.CLEANUP_FAILED)
     assert "run old" in failed.getMessage()
     assert LAYOUT.run("old").plan.name in failed.getMessage()

@@ -169,7 +169,7 @@ def test_an_older_snapshot_that_will_be_superseded_removes_nothing() -> None:
         before = world.now
         await run(world.task("r1"))
         outcome = await run(world.task("r2", include=("a",), snapshot_time=str(before)))
-        assert outcome.result == "superseded"
+        assert outcome.state == "superseded"
         assert await world.tables() == {"a": "r1", "b": "r1"}
 
     in_a_loop(check)

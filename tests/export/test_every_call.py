@@ -81,9 +81,9 @@ async def spoil(path: str, spoilt: int | None, fault: Fault) -> Calls:
     except BqdumpError:
         assert world.published() in ("first", "second"), what
     else:
-        assert outcome.result in ("published", "unfinished"), what
-        assert world.published() == "second" or outcome.result == "unfinished", what
-    assert (await world.export("second", "again")).result == "published", what
+        assert outcome.state in ("published", "unfinished"), what
+        assert world.published() == "second" or outcome.state == "unfinished", what
+    assert (await world.export("second", "again")).state == "published", what
     assert world.published() == "second", what
     assert not [name for name in world.store.names_now() if "second/data/" in name], what
     return calls

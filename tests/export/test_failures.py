@@ -15,7 +15,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.report import report_page
-from bqdump.export.run import Outcome, run
+from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 from bqdump.observe.status import status
 from bqdump.ports.warehouse import JobError
@@ -52,7 +52,7 @@ def test_a_failure_in_any_script_is_recorded_and_ends_its_table_only(
     task = Task(store, warehouse, settings, "r1", Owner("first", 0), 1)
     for _ in range(2):
         ended = asyncio.run(_outcome(task))
-        assert isinstance(ended, Outcome if partial else UnitsFailedError)
+        assert isinstance(ended, TaskResult if partial else UnitsFailedError)
     found = asyncio.run(status(store, settings, "r1"))
     assert [failure.table for failure in found.failed] == [name]
     assert found.done == 2
@@ -82,7 +82,7 @@ def test_a_resumed_run_tries_the_failed_table_again_and_publishes() -> None:
     jobs = len(warehouse.extracted)
     warehouse.failing = lambda table, job_id: None
     outcome = asyncio.run(run(task._replace(owner=Owner("second", 0))))
-    assert outcome.result == "published"
+    assert outcome.state == "published"
     assert len(warehouse.extracted) == jobs + 1
 
 

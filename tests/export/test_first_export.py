@@ -32,7 +32,7 @@ def test_a_table_that_fails_keeps_them_until_an_export_succeeds() -> None:
 
     def export(name: str) -> Manifest:
         now[0] += 1000
-        assert asyncio.run(run(Task(store, warehouse, SETTINGS, name, Owner(name, 0), 1))).result == "published"
+        assert asyncio.run(run(Task(store, warehouse, SETTINGS, name, Owner(name, 0), 1))).state == "published"
         latest = decode(read(SETTINGS.layout.latest.name), Latest, "latest.json")
         return decode(read(latest.manifest), Manifest, "manifest.json")
 

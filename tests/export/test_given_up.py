@@ -68,7 +68,7 @@ async def overlap(world: World) -> tuple[Any, Any]:
 def test_both_publish_the_same_and_nothing_lies_about(path: str) -> None:
     world = World(path)
     gave_up, finished = VirtualLoop("given up").complete(overlap(world))
-    assert gave_up.result == finished.result == "published"
+    assert gave_up.state == finished.state == "published"
     assert [failure.table for failure in finished.failed] == ["b"]
     manifest = world.manifest()
     assert manifest.status == "partial"
@@ -93,7 +93,7 @@ def test_what_was_given_up_stays_so_when_the_run_is_resumed_before_its_end() -> 
         # Whoever does not allow a partial export is told so; nothing is tried again behind the back of the other.
         with pytest.raises(UnitsFailedError):
             await run(world.task("z", partial=False))
-        assert (await run(world.task("z", partial=True))).result == "published"
+        assert (await run(world.task("z", partial=True))).state == "published"
 
     VirtualLoop("resumed").complete(given_up_and_killed())
     assert [failure.table for failure in world.manifest().failed] == ["b"]

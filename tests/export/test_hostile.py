@@ -320,5 +320,5 @@ def test_documents_that_are_too_large_are_not_loaded(monkeypatch: pytest.MonkeyP
 
 def test_without_an_edit_the_run_is_published() -> None:
     scene = Scene()
-    assert asyncio.run(run(scene.task("second"))).result == "published"
+    assert asyncio.run(run(scene.task("second"))).state == "published"
     assert {name: scene.rest()[name] for name in FOREIGN} == {name: Scene().rest()[name] for name in FOREIGN}

@@ -14,8 +14,8 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DeniedError, RowsError, UnitsFailedError, first_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.run import Outcome, run
-from bqdump.export.task import Reading, Task
+from bqdump.export.run import TaskResult, run
+from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 from bqdump.ports.store import ObjectInfo
@@ -74,12 +74,12 @@ def world(error: Exception, route: str, **settings: object) -> tuple[MemoryStore
     warehouse.error = error
     for table in ("bad", "good", "other"):
         warehouse.put("p", "d", table, [f"{table} {number}" for number in range(20)])
-    reading = Reading(MemoryReader(warehouse, warehouse.clock), BrokenEncoder(error), 4)
+    reading = ReadRoute(MemoryReader(warehouse, warehouse.clock), BrokenEncoder(error), 4)
     chosen = Settings(project="p", dataset="d", target=Target("gs", "memory"), route=route, **settings)  # type: ignore[arg-type]
-    return store, warehouse, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+    return store, warehouse, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_read_route=lambda: reading)
 
 
-def ended(task: Task) -> Outcome | Exception:
+def ended(task: Task) -> TaskResult | Exception:
     try:
         return asyncio.run(asyncio.wait_for(run(task), 20))
     except Exception as error:
@@ -91,8 +91,8 @@ def ended(task: Task) -> Outcome | Exception:
 def test_the_table_fails_by_name_and_the_others_are_published(error: Exception, route: str) -> None:
     store, _, task = world(error, route, allow_partial=True)
     outcome = ended(task)
-    assert isinstance(outcome, Outcome), outcome
-    assert (outcome.result, outcome.totals and outcome.totals.tables) == ("published", 2)
+    assert isinstance(outcome, TaskResult), outcome
+    assert (outcome.state, outcome.totals and outcome.totals.tables) == ("published", 2)
     [failure] = outcome.failed
     assert (failure.table, failure.reason) == ("bad", "unexpected")
     assert failure.message.startswith(type(first_of(error)).__name__)
@@ -110,10 +110,10 @@ def test_a_restarted_task_reports_the_failure_again_and_another_execution_repeat
     assert store.peek("_bqdump/latest.json") is None
     healthy = MemoryWarehouse.extract, MemoryWarehouse.query
     warehouse.extract, warehouse.query = (call.__get__(warehouse) for call in healthy)  # type: ignore[method-assign]
-    reading = Reading(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 4)
-    resumed = ended(task._replace(owner=Owner("e2", 0), open_reading=lambda: reading))
-    assert isinstance(resumed, Outcome)
-    assert (resumed.result, resumed.totals and resumed.totals.tables) == ("published", 3)
+    reading = ReadRoute(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 4)
+    resumed = ended(task._replace(owner=Owner("e2", 0), open_read_route=lambda: reading))
+    assert isinstance(resumed, TaskResult)
+    assert (resumed.state, resumed.totals and resumed.totals.tables) == ("published", 3)
 
 
 def test_rows_that_cannot_be_encoded_fail_their_table() -> None:

@@ -82,7 +82,7 @@ def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more
         assert published.result == "superseded"
         assert await world.latest() == ""
         outcome = await run(late)
-        assert (outcome.result, await world.latest()) == ("published", "r2")
+        assert (outcome.state, await world.latest()) == ("published", "r2")
         found = world.store.peek(SETTINGS.layout.latest.name)
         assert found
         assert decode(found[0], Latest, "latest.json").uncleared == ()

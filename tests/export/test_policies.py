@@ -19,7 +19,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
-from bqdump.export.task import Reading, Task
+from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.encoder import FileShape
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), route="read")
@@ -71,9 +71,9 @@ class World:
     def export(self, happens: Callable[[], None] = lambda: None, **settings: Any) -> Manifest:
         """One run by the read route; `happens` while each table is being read."""
         reader = MemoryReader(self.warehouse, self.warehouse.clock)
-        reading = Reading(reader, LateEncoder(happens), 1, at_once)
+        reading = ReadRoute(reader, LateEncoder(happens), 1, at_once)
         chosen = msgspec.structs.replace(SETTINGS, **settings)
-        task = Task(self.store, self.warehouse, chosen, "r", Owner("x", 0), 1, open_reading=lambda: reading)
+        task = Task(self.store, self.warehouse, chosen, "r", Owner("x", 0), 1, open_read_route=lambda: reading)
         asyncio.run(run(task))
         found = self.store.peek(chosen.layout.run("r").manifest.name)
         assert found

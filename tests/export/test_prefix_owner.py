@@ -17,7 +17,7 @@ from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import Outcome, run
+from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 
 SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))
@@ -42,7 +42,7 @@ class Scene:
         chosen = msgspec.structs.replace(SETTINGS, **settings)
         return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
 
-    def run(self, name: str, **settings: Any) -> Outcome:
+    def run(self, name: str, **settings: Any) -> TaskResult:
         """A run from its start to its end."""
         return asyncio.run(run(self.task(name, **settings)))
 
@@ -73,13 +73,13 @@ def scene() -> Scene:
 
 
 def test_of_two_datasets_that_start_at_once_one_is_refused(scene: Scene) -> None:
-    async def both() -> list[Outcome | BaseException]:
+    async def both() -> list[TaskResult | BaseException]:
         tasks = [scene.task("first"), scene.task("second", dataset="stock")]
         return await asyncio.gather(*map(run, tasks), return_exceptions=True)
 
     first, second = asyncio.run(both())
-    assert isinstance(first, Outcome)
-    assert first.result == "published"
+    assert isinstance(first, TaskResult)
+    assert first.state == "published"
     assert isinstance(second, UsageError)
     assert second.cause == "it belongs to p.sales"
     assert set(scene.files().values()) == {b"sales items\n", b"sales sales\n"}
@@ -89,7 +89,7 @@ def test_of_two_datasets_of_which_nothing_is_published_the_first_has_the_prefix(
     scene.plan("first")
     scene.refused("second", dataset="stock")
     assert not any("/runs/second/" in name for name in scene.store.names_now())
-    assert scene.run("first").result == "published"
+    assert scene.run("first").state == "published"
 
 
 def test_a_dataset_of_the_same_name_in_another_project_is_another_one(scene: Scene) -> None:
@@ -113,7 +113,7 @@ def test_a_run_that_is_refused_gives_the_prefix_back(scene: Scene, settings: dic
     with pytest.raises((NotFoundError, UsageError)):
         scene.run("mistake", **settings)
     assert scene.store.names_now() == []
-    assert scene.run("second", dataset="stock").result == "published"
+    assert scene.run("second", dataset="stock").state == "published"
 
 
 def test_a_refused_run_does_not_give_away_what_another_run_has_planned(scene: Scene) -> None:
@@ -139,7 +139,7 @@ def test_a_prefix_is_not_given_back_under_a_run_that_is_planned_meanwhile(step: 
         return [*between.ended, *rest, *[await _outcome(partial(run, task)) for task in others]]
 
     ended = asyncio.run(all_three())
-    published = [one for one in ended if isinstance(one, Outcome)]
+    published = [one for one in ended if isinstance(one, TaskResult)]
     assert len(published) == 1
     assert all(isinstance(one, UsageError) for one in ended if isinstance(one, BaseException))
 
@@ -150,7 +150,7 @@ def test_deleting_the_two_documents_that_the_refusal_names_hands_a_prefix_over(s
     named = [word.removeprefix("gs://memory/").rstrip(".,") for word in hint.split() if word.startswith("gs://")]
     assert named == [OWNER, SETTINGS.layout.latest.name]
     scene.remove(*named)
-    assert scene.run("second", dataset="stock").result == "published"
+    assert scene.run("second", dataset="stock").state == "published"
     files = scene.files()
     assert files["x/items/items_000000000000.csv"] == b"stock items\n"
     # What the new owner does not write stays, and is nobody's.
@@ -183,8 +183,8 @@ def test_an_export_below_another_ones_prefix_keeps_its_files(scene: Scene, earli
     assert refused.subject == "x/items/items_000000000000.csv"
     assert "below the prefix 'x/items/', run inner" in refused.cause
     assert {name: data for name, data in scene.files().items() if name in inside} == inside
-    assert scene.run("outer2", path="tables/{table}/*.{ext}").result == "published"
-    assert scene.run("inner2", **inner).result == "published"
+    assert scene.run("outer2", path="tables/{table}/*.{ext}").state == "published"
+    assert scene.run("inner2", **inner).state == "published"
 
 
 async def _outcome(work: Callable[[], Any]) -> Any:

@@ -12,7 +12,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.run import Outcome, run
+from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 from logged import logged
 
@@ -28,7 +28,7 @@ class Night:
         self.warehouse.put("project", "data", "sales", ["row"])
         self.settings = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 
-    def start(self, execution: str, index: int = 0) -> Outcome:
+    def start(self, execution: str, index: int = 0) -> TaskResult:
         """One task of this execution."""
         owner = Owner(execution, index)
         return asyncio.run(run(Task(self.store, self.warehouse, self.settings, "nightly", owner, 2)))
@@ -58,7 +58,7 @@ def test_another_execution_under_the_same_run_id_warns_that_nothing_was_exported
     night.start("e1")
     night.now += 86_400_000
     outcome = night.start("e2")
-    assert outcome.result == "published"
+    assert outcome.state == "published"
     assert outcome.again
     assert not outcome.again.same
     assert NOW <= outcome.again.ended < NOW + 60_000
@@ -76,5 +76,5 @@ def test_the_warning_takes_neither_the_publishers_note_nor_the_summary(
     layout = night.settings.layout
     name = {"publisher": layout.run("nightly").publisher.name, "summary": layout.summary("nightly").name}[lost]
     night.store.put_now(name, b"no JSON")
-    assert night.start("e2").result == "published"
+    assert night.start("e2").state == "published"
     assert len(logged(caplog, LogEvent.NOTHING_EXPORTED)) == 1

@@ -19,7 +19,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
-from bqdump.export.task import Reading, Task
+from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.watch import Watch
 from bqdump.export.work.work import read_share
@@ -36,9 +36,9 @@ def stage(path: str, **settings: Any) -> tuple[MemoryStore, Task]:
     store = MemoryStore("bucket")
     warehouse = MemoryWarehouse(store, lambda: 1_700_000_000_000)
     warehouse.put("p", "d", "t", [f"row {number}" for number in range(100)])
-    reading = Reading(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, at_once)
+    reading = ReadRoute(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, at_once)
     chosen = Settings(project="p", dataset="d", target=Target("gs", "bucket"), route="read", path=path, **settings)
-    return store, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_reading=lambda: reading)
+    return store, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_read_route=lambda: reading)
 
 
 def data(store: MemoryStore) -> list[str]:
@@ -90,7 +90,7 @@ def test_what_an_attempt_leaves_that_ends_after_its_run_goes_when_the_run_is_sta
         others = ["r1/t/t_000002000000.csv", "r1/t/t_1.csv", "r1/t/x_000001000000.csv"]
         for name in others:
             store.put_now(name, b"of nobody's attempt")
-        assert (await run(task)).result == "published"
+        assert (await run(task)).state == "published"
         assert data(store) == sorted([*whole, *others])
 
     asyncio.run(check())
@@ -106,7 +106,7 @@ def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(caplog: p
         await run(task)
         await late(task)
         store.delete = denied  # type: ignore[method-assign]
-        assert (await run(task)).result == "published"
+        assert (await run(task)).state == "published"
 
     asyncio.run(check())
     assert len(data(store)) == 2

@@ -200,7 +200,7 @@ def test_a_task_that_comes_after_the_end_changes_nothing() -> None:
     export(store, warehouse, "r1")
     before = [store.peek(name) for name in store.names_now()]
     outcome = asyncio.run(run(Task(store, warehouse, SETTINGS, "r1", Owner("r1", 3), 4)))
-    assert outcome.result == "published"
+    assert outcome.state == "published"
     assert [store.peek(name) for name in store.names_now()] == before
 
 
@@ -239,6 +239,6 @@ def test_a_process_that_can_open_no_more_files_ends_as_it_would_without_a_page(
         with pytest.raises(UnitsFailedError, match="broken"):
             asyncio.run(run(task))
     else:
-        assert asyncio.run(run(task)).result == "published"
+        assert asyncio.run(run(task)).state == "published"
     [failed] = logged(caplog, LogEvent.REPORT_FAILED)
     assert "Too many open files" in failed.getMessage()

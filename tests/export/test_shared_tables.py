@@ -21,8 +21,8 @@ from bqdump.core.units.documents import Claim, SharedSession, Unit
 from bqdump.core.units.parts import parts_of
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import Outcome, run
-from bqdump.export.task import Reading, Task
+from bqdump.export.run import TaskResult, run
+from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.read import read_unit
 from bqdump.export.work.sessions import close_sessions, retire
 from bqdump.export.work.watch import Watch
@@ -85,16 +85,16 @@ class World:
         self.warehouse.put("p", "d", "large", ROWS[:rows])
         self.warehouse.put("p", "d", "small", ["x"])
         self.reader = Breaking(self.warehouse, self.warehouse.clock, batch_rows=3)
-        reading = Reading(self.reader, MemoryEncoder(), 1, at_once)
+        reading = ReadRoute(self.reader, MemoryEncoder(), 1, at_once)
         self.open = lambda: reading
         self.settings = Settings(project="p", dataset="d", target=Target("gs", "bucket"), route="read", path=path,
                                  **{"read_split": 100, **settings})  # fmt: skip
 
     def task(self, number: int, execution: str = "e1") -> Task:
         return Task(self.store, self.warehouse, self.settings, "r1", Owner(execution, number), TASKS,
-                    open_reading=self.open)  # fmt: skip
+                    open_read_route=self.open)  # fmt: skip
 
-    async def all_tasks(self, execution: str = "e1") -> list[Outcome | BaseException]:
+    async def all_tasks(self, execution: str = "e1") -> list[TaskResult | BaseException]:
         tasks = (run(self.task(number, execution)) for number in range(TASKS))
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -121,7 +121,7 @@ class World:
 def test_a_large_table_is_read_by_all_tasks_from_one_session(path: str, file_size: int) -> None:
     world = World(path, file_size=file_size)
     outcomes = go(world.all_tasks())
-    assert "published" in [outcome.result for outcome in outcomes if isinstance(outcome, Outcome)]
+    assert "published" in [outcome.state for outcome in outcomes if isinstance(outcome, TaskResult)]
     assert world.rows("large") == ROWS
     entry = world.manifest().tables[0]
     assert (entry.table, entry.rows, entry.expected_rows, entry.planned_rows) == ("large", 100, None, 100)
@@ -181,7 +181,7 @@ def test_a_partial_export_goes_without_a_table_of_which_parts_failed(path: str) 
     manifest = world.manifest()
     assert (manifest.status, [entry.table for entry in manifest.tables]) == ("partial", ["small"])
     assert [failure.table for failure in manifest.failed] == ["large"]
-    failed = [[one.table for one in outcome.failed] for outcome in outcomes if isinstance(outcome, Outcome)]
+    failed = [[one.table for one in outcome.failed] for outcome in outcomes if isinstance(outcome, TaskResult)]
     assert ["large"] in failed
     assert world.data() == [file.name for entry in manifest.tables for file in entry.files]
 
@@ -198,7 +198,7 @@ def test_another_execution_reads_a_table_anew_whose_session_has_ended(path: str)
         seen = await status(world.store, world.settings, "r1")
         assert (seen.done, [one.table for one in seen.failed]) == (1, ["large"])
         ended = await world.all_tasks("e2")
-        assert "published" in [one.result for one in ended if isinstance(one, Outcome)]
+        assert "published" in [one.state for one in ended if isinstance(one, TaskResult)]
 
     go(check())
     assert world.rows("large") == ROWS
@@ -297,7 +297,7 @@ def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptur
 def test_a_session_that_somebody_has_changed_is_refused() -> None:
     world = World()
 
-    async def check() -> list[Outcome | BaseException]:
+    async def check() -> list[TaskResult | BaseException]:
         plan = await obtain_plan(world.task(0))
         lead = plan.splits[0].units[0]
         forged = SharedSession("session-9", ("session-8/0",), b"line", "e1")

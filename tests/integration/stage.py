@@ -29,7 +29,7 @@ from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.resolve import flags as given
 from bqdump.core.settings.resolve import resolve
 from bqdump.core.settings.settings import Settings
-from bqdump.export.run import Outcome, run
+from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 from bqdump.services import open_services
 from bqdump_local.execute import Execution, execute
@@ -267,7 +267,7 @@ class Stage:
                         execution,
                         Owner(execution, index),
                         tasks,
-                        open_reading=services.reading.open,
+                        open_read_route=services.read_route.open,
                     )
                 )
             finally:
@@ -286,19 +286,19 @@ class Stage:
         order: Sequence[int] | None = None,
         parallelism: int | None = None,
         **flags: str,
-    ) -> list[Outcome]:
+    ) -> list[TaskResult]:
         """Run so many tasks in this process, started in this order, at most `parallelism` at once."""
 
-        async def work(task: Callable[[int], Task]) -> list[Outcome]:
+        async def work(task: Callable[[int], Task]) -> list[TaskResult]:
             slots = asyncio.Semaphore(parallelism or tasks)
 
-            async def one(index: int) -> Outcome:
+            async def one(index: int) -> TaskResult:
                 async with slots:
                     return await run(task(index))
 
             return list(await asyncio.gather(*map(one, order or range(tasks))))
 
-        outcomes: list[Outcome] = self.perform(work, execution=execution, tasks=tasks, **flags)
+        outcomes: list[TaskResult] = self.perform(work, execution=execution, tasks=tasks, **flags)
         return outcomes
 
 

@@ -127,7 +127,7 @@ def test_an_export_is_compared_with_bigquery_as_it_was(stage: Stage, capfd: pyte
         bqdump.verify(source=True, bucket=stage.bucket, project=stage.project, max_bytes_billed=1)
     with pytest.raises(bqdump.UsageError, match="missing: project"):
         bqdump.verify(source=True, bucket=stage.bucket)
-    with pytest.raises(bqdump.UsageError, match=r"source compares whole tables.*Leave read out"):
+    with pytest.raises(bqdump.UsageError, match=r"source compares complete tables.*Leave out read"):
         bqdump.verify(source=True, read="10%", bucket=stage.bucket, project=stage.project)
 
 

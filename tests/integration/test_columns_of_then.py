@@ -19,7 +19,7 @@ from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset, Listed
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
-from bqdump.export.run import Outcome, run
+from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 from bqdump_local.execute import execute
 from bqdump_local.processes import TaskLine
@@ -121,10 +121,10 @@ def test_columns_that_change_while_the_run_is_planned_are_those_of_the_snapshot_
         stage.now()
         stage.sql(CHANGES[change])
 
-    async def work(task: Callable[[int], Task]) -> Outcome:
+    async def work(task: Callable[[int], Task]) -> TaskResult:
         return await run(task(0)._replace(warehouse=Late(task(0).warehouse, later)))
 
-    assert stage.perform(work, execution="r1", route=route).result == "published"
+    assert stage.perform(work, execution="r1", route=route).state == "published"
     assert text(stage) == [["id", "name", "day"], ["1", "a", "2026-01-31"]]
     check(stage)
 

@@ -30,7 +30,7 @@ def diff(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> d
 def export(stage: Stage, run: str, **settings: Any) -> None:
     stage.now()
     (outcome,) = stage.run_tasks(1, execution=run, **settings)
-    assert outcome.result == "published"
+    assert outcome.state == "published"
 
 
 def test_nothing_differs_is_said_only_of_the_same_bytes(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,8 +53,8 @@ def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, 
     stage.empty_tables(names)
     order = random.Random(tasks).sample(range(tasks), tasks)
     outcomes = stage.run_tasks(tasks, order=order)
-    assert {outcome.result for outcome in outcomes} <= {"published", "unfinished", "elsewhere"}
-    assert any(outcome.result == "published" for outcome in outcomes)
+    assert {outcome.state for outcome in outcomes} <= {"published", "unfinished", "elsewhere"}
+    assert any(outcome.state == "published" for outcome in outcomes)
     assert stage.extracted() == Counter(names)
     assert [table.table for table in stage.manifest().tables] == names
     assert stage.files() == [f"{name}/{name}_000000000000.csv" for name in names]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.data_files import DataFiles
-from bqdump.check.read_back import Reading
+from bqdump.check.read_back import ReadOptions
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
@@ -50,7 +50,7 @@ def exported(stage: Stage, request: pytest.FixtureRequest) -> Stage:
     stage.empty_tables(["nothing"])
     stage.stack.jobs(shard_bytes=600)
     (outcome,) = stage.run_tasks(1, execution="r1", format=format_, compression=codec)
-    assert outcome.result == "published"
+    assert outcome.state == "published"
     assert len(stage.files()) >= 3
     return stage
 
@@ -60,7 +60,7 @@ def read(stage: Stage) -> Verified:
 
     async def work(task: Callable[[int], Task]) -> Verified:
         store = task(0).store
-        return await verify(store, task(0).settings, "", Reading(reader))
+        return await verify(store, task(0).settings, "", ReadOptions(reader))
 
     reader = DataFiles()
     try:
@@ -201,7 +201,7 @@ def test_a_share_that_is_none_is_refused(stage: Stage, capsys: pytest.CaptureFix
     called = call(capsys, "verify", "--bucket", stage.bucket, "--read", "r1")
     assert called.code == 2
     assert called.errors == [
-        "bqdump: --read=r1: expected a share such as 10%. Before the name of a run write --read=100%."
+        "bqdump: --read 'r1': expected a share such as 10%. Before the name of a run write --read=100%."
     ]
 
 

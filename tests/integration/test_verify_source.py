@@ -41,7 +41,7 @@ def exported(stage: Stage, request: pytest.FixtureRequest) -> Stage:
     stage.stack.jobs(shard_bytes=600)
     stage.now()
     (outcome,) = stage.run_tasks(1, execution="r1", format=format_, compression=codec)
-    assert outcome.result == "published"
+    assert outcome.state == "published"
     return stage
 
 
@@ -184,7 +184,7 @@ def test_after_time_travel_the_reason_is_told(stage: Stage, capsys: pytest.Captu
 def test_a_sample_and_the_source_exclude_each_other(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     called = call(capsys, "verify", "--source", "--read=10%", "--bucket", stage.bucket, "--project", stage.project)
     assert called.code == 2
-    assert "--source compares whole tables, so it reads every file. Leave --read out." in called.errors[0]
+    assert "--source compares complete tables, so it reads every file. Leave out --read." in called.errors[0]
 
 
 def test_what_was_exported_as_text_or_left_out_is_compared_as_such(

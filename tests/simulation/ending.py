@@ -10,7 +10,7 @@ from bqdump.core.errors import UnitsFailedError, UsageError, VerificationError
 from bqdump.core.plan.catalog import select
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import split_shard
-from bqdump.export.run import Outcome
+from bqdump.export.run import TaskResult
 from simulation.executions import Execution
 from simulation.law import Law
 from simulation.view import standing
@@ -106,7 +106,7 @@ async def _resume(world: World, run: str) -> bool:
                 Law.RESUMABLE, lost or _refused_for_a_reason(world, run), f"{run} is refused without a reason"
             )
             return False
-        if isinstance(ended, Outcome) and ended.result != "unfinished":
+        if isinstance(ended, TaskResult) and ended.state != "unfinished":
             return True
         world.trace.add("", "resumed", run, f"{number}: {ended!r}")
     world.laws.blame(Law.RESUMABLE, f"{run} does not complete, however often it is resumed")

@@ -21,13 +21,13 @@ from bqdump.core.errors import (
 )
 from bqdump.core.settings.settings import Settings
 from bqdump.export import run as flow
-from bqdump.export.run import Outcome
-from bqdump.export.task import Reading, Task
+from bqdump.export.run import TaskResult
+from bqdump.export.task import ReadRoute, Task
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.process import CrashedError, Process
 
 ATTEMPTS = 3
-Ended = Outcome | BqdumpError | None
+Ended = TaskResult | BqdumpError | None
 
 
 class Execution(NamedTuple):
@@ -81,9 +81,9 @@ class Engine:
         if (fatal := network.dice.kill_after()) is not None:
             asyncio.get_running_loop().call_later(fatal, process.kill)
         patience = Patience(tries=network.dice.weather.tries)
-        reading = Reading(RetryingReader(warehouse.reader(), patience), MemoryEncoder(), 2, _at_once)
+        reading = ReadRoute(RetryingReader(warehouse.reader(), patience), MemoryEncoder(), 2, _at_once)
         started = Task(RetryingStore(store, patience), RetryingWarehouse(warehouse, patience), execution.settings,
-                       execution.run, owner, execution.tasks, open_reading=lambda: reading)  # fmt: skip
+                       execution.run, owner, execution.tasks, open_read_route=lambda: reading)  # fmt: skip
         try:
             outcome = await process.execute(flow.run(started))
         except CrashedError:
@@ -100,8 +100,8 @@ class Engine:
             network.trace.add(process.name, "failed", "", repr(error))
             self._failed(process.name, error)
             raise
-        network.trace.add(process.name, "ended", "", outcome.result)
-        if outcome.result in ("published", "superseded"):
+        network.trace.add(process.name, "ended", "", outcome.state)
+        if outcome.state in ("published", "superseded"):
             self.done.add(execution.run)
         return outcome
 
@@ -110,7 +110,7 @@ class Engine:
         for _ in range(ATTEMPTS):
             await asyncio.sleep(delay)
             ended = await self.once(execution, task)
-            if isinstance(ended, Outcome):
+            if isinstance(ended, TaskResult):
                 break
             delay = self.rng.uniform(0.1, 10.0)
         return ended

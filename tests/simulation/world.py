@@ -15,7 +15,7 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.times import rfc3339
-from bqdump.export.run import Outcome
+from bqdump.export.run import TaskResult
 from bqdump.ports.warehouse import JobError
 from simulation import ending, scenery
 from simulation.executions import Ended, Engine, Execution
@@ -200,7 +200,7 @@ class World:
 
     def _not_in_silence(self, execution: Execution, ended: list[Ended]) -> None:
         """An execution whose tasks all ended well by themselves has published, unless another one has part in it."""
-        outcomes = [one.result for one in ended if isinstance(one, Outcome)]
+        outcomes = [one.state for one in ended if isinstance(one, TaskResult)]
         alone = sum(line.run == execution.run for line in self.started) == 1
         if alone and len(outcomes) == len(ended) and set(outcomes) == {"unfinished"}:
             self.laws.blame(

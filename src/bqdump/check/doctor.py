@@ -37,7 +37,7 @@ from bqdump.core.wording import PYTHON, Words, fill
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.target import refuse_bucket, refuse_key
-from bqdump.export.task import Reading
+from bqdump.export.task import ReadRoute
 from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -83,15 +83,15 @@ class Doctor:
         self,
         store: ObjectStore,
         warehouse: Warehouse,
-        open_reading: Callable[[], Reading],
+        open_read_route: Callable[[], ReadRoute],
         settings: Settings,
         clock: Callable[[], float],
         words: Words = PYTHON,
     ) -> None:
-        """open_reading: see Task. clock: this machine's time, in seconds since 1970 UTC. words: name settings."""
+        """open_read_route: see Task. clock: this machine's time, in seconds since 1970 UTC. words: name settings."""
         self._words = words
         self._store, self._warehouse, self._settings, self._clock = store, warehouse, settings, clock
-        self._open_reading = open_reading
+        self._open_read_route = open_read_route
         self.checks: list[Check] = []
 
     async def examine(self) -> list[Check]:
@@ -298,7 +298,7 @@ class Doctor:
         rows = sql.condition(table.definition, table.shape.where)
         request = ReadRequest(dataset, table.table, plan.snapshot, (), rows, 1)
         await self._ask(
-            "open a read session", f"table {table.table}", READS, lambda: self._open_reading().reader.open(request)
+            "open a read session", f"table {table.table}", READS, lambda: self._open_read_route().reader.open(request)
         )
 
     async def _ask(

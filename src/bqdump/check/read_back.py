@@ -32,8 +32,8 @@ TIMES_READ = 3
 log = logging.getLogger(__name__)
 
 
-class Reading(NamedTuple):
-    """How to read: the reading library, and the number of parts of which one is read (1: all files)."""
+class ReadOptions(NamedTuple):
+    """How to read files back: the library, and the number of parts of which one is read (1: all files)."""
 
     reader: DataReader
     parts: int = 1
@@ -41,7 +41,7 @@ class Reading(NamedTuple):
 
 
 class Back(NamedTuple):
-    """The result of reading. digests: by object name, for files that could be decoded."""
+    """The result of options. digests: by object name, for files that could be decoded."""
 
     findings: list[Finding]
     digests: dict[str, Digest]
@@ -55,7 +55,7 @@ class _ReplacedError(Exception):
 
 
 async def read_back(
-    store: ObjectStore, manifest: Manifest, reading: Reading, lost: Container[str], tell: Listener = ignore
+    store: ObjectStore, manifest: Manifest, options: ReadOptions, lost: Container[str], tell: Listener = ignore
 ) -> Back:
     """Read the files sampled for this export, except those known to be `lost` or changed."""
     slots = asyncio.Semaphore(FILES_AT_ONCE)
@@ -63,13 +63,13 @@ async def read_back(
     async def one(entry: TableEntry, file: File) -> Digest | None:
         async with slots:
             try:
-                return await _digest(store, manifest, entry, file, reading, tell)
+                return await _digest(store, manifest, entry, file, options, tell)
             except _ReplacedError:
                 return None
             finally:
                 tell(Checked(1, 0))
 
-    wanted = [(entry, file) for entry, file in turn(manifest, reading) if file.name not in lost]
+    wanted = [(entry, file) for entry, file in turn(manifest, options) if file.name not in lost]
     tell(Checking("reading", len(wanted), sum(file.size for _, file in wanted)))
     digests = await asyncio.gather(*(one(entry, file) for entry, file in wanted))
     findings: list[Finding] = []
@@ -85,28 +85,28 @@ async def read_back(
     return Back(findings, whole, len(read), sum(digest.size for digest in read), sum(d.rows for d in whole.values()))
 
 
-def turn(manifest: Manifest, reading: Reading) -> Iterator[tuple[TableEntry, File]]:
+def turn(manifest: Manifest, options: ReadOptions) -> Iterator[tuple[TableEntry, File]]:
     """The files sampled for this export."""
     for entry in manifest.tables:
         for shard, file in enumerate(entry.files):
-            if chosen(entry.table, shard, reading.parts, manifest.number):
+            if chosen(entry.table, shard, options.parts, manifest.number):
                 yield entry, file
 
 
-def check_room(manifest: Manifest, reading: Reading) -> None:
+def check_room(manifest: Manifest, options: ReadOptions) -> None:
     """Raise UsageError if the files read concurrently do not fit on this machine."""
-    reading.reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for _, file in turn(manifest, reading)))))
+    options.reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for _, file in turn(manifest, options)))))
 
 
 async def _digest(
-    store: ObjectStore, manifest: Manifest, entry: TableEntry, file: File, reading: Reading, tell: Listener
+    store: ObjectStore, manifest: Manifest, entry: TableEntry, file: File, options: ReadOptions, tell: Listener
 ) -> Digest:
     """The result of reading a file. Cloud Storage sends no checksum for a part, so a file that does not match its
     checksum is read again: the bytes may have been corrupted in transit."""
     described = data_file(manifest, entry, file)
     for tell_bytes in (tell, *[ignore] * (TIMES_READ - 1)):
         content = _pieces(store, file, tell_bytes)
-        digest = await reading.reader.digest(described, content, checksums=reading.checksums)
+        digest = await options.reader.digest(described, content, checksums=options.checksums)
         if digest.crc32c == file.crc32c:
             break
         message = "%s: the bytes read do not match the checksum"

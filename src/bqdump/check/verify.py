@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bqdump.check.compare_with_source import Source, compare, questions
 from bqdump.check.findings import Finding, FindingKind
-from bqdump.check.read_back import Reading, check_room, read_back
+from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.table_names import pattern_of
@@ -79,7 +79,7 @@ async def verify(
     store: ObjectStore,
     settings: Settings,
     run: str = "",
-    reading: Reading | None = None,
+    reading: ReadOptions | None = None,
     source: Source | None = None,
     tell: Listener = ignore,
 ) -> Verified:
@@ -87,7 +87,7 @@ async def verify(
 
     From a listing: size, CRC32C and generation of each file, missing files; extra files that match the run's tables.
     For a copy of an export (see Verified), size and CRC32C only. With `reading`: also the bytes of the sampled files.
-    With a `source` (requires a reading that computes checksums): also BigQuery's data at the snapshot time.
+    With a `source` (requires a `reading` with checksums): also BigQuery's data at the snapshot time.
     `tell` is called with the progress.
     Raises NotFoundError if the run does not exist or nothing is published, DocumentError for a damaged manifest.
     """

@@ -25,13 +25,13 @@ from bqdump.cli.wiring import serve
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
+from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.outcome import Export
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339
-from bqdump.export.run import Outcome
+from bqdump.export.run import TaskResult
 from bqdump.services import Services, owner, run_id
 
 log = logging.getLogger(__name__)
@@ -84,36 +84,36 @@ def _print(done: Export | None) -> None:
 async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool) -> Export | None:
     async def work(services: Services) -> Export | None:
         ended = await verbs.run(services, settings, name, me, tasks, tell)
-        _tell(settings, ended.outcome)
-        _refuse_standing_id(ended.outcome, me)
+        _tell(settings, ended.result)
+        _refuse_standing_id(ended.result, me)
         return await ended.export() if as_json else None
 
     return await serve(settings, work, tasks, patient=True)
 
 
-def _tell(settings: Settings, outcome: Outcome) -> None:
+def _tell(settings: Settings, result: TaskResult) -> None:
     target = settings.target
-    as_of = rfc3339(outcome.plan.snapshot)
-    if outcome.result == "superseded":
+    as_of = rfc3339(result.plan.snapshot)
+    if result.state == "superseded":
         message = "run %s was not published: %s has an export with a later snapshot time"
-        log.warning(message, outcome.plan.run, target, extra=LogEvent.RUN_SUPERSEDED.extra())
-    elif outcome.result == "published" and outcome.totals:
-        totals = outcome.totals
+        log.warning(message, result.plan.run, target, extra=LogEvent.RUN_SUPERSEDED.extra())
+    elif result.state == "published" and result.totals:
+        totals = result.totals
         carried = f" ({counted(totals.carried, 'table')} carried over)" if totals.carried else ""
         tables, files, done = counted(totals.tables, "table"), counted(totals.files, "file"), LogEvent.RUN_DONE.extra()
         message = "done: %s%s in %s, %s, the dataset as of %s, in %s"
         log.info(message, tables, carried, files, size_text(totals.bytes), as_of, target, extra=done)
-    for failure in outcome.failed:
+    for failure in result.failed:
         missing = LogEvent.TABLE_MISSING.extra(table=failure.table)
         log.warning("%s is not part of this export: %s", failure.table, failure.message, extra=missing)
 
 
-def _refuse_standing_id(outcome: Outcome, me: Owner) -> None:
+def _refuse_standing_id(result: TaskResult, me: Owner) -> None:
     """Raise UsageError where a run id that names an old run keeps a schedule from exporting anything.
 
     Repeating or resuming a run that is published by now is not an error; it happens within hours.
     """
-    again, run = outcome.again, outcome.plan.run
+    again, run = result.again, result.plan.run
     if again is None or time.time() * 1000 - again.ended < STANDING_MS:
         return
     cause = f"run {run} was published already (exported at {rfc3339(again.ended)}), so nothing was exported"

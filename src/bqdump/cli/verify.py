@@ -18,8 +18,7 @@ from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store, serve
 from bqdump.core.documents.manifest import mixed_times
-from bqdump.core.errors import UsageError
-from bqdump.core.sampling import parse_sample
+from bqdump.core.sampling import parts_to_read
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.services import Services
@@ -58,7 +57,8 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
       bqdump verify --read=10%
       bqdump verify --source --max-bytes-billed 1TB
     """
-    parts = _parts(share, with_source)
+    hint = f"Before the name of a run write --read={EVERYTHING}."
+    parts = parts_to_read(share or "", source=with_source, hint=hint)
     settings = load_settings(options, ("bucket", "project") if with_source else ("bucket",))
     with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
         check = partial(verbs.verify, settings=settings, run=run or "", parts=parts, tell=follower.hear)
@@ -76,20 +76,6 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
 
 def _tell_bill(bytes_billed: int) -> None:
     tell(f"BigQuery bills {size_text(bytes_billed)} for this comparison.")
-
-
-def _parts(share: str | None, with_source: bool) -> int:
-    """In how many parts the files are dealt of which one is read; 0: none is read."""
-    try:
-        parts = parse_sample(share) if share else int(with_source)
-    except ValueError as error:
-        hint = f"Before the name of a run write --read={EVERYTHING}."
-        raise UsageError("verify", f"--read={share}", str(error), hint) from None
-    if with_source and parts > 1:
-        raise UsageError(
-            "verify", f"--read={share}", "--source compares whole tables, so it reads every file", "Leave --read out."
-        )
-    return parts
 
 
 def _print(verified: Verified) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from bqdump.core.errors import UsageError
+
 MOST_PARTS = 1000
 
 
@@ -19,6 +21,21 @@ def parse_sample(text: str) -> int:
     if not 100_000 // MOST_PARTS <= thousandths <= 100_000:
         raise ValueError("expected a share from 0.1% to 100%")
     return max(1, 100_000 // thousandths)
+
+
+def parts_to_read(share: str, *, source: bool, hint: str = "") -> int:
+    """The number of parts of the files, of which one is read; 0 where none is. source: compare with BigQuery.
+
+    Raises UsageError. hint: how to write the share.
+    """
+    try:
+        parts = parse_sample(share) if share else int(source)
+    except ValueError as error:
+        raise UsageError("verify", repr(share), str(error), hint, setting="read") from None
+    if source and parts > 1:
+        cause = "{setting:source} compares complete tables, so it reads every file"
+        raise UsageError("verify", repr(share), cause, "Leave out {setting:read}.", setting="read")
+    return parts
 
 
 def chosen(table: str, shard: int, parts: int, number: int) -> bool:

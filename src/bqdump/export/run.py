@@ -30,17 +30,17 @@ from bqdump.repository.units.ledger import UnitLedger, give_up, read_unit_ledger
 log = logging.getLogger(__name__)
 
 
-class Outcome(NamedTuple):
+class TaskResult(NamedTuple):
     """How a task ended. `unfinished`: other tasks are still at work, the last of them will publish."""
 
-    result: Literal["published", "superseded", "elsewhere", "unfinished"]
+    state: Literal["published", "superseded", "elsewhere", "unfinished"]
     plan: Plan
     totals: Totals | None
     failed: tuple[Failure, ...]
     again: Again | None = None
 
 
-async def run(task: Task) -> Outcome:
+async def run(task: Task) -> TaskResult:
     """Do this task's part of the run, and publish when everything is done.
 
     Raises UnitsFailedError when units have failed and a partial export is not allowed, and what the steps raise.
@@ -60,19 +60,19 @@ async def run(task: Task) -> Outcome:
     return await _publish(export, ledger_of(export.plan, units))
 
 
-async def _end_again(export: RunningExport) -> Outcome:
+async def _end_again(export: RunningExport) -> TaskResult:
     """The run had ended before this task started."""
     again = await report_again(export)
     await _clear_late(export)
-    return Outcome("published", export.plan, None, (), again)
+    return TaskResult("published", export.plan, None, (), again)
 
 
-async def _publish_again(export: RunningExport) -> Outcome:
+async def _publish_again(export: RunningExport) -> TaskResult:
     """The run has a manifest: what it publishes is settled, and more work would change nothing."""
     units = await read_unit_ledger(export.store, export.layout, export.plan)
-    outcome = await _publish(export, ledger_of(export.plan, units))
+    result = await _publish(export, ledger_of(export.plan, units))
     await _clear_late(export)
-    return outcome
+    return result
 
 
 async def _work(export: RunningExport) -> UnitLedger:
@@ -94,18 +94,18 @@ async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedg
     return await give_up(export.store, export.layout, export.plan, failed) if failed else units
 
 
-async def _publish(export: RunningExport, ledger: Ledger) -> Outcome:
+async def _publish(export: RunningExport, ledger: Ledger) -> TaskResult:
     if not await becomes_publisher(export):
         message = "another task of this execution is publishing run %s"
         log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
-        return Outcome("elsewhere", export.plan, None, ledger.failed)
+        return TaskResult("elsewhere", export.plan, None, ledger.failed)
     export.tell(Entered("publishing"))
     before = await read_latest(export.store, export.settings)
     published = await publish(export, ledger)
     if published.result == "published":
         await store_report(export, before, await clear_abandoned(export))
     totals = published.manifest.totals if published.manifest else None
-    return Outcome(published.result, export.plan, totals, ledger.failed)
+    return TaskResult(published.result, export.plan, totals, ledger.failed)
 
 
 async def _clear_late(export: RunningExport) -> None:
@@ -121,14 +121,14 @@ async def _clear_late(export: RunningExport) -> None:
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
-def _leave_to_others(export: RunningExport, units: UnitLedger) -> Outcome:
+def _leave_to_others(export: RunningExport, units: UnitLedger) -> TaskResult:
     mine = units.failed_tables(export.owner.execution, export.owner)
     if mine and not export.settings.allow_partial:
         raise _refusal(export.plan, mine)
     ledger = ledger_of(export.plan, units)
     open_ = counted(export.plan.tables - len(ledger.done) - len(ledger.failed), "table")
     log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
-    return Outcome("unfinished", export.plan, None, tuple(mine))
+    return TaskResult("unfinished", export.plan, None, tuple(mine))
 
 
 def _refusal(plan: Plan, failed: Sequence[Failure]) -> UnitsFailedError:

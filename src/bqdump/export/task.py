@@ -25,27 +25,31 @@ if TYPE_CHECKING:
 JOBS_IN_FLIGHT = 40_000
 
 
-class Reading:
+class ReadRoute:
     """What the read route works with, in one process.
 
-    streams: how many are read at once. room: for the units that are read at once. beside: runs blocking calls.
+    streams: how many are read at once. room: for the units that are read at once. in_thread: runs blocking calls.
     """
 
     def __init__(
-        self, reader: Reader, encoder: Encoder, streams: int, beside: Callable[..., Awaitable[Any]] = asyncio.to_thread
+        self,
+        reader: Reader,
+        encoder: Encoder,
+        streams: int,
+        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
-        self.reader, self.encoder, self.streams, self.beside = reader, encoder, streams, beside
+        self.reader, self.encoder, self.streams, self.in_thread = reader, encoder, streams, in_thread
         self.room = asyncio.Semaphore(streams)
 
 
-def _no_reading() -> Reading:
+def _no_read_route() -> ReadRoute:
     raise RuntimeError("this task was not given what the read route works with")
 
 
 class Task(NamedTuple):
     """One task of a run: `owner.task` of `tasks`. `tell` is called with each event.
 
-    open_reading: returns what the read route works with, always the same object; opened when the first unit needs it.
+    open_read_route: returns what the read route works with, always the same object; opened when it is first needed.
     """
 
     store: ObjectStore
@@ -55,7 +59,7 @@ class Task(NamedTuple):
     owner: Owner
     tasks: int
     tell: Listener = ignore
-    open_reading: Callable[[], Reading] = _no_reading
+    open_read_route: Callable[[], ReadRoute] = _no_read_route
 
     @property
     def layout(self) -> RunLayout:
@@ -63,9 +67,9 @@ class Task(NamedTuple):
         return self.settings.layout.run(self.run)
 
     @property
-    def reading(self) -> Reading:
+    def read_route(self) -> ReadRoute:
         """What the read route works with."""
-        return self.open_reading()
+        return self.open_read_route()
 
     @property
     def concurrency(self) -> int:
@@ -106,9 +110,9 @@ class RunningExport(NamedTuple):
         return self.task.owner
 
     @property
-    def reading(self) -> Reading:
+    def read_route(self) -> ReadRoute:
         """What the read route works with."""
-        return self.task.reading
+        return self.task.read_route
 
     @property
     def source(self) -> Dataset:

@@ -113,7 +113,7 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
     return Starlette(
         routes=[*(Route(path, answer(show)) for path, show in PAGES.items()), Route("/static/{name}", asset)],
         middleware=[
-            Middleware(Guard),
+            Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
@@ -121,7 +121,7 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
     )
 
 
-class Guard:
+class SecurityHeaders:
     """Adds the security headers to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -130,14 +130,14 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
 
-        async def guarded(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
             await send(message)
 
-        await self._app(scope, receive, guarded)
+        await self._app(scope, receive, with_headers)
 
 
 ASSETS = {"console.js": "text/javascript", "icon.svg": "image/svg+xml"}

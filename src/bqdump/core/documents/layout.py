@@ -149,13 +149,13 @@ class RunLayout(NamedTuple):
         return Document(f"{self.claims}{unit}.json", Claim, "note")
 
     @property
-    def readings(self) -> str:
+    def read_attempts(self) -> str:
         """The folder of attempts by the read route."""
         return f"{self.root}readings/"
 
-    def reading(self, unit: str, attempt: int) -> Document[ReadAttempt]:
+    def read_attempt(self, unit: str, attempt: int) -> Document[ReadAttempt]:
         """Whose this attempt at a unit by the read route is."""
-        return Document(f"{self.readings}{unit}.{attempt}.json", ReadAttempt, "note")
+        return Document(f"{self.read_attempts}{unit}.{attempt}.json", ReadAttempt, "note")
 
     def session(self, lead: str) -> Document[SharedSession]:
         """The read session of the table whose first part is the unit `lead`."""

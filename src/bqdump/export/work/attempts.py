@@ -15,7 +15,7 @@ from bqdump.ports.store import ObjectInfo
 async def attempts_begun(export: RunningExport) -> dict[str, list[int]]:
     """The attempts by the read route, by unit, of units for which the manifest may not name the files of every one."""
     begun: dict[str, list[int]] = {}
-    async for notes in export.store.notes(export.layout.readings):
+    async for notes in export.store.notes(export.layout.read_attempts):
         for note in notes:
             if (attempt := attempt_of(note.name)) is not None:
                 begun.setdefault(unit_of(note.name), []).append(attempt)

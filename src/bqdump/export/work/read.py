@@ -85,7 +85,7 @@ async def read_unit(
     for tried in itertools.count(1):
         attempt = await _take(export, unit, attempt)
         mine = _Attempt(export, unit, part, attempt)
-        async with export.reading.room:
+        async with export.read_route.room:
             try:
                 receipt = await mine.receipt()
                 with _refusals():
@@ -108,7 +108,7 @@ async def read_unit(
 async def _take(export: RunningExport, unit: Unit, attempt: int) -> int:
     """The first attempt from this one on that no task has begun."""
     mine = ReadAttempt(export.owner, secrets.token_hex(4))
-    while not await replace(export.store, export.layout.reading(unit.id, attempt), mine, 0):
+    while not await replace(export.store, export.layout.read_attempt(unit.id, attempt), mine, 0):
         attempt += 1
     return attempt
 
@@ -174,7 +174,7 @@ class _Attempt:
 
     async def receipt(self) -> Receipt:
         """Read everything. Raises what reading, encoding and storing raise."""
-        reader, unit, part = self._export.reading.reader, self._unit, self._part
+        reader, unit, part = self._export.read_route.reader, self._unit, self._part
         begun = reader.now()
         if part:
             session = await shared_session(self._export.task, part, lambda: self._open(part.of))
@@ -202,12 +202,12 @@ class _Attempt:
 
     async def _open(self, parts: int = 1) -> ReadSession:
         with _refusals():
-            return await self._export.reading.reader.open(self._request(parts))
+            return await self._export.read_route.reader.open(self._request(parts))
 
     def _request(self, parts: int = 1) -> ReadRequest:
         """The request to read the table, with at least one stream for each task."""
         unit, source, snapshot = self._unit, self._export.source, self._export.plan.snapshot
-        streams = parts * min(self._export.reading.streams, max(1, unit.bytes // STREAM_BYTES))
+        streams = parts * min(self._export.read_route.streams, max(1, unit.bytes // STREAM_BYTES))
         rows = sql.condition(unit.definition, unit.shape.where)
         most = min(streams, MOST_STREAMS)
         return ReadRequest(source, unit.table, snapshot, self._columns(), rows, most, least=parts)
@@ -234,7 +234,7 @@ class _Attempt:
     async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
         feed = _Feed(self._heard(reader, name), self._stop)
         rows = 0
-        more = await self._export.reading.beside(feed.more)
+        more = await self._export.read_route.in_thread(feed.more)
         while more:
             written = await self._file(session, feed, next(self._numbers))
             rows, more = rows + written.rows, written.more
@@ -253,7 +253,7 @@ class _Attempt:
             batches = feed.until(lambda: self._full(file, feed))
             # Of other kinds is what the file raises, which is about the target.
             with _refusals(OF_ROWS):
-                rows = self._export.reading.encoder.encode(session.schema, batches, self._shape, file)
+                rows = self._export.read_route.encoder.encode(session.schema, batches, self._shape, file)
             if feed.taken:
                 self._ratio = file.tell() / feed.taken
             return _Written(rows, not empty and feed.more())

@@ -10,9 +10,9 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.run import FORMAT_VERSION, Count
 from bqdump.core.errors import NotFoundError
-from bqdump.core.progress.outcome import Export
+from bqdump.core.progress.export import Export
 from bqdump.core.times import time_of
-from bqdump.export.run import Outcome
+from bqdump.export.run import TaskResult
 from bqdump.export.task import Task
 from bqdump.repository.repository import value_of
 
@@ -38,25 +38,25 @@ class _Numbers(msgspec.Struct, frozen=True):
     format_version: int = FORMAT_VERSION
 
 
-async def exported(task: Task, outcome: Outcome) -> Export:
-    """The outcome in full. Reads the manifest where there is one."""
-    numbers = await _numbers(task) if outcome.totals or outcome.result == "published" else None
+async def exported(task: Task, result: TaskResult) -> Export:
+    """The result in full. Reads the manifest where there is one."""
+    numbers = await _numbers(task) if result.totals or result.state == "published" else None
     totals = numbers.totals if numbers else Totals(0, 0, 0, 0, 0)
     tables = numbers.tables if numbers else ()
     rows = [table.expected_rows if table.rows is None else table.rows for table in tables]
     return Export(
-        run=outcome.plan.run,
-        state=STATES[outcome.result],
-        snapshot_time=time_of(outcome.plan.snapshot),
+        run=result.plan.run,
+        state=STATES[result.state],
+        snapshot_time=time_of(result.plan.snapshot),
         tables=totals.tables,
         rows=sum(count for count in rows if count is not None),
         uncounted=rows.count(None),
         files=totals.files,
         bytes=totals.bytes,
         manifest=f"{task.store.url}/{task.layout.manifest}",
-        failed=outcome.failed,
-        skipped=outcome.plan.skipped,
-        removed=outcome.plan.removed,
+        failed=result.failed,
+        skipped=result.plan.skipped,
+        removed=result.plan.removed,
         carried=totals.carried,
     )
 
