@@ -138,7 +138,7 @@ print({type(module).__name__ for module in rare}, sys.modules.get("grpc") is not
 
 @pytest.mark.parametrize("name", ["google.protobuf.timestamp_pb2", "google.rpc.error_details_pb2", "google.auth.jwt"])
 def test_bigquery_s_client_is_not_imported_while_deferred_modules_load(name: str) -> None:
-    code = f"{BESIDE}\nstarted = beside({name!r}, import_client)\nopen_reading()\n{ENDED}print(seen)"
+    code = f"{BESIDE}\nstarted = beside({name!r}, import_client)\nopen_read_route()\n{ENDED}print(seen)"
     environ = {"BIGQUERY_STORAGE_GRPC_ENDPOINT": "127.0.0.1:9"}
     assert run_python(code, environ) == "\n{'module'} True\n[False]\n"
 

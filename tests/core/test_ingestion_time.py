@@ -54,7 +54,7 @@ def query(table: Table, chosen: Settings) -> str:
 
 def test_a_query_selects_the_partition_times_after_all_columns() -> None:
     one = routed(events(), settings(partition_times=True))
-    assert (one.route, one.moment) == ("query", "snapshot")
+    assert (one.route, one.read_at) == ("query", "snapshot")
     assert "extract jobs have no pseudo-columns" in one.why
     text = query(events(), settings(partition_times=True))
     assert text == f"SELECT *, {TIMES} FROM `p`.`d`.`events` FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS(7)"

@@ -75,7 +75,7 @@ def test_the_verbs_do_what_the_commands_do(stage: Stage) -> None:
     read = bqdump.verify(bucket=where, read="100%").read
     assert read is not None
     assert (read.files, read.rows) == (2, 14)
-    with pytest.raises(bqdump.UsageError, match="read='much'"):
+    with pytest.raises(bqdump.UsageError, match="read 'much'"):
         bqdump.verify(bucket=where, read="much")
     assert [table.table for table in bqdump.manifest(bucket=where).tables] == ["a", "b"]
     assert bqdump.report(bucket=where, since="r1").startswith("<!doctype html>")

@@ -64,7 +64,7 @@ def test_every_row_comes_back_in_its_partition(stage: Stage, capsys: pytest.Capt
     make(stage)
     before = by_partition(stage, "events")
     (outcome,) = stage.run_tasks(1, execution="r1", format=format_, partition_times="true")
-    assert outcome.result == "published"
+    assert outcome.state == "published"
     stage.sql("DELETE FROM events WHERE true")
     verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
     assert (verified.code, json.loads(verified.out)["findings"]) == (0, [])
@@ -104,7 +104,7 @@ def test_the_plan_names_the_bill_and_the_refusal_names_the_setting(
     assert (table["route"], table["bills"]) == ("query", 10_485_760)
     assert "extract jobs have no pseudo-columns" in table["why"]
     (outcome,) = stage.run_tasks(1, execution="r1", tables=json.dumps(section))
-    assert outcome.result == "published"
+    assert outcome.state == "published"
     (entry,) = stage.manifest().tables
     lines = stage.read(entry.files[0].name).decode().splitlines()
     assert (lines[0], sorted(lines[1:])) == (
