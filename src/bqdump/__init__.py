@@ -10,7 +10,7 @@ __version__ = VERSION
 # As typing has it, without importing that.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bqdump.api import diff, doctor, manifest, plan, report, run, runs, status, verify
+    from bqdump.api import diff, doctor, manifest, plan, report, restore, run, runs, status, verify
     from bqdump.arguments import Options
     from bqdump.check.doctor import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     )
     from bqdump.core.plan.summary import Planned, PlannedTable
     from bqdump.core.progress.export import Export
+    from bqdump.core.restore.plan import NotRestored
+    from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
     from bqdump.core.risks import Risk
     from bqdump.diagnosis import Cure, Diagnosis
@@ -67,7 +69,9 @@ __all__ = [
     "Flag",
     "JobFailedError",
     "Manifest",
+    "NotCreated",
     "NotFoundError",
+    "NotRestored",
     "Options",
     "OutageError",
     "Owner",
@@ -76,6 +80,9 @@ __all__ = [
     "QuotaError",
     "ReadBack",
     "Removed",
+    "Restoration",
+    "RestoredObject",
+    "RestoredTable",
     "Risk",
     "Rows",
     "RowsError",
@@ -100,6 +107,7 @@ __all__ = [
     "manifest",
     "plan",
     "report",
+    "restore",
     "run",
     "runs",
     "status",
@@ -108,7 +116,7 @@ __all__ = [
 
 # Where each name is defined; errors are in core.errors.
 _HOMES = {
-    "api": ("diff", "doctor", "manifest", "plan", "report", "run", "runs", "status", "verify"),
+    "api": ("diff", "doctor", "manifest", "plan", "report", "restore", "run", "runs", "status", "verify"),
     "arguments": ("Options",),
     "check.doctor": ("Check", "CheckOutcome"),
     "check.findings": ("Finding", "FindingKind"),
@@ -119,6 +127,8 @@ _HOMES = {
     "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
     "core.plan.summary": ("Planned", "PlannedTable"),
     "core.progress.export": ("Export",),
+    "core.restore.plan": ("NotRestored",),
+    "core.restore.result": ("NotCreated", "Restoration", "RestoredObject", "RestoredTable"),
     "core.results": ("Rows", "State"),
     "core.risks": ("Risk",),
     "diagnosis": ("Cure", "Diagnosis"),

@@ -12,10 +12,13 @@ import contextvars
 import logging
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack, cast
+
+import msgspec
 
 from bqdump import services, verbs
 from bqdump.arguments import Options
@@ -27,6 +30,8 @@ from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.request import requested
+from bqdump.core.restore.result import Restoration
 from bqdump.core.results import Rows
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.resolve import arguments, resolve
@@ -38,7 +43,9 @@ from bqdump.core.wording import PYTHON
 from bqdump.diagnosis import Diagnosis
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
+from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
+from bqdump.restore.task import Request, Task, Via
 from bqdump.services import Services, read_config, run_id
 from bqdump.signatures import OF_TARGET, with_settings
 
@@ -90,6 +97,76 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     """
     settings = _settings(options, REQUIRED)
     return _serve(settings, lambda at: verbs.doctor(at, settings, service_account))
+
+
+class RestoreOptions(TypedDict, total=False):
+    """The settings that a restore uses; see Options."""
+
+    config: str | None
+    project: str | None
+    bucket: str | None
+    to: str | None
+    prefix: str | None
+    job_project: str | None
+    concurrency: int | str | None
+    labels: Mapping[str, str] | None
+    patience: int | str | None
+    max_bytes_billed: int | str | None
+    run_id: str | None
+
+
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "max_bytes_billed"))
+def restore(
+    run: str = "",
+    *,
+    into: str,
+    plan: bool = False,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    replace: bool = False,
+    missing_only: bool = False,
+    with_policies: bool = False,
+    keep_references: bool = False,
+    via: str = "",
+    yes: bool = False,
+    **options: Unpack[RestoreOptions],
+) -> Restoration:
+    """Restore a run (default: the published run) into a dataset. What failed is listed in `failed`, not raised.
+
+    The same call resumes a restore that was interrupted or is incomplete.
+    into: the dataset, as "project.dataset", or "dataset" of `project`; it is created if it does not exist.
+    plan: only show what would be restored.
+    include, exclude: patterns of the names of tables and other objects.
+    replace: replace tables that exist in the dataset, each atomically.
+    missing_only: restore only what the dataset does not have.
+    with_policies: also restore row access policies.
+    keep_references: let views refer to the source dataset.
+    via: gs://bucket for the documents of the restore (default: that of the export).
+    yes: confirm a restore into the dataset that was exported.
+    """
+    settings = _settings(cast("Options", options), ("bucket",))
+    with _python_words():
+        wanted = requested(
+            settings,
+            into=into,
+            include=include,
+            exclude=exclude,
+            replace=replace,
+            missing_only=missing_only,
+            with_policies=with_policies,
+            keep_references=keep_references,
+            via=via,
+        )
+    # Jobs run where the tables are restored, unless another project pays for them.
+    settings = msgspec.structs.replace(settings, project=wanted.options.project)
+    request = Request(wanted.options, run or settings.run_id, yes=yes)
+    me = Owner(f"restore-{secrets.token_hex(4)}", 0)
+
+    async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Restoration:
+        task = Task(store, destination, settings, request, me, 1, through)
+        return await (verbs.plan_restore(task) if plan else verbs.restore(task))
+
+    return _finish(services.serve_restore(settings, wanted.via, work))
 
 
 @with_settings(OF_TARGET)
@@ -162,6 +239,14 @@ def _settings(options: Options, required: Sequence[str]) -> Settings:
     sources = [arguments(given), *([settings_file(read_config(file), file)] if file else [])]
     try:
         return resolve(*sources, required=required)
+    except UsageError as error:
+        raise _in_words(error) from None
+
+
+@contextmanager
+def _python_words() -> Iterator[None]:
+    try:
+        yield
     except UsageError as error:
         raise _in_words(error) from None
 

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import msgspec
+
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import BUCKET, FOLDER
+from bqdump.core.settings.target import BUCKET, FOLDER, Target
 from bqdump.core.settings.task_identity import Identity
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from bqdump.adapters.patience import Patience
     from bqdump.export.task import ReadRoute
     from bqdump.ports.data_reader import DataReader
+    from bqdump.restore.task import Via
 
 Answer = TypeVar("Answer")
 # Maximum streams read at once, one per core: more than this is limited by BigQuery.
@@ -145,6 +148,30 @@ def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -
 
     paced = RateLimitedDestination(BigQueryDestination(settings.jobs_in), tasks)
     return RetryingDestination(paced, _patience(settings, BIGQUERY, patient=patient))
+
+
+async def serve_restore(
+    settings: Settings,
+    via: Target | None,
+    work: Callable[[ObjectStore, Destination, Via | None], Awaitable[Answer]],
+    tasks: int = 1,
+) -> Answer:
+    """Open the export, what a restore writes to, and the bucket that it loads through; do the work, and close them."""
+    from bqdump.restore.task import Via
+
+    store = open_store(settings, patient=True)
+    through = None
+    if via:
+        in_bucket = msgspec.structs.replace(settings, target=via)
+        through = Via(open_store(in_bucket, patient=True), via)
+    destination = open_destination(settings, tasks, patient=True)
+    try:
+        return await with_bucket(store, work(store, destination, through))
+    finally:
+        await store.close()
+        if through:
+            await through.store.close()
+        await destination.close()
 
 
 async def ask(

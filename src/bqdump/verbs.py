@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.run import Owner
     from bqdump.core.plan.summary import Planned
     from bqdump.core.progress.export import Export
+    from bqdump.core.restore.result import Restoration
     from bqdump.core.settings.settings import Settings
     from bqdump.diagnosis import Diagnosis
     from bqdump.export.run import TaskResult
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bqdump.observe.status import Status
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
+    from bqdump.restore.task import Task as RestoreTask
     from bqdump.services import Services
 
 
@@ -166,3 +168,19 @@ async def report(store: ObjectStore, settings: Settings, run: str = "", since: s
     from bqdump.export.publish.report import report_page
 
     return await report_page(store, settings, run or settings.run_id, since)
+
+
+async def restore(task: RestoreTask) -> Restoration:
+    """Do one task's part of a restore."""
+    from bqdump.restore.run import run as run_task
+
+    return await run_task(task)
+
+
+async def plan_restore(task: RestoreTask) -> Restoration:
+    """Show what a restore would do, without writing anything."""
+    from bqdump.restore.outcome import planned
+    from bqdump.restore.planning import draft
+
+    drafted = await draft(task)
+    return planned(drafted.plan, drafted.found.manifest)

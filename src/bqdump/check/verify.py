@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -91,17 +91,7 @@ async def verify(
     `tell` is called with the progress.
     Raises NotFoundError if the run does not exist or nothing is published, DocumentError for a damaged manifest.
     """
-    manifest = await read_manifest(store, settings, run)
-    stored, findings = await _list(store, manifest, tell)
-    copied = await _is_copy(store, settings, manifest, stored)
-    if copied:
-        manifest = _adopt(manifest, stored)
-    findings += [
-        finding
-        for table in manifest.tables
-        for file in table.files
-        for finding in _compare(table.table, file, stored.get(file.name))
-    ]
+    manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
     read = compared = None
     if reading:
         # Fails before BigQuery bills anything.
@@ -129,6 +119,31 @@ async def verify(
         carried=totals.carried,
         oldest_snapshot_time=time_in(manifest.oldest_snapshot_time),
     )
+
+
+class FilesCompared(NamedTuple):
+    """A manifest, and how its files differ from it. copied: see Verified; then it has the generations of the copies."""
+
+    manifest: Manifest
+    findings: list[Finding]
+    copied: bool
+
+
+async def compare_files(
+    store: ObjectStore, settings: Settings, manifest: Manifest, tell: Listener = ignore
+) -> FilesCompared:
+    """Compare the stored files with the manifest, by a listing. See verify."""
+    stored, findings = await _list(store, manifest, tell)
+    copied = await _is_copy(store, settings, manifest, stored)
+    if copied:
+        manifest = _adopt(manifest, stored)
+    findings += [
+        finding
+        for table in manifest.tables
+        for file in table.files
+        for finding in _compare(table.table, file, stored.get(file.name))
+    ]
+    return FilesCompared(manifest, findings, copied)
 
 
 async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple[dict[str, ObjectInfo], list[Finding]]:

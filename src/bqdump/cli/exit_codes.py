@@ -26,8 +26,8 @@ MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((DONE,), "success (other tasks may still be running)"),
     ((UNEXPECTED,), "unexpected error: a bug"),
     ((USAGE,), "invalid setting or argument; nothing was changed"),
-    ((UNITS_FAILED,), "some tables failed; nothing was published"),
-    ((DIFFERENCE,), "stored files differ from the manifest"),
+    ((UNITS_FAILED,), "some tables failed: nothing was published, or the restore is incomplete"),
+    ((DIFFERENCE,), "stored files or restored tables differ from the manifest"),
     (
         (DENIED_OR_NOT_FOUND,),
         "permission denied, not found, unusable target, or cannot connect to Google APIs",

@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "Write a run's self-contained HTML report.",
     "ui": "Browse runs, tables and files: a read-only console on localhost.",
     "verify": "Compare the stored files with the manifest.",
+    "restore": "Restore an export into a dataset.",
     "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",
     "local": "Run a local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run.",
     "demo": "Run a full export locally, with sample data.",

@@ -20,7 +20,11 @@ from bqdump.services import CONFIG, read_config
 log = logging.getLogger(__name__)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 # Variables that are not settings of an export.
-OTHER_VARIABLES = ("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT")
+OTHER_VARIABLES = (
+    *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
+    *(f"BQDUMP_{name}" for name in ("INTO", "REPLACE", "MISSING_ONLY", "WITH_POLICIES", "KEEP_REFERENCES", "VIA")),
+    *("BQDUMP_RESTORE_INCLUDE", "BQDUMP_RESTORE_EXCLUDE", "BQDUMP_RESTORE_VERIFY", "BQDUMP_YES"),
+)
 # Variables that Kubernetes sets where a service is called bqdump.
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
 # Settings of every command that opens a target: one line of its help.

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Coroutine
 from typing import Any
 
 import click
 
 from bqdump import verbs
-from bqdump.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
+from bqdump.cli.exit_codes import DONE
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
 from bqdump.cli.options import ALL, Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
-from bqdump.cli.progress import Follower, following
+from bqdump.cli.progress import following
+from bqdump.cli.signals import until_signal
 from bqdump.cli.streams import OutputError, silence
 from bqdump.cli.wiring import serve
 from bqdump.core.documents.run import Owner
@@ -64,7 +63,8 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
         work = _run(settings, name, me, identity.tasks, follower.hear, as_json=as_json)
-        done = asyncio.run(_until_signal(work, name, follower))
+        resume = f"To resume run {name}, with the same settings: bqdump run --run-id {name}"
+        done = asyncio.run(until_signal(work, resume, follower))
     if as_json:
         _print(done)
     return DONE
@@ -123,27 +123,3 @@ def _refuse_standing_id(result: TaskResult, me: Owner) -> None:
     if me.execution == run:
         # The execution has no other name, so this may as well be a later one.
         log.warning("%s. %s", cause, hint, extra=LogEvent.NOTHING_EXPORTED.extra())
-
-
-async def _until_signal(work: Coroutine[Any, Any, Export | None], run: str, follower: Follower) -> Export | None:
-    """How the work ends; on SIGTERM or Ctrl-C the process ends at once, and jobs in flight run on by themselves."""
-    loop = asyncio.get_running_loop()
-    working = asyncio.ensure_future(work)
-    for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
-        loop.add_signal_handler(number, _leave, number, code, run, follower)
-    return await working
-
-
-def _leave(number: int, code: int, run: str, follower: Follower) -> None:
-    """Everything that counts is in the bucket already: nothing to save, nothing worth waiting for."""
-    try:
-        message = (
-            "stopped by %s; BigQuery jobs in flight continue. "
-            "To resume run %s, with the same settings: bqdump run --run-id %s"
-        )
-        log.warning(message, signal.Signals(number).name, run, run, extra=LogEvent.TASK_STOPPED.extra())
-        follower.shown.close()
-        sys.stdout.flush()
-    finally:
-        # Even if the output cannot be written.
-        os._exit(code)

@@ -10,7 +10,10 @@ from typing import TypeVar
 from bqdump import services
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
+from bqdump.restore.task import Via
 from bqdump.services import Services
 
 Answer = TypeVar("Answer")
@@ -42,3 +45,19 @@ async def serve(
         return work(opened)
 
     return await services.serve(settings, begin, tasks, patient=patient)
+
+
+async def serve_restore(
+    settings: Settings,
+    via: Target | None,
+    work: Callable[[ObjectStore, Destination, Via | None], Awaitable[Answer]],
+    tasks: int = 1,
+) -> Answer:
+    """Do the work on an export and what a restore writes to. See services.serve_restore."""
+    import_lean()
+
+    def begin(store: ObjectStore, destination: Destination, through: Via | None) -> Awaitable[Answer]:
+        gc.freeze()
+        return work(store, destination, through)
+
+    return await services.serve_restore(settings, via, begin, tasks)

@@ -34,7 +34,7 @@ SMALL_DOCUMENTS = (
 )
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"])
-RESTORE_NOTES = (["done"], ["failures"], ["executions"])
+RESTORE_NOTES = (["done"], ["failures"])
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 # How a unit has ended: one of the two is stored, under one name.
 End: type[Receipt | GivenUp] = union(Receipt | GivenUp)
@@ -114,6 +114,12 @@ class Layout(NamedTuple):
     def restores(self) -> str:
         """The folder of all restores."""
         return f"{self.state}restores/"
+
+    def execution(self, execution: str) -> Document[Execution]:
+        """Which restore this execution takes part in."""
+        from bqdump.core.documents.restore import Execution
+
+        return Document(f"{self.state}executions/{execution}.json", Execution)
 
     def restore(self, restore: str) -> RestoreLayout:
         """The names of one restore."""
@@ -236,12 +242,6 @@ class RestoreLayout(NamedTuple):
         from bqdump.core.documents.restore import Decision
 
         return Document(f"{self.root}plan.json", Decision, "page")
-
-    def execution(self, execution: str) -> Document[Execution]:
-        """The note that this execution takes part."""
-        from bqdump.core.documents.restore import Execution
-
-        return Document(f"{self.root}executions/{execution}.json", Execution, "note")
 
     @property
     def done(self) -> str:

@@ -39,12 +39,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
     """The proof that a table, or an object that follows the tables, is restored.
 
-    number: in the plan. jobs: the number of its jobs. rows: of the restored table. billed: bytes billed by its
-    statements. started, ended: by BigQuery's clock, 0 where no job ran.
+    number: in the plan. kind: as in tables.list; ROUTINE, INDEX or POLICY. jobs: the number of its jobs. rows: of the
+    restored table. billed: bytes billed by its statements. started, ended: by BigQuery's clock, 0 where no job ran.
     """
 
     number: Count
     name: str
+    kind: str
     attempt: Attempt
     task: Count
     rows: Count | None = None
@@ -62,6 +63,7 @@ class RestoreFailure(msgspec.Struct, frozen=True):
 
     number: Count
     name: str
+    kind: str
     attempt: Attempt
     reason: str
     message: str
@@ -69,6 +71,6 @@ class RestoreFailure(msgspec.Struct, frozen=True):
 
 
 class Execution(msgspec.Struct, frozen=True):
-    """An execution that takes part in a restore."""
+    """The restore that an execution takes part in: all of its tasks, also late ones, take part in the same."""
 
-    execution: str
+    restore: RestoreId

@@ -1,4 +1,4 @@
-"""The events of a run or a verification, passed to a listener as they happen."""
+"""The events of a run, a verification or a restore, passed to a listener as they happen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from typing import Literal, NamedTuple
 
 from bqdump.core.documents.run import Failure, Plan, Receipt
 
-Stage = Literal["planning", "exporting", "publishing", "published", "superseded", "failed", "listing", "reading"]
+Stage = Literal[
+    "planning",
+    "exporting",
+    "publishing",
+    "published",
+    "superseded",
+    "failed",
+    "listing",
+    "reading",
+    "uploading",
+    "restoring",
+    "finishing",
+]
 
 
 class Started(NamedTuple):
@@ -50,18 +62,43 @@ class Entered(NamedTuple):
 
 
 class Checking(NamedTuple):
-    """A verification begins to list, or to read, this many files and bytes."""
+    """Listing, reading or uploading this many files and bytes begins."""
 
-    stage: Literal["listing", "reading"]
+    stage: Literal["listing", "reading", "uploading"]
     files: int
     bytes: int
 
 
 class Checked(NamedTuple):
-    """This many more files and bytes are verified."""
+    """This many more files and bytes are done."""
 
     files: int
     bytes: int
+
+
+class Restoring(NamedTuple):
+    """A restore of this many tables, from files of this many bytes, begins."""
+
+    restore: str
+    tables: int
+    bytes: int
+
+
+class TableStarted(NamedTuple):
+    """A task has started to restore a table. number: in the plan. bytes: of its files."""
+
+    number: int
+    table: str
+    bytes: int
+    task: int
+
+
+class TableEnded(NamedTuple):
+    """A table is restored, or has failed."""
+
+    number: int
+    task: int
+    failed: bool = False
 
 
 class TaskState(NamedTuple):
@@ -72,7 +109,9 @@ class TaskState(NamedTuple):
     state: Literal["running", "succeeded", "failed"]
 
 
-Event = Plan | Started | Advanced | Receipt | Failure | Looked | Entered | Checking | Checked | TaskState
+OfExport = Plan | Started | Advanced | Receipt | Failure | Looked
+OfRestore = Restoring | TableStarted | TableEnded
+Event = OfExport | OfRestore | Entered | Checking | Checked | TaskState
 # May be called from any thread.
 Listener = Callable[[Event], None]
 

@@ -68,6 +68,28 @@ class LogEvent(enum.StrEnum):
     PATTERN_UNMATCHED = "pattern_unmatched"
     """A pattern of --exclude matches no table."""
 
+    # A restore
+    RESTORE_PLANNED = "restore_planned"
+    """What is restored is fixed; once for each restore."""
+    RESTORE_RESUMED = "restore_resumed"
+    """This execution continues a restore that an earlier one has left unfinished."""
+    RESTORE_NOT_RESUMED = "restore_not_resumed"
+    """The target no longer has what an unfinished restore had restored, so a new restore begins."""
+    RESTORE_DONE = "restore_done"
+    """The totals of the restore."""
+    DATASET_CREATED = "dataset_created"
+    """The target dataset did not exist, and was created."""
+    TABLE_RESTORED = "table_restored"
+    """The table is restored, with the export's rows."""
+    TABLE_NOT_RESTORED = "table_not_restored"
+    """The table could not be restored. The others are not affected; the same command tries it again."""
+    OBJECT_RESTORED = "object_restored"
+    """A view, routine, index or row access policy is restored."""
+    OBJECT_NOT_RESTORED = "object_not_restored"
+    """A view, routine, index or row access policy could not be created, for the reason that BigQuery gave."""
+    PROPERTY_NOT_RESTORED = "property_not_restored"
+    """An expiration, a default or foreign keys of a restored table are not set."""
+
     # Risks
     RISK_ALLOWED = "risk_allowed"
     """The export will lack something, as the setting `allow` permits."""

@@ -16,8 +16,12 @@ from bqdump.core.progress.events import (
     Entered,
     Event,
     Looked,
+    OfRestore,
+    Restoring,
     Stage,
     Started,
+    TableEnded,
+    TableStarted,
     TaskState,
 )
 from bqdump.core.sizes import counted, size_text
@@ -123,11 +127,18 @@ class _Work(NamedTuple):
     read: int = 0
 
 
+class _Whole(NamedTuple):
+    tables: int
+    units: int
+    bytes: int
+
+
 class Progress:
     """Progress from events, which come in their order and possibly more than once."""
 
     def __init__(self, stage: Stage = "planning") -> None:
         self._plan: Plan | None = None
+        self._restore: Restoring | None = None
         self._stage = stage
         self._began: float | None = None
         self._looked = False
@@ -155,7 +166,7 @@ class Progress:
             case Advanced():
                 self._advance(event)
             case Receipt():
-                self._finish(event)
+                self._end(event.unit, event.task)
             case Failure():
                 self._fail(event.unit)
             case Looked():
@@ -164,10 +175,23 @@ class Progress:
                 self._check, self._checked, self._began, self._stage = event, Checked(0, 0), at, event.stage
             case Checked():
                 self._checked = Checked(self._checked.files + event.files, self._checked.bytes + event.bytes)
+            case Restoring() | TableStarted() | TableEnded():
+                self._take_restore(event, at)
             case Entered():
                 self._stage = event.stage
             case TaskState():
                 self._tasks[event.task] = event
+
+    def _take_restore(self, event: OfRestore, at: float) -> None:
+        match event:
+            case Restoring():
+                self._restore, self._check, self._stage, self._began = event, None, "restoring", at
+            case TableStarted():
+                self._start(Started(str(event.number), event.table, event.bytes, event.task), at)
+            case TableEnded(failed=True):
+                self._fail(str(event.number))
+            case TableEnded():
+                self._end(str(event.number), event.task)
 
     def view(self, at: float) -> View:
         """The progress at this time."""
@@ -177,19 +201,20 @@ class Progress:
         bytes_done = self._bytes_done + sum(work.read for work in self._running.values())
         done, done_bytes = len(self._done) - self._before[0], bytes_done - self._before[1]
         weight = done_bytes + done * JOB_WEIGHT
-        whole, left = self._weights(bytes_done)
+        whole = self._whole()
+        weight_of_all, left = self._weights(whole, bytes_done)
         tables = counts(self._plan, self._done, self._failed, self._running)
         longest = heapq.nsmallest(SLOWEST, self._running.values(), key=lambda work: work.since)
         return View(
             run=self._plan.run if self._plan else "",
             stage=self._stage,
-            tables=self._plan.tables if self._plan else 0,
+            tables=whole.tables,
             done=tables.done,
             running=tables.running,
             failed=tables.failed,
-            bytes=self._plan.bytes if self._plan else 0,
+            bytes=whole.bytes,
             bytes_done=bytes_done,
-            fraction=1 - left / whole if whole else 0.0,
+            fraction=1 - left / weight_of_all if weight_of_all else 0.0,
             seconds=seconds,
             rate=done_bytes / seconds if seconds > 0 else 0.0,
             seconds_left=left * seconds / weight if weight > 0 and seconds > 0 else None,
@@ -219,14 +244,18 @@ class Progress:
             things="file",
         )
 
-    def _weights(self, bytes_done: int) -> tuple[int, int]:
+    def _whole(self) -> _Whole:
+        """Everything that the run or restore does."""
+        if self._restore:
+            return _Whole(self._restore.tables, self._restore.tables, self._restore.bytes)
+        return _Whole(self._plan.tables, self._plan.unit_count, self._plan.bytes) if self._plan else _Whole(0, 0, 0)
+
+    def _weights(self, whole: _Whole, bytes_done: int) -> tuple[int, int]:
         """The weight of all work and of the work left. A unit weighs its bytes plus a constant per job."""
-        if self._plan is None:
-            return 0, 0
         failed = sum(self._sizes.get(unit, 0) for unit in self._failed)
-        units = max(0, self._plan.unit_count - len(self._done) - len(self._failed))
-        left = max(0, self._plan.bytes - bytes_done - failed) + units * JOB_WEIGHT
-        return self._plan.bytes + self._plan.unit_count * JOB_WEIGHT, left if units else 0
+        units = max(0, whole.units - len(self._done) - len(self._failed))
+        left = max(0, whole.bytes - bytes_done - failed) + units * JOB_WEIGHT
+        return whole.bytes + whole.units * JOB_WEIGHT, left if units else 0
 
     def _start(self, event: Started, at: float) -> None:
         self._sizes[event.unit] = event.bytes
@@ -239,15 +268,15 @@ class Progress:
         if work and event.of:
             self._running[event.unit] = work._replace(read=work.bytes * min(event.rows, event.of) // event.of)
 
-    def _finish(self, receipt: Receipt) -> None:
-        if receipt.unit in self._done:
+    def _end(self, unit: str, task: int) -> None:
+        if unit in self._done:
             return
-        self._running.pop(receipt.unit, None)
-        self._failed.discard(receipt.unit)
-        size = self._done[receipt.unit] = self._sizes.get(receipt.unit, 0)
+        self._running.pop(unit, None)
+        self._failed.discard(unit)
+        size = self._done[unit] = self._sizes.get(unit, 0)
         self._bytes_done += size
-        count, bytes_ = self._by_task.get(receipt.task, (0, 0))
-        self._by_task[receipt.task] = (count + 1, bytes_ + size)
+        count, bytes_ = self._by_task.get(task, (0, 0))
+        self._by_task[task] = (count + 1, bytes_ + size)
 
     def _fail(self, unit: str) -> None:
         if unit not in self._done:
@@ -260,7 +289,7 @@ class Progress:
         for started in seen.started.values():
             self._start(started, at)
         for receipt in seen.receipts.values():
-            self._finish(receipt)
+            self._end(receipt.unit, receipt.task)
         for unit in seen.failures.keys() - seen.receipts.keys():
             self._fail(unit)
         if first:

@@ -12,15 +12,17 @@ import msgspec
 
 from bqdump.core.restore.plan import Action, NotRestored
 from bqdump.core.results import Result, public, rows_of
+from bqdump.core.sizes import counted
 
 
 @public
 class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table that is restored.
 
-    action: "create", "replace", or "keep" for one that was there already. expected_rows: the export's rows, None where
-    the manifest does not have them. bytes, files: of its files. how: how its rows were loaded. as_what: how it differs
-    from the exported table, such as "columns are masked"; "" where it does not. seconds: of its jobs.
+    action: "create" or "replace". rows: None in a plan. expected_rows: the export's rows, None where the manifest does
+    not have them. bytes, files: of its files. jobs: at least, in a plan. casts: why its values are cast by a billed
+    query, "" where its files load directly. as_what: how it differs from the source, such as "columns are masked"; ""
+    where it does not. seconds: of its jobs.
     """
 
     table: str
@@ -29,9 +31,10 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     expected_rows: int | None
     files: int
     bytes: int
+    jobs: int = 0
     bytes_billed: int = 0
     seconds: float = 0.0
-    how: str = ""
+    casts: str = ""
     as_what: str = ""
 
 
@@ -41,6 +44,8 @@ class RestoredObject(msgspec.Struct, frozen=True):
 
     name: str
     kind: str
+    action: Action
+    as_what: str = ""
 
 
 @public
@@ -55,16 +60,17 @@ class NotCreated(msgspec.Struct, frozen=True):
 
 @public
 class Restoration(Result, frozen=True, kw_only=True):
-    """How a task of a restore ended.
+    """How a task of a restore ended, or what a restore would do.
 
     state: `restored`; `incomplete`: some tables or objects failed, and the same command tries them again; `running`:
-    other tasks are still at work, so the numbers are not complete. not_restored: what the export cannot restore, or
-    was not asked for. verified: the tables whose checksums were compared with the files; None unless requested.
+    other tasks are still at work, so the numbers are not complete; `planned`. restore: its id, "" in a plan.
+    not_restored: what is not restored, or not completely, and why. kept: what the target had already, and keeps.
+    bytes_billed: in a plan, the bytes of the files whose values are cast by a billed query.
     """
 
     restore: str
     run: str
-    state: Literal["restored", "incomplete", "running"]
+    state: Literal["restored", "incomplete", "running", "planned"]
     snapshot_time: datetime
     project: str
     dataset: str
@@ -73,11 +79,16 @@ class Restoration(Result, frozen=True, kw_only=True):
     objects: tuple[RestoredObject, ...]
     failed: tuple[NotCreated, ...]
     not_restored: tuple[NotRestored, ...]
+    kept: tuple[str, ...]
     rows: int
     bytes: int
     bytes_billed: int
-    verified: int | None = None
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
         return rows_of(self.tables)
+
+
+def with_objects(tables: int, objects: int) -> str:
+    """Numbers of tables and of other objects, in words."""
+    return counted(tables, "table") + (f" and {counted(objects, 'other object')}" if objects else "")

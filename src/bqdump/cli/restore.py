@@ -1,0 +1,189 @@
+"""bqdump restore: loads an export into a dataset, alone or as one task of several."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from bqdump import verbs
+from bqdump.cli.exit_codes import DIFFERENCE, DONE, UNITS_FAILED
+from bqdump.cli.logs import as_json as logs_as_json
+from bqdump.cli.logs import set_up
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.output import print_json, print_table
+from bqdump.cli.progress import following
+from bqdump.cli.restore_options import restore_options, take
+from bqdump.cli.signals import until_signal
+from bqdump.cli.wiring import serve_restore
+from bqdump.core.documents.run import Owner
+from bqdump.core.progress.events import Listener
+from bqdump.core.restore.request import Requested, requested
+from bqdump.core.restore.result import Restoration, with_objects
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.task_identity import Identity, identify
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+from bqdump.ports.destination import Destination
+from bqdump.ports.store import ObjectStore
+from bqdump.restore.task import Request, Task, Via
+from bqdump.services import owner
+
+log = logging.getLogger(__name__)
+RESUME = "To resume, repeat the command."
+
+
+@click.command(cls=Command)
+@click.argument("run", required=False)
+@click.option("--plan", "planning", is_flag=True, help="Show what would be restored, without changing anything.")
+@restore_options
+@json_option(Restoration, "Print the result as JSON, and log lines to standard error.")
+@quiet_option
+@settings_options("concurrency", "labels", "max_bytes_billed")
+def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Restore RUN (default: the published run) into a dataset: alone, or as one task of several.
+
+    Interrupted or failed, the same command resumes. Exits with 3 if something could not be restored, and with 4 if a
+    restored table differs from the export.
+
+    \b
+    Examples:
+      bqdump restore --bucket my-exports --into my-project.restored --plan
+      bqdump restore --bucket my-exports --into my-project.restored
+      bqdump restore bqdump-x7k2p --into my-project.restored --include orders,customers_*
+    """
+    yes = options.pop("yes")
+    settings, wanted = _settings(options)
+    if planning:
+        return _plan(settings, wanted, Request(wanted.options, run or settings.run_id, yes=yes), as_json=as_json)
+    level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
+    set_up({}, stream, level=level)
+    identity = identify(os.environ)
+    me = _owner(identity)
+    labels = {"task": str(identity.task), "dataset": wanted.options.dataset}
+    # Bars and JSON lines on one terminal would overwrite each other.
+    lines_only = as_json or (stream.isatty() and logs_as_json(stream))
+    with following(quiet=quiet or lines_only) as follower:
+        set_up(labels, stream, level=level, print_line=follower.shown.print)
+        request = Request(wanted.options, run or settings.run_id, yes=yes)
+        work = _restore(settings, wanted, request, me, identity.tasks, follower.hear)
+        done = asyncio.run(until_signal(work, RESUME, follower))
+    if as_json:
+        print_json(done)
+    elif not quiet:
+        _print_result(done)
+    return exit_code(done)
+
+
+def exit_code(done: Restoration) -> int:
+    """The exit code that a result stands for."""
+    if any(failure.reason in ("rows", "values") for failure in done.failed):
+        return DIFFERENCE
+    return UNITS_FAILED if done.failed else DONE
+
+
+def _settings(options: dict[str, Any]) -> tuple[Settings, Requested]:
+    """The settings, and the restore that is requested; jobs run where tables are restored. Raises UsageError."""
+    own = take(options)
+    settings = load_settings(options, ("bucket",))
+    wanted = requested(settings, **own)
+    return msgspec.structs.replace(settings, project=wanted.options.project), wanted
+
+
+def _owner(identity: Identity) -> Owner:
+    if identity.engine and not identity.execution and identity.tasks > 1:
+        # Tasks without a common name would each take part in a restore of their own.
+        return Owner(f"{identity.engine.lower()}-{os.environ.get('BQDUMP_JOB', 'restore')}", identity.task)
+    return owner(identity, "restore")
+
+
+def _plan(settings: Settings, wanted: Requested, request: Request, *, as_json: bool) -> int:
+    async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
+        return await verbs.plan_restore(Task(store, destination, settings, request, Owner("plan", 0), 1, via))
+
+    shown = asyncio.run(serve_restore(settings, wanted.via, work))
+    if as_json:
+        print_json(shown)
+    else:
+        _print_plan(shown)
+    return DONE
+
+
+async def _restore(
+    settings: Settings, wanted: Requested, request: Request, me: Owner, tasks: int, tell: Listener
+) -> Restoration:
+    async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
+        return await verbs.restore(Task(store, destination, settings, request, me, tasks, via, tell))
+
+    return await serve_restore(settings, wanted.via, work, tasks)
+
+
+def _print_plan(shown: Restoration) -> None:
+    print_table(
+        ("table", "action", "rows", "bytes", "files", "jobs", "note"),
+        [
+            (
+                t.table,
+                t.action,
+                "?" if t.expected_rows is None else f"{t.expected_rows:,}",
+                size_text(t.bytes),
+                f"{t.files:,}",
+                f"{t.jobs:,}",
+                t.as_what,
+            )
+            for t in shown.tables
+        ],
+        right=(2, 3, 4, 5),
+    )
+    if casts := [(t.table, size_text(t.bytes_billed), t.casts) for t in shown.tables if t.casts]:
+        sys.stdout.write("\nCast by a billed query:\n")
+        print_table(("table", "files", "why"), casts, right=(1,))
+    if shown.objects:
+        sys.stdout.write("\nThen:\n")
+        print_table(
+            ("object", "kind", "action", "note"),
+            [(one.name, _words(one.kind), one.action, one.as_what) for one in shown.objects],
+        )
+    _print_not_restored(shown)
+    if shown.kept:
+        sys.stdout.write(f"\nKept, as they exist: {', '.join(shown.kept)}.\n")
+    sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}.\n")
+
+
+def _print_result(done: Restoration) -> None:
+    if done.failed:
+        sys.stdout.write("\nNot restored, as BigQuery refused it or as it differs:\n")
+        print_table(
+            ("object", "kind", "reason", "message"),
+            [(one.name, _words(one.kind), one.reason, one.message) for one in done.failed],
+        )
+    _print_not_restored(done)
+    end = "" if done.state == "running" else f"\n{_summary(done)} into {_target(done)}, restore {done.restore}.\n"
+    sys.stdout.write(end)
+
+
+def _print_not_restored(shown: Restoration) -> None:
+    if shown.not_restored:
+        sys.stdout.write("\nNot restored:\n")
+        print_table(("object", "kind", "why"), [(one.name, _words(one.kind), one.reason) for one in shown.not_restored])
+
+
+def _summary(shown: Restoration) -> str:
+    billed = f"; queries bill about {size_text(shown.bytes_billed)}" if shown.bytes_billed else ""
+    return (
+        f"{with_objects(len(shown.tables), len(shown.objects))}, {counted(shown.rows, 'row')}, "
+        f"{size_text(shown.bytes)} of run {shown.run} (as of {time_text(shown.snapshot_time)}){billed}"
+    )
+
+
+def _target(shown: Restoration) -> str:
+    return f"{shown.project}.{shown.dataset} ({shown.location})"
+
+
+def _words(kind: str) -> str:
+    return kind.lower().replace("_", " ")

@@ -1,0 +1,63 @@
+"""The options of a restore, as flags and as environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+# By name: the options, as click has them.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "into": {"metavar": "[PROJECT.]DATASET", "help": "Dataset to restore into; created if it does not exist."},
+    "include": {
+        "metavar": "PATTERN,…",
+        "multiple": True,
+        "envvar": "BQDUMP_RESTORE_INCLUDE",
+        "help": "Restore only objects that match (* and ? allowed).",
+    },
+    "exclude": {
+        "metavar": "PATTERN,…",
+        "multiple": True,
+        "envvar": "BQDUMP_RESTORE_EXCLUDE",
+        "help": "Exclude objects that match (* and ? allowed).",
+    },
+    "replace": {"is_flag": True, "help": "Replace tables that exist in the dataset, each atomically."},
+    "missing_only": {"is_flag": True, "help": "Restore only what the dataset does not have."},
+    "with_policies": {"is_flag": True, "help": "Also restore row access policies."},
+    "keep_references": {"is_flag": True, "help": "Let views refer to the source dataset, instead of the new one."},
+    "via": {
+        "metavar": "gs://BUCKET[/PREFIX]",
+        "help": "Bucket for the documents of the restore (default: the export's).",
+    },
+    "yes": {"is_flag": True, "help": "Confirm a restore into the dataset that was exported."},
+}
+
+
+def restore_options(command: Decorated) -> Decorated:
+    """Give a command the options of a restore."""
+    for name, option in reversed(OPTIONS.items()):
+        variable = option.get("envvar", f"BQDUMP_{name.upper()}")
+        shown = {"default": False} if option.get("is_flag") else {}
+        help_ = f"{option['help']} [{variable}]"
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, name, **{**option, **shown, "envvar": variable, "help": help_})(command)
+    return command
+
+
+def take(options: dict[str, Any]) -> dict[str, Any]:
+    """Take what core.restore.request.requested expects out of a command's options."""
+    taken = {name: options.pop(name) for name in OPTIONS if name != "yes"}
+    lists = {name: ",".join(taken[name]) for name in ("include", "exclude")}
+    return taken | lists | {name: taken[name] or "" for name in ("into", "via")}
+
+
+def variables(options: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables that request the same restore."""
+    made = {}
+    for name, option in OPTIONS.items():
+        value, variable = options.get(name), option.get("envvar", f"BQDUMP_{name.upper()}")
+        if value not in (None, False, (), ""):
+            made[variable] = ",".join(value) if isinstance(value, tuple) else "true" if value is True else str(value)
+    return made

@@ -1,0 +1,87 @@
+"""What a restore was asked for, from the strings that a caller gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bqdump.core.errors import UsageError
+from bqdump.core.restore.plan import Options
+from bqdump.core.settings import values as parse
+from bqdump.core.settings.settings import DATASET, PROJECT, Settings
+from bqdump.core.settings.target import BUCKET, Target, parse_target
+
+RESTORE = "restore"
+
+
+class Requested(NamedTuple):
+    """A restore as requested. via: the bucket for its documents, None for that of the export."""
+
+    options: Options
+    via: Target | None
+
+
+def requested(
+    settings: Settings,
+    *,
+    into: str,
+    include: str | Sequence[str],
+    exclude: str | Sequence[str],
+    replace: bool,
+    missing_only: bool,
+    with_policies: bool,
+    keep_references: bool,
+    via: str,
+) -> Requested:
+    """The restore that is requested. settings: of the export's target. Raises UsageError."""
+    project, dataset = parse_into(into, settings.project)
+    if replace and missing_only:
+        cause = "cannot be used together with {setting:missing_only}"
+        raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
+    through = parse_via(via)
+    if settings.target.folder:
+        cause, hint = "load jobs read from Cloud Storage, and this is a local folder", "Copy it to a bucket."
+        raise UsageError(RESTORE, settings.target.folder, cause, hint)
+    options = Options(
+        project=project,
+        dataset=dataset,
+        include=parse.patterns(include),
+        exclude=parse.patterns(exclude),
+        replace=replace,
+        missing_only=missing_only,
+        with_policies=with_policies,
+        keep_references=keep_references,
+    )
+    return Requested(options, through)
+
+
+def parse_into(value: str, project: str) -> tuple[str, str]:
+    """Project and dataset. project: the default. Raises UsageError."""
+    if not value:
+        raise UsageError(RESTORE, "", "missing", "Name the dataset: [PROJECT.]DATASET.", setting="into")
+    # `bq` separates the two by a colon, and projects of a domain have one in their name.
+    before, separator, dataset = value.rpartition("." if "." in value.rpartition(":")[2] else ":")
+    if not (before or separator or project):
+        hint = "Write PROJECT.DATASET, or set {required:project}."
+        raise UsageError(RESTORE, repr(value), "its project is not known", hint, setting="into")
+    for part, parser in ((dataset, DATASET), (before if separator else project, PROJECT)):
+        try:
+            parser(part or "?")
+        except ValueError as error:
+            cause = f"invalid value {value!r}: {error}"
+            raise UsageError(RESTORE, "", cause, "Write [PROJECT.]DATASET.", setting="into") from None
+    return before or project, dataset
+
+
+def parse_via(value: str) -> Target | None:
+    """The bucket to restore through, None for "". Raises UsageError."""
+    if not value:
+        return None
+    try:
+        target = parse_target(value)
+    except ValueError as error:
+        raise UsageError(RESTORE, "", f"invalid value {value!r}: {error}", setting="via") from None
+    if target.scheme != BUCKET:
+        cause = f"invalid value {value!r}: expected gs://BUCKET or gs://BUCKET/PREFIX"
+        raise UsageError(RESTORE, "", cause, setting="via")
+    return target

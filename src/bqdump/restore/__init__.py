@@ -1,0 +1,1 @@
+"""Restoring an export into a dataset."""

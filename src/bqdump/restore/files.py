@@ -1,0 +1,36 @@
+"""The files of an export while they are loaded: load jobs read them by name, whatever their generation."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bqdump.core.documents.manifest import File, TableEntry
+from bqdump.restore.task import RunningRestore
+
+# More files than this are listed, with one request for 1,000, instead of looked at one by one.
+LOOKED_AT = 4
+
+
+async def changed_files(restore: RunningRestore, entry: TableEntry) -> list[str]:
+    """The names of a table's files that are missing, or have another generation than in the manifest."""
+    files = {file.name: file for file in entry.files}
+    generations = await _generations(restore, list(files.values()))
+    return [name for name, file in files.items() if generations.get(name) != file.generation]
+
+
+async def _generations(restore: RunningRestore, files: list[File]) -> dict[str, int]:
+    store = restore.task.store
+    if len(files) <= LOOKED_AT:
+        found = await asyncio.gather(*(store.stat(file.name) for file in files))
+        return {info.name: info.generation for info in found if info}
+    wanted = {file.name for file in files}
+    generations = {}
+    async for page in store.objects(_common_prefix(sorted(wanted))):
+        generations.update({info.name: info.generation for info in page if info.name in wanted})
+    return generations
+
+
+def _common_prefix(names: list[str]) -> str:
+    first, last = names[0], names[-1]
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:same]

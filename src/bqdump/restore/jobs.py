@@ -1,0 +1,108 @@
+"""The jobs of a table: their ids follow from the restore, so a repeated request attaches to the same job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from bqdump.core.documents.manifest import File
+from bqdump.core.errors import JobFailedError
+from bqdump.core.restore.names import job_id
+from bqdump.export.work.job import Work, ended_job
+from bqdump.export.work.watch import Watch
+from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
+from bqdump.ports.warehouse import Job
+from bqdump.restore.task import RunningRestore
+
+log = logging.getLogger(__name__)
+# Job ids count the tries of one attempt at a table from here.
+TRIES = 1000
+
+
+class FailedJobError(JobFailedError):
+    """A job of a table failed for good. reason: BigQuery's."""
+
+    def __init__(self, table: str, reason: str, message: str) -> None:
+        super().__init__("restore", f"table {table}", message)
+        self.reason = reason
+
+
+class Jobs:
+    """Runs the jobs of one attempt at a table, and sums them up: their number, what they billed, and their times."""
+
+    def __init__(self, restore: RunningRestore, watch: Watch, number: int, name: str, attempt: int) -> None:
+        self._restore, self._watch = restore, watch
+        self._number, self._name, self._attempt = number, name, attempt
+        self.done: list[Job] = []
+
+    @property
+    def billed(self) -> int:
+        """Bytes billed."""
+        return sum(job.billed or 0 for job in self.done)
+
+    @property
+    def started(self) -> int:
+        """When the first job began, 0 if there was none."""
+        return min((job.started or job.created for job in self.done), default=0)
+
+    @property
+    def ended(self) -> int:
+        """When the last job ended, 0 if there was none."""
+        return max((job.ended for job in self.done), default=0)
+
+    def named(self, step: str, part: int, tries: int = 0) -> str:
+        """The id of a job."""
+        return job_id(self._restore.id, self._number, step, part, self._attempt * TRIES + tries)
+
+    async def load(
+        self,
+        step: str,
+        part: int,
+        to: str,
+        files: tuple[File, ...],
+        options: msgspec.Raw,
+        schema: msgspec.Raw,
+        *,
+        empty: bool,
+    ) -> Job:
+        """Load files into a table. empty: it must be empty."""
+        restore = self._restore
+        uris, to_table = restore.addresses(files), TableName(restore.target, to)
+        request = LoadRequest("", to_table, uris, options, schema, empty=empty, labels=restore.labels)
+        return await self._run(step, part, lambda id_: restore.destination.load(request._replace(job_id=id_)))
+
+    async def statement(self, step: str, part: int, table: str, text: str) -> Job:
+        """Run a statement that writes to a table, or is about it."""
+        limit = self._restore.task.settings.max_bytes_billed
+        request = StatementRequest("", self._restore.target, table, text, self._restore.labels, limit)
+        async with self._watch.queries:
+            return await self._run(
+                step, part, lambda id_: self._restore.destination.statement(request._replace(job_id=id_))
+            )
+
+    async def copy(self, source: str, to: str) -> Job:
+        """Replace a table by another one."""
+        target = self._restore.target
+        request = CopyRequest("", TableName(target, source), TableName(target, to), self._restore.labels)
+        return await self._run("copy", 0, lambda id_: self._restore.destination.copy(request._replace(job_id=id_)))
+
+    async def _run(self, step: str, part: int, start: Callable[[str], Awaitable[Job]]) -> Job:
+        """The job that is done. Raises FailedJobError, and QuotaError."""
+        work = Work(
+            self._name,
+            "restore",
+            "Quotas are replenished through the day. In an hour, repeat the command: it resumes.",
+            self._restore.target.location,
+            lambda tries: self.named(step, part, tries),
+            lambda tries: start(self.named(step, part, tries)),
+        )
+        job, _ = await ended_job(self._restore.destination, self._watch, work)
+        if job.error:
+            raise FailedJobError(self._name, *job.error)
+        if step != "copy" and job.rows is None:
+            # A listing of jobs may omit their statistics.
+            job = await self._restore.destination.job(job.id, self._restore.target.location)
+        self.done.append(job)
+        return job

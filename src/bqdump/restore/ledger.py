@@ -1,0 +1,46 @@
+"""The ledger of a restore: what is restored, and what has failed. Read by listing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bqdump.core.documents.document import Notes
+from bqdump.core.documents.layout import RestoreLayout
+from bqdump.core.documents.restore import Restored, RestoreFailure
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import notes
+
+
+class Ledger(NamedTuple):
+    """Receipts by number, and failures by number and execution. Numbers are those of tables, then of objects."""
+
+    receipts: dict[int, Restored]
+    failures: dict[int, list[RestoreFailure]]
+
+    def next_attempt(self, number: int) -> int:
+        """The number of the attempt that follows those that failed."""
+        return max((failure.attempt + 1 for failure in self.failures.get(number, ())), default=0)
+
+    def failure(self, number: int, execution: str) -> RestoreFailure | None:
+        """The last attempt that failed in this execution; None where it has succeeded, or not failed."""
+        if number in self.receipts:
+            return None
+        met = [one for one in self.failures.get(number, ()) if one.owner.execution == execution]
+        return max(met, key=lambda failure: failure.attempt, default=None)
+
+    def open(self, numbers: Iterable[int], execution: str) -> list[int]:
+        """Those of these numbers that are neither restored nor failed in this execution."""
+        return [one for one in numbers if one not in self.receipts and self.failure(one, execution) is None]
+
+
+async def read_ledger(store: ObjectStore, layout: RestoreLayout) -> Ledger:
+    """The current ledger."""
+    ledger = Ledger({}, {})
+    async for receipts in notes(store, Notes(layout.done, Restored)):
+        for receipt in receipts:
+            ledger.receipts[receipt.value.number] = receipt.value
+    async for failures in notes(store, Notes(layout.failures, RestoreFailure)):
+        for failure in failures:
+            ledger.failures.setdefault(failure.value.number, []).append(failure.value)
+    return ledger

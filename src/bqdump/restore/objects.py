@@ -1,0 +1,134 @@
+"""What follows the tables: views, routines, indexes, row policies, in rounds until a round creates nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from bqdump.core.documents.definitions import NOTHING
+from bqdump.core.documents.restore import Restored, RestoreFailure
+from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.plan import ObjectStep
+from bqdump.export.work.watch import Watch
+from bqdump.repository.repository import create, replace
+from bqdump.restore.jobs import Jobs
+from bqdump.restore.ledger import Ledger
+from bqdump.restore.task import RunningRestore
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 16
+ROUTINE, INDEX, POLICY = "ROUTINE", "INDEX", "POLICY"
+# Errors about one object; others, such as an outage, end the task.
+OF_AN_OBJECT = (JobFailedError, NotFoundError, DeniedError, ConflictError)
+
+
+async def restore_objects(restore: RunningRestore, ledger: Ledger) -> None:
+    """Create the objects in rounds: one that refers to another succeeds once that one exists. Policies come last."""
+    first = len(restore.plan.tables)
+    await _in_rounds(restore, ledger, first, restore.plan.objects)
+    await _in_rounds(restore, ledger, first + len(restore.plan.objects), restore.plan.policies)
+
+
+async def _in_rounds(restore: RunningRestore, ledger: Ledger, first: int, steps: Sequence[ObjectStep]) -> None:
+    left = {first + at: step for at, step in enumerate(steps) if first + at not in ledger.receipts}
+    watch = Watch(restore.destination, restore.target.location, restore.task.tasks)
+    polling = asyncio.create_task(watch.run())
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, step: ObjectStep) -> BqdumpError | None:
+        async with slots:
+            try:
+                await _restore(restore, watch, number, step, ledger.next_attempt(number))
+            except OF_AN_OBJECT as error:
+                return error
+            return None
+
+    try:
+        while left:
+            errors = await asyncio.gather(*(one(number, step) for number, step in left.items()))
+            failed = {number: error for number, error in zip(left, errors, strict=True) if error}
+            if len(failed) == len(left):
+                break
+            left = {number: left[number] for number in failed}
+        else:
+            return
+    finally:
+        polling.cancel()
+    for number, error in failed.items():
+        await _record_failure(restore, number, left[number], ledger.next_attempt(number), error)
+
+
+async def _restore(restore: RunningRestore, watch: Watch, number: int, step: ObjectStep, attempt: int) -> None:
+    how = HOW.get(step.kind, _relation)
+    if step.kind == INDEX:
+        jobs = Jobs(restore, watch, number, step.name, attempt)
+        await jobs.statement("index", 0, step.table, msgspec.json.decode(step.definition, type=str))
+    else:
+        await how(restore, step)
+    receipt = Restored(number, step.name, step.kind, attempt, restore.owner.task)
+    if (await create(restore.state, restore.layout.receipt(number), receipt)).mine:
+        log.info("%s: restored", step.name, extra=LogEvent.OBJECT_RESTORED.extra(table=step.name))
+
+
+async def _relation(restore: RunningRestore, step: ObjectStep) -> None:
+    """Create or replace a view, materialized view or external table."""
+    destination, target = restore.destination, restore.target
+    if step.action == "replace" and step.kind != "MATERIALIZED_VIEW":
+        await destination.replace_definition(target, step.name, step.definition)
+    else:
+        if step.action == "replace":
+            # Its query cannot be changed.
+            await destination.drop_table(target, step.name)
+        try:
+            await destination.create_table(target, step.name, step.definition)
+        except ConflictError:
+            if not await _is_the_same(restore, step):
+                raise
+    if step.finish != NOTHING:
+        await destination.change_table(target, step.name, step.finish)
+
+
+async def _is_the_same(restore: RunningRestore, step: ObjectStep) -> bool:
+    """Whether what has this name is what an earlier start of this restore has created."""
+    there = await restore.destination.table(restore.target, step.name)
+    if there is None or there.kind != step.kind:
+        return False
+    found, wanted = (msgspec.json.decode(raw) for raw in (there.definition, step.definition))
+    parts = ("view", "materializedView", "externalDataConfiguration")
+    queries = [[(one.get(part) or {}).get("query", "") for part in parts] for one in (found, wanted)]
+    return queries[0] == queries[1]
+
+
+async def _routine(restore: RunningRestore, step: ObjectStep) -> None:
+    again = step.action == "replace"
+    try:
+        await restore.destination.create_routine(restore.target, step.name, step.definition, replace=again)
+    except ConflictError:
+        # The name was free when the restore was planned, so an earlier start has created it.
+        return
+
+
+async def _policy(restore: RunningRestore, step: ObjectStep) -> None:
+    try:
+        await restore.destination.create_row_policy(restore.target, step.table, step.name, step.definition)
+    except ConflictError:
+        # Created by an earlier start.
+        return
+
+
+HOW: dict[str, Callable[[RunningRestore, ObjectStep], Awaitable[None]]] = {ROUTINE: _routine, POLICY: _policy}
+
+
+async def _record_failure(
+    restore: RunningRestore, number: int, step: ObjectStep, attempt: int, error: BqdumpError
+) -> None:
+    reason = type(error).__name__.removesuffix("Error")
+    failure = RestoreFailure(number, step.name, step.kind, attempt, reason, error.cause, restore.owner)
+    message = "%s: not restored: %s"
+    log.error(message, step.name, error.cause, extra=LogEvent.OBJECT_NOT_RESTORED.extra(table=step.name))
+    await replace(restore.state, restore.layout.failure(number, attempt, restore.owner.execution), failure, 0)

@@ -1,0 +1,107 @@
+"""The result of a restore, from its plan and its ledger; or, before anything is done, from its plan alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.restore import Restored
+from bqdump.core.restore.plan import NotRestored, ObjectStep, RestorePlan, TableStep
+from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
+from bqdump.core.times import time_of
+from bqdump.restore.ledger import Ledger
+from bqdump.restore.task import RunningRestore
+
+
+def planned(plan: RestorePlan, manifest: Manifest) -> Restoration:
+    """What a restore would do."""
+    tables = tuple(_planned_table(step) for step in plan.tables)
+    return Restoration(
+        restore="",
+        run=plan.run,
+        state="planned",
+        snapshot_time=time_of(manifest.snapshot),
+        project=plan.target.project,
+        dataset=plan.target.name,
+        location=plan.target.location,
+        tables=tables,
+        objects=tuple(map(_object, (*plan.objects, *plan.policies))),
+        failed=(),
+        not_restored=plan.not_restored,
+        kept=plan.kept,
+        rows=sum(table.expected_rows or 0 for table in tables),
+        bytes=sum(table.bytes for table in tables),
+        bytes_billed=sum(table.bytes_billed for table in tables),
+    )
+
+
+def restoration(
+    restore: RunningRestore, ledger: Ledger, unset: Sequence[NotRestored], *, running: bool = False
+) -> Restoration:
+    """The result so far. unset: properties that could not be set. running: other tasks are still at work."""
+    plan, receipts = restore.plan, ledger.receipts
+    steps = [*plan.objects, *plan.policies]
+    first = len(plan.tables)
+    failures = [ledger.failure(number, restore.owner.execution) for number in range(first + len(steps))]
+    failed = tuple(NotCreated(one.name, one.kind, one.reason, one.message) for one in failures if one)
+    tables = tuple(_table(step, receipts[at]) for at, step in enumerate(plan.tables) if at in receipts)
+    return Restoration(
+        restore=restore.id,
+        run=plan.run,
+        state="running" if running else "incomplete" if failed else "restored",
+        snapshot_time=time_of(restore.manifest.snapshot),
+        project=plan.target.project,
+        dataset=plan.target.name,
+        location=plan.target.location,
+        tables=tables,
+        objects=tuple(_object(step) for at, step in enumerate(steps, first) if at in receipts),
+        failed=failed,
+        not_restored=(*plan.not_restored, *unset),
+        kept=plan.kept,
+        rows=sum(table.rows or 0 for table in tables),
+        bytes=sum(table.bytes for table in tables),
+        bytes_billed=sum(table.bytes_billed for table in tables),
+    )
+
+
+def _table(step: TableStep, receipt: Restored) -> RestoredTable:
+    return RestoredTable(
+        table=step.entry.table,
+        action=step.action,
+        rows=receipt.rows,
+        expected_rows=_expected(step),
+        files=len(step.entry.files),
+        bytes=_bytes(step),
+        jobs=receipt.jobs,
+        bytes_billed=receipt.billed,
+        seconds=(receipt.ended - receipt.started) / 1000,
+        casts=step.load.casts,
+        as_what=step.as_what,
+    )
+
+
+def _planned_table(step: TableStep) -> RestoredTable:
+    return RestoredTable(
+        table=step.entry.table,
+        action=step.action,
+        rows=None,
+        expected_rows=_expected(step),
+        files=len(step.entry.files),
+        bytes=_bytes(step),
+        jobs=step.jobs,
+        bytes_billed=_bytes(step) if step.load.casts else 0,
+        casts=step.load.casts,
+        as_what=step.as_what,
+    )
+
+
+def _object(step: ObjectStep) -> RestoredObject:
+    return RestoredObject(step.name, step.kind, step.action, step.as_what)
+
+
+def _expected(step: TableStep) -> int | None:
+    return step.entry.rows if step.entry.rows is not None else step.entry.expected_rows
+
+
+def _bytes(step: TableStep) -> int:
+    return sum(file.size for file in step.entry.files)

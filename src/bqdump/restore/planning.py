@@ -1,0 +1,244 @@
+"""Deciding what a restore does: one task decides, and all others, also those of later executions, do the same."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.check.findings import Finding, FindingKind
+from bqdump.check.verify import compare_files
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.restore import Decision, Execution
+from bqdump.core.errors import DeniedError, NotFoundError, UsageError, VerificationError
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.draft import restore_plan
+from bqdump.core.restore.names import digest, restore_id
+from bqdump.core.restore.plan import Options, RestorePlan, TargetState
+from bqdump.core.restore.result import with_objects
+from bqdump.core.sizes import size_text
+from bqdump.core.version import VERSION
+from bqdump.repository.published import missing_manifest, read_latest
+from bqdump.repository.repository import create, exists, load
+from bqdump.restore.ledger import read_ledger
+from bqdump.restore.task import RunningRestore, Task
+
+log = logging.getLogger(__name__)
+
+RESTORE = "restore"
+INDEX, POLICY = "INDEX", "POLICY"
+NAMED = 3
+# Defaults of a dataset that would delete what is restored into it.
+EXPIRATIONS = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
+
+
+class Found(NamedTuple):
+    """The manifest of a run, the object that holds it, and its generation."""
+
+    manifest: Manifest
+    name: str
+    generation: int
+
+
+class Draft(NamedTuple):
+    """What a restore would do, before anything is written. copied: the export's files are copies, see Verified."""
+
+    found: Found
+    state: TargetState | None
+    now: int
+    plan: RestorePlan
+    copied: bool
+
+
+async def obtain_restore(task: Task) -> RunningRestore:
+    """The restore that this task takes part in: that of its execution, an earlier one of the same, or a new one.
+
+    Raises UsageError where the target, or what is requested, cannot be restored as requested; VerificationError where
+    files of the export are missing or changed.
+    """
+    joined = await load(task.state, task.layout.execution(task.owner.execution))
+    decision = await _decision(task, joined.value.restore) if joined else await _decide(task)
+    manifest = (await _manifest_at(task, decision)).manifest
+    compared = await compare_files(task.store, task.settings, manifest)
+    options = msgspec.structs.replace(decision.options, restore=decision.restore)
+    plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
+    return RunningRestore(task, decision, compared.manifest, plan, addresses(task, plan))
+
+
+async def draft(task: Task) -> Draft:
+    """What a restore would do. Nothing is written. Raises like obtain_restore."""
+    found = await _find_manifest(task)
+    options = task.request.options
+    source = (found.manifest.project, found.manifest.dataset)
+    _refuse_source(options, source, yes=task.request.yes)
+    state = await target_state(task, options)
+    location = state.location if state else found.manifest.location
+    now = await task.destination.now(location)
+    compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
+    plan = restore_plan(compared.manifest, options, state, now)
+    _refuse_changed_files(plan, compared.findings)
+    await _note_location(task, plan)
+    return Draft(found._replace(manifest=compared.manifest), state, now, plan, compared.copied)
+
+
+async def target_state(task: Task, options: Options) -> TargetState | None:
+    """What the target dataset holds now; None if it does not exist."""
+    resource = await task.destination.find_dataset(options.project, options.dataset)
+    if resource is None:
+        return None
+    properties = msgspec.json.decode(resource)
+    dataset = Dataset(options.project, options.dataset, properties["location"])
+    present = await task.destination.present(dataset)
+    routines = await task.destination.routines(dataset)
+    expires = any(properties.get(name) for name in EXPIRATIONS)
+    return TargetState(
+        dataset.location, {one.name: (one.kind, one.labels) for one in present}, frozenset(routines), expires
+    )
+
+
+def addresses(task: Task, plan: RestorePlan) -> dict[str, str]:
+    """Where load jobs find the files."""
+    target = task.settings.target
+    return {file.name: target.uri(file.name) for step in plan.tables for file in step.entry.files}
+
+
+async def _decide(task: Task) -> Decision:
+    """The restore for this execution, which is recorded for its other tasks."""
+    found = await _find_manifest(task)
+    what = digest(found.name, found.generation, task.request.options, VERSION)
+    decision = await _earlier(task, what) or await _new(task, what)
+    stored = await create(task.state, task.layout.execution(task.owner.execution), Execution(decision.restore))
+    return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
+
+
+async def _earlier(task: Task, what: str) -> Decision | None:
+    """The newest restore of the same, if it may go on: unfinished, or with nothing to do, as the target still has all.
+
+    A finished one that replaced tables is done again, and so is one that filled gaps.
+    """
+    number = await _newest(task, what)
+    if not number:
+        return None
+    id_ = restore_id(what, number)
+    layout = task.layout.restore(id_)
+    finished = await exists(task.state, layout.result)
+    decision = await _decision(task, id_)
+    if finished and (decision.options.replace or decision.options.missing_only):
+        return None
+    receipts = (await read_ledger(task.state, layout)).receipts
+    state = await target_state(task, decision.options)
+    there = {*state.tables, *state.routines} if state else set()
+    named = {receipt.name for receipt in receipts.values() if receipt.kind not in (INDEX, POLICY)}
+    if gone := sorted(named - there):
+        message = "restore %s is not resumed: the target no longer has %s, which it had restored"
+        log.warning(message, id_, gone[0], extra=LogEvent.RESTORE_NOT_RESUMED.extra())
+        return None
+    message = "restore %s is finished already: nothing to do" if finished else "resuming restore %s"
+    log.info(message, id_, extra=LogEvent.RESTORE_RESUMED.extra())
+    return decision
+
+
+async def _new(task: Task, what: str) -> Decision:
+    """A new restore, or the one that another task has stored meanwhile."""
+    drafted = await draft(task)
+    id_ = restore_id(what, await _newest(task, what) + 1)
+    options = task.request.options
+    decision = Decision(
+        restore=id_,
+        run=drafted.found.manifest.run,
+        manifest=drafted.found.name,
+        generation=drafted.found.generation,
+        tool=VERSION,
+        target=drafted.plan.target,
+        options=options,
+        state=drafted.state,
+        planned=drafted.now,
+    )
+    stored = await create(task.state, task.layout.restore(id_).plan, decision)
+    if stored.mine:
+        totals, planned = drafted.plan.totals, LogEvent.RESTORE_PLANNED.extra(restore=id_)
+        log.info(
+            "restore %s: %s of run %s, %s, into %s.%s",
+            id_,
+            with_objects(totals.tables, totals.objects),
+            decision.run,
+            size_text(totals.bytes),
+            decision.target.project,
+            decision.target.name,
+            extra=planned,
+        )
+    return stored.value
+
+
+async def _newest(task: Task, what: str) -> int:
+    """The number of the newest restore of what has this digest, 0 for none."""
+    names = await task.state.folders(task.layout.restores)
+    numbers = [int(found[1]) for name in names if (found := re.fullmatch(rf"{what}-([0-9]{{1,6}})", name))]
+    return max(numbers, default=0)
+
+
+async def _decision(task: Task, restore: str) -> Decision:
+    stored = await load(task.state, task.layout.restore(restore).plan)
+    if stored is None:
+        raise NotFoundError("find", f"the plan of restore {restore}", "there is none")
+    return stored.value
+
+
+async def _find_manifest(task: Task) -> Found:
+    """The manifest of the requested run. Raises NotFoundError."""
+    run = task.request.run
+    document = task.settings.layout.run(run).manifest
+    if not run:
+        latest = await read_latest(task.store, task.settings)
+        if latest is None:
+            cause = "nothing has been published there yet"
+            raise NotFoundError("find", f"an export in {task.settings.target}", cause, "{call:runs} lists its runs.")
+        run, document = latest.run, Document(latest.manifest, Manifest)
+    stored = await load(task.store, document)
+    if stored is None:
+        raise missing_manifest(run)
+    return Found(stored.value, document.name, stored.generation)
+
+
+async def _manifest_at(task: Task, decision: Decision) -> Found:
+    stored = await load(task.store, Document(decision.manifest, Manifest))
+    if stored is None or stored.generation != decision.generation:
+        cause = "it was replaced or deleted after the restore had been planned"
+        raise NotFoundError("read", f"the manifest of run {decision.run}", cause)
+    return Found(stored.value, decision.manifest, stored.generation)
+
+
+def _refuse_source(options: Options, source: tuple[str, str], *, yes: bool) -> None:
+    if (options.project, options.dataset) != source or (options.replace and yes):
+        return
+    cause = "it is the dataset that was exported, and its tables would be replaced"
+    hint = "Restore into another dataset, or confirm with {setting:replace} and {setting:yes}."
+    raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
+
+
+def _refuse_changed_files(plan: RestorePlan, findings: list[Finding]) -> None:
+    """Raise VerificationError where a table to be restored lacks its files."""
+    tables = {step.entry.table for step in plan.tables}
+    changed = [one for one in findings if one.table in tables and one.kind != FindingKind.EXTRA]
+    if not changed:
+        return
+    named = ", ".join(f"{one.file} is {one.kind.value}" for one in changed[:NAMED])
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    hint = "{call:verify} lists all of them. Restore another run, or exclude these tables."
+    raise VerificationError(RESTORE, f"run {plan.run}", f"its files are not as exported: {named}{more}", hint)
+
+
+async def _note_location(task: Task, plan: RestorePlan) -> None:
+    """Log that files are loaded across locations, which costs network."""
+    store = task.via.store if task.via else task.store
+    try:
+        bucket = (await store.describe()).location
+    except DeniedError:
+        return
+    if bucket and bucket.upper() != plan.target.location.upper():
+        message = "%s is in %s, and the dataset in %s: loading across locations is billed as network traffic"
+        log.warning(message, store.url, bucket, plan.target.location, extra=LogEvent.COST_NOTED.extra())

@@ -1,0 +1,70 @@
+"""One task of a restore, from the manifest to the restored dataset."""
+
+from __future__ import annotations
+
+import logging
+
+from bqdump.core.progress.events import Entered, Restoring
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.plan import NotRestored
+from bqdump.core.restore.result import Restoration, with_objects
+from bqdump.core.sizes import counted
+from bqdump.repository.repository import create, value_of
+from bqdump.restore.finish import create_dataset, finish_dataset, relate_tables, set_expirations
+from bqdump.restore.finisher import becomes_finisher
+from bqdump.restore.ledger import Ledger, read_ledger
+from bqdump.restore.objects import restore_objects
+from bqdump.restore.outcome import restoration
+from bqdump.restore.planning import obtain_restore
+from bqdump.restore.tables import sweep_scratch
+from bqdump.restore.task import RunningRestore, Task
+from bqdump.restore.work import restore_tables
+
+log = logging.getLogger(__name__)
+
+
+async def run(task: Task) -> Restoration:
+    """Do this task's part of a restore, and what follows the tables once all of them are restored or have failed."""
+    restore = await obtain_restore(task)
+    if done := await value_of(restore.state, restore.layout.result):
+        return done
+    totals = restore.plan.totals
+    task.tell(Restoring(restore.id, totals.tables, totals.bytes))
+    await create_dataset(restore)
+    ledger = await restore_tables(restore)
+    if not await becomes_finisher(restore):
+        return _leave_to_another(restore, ledger)
+    task.tell(Entered("finishing"))
+    unset = await _follow_tables(restore, ledger)
+    await sweep_scratch(restore)
+    return await _conclude(restore, unset)
+
+
+async def _follow_tables(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
+    """Everything after the rows, in this order; returns the properties that could not be set."""
+    keys = await relate_tables(restore, ledger)
+    await restore_objects(restore, ledger)
+    expirations = await set_expirations(restore, ledger)
+    return [*keys, *expirations, *await finish_dataset(restore)]
+
+
+async def _conclude(restore: RunningRestore, unset: list[NotRestored]) -> Restoration:
+    """The result, which is stored if nothing failed: then the restore is finished."""
+    result = restoration(restore, await read_ledger(restore.state, restore.layout), unset)
+    if result.state == "restored":
+        result = (await create(restore.state, restore.layout.result, result)).value
+    log.info(
+        "restored %s, %s, into %s.%s%s",
+        with_objects(len(result.tables), len(result.objects)),
+        counted(result.rows, "row"),
+        result.project,
+        result.dataset,
+        f"; {counted(len(result.failed), 'failure')}" if result.failed else "",
+        extra=LogEvent.RESTORE_DONE.extra(restore=restore.id),
+    )
+    return result
+
+
+def _leave_to_another(restore: RunningRestore, ledger: Ledger) -> Restoration:
+    log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
+    return restoration(restore, ledger, [], running=True)

@@ -1,0 +1,245 @@
+"""One table: created, loaded, compared with the manifest, and finished.
+
+Every request may be repeated: a table that exists is known by its label or by its job, and a job by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from bqdump.core.documents.definitions import NOTHING
+from bqdump.core.documents.restore import Restored
+from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.restore.names import LABEL, SCRATCH, scratch_name
+from bqdump.core.restore.plan import TableStep
+from bqdump.export.work.watch import Watch
+from bqdump.ports.warehouse import Job
+from bqdump.restore.files import changed_files
+from bqdump.restore.jobs import FailedJobError, Jobs
+from bqdump.restore.statements import fill, too_many_partitions
+from bqdump.restore.task import RunningRestore
+
+TABLE, ROWS = "TABLE", "rows"
+# A scratch table that was forgotten disappears after so long, in milliseconds.
+SCRATCH_MS = 3 * 24 * 60 * 60 * 1000
+Result = TypeVar("Result")
+
+
+class TableWork(NamedTuple):
+    """An attempt at a table. number: in the plan."""
+
+    restore: RunningRestore
+    step: TableStep
+    number: int
+    attempt: int
+    jobs: Jobs
+
+    @property
+    def name(self) -> str:
+        """The table's name in the target."""
+        return self.step.entry.table
+
+    def scratch(self, of: str) -> str:
+        """A scratch table of this attempt."""
+        return f"{scratch_name(self.restore.id, self.number)}_{self.attempt}_{of}"
+
+
+async def restore_table(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> Restored:
+    """Restore one table of the plan. Raises FailedJobError, and other BqdumpErrors that fail the table."""
+    step = restore.plan.tables[number]
+    work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.entry.table, attempt))
+    await _refuse_changed_files(work)
+    rows = await _load_rows(work)
+    await _refuse_changed_files(work)
+    await _finish(work)
+    jobs = work.jobs
+    return Restored(
+        number=number,
+        name=work.name,
+        kind=TABLE,
+        attempt=attempt,
+        task=restore.owner.task,
+        rows=rows,
+        jobs=len(jobs.done),
+        billed=jobs.billed,
+        started=jobs.started,
+        ended=jobs.ended,
+    )
+
+
+async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> None:
+    """Drop the scratch tables of an attempt: only after its receipt, as another task may be at the same attempt."""
+    step = restore.plan.tables[number]
+    if not step.load.casts and step.action != "replace" and attempt == 0:
+        return
+    for of in ("raw", "full", "ranges"):
+        name = f"{scratch_name(restore.id, number)}_{attempt}_{of}"
+        await restore.destination.drop_table(restore.target, name)
+
+
+async def sweep_scratch(restore: RunningRestore) -> None:
+    """Drop scratch tables that killed tasks have left."""
+    mine = f"{SCRATCH}{restore.id.replace('-', '_')}_"
+    for one in await restore.destination.present(restore.target):
+        if one.name.startswith(mine):
+            await restore.destination.drop_table(restore.target, one.name)
+
+
+async def _load_rows(work: TableWork) -> int:
+    """Create and fill the table; returns its rows. Only a first attempt at a new name may load into it directly."""
+    if work.step.action == "replace" or work.attempt:
+        return await _through_copy(work, by_ranges=False)
+    await _create(work)
+    try:
+        filled = await _fill(work, work.name)
+    except FailedJobError as error:
+        if not too_many_partitions(error.cause):
+            raise
+        return await _through_copy(work, by_ranges=True)
+    return await _counted(work, work.name, filled)
+
+
+async def _through_copy(work: TableWork, *, by_ranges: bool) -> int:
+    """Build the table under another name, then replace the one of its name by a copy job, which is atomic."""
+    full = work.scratch("full")
+    await _create_scratch(work, full, work.step.create)
+    try:
+        filled = await _fill(work, full, by_ranges=by_ranges)
+    except FailedJobError as error:
+        if by_ranges or not too_many_partitions(error.cause):
+            raise
+        full = work.scratch("ranges")
+        await _create_scratch(work, full, work.step.create)
+        filled = await _fill(work, full, by_ranges=True)
+    await _counted(work, full, filled)
+    if work.step.action != "replace":
+        await _create(work)
+    await work.jobs.copy(full, work.name)
+    return await _counted(work, work.name, filled)
+
+
+async def _create(work: TableWork) -> None:
+    """Create the table, with a label by which the next start of the restore knows it."""
+    restore, step = work.restore, work.step
+    body = msgspec.json.decode(step.create)
+    body["labels"] = {**body.get("labels", {}), LABEL: restore.id}
+    try:
+        await restore.destination.create_table(restore.target, work.name, _raw(body))
+    except ConflictError:
+        if not await _is_ours(work):
+            cause = "it was created in the target by something else while the restore was running"
+            raise FailedJobError(work.name, "duplicate", cause) from None
+    if step.lasting != NOTHING:
+        await restore.destination.change_table(restore.target, work.name, step.lasting)
+
+
+async def _is_ours(work: TableWork) -> bool:
+    """Whether this restore has created the table: it has the label, or, if it is finished, a job has filled it."""
+    restore = work.restore
+    there = await restore.destination.table(restore.target, work.name)
+    if there is None:
+        return False
+    labels = (msgspec.json.decode(there.definition) or {}).get("labels") or {}
+    if labels.get(LABEL) == restore.id:
+        return True
+    if not work.step.load.groups:
+        return there.rows == 0
+    try:
+        step = "stage" if work.step.load.casts else "load"
+        await restore.destination.job(work.jobs.named(step, 0), restore.target.location)
+    except NotFoundError:
+        return False
+    return True
+
+
+async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
+    """Load the files into a table: directly, or through a scratch table where values are cast. Returns the rows.
+
+    by_ranges: through a scratch table, and by one statement for each range of partitions.
+    """
+    load = work.step.load
+    if not load.groups:
+        return 0
+    if not load.casts and not by_ranges:
+        return _sum(await _load(work, to, "load"))
+    raw = work.scratch("raw")
+    await _create_scratch(work, raw, load.scratch)
+    await _counted(work, raw, _sum(await _load(work, raw, "stage")))
+    return await _insert(work, raw, to, by_ranges=by_ranges)
+
+
+async def _load(work: TableWork, to: str, step: str) -> list[Job]:
+    """Load every group of files. step: in the ids of the jobs."""
+    load = work.step.load
+    alone = len(load.groups) == 1
+    return await _all(
+        work.jobs.load(step, part, to, files, load.options, load.schema, empty=alone)
+        for part, files in enumerate(load.groups)
+    )
+
+
+async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> int:
+    """Fill a table from a scratch table that has everything. Returns the rows."""
+    load, target = work.step.load, work.restore.target
+    statements = [fill(target, to, source, load.columns, load.values)]
+    step = "ranges" if by_ranges else "insert"
+    return _sum([await work.jobs.statement(step, part, work.name, text) for part, text in enumerate(statements)])
+
+
+async def _create_scratch(work: TableWork, name: str, definition: msgspec.Raw) -> None:
+    restore = work.restore
+    now = await restore.destination.now(restore.target.location)
+    body = msgspec.json.decode(definition) | {"expirationTime": str(now + SCRATCH_MS)}
+    body["labels"] = {LABEL: restore.id}
+    try:
+        await restore.destination.create_table(restore.target, name, _raw(body))
+    except ConflictError:
+        # Of an earlier start of this attempt.
+        return
+
+
+async def _counted(work: TableWork, name: str, filled: int) -> int:
+    """The rows of a table. Raises FailedJobError if they are not those that jobs report, or not the export's."""
+    found = await work.restore.destination.table(work.restore.target, name)
+    if found is None:
+        raise FailedJobError(work.name, "notFound", f"{name} disappeared from the target while it was restored")
+    if found.rows != filled:
+        cause = f"{name} has {found.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"
+        raise FailedJobError(work.name, ROWS, cause)
+    entry = work.step.entry
+    wanted = entry.rows if entry.rows is not None else entry.expected_rows
+    if wanted is not None and filled != wanted:
+        raise FailedJobError(work.name, ROWS, f"{filled:,} rows were loaded, and the export has {wanted:,}")
+    return filled
+
+
+def _sum(jobs: Iterable[Job]) -> int:
+    return sum(job.rows or 0 for job in jobs)
+
+
+async def _finish(work: TableWork) -> None:
+    if work.step.finish != NOTHING:
+        await work.restore.destination.change_table(work.restore.target, work.name, work.step.finish)
+
+
+async def _refuse_changed_files(work: TableWork) -> None:
+    """Load jobs read files by name: compare their generations before the first and after the last."""
+    if changed := await changed_files(work.restore, work.step.entry):
+        raise FailedJobError(work.name, "replaced", f"{changed[0]} is no longer the exported file")
+
+
+async def _all(work: Iterable[Awaitable[Result]]) -> list[Result]:
+    """The results of all; if some fail, the first error once all have ended, so that no job is at work afterwards."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+def _raw(body: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(body))

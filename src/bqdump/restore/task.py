@@ -1,0 +1,111 @@
+"""The context of every step of a restore: the ports, the settings, what was requested, and the task's identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bqdump.core.documents.layout import Layout, RestoreLayout
+from bqdump.core.documents.manifest import File, Manifest
+from bqdump.core.documents.restore import Decision
+from bqdump.core.documents.run import Owner
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.restore.plan import Options, RestorePlan
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.export.task import JOBS_IN_FLIGHT
+from bqdump.ports.destination import Destination
+from bqdump.ports.store import ObjectStore
+
+
+class Via(NamedTuple):
+    """A bucket that holds the documents of the restore, so that the export's may be read-only."""
+
+    store: ObjectStore
+    target: Target
+
+
+class Request(NamedTuple):
+    """What is restored. run: "" for the published run. yes: the source dataset itself may be changed."""
+
+    options: Options
+    run: str = ""
+    yes: bool = False
+
+
+class Task(NamedTuple):
+    """One task of a restore: `owner.task` of `tasks`. store: where the export is. tell: is called with each event."""
+
+    store: ObjectStore
+    destination: Destination
+    settings: Settings
+    request: Request
+    owner: Owner
+    tasks: int
+    via: Via | None = None
+    tell: Listener = ignore
+
+    @property
+    def state(self) -> ObjectStore:
+        """Where the documents of restores are."""
+        return self.via.store if self.via else self.store
+
+    @property
+    def layout(self) -> Layout:
+        """The names of these documents."""
+        return Layout(self.via.target.prefix) if self.via else self.settings.layout
+
+    @property
+    def concurrency(self) -> int:
+        """How many tables this task restores at once."""
+        return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
+
+
+class RunningRestore(NamedTuple):
+    """A task with what was decided, and what follows from it. uris: of the files, by name."""
+
+    task: Task
+    decision: Decision
+    manifest: Manifest
+    plan: RestorePlan
+    uris: Mapping[str, str]
+
+    @property
+    def state(self) -> ObjectStore:
+        """Where the documents of the restore are."""
+        return self.task.state
+
+    @property
+    def destination(self) -> Destination:
+        """The warehouse that receives the tables."""
+        return self.task.destination
+
+    @property
+    def layout(self) -> RestoreLayout:
+        """The names of the documents of this restore."""
+        return self.task.layout.restore(self.id)
+
+    @property
+    def id(self) -> str:
+        """The restore's id, which is also the label of tables in progress."""
+        return self.decision.restore
+
+    @property
+    def owner(self) -> Owner:
+        """Which task of which execution this is."""
+        return self.task.owner
+
+    @property
+    def target(self) -> Dataset:
+        """The dataset that receives the tables."""
+        return self.plan.target
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of all jobs."""
+        return self.task.settings.labels
+
+    def addresses(self, files: tuple[File, ...]) -> tuple[str, ...]:
+        """The gs:// addresses of files."""
+        return tuple(self.uris[file.name] for file in files)

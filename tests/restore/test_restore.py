@@ -1,0 +1,175 @@
+"""A dataset comes back: into a new dataset, beside what is there, over it, and after any interruption."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.restore.names import LABEL, is_scratch
+from bqdump.core.restore.plan import Options
+from bqdump.ports.warehouse import JobError
+from bqdump.restore.run import run as restore
+from restore.killed import Killed, killed_at
+from restore.world import ROWS, World
+
+
+def test_a_dataset_that_does_not_exist_is_created_with_every_table() -> None:
+    world = World()
+    result = world.restore()
+    assert {name: world.rows(name) for name in ROWS} == ROWS
+    assert (result.state, result.rows, len(result.tables)) == ("restored", 3, 3)
+    assert all(LABEL not in world.definition(name).get("labels", {}) for name in ROWS)
+
+
+def test_the_same_command_again_changes_nothing_and_reports_the_same() -> None:
+    world = World()
+    first, jobs = world.restore(), len(world.big.started)
+    assert world.restore() == first
+    assert len(world.big.started) == jobs
+
+
+def test_a_dataset_that_is_not_empty_is_refused_before_anything_is_written() -> None:
+    world = World()
+    world.big.put("project", "copy", "mine", ["x"])
+    before = world.store.names_now()
+    with pytest.raises(UsageError, match="not empty"):
+        world.restore()
+    assert (world.rows("mine"), world.store.names_now()) == (["x"], before)
+
+
+def test_replacing_replaces_the_tables_of_the_export_and_no_other() -> None:
+    world = World()
+    for name in ("one", "mine"):
+        world.big.put("project", "copy", name, ["x"])
+    result = world.restore(Options(project="project", dataset="copy", replace=True))
+    assert {table.table: table.action for table in result.tables} == {
+        "none": "create",
+        "one": "replace",
+        "two": "create",
+    }
+    assert {name: world.rows(name) for name in ROWS} == ROWS
+    assert world.rows("mine") == ["x"]
+    assert not [one for one in asyncio.run(world.big.present(asyncio.run(world.big.dataset("project", "copy"))))
+                if is_scratch(one.name)]  # fmt: skip
+
+
+def test_filling_gaps_leaves_what_is_there() -> None:
+    world = World()
+    world.big.put("project", "copy", "one", ["x"])
+    result = world.restore(Options(project="project", dataset="copy", missing_only=True))
+    assert [table.table for table in result.tables] == ["none", "two"]
+    assert (world.rows("one"), world.rows("two")) == (["x"], ["c"])
+
+
+def test_the_source_dataset_needs_a_confirmation() -> None:
+    world = World()
+    options = Options(project="project", dataset="data", replace=True)
+    with pytest.raises(UsageError, match="is the dataset that was exported"):
+        world.restore(options)
+    world.big.put("project", "data", "one", ["changed"])
+    world.restore(options, yes=True)
+    assert world.rows("one", "data") == ["a", "b"]
+
+
+def test_files_that_changed_are_refused_before_anything_is_created() -> None:
+    world = World()
+    name = world.manifest.tables[1].files[0].name
+    world.store.put_now(name, b"other\n")
+    with pytest.raises(VerificationError, match=f"{name} is "):
+        world.restore()
+    assert ("project", "copy") not in world.big.datasets
+
+
+def test_a_file_that_is_replaced_while_it_is_loaded_fails_its_table_only() -> None:
+    world = World()
+    name = next(table for table in world.manifest.tables if table.table == "one").files[0].name
+    world.big.seconds = lambda table: world.store.put_now(name, b"a\nb\n").size * 0.0 if table == "one" else 0.0
+    result = world.restore()
+    assert [(one.name, one.reason) for one in result.failed] == [("one", "replaced")]
+    assert (result.state, world.rows("two")) == ("incomplete", ["c"])
+
+
+@pytest.mark.parametrize("action", ["create", "replace"])
+def test_a_restore_that_is_killed_at_any_request_ends_the_same_when_it_is_repeated(action: str) -> None:
+    options = Options(project="project", dataset="copy", replace=action == "replace")
+    for number in range(10_000):
+        world = World()
+        if action == "replace":
+            world.big.put("project", "copy", "one", ["x"])
+        task = killed_at(world.task(options, "killed"), number)
+        try:
+            asyncio.run(restore(task))
+        except Killed:
+            result = world.restore(options, "again")
+        else:
+            break
+        assert (result.state, result.failed) == ("restored", ()), number
+        assert {name: world.rows(name) for name in ROWS} == ROWS, number
+    assert number > 20
+
+
+def test_tasks_share_the_tables_and_one_of_them_finishes() -> None:
+    world = World({f"t{number}": [f"{number}"] for number in range(12)}, seconds=lambda table: 0.5)
+
+    async def all_tasks() -> list[str]:
+        tasks = [world.task(task=number, tasks=3) for number in range(3)]
+        return [result.state for result in await asyncio.gather(*map(restore, tasks))]
+
+    assert sorted(asyncio.run(all_tasks())) == ["restored", "running", "running"]
+    assert all(world.rows(f"t{number}") == [f"{number}"] for number in range(12))
+    assert len(world.big.started) == 12
+
+
+def test_a_table_whose_job_fails_is_named_and_tried_again_by_the_next_start() -> None:
+    world = World()
+    world.big.failing = lambda table, job: JobError("invalid", "no such column") if table == "one" else None
+    result = world.restore()
+    assert [(one.name, one.reason, one.message) for one in result.failed] == [("one", "invalid", "no such column")]
+    assert world.rows("two") == ["c"]
+    world.big.failing = lambda table, job: None
+    jobs = len(world.big.started)
+    again = world.restore(execution="second")
+    assert (again.state, again.restore) == ("restored", result.restore)
+    assert {name: world.rows(name) for name in ROWS} == ROWS
+    assert all("_scratch_" in str(one) or "-0-" not in id_ for id_, one in list(world.big.started.items())[jobs:])
+
+
+def test_rows_that_are_missing_after_a_load_fail_the_table() -> None:
+    world = World()
+    world.change_manifest(tables=tuple(
+        table if table.table != "one" else msgspec.structs.replace(table, rows=3)
+        for table in world.manifest.tables
+    ))  # fmt: skip
+    result = world.restore(run="r1")
+    assert [(one.name, one.reason) for one in result.failed] == [("one", "rows")]
+    assert "2 rows were loaded, and the export has 3" in result.failed[0].message
+
+
+def test_a_dropped_target_is_restored_anew() -> None:
+    world = World()
+    world.big.failing = lambda table, job: JobError("invalid", "no") if table == "one" else None
+    first = world.restore()
+    world.big.failing = lambda table, job: None
+    asyncio.run(world.big.drop_dataset(asyncio.run(world.big.dataset("project", "copy"))))
+    again = world.restore(execution="second")
+    assert again.restore != first.restore
+    assert {name: world.rows(name) for name in ROWS} == ROWS
+
+
+def test_a_table_that_appears_in_the_target_meanwhile_is_not_touched() -> None:
+    world = World()
+
+    def appears(table: str) -> float:
+        if table == "one" and world.rows("two") is None:
+            world.big.put("project", "copy", "two", ["stranger"])
+        return 0.0
+
+    world.big.seconds = appears
+    task = world.task()
+    one_by_one = msgspec.structs.replace(task.settings, concurrency=1)
+    result = asyncio.run(restore(task._replace(settings=one_by_one)))
+    assert [(one.name, one.reason) for one in result.failed] == [("two", "duplicate")]
+    assert world.rows("two") == ["stranger"]

@@ -1,0 +1,74 @@
+"""An export in memory, and restores of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import msgspec
+
+from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.run import Owner
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.result import Restoration
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.export.run import run as export
+from bqdump.export.task import Task as ExportTask
+from bqdump.restore.run import run as restore
+from bqdump.restore.task import Request, Task
+
+SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), header=False)
+INTO = Options(project="project", dataset="copy")
+ROWS = {"one": ["a", "b"], "two": ["c"], "none": []}
+
+
+class World:
+    """A bucket, and a warehouse with a dataset of three tables, which is exported once."""
+
+    def __init__(self, rows: dict[str, list[str]] = ROWS, **options: Any) -> None:
+        self.store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
+        self.big = MemoryDestination(self.store, lambda: next(clock), **options)
+        for table, lines in rows.items():
+            self.big.put("project", "data", table, lines)
+        asyncio.run(export(ExportTask(self.store, self.big, SETTINGS, "r1", Owner("r1", 0), 1)))
+
+    @property
+    def manifest(self) -> Manifest:
+        """The published manifest."""
+        found: Manifest = self._document(self._document("_bqdump/latest.json", Latest).manifest, Manifest)
+        return found
+
+    def change_manifest(self, **changes: Any) -> None:
+        """Store the published manifest with other fields."""
+        name = self._document("_bqdump/latest.json", Latest).manifest
+        self.store.put_now(name, msgspec.json.encode(msgspec.structs.replace(self.manifest, **changes)))
+
+    def task(self, options: Options = INTO, execution: str = "first", task: int = 0, tasks: int = 1,
+             **request: Any) -> Task:  # fmt: skip
+        """One task of a restore."""
+        owner = Owner(execution, task)
+        return Task(self.store, self.big, SETTINGS, Request(options, **request), owner, tasks)
+
+    def restore(self, options: Options = INTO, execution: str = "first", **request: Any) -> Restoration:
+        """A restore by one task."""
+        return asyncio.run(restore(self.task(options, execution, **request)))
+
+    def rows(self, table: str, dataset: str = "copy") -> list[str] | None:
+        """The rows that a table has now, None without one."""
+        found = self.big.datasets.get(("project", dataset), {}).get(table)
+        rows = found.versions[-1].rows if found else None
+        return None if rows is None else list(rows)
+
+    def definition(self, table: str, dataset: str = "copy") -> dict[str, Any]:
+        """A table's resource."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.big.datasets["project", dataset][table].definition)
+        return decoded
+
+    def _document(self, name: str, type_: Any) -> Any:
+        found = self.store.peek(name)
+        assert found
+        return decode(found[0], type_, name)
