@@ -8,12 +8,14 @@ import msgspec
 
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.formats.types import Column, columns
+from bqdump.core.plan.ingestion_time import has_partition_times
 from bqdump.core.plan.shape import Shape
 from bqdump.core.sizes import counted, listed
 from bqdump.core.sql.statements import masked_type
 
 Field = dict[str, Any]
 SHOWN = 5
+TODAY = "all rows are in the partition of the restore, as the export has no partition times"
 LIMITS = ("maxLength", "precision", "scale")
 # What belongs to a type, and means nothing for another one.
 OF_A_TYPE = (*LIMITS, "fields", "rangeElementType", "roundingMode", "collation", "timestampPrecision")
@@ -22,12 +24,14 @@ OF_A_TYPE = (*LIMITS, "fields", "rangeElementType", "roundingMode", "collation",
 class Restored(NamedTuple):
     """The columns of a restored table, in the order of its files: for the API, and as a tree.
 
-    texts: those that the files have as strings. notes: how they differ from the source.
+    texts: those that the files have as strings. partition_times: the column that the files have in addition, with the
+    partition time of each row; "" without one. notes: how they differ from the source.
     """
 
     fields: tuple[Field, ...]
     columns: tuple[Column, ...]
     texts: frozenset[str]
+    partition_times: str
     notes: tuple[str, ...]
 
 
@@ -48,11 +52,13 @@ def restored_columns(entry: TableEntry) -> Restored:
         _note("masked", [name for name in names if name in shape.masks]),
         _note("no longer generated", generated),
         "rows are filtered" if shape.where else "",
+        TODAY if has_partition_times(entry.definition) and not shape.partition_times else "",
     ]
     return Restored(
         tuple(field for field, _ in made),
         tuple(column for _, column in made),
         frozenset(name for name in names if name in shape.texts),
+        shape.partition_times,
         tuple(filter(None, notes)),
     )
 

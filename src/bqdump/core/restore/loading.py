@@ -16,6 +16,7 @@ from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column
+from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN, partition_times
 from bqdump.core.restore.columns import Field, Restored, as_string
 from bqdump.core.restore.definition import without_default
 from bqdump.core.restore.groups import grouped, too_large
@@ -27,25 +28,30 @@ from bqdump.core.sql.statements import identifier
 SHOWN = 5
 
 
-def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any]) -> Load:
-    """How a table's files load. settings: those with which they were written, see settings_of."""
+def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], snapshot: int) -> Load:
+    """How a table's files load. settings, snapshot (ms): those with which they were written, see settings_of."""
     format_ = entry.format or str(settings["format"])
     forms = _Forms(format_, entry.route, restored)
     pairs = list(zip(restored.fields, restored.columns, strict=True))
-    schema = {"fields": [forms.field(without_default(field), column) for field, column in pairs]}
-    why = [path for column in restored.columns for path in forms.paths(column)]
-    scratch: dict[str, Any] = {"schema": _nullable(schema)}
-    if encryption := msgspec.json.decode(entry.definition).get("encryptionConfiguration"):
-        scratch["encryptionConfiguration"] = encryption
+    fields = [forms.field(without_default(field), column) for field, column in pairs]
+    names = [column.name for column in restored.columns]
+    values = [forms.value(column) for column in restored.columns]
+    why = _reason([path for column in restored.columns for path in forms.paths(column)])
+    if restored.partition_times:
+        fields.append({"name": restored.partition_times, "type": "TIMESTAMP"})
+        names.append(PSEUDO_COLUMN)
+        values.append(_arrival(entry, restored.partition_times, snapshot))
+        why = "; ".join(filter(None, (why, "a column of the files has the partition times")))
+    scratch = _scratch(entry.definition, fields)
     return Load(
         options=_raw(_options(format_, entry.route, restored, settings)),
         # Files may have values that the table refuses as NULL; a query then says so better than a load job.
-        schema=_raw(scratch["schema"] if why else schema),
+        schema=_raw(scratch["schema"] if why else {"fields": fields}),
         groups=grouped(entry.files),
         scratch=_raw(scratch),
-        columns=tuple(column.name for column in restored.columns),
-        values=tuple(forms.value(column) for column in restored.columns),
-        casts=_reason(why),
+        columns=tuple(names),
+        values=tuple(values),
+        casts=why,
     )
 
 
@@ -105,6 +111,37 @@ class _Forms:
         )
 
 
+def _arrival(entry: TableEntry, column: str, snapshot: int) -> str:
+    """The partition time of a row; rows that were in the streaming buffer go to the partition of the snapshot time."""
+    unit = msgspec.json.decode(entry.definition)["timePartitioning"].get("type") or "DAY"
+    return f"IFNULL({identifier(column)}, TIMESTAMP_TRUNC(TIMESTAMP_MILLIS({snapshot}), {unit}))"
+
+
+def _scratch(definition: msgspec.Raw, fields: Sequence[Field]) -> dict[str, Any]:
+    """The definition of a table for rows as the files have them: every column may be NULL.
+
+    It is clustered by the column that the table is partitioned by, so a statement for a range of partitions reads, and
+    bills, only rows of that range.
+    """
+    given = msgspec.json.decode(definition)
+    scratch: dict[str, Any] = {"schema": {"fields": list(map(_nullable, fields))}}
+    if encryption := given.get("encryptionConfiguration"):
+        scratch["encryptionConfiguration"] = encryption
+    by = (given.get("timePartitioning") or given.get("rangePartitioning") or {}).get("field", "")
+    if clustered := [field["name"] for field in fields if field["name"].lower() == by.lower()]:
+        scratch["clustering"] = {"fields": clustered}
+    return scratch
+
+
+def _nullable(field: Field) -> Field:
+    made = {**field}
+    if field.get("mode") == "REQUIRED":
+        made["mode"] = "NULLABLE"
+    if field.get("fields"):
+        made["fields"] = list(map(_nullable, field["fields"]))
+    return made
+
+
 def _options(format_: str, route: str, restored: Restored, settings: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {"sourceFormat": FORMATS[format_].api}
     if format_ == "csv":
@@ -131,21 +168,9 @@ def _types(restored: Restored) -> list[str]:
             yield from of(member)
 
     files = [Column(column.name, "STRING") if column.name in restored.texts else column for column in restored.columns]
+    if restored.partition_times:
+        files.append(partition_times(restored.partition_times))
     return sorted({type_ for column in files for type_ in of(column)})
-
-
-def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema whose columns may all be NULL: that of a scratch table."""
-
-    def relaxed(field: Field) -> Field:
-        made = {**field}
-        if field.get("mode") == "REQUIRED":
-            made["mode"] = "NULLABLE"
-        if field.get("fields"):
-            made["fields"] = list(map(relaxed, field["fields"]))
-        return made
-
-    return {"fields": list(map(relaxed, schema["fields"]))}
 
 
 def _reason(paths: Sequence[str]) -> str:

@@ -54,6 +54,10 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[str, ...]
     casts: str = ""
 
+    def value_of(self, column: str) -> str:
+        """The expression that fills a column."""
+        return self.values[self.columns.index(column)]
+
 
 class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     """One table that is restored. Each of these is JSON null where there is nothing to set:
