@@ -60,7 +60,7 @@ log.addHandler(logging.NullHandler())
 def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
     """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
 
-    Raises UnitsFailedError if tables failed and `allow_partial` is not set. Nothing is published then; the same
+    Raises TablesFailedError if tables failed and `allow_partial` is not set. Nothing is published then; the same
     `run_id` resumes the run.
     """
     settings = _settings(options, REQUIRED)

@@ -50,7 +50,7 @@ class Ended(NamedTuple):
 async def run(
     services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener = ignore
 ) -> Ended:
-    """Do one task's part of run `name`, and publish when every task's part is done. Raises UnitsFailedError."""
+    """Do one task's part of run `name`, and publish when every task's part is done. Raises TablesFailedError."""
     from bqdump.export.run import run as run_task
     from bqdump.export.task import Task
 
@@ -61,15 +61,14 @@ async def run(
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
     """Plan run `name` for this many tasks, without writing anything."""
     from bqdump.core.plan.summary import planned
-    from bqdump.core.units.shares import read_tables
     from bqdump.export.carry import read_published
     from bqdump.export.planning.draft import draft_plan
     from bqdump.export.planning.target import check_target
 
     bucket = await check_target(services.store, settings)
     published = await read_published(services.store, settings)
-    drafted, units = await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
-    return planned(drafted, read_tables(units, drafted))
+    draft = await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
+    return planned(draft.plan, draft.tables)
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:

@@ -202,7 +202,7 @@ def test_a_run_interrupted_by_a_fault_is_completed_by_the_next_start(
             # Only the report can be missing.
             assert (folder / "_bqdump/latest.json").exists()
         elif kind != "killed":
-            # The error is about the folder, not about a table, which would be an UnitsFailedError.
+            # The error is about the folder, not about a table, which would be an TablesFailedError.
             assert isinstance(failed, TargetError)
             assert str(folder) in str(failed)
             assert REFUSED[kind] in str(failed)

@@ -21,7 +21,7 @@ from bqdump.core.documents.manifest import (
 )
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import UnitsFailedError
+from bqdump.core.errors import TablesFailedError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -96,7 +96,7 @@ class Scene:
         fails = failing or {}
         self.warehouse.failing = lambda table, job: JobError("invalid", fails[table]) if table in fails else None
         settings = msgspec.structs.replace(self.settings, allow_partial=partial)
-        with suppress(UnitsFailedError):
+        with suppress(TablesFailedError):
             await asyncio.gather(
                 *(
                     run(Task(self.store, self.warehouse, settings, name, Owner(name, task), tasks))

@@ -21,7 +21,7 @@ from bqdump.core.errors import (
     DeniedError,
     DocumentError,
     QuotaError,
-    UnitsFailedError,
+    TablesFailedError,
     UsageError,
     first_of,
 )
@@ -264,7 +264,7 @@ def test_tasks_that_cannot_agree_on_a_run_end_with_2(
 
 ENDS: list[tuple[BaseException, int]] = [
     (UsageError("read", "--x", "wrong"), 2),
-    (UnitsFailedError("publish", "run r", "1 of 2 tables failed"), 3),
+    (TablesFailedError("publish", "run r", "1 of 2 tables failed"), 3),
     (DocumentError("read", "plan.json", "it is broken"), 4),
     (DeniedError("read", "gs://b", "a right is missing"), 5),
     (QuotaError("export", "table t", "used up"), 6),

@@ -26,7 +26,7 @@ MEANT = {
     "JobFailedError": 1,
     "TableGoneError": 5,
     "DocumentError": 4,
-    "UnitsFailedError": 3,
+    "TablesFailedError": 3,
     "VerificationError": 4,
 }
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, BqdumpError)]

@@ -10,7 +10,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import DeniedError, NotFoundError, UnitsFailedError
+from bqdump.core.errors import DeniedError, NotFoundError, TablesFailedError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
@@ -52,7 +52,7 @@ def test_a_failure_in_any_script_is_recorded_and_ends_its_table_only(
     task = Task(store, warehouse, settings, "r1", Owner("first", 0), 1)
     for _ in range(2):
         ended = asyncio.run(_outcome(task))
-        assert isinstance(ended, TaskResult if partial else UnitsFailedError)
+        assert isinstance(ended, TaskResult if partial else TablesFailedError)
     found = asyncio.run(status(store, settings, "r1"))
     assert [failure.table for failure in found.failed] == [name]
     assert found.done == 2
@@ -67,7 +67,7 @@ def test_two_executions_that_wait_for_one_job_both_say_that_it_failed() -> None:
         return await asyncio.gather(*map(run, tasks), return_exceptions=True)
 
     ends = asyncio.run(both())
-    assert all(isinstance(end, UnitsFailedError) for end in ends), ends
+    assert all(isinstance(end, TablesFailedError) for end in ends), ends
     assert all("bad: invalid: no such column" in str(end) for end in ends)
     assert store.peek("_bqdump/latest.json") is None
 
@@ -78,7 +78,7 @@ def test_a_resumed_run_tries_the_failed_table_again_and_publishes() -> None:
     for _ in range(2):
         # The same execution fails at once: trying again is for the next one.
         ended = asyncio.run(asyncio.wait_for(_outcome(task), 10))
-        assert isinstance(ended, UnitsFailedError)
+        assert isinstance(ended, TablesFailedError)
     jobs = len(warehouse.extracted)
     warehouse.failing = lambda table, job_id: None
     outcome = asyncio.run(run(task._replace(owner=Owner("second", 0))))
@@ -89,7 +89,7 @@ def test_a_resumed_run_tries_the_failed_table_again_and_publishes() -> None:
 def test_a_run_that_publishes_nothing_leaves_a_page_that_says_why() -> None:
     store, warehouse = failing_world()
     task = Task(store, warehouse, SETTINGS, "r1", Owner("first", 0), 1)
-    assert isinstance(asyncio.run(_outcome(task)), UnitsFailedError)
+    assert isinstance(asyncio.run(_outcome(task)), TablesFailedError)
     stored = store.peek("_bqdump/runs/r1/failed-first.html")
     assert stored is not None
     page = stored[0].decode()
@@ -114,11 +114,11 @@ def test_a_page_that_cannot_be_stored_changes_nothing_of_how_the_run_ends() -> N
     warehouse = MemoryWarehouse(refusing, warehouse.clock, failing=warehouse.failing)
     warehouse.put("project", "data", "bad", ["row"])
     task = Task(refusing, warehouse, SETTINGS, "r1", Owner("first", 0), 1)
-    assert isinstance(asyncio.run(_outcome(task)), UnitsFailedError)
+    assert isinstance(asyncio.run(_outcome(task)), TablesFailedError)
 
 
 async def _outcome(task: Task) -> object:
     try:
         return await run(task)
-    except UnitsFailedError as error:
+    except TablesFailedError as error:
         return error

@@ -12,7 +12,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import UnitsFailedError
+from bqdump.core.errors import TablesFailedError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
@@ -53,7 +53,7 @@ class World:
 
 async def overlap(world: World) -> tuple[Any, Any]:
     """How both end: the one that gives b up, and the one that has a job for it under way at that moment."""
-    with pytest.raises(UnitsFailedError):
+    with pytest.raises(TablesFailedError):
         await run(world.task("x", partial=False))
     world.seconds = SLOW
     finishing = asyncio.get_running_loop().create_task(run(world.task("y", partial=True)))
@@ -82,7 +82,7 @@ def test_what_was_given_up_stays_so_when_the_run_is_resumed_before_its_end() -> 
     world = World("{table}/{table}_*.{ext}")
 
     async def given_up_and_killed() -> None:
-        with pytest.raises(UnitsFailedError):
+        with pytest.raises(TablesFailedError):
             await run(world.task("x", partial=False))
         killed = asyncio.get_running_loop().create_task(run(world.task("x", partial=True)))
         layout = world.settings.layout.run("r")
@@ -91,7 +91,7 @@ def test_what_was_given_up_stays_so_when_the_run_is_resumed_before_its_end() -> 
         killed.cancel()
         assert world.store.peek(layout.manifest.name) is None
         # Whoever does not allow a partial export is told so; nothing is tried again behind the back of the other.
-        with pytest.raises(UnitsFailedError):
+        with pytest.raises(TablesFailedError):
             await run(world.task("z", partial=False))
         assert (await run(world.task("z", partial=True))).state == "published"
 

@@ -11,7 +11,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, DeniedError, RowsError, UnitsFailedError, first_of
+from bqdump.core.errors import BqdumpError, DeniedError, RowsError, TablesFailedError, first_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import TaskResult, run
@@ -104,7 +104,7 @@ def test_a_restarted_task_reports_the_failure_again_and_another_execution_repeat
     store, warehouse, task = world(ValueError("no such value"), route)
     for _ in range(2):
         refused = ended(task)
-        assert isinstance(refused, UnitsFailedError)
+        assert isinstance(refused, TablesFailedError)
         assert "1 of 3 tables failed" in str(refused)
         assert "bad: unexpected: ValueError: no such value" in str(refused)
     assert store.peek("_bqdump/latest.json") is None
@@ -119,7 +119,7 @@ def test_a_restarted_task_reports_the_failure_again_and_another_execution_repeat
 def test_rows_that_cannot_be_encoded_fail_their_table() -> None:
     _, _, task = world(RowsError("encode", "rows as csv", "no column name"), "read")
     refused = ended(task)
-    assert isinstance(refused, UnitsFailedError)
+    assert isinstance(refused, TablesFailedError)
     assert "1 of 3 tables failed, nothing was published (bad: invalidRows: no column name)" in str(refused)
 
 

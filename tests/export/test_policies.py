@@ -13,7 +13,7 @@ from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, Mem
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import UnitsFailedError
+from bqdump.core.errors import TablesFailedError
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -100,7 +100,7 @@ def told(manifest: Manifest) -> list[tuple[Risk, str]]:
 
 def test_a_policy_that_comes_while_the_table_is_read_fails_it_by_name() -> None:
     world = World()
-    with pytest.raises(UnitsFailedError) as refused:
+    with pytest.raises(TablesFailedError) as refused:
         world.export(world.protect)
     assert "1 of 2 tables failed" in refused.value.cause
     assert "t: row-policies: since it was planned: row access policies may hide rows" in refused.value.cause
@@ -115,7 +115,8 @@ def test_where_policies_are_allowed_one_that_comes_late_is_named_in_the_manifest
 
 
 def test_a_permission_to_list_policies_that_goes_while_tables_are_read_is_missed() -> None:
-    with pytest.raises(UnitsFailedError, match="unseen-row-policies: since it was planned: missing permission to list"):
+    reason = "unseen-row-policies: since it was planned: missing permission to list"
+    with pytest.raises(TablesFailedError, match=reason):
         (world := World()).export(world.blind)
     world = World()
     manifest = world.export(world.blind, allow=(Risk.UNSEEN_ROW_POLICIES,))
@@ -125,7 +126,7 @@ def test_a_permission_to_list_policies_that_goes_while_tables_are_read_is_missed
 
 def test_a_column_that_gets_masked_while_the_table_is_read_fails_it_by_name() -> None:
     world = World()
-    with pytest.raises(UnitsFailedError) as refused:
+    with pytest.raises(TablesFailedError) as refused:
         world.export(world.mask)
     assert "t: masked-columns: since it was planned: columns with policy tags or data masking" in refused.value.cause
     world = World()

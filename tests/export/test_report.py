@@ -17,7 +17,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Flag, Owner
-from bqdump.core.errors import UnitsFailedError
+from bqdump.core.errors import TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -106,7 +106,7 @@ def test_a_report_of_a_run_under_way_has_the_failures_that_count_now() -> None:
     store, warehouse = world()
     warehouse.failing = lambda table, job_id: JobError("invalid", "too large") if table == "bad" else None
     warehouse.put("project", "data", "bad", ["x"])
-    with pytest.raises(UnitsFailedError):
+    with pytest.raises(TablesFailedError):
         export(store, warehouse, "r1", allow_partial=False)
     assert "too large" in asyncio.run(report_page(store, SETTINGS, "r1"))[1].decode()
     # Another execution tries it again.
@@ -236,7 +236,7 @@ def test_a_process_that_can_open_no_more_files_ends_as_it_would_without_a_page(
     monkeypatch.setattr(sys, "meta_path", [NoMoreFiles(), *sys.meta_path])
     task = Task(store, warehouse, msgspec.structs.replace(SETTINGS, allow_partial=False), "r1", Owner("r1", 0), 1)
     if fails:
-        with pytest.raises(UnitsFailedError, match="broken"):
+        with pytest.raises(TablesFailedError, match="broken"):
             asyncio.run(run(task))
     else:
         assert asyncio.run(run(task)).state == "published"

@@ -13,7 +13,7 @@ from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, Mem
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
-from bqdump.core.errors import JobFailedError, UnitsFailedError
+from bqdump.core.errors import JobFailedError, TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -158,7 +158,7 @@ def test_another_execution_finishes_the_parts_that_are_left_from_the_same_sessio
 
     async def check() -> None:
         first = await world.all_tasks("e1")
-        failed = [one for one in first if isinstance(one, UnitsFailedError)]
+        failed = [one for one in first if isinstance(one, TablesFailedError)]
         assert failed
         assert "1 of 2 tables failed, nothing was published (large: invalid: it is broken)" in str(failed[0])
         seen = await status(world.store, world.settings, "r1")
@@ -214,7 +214,7 @@ def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -
 
     async def check() -> None:
         ended = await world.all_tasks()
-        [told] = {str(one) for one in ended if isinstance(one, UnitsFailedError)}
+        [told] = {str(one) for one in ended if isinstance(one, TablesFailedError)}
         assert "large: sessionLost: no such stream: the read session that its tasks shared has ended" in told
         assert "bqdump.run(run_id='r1')" in told
         assert world.settings.layout.run("r1").manifest.name not in world.store.names_now()

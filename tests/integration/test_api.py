@@ -157,7 +157,7 @@ def test_several_tasks_of_one_run_share_it(stage: Stage) -> None:
 def test_failures_are_exceptions_that_say_what_to_do(stage: Stage) -> None:
     stage.table("a")
     stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it"}])
-    with pytest.raises(bqdump.UnitsFailedError, match="a: invalid: Cannot read it") as failed:
+    with pytest.raises(bqdump.TablesFailedError, match="a: invalid: Cannot read it") as failed:
         run_it(stage, run_id="r1")
     assert failed.value.hint == "Fix the cause, then resume with: bqdump.run(run_id='r1')"
     assert run_it(stage, run_id="r1").state == "published"

@@ -12,7 +12,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import NotFoundError, UnitsFailedError
+from bqdump.core.errors import NotFoundError, TablesFailedError
 from bqdump.core.progress.events import Event
 from bqdump.core.progress.tally import Progress
 from bqdump.core.settings.settings import Settings
@@ -69,7 +69,7 @@ async def together(task: Task, *, tell: Callable[[Event], None] = lambda event: 
     store = task.store
     assert isinstance(store, MemoryStore)
     told, ended = await asyncio.wait_for(asyncio.gather(followed(store, tell), run(task), return_exceptions=True), 30)
-    assert isinstance(ended, UnitsFailedError) or not isinstance(ended, BaseException), ended
+    assert isinstance(ended, TablesFailedError) or not isinstance(ended, BaseException), ended
     assert not isinstance(told, BaseException), told
     return told
 

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import UnitsFailedError, UsageError, VerificationError
+from bqdump.core.errors import TablesFailedError, UsageError, VerificationError
 from bqdump.core.plan.catalog import select
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import split_shard
@@ -95,7 +95,7 @@ async def _resume(world: World, run: str) -> bool:
         world.resumed += 1
         execution = Execution(run, f"resume{world.resumed}", world.rng.choice((1, 2)), first.settings)
         ended = await world.engine.once(execution, 0)
-        if isinstance(ended, UnitsFailedError) and _cannot_complete(world, run):
+        if isinstance(ended, TablesFailedError) and _cannot_complete(world, run):
             return False
         if isinstance(ended, VerificationError) and run in world.lossy:
             return False

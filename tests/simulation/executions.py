@@ -14,8 +14,8 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import (
     BqdumpError,
     QuotaError,
+    TablesFailedError,
     UnavailableError,
-    UnitsFailedError,
     UsageError,
     VerificationError,
 )
@@ -89,7 +89,7 @@ class Engine:
         except CrashedError:
             network.trace.add(process.name, "died", "", "")
             return None
-        except (UnavailableError, QuotaError, UnitsFailedError) as error:
+        except (UnavailableError, QuotaError, TablesFailedError) as error:
             network.trace.add(process.name, "failed", "", str(error))
             return error
         except Exception as error:

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import msgspec
 
-from bqdump.core.documents.run import Plan
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
@@ -32,10 +31,9 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
-from bqdump.core.units.shares import read_tables
 from bqdump.core.wording import PYTHON, Words, fill
 from bqdump.export.carry import read_published
-from bqdump.export.planning.draft import draft_plan
+from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.target import refuse_bucket, refuse_key
 from bqdump.export.task import ReadRoute
 from bqdump.ports.reader import ReadRequest
@@ -275,25 +273,25 @@ class Doctor:
             place,
             "",
             lambda: self._draft(bucket),
-            lambda found: counted(found[0].tables, "table") + _cannot_be_checked(*found),
+            lambda found: counted(found.plan.tables, "table") + _cannot_be_checked(found),
         )
         if drafted is None:
             return
-        plan, units = drafted
-        await self._session(plan, units)
-        for flag in plan.flags:
+        await self._session(drafted)
+        for flag in drafted.plan.flags:
             outcome, how = (CheckOutcome.WARNING, "") if flag.allowed else (CheckOutcome.REFUSED, _way_out(flag.risk))
             self._note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
 
-    async def _draft(self, bucket: BucketInfo | None) -> tuple[Plan, bytes]:
+    async def _draft(self, bucket: BucketInfo | None) -> Draft:
         published = await read_published(self._store, self._settings)
         return await draft_plan(self._warehouse, self._settings, "doctor", 1, bucket, published)
 
-    async def _session(self, plan: Plan, units: bytes) -> None:
+    async def _session(self, draft: Draft) -> None:
         """The permission to open a read session, tried if a table takes the read route. Opening a session is free."""
-        table = next((one for one in read_tables(units, plan) if one.route == "read"), None)
+        table = next((one for one in draft.tables if one.route == "read"), None)
         if table is None:
             return
+        plan = draft.plan
         dataset = Dataset(plan.project, plan.dataset, plan.location)
         rows = sql.condition(table.definition, table.shape.where)
         request = ReadRequest(dataset, table.table, plan.snapshot, (), rows, 1)
@@ -328,9 +326,9 @@ class Doctor:
         self.checks.append(Check(name, on, outcome, fill(told, self._words), permission))
 
 
-def _cannot_be_checked(plan: Plan, units: bytes) -> str:
+def _cannot_be_checked(draft: Draft) -> str:
     """Requirements of the export that BigQuery does not report, in words; "" for none."""
-    return DISASTER_RECOVERY if any(table.route == "extract" for table in read_tables(units, plan)) else ""
+    return DISASTER_RECOVERY if any(table.route == "extract" for table in draft.tables) else ""
 
 
 def _way_out(risk: Risk) -> str:

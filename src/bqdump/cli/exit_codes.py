@@ -11,14 +11,14 @@ from bqdump.core.errors import (
     NotFoundError,
     OutageError,
     QuotaError,
+    TablesFailedError,
     TargetError,
     UnavailableError,
-    UnitsFailedError,
     UsageError,
     VerificationError,
 )
 
-DONE, UNEXPECTED, USAGE, UNITS_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA, OUTAGE = range(8)
+DONE, UNEXPECTED, USAGE, TABLES_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA, OUTAGE = range(8)
 INTERRUPTED, TERMINATED = 130, 143
 
 # The meaning of each code, for the command reference.
@@ -26,7 +26,7 @@ MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((DONE,), "success (other tasks may still be running)"),
     ((UNEXPECTED,), "unexpected error: a bug"),
     ((USAGE,), "invalid setting or argument; nothing was changed"),
-    ((UNITS_FAILED,), "some tables failed: nothing was published, or the restore is incomplete"),
+    ((TABLES_FAILED,), "some tables failed: nothing was published, or the restore is incomplete"),
     ((DIFFERENCE,), "stored files or restored tables differ from the manifest"),
     (
         (DENIED_OR_NOT_FOUND,),
@@ -39,7 +39,7 @@ MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
 
 CODES: dict[type[BqdumpError], int] = {
     UsageError: USAGE,
-    UnitsFailedError: UNITS_FAILED,
+    TablesFailedError: TABLES_FAILED,
     VerificationError: DIFFERENCE,
     DocumentError: DIFFERENCE,
     AccessError: DENIED_OR_NOT_FOUND,

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bqdump.cli.execution import run_tasks
-from bqdump.cli.exit_codes import DONE, UNEXPECTED, UNITS_FAILED
+from bqdump.cli.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
 from bqdump.cli.options import quiet_option
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.sizes import counted
@@ -202,12 +202,12 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
         engine=options["engine"],
     )
     if quiet:
-        return 0 if execution.ok else UNITS_FAILED
+        return 0 if execution.ok else TABLES_FAILED
     sys.stdout.write(
         f"execution {execution.name}: {execution.succeeded} of {counted(len(execution.tasks), 'task')} succeeded "
         f"in {execution.seconds:.1f} s\n"
     )
-    return 0 if execution.ok else UNITS_FAILED
+    return 0 if execution.ok else TABLES_FAILED
 
 
 def settings_of_tasks(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:

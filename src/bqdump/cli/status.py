@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.exit_codes import DONE, UNITS_FAILED
+from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
@@ -77,7 +77,7 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
         found = ask_store(settings, ask, patient=True)
     if not (as_json or quiet):
         sys.stdout.write(_text(found))
-    return UNITS_FAILED if found.state == "failed" else DONE
+    return TABLES_FAILED if found.state == "failed" else DONE
 
 
 class _Reminder:

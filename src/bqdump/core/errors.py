@@ -117,8 +117,8 @@ class DocumentError(BqdumpError):
     """A stored document cannot be read: not JSON, another version, or values that cannot be."""
 
 
-class UnitsFailedError(BqdumpError):
-    """Some units failed for good; nothing was published."""
+class TablesFailedError(BqdumpError):
+    """Some tables failed for good; nothing was published."""
 
 
 class VerificationError(BqdumpError):

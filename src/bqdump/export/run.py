@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.run import Failure, Plan
-from bqdump.core.errors import BqdumpError, UnitsFailedError
+from bqdump.core.errors import BqdumpError, TablesFailedError
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
@@ -43,7 +43,7 @@ class TaskResult(NamedTuple):
 async def run(task: Task) -> TaskResult:
     """Do this task's part of the run, and publish when everything is done.
 
-    Raises UnitsFailedError when units have failed and a partial export is not allowed, and what the steps raise.
+    Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
     """
     export = running_export(task, await obtain_plan(task))
     export.tell(export.plan)
@@ -85,7 +85,7 @@ async def _work(export: RunningExport) -> UnitLedger:
 
 
 async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedger:
-    """Give up the tables that failed, where a partial export is allowed. Raises UnitsFailedError where it is not."""
+    """Give up the tables that failed, where a partial export is allowed. Raises TablesFailedError where it is not."""
     failed = units.failed(export.owner.execution)
     if failed and not export.settings.allow_partial:
         ledger = ledger_of(export.plan, units, execution=export.owner.execution)
@@ -131,9 +131,9 @@ def _leave_to_others(export: RunningExport, units: UnitLedger) -> TaskResult:
     return TaskResult("unfinished", export.plan, None, tuple(mine))
 
 
-def _refusal(plan: Plan, failed: Sequence[Failure]) -> UnitsFailedError:
+def _refusal(plan: Plan, failed: Sequence[Failure]) -> TablesFailedError:
     named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({named}{more})"
     hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
-    return UnitsFailedError("publish", f"run {plan.run}", cause, hint)
+    return TablesFailedError("publish", f"run {plan.run}", cause, hint)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.layout import LARGEST, STATE, Layout, RunLayout, most_bytes, unit_of
+from bqdump.core.documents.layout import STATE, Layout, RunLayout, most_bytes, unit_of
 from bqdump.core.documents.manifest import (
     Intent,
     Latest,
@@ -27,15 +27,12 @@ from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.settings.path_template import Template, parse_template
-from bqdump.core.sizes import counted
 from bqdump.core.units.documents import GivenUp, SharedSession
-from bqdump.core.units.parts import MOST_PARTS
+from bqdump.core.units.parts import shares_problem
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 CHANGED = "Modified outside bqdump: find out by whom, then start a new run with another run id."
 LONGEST_NAME_BYTES = 1024
-# The shortest possible line of a unit.
-LEAST_UNIT_BYTES = 80
 
 
 class Place(NamedTuple):
@@ -95,21 +92,7 @@ def _plan(plan: Plan, place: Place, _: str) -> str:
         return wrong
     if plan.units != place.own.units(plan.nonce):
         return f"its units cannot be in {plan.units!r}"
-    offset = 0
-    for share in plan.shares:
-        if share.offset != offset or not 0 < share.units * LEAST_UNIT_BYTES <= share.length:
-            return "its shares are not contiguous"
-        offset += share.length
-    if offset > LARGEST:
-        return f"its units have {offset:,} bytes"
-    parts = [unit for split in plan.splits for unit in split.units]
-    if len(set(parts)) != len(parts) or not all(map(plan.has, parts)):
-        return "parts of its tables are not among its units"
-    if any(not 1 < len(split.units) <= MOST_PARTS for split in plan.splits):
-        return f"a table cannot have fewer than 2 or more than {MOST_PARTS:,} parts"
-    if plan.unit_count - len(parts) + len(plan.splits) != plan.tables:
-        return f"its shares do not add up to {counted(plan.tables, 'table')}"
-    return ""
+    return shares_problem(plan)
 
 
 def _latest(latest: Latest, place: Place, _: str) -> str:

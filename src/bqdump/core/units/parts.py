@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from bqdump.core.documents.layout import LARGEST
 from bqdump.core.documents.run import Plan
+from bqdump.core.sizes import counted
 
 # File numbers have room for this many parts, and a session has no more streams:
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
 MOST_PARTS = 1000
 # Where attempts write to final names (keep mode), each attempt has a range of this many file numbers.
 ATTEMPT_NUMBERS = 1_000_000
+# The shortest possible line of a unit.
+LEAST_UNIT_BYTES = 80
 # And each part of a table has ranges for this many attempts.
 ATTEMPTS_NUMBERED = 1_000
 
@@ -59,3 +63,22 @@ def numbers_by_unit(plan: Plan, attempts: Mapping[str, Iterable[int]]) -> dict[s
     """The numbers of the files of these attempts, by unit, where attempts write to final names."""
     parts = parts_of(plan)
     return {unit: [numbers_of(parts.get(unit), attempt) for attempt in of] for unit, of in attempts.items()}
+
+
+def shares_problem(plan: Plan) -> str:
+    """Why the shares and parts of a plan cannot be those of its tables; "" where they can."""
+    offset = 0
+    for share in plan.shares:
+        if share.offset != offset or not 0 < share.units * LEAST_UNIT_BYTES <= share.length:
+            return "its shares are not contiguous"
+        offset += share.length
+    if offset > LARGEST:
+        return f"its units have {offset:,} bytes"
+    parts = [unit for split in plan.splits for unit in split.units]
+    if len(set(parts)) != len(parts) or not all(map(plan.has, parts)):
+        return "parts of its tables are not among its units"
+    if any(not 1 < len(split.units) <= MOST_PARTS for split in plan.splits):
+        return f"a table cannot have fewer than 2 or more than {MOST_PARTS:,} parts"
+    if plan.unit_count - len(parts) + len(plan.splits) != plan.tables:
+        return f"its shares do not add up to {counted(plan.tables, 'table')}"
+    return ""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,6 +45,14 @@ log = logging.getLogger(__name__)
 LISTINGS = 3
 
 
+class Draft(NamedTuple):
+    """A plan that is not stored yet. lines: its tables as they are stored, dealt to the tasks."""
+
+    plan: Plan
+    tables: Sequence[TablePlan]
+    lines: bytes
+
+
 async def draft_plan(
     warehouse: Warehouse,
     settings: Settings,
@@ -51,8 +60,8 @@ async def draft_plan(
     tasks: int,
     bucket: BucketInfo | None,
     published: Published | None,
-) -> tuple[Plan, bytes]:
-    """Look at the dataset and plan its export, without storing anything. Returns the plan and its units.
+) -> Draft:
+    """Look at the dataset and plan its export, without storing anything.
 
     published: the export that it would replace.
     Its flags hold the findings of the guards; `refuse` decides whether a run may continue.
@@ -73,9 +82,9 @@ async def draft_plan(
     refuse_missing_packages(routing.routed)
     routing = await estimate_queries(warehouse, dataset, snapshot, routing)
     check_bill(settings, bill_of(captured) | {item.table.name: item.bills or 0 for item in routing.routed})
-    plan, units = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
+    plan, lines = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
-    planned = read_tables(units, plan)
+    planned = read_tables(lines, plan)
     if bucket:
         refuse_names(_patterns(settings, plan, planned), bucket.names, str(settings.target))
     found = [
@@ -93,7 +102,7 @@ async def draft_plan(
         refuse_other_mode(published, plan, kept)
         found += removal_flags(removed, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept)
-    return msgspec.structs.replace(plan, flags=judge(found, settings), planned=now), units
+    return Draft(msgspec.structs.replace(plan, flags=judge(found, settings), planned=now), planned, lines)
 
 
 async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:

@@ -67,9 +67,10 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     async with stepping_back(task):
         async with pulse(task):
             published = await read_published(task.store, task.settings)
-            plan, units = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
+            draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
+            plan = draft.plan
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
-            generation = await task.store.write(plan.units, units, 0)
+            generation = await task.store.write(plan.units, draft.lines, 0)
             await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
     if not mine:
