@@ -23,6 +23,7 @@ from bqdump.core.documents.definitions import (
 from bqdump.core.documents.manifest import (
     Carried,
     File,
+    Head,
     Intent,
     Latest,
     Manifest,
@@ -146,6 +147,10 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     TableFiles: FILES,
     TableEntry: ENTRY,
     Totals: TOTALS,
+    Head: st.builds(
+        Head, run=RUN, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
+        snapshot=TIME, mode=MODE, settings=SETTINGS, totals=TOTALS, skipped=some(SKIPPED), failed=some(FAILURE),
+    ),
     Manifest: st.builds(
         Manifest, run=RUN, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
         snapshot=TIME, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),

@@ -17,6 +17,7 @@ from bqdump.core.documents.run import (
     Failure,
     Flag,
     Mode,
+    OfRun,
     ReadAt,
     Removed,
     RunId,
@@ -118,19 +119,27 @@ class Totals(msgspec.Struct, frozen=True):
     carried: Count = 0
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The record of a complete run (or, with --allow-partial, of a partial one).
+class OfExport(OfRun):
+    """A document of an export. replaces: its files replaced those of the export before, and the next replaces them."""
 
-    left: files of an earlier export that stay for tables that failed in this one. found: files under these tables'
-    names that existed before the first publication, from an export without a manifest. number: 1 for the first
-    published export, then one more for each; overlapping runs may have the same. over: the run that was published
-    before, "" for none. removed: its tables that this export does not have. oldest_snapshot_time: of the oldest table.
-    definitions: of everything that is not a table, to rebuild the dataset.
+    __slots__ = ()
+    mode: Mode
+
+    @property
+    def replaces(self) -> bool:
+        """In contrast to a run that keeps a folder of its own."""
+        return self.mode == "replace"
+
+
+class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a manifest that is not about single tables, and that its index has as well.
+
+    removed: tables of the run that was published before which this export does not have. oldest_snapshot_time: of the
+    oldest table.
     """
 
     format_version: int = FORMAT_VERSION
     run: RunId
-    number: Count = 0
     tool: str
     status: Literal["complete", "partial"]
     project: str
@@ -140,28 +149,30 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Time
     mode: Mode
     settings: dict[str, Any]
-    digest: str
     totals: Totals
-    tables: tuple[TableEntry, ...]
     skipped: tuple[Skipped, ...]
     failed: tuple[Failure, ...]
-    left: tuple[TableFiles, ...]
-    found: tuple[File, ...]
     flags: tuple[Flag, ...] = ()
-    over: str = ""
     removed: tuple[Removed, ...] = ()
     oldest_snapshot_time: str = ""
+
+
+class Manifest(Head, frozen=True, kw_only=True):
+    """The record of a complete run (or, with --allow-partial, of a partial one).
+
+    left: files of an earlier export that stay for tables that failed in this one. found: files under these tables'
+    names that existed before the first publication, from an export without a manifest. number: 1 for the first
+    published export, then one more for each; overlapping runs may have the same. over: the run that was published
+    before, "" for none. definitions: of everything that is not a table, to rebuild the dataset.
+    """
+
+    number: Count = 0
+    digest: str
+    tables: tuple[TableEntry, ...]
+    left: tuple[TableFiles, ...]
+    found: tuple[File, ...]
+    over: str = ""
     definitions: Definitions = msgspec.field(default_factory=Definitions)
-
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
-
-    @property
-    def replaces(self) -> bool:
-        """Whether its files replaced those of the export before, and are replaced by the next."""
-        return self.mode == "replace"
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -193,20 +204,15 @@ class ManifestFiles(msgspec.Struct, frozen=True):
         return {one.table for one in tables}
 
 
-class Pointer(msgspec.Struct, frozen=True):
+class Pointer(OfRun, msgspec.Struct, frozen=True):
     """A run as `latest.json` names it."""
 
     run: RunId
     snapshot: Time
     manifest: str
 
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
 
-
-class Latest(msgspec.Struct, frozen=True, kw_only=True):
+class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The published run. uncleared: earlier runs whose stale files may not be deleted yet.
 
     number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
@@ -228,18 +234,8 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     carried: Count = 0
     oldest_snapshot_time: str = ""
 
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
 
-    @property
-    def replaces(self) -> bool:
-        """Whether its files replaced those of the export before, and are replaced by the next."""
-        return self.mode == "replace"
-
-
-class Publishing(msgspec.Struct, frozen=True, omit_defaults=True):
+class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):
     """The run that may write final names. manifest: the name of its intent.
 
     ready: set once all of its files are in place: the next latest.json, whichever task writes it.
@@ -249,11 +245,6 @@ class Publishing(msgspec.Struct, frozen=True, omit_defaults=True):
     snapshot: Time
     manifest: str
     ready: Latest | None = None
-
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
 
 
 class Intent(msgspec.Struct, frozen=True):

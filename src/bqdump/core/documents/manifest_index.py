@@ -7,7 +7,7 @@ line of numbers for each table, with the place of its entry in the manifest. The
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,20 +15,14 @@ from msgspec import Meta
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.fingerprints import Side, bytes_fingerprint, fingerprint, modified, way
 from bqdump.core.documents.layout import LARGEST
-from bqdump.core.documents.manifest import Carried, Totals
+from bqdump.core.documents.manifest import Carried, Head, TableEntry, Totals
 from bqdump.core.documents.run import (
     FORMAT_VERSION,
     Count,
-    Failure,
-    Flag,
-    Mode,
     ReadAt,
-    Removed,
-    Skipped,
     Time,
 )
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.shape import WHOLE, Shape
 
 # A place within a manifest, in bytes.
 Place = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -71,31 +65,9 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
         return Side(self.rows, self.bytes, self.content, self.made, self.modified)
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a manifest that is not about single tables; see Manifest."""
-
-    run: str
-    tool: str
-    status: Literal["complete", "partial"]
-    project: str
-    dataset: str
-    location: str
-    snapshot_time: str
-    snapshot: Time
-    mode: Mode
-    settings: dict[str, Any]
-    totals: Totals
-    skipped: tuple[Skipped, ...]
-    failed: tuple[Failure, ...]
-    flags: tuple[Flag, ...] = ()
-    removed: tuple[Removed, ...] = ()
-    oldest_snapshot_time: str = ""
-
-
 class Contents(Head, frozen=True, kw_only=True):
     """A manifest without definitions and files."""
 
-    format_version: int = FORMAT_VERSION
     tables: tuple[Line, ...]
 
 
@@ -118,36 +90,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     oldest_snapshot_time: str = ""
 
 
-class _File(msgspec.Struct):
-    size: Count
-    crc32c: str = ""
-
-
 class _Definition(msgspec.Struct):
     schema: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Entry(msgspec.Struct):
-    table: str
-    kind: str
-    route: str
-    unit: str
-    jobs: tuple[str, ...]
-    planned_rows: Count
-    planned_bytes: Count
-    created: Time
-    started: Time
-    ended: Time
-    task: Count
-    files: tuple[_File, ...]
-    definition: msgspec.Raw
-    rows: Count | None = None
-    read_at: ReadAt = "snapshot"
-    why: str = ""
-    format: str = ""
-    compression: str = ""
-    shape: Shape = WHOLE
-    carried: Carried | None = None
 
 
 class _Manifest(Head, frozen=True, kw_only=True):
@@ -155,7 +99,7 @@ class _Manifest(Head, frozen=True, kw_only=True):
 
 
 _DEFINITION = msgspec.json.Decoder(_Definition | None)
-_ENTRY = msgspec.json.Decoder(_Entry)
+_ENTRY = msgspec.json.Decoder(TableEntry)
 
 
 def contents_of(manifest: bytes, name: str) -> Contents:
@@ -203,7 +147,7 @@ def attempt_of(job: str) -> int:
     return int(number) if is_job(job) and number.isdecimal() and len(number) <= 3 else 0
 
 
-def _line(manifest: _Manifest, entry: _Entry, offset: int, length: int) -> Line:
+def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> Line:
     definition = _DEFINITION.decode(entry.definition)
     schema = bytes(definition.schema) if definition else b""
     settings = manifest.settings | (entry.carried.settings if entry.carried else {})

@@ -130,7 +130,20 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     bills_at_least: bool = False
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class OfRun:
+    """A document of a run. age: orders runs."""
+
+    __slots__ = ()
+    run: RunId
+    snapshot: Time
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """The later snapshot time wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of units of a run; the units themselves are in the object `units`, one JSON line each.
 
     splits: the tables that are split into several units. planned: when planning began, by BigQuery's clock; 0 where
@@ -173,11 +186,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def began(self) -> int:
         """When the run began. The snapshot time may be days earlier where the user chose it."""
         return self.planned or self.snapshot
-
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
 
     @property
     def job_prefix(self) -> str:
