@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from bqdump import verbs
-from bqdump.cli.exit_codes import DIFFERENCE, DONE, UNITS_FAILED
+from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
@@ -84,7 +84,7 @@ def exit_code(done: Restoration) -> int:
     """The exit code that a result stands for."""
     if any(failure.reason in ("rows", "values") for failure in done.failed):
         return DIFFERENCE
-    return UNITS_FAILED if done.failed else DONE
+    return TABLES_FAILED if done.failed else DONE
 
 
 def _settings(options: dict[str, Any]) -> tuple[Settings, Requested]:
