@@ -116,12 +116,16 @@ def test_a_section_of_one_table_that_has_none_is_refused() -> None:
     assert routed(events(field="id"), sections(toml.replace("events", '"e*"'))).route == "extract"
 
 
-@pytest.mark.parametrize("asked", [{"route": "extract"}, {"route": "read"}])
-def test_another_route_is_refused_with_the_one_that_can(asked: dict[str, str]) -> None:
-    with pytest.raises(
-        UsageError, match=r'partition times are exported: .*\. Set route = "query" in \[tables\."events"'
-    ):
-        routed(events(), settings(partition_times=True, **asked))
+@pytest.mark.parametrize("asked", [{"route": "read"}, {"file_size": 10**6}])
+def test_the_read_route_has_them_where_it_is_asked_for_or_needed(asked: dict[str, Any]) -> None:
+    one = routed(events(), settings(partition_times=True, **asked))
+    assert (one.route, one.shape.partition_times) == ("read", COLUMN)
+
+
+def test_the_extract_route_is_refused_with_one_that_can() -> None:
+    refused = r'partition times are exported: .* Set route = "query" in \[tables."events"'
+    with pytest.raises(UsageError, match=refused):
+        routed(events(), settings(partition_times=True, route="extract"))
 
 
 @pytest.mark.parametrize(

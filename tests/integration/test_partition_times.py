@@ -33,6 +33,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+WAYS = [*(("query", name) for name in FORMATS), *(("read", name) for name in ("csv", "json", "parquet"))]
+
+
 def make(stage: Stage, by: str = "_PARTITIONDATE", more: str = "") -> None:
     stage.sql(MAKE.format(by=by, more=more))
     stage.sql(FILL)
@@ -59,11 +62,13 @@ def load(stage: Stage, format_: str) -> None:
     stage.sql(f"INSERT INTO back (_PARTITIONTIME, id, note, day) SELECT {COLUMN}, id, note, day FROM loading")
 
 
-@pytest.mark.parametrize("format_", FORMATS)
-def test_every_row_comes_back_in_its_partition(stage: Stage, capsys: pytest.CaptureFixture[str], format_: str) -> None:
+@pytest.mark.parametrize(("route", "format_"), WAYS)
+def test_every_row_comes_back_in_its_partition(
+    stage: Stage, capsys: pytest.CaptureFixture[str], route: str, format_: str
+) -> None:
     make(stage)
     before = by_partition(stage, "events")
-    (outcome,) = stage.run_tasks(1, execution="r1", format=format_, partition_times="true")
+    (outcome,) = stage.run_tasks(1, execution="r1", route=route, format=format_, partition_times="true")
     assert outcome.state == "published"
     stage.sql("DELETE FROM events WHERE true")
     verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
@@ -97,7 +102,7 @@ def test_the_plan_names_the_bill_and_the_refusal_names_the_setting(
     make(stage, "TIMESTAMP_TRUNC(_PARTITIONTIME, MONTH)", f"{COLUMN.upper()} STRING,")
     refused = call(capsys, "plan")
     assert refused.code == 2
-    assert "set --partition-times (a query, billed). To export anyway: --allow pseudo-columns." in refused.err
+    assert "set --partition-times (billed). To export anyway: --allow pseudo-columns." in refused.err
     section = {"events": {"partition_times": True, "columns": ["id"], "where": "id > 1"}}
     planned = call(capsys, "plan", "--json", "--tables", json.dumps(section))
     (table,) = json.loads(planned.out)["tables"]

@@ -283,6 +283,18 @@ def test_a_required_partition_filter_is_enforced(world: World, client: BigQueryR
     assert rows(client, opened) == [{"a": 1}]
 
 
+def test_partition_times_are_read_only_where_they_are_selected(world: World, client: BigQueryReadClient) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY _PARTITIONDATE")
+    world.sql(f"INSERT INTO {name}.t (_PARTITIONTIME, a) VALUES (TIMESTAMP '2020-01-02', 1)")
+    assert rows(client, session(client, f"{name}.t")) == [{"a": 1}]
+    opened = session(client, f"{name}.t", read_options={"selected_fields": ["_PARTITIONTIME", "a"]})
+    assert rows(client, opened) == [{"a": 1, "_PARTITIONTIME": dt.datetime(2020, 1, 2, tzinfo=dt.UTC)}]
+    world.sql(f"CREATE TABLE {name}.u (a INT64)")
+    with pytest.raises(exceptions.InvalidArgument, match="do not exist in the table schema: _PARTITIONTIME"):
+        session(client, f"{name}.u", read_options={"selected_fields": ["_PARTITIONTIME"]})
+
+
 @pytest.mark.parametrize("permission", ["readsessions.create", "tables.getData", "readsessions.getData"])
 def test_sessions_and_streams_require_their_own_permissions(
     world: World, client: BigQueryReadClient, numbers: str, permission: str

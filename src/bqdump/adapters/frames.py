@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -14,8 +14,9 @@ from bqdump.ports.reader import Batch
 MOST_CHUNKS = 2
 
 
-def frame(head: bytes, batches: Sequence[Batch]) -> pl.DataFrame:
-    """The rows of these batches. head: the schema message, with types that polars supports."""
+def frame(head: bytes, batches: Sequence[Batch], renamed: Mapping[str, str]) -> pl.DataFrame:
+    """The rows of these batches. head: the schema message, with types that polars supports. renamed: see FileShape."""
     # Polars copies bytes that have another reference.
     made = pl.read_ipc_stream(io.BytesIO(b"".join([head, *(batch.data for batch in batches), END_OF_STREAM])))
+    made = made.rename(renamed) if renamed else made
     return made.rechunk() if len(batches) > MOST_CHUNKS else made

@@ -63,9 +63,10 @@ class _Decoded:
 
     def __init__(self, schema: bytes, shape: FileShape) -> None:
         try:
-            self._arriving = pa.ipc.read_schema(pa.py_buffer(schema))
+            arriving = pa.ipc.read_schema(pa.py_buffer(schema))
         except (pa.ArrowException, OSError) as error:
             raise RowsError("read", "the schema of a read session", f"it is damaged ({error})") from error
+        self._arriving = pa.schema([field.with_name(shape.renamed.get(field.name, field.name)) for field in arriving])
         self._names = [column.name for column in shape.columns]
         check_columns(self._arriving.names, self._names)
         self.schema = pa.schema([self._arriving.field(name) for name in self._names])
@@ -87,7 +88,8 @@ class _Presented:
         from bqdump.adapters.presentation import presented
 
         self._head, self._columns = for_polars(schema), presented(shape.columns, shape.format)
-        check_columns(frame(self._head, []).columns, [column.name for column in shape.columns])
+        self._renamed = shape.renamed
+        check_columns(frame(self._head, [], self._renamed).columns, [column.name for column in shape.columns])
         made = self._table([])
         self.schema = pa.schema([field.with_type(_micros(field.type)) for field in made.schema])
 
@@ -104,7 +106,8 @@ class _Presented:
 
         from bqdump.adapters.frames import frame
 
-        return frame(self._head, batches).select(self._columns).to_arrow(compat_level=pl.CompatLevel.oldest())
+        made = frame(self._head, batches, self._renamed).select(self._columns)
+        return made.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _has_text(columns: Sequence[Column]) -> bool:

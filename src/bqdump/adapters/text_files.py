@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import polars as pl
@@ -24,7 +24,7 @@ GATHER_BYTES, SHARE = 1 << 20, 16
 def write_text(schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes], memory: int) -> int:
     """Write all rows in order. Returns their number."""
     size = max(1 << 16, min(GATHER_BYTES, memory // SHARE))
-    frames = _Frames(for_polars(schema), gathered(batches, size))
+    frames = _Frames(for_polars(schema), gathered(batches, size), shape.renamed)
     check_columns(frames.empty.columns, [column.name for column in shape.columns])
     try:
         source = register_io_source(frames.pull, schema=frames.empty.schema)
@@ -54,16 +54,16 @@ class _Frames:
 
     failed: BaseException | None
 
-    def __init__(self, head: bytes, batches: Iterator[list[Batch]]) -> None:
-        self._head, self._batches = head, batches
-        self.empty = frame(head, [])
+    def __init__(self, head: bytes, batches: Iterator[list[Batch]], renamed: Mapping[str, str]) -> None:
+        self._head, self._batches, self._renamed = head, batches, renamed
+        self.empty = frame(head, [], renamed)
         self.rows, self.failed = 0, None
 
     def pull(self, _columns: Any, _predicate: Any, _rows: Any, _batch_size: Any) -> Iterator[pl.DataFrame]:
         """Yield all frames. The arguments are ignored, since a file contains all columns and rows."""
         try:
             for batches in self._batches:
-                made = frame(self._head, batches)
+                made = frame(self._head, batches, self._renamed)
                 check_rows(made.height, batches)
                 self.rows += made.height
                 yield made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple, Protocol
 
 from bqdump.core.formats.types import Column
@@ -12,8 +12,9 @@ from bqdump.ports.reader import Batch
 class FileShape(NamedTuple):
     """The format of a table's files.
 
-    columns: the columns of the files, in order. The rows may have them in another order. null_marker: the text that
-    means NULL in CSV. row_group_rows: the maximum number of rows in a Parquet row group; 0: the encoder decides.
+    columns: the columns of the files, in order. The rows may have them in another order. renamed: what columns are
+    called in the files, by their names in the rows, where these differ. null_marker: the text that means NULL in CSV.
+    row_group_rows: the maximum number of rows in a Parquet row group; 0: the encoder decides.
     """
 
     format: str
@@ -23,6 +24,7 @@ class FileShape(NamedTuple):
     delimiter: str = ","
     null_marker: str = ""
     row_group_rows: int = 0
+    renamed: Mapping[str, str] = {}
 
 
 class Encoder(Protocol):

@@ -72,7 +72,7 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.PSEUDO_COLUMNS: Guard(
         "ingestion times are not exported, so a restore puts all rows into the partition of the day it runs",
-        "To export them as a column, set {setting:partition_times} (a query, billed).",
+        "To export them as a column, set {setting:partition_times} (billed).",
     ),
     Risk.UNSEEN_COLUMNS: Guard(
         "tables were modified after the snapshot time, and their columns at that time cannot be read",

@@ -1,9 +1,10 @@
 """Ingestion-time partitioned tables: the time of a row's partition is in no column, only in a pseudo-column.
 
-A query can select the pseudo-column under another name. The files then have one more column, of type TIMESTAMP, and
-`INSERT` of `_PARTITIONTIME` puts each row back into its partition.
+A query can select the pseudo-column under another name, and a read session can select it. The files then have one more
+column, of type TIMESTAMP, and `INSERT` of `_PARTITIONTIME` puts each row back into its partition.
 Sources: https://cloud.google.com/bigquery/docs/querying-partitioned-tables#query_an_ingestion-time_partitioned_table,
-https://cloud.google.com/bigquery/docs/using-dml-with-partitioned-tables
+https://cloud.google.com/bigquery/docs/using-dml-with-partitioned-tables. Of read sessions it is not documented; the
+connector for Spark does it: https://github.com/GoogleCloudDataproc/spark-bigquery-connector/pull/375
 """
 
 from __future__ import annotations

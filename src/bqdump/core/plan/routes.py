@@ -105,8 +105,6 @@ def _read_obstacle(table: Table, wanted: Wanted) -> str:
     if wanted.shape.masks or wanted.shape.texts:
         changed = "columns are masked" if wanted.shape.masks else "columns become text"
         return f"{changed}: the Storage Read API computes nothing"
-    if wanted.shape.partition_times:
-        return "partition times are exported: only a query can select them under another name"
     return ""
 
 

@@ -28,6 +28,7 @@ from bqdump.core.errors import (
     first_of,
 )
 from bqdump.core.formats.types import columns
+from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Advanced
 from bqdump.core.progress.log_events import LogEvent
@@ -164,6 +165,7 @@ class _Attempt:
             delimiter=settings.delimiter,
             null_marker=settings.null_marker,
             row_group_rows=settings.row_group_rows,
+            renamed={PSEUDO_COLUMN: unit.shape.partition_times} if unit.shape.partition_times else {},
         )
         self.session = ""
         self._file_bytes = settings.file_size
@@ -213,11 +215,12 @@ class _Attempt:
         return ReadRequest(source, unit.table, snapshot, self._columns(), rows, most, least=parts)
 
     def _columns(self) -> tuple[str, ...]:
-        """The names of the columns where not all are read."""
+        """The names of the columns where not all are read, or more than all."""
         shape = self._unit.shape
-        if not shape.columns and not shape.left_out:
+        if not (shape.columns or shape.left_out or shape.partition_times):
             return ()
-        return tuple(column.name for column in self._shape.columns)
+        arriving = {name: column for column, name in self._shape.renamed.items()}
+        return tuple(arriving.get(column.name, column.name) for column in self._shape.columns)
 
     async def _all(self, reader: Reader, session: ReadSession) -> int:
         self._rows = dict.fromkeys(session.streams, 0)

@@ -93,7 +93,8 @@ class Sessions:
         settings = self._catalog.settings
         now = settings.now_ms()
         version = table.current if wanted.snapshot_ms is None else table.version_at(wanted.snapshot_ms, now)
-        fields = select(version.fields, wanted.selected)
+        hidden = (Field(PARTITION_TIME, "TIMESTAMP"),) if table.ingestion_time and wanted.selected else ()
+        fields = select((*version.fields, *hidden), wanted.selected)
         relation, rows, size = self._rows(table, version, wanted.restriction, fields)
         name = f"projects/{project}/locations/{table.location.lower()}/sessions/{secrets.token_urlsafe(24)}"
         session = Session(name, now + SESSION_MS, relation, fields, arrow_schema(fields), wanted.codec, rows, size)
