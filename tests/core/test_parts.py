@@ -14,11 +14,14 @@ from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.plan.draft import Selection, make_plan
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.summary import planned
+from bqdump.core.progress.tally import Progress
 from bqdump.core.risks import Risk
-from bqdump.core.units.documents import Unit
+from bqdump.core.units.documents import Claim, Unit
 from bqdump.core.units.parts import part_count, parts_of, portion
 from bqdump.core.units.shares import read_units
-from bqdump.core.units.tables import by_table, counts, done_tables, table_plans
+from bqdump.core.units.tables import by_table, done_tables, table_plans
+from bqdump.repository.ledger import ledger_of
+from bqdump.repository.units.ledger import Held, UnitLedger
 from core.strategies import settings, table
 
 SNAPSHOT = 1_800_000_000_000
@@ -154,13 +157,20 @@ def test_tables_are_counted_and_not_their_parts(done: set[str], data: st.DataObj
     failed = data.draw(st.sets(st.sampled_from(others)) if others else st.just(set()))
     rest = sorted(set(others) - failed)
     running = data.draw(st.sets(st.sampled_from(rest)) if rest else st.just(set()))
-    found = counts(SHARED, done, failed, running)
     parts = {"0-0", "0-1", "1-0"}
+    table = {unit: "t" if unit in parts else unit for unit in (*parts, "x", "y", "z")}
+    held = {unit: Held(Claim(Owner("e", 0), table[unit], 1), 1) for unit in running}
+    failures = {unit: [failure(unit, table[unit])] for unit in failed}
+    units = UnitLedger({unit: receipt(unit, table=table[unit]) for unit in done}, failures, {}, {})
+    ledger, progress = ledger_of(SHARED, units, held), Progress()
+    progress.take(SHARED, 0.0)
+    progress.take(ledger.seen, 1.0)
+    view = progress.view(2.0)
     begun, shared_failed, shared_done = bool(parts & (done | running)), bool(parts & failed), parts <= done
-    assert found.done == len(done - parts) + shared_done
-    assert found.failed == len(failed - parts) + shared_failed
-    assert found.running == len(running - parts) + (begun and not shared_failed and not shared_done)
-    assert counts(None, done, failed, running) == (len(done), len(failed), len(running))
+    assert len(ledger.done) == view.done == len(done - parts) + shared_done
+    assert len(ledger.failed) == view.failed == len(failed - parts) + shared_failed
+    shared_running = begun and not shared_failed and not shared_done
+    assert ledger.working == view.running == len(running - parts) + shared_running
 
 
 def test_a_table_has_failed_once_however_many_of_its_parts_have() -> None:

@@ -211,13 +211,16 @@ def test_a_shared_table_is_done_with_its_last_part_and_failed_with_its_first() -
     shared = msgspec.structs.replace(
         plan(2, 3 * GB), shares=(Share(0, 0, 3, 3 * GB, 0),), splits=(Split("t", ("a", "b")),)
     )
-    events: list[tuple[float, Event]] = [(0.0, shared), *((0.0, started(unit)) for unit in "abc")]
-    view = seen(*events, (2.0, receipt("a")), (2.0, receipt("c")), at=2.0)
+    of_table = {"a": "t", "b": "t", "c": "table_c"}
+    receipts = {unit: msgspec.structs.replace(receipt(unit), table=table) for unit, table in of_table.items()}
+    events: list[tuple[float, Event]] = [(0.0, shared)]
+    events += [(0.0, Started(unit, table, GB, 0)) for unit, table in of_table.items()]
+    view = seen(*events, (2.0, receipts["a"]), (2.0, receipts["c"]), at=2.0)
     assert (view.tables, view.done, view.running, view.failed) == (2, 1, 1, 0)
     assert view.bytes_done == 2 * GB
     assert view.fraction == pytest.approx(2 / 3)
     assert (view.tasks[0].done, view.tasks[0].running) == (2, 1)
-    done = seen(*events, *((2.0, receipt(unit)) for unit in "abc"), at=2.0)
+    done = seen(*events, *((2.0, one) for one in receipts.values()), at=2.0)
     assert (done.done, done.running, done.seconds_left) == (2, 0, 0)
-    failed = seen(*events, (2.0, failure("b")), (3.0, receipt("a")), at=3.0)
+    failed = seen(*events, (2.0, msgspec.structs.replace(failure("b"), table="t")), (3.0, receipts["a"]), at=3.0)
     assert (failed.done, failed.running, failed.failed) == (0, 1, 1)

@@ -129,4 +129,4 @@ def test_whoever_looks_on_hears_how_many_rows_have_been_read() -> None:
     assert rows == sorted(rows)
     assert len(set(rows)) > 10
     assert rows[-1] == 100
-    assert {(event.unit, event.of) for event in told if isinstance(event, Advanced)} == {("00000-00000", 100)}
+    assert {(event.piece, event.of) for event in told if isinstance(event, Advanced)} == {("00000-00000", 100)}

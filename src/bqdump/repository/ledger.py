@@ -7,15 +7,16 @@ from typing import NamedTuple
 
 from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.run import Failure, Plan, Receipt
-from bqdump.core.progress.events import Looked
-from bqdump.core.units.tables import Done, by_table, counts, done_tables
+from bqdump.core.progress.events import Looked, Started
+from bqdump.core.units.tables import Done, by_table, done_tables
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.units.ledger import Held, UnitLedger, looked, read_all, read_claims, read_unit_ledger
 
 
 class Ledger(NamedTuple):
-    """The tables of a run. done: by the table's id in the plan. working: their number. failed: one for each table.
+    """The tables of a run. done: by the table's id in the plan. failed: one for each table.
 
+    working: the number of tables in progress. running: what tasks work on, several times where they share a table.
     settled: the executions at work have nothing left to do. lost: a failure could still be retried, so that the run is
     incomplete. receipts: of all jobs that ended, for a timeline. seen: the same, as an event.
     """
@@ -23,6 +24,7 @@ class Ledger(NamedTuple):
     done: Mapping[str, Done]
     working: int
     failed: tuple[Failure, ...]
+    running: tuple[Started, ...]
     settled: bool
     lost: bool
     receipts: tuple[Receipt, ...]
@@ -34,7 +36,7 @@ class Ledger(NamedTuple):
         return max((receipt.ended for receipt in self.receipts), default=0)
 
 
-NOTHING = Ledger({}, 0, (), settled=False, lost=False, receipts=(), seen=Looked({}, {}, {}))
+NOTHING = Ledger({}, 0, (), (), settled=False, lost=False, receipts=(), seen=Looked({}, {}, {}))
 
 
 async def read_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> Ledger:
@@ -57,11 +59,15 @@ def ledger_of(
     """
     claims = claims or {}
     seen = looked(units, claims, execution)
-    running = claims.keys() - seen.receipts.keys() - seen.failures.keys()
+    ended = seen.receipts.keys() | seen.failures.keys()
+    running = tuple(one for piece, one in seen.started.items() if piece not in ended)
+    done, failed = done_tables(seen.receipts, plan), by_table(seen.failures.values())
+    begun = {one.table for one in running} | {receipt.table for receipt in seen.receipts.values()}
     return Ledger(
-        done_tables(seen.receipts, plan),
-        counts(plan, seen.receipts.keys(), seen.failures.keys(), running).running,
-        tuple(by_table(seen.failures.values())),
+        done,
+        len(begun - {one.receipt.table for one in done.values()} - {failure.table for failure in failed}),
+        tuple(failed),
+        running,
         settled=len(seen.receipts) + len(seen.failures) == plan.unit_count,
         lost=bool(seen.failures.keys() - units.given_up.keys()),
         receipts=tuple(seen.receipts.values()),

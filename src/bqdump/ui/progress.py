@@ -57,10 +57,8 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
     if plan is None:
         return {"plan": None}
     ledger = await read_ledger(archive.store, archive.layout(run), plan)
-    seen = ledger.seen
     view = archive.view(plan, ledger)
     later = await _later(archive, plan) if view.done + view.failed == view.tables else ""
-    running = [one for one in seen.started.values() if one.unit not in seen.receipts and one.unit not in seen.failures]
     return {
         "plan": plan,
         "view": view,
@@ -68,7 +66,7 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
         "bar": _bar(view),
         "failed": ledger.failed,
         "chart": gantt([bar(receipt) for receipt in ledger.receipts]),
-        "running": sorted(running, key=lambda one: -one.bytes),
+        "running": sorted(ledger.running, key=lambda one: -one.bytes),
         "tasks": sorted(view.tasks, key=lambda task: (-task.running, task.task)),
         "most": SHOWN,
         "settings": chosen(plan.settings),

@@ -23,24 +23,24 @@ Stage = Literal[
 
 
 class Started(NamedTuple):
-    """A task has started to work on a unit. table, bytes: of the unit."""
+    """A task has started to export a table or, where tasks share it, a piece of it. piece: its id. bytes: its size."""
 
-    unit: str
+    piece: str
     table: str
     bytes: int
     task: int
 
 
 class Advanced(NamedTuple):
-    """This process has read `rows` of about `of` rows of a unit in this attempt."""
+    """This process has read `rows` of about `of` rows of a piece in this attempt."""
 
-    unit: str
+    piece: str
     rows: int
     of: int
 
 
 class Looked(NamedTuple):
-    """The state of all units, as read from the bucket: those that are started, done and failed."""
+    """What is started, done and failed, by piece, as read from the bucket."""
 
     started: Mapping[str, Started]
     receipts: Mapping[str, Receipt]

@@ -1,4 +1,4 @@
-"""The progress of a run: from events to numbers, the time left, and the slowest units.
+"""The progress of a run: from events to numbers, the time left, and the slowest tables.
 
 Callers pass the time, in seconds of any monotonic clock.
 """
@@ -24,9 +24,9 @@ from bqdump.core.progress.events import (
     TableStarted,
     TaskState,
 )
+from bqdump.core.progress.work import Work
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.units.shares import JOB_WEIGHT
-from bqdump.core.units.tables import counts
 
 SLOWEST = 3
 # The cost of opening a file in addition to its bytes, as bytes.
@@ -34,7 +34,7 @@ FILE_WEIGHT = 1 << 20
 
 
 class Slow(NamedTuple):
-    """A running unit. seconds: since it was started. read: bytes that are known to be read."""
+    """A table, or a piece of one, that is running. seconds: since it started. read: bytes that are known to be read."""
 
     table: str
     bytes: int
@@ -44,7 +44,7 @@ class Slow(NamedTuple):
 
 
 class TaskView(NamedTuple):
-    """One task: its units done and running, the bytes done, and the state of its process ("" where unknown)."""
+    """One task: what it has done and is running, the bytes done, and the state of its process ("" where unknown)."""
 
     task: int
     done: int
@@ -119,17 +119,9 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-class _Work(NamedTuple):
-    table: str
-    bytes: int
-    task: int
-    since: float
-    read: int = 0
-
-
 class _Whole(NamedTuple):
     tables: int
-    units: int
+    pieces: int
     bytes: int
 
 
@@ -144,15 +136,10 @@ class Progress:
         self._looked = False
         self._check: Checking | None = None
         self._checked = Checked(0, 0)
-        self._sizes: dict[str, int] = {}
-        self._running: dict[str, _Work] = {}
-        self._done: dict[str, int] = {}
-        self._failed: set[str] = set()
-        self._bytes_done = 0
-        # Units that were done before the first event do not count for the rate.
+        self._work = Work()
+        # What was done before the first event does not count for the rate.
         self._before = (0, 0)
         self._tasks: dict[int, TaskState] = {}
-        self._by_task: dict[int, tuple[int, int]] = {}
 
     def take(self, event: Event, at: float) -> None:
         """Add an event that happened at this time."""
@@ -162,13 +149,13 @@ class Progress:
                 self._stage = "exporting"
                 self._began = at if self._began is None else self._began
             case Started():
-                self._start(event, at)
+                self._work.start(*event, at)
             case Advanced():
-                self._advance(event)
+                self._work.advance(event.piece, event.rows, event.of)
             case Receipt():
-                self._end(event.unit, event.task)
+                self._work.end(event.unit, event.table, event.task)
             case Failure():
-                self._fail(event.unit)
+                self._work.fail(event.unit, event.table)
             case Looked():
                 self._look(event, at)
             case Checking():
@@ -187,24 +174,24 @@ class Progress:
             case Restoring():
                 self._restore, self._check, self._stage, self._began = event, None, "restoring", at
             case TableStarted():
-                self._start(Started(str(event.number), event.table, event.bytes, event.task), at)
+                self._work.start(str(event.number), event.table, event.bytes, event.task, at)
             case TableEnded(failed=True):
-                self._fail(str(event.number))
+                self._work.fail(str(event.number), str(event.number))
             case TableEnded():
-                self._end(str(event.number), event.task)
+                self._work.end(str(event.number), str(event.number), event.task)
 
     def view(self, at: float) -> View:
         """The progress at this time."""
         if self._check:
             return self._check_view(self._check, at)
         seconds = 0.0 if self._began is None else max(0.0, at - self._began)
-        bytes_done = self._bytes_done + sum(work.read for work in self._running.values())
-        done, done_bytes = len(self._done) - self._before[0], bytes_done - self._before[1]
+        work, bytes_done = self._work, self._work.bytes
+        done, done_bytes = len(work.done) - self._before[0], bytes_done - self._before[1]
         weight = done_bytes + done * JOB_WEIGHT
         whole = self._whole()
         weight_of_all, left = self._weights(whole, bytes_done)
-        tables = counts(self._plan, self._done, self._failed, self._running)
-        longest = heapq.nsmallest(SLOWEST, self._running.values(), key=lambda work: work.since)
+        tables = work.tables({split.table: len(split.units) for split in self._plan.splits} if self._plan else {})
+        longest = heapq.nsmallest(SLOWEST, work.running.values(), key=lambda piece: piece.since)
         return View(
             run=self._plan.run if self._plan else "",
             stage=self._stage,
@@ -218,7 +205,7 @@ class Progress:
             seconds=seconds,
             rate=done_bytes / seconds if seconds > 0 else 0.0,
             seconds_left=left * seconds / weight if weight > 0 and seconds > 0 else None,
-            slowest=tuple(Slow(work.table, work.bytes, work.task, at - work.since, work.read) for work in longest),
+            slowest=tuple(Slow(one.table, one.bytes, one.task, at - one.since, one.read) for one in longest),
             tasks=self._task_views(),
         )
 
@@ -251,57 +238,30 @@ class Progress:
         return _Whole(self._plan.tables, self._plan.unit_count, self._plan.bytes) if self._plan else _Whole(0, 0, 0)
 
     def _weights(self, whole: _Whole, bytes_done: int) -> tuple[int, int]:
-        """The weight of all work and of the work left. A unit weighs its bytes plus a constant per job."""
-        failed = sum(self._sizes.get(unit, 0) for unit in self._failed)
-        units = max(0, whole.units - len(self._done) - len(self._failed))
-        left = max(0, whole.bytes - bytes_done - failed) + units * JOB_WEIGHT
-        return whole.bytes + whole.units * JOB_WEIGHT, left if units else 0
-
-    def _start(self, event: Started, at: float) -> None:
-        self._sizes[event.unit] = event.bytes
-        if event.unit not in self._done:
-            self._failed.discard(event.unit)
-            self._running.setdefault(event.unit, _Work(event.table, event.bytes, event.task, at))
-
-    def _advance(self, event: Advanced) -> None:
-        work = self._running.get(event.unit)
-        if work and event.of:
-            self._running[event.unit] = work._replace(read=work.bytes * min(event.rows, event.of) // event.of)
-
-    def _end(self, unit: str, task: int) -> None:
-        if unit in self._done:
-            return
-        self._running.pop(unit, None)
-        self._failed.discard(unit)
-        size = self._done[unit] = self._sizes.get(unit, 0)
-        self._bytes_done += size
-        count, bytes_ = self._by_task.get(task, (0, 0))
-        self._by_task[task] = (count + 1, bytes_ + size)
-
-    def _fail(self, unit: str) -> None:
-        if unit not in self._done:
-            self._running.pop(unit, None)
-            self._failed.add(unit)
+        """The weight of all work and of the work left. A piece weighs its bytes plus a constant per job."""
+        pieces = max(0, whole.pieces - len(self._work.done) - len(self._work.failed))
+        left = max(0, whole.bytes - bytes_done - self._work.failed_bytes) + pieces * JOB_WEIGHT
+        return whole.bytes + whole.pieces * JOB_WEIGHT, left if pieces else 0
 
     def _look(self, seen: Looked, at: float) -> None:
-        first = not self._looked and not self._done
+        first = not self._looked and not self._work.done
         self._looked = True
         for started in seen.started.values():
-            self._start(started, at)
+            self._work.start(*started, at)
         for receipt in seen.receipts.values():
-            self._end(receipt.unit, receipt.task)
-        for unit in seen.failures.keys() - seen.receipts.keys():
-            self._fail(unit)
+            self._work.end(receipt.unit, receipt.table, receipt.task)
+        for piece in seen.failures.keys() - seen.receipts.keys():
+            self._work.fail(piece, seen.failures[piece].table)
         if first:
-            self._before = (len(self._done), self._bytes_done)
+            self._before = (len(self._work.done), self._work.done_bytes)
 
     def _task_views(self) -> tuple[TaskView, ...]:
         running: dict[int, int] = {}
-        for work in self._running.values():
-            running[work.task] = running.get(work.task, 0) + 1
+        for piece in self._work.running.values():
+            running[piece.task] = running.get(piece.task, 0) + 1
         views = []
-        for task in sorted(self._tasks.keys() | self._by_task.keys() | running.keys()):
-            done, bytes_ = self._by_task.get(task, (0, 0))
+        for task in sorted(self._tasks.keys() | self._work.by_task.keys() | running.keys()):
+            done, bytes_ = self._work.by_task.get(task, (0, 0))
             attempt, state = (known.attempt, known.state) if (known := self._tasks.get(task)) else (0, "")
             views.append(TaskView(task, done, running.get(task, 0), bytes_, attempt, state))
         return tuple(views)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,14 +10,6 @@ import msgspec
 from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
 from bqdump.core.risks import Risk
 from bqdump.core.units.documents import Unit
-
-
-class Counts(NamedTuple):
-    """Numbers of tables that are done, failed, and running."""
-
-    done: int
-    failed: int
-    running: int
 
 
 class Done(NamedTuple):
@@ -70,14 +62,3 @@ def by_table(failures: Iterable[Failure]) -> list[Failure]:
     for failure in failures:
         first.setdefault(failure.table, failure)
     return sorted(first.values(), key=lambda failure: failure.table)
-
-
-def counts(plan: Plan | None, done: Collection[str], failed: Collection[str], running: Collection[str]) -> Counts:
-    """Tables done, failed and running, from the units that are."""
-    tally = Counts(len(done), len(failed), len(running))
-    for split in plan.splits if plan else ():
-        here = [sum(unit in units for unit in split.units) for units in (done, failed, running)]
-        incomplete = here[0] < len(split.units)
-        own = Counts(int(not incomplete), int(here[1] > 0), int(incomplete and not here[1] and any(here)))
-        tally = Counts(*(all_ - parts + table for all_, parts, table in zip(tally, here, own, strict=True)))
-    return tally
