@@ -6,18 +6,36 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from bqdump.core.documents.definitions import NOTHING
+from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry, settings_of, snapshot_of
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.columns import restored_columns
-from bqdump.core.restore.dataset import dataset_requests, has_access_entries
+from bqdump.core.restore.dataset import dataset_requests
 from bqdump.core.restore.definition import requests
+from bqdump.core.restore.left_out import Chosen, not_restored
 from bqdump.core.restore.loading import loading, unloadable
+from bqdump.core.restore.objects import (
+    RESTORABLE,
+    ROUTINE,
+    References,
+    has_definition,
+    index_step,
+    object_step,
+    policy_step,
+    routine_step,
+)
 from bqdump.core.restore.partitions import partitioning_of
-from bqdump.core.restore.plan import NotRestored, Options, RestorePlan, TableStep, TargetState
+from bqdump.core.restore.plan import NotRestored, ObjectStep, Options, RestorePlan, TableStep, TargetState
 from bqdump.core.restore.selection import Occupied, Wanted, chosen_by, occupied
 
 TABLE = "TABLE"
+# How a table differs from an object of this kind that it was exported from.
+AS_A_TABLE = {
+    "SNAPSHOT": "a table snapshot, restored as a table",
+    "VIEW": "a view whose query is not in the export, restored as a table",
+    "MATERIALIZED_VIEW": "a materialized view whose query is not in the export, restored as a table",
+    "EXTERNAL": "an external table whose sources are not in the export, restored as a table",
+}
 
 
 def restore_plan(manifest: Manifest, options: Options, target: TargetState | None, now: int) -> RestorePlan:
@@ -27,10 +45,15 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     """
     source = Dataset(manifest.project, manifest.dataset, manifest.location)
     into = Dataset(options.project, options.dataset, target.location if target else manifest.location)
-    chosen = chosen_by(options, manifest)
-    entries, lost = _tables(manifest, chosen)
-    found = occupied([Wanted(entry.table, TABLE) for entry in entries], options, into, target)
-    tables = [step for entry in entries if (step := _table_step(manifest, entry, found, into, target, now))]
+    chosen = _chosen(manifest, chosen_by(options, manifest))
+    wanted = [
+        *(Wanted(entry.table, TABLE) for entry in chosen.tables),
+        *(Wanted(one.name, one.kind) for one in chosen.objects),
+        *(Wanted(one.name, ROUTINE) for one in chosen.routines),
+    ]
+    found = occupied(wanted, options, into, target)
+    tables = [step for entry in chosen.tables if (step := _table_step(manifest, entry, found, into, target, now))]
+    references = References(source, into, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
     return RestorePlan(
         run=manifest.run,
@@ -39,25 +62,34 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
         create_dataset=NOTHING if target else create,
         finish_dataset=NOTHING if target else finish,
         tables=tuple(tables),
-        objects=(),
-        policies=(),
-        not_restored=(*lost, *_not_exported(manifest, chosen), *_of_the_dataset(manifest, target)),
+        objects=tuple(_objects(manifest, chosen, found, tables, references, now)),
+        policies=tuple(_policies(manifest, options, tables, references)),
+        not_restored=tuple(not_restored(manifest, options, chosen, tables, target)),
         kept=found.kept,
-        excluded=sum(not is_chosen for is_chosen in chosen.values()),
+        excluded=chosen.excluded,
     )
 
 
-def _tables(manifest: Manifest, chosen: Mapping[str, bool]) -> tuple[list[TableEntry], list[NotRestored]]:
-    """The entries that are restored as tables, and those that cannot be."""
-    entries, lost = [], []
+def _chosen(manifest: Manifest, by_name: Mapping[str, bool]) -> Chosen:
+    """What the patterns choose: as tables with rows, by its definition, and what cannot be restored."""
+    known = {one.name: one for one in manifest.definitions.objects if has_definition(one.kind, one.definition)}
     for entry in manifest.tables:
-        if not chosen[entry.table]:
-            continue
-        if reason := _obstacle(manifest, entry):
-            lost.append(NotRestored(entry.table, entry.kind, reason))
-        else:
-            entries.append(entry)
-    return entries, lost
+        if entry.kind in RESTORABLE and entry.table not in known and has_definition(entry.kind, entry.definition):
+            known[entry.table] = ObjectDefinition(entry.table, entry.kind, entry.definition)
+    tables, lost = [], []
+    for entry in manifest.tables:
+        if by_name[entry.table] and entry.table not in known:
+            if reason := _obstacle(manifest, entry):
+                lost.append(NotRestored(entry.table, entry.kind, reason))
+            else:
+                tables.append(entry)
+    return Chosen(
+        tables=tuple(tables),
+        objects=tuple(one for name, one in sorted(known.items()) if by_name[name]),
+        routines=tuple(one for one in manifest.definitions.routines if by_name[one.name]),
+        lost=tuple(lost),
+        by_name=by_name,
+    )
 
 
 def _obstacle(manifest: Manifest, entry: TableEntry) -> str:
@@ -84,7 +116,6 @@ def _table_step(
         expires=bool(target and target.expires),
         replaced=target.tables[entry.table][1] if target and action == "replace" else None,
     )
-    kind = KIND_NOTES.get(entry.kind, "")
     partitioning = partitioning_of(made.create, made.expire)
     return TableStep(
         entry=entry,
@@ -96,30 +127,40 @@ def _table_step(
         expire=made.expire,
         expired_rows=partitioning.rows_to_expire(into, entry.table) if partitioning else "",
         load=loading(entry, restored, settings_of(manifest, entry), snapshot_of(manifest, entry)),
-        as_what="; ".join(filter(None, (kind, *restored.notes, *made.notes))),
+        as_what="; ".join(filter(None, (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes))),
     )
 
 
-KIND_NOTES = {"SNAPSHOT": "a table snapshot, restored as a table"}
+def _objects(
+    manifest: Manifest,
+    chosen: Chosen,
+    found: Occupied,
+    tables: list[TableStep],
+    references: References,
+    now: int,
+) -> Iterator[ObjectStep]:
+    """External tables, routines, views, materialized views, indexes: each may need those before it."""
+    exported = {entry.table for entry in manifest.tables}
+    made = [
+        object_step(one, found.action(one.name, one.kind), references, now, has_rows=one.name in exported)
+        for one in chosen.objects
+        if found.action(one.name, one.kind) != "keep"
+    ]
+    yield from (step for step in made if step.kind == "EXTERNAL")
+    for routine in chosen.routines:
+        if (action := found.action(routine.name, ROUTINE)) != "keep":
+            yield routine_step(routine, action, references)
+    yield from (step for step in made if step.kind == "VIEW")
+    yield from (step for step in made if step.kind == "MATERIALIZED_VIEW")
+    by_name = {step.entry.table for step in tables}
+    yield from (index_step(index, references) for index in manifest.definitions.indexes if index.table in by_name)
 
 
-def _not_exported(manifest: Manifest, chosen: Mapping[str, bool]) -> Iterator[NotRestored]:
-    """What the export does not contain."""
-    for skipped in manifest.skipped:
-        if chosen[skipped.table]:
-            yield NotRestored(skipped.table, skipped.kind, f"not in the export: {skipped.reason}")
-    for failure in manifest.failed:
-        if chosen[failure.table]:
-            yield NotRestored(failure.table, TABLE, f"its export failed: {failure.message}")
-    for unread in manifest.definitions.unread:
-        yield NotRestored(unread.what, "DEFINITION", f"not in the export: {unread.reason}")
-
-
-def _of_the_dataset(manifest: Manifest, target: TargetState | None) -> Iterator[NotRestored]:
-    """Properties of the dataset that stay as they are."""
-    if target is not None:
-        reason = "the dataset exists: its properties stay as they are"
-        yield NotRestored(manifest.dataset, "DATASET", reason)
-    elif has_access_entries(manifest.definitions.dataset):
-        reason = "access entries are recorded in the manifest, and not applied"
-        yield NotRestored(manifest.dataset, "ACCESS", reason)
+def _policies(
+    manifest: Manifest, options: Options, tables: list[TableStep], references: References
+) -> Iterator[ObjectStep]:
+    """Row access policies of the tables that are restored, where they are requested and their members are known."""
+    by_name = {step.entry.table for step in tables}
+    for policy in manifest.definitions.policies:
+        if options.with_policies and policy.table in by_name and policy.grantees is not None:
+            yield policy_step(policy, references)

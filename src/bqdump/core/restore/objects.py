@@ -1,0 +1,143 @@
+"""What is created after the tables: views, external tables, routines, indexes, row access policies.
+
+Sources: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#resource-table,
+https://cloud.google.com/bigquery/docs/reference/rest/v2/routines#Routine,
+https://cloud.google.com/bigquery/docs/reference/rest/v2/rowAccessPolicies#RowAccessPolicy
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from bqdump.core.documents.definitions import NOTHING, Index, ObjectDefinition, RoutineDefinition, RowPolicy
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.definition import TOO_SOON, settable
+from bqdump.core.restore.plan import Action, ObjectStep
+from bqdump.core.restore.references import Mapped, mapped
+from bqdump.core.restore.tokens import tokens
+
+ROUTINE, INDEX, POLICY = "ROUTINE", "INDEX", "POLICY"
+# Where the API has the SQL of a kind of table.
+QUERIES = {"VIEW": "view", "MATERIALIZED_VIEW": "materializedView"}
+RESTORABLE = (*QUERIES, "EXTERNAL")
+OF_A_ROUTINE = ("etag", "routineReference", "creationTime", "lastModifiedTime")
+# What a view's columns have that its query does not give them.
+OF_A_COLUMN = ("description", "policyTags", "dataPolicies", "fields")
+EXTERNAL = "only its definition: it reads its sources again"
+FROM_DEFINITION = "from its definition, not from the rows in the export"
+LEGACY = "legacy SQL, whose references stay as they are"
+DYNAMIC = "the text of dynamic SQL stays as it is"
+
+
+class References:
+    """How SQL that names the source dataset is mapped. keep: it stays as it is."""
+
+    def __init__(self, source: Dataset, target: Dataset, *, keep: bool) -> None:
+        self.source, self.target, self.keep = source, target, keep
+
+    def __call__(self, text: str) -> Mapped:
+        """A text whose references are mapped."""
+        return mapped(text, self.source, self.target, keep=self.keep)
+
+
+def has_definition(kind: str, definition: msgspec.Raw) -> bool:
+    """Whether an object of this kind can be created from its definition."""
+    given = msgspec.json.decode(definition) or {}
+    if kind == "EXTERNAL":
+        return "externalDataConfiguration" in given
+    return kind in QUERIES and bool((given.get(QUERIES[kind]) or {}).get("query"))
+
+
+def object_step(
+    found: ObjectDefinition, action: Action, references: References, now: int, *, has_rows: bool
+) -> ObjectStep:
+    """The step for a view, materialized view or external table. has_rows: the export has its rows.
+
+    now: in milliseconds since 1970 UTC. An expiration is left out if it would delete the object at once.
+    """
+    body = settable(msgspec.json.decode(found.definition))
+    finish = _finish(body, now)
+    notes: list[str] = []
+    stays: tuple[str, ...] = ()
+    if key := QUERIES.get(found.kind):
+        finish |= _columns(body.pop("schema", None) or {})
+        query = references(body[key]["query"])
+        if body[key].get("useLegacySql"):
+            notes.append(LEGACY)
+        else:
+            body[key], stays = {**body[key], "query": query.text}, query.stays
+        body[key] = {name: value for name, value in body[key].items() if name != "lastRefreshTime"}
+    notes += [EXTERNAL] if found.kind == "EXTERNAL" else [FROM_DEFINITION] if has_rows else []
+    return ObjectStep(
+        name=found.name,
+        kind=found.kind,
+        action=action,
+        definition=_raw(body),
+        finish=_raw(finish) if finish else NOTHING,
+        as_what="; ".join(notes),
+        stays=stays,
+    )
+
+
+def _finish(body: dict[str, Any], now: int) -> dict[str, Any]:
+    """Take out what is set once the object exists: its expiration."""
+    expires = int(body.pop("expirationTime", None) or 0)
+    return {"expirationTime": str(expires)} if expires > now + TOO_SOON else {}
+
+
+def _columns(schema: dict[str, Any]) -> dict[str, Any]:
+    # A view is created without a schema, and its columns can be described afterwards.
+    fields = schema.get("fields") or []
+    return {"schema": schema} if any(field.get(key) for field in fields for key in OF_A_COLUMN) else {}
+
+
+def routine_step(found: RoutineDefinition, action: Action, references: References) -> ObjectStep:
+    """The step for a function, table function or procedure. Only SQL is mapped, not other languages."""
+    given: dict[str, Any] = msgspec.json.decode(found.definition)
+    body = {key: value for key, value in given.items() if key not in OF_A_ROUTINE}
+    stays: tuple[str, ...] = ()
+    text, notes = body.get("definitionBody") or "", ""
+    if text and (body.get("language") or "SQL") in ("SQL", "LANGUAGE_UNSPECIFIED"):
+        body["definitionBody"], stays = references(text)
+        words = [token.keyword for token in tokens(text) if token.kind != "space"]
+        notes = DYNAMIC if ("EXECUTE", "IMMEDIATE") in pairwise(words) else ""
+    return ObjectStep(
+        name=found.name, kind=ROUTINE, action=action, definition=_raw(body), as_what=notes, stays=stays
+    )  # fmt: skip
+
+
+def index_step(found: Index, references: References) -> ObjectStep:
+    """The step for a search or vector index; its statement can be repeated."""
+    text, stays = references(_if_not_exists(found.ddl))
+    return ObjectStep(
+        name=found.name, kind=INDEX, action="create", definition=_raw(text), table=found.table, stays=stays
+    )  # fmt: skip
+
+
+def _if_not_exists(ddl: str) -> str:
+    """A CREATE INDEX that does nothing where the index exists."""
+    made, before = "", ""
+    for token in tokens(ddl):
+        if before == "INDEX" and token.kind != "space":
+            made += "" if token.keyword == "IF" else "IF NOT EXISTS "
+            before = "name"
+        elif token.keyword in ("REPLACE", "INDEX") and before not in ("REPLACE", "name"):
+            before = token.keyword
+        made += token.text
+    return made
+
+
+def policy_step(found: RowPolicy, references: References) -> ObjectStep:
+    """The step for a row access policy whose members are known."""
+    text, stays = references(found.filter)
+    body = {"filterPredicate": text, "grantees": list(found.grantees or ())}
+    return ObjectStep(
+        name=found.name, kind=POLICY, action="create", definition=_raw(body), table=found.table, stays=stays
+    )  # fmt: skip
+
+
+def _raw(body: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(body))

@@ -1,0 +1,253 @@
+"""References of SQL to the tables and routines of a dataset, mapped to another dataset.
+
+A reference is a path where GoogleSQL expects a table (after FROM, JOIN, INTO …, or a comma in FROM), or a path in front
+of a parenthesis, which calls a routine. Any other path is a column, so the same words there stay as they are.
+Sources: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#path_expressions,
+https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#from_clause
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.tokens import Token, tokens
+from bqdump.core.sql.statements import identifier
+
+# A table, or another object of a dataset, is named behind these.
+BEFORE_NAMES = {
+    *("FROM", "JOIN", "INTO", "INSERT", "UPDATE", "DELETE", "MERGE", "USING", "TABLE", "VIEW", "MODEL", "CALL"),
+    *("EXISTS", "FUNCTION", "PROCEDURE", "REFERENCES", "CLONE", "COPY"),
+}
+# What may stand between such a word and the name.
+BETWEEN = {"IF", "NOT", "ONLY", "LATERAL"}
+# These end a FROM clause; behind a comma there is no table any more.
+ENDS_FROM = {
+    *("WHERE", "GROUP", "ORDER", "HAVING", "QUALIFY", "WINDOW", "LIMIT", "SELECT", "UNION", "INTERSECT", "EXCEPT"),
+    *("SET", "VALUES", "WHEN", "THEN"),
+}
+KEYWORDS = BEFORE_NAMES | BETWEEN | ENDS_FROM | {"ON", "INDEX", "POLICY", "EXTRACT", "UNNEST", "DISTINCT"}
+# Namespaces of GoogleSQL's own functions.
+BUILT_IN = {"SAFE", "NET", "HLL_COUNT", "KLL_QUANTILES", "KEYS", "AEAD", "ML", "AI", "OBJ"}
+SCHEMA_VIEWS = "INFORMATION_SCHEMA"
+SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Mapped(NamedTuple):
+    """A text after mapping. stays: the tables and routines that it still names with a dataset of their own, sorted."""
+
+    text: str
+    stays: tuple[str, ...]
+
+
+class _Path(NamedTuple):
+    """A path: tokens[start:end], its segments, each of one token or of those of a project such as my-project.
+
+    shadowed: its first name is that of a range variable.
+    """
+
+    start: int
+    end: int
+    segments: tuple[tuple[int, int], ...]
+    names: tuple[str, ...]
+    shadowed: bool = False
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.names)
+
+
+def mapped(text: str, source: Dataset, target: Dataset, *, keep: bool = False) -> Mapped:
+    """The text with references to the source dataset mapped to the target. keep: only report them.
+
+    References without a dataset, and those to other datasets, are left. So are strings: dynamic SQL is not mapped.
+    """
+    found = list(tokens(text))
+    stays, edits = set(), []
+    for path in _Walk(found).references():
+        covered = _covered(path, source)
+        if not covered or keep:
+            if _names_a_dataset(path):
+                stays.add(path.name)
+            continue
+        edits.append((path, covered))
+    for path, covered in reversed(edits):
+        found[path.start : path.end] = _renamed(found, path, covered, source, target)
+    return Mapped("".join(token.text for token in found), tuple(sorted(stays)))
+
+
+class _Scope:
+    """The state within parentheses. in_from: a table follows a comma. variables: range variables of its FROM clause."""
+
+    def __init__(self, *, in_from: bool = False, in_extract: bool = False) -> None:
+        self.in_from, self.in_extract = in_from, in_extract
+        self.variables: set[str] = set()
+
+
+class _Walk:
+    """A walk over a text that finds the paths that name tables and routines."""
+
+    def __init__(self, found: Sequence[Token]) -> None:
+        self.found = found
+        self.scopes = [_Scope()]
+        # expected: a table comes next. on_table: ON is followed by one. before: the token before, "name" for a path.
+        self.expected, self.on_table, self.before = False, False, ""
+
+    @property
+    def scope(self) -> _Scope:
+        return self.scopes[-1]
+
+    def references(self) -> Iterator[_Path]:
+        at = 0
+        while at < len(self.found):
+            token = self.found[at]
+            if token.kind == "space":
+                at += 1
+                continue
+            path = self._path_at(at)
+            if path and (self.expected or _next(self.found, path.end) == "("):
+                yield path
+            if path:
+                if self.expected:
+                    self.scope.variables.add(path.name.split(".")[-1].lower())
+                elif self.scope.in_from and self.before in ("name", ")", "AS"):
+                    self.scope.variables.add(path.name.lower())
+                self.expected, self.before, at = False, "name", path.end
+                continue
+            self._step(token)
+            self.before, at = token.keyword or token.text, at + 1
+
+    def _path_at(self, at: int) -> _Path | None:
+        """The path that starts here; None for a keyword, a parameter, or a member of something else."""
+        token = self.found[at]
+        if token.kind not in ("word", "quoted") or self.before in (".", "@") or token.keyword == "AS":
+            return None
+        path = _path(self.found, at, dashes=self.expected)
+        shadowed = any(path.names[0].lower() in scope.variables for scope in self.scopes)
+        path = path._replace(shadowed=shadowed)
+        return path if len(path.names) > 1 or token.kind == "quoted" or token.keyword not in KEYWORDS else None
+
+    def _step(self, token: Token) -> None:
+        keyword, scope = token.keyword, self.scope
+        if token.text == "(":
+            # In FROM (a JOIN b) a table may follow at once.
+            self.scopes.append(_Scope(in_from=self.expected, in_extract=self.before == "EXTRACT"))
+        elif token.text == ")":
+            self.scopes = self.scopes[:-1] or [_Scope()]
+            self.expected = False
+        elif token.text == ";":
+            self.scopes[-1] = _Scope()
+            self.expected = self.on_table = False
+        elif token.text == ",":
+            self.expected = scope.in_from
+        elif keyword in ("INDEX", "POLICY"):
+            self.on_table = True
+        elif keyword == "ON":
+            self.expected, self.on_table = self.on_table, False
+        elif keyword in BEFORE_NAMES:
+            self._name_follows(keyword)
+        elif keyword in ENDS_FROM:
+            scope.in_from = self.expected = False
+            if keyword == "SELECT":
+                scope.variables.clear()
+        elif keyword not in BETWEEN:
+            self.expected = False
+
+    def _name_follows(self, keyword: str) -> None:
+        if keyword == "FROM" and (self.scope.in_extract or self.before == "DISTINCT"):
+            return
+        self.scope.in_from = self.scope.in_from or keyword == "FROM"
+        self.expected = True
+
+
+def _path(found: Sequence[Token], start: int, *, dashes: bool) -> _Path:
+    """The path that starts here. dashes: an unquoted project may have dashes."""
+    end = start + 1
+    if dashes and found[start].kind == "word":
+        while end + 1 < len(found) and found[end].text == "-" and found[end + 1].kind in ("word", "number"):
+            end += 2
+    segments = [(start, end)]
+    while (dot := _skip(found, end)) < len(found) and found[dot].text == ".":
+        part = _skip(found, dot + 1)
+        if part == len(found) or found[part].kind not in ("word", "quoted", "number"):
+            break
+        segments.append((part, part + 1))
+        end = part + 1
+    names = tuple("".join(token.name for token in found[first:last]) for first, last in segments)
+    return _Path(start, end, tuple(segments), names)
+
+
+def _skip(found: Sequence[Token], at: int) -> int:
+    while at < len(found) and found[at].kind == "space":
+        at += 1
+    return at
+
+
+def _next(found: Sequence[Token], at: int) -> str:
+    at = _skip(found, at)
+    return found[at].text if at < len(found) else ""
+
+
+def _covered(path: _Path, source: Dataset) -> str:
+    """The part of a path that names the source dataset: with its project, or without; "" where it names another."""
+    complete = f"{source.project}.{source.name}"
+    if path.name.startswith(f"{complete}."):
+        return complete
+    parts = path.name.split(".")
+    if parts[0] != source.name or len(parts) < 2 or _is_column(path):
+        return ""
+    return source.name if len(parts) == 2 or parts[1].upper() == SCHEMA_VIEWS else ""
+
+
+def _is_column(path: _Path) -> bool:
+    """Whether a path is an array of a range variable, or a function of GoogleSQL's own."""
+    return len(path.names) > 1 and (path.shadowed or path.names[0].upper() in BUILT_IN)
+
+
+def _names_a_dataset(path: _Path) -> bool:
+    return "." in path.name and not _is_column(path)
+
+
+def _renamed(found: Sequence[Token], path: _Path, covered: str, source: Dataset, target: Dataset) -> list[Token]:
+    """The tokens of a path in the target dataset; what does not change keeps its form."""
+    with_project = covered != source.name
+    new = [target.name] if not with_project and target.project == source.project else [target.project, target.name]
+    for number, (first, last) in enumerate(path.segments):
+        names = path.names[: number + 1]
+        if ".".join(names) == covered:
+            return _replaced(found, path, number, new)
+        if ".".join(names).startswith(f"{covered}."):
+            # The dataset ends within one pair of backquotes.
+            rest = ".".join(names)[len(covered) :]
+            kept = ".".join(new) + rest
+            quoted = found[first] if number == 0 and kept == names[0] else Token("quoted", identifier(kept))
+            return [quoted, *found[last : path.end]]
+    raise AssertionError(path)
+
+
+def _replaced(found: Sequence[Token], path: _Path, last: int, new: Sequence[str]) -> list[Token]:
+    """The tokens of a path whose segments up to `last` are replaced by names."""
+    after = list(found[path.segments[last][1] : path.end])
+    if last == 0 and "." in path.names[0]:
+        joined = ".".join(new)
+        return [found[path.start] if joined == path.names[0] else Token("quoted", identifier(joined)), *after]
+    made: list[Token] = []
+    old = [*[None] * (len(new) - last - 1), *range(last + 1)]
+    for name, number in zip(new, old, strict=True):
+        if made:
+            gap = found[path.segments[number - 1][1] : path.segments[number][0]] if number else [Token("sign", ".")]
+            made += gap
+        made += [Token("quoted", identifier(name))] if number is None else _named(found, path, number, name)
+    return [*made, *after]
+
+
+def _named(found: Sequence[Token], path: _Path, number: int, name: str) -> list[Token]:
+    """A segment with another name, quoted if it was or has to be."""
+    first, last = path.segments[number]
+    if path.names[number] == name:
+        return list(found[first:last])
+    if found[first].kind == "word" and SIMPLE.fullmatch(name):
+        return [Token("word", name)]
+    return [Token("quoted", identifier(name))]
