@@ -1,7 +1,8 @@
 """The process that `warm_start` forks: it has imported what commands import, and becomes a command on request.
 
 A command has to find what it would find after a start of its own. So the packages that `lean_imports` leaves out are
-imported first, set aside, and given out to a command that imports them; the others are imported as a command does.
+imported first, set aside, and given out to a command that imports them; the others are imported as a command does. The
+stand-ins of the local stack leave nothing out.
 """
 
 from __future__ import annotations
@@ -24,12 +25,20 @@ from types import ModuleType
 from typing import Any
 
 SET_ASIDE = (
+    "bqdump_local.bigquery.app",
+    "bqdump_local.bigquery.storage_read.server",
+    "bqdump_local.control",
+    "bqdump_local.operations",
+    "bqdump_local.storage.app",
     "duckdb",
     "google.cloud.bigquery_storage_v1",
     "grpc.experimental",
     "polars",
     "pyarrow.compute",
     "pyarrow.parquet",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
 )
 IMPORTED = (
     "bqdump.adapters.bigquery",
@@ -86,8 +95,8 @@ def prepare() -> None:
         environment().get_template(name)
 
 
-def serve(server: socket.socket) -> None:
-    """Answer requests with the id of a new process; returns in this process only."""
+def serve(server: socket.socket) -> str:
+    """Answer requests with the id of a new process; returns in this process only: the module that it is to run."""
     while True:
         head, streams, _, _ = socket.recv_fds(server, 4, 3)
         if not head:
@@ -100,8 +109,7 @@ def serve(server: socket.socket) -> None:
                 os._exit(0)
             server.close()
             os.close(ours)
-            become(json.loads(request), streams, theirs)
-            return
+            return become(json.loads(request), streams, theirs)
         os.close(theirs)
         os.waitpid(between, 0)
         server.sendall(os.read(ours, 4))
@@ -109,8 +117,8 @@ def serve(server: socket.socket) -> None:
             os.close(number)
 
 
-def become(request: dict[str, Any], streams: Sequence[int], report: int) -> None:
-    """Take on process group, streams, folder, environment and arguments.
+def become(request: dict[str, Any], streams: Sequence[int], report: int) -> str:
+    """Take on process group, streams, folder, environment and arguments; returns the module to run.
 
     The process id is reported as soon as a signal to its group would reach it.
     """
@@ -132,10 +140,24 @@ def become(request: dict[str, Any], streams: Sequence[int], report: int) -> None
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(stdout), "utf-8", line_buffering=os.isatty(1))
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(stderr), "utf-8", "backslashreplace", line_buffering=True)
     vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
-    sys.path.insert(0, request["folder"])
-    sys.argv = ["bqdump", *request["arguments"]]
+    module: str = request["module"]
+    if module == "bqdump":
+        sys.path.insert(0, request["folder"])
+    else:
+        leave_nothing_out()
+    sys.argv = [module, *request["arguments"]]
     sys.orig_argv = [sys.executable, "-m", *sys.argv]
     gc.enable()
+    return module
+
+
+def leave_nothing_out() -> None:
+    """Take back what `import_lean` has done."""
+    from bqdump.adapters.lean_imports import UNUSED, allow, put_nothing_off
+
+    put_nothing_off()
+    for name in UNUSED:
+        allow(name)
 
 
 def end(ended: SystemExit) -> None:
@@ -156,8 +178,8 @@ if __name__ == "__main__":
     prepare()
     gc.collect()
     gc.freeze()
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    module = serve(socket.socket(fileno=int(sys.argv[1])))
     try:
-        runpy.run_module("bqdump", run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         end(ended)

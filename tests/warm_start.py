@@ -1,4 +1,4 @@
-"""Starts `python -m bqdump` as a fork of a process that has imported what commands import: a third of the CPU time.
+"""Starts commands and stand-ins as forks of a process that has imported what they import: a third of the CPU time.
 
 It stays a start through `subprocess` or asyncio, and a child process with its own arguments, environment, folder,
 streams, process group and exit code: only the system call below is another one. Other programs, and commands whose
@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-COMMAND = [sys.executable, "-m", "bqdump"]
+STARTS = {"bqdump": [sys.executable, "-m", "bqdump"],
+          "bqdump_local.serve": [sys.executable, "-P", "-m", "bqdump_local.serve"]}  # fmt: skip
 # prctl(2): orphans among the descendants of this process become its children.
 _SET_CHILD_SUBREAPER = 36
 
@@ -51,12 +52,16 @@ class WarmStart:
         environment = dict(os.environ)
         if variables is not None:
             environment = dict(os.fsdecode(variable).split("=", 1) for variable in variables)
-        of_python = any(name.startswith("PYTHON") for name in environment)
+        of_python = any(
+            name.startswith("PYTHON") and value != os.environ.get(name) for name, value in environment.items()
+        )
         simple = tuple(kept) == (report,) and Path(folder).is_dir()
-        if not self._on or words[:3] != COMMAND or of_python or not simple:
+        module = next((name for name, start in STARTS.items() if words[: len(start)] == start), "")
+        if not self._on or not module or of_python or not simple:
             return self._exec(*call)
         request = {
-            "arguments": words[3:],
+            "module": module,
+            "arguments": words[len(STARTS[module]) :],
             "folder": folder,
             "environment": environment,
             "session": session,
