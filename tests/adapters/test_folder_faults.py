@@ -89,10 +89,15 @@ def interrupted(work: Callable[[], Coroutine[Any, Any, Any]], number: int, kind:
     return met.went_off
 
 
+async def in_this_thread(work: Callable[..., Any], *given: Any) -> Any:
+    return work(*given)
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing waits for the disk, and files of dead processes are removed without waiting an hour."""
+    """Nothing waits for the disk or another thread, and files of dead processes are removed without waiting an hour."""
     monkeypatch.setattr(folder_temporary, "LONG_AGO", -1)
+    monkeypatch.setattr(asyncio, "to_thread", in_this_thread)
     with unsynchronized():
         yield
 

@@ -63,13 +63,15 @@ def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, 
 def test_more_tables_than_any_page_of_a_listing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     # The stand-in has no limit of requests a second.
     monkeypatch.setattr("bqdump.adapters.limits.PER_SECOND", 2000.0)
-    names = names_of(1200)
+    monkeypatch.setattr("bqdump.adapters.bigquery.PAGE", 100)
+    monkeypatch.setattr("bqdump.adapters.gcs.PAGE", 100)
+    names = names_of(250)
     stage.empty_tables(names)
     stage.run_tasks(7, parallelism=3)
     assert stage.extracted() == Counter(names)
     latest = stage.latest()
-    assert len(msgspec.json.decode(stage.read(latest.manifest))["tables"]) == 1200
-    assert len(stage.files()) == 1200
+    assert len(msgspec.json.decode(stage.read(latest.manifest))["tables"]) == 250
+    assert len(stage.files()) == 250
     assert stage.staged() == []
 
 
