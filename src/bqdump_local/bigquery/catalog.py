@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.access import Access
-from bqdump_local.bigquery.definitions import check_expiration, patched
+from bqdump_local.bigquery.definitions import (
+    check_definition,
+    check_expiration,
+    check_schema,
+    patched,
+    settable_of_dataset,
+    with_defaults,
+)
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
 from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name
 from bqdump_local.bigquery.types import Field, columns, duckdb_type, parse_fields, quote
@@ -67,7 +74,8 @@ class Catalog:
         if not DATASET_ID.fullmatch(dataset_id):
             raise invalid(f'Invalid dataset ID "{dataset_id}". Dataset IDs must be alphanumeric (plus underscores).')
         now = self.settings.now_ms()
-        dataset = Dataset(project, dataset_id, properties.get("location") or "US", properties, now, now)
+        kept = settable_of_dataset(properties)
+        dataset = Dataset(project, dataset_id, properties.get("location") or "US", kept, now, now)
         with self._lock:
             if (project, dataset_id) in self._datasets:
                 raise duplicate("Dataset", dataset.name)
@@ -95,7 +103,7 @@ class Catalog:
 
     def change_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
         """Set the given properties."""
-        dataset.properties = patched(dataset.properties, properties)
+        dataset.properties = patched(dataset.properties, settable_of_dataset(properties))
         dataset.modified_ms = self.settings.now_ms()
         self._keep_dataset(dataset)
 
@@ -144,14 +152,12 @@ class Catalog:
         settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
         now = self.settings.now_ms()
         check_expiration(settable, now)
-        lifetime = dataset.properties.get("defaultTableExpirationMs")
-        if lifetime and "expirationTime" not in settable:
-            settable["expirationTime"] = str(now + int(lifetime))
+        settable = with_defaults(settable, dataset.properties, now)
         table = Table(project, dataset_id, table_id, dataset.location, settable, now, now)
         fields = table.fields
         if fields:
             settable["schema"] = {"fields": [field.to_json() for field in fields]}
-        _check_partitioning(settable, fields)
+        check_definition(table, settable, fields, self.table)
         if self.find_table(project, dataset_id, table_id):
             raise duplicate("Table", table.name)
         if table.kind == "TABLE":
@@ -184,20 +190,14 @@ class Catalog:
                 self._change_schema(table, fields)
             if fields:
                 changed["schema"] = {"fields": [field.to_json() for field in fields]}
+            check_definition(table, changed, fields, self.table)
             table.properties = changed
             table.modified_ms = self.settings.now_ms()
             self.keep_table(table)
 
     def _change_schema(self, table: Table, fields: tuple[Field, ...]) -> None:
-        old = {field.name.lower(): field for field in table.fields}
-        new = {field.name.lower() for field in fields}
-        if missing := [field.name for key, field in old.items() if key not in new]:
-            raise invalid(
-                f"Provided Schema does not match Table {table.name}. Field {missing[0]} is missing in new schema"
-            )
-        added = [field for field in fields if field.name.lower() not in old]
-        if any(field.mode == "REQUIRED" for field in added):
-            raise invalid(f"Provided Schema does not match Table {table.name}. Cannot add required fields")
+        old = {field.name.lower() for field in table.fields}
+        check_schema(table.name, table.fields, fields, adding=True, relaxing=True)
 
         def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
             source = table.current.name
@@ -283,14 +283,3 @@ def empty_build(table: Table, fields: tuple[Field, ...]) -> Build:
         cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, fields)})")
 
     return build
-
-
-def _check_partitioning(properties: dict[str, Any], fields: tuple[Field, ...]) -> None:
-    time, ranges = properties.get("timePartitioning"), properties.get("rangePartitioning")
-    if time and not time.get("type"):
-        raise invalid("Required parameter is missing: timePartitioning.type")
-    names = {field.name.lower() for field in fields}
-    for partitioning in (time, ranges):
-        column = (partitioning or {}).get("field")
-        if column and column.lower() not in names:
-            raise invalid(f"The field specified for partitioning cannot be found in the schema: {column}.")

@@ -7,6 +7,7 @@ from typing import Any
 HTTP_STATUS = {
     "accessDenied": 403,
     "backendError": 503,
+    "badRequest": 400,
     "billingNotEnabled": 403,
     "duplicate": 409,
     "internalError": 500,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery import ddl, resources
+from bqdump_local.bigquery.bodies import refuse_unknown
 from bqdump_local.bigquery.definitions import patched
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
@@ -68,6 +69,7 @@ class TableRoutes:
     def insert_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.insert."""
         body = call.body
+        refuse_unknown("Dataset", body, "dataset")
         dataset_id = (body.get("datasetReference") or {}).get("datasetId")
         if not dataset_id:
             raise invalid("Required parameter is missing: datasetReference.datasetId")
@@ -88,6 +90,7 @@ class TableRoutes:
 
     def patch_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.patch and datasets.update."""
+        refuse_unknown("Dataset", call.body, "dataset")
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
         self._catalog.change_dataset(dataset, call.body)
         return resources.dataset_resource(dataset)
@@ -102,6 +105,7 @@ class TableRoutes:
     def insert_table(self, call: Call) -> dict[str, Any]:
         """tables.insert. The columns of a view come from its query."""
         body = call.body
+        refuse_unknown("Table", body, "table")
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
         table_id = (body.get("tableReference") or {}).get("tableId")
         if not table_id:
@@ -139,6 +143,7 @@ class TableRoutes:
     def patch_table(self, call: Call) -> dict[str, Any]:
         """tables.patch."""
         table, body = self._table(call), call.body
+        refuse_unknown("Table", body, "table")
         self._derive_columns(call.project, table.location, body)
         with table.lock:
             self._catalog.change_table(table, patched(table.properties, body))
@@ -147,6 +152,7 @@ class TableRoutes:
     def update_table(self, call: Call) -> dict[str, Any]:
         """tables.update: properties that are not in the body are removed, except for the columns."""
         table, body = self._table(call), call.body
+        refuse_unknown("Table", body, "table")
         self._derive_columns(call.project, table.location, body)
         kept = {key: value for key, value in table.properties.items() if key == "schema"}
         self._catalog.change_table(table, {**kept, **body})

@@ -23,21 +23,10 @@ LONGEST_NAME_BYTES = 1024
 SEPARATORS = frozenset("`$@.:/\\")
 # The properties that a request can set; all others are the server's.
 SETTABLE = (
-    "schema",
-    "timePartitioning",
-    "rangePartitioning",
-    "clustering",
-    "labels",
-    "description",
-    "friendlyName",
-    "view",
-    "materializedView",
-    "externalDataConfiguration",
-    "expirationTime",
-    "requirePartitionFilter",
-    "encryptionConfiguration",
-    "tableConstraints",
-    "defaultCollation",
+    *("schema", "timePartitioning", "rangePartitioning", "clustering", "requirePartitionFilter", "tableConstraints"),
+    *("labels", "description", "friendlyName", "resourceTags", "expirationTime", "encryptionConfiguration"),
+    *("view", "materializedView", "externalDataConfiguration", "biglakeConfiguration", "managedTableType"),
+    *("defaultCollation", "defaultRoundingMode", "maxStaleness", "externalCatalogTableOptions"),
 )
 
 

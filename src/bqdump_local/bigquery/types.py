@@ -32,7 +32,10 @@ STORED = {
 }
 
 # Stored and returned, but without an effect.
-PROTECTION = ("policyTags", "dataPolicies")
+RECORDED = (
+    *("policyTags", "dataPolicies", "dataPolicyList", "collation", "roundingMode", "maxLength", "timestampPrecision"),
+    *("defaultValueExpression", "generatedColumn", "foreignTypeDefinition"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Field:
     precision: int | None = None
     scale: int | None = None
     range_of: str | None = None
-    protection: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), compare=False)
+    recorded: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def nested(self) -> bool:
@@ -72,7 +75,7 @@ class Field:
             out["scale"] = str(self.scale)
         if self.range_of is not None:
             out["rangeElementType"] = {"type": self.range_of}
-        return out | dict(self.protection)
+        return out | dict(self.recorded)
 
 
 def parse_field(raw: dict[str, Any]) -> Field:
@@ -92,7 +95,7 @@ def parse_field(raw: dict[str, Any]) -> Field:
         precision=int(raw["precision"]) if raw.get("precision") else None,
         scale=int(raw["scale"]) if raw.get("scale") else None,
         range_of=(raw.get("rangeElementType") or {}).get("type"),
-        protection=tuple((key, raw[key]) for key in PROTECTION if raw.get(key)),
+        recorded=tuple((key, raw[key]) for key in RECORDED if raw.get(key)),
     )
 
 
