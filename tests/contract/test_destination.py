@@ -502,9 +502,12 @@ def test_a_copy_replaces_rows_and_schema(stage: Stage) -> None:
     async def check(destination: Destination) -> None:
         more = {"fields": [*LINES["fields"], {"name": "more", "type": "INTEGER"}]}
         await destination.create_table(stage.dataset, "new", raw({"schema": more}))
-        await destination.create_table(stage.dataset, "old", raw({"schema": LINES}))
-        for table, uri in (("new", new), ("old", old)):
+        for table, uri in (("lines", new), ("old", old)):
+            await destination.create_table(stage.dataset, table, raw({"schema": LINES}))
             await finished(destination, await destination.load(load(stage, table, table, uri)))
+        into, source = (name_of(stage.dataset, table) for table in ("new", "lines"))
+        insert = statement(stage, "i", "new", f"INSERT INTO {into} (line) SELECT line FROM {source}")
+        await finished(destination, await destination.statement(insert))
         job = await finished(destination, await destination.copy(copy(stage, "c", "new", "old")))
         assert job.error is None
         assert stage.rows("old") == stage.rows("new") == ["a", "b"]

@@ -18,8 +18,9 @@ from bqdump_local.bigquery.definitions import (
     with_defaults,
 )
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
-from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name
-from bqdump_local.bigquery.types import Field, columns, duckdb_type, parse_fields, quote
+from bqdump_local.bigquery.expiry import expired_rows, is_expired
+from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name, stored_columns
+from bqdump_local.bigquery.types import Field, duckdb_type, parse_fields, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bqdump_local.bigquery.warehouse import Warehouse
 
 DATASET_ID = re.compile(r"\w{1,1024}", re.ASCII)
-Build = Callable[["duckdb.DuckDBPyConnection", str], None]
+Build = Callable[["duckdb.DuckDBPyConnection", str], object]
 
 
 @dataclass
@@ -126,21 +127,27 @@ class Catalog:
 
     def table(self, project: str, dataset_id: str, table_id: str) -> Table:
         """The table, or a notFound error."""
-        self.dataset(project, dataset_id)
-        found = self._tables[project, dataset_id].get(table_id)
+        found = self.find_table(project, dataset_id, table_id)
         if found is None:
             raise not_found("Table", f"{project}:{dataset_id}.{table_id}")
         return found
 
     def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
-        """The table, or None. The dataset must exist."""
+        """The table, or None. The dataset must exist. A table that has expired is deleted first."""
         self.dataset(project, dataset_id)
-        return self._tables[project, dataset_id].get(table_id)
+        found = self._tables[project, dataset_id].get(table_id)
+        if found is not None and is_expired(found, self.settings.now_ms()):
+            self.delete_table(found)
+            return None
+        return found
 
     def tables(self, project: str, dataset_id: str) -> list[Table]:
         """The tables of a dataset, sorted by id."""
         self.dataset(project, dataset_id)
+        now = self.settings.now_ms()
         with self._lock:
+            for table in [table for table in self._tables[project, dataset_id].values() if is_expired(table, now)]:
+                self.delete_table(table)
             return sorted(self._tables[project, dataset_id].values(), key=lambda table: table.table_id)
 
     def create_table(
@@ -161,7 +168,7 @@ class Catalog:
         if self.find_table(project, dataset_id, table_id):
             raise duplicate("Table", table.name)
         if table.kind == "TABLE":
-            name = self._build(build or empty_build(table, fields))
+            name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
             table.versions.append(Version(now, name, fields))
         with self._lock:
             if self.find_table(project, dataset_id, table_id):
@@ -192,8 +199,19 @@ class Catalog:
                 changed["schema"] = {"fields": [field.to_json() for field in fields]}
             check_definition(table, changed, fields, self.table)
             table.properties = changed
+            self._drop_expired(table)
             table.modified_ms = self.settings.now_ms()
             self.keep_table(table)
+
+    def _drop_expired(self, table: Table) -> None:
+        """Delete the rows of partitions that have expired, such as by a new expiration."""
+        expired = expired_rows(table.properties, self.settings.now_ms())
+        if expired and table.kind == "TABLE":
+            with self.warehouse.cursor() as cursor:
+                found = cursor.execute(f"SELECT 1 FROM {table.current.name} WHERE {expired} LIMIT 1").fetchall()
+            if found:
+                source = table.current.name
+                self.new_version(table, lambda cursor, name: cursor.execute(f"CREATE TABLE {name} AS FROM {source}"))
 
     def _change_schema(self, table: Table, fields: tuple[Field, ...]) -> None:
         old = {field.name.lower() for field in table.fields}
@@ -213,8 +231,9 @@ class Catalog:
         """Replace the rows (and columns) of a table. The previous state stays readable by time travel."""
         table.require_plain()
         with table.lock:
-            name = self._build(build)
             now = self.settings.now_ms()
+            name = self._build(build, expired_rows(table.properties, now))
+            now = max(now, self.settings.now_ms())
             kept = table.fields if fields is None else fields
             version = Version(now, name, kept)
             table.versions.append(version)
@@ -259,21 +278,17 @@ class Catalog:
         """Store the table for the next start."""
         self.warehouse.keep(f"table:{table.name}", table.to_document())
 
-    def _build(self, build: Build) -> str:
+    def _build(self, build: Build, expired: str) -> str:
         name = self.warehouse.fresh_name()
         with self.warehouse.cursor() as cursor:
             try:
                 build(cursor, name)
+                if expired:
+                    cursor.execute(f"DELETE FROM {name} WHERE {expired}")
             except Exception:
                 cursor.execute(f"DROP TABLE IF EXISTS {name}")
                 raise
         return name
-
-
-def stored_columns(table: Table, fields: tuple[Field, ...]) -> str:
-    """The columns in DuckDB, with the hidden arrival time."""
-    hidden = [f"{PARTITION_TIME} TIMESTAMPTZ"] if table.ingestion_time else []
-    return ", ".join([*([columns(fields)] if fields else []), *hidden]) or '"_empty" BOOLEAN'
 
 
 def empty_build(table: Table, fields: tuple[Field, ...]) -> Build:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import decorators, load
+from bqdump_local.bigquery import decorators, writing
+from bqdump_local.bigquery.bodies import refuse_unknown
 from bqdump_local.bigquery.errors import invalid
+from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import quote
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def _sources(configuration: dict[str, Any]) -> list[dict[str, Any]]:
 
 def check(configuration: dict[str, Any]) -> None:
     """Refuse invalid configurations."""
+    refuse_unknown("JobConfigurationTableCopy", configuration["copy"], "job.configuration.copy")
     if not _sources(configuration):
         raise invalid("Required parameter is missing: sourceTables")
     if not (configuration["copy"].get("destinationTable") or {}).get("tableId"):
@@ -28,11 +31,43 @@ def check(configuration: dict[str, Any]) -> None:
 def run(catalog: Catalog, configuration: dict[str, Any], location: str) -> dict[str, Any]:
     """Run a copy job. Returns its statistics."""
     sources = [decorators.resolve(catalog, reference, location) for reference in _sources(configuration)]
-    first = sources[0]
-    names = ", ".join(quote(field.name) for field in first.fields)
+    copy, first = configuration["copy"], sources[0]
+    _check_layout(catalog, first.table, copy["destinationTable"])
+    hidden = [PARTITION_TIME] if first.table.ingestion_time else []
+    names = ", ".join([*(quote(field.name) for field in first.fields), *hidden])
     select = " UNION ALL ".join(f"SELECT {names} FROM {source.relation}" for source in sources)
-    keys = ("timePartitioning", "rangePartitioning", "clustering", "labels")
+    # https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationTableCopy (writeDisposition)
+    keys = (*writing.INHERITED, "tableConstraints")
     inherited = {key: first.table.properties[key] for key in keys if key in first.table.properties}
-    copy = configuration["copy"]
-    rows, size = load.place(catalog, copy["destinationTable"], {**inherited, **copy}, first.fields, select)
-    return {"copy": {"copiedRows": str(rows), "copiedLogicalBytes": str(size)}}
+    arrived = PARTITION_TIME if hidden else ""
+    target = copy["destinationTable"]
+    written = writing.place(catalog, target, {**inherited, **copy}, first.fields, select, arrived=arrived)
+    return {"copy": {"copiedRows": str(written.rows), "copiedLogicalBytes": str(written.bytes)}}
+
+
+def _check_layout(catalog: Catalog, source: Table, destination: dict[str, Any]) -> None:
+    """Refuse to copy over a table with other partitioning or clustering, which a copy cannot change.
+
+    Documented for partitioning: https://cloud.google.com/bigquery/docs/managing-partitioned-table-data#copy_to_new
+    """
+    table_id, partition, _ = decorators.split(destination["tableId"])
+    table = catalog.find_table(destination["projectId"], destination["datasetId"], table_id)
+    if table is None or partition is not None:
+        return
+    if (theirs := _layout(table)) != (ours := _layout(source)):
+        message = "Incompatible table partitioning specification. Destination table exists with partitioning"
+        raise invalid(f"{message} specification {theirs}, but transfer target partitioning specification is {ours}.")
+
+
+def _layout(table: Table) -> str:
+    """Partitioning and clustering as in BigQuery's messages."""
+    time, ranges = table.properties.get("timePartitioning"), table.properties.get("rangePartitioning")
+    layout = "none"
+    if time:
+        field = f",field:{time['field']}" if time.get("field") else ""
+        layout = f"interval(type:{time['type'].lower()}{field})"
+    elif ranges:
+        bounds = ",".join(str(ranges["range"][key]) for key in ("start", "end", "interval"))
+        layout = f"range(field:{ranges['field']},{bounds})"
+    clustered = (table.properties.get("clustering") or {}).get("fields") or ()
+    return f"{layout} clustering({','.join(clustered)})" if clustered else layout

@@ -107,7 +107,12 @@ def _range_condition(table: Table, ranges: dict[str, Any], partition: str) -> st
 
 def partition_id_sql(table: Table) -> str | None:
     """An expression for the partition id of a row; None for a table without partitions."""
-    time, ranges = table.properties.get("timePartitioning"), table.properties.get("rangePartitioning")
+    return partition_key(table.properties)
+
+
+def partition_key(properties: dict[str, Any]) -> str | None:
+    """An expression for the partition id of a row, by the properties of its table; None without partitions."""
+    time, ranges = properties.get("timePartitioning"), properties.get("rangePartitioning")
     if time is not None:
         column = quote(time["field"]) if time.get("field") else PARTITION_TIME
         return f"coalesce(strftime({column}, {literal(PARTITION_ID[time['type']])}), '{NULL}')"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from bqdump_local.bigquery import writing
 from bqdump_local.bigquery.sql import Translation, invalid_query
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 
@@ -37,9 +38,14 @@ def change(statement: exp.Expression, translation: Translation) -> int:
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         nonlocal affected
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
+        there = cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
         affected = int(cursor.execute(translation.to_duckdb(statement, target, name)).fetchall()[0][0])
         if table.ingestion_time:
             _place(cursor, name, table, translation.now_ms)
+        if isinstance(statement, exp.Insert):
+            settings = translation.catalog.settings
+            writing.check_partitions(cursor, name, there, table.properties, settings.partitions_per_job)
+            writing.check_required(cursor, name, table.fields)
 
     translation.catalog.new_version(table, build)
     return affected

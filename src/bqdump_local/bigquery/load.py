@@ -1,9 +1,9 @@
-"""Load jobs: from files to a table; and how all jobs write rows to a destination table."""
+"""Load jobs: from files to a table."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from bqdump_local.bigquery import decorators
-from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
-from bqdump_local.bigquery.readers import reader
-from bqdump_local.bigquery.tables import PARTITION_TIME, Table, partition_start
-from bqdump_local.bigquery.types import Field, columns, literal, parse_fields, quote
+from bqdump_local.bigquery import decorators, writing
+from bqdump_local.bigquery.bodies import refuse_unknown
+from bqdump_local.bigquery.definitions import check_schema
+from bqdump_local.bigquery.errors import invalid
+from bqdump_local.bigquery.readers import compression, reader
+from bqdump_local.bigquery.types import parse_fields
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog
     from bqdump_local.bigquery.objects import ObjectStore
 
-__all__ = ["Files", "check", "place", "reader", "run"]
-
 FORMATS = {"CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"}
+DISPOSITIONS = {"WRITE_APPEND", "WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"}
+# https://cloud.google.com/bigquery/quotas#load_jobs
+MOST_URIS = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,13 @@ def check(configuration: dict[str, Any], *, upload: bool) -> None:
     load = configuration["load"]
     if not (load.get("destinationTable") or {}).get("tableId"):
         raise invalid("Required parameter is missing: destinationTable")
+    refuse_unknown("JobConfigurationLoad", load, "job.configuration.load")
     if not upload and not load.get("sourceUris"):
         raise invalid("Required parameter is missing: sourceUris")
+    if (given := len(load.get("sourceUris") or ())) > MOST_URIS:
+        raise invalid(f"Too many sources provided: {given}. Limit is {MOST_URIS}.")
+    if (disposition := load.get("writeDisposition") or "WRITE_APPEND") not in DISPOSITIONS:
+        raise invalid(f"Invalid value for writeDisposition: {disposition} is not a valid value")
     if (load.get("sourceFormat") or "CSV").upper() not in FORMATS:
         raise invalid(f"Invalid value for sourceFormat: {load['sourceFormat']} is not a valid value")
 
@@ -75,12 +82,17 @@ def _load(catalog: Catalog, load: dict[str, Any], files: Files) -> dict[str, Any
     fields = parse_fields((load.get("schema") or {}).get("fields") or ())
     table_id, _, _ = decorators.split(destination["tableId"])
     existing = catalog.find_table(destination["projectId"], destination["datasetId"], table_id)
+    replaced = load.get("writeDisposition") == "WRITE_TRUNCATE"
+    if fields and existing is not None and existing.fields and not replaced:
+        check_schema(existing.name, existing.fields, fields, adding=False, relaxing=False)
     if not fields and existing is not None and not load.get("autodetect"):
-        fields = existing.fields
+        # Without a schema, the columns that a truncated table gets have no policy tags.
+        fields = writing.without_protection(existing.fields) if replaced else existing.fields
     with tempfile.TemporaryDirectory(prefix="load-") as folder, catalog.warehouse.cursor() as cursor:
+        _check_sizes(catalog, load, files.paths)
         try:
             fields, select = reader(cursor, files.paths, load, fields, Path(folder))
-            rows, size = place(catalog, destination, {"writeDisposition": "WRITE_APPEND", **load}, fields, select)
+            written = writing.place(catalog, destination, {"writeDisposition": "WRITE_APPEND", **load}, fields, select)
         except duckdb.Error as error:
             reason = str(error).partition("\n")[0]
             raise invalid(f"Error while reading data, error message: {reason}") from error
@@ -88,103 +100,23 @@ def _load(catalog: Catalog, load: dict[str, Any], files: Files) -> dict[str, Any
         "load": {
             "inputFiles": str(len(files.paths)),
             "inputFileBytes": str(files.bytes),
-            "outputRows": str(rows),
-            "outputBytes": str(size),
+            "outputRows": str(written.rows),
+            "outputBytes": str(written.bytes),
             "badRecords": "0",
         }
     }
 
 
-def place(
-    catalog: Catalog, destination: dict[str, Any], options: dict[str, Any], fields: tuple[Field, ...], select: str
-) -> tuple[int, int]:
-    """Write the rows of a query to a table, according to the dispositions. Returns the number of rows and bytes added.
+def _check_sizes(catalog: Catalog, load: dict[str, Any], paths: Sequence[Path]) -> None:
+    """Refuse large files that BigQuery cannot read in parallel: compressed ones, and CSV with line breaks in values.
 
-    The default disposition is WRITE_EMPTY, as for queries.
+    https://cloud.google.com/bigquery/quotas#load_jobs
     """
-    table_id, partition, _ = decorators.split(destination["tableId"])
-    reference = (destination["projectId"], destination["datasetId"], table_id)
-    table = catalog.find_table(*reference)
-    names = ", ".join(quote(field.name) for field in fields)
-    before = (0, 0)
-    if table is None:
-        if options.get("createDisposition") == "CREATE_NEVER":
-            catalog.table(*reference)
-        keys = ("timePartitioning", "rangePartitioning", "clustering", "labels")
-        properties = {key: options[key] for key in keys if options.get(key)}
-        properties["schema"] = {"fields": [field.to_json() for field in fields]}
-        arrival = _arrival(options.get("timePartitioning"), partition, catalog.settings.now_ms())
-
-        def create(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-            hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if arrival else ""
-            cursor.execute(f"CREATE TABLE {name} ({columns(fields)}{hidden})")
-            _insert(cursor, name, names, select, arrival)
-            _check_required(cursor, name, fields)
-
-        version = catalog.create_table(*reference, properties, create).current
-    else:
-        disposition = options.get("writeDisposition") or "WRITE_EMPTY"
-        with catalog.warehouse.cursor() as cursor:
-            before = table.current.measure(cursor)
-        if disposition == "WRITE_EMPTY" and before[0]:
-            raise duplicate("Table", table.name)
-        truncate = disposition == "WRITE_TRUNCATE"
-        if truncate:
-            before = (0, 0)
-        build, after = _rewrite(table, fields, partition, select, catalog.settings.now_ms(), truncate=truncate)
-        version = catalog.new_version(table, build, after)
-    with catalog.warehouse.cursor() as cursor:
-        rows, size = version.measure(cursor)
-    return rows - before[0], size - before[1]
-
-
-def _rewrite(
-    table: Table, fields: tuple[Field, ...], partition: str | None, select: str, now_ms: int, *, truncate: bool
-) -> tuple[Callable[[duckdb.DuckDBPyConnection, str], None], tuple[Field, ...]]:
-    """A function that builds the next version of a table, and the columns of that version."""
-    table.require_plain()
-    names = ", ".join(quote(field.name) for field in fields)
-    arrival = _arrival(table.properties.get("timePartitioning"), partition, now_ms)
-    if truncate and partition is None:
-        after, kept = fields, None
-    else:
-        after = table.fields or fields
-        known = {field.name.lower() for field in after}
-        if extra := [field.name for field in fields if field.name.lower() not in known]:
-            raise invalid(f"Provided Schema does not match Table {table.name}. Cannot add fields (field: {extra[0]})")
-        kept = "true"
-        if truncate and partition is not None:
-            kept = f"NOT coalesce({decorators.partition_condition(table, partition)}, false)"
-
-    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        if kept is None or not table.fields:
-            hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if table.ingestion_time else ""
-            cursor.execute(f"CREATE TABLE {name} ({columns(after)}{hidden})")
-        else:
-            cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name} WHERE {kept}")
-        _insert(cursor, name, names, select, arrival)
-        _check_required(cursor, name, after)
-
-    return build, after
-
-
-def _arrival(partitioning: dict[str, Any] | None, partition: str | None, now_ms: int) -> str | None:
-    """The value of the hidden column of a table partitioned by ingestion time."""
-    if partitioning is None or partitioning.get("field"):
-        return None
-    if partition is not None:
-        return f"strptime({literal(partition)}, {literal(decorators.PARTITION_ID[partitioning['type']])})::TIMESTAMPTZ"
-    return partition_start(partitioning, f"to_timestamp({now_ms} / 1000.0)")
-
-
-def _insert(cursor: duckdb.DuckDBPyConnection, name: str, names: str, select: str, arrival: str | None) -> None:
-    hidden, value = (f", {PARTITION_TIME}", f", {arrival}") if arrival else ("", "")
-    cursor.execute(f"INSERT INTO {name} ({names}{hidden}) SELECT {names}{value} FROM ({select}) AS loaded")
-
-
-def _check_required(cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field]) -> None:
-    for field in fields:
-        if field.mode == "REQUIRED":
-            nulls = cursor.execute(f"SELECT 1 FROM {name} WHERE {quote(field.name)} IS NULL LIMIT 1").fetchall()
-            if nulls:
-                raise BigQueryError("invalid", f"Required field {field.name} cannot be null")
+    limit = catalog.settings.largest_unsplit_bytes
+    source = (load.get("sourceFormat") or "CSV").upper()
+    for path in paths:
+        if (size := path.stat().st_size) <= limit:
+            continue
+        whole = source == "CSV" and load.get("allowQuotedNewlines")
+        if whole or (source in {"CSV", "NEWLINE_DELIMITED_JSON"} and compression(path) == "gzip"):
+            raise invalid(f"Input files are too large and not splittable. Max allowed size is: {limit}. Size: {size}.")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from bqdump_local.bigquery import ddl, dml, export_data, load, metadata
+from bqdump_local.bigquery import ddl, dml, export_data, load, metadata, writing
 from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.readers import reader
 from bqdump_local.bigquery.results import JobResult, Result, cast_types, describe, fetch, name_columns
 from bqdump_local.bigquery.sql import Translation, invalid_query, parse
 from bqdump_local.bigquery.types import parse_fields
@@ -161,7 +162,7 @@ class Query:
         try:
             with self._catalog.warehouse.cursor() as cursor:
                 if destination := self._query.get("destinationTable"):
-                    load.place(self._catalog, destination, self._query, fields, f"SELECT * FROM {stored}")
+                    writing.place(self._catalog, destination, self._query, fields, f"SELECT * FROM {stored}")
                 return Result(fields, fetch(cursor, fields, stored))
         finally:
             self._catalog.warehouse.drop([stored])
@@ -178,7 +179,7 @@ class Query:
             self._catalog.warehouse.cursor() as cursor,
             load.Files.download(self._store, external["sourceUris"]) as files,
         ):
-            found, select = load.reader(cursor, files.paths, options, fields)
+            found, select = reader(cursor, files.paths, options, fields)
             cursor.execute(f"CREATE TABLE {name} AS {select}")
         self._translation.source_fields.extend(found)
         return name

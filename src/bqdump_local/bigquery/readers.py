@@ -100,7 +100,8 @@ def _instants(fields: Sequence[Field]) -> tuple[Field, ...]:
     )
 
 
-def _compression(path: Path) -> str:
+def compression(path: Path) -> str:
+    """The compression of a file: gzip or none."""
     with path.open("rb") as file:
         return "gzip" if file.read(2) == b"\x1f\x8b" else "none"
 
@@ -149,7 +150,7 @@ def _csv(
     mark = '"' if mark is None else mark
     common = (
         f"{_list(paths)}, delim = {literal(delimiter)}, quote = {literal(mark)}, escape = {literal(mark)}, "
-        f"nullstr = {_list([options.get('nullMarker') or ''])}, compression = '{_compression(paths[0])}', "
+        f"nullstr = {_list([options.get('nullMarker') or ''])}, compression = '{compression(paths[0])}', "
         f"max_line_size = {LARGEST_ROW_BYTES}, buffer_size = {LARGEST_ROW_BYTES + 1}, "
         f"allow_quoted_nulls = false, null_padding = {str(bool(options.get('allowJaggedRows'))).lower()}"
     )
@@ -174,7 +175,7 @@ def _json(
     cursor: duckdb.DuckDBPyConnection, paths: Sequence[Path], fields: tuple[Field, ...], raw_json: str = "JSON"
 ) -> tuple[tuple[Field, ...], str]:
     common = (
-        f"{_list(paths)}, format = 'newline_delimited', compression = '{_compression(paths[0])}', "
+        f"{_list(paths)}, format = 'newline_delimited', compression = '{compression(paths[0])}', "
         f"maximum_object_size = {LARGEST_ROW_BYTES}"
     )
     if not fields:

@@ -34,7 +34,8 @@ class JobSettings:
 
     empty_table_files: the number of files for a table without rows. empty_shards: the number of files without rows that
     a job with a `*` writes between those with rows. bare_empty_files: CSV and JSON files without rows have 0 bytes,
-    without header or gzip. any_table_names: tables can have names that BigQuery refuses.
+    without header or gzip. any_table_names: tables can have names that BigQuery refuses. partitions_per_job: how many
+    partitions one job can change. largest_unsplit_bytes: the largest file that a load job reads as one.
     """
 
     pending_seconds: float = 0.0
@@ -45,6 +46,8 @@ class JobSettings:
     empty_shards: int = 0
     bare_empty_files: bool = False
     any_table_names: bool = False
+    partitions_per_job: int = 4000
+    largest_unsplit_bytes: int = 4 << 30
     read_stream_bytes: int = 64_000_000
     read_batch_bytes: int = 1_000_000
     clock_offset_seconds: float = 0.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.formats import logical_bytes
-from bqdump_local.bigquery.types import Field, literal, parse_fields
+from bqdump_local.bigquery.types import Field, columns, literal, parse_fields
 
 if TYPE_CHECKING:
     import duckdb
@@ -186,3 +186,9 @@ class Table:
 def partition_start(partitioning: dict[str, Any], time: str) -> str:
     """The SQL expression for the start of the partition in which a time, an SQL expression, is."""
     return f"date_trunc({literal(partitioning['type'].lower())}, {time})"
+
+
+def stored_columns(table: Table, fields: tuple[Field, ...]) -> str:
+    """The columns in DuckDB, with the hidden arrival time."""
+    hidden = [f"{PARTITION_TIME} TIMESTAMPTZ"] if table.ingestion_time else []
+    return ", ".join([*([columns(fields)] if fields else []), *hidden]) or '"_empty" BOOLEAN'

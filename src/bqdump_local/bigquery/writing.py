@@ -1,0 +1,195 @@
+"""How jobs write rows to a destination table, according to their dispositions.
+
+Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad (writeDisposition)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bqdump_local.bigquery import decorators
+from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
+from bqdump_local.bigquery.tables import PARTITION_TIME, Table, partition_start
+from bqdump_local.bigquery.types import Field, columns, literal, quote
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from bqdump_local.bigquery.catalog import Catalog
+
+INHERITED = ("timePartitioning", "rangePartitioning", "clustering", "labels")
+# What WRITE_TRUNCATE replaces of a table's definition, besides the schema, and the option that sets it.
+REPLACED = {"tableConstraints": "tableConstraints", "encryptionConfiguration": "destinationEncryptionConfiguration"}
+
+
+@dataclass
+class Written:
+    """The rows that a job has written, and by how many bytes the table has grown."""
+
+    rows: int = 0
+    bytes: int = 0
+
+
+def place(
+    catalog: Catalog,
+    destination: dict[str, Any],
+    options: dict[str, Any],
+    fields: tuple[Field, ...],
+    select: str,
+    *,
+    arrived: str = "",
+) -> Written:
+    """Write the rows of a query to a table. The default disposition is WRITE_EMPTY, as for queries.
+
+    arrived: the column of the query with the time at which each row arrived, for ingestion-time partitions; without it,
+    rows arrive now, or in the partition that the destination names.
+    """
+    table_id, partition, _ = decorators.split(destination["tableId"])
+    reference = (destination["projectId"], destination["datasetId"], table_id)
+    table = catalog.find_table(*reference)
+    if table is None:
+        if options.get("createDisposition") == "CREATE_NEVER":
+            catalog.table(*reference)
+        arrival = arrived or _arrival(options.get("timePartitioning"), partition, catalog.settings.now_ms())
+        return _create(catalog, reference, options, fields, select, arrival)
+    table.require_plain()
+    with catalog.warehouse.cursor() as cursor:
+        before = table.current.measure(cursor)
+    disposition = options.get("writeDisposition") or "WRITE_EMPTY"
+    if disposition == "WRITE_EMPTY" and before[0]:
+        raise duplicate("Table", table.name)
+    written = Written()
+    with table.lock:
+        arrival = arrived or _arrival(table.properties.get("timePartitioning"), partition, catalog.settings.now_ms())
+        build, after = _rewrite(catalog, table, disposition, partition, fields, select, arrival, written)
+        version = catalog.new_version(table, build, after)
+        if disposition == "WRITE_TRUNCATE" and partition is None:
+            table.policies = []
+            kept = {key: value for key, value in table.properties.items() if key not in REPLACED}
+            table.properties = {**kept, **_replaced(options)}
+            catalog.keep_table(table)
+    with catalog.warehouse.cursor() as cursor:
+        size = version.measure(cursor)[1]
+    written.bytes = max(0, size - (0 if disposition.startswith("WRITE_TRUNCATE") else before[1]))
+    return written
+
+
+def _replaced(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: options[option] for key, option in REPLACED.items() if options.get(option)}
+
+
+def _create(
+    catalog: Catalog,
+    reference: tuple[str, str, str],
+    options: dict[str, Any],
+    fields: tuple[Field, ...],
+    select: str,
+    arrival: str | None,
+) -> Written:
+    properties = {key: options[key] for key in INHERITED if options.get(key)}
+    properties |= _replaced(options)
+    properties["schema"] = {"fields": [field.to_json() for field in fields]}
+    written = Written()
+
+    def create(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if arrival else ""
+        cursor.execute(f"CREATE TABLE {name} ({columns(fields)}{hidden})")
+        written.rows = _insert(cursor, name, fields, select, arrival)
+        check_required(cursor, name, fields)
+        check_partitions(cursor, name, 0, properties, catalog.settings.partitions_per_job)
+
+    version = catalog.create_table(*reference, properties, create).current
+    with catalog.warehouse.cursor() as cursor:
+        written.bytes = version.measure(cursor)[1]
+    return written
+
+
+def _rewrite(
+    catalog: Catalog,
+    table: Table,
+    disposition: str,
+    partition: str | None,
+    fields: tuple[Field, ...],
+    select: str,
+    arrival: str | None,
+    written: Written,
+) -> tuple[Callable[[duckdb.DuckDBPyConnection, str], None], tuple[Field, ...]]:
+    """A function that builds the next version of a table, and the columns of that version."""
+    truncated = disposition.startswith("WRITE_TRUNCATE")
+    if disposition == "WRITE_TRUNCATE" and partition is None:
+        after, kept = fields, None
+    else:
+        after = table.fields or fields
+        known = {field.name.lower() for field in after}
+        if extra := [field.name for field in fields if field.name.lower() not in known]:
+            raise invalid(f"Provided Schema does not match Table {table.name}. Cannot add fields (field: {extra[0]})")
+        kept = "true"
+        if truncated:
+            gone = "true" if partition is None else decorators.partition_condition(table, partition)
+            kept = f"NOT coalesce({gone}, false)"
+
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        if kept is None or not table.fields:
+            hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if table.ingestion_time else ""
+            cursor.execute(f"CREATE TABLE {name} ({columns(after)}{hidden})")
+        else:
+            cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name} WHERE {kept}")
+        there = _count(cursor, name)
+        written.rows = _insert(cursor, name, fields, select, arrival)
+        check_required(cursor, name, after)
+        check_partitions(cursor, name, there, table.properties, catalog.settings.partitions_per_job)
+
+    return build, after
+
+
+def check_partitions(
+    cursor: duckdb.DuckDBPyConnection, name: str, there: int, properties: dict[str, Any], limit: int
+) -> None:
+    """Refuse to change more partitions than one job may. there: the number of rows before the job.
+
+    https://cloud.google.com/bigquery/quotas#partitioned_tables
+    """
+    if (key := decorators.partition_key(properties)) is None:
+        return
+    found = cursor.execute(f"SELECT count(DISTINCT {key}) FROM {name} WHERE rowid >= {there}").fetchall()[0][0]
+    if found > limit:
+        message = f"Too many partitions produced by query, allowed {limit}, query produces at least {found} partitions"
+        raise invalid(message)
+
+
+def without_protection(fields: Sequence[Field]) -> tuple[Field, ...]:
+    """The columns without what only their definition has, such as policy tags."""
+    return tuple(replace(field, recorded=(), fields=without_protection(field.fields)) for field in fields)
+
+
+def _arrival(partitioning: dict[str, Any] | None, partition: str | None, now_ms: int) -> str | None:
+    """The value of the hidden column of a table partitioned by ingestion time."""
+    if partitioning is None or partitioning.get("field"):
+        return None
+    if partition is not None:
+        return f"strptime({literal(partition)}, {literal(decorators.PARTITION_ID[partitioning['type']])})::TIMESTAMPTZ"
+    return partition_start(partitioning, f"to_timestamp({now_ms} / 1000.0)")
+
+
+def _insert(
+    cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field], select: str, arrival: str | None
+) -> int:
+    names = ", ".join(quote(field.name) for field in fields)
+    hidden, value = (f", {PARTITION_TIME}", f", {arrival}") if arrival else ("", "")
+    inserted = cursor.execute(f"INSERT INTO {name} ({names}{hidden}) SELECT {names}{value} FROM ({select}) AS loaded")
+    return int(inserted.fetchall()[0][0])
+
+
+def _count(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
+    return int(cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
+
+
+def check_required(cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field]) -> None:
+    """Refuse NULL in a REQUIRED column."""
+    for field in fields:
+        if field.mode == "REQUIRED":
+            nulls = cursor.execute(f"SELECT 1 FROM {name} WHERE {quote(field.name)} IS NULL LIMIT 1").fetchall()
+            if nulls:
+                raise BigQueryError("invalid", f"Required field {field.name} cannot be null")
