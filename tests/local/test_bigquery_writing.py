@@ -326,7 +326,7 @@ CASTS = [
     ("BIGNUMERIC", f"CAST('{'9' * 30}.{'1' * 30}' AS BIGNUMERIC)", f'"{"9" * 30}.{"1" * 30}"'),
     ("INTERVAL", "CAST('1-2 3 4:5:6.789' AS INTERVAL)", '"1-2 3 4:5:6.789"'),
     ("RANGE<DATE>", "CAST('[2026-01-01, UNBOUNDED)' AS RANGE<DATE>)", '"[2026-01-01, UNBOUNDED)"'),
-    ("JSON", "PARSE_JSON('{\"a\": [1, null]}', wide_number_mode => 'round')", '{"a": [1, null]}'),
+    ("JSON", "PARSE_JSON('{\"a\": [1, null]}', wide_number_mode => 'round')", '{"a":[1,null]}'),
     ("GEOGRAPHY", "ST_GEOGFROMTEXT('POINT(1 2)')", '"POINT(1 2)"'),
     ("BYTES", 'FROM_BASE64(JSON_VALUE(\'{"b": "YWJj"}\', \'$."b"\'))', '"YWJj"'),
     ("INT64", 'CAST(JSON_VALUE(\'{"n": "5"}\', \'$."n"\') AS INT64)', '"5"'),
