@@ -127,6 +127,7 @@ def restore(
     missing_only: bool = False,
     with_policies: bool = False,
     keep_references: bool = False,
+    verify: bool = False,
     via: str = "",
     yes: bool = False,
     **options: Unpack[RestoreOptions],
@@ -141,7 +142,8 @@ def restore(
     missing_only: restore only what the dataset does not have.
     with_policies: also restore row access policies.
     keep_references: let views refer to the source dataset.
-    via: gs://bucket for the documents of the restore (default: that of the export).
+    verify: also compare checksums of every column with the files; BigQuery bills one query per table.
+    via: gs://bucket for the documents of the restore, and for uploads of a local folder's files.
     yes: confirm a restore into the dataset that was exported.
     """
     settings = _settings(cast("Options", options), ("bucket",))
@@ -159,12 +161,12 @@ def restore(
         )
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=wanted.options.project)
-    request = Request(wanted.options, run or settings.run_id, yes=yes)
+    request = Request(wanted.options, run or settings.run_id, yes=yes, told=_tell_bill)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
     async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Restoration:
         task = Task(store, destination, settings, request, me, 1, through)
-        return await (verbs.plan_restore(task) if plan else verbs.restore(task))
+        return await (verbs.plan_restore(task) if plan else verbs.restore(task, values=verify))
 
     return _finish(services.serve_restore(settings, wanted.via, work))
 

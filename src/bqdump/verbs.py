@@ -169,11 +169,20 @@ async def report(store: ObjectStore, settings: Settings, run: str = "", since: s
     return await report_page(store, settings, run or settings.run_id, since)
 
 
-async def restore(task: RestoreTask) -> Restoration:
-    """Do one task's part of a restore."""
+async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
+    """Do one task's part of a restore. values: compare the values of restored tables with the files as well."""
+    from bqdump.check.read_back import ReadOptions
     from bqdump.restore.run import run as run_task
+    from bqdump.services import open_reader
 
-    return await run_task(task)
+    if not values:
+        return await run_task(task)
+    reader = open_reader()
+    try:
+        reading = ReadOptions(reader, checksums=True)
+        return await run_task(task._replace(request=task.request._replace(reading=reading)))
+    finally:
+        reader.close()
 
 
 async def plan_restore(task: RestoreTask) -> Restoration:

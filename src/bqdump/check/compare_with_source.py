@@ -13,6 +13,7 @@ from bqdump.core.documents.manifest import Manifest, TableEntry, snapshot_of
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.shape import Shape
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.sizes import size_text
 from bqdump.core.sql import statements as sql
@@ -40,11 +41,15 @@ class Question(NamedTuple):
 
 
 class Source(NamedTuple):
-    """BigQuery, the maximum bytes billed by all queries (0: no limit), and a callback that gets the estimate first."""
+    """BigQuery, the maximum bytes billed by all queries (0: no limit), and a callback that gets the estimate first.
+
+    hint: how to fix a limit that is too low.
+    """
 
     warehouse: Warehouse
     max_bytes_billed: int = 0
     told: Callable[[int], None] = lambda bytes_billed: None
+    hint: str = "Raise it, or leave out {setting:source}."
 
 
 class Asked(NamedTuple):
@@ -85,6 +90,17 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
         for entry in manifest.tables
         if entry.read_at == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
     ]
+    able, unable = await priced(source, dataset, [one for entry in tables for one in _about(dataset, manifest, entry)])
+    asked = {entry.table for entry in tables}
+    without = tuple(entry.table for entry in manifest.tables if entry.table not in asked)
+    return Asked(dataset, able, unable, without)
+
+
+async def priced(source: Source, dataset: Dataset, wanted: Sequence[Question]) -> tuple[list[Question], list[Finding]]:
+    """The queries with the bytes that each will bill, and those that BigQuery refuses. `told` gets the sum.
+
+    Raises UsageError if they would exceed the limit.
+    """
     slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def estimated(question: Question) -> Question | Finding:
@@ -95,19 +111,14 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
                 return _gone(question, error)
         return question._replace(bills=found.bytes)
 
-    wanted = [question for entry in tables for question in _about(dataset, manifest, entry)]
     estimates = await asyncio.gather(*map(estimated, wanted))
     able = [one for one in estimates if isinstance(one, Question)]
     total = sum(question.bills for question in able)
     if source.max_bytes_billed and total > source.max_bytes_billed:
         subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}"
-        hint = "Raise it, or leave out {setting:source}."
-        raise UsageError("verify", subject, cause, hint, setting="max_bytes_billed")
+        raise UsageError("verify", subject, cause, source.hint, setting="max_bytes_billed")
     source.told(total)
-    unable = list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
-    asked = {entry.table for entry in tables}
-    without = tuple(entry.table for entry in manifest.tables if entry.table not in asked)
-    return Asked(dataset, able, unable, without)
+    return able, list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
 
 
 async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> Compared:
@@ -137,11 +148,21 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
 
 
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
+    return about(dataset, manifest, entry, snapshot_of(manifest, entry), entry.shape)
+
+
+def about(
+    dataset: Dataset, manifest: Manifest, entry: TableEntry, snapshot: int | None, shape: Shape
+) -> list[Question]:
+    """The queries for the checksums of what an export holds of a table.
+
+    dataset: where that table is, as of `snapshot` (None: now). shape: what its files hold of it.
+    """
     held = exported(columns(entry.definition), entry.shape)
     # Masked columns are excluded: neither their type nor the salt is available here.
     known = tuple(column.name for column in held if column.type and column.name != entry.shape.partition_times)
-    shape = msgspec.structs.replace(entry.shape, columns=known, masks={})
-    source = f"({sql.select_part(dataset, entry.table, snapshot_of(manifest, entry), entry.definition, shape)})"
+    unmasked = msgspec.structs.replace(shape, columns=known, masks={})
+    source = f"({sql.select_part(dataset, entry.table, snapshot, entry.definition, unmasked)})"
     format_ = entry.format or manifest.settings["format"]
     asked, start = [], 0
     for some in chunks(leaves(held)):

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 # The bucket is a local folder: listing it is cheap.
 PACE = Pace(0.3, 2.0)
+RUN, RESTORE = "run", "restore"
+
+
+def command_of(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command that tasks run, by default `run`, which takes no names; and its arguments."""
+    if arguments and arguments[0] in (RUN, RESTORE):
+        return arguments[0], arguments[1:]
+    return RUN, arguments
 
 
 def run_tasks(
@@ -36,12 +44,14 @@ def run_tasks(
     told: Callable[[TaskLine], str | None] | None = None,
     **options: Any,
 ) -> Execution:
-    """Run `bqdump run ARGUMENTS` as tasks, and show them: bars on a terminal, and what they say.
+    """Run `bqdump run ARGUMENTS` (or `bqdump restore …`) as tasks, and show them: bars on a terminal, what they say.
 
     environ: the settings and the addresses of the local stack. told: the text to show for a task's line, None for none.
     options: see bqdump_local.execute.execute.
     """
-    bars = draws() and not quiet
+    command, arguments = command_of(arguments)
+    # The bucket shows the progress of a run.
+    bars = draws() and not quiet and command == RUN
     told = told or (_as_it_is if not (bars or quiet) else partial(_readable, quiet=quiet))
     with following(quiet=quiet, lines=Nothing) as follower:
         print_line = follower.shown.print or say
@@ -50,7 +60,7 @@ def run_tasks(
             if (text := told(line)) is not None:
                 print_line(text)
 
-        return asyncio.run(_watched(arguments, environ, show, follower, watch=bars, **options))
+        return asyncio.run(_watched([command, *arguments], environ, show, follower, watch=bars, **options))
 
 
 def _as_it_is(line: TaskLine) -> str:
@@ -63,15 +73,15 @@ def _readable(line: TaskLine, *, quiet: bool) -> str | None:
 
 
 async def _watched(
-    arguments: Sequence[str], environ: Mapping[str, str], show: Any, follower: Follower, *, watch: bool, **options: Any
+    words: Sequence[str], environ: Mapping[str, str], show: Any, follower: Follower, *, watch: bool, **options: Any
 ) -> Execution:
     from bqdump_local.execute import execute
 
     name = f"bqdump-{secrets.token_hex(3)}"
-    watching = asyncio.create_task(_watch(arguments, environ, name, follower)) if watch else None
+    watching = asyncio.create_task(_watch(words[1:], environ, name, follower)) if watch else None
     try:
         return await execute(
-            [sys.executable, "-P", "-m", "bqdump", "run", *arguments],
+            [sys.executable, "-P", "-m", "bqdump", *words],
             env=environ,
             execution=name,
             on_output=show,

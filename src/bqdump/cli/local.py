@@ -180,12 +180,14 @@ def _seed_cloud(options: dict[str, Any]) -> int:
 def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options: Any) -> int:
     """Run `bqdump run ARGUMENTS` as Cloud Run does: several tasks, with retries, variables and exit codes.
 
-    Settings are read from the environment; the default is the data of `local seed`.
+    With `restore` as the first argument, the tasks share a restore. Settings are read from the environment; the default
+    is the data of `local seed`.
 
     \b
     Examples:
       bqdump local execute --tasks 10
       bqdump local execute --tasks 3 --max-retries 0 -- --format parquet --prefix nightly
+      bqdump local execute --tasks 3 -- restore --into restored
     """
     from bqdump_local import state
 

@@ -10,6 +10,8 @@ import click
 import msgspec
 
 from bqdump.cli.options import ALL, Command, load_settings, settings_options
+from bqdump.core.errors import UsageError
+from bqdump.core.restore.request import parse_into
 from bqdump.render.deployment import Deployment, check
 from bqdump.render.iam import accounts, script
 from bqdump.render.job import job as job_document
@@ -66,15 +68,33 @@ def render() -> None:
 
 
 @render.command(cls=Command)
+@click.option(
+    "--command",
+    type=click.Choice(["run", "restore"]),
+    default="run",
+    show_default=True,
+    help="What the job does. A restore takes the variables of `bqdump restore`, such as BQDUMP_INTO.",
+)
+@click.option("--into", metavar="[PROJECT.]DATASET", help="With --command restore: the dataset to restore into.")
 @deployment_options
-def job(**options: Any) -> None:
+def job(command: str, into: str | None, **options: Any) -> None:
     """Print the Cloud Run job, for `gcloud run jobs replace`.
 
     \b
     Examples:
       bqdump render job --region europe-west1 > job.yaml
+      bqdump render job --region europe-west1 --name bqdump-restore --command restore --into restored > restore.yaml
     """
-    click.echo(to_yaml(job_document(_deployment(options))), nl=False)
+    deployment = _deployment(options)
+    if into and command != "restore":
+        raise UsageError("render", "--into", "only valid with --command restore", "Remove it.")
+    click.echo(to_yaml(job_document(deployment, command, _into(deployment, into) if into else {})), nl=False)
+
+
+def _into(deployment: Deployment, into: str) -> dict[str, str]:
+    """The variable of the target of a restore. Raises UsageError."""
+    project, dataset = parse_into(into, deployment.settings.project)
+    return {"BQDUMP_INTO": f"{project}.{dataset}"}
 
 
 @render.command(cls=Command)

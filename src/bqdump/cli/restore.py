@@ -23,6 +23,7 @@ from bqdump.cli.signals import until_signal
 from bqdump.cli.wiring import serve_restore
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.events import Listener
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import Requested, requested
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.settings.settings import Settings
@@ -56,8 +57,9 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
       bqdump restore --bucket my-exports --into my-project.restored --plan
       bqdump restore --bucket my-exports --into my-project.restored
       bqdump restore bqdump-x7k2p --into my-project.restored --include orders,customers_*
+      bqdump restore --to ./exports --via gs://my-bucket --into my-project.restored
     """
-    yes = options.pop("yes")
+    yes, verify = options.pop("yes"), options.pop("verify")
     settings, wanted = _settings(options)
     if planning:
         return _plan(settings, wanted, Request(wanted.options, run or settings.run_id, yes=yes), as_json=as_json)
@@ -70,8 +72,8 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
-        request = Request(wanted.options, run or settings.run_id, yes=yes)
-        work = _restore(settings, wanted, request, me, identity.tasks, follower.hear)
+        request = Request(wanted.options, run or settings.run_id, yes=yes, told=_tell_bill)
+        work = _restore(settings, wanted, request, me, identity.tasks, follower.hear, verify=verify)
         done = asyncio.run(until_signal(work, RESUME, follower))
     if as_json:
         print_json(done)
@@ -102,6 +104,11 @@ def _owner(identity: Identity) -> Owner:
     return owner(identity, "restore")
 
 
+def _tell_bill(bytes_billed: int) -> None:
+    billed = LogEvent.QUERY_BILLED.extra()
+    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
+
+
 def _plan(settings: Settings, wanted: Requested, request: Request, *, as_json: bool) -> int:
     async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
         return await verbs.plan_restore(Task(store, destination, settings, request, Owner("plan", 0), 1, via))
@@ -115,10 +122,11 @@ def _plan(settings: Settings, wanted: Requested, request: Request, *, as_json: b
 
 
 async def _restore(
-    settings: Settings, wanted: Requested, request: Request, me: Owner, tasks: int, tell: Listener
+    settings: Settings, wanted: Requested, request: Request, me: Owner, tasks: int, tell: Listener, *, verify: bool
 ) -> Restoration:
     async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
-        return await verbs.restore(Task(store, destination, settings, request, me, tasks, via, tell))
+        task = Task(store, destination, settings, request, me, tasks, via, tell)
+        return await verbs.restore(task, values=verify)
 
     return await serve_restore(settings, wanted.via, work, tasks)
 
@@ -165,6 +173,8 @@ def _print_result(done: Restoration) -> None:
     _print_not_restored(done)
     end = "" if done.state == "running" else f"\n{_summary(done)} into {_target(done)}, restore {done.restore}.\n"
     sys.stdout.write(end)
+    if done.verified is not None:
+        sys.stdout.write(f"{counted(done.verified, 'table')} compared value by value: equal.\n")
 
 
 def _print_not_restored(shown: Restoration) -> None:

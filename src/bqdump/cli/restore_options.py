@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -27,9 +27,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "missing_only": {"is_flag": True, "help": "Restore only what the dataset does not have."},
     "with_policies": {"is_flag": True, "help": "Also restore row access policies."},
     "keep_references": {"is_flag": True, "help": "Let views refer to the source dataset, instead of the new one."},
+    "verify": {
+        "is_flag": True,
+        "envvar": "BQDUMP_RESTORE_VERIFY",
+        "help": "Also compare checksums of every column with the files. BigQuery bills one query per table.",
+    },
     "via": {
         "metavar": "gs://BUCKET[/PREFIX]",
-        "help": "Bucket for the documents of the restore (default: the export's).",
+        "help": "Bucket for the restore's documents, and for uploads of a local folder's files.",
     },
     "yes": {"is_flag": True, "help": "Confirm a restore into the dataset that was exported."},
 }
@@ -47,17 +52,7 @@ def restore_options(command: Decorated) -> Decorated:
 
 
 def take(options: dict[str, Any]) -> dict[str, Any]:
-    """Take what core.restore.request.requested expects out of a command's options."""
-    taken = {name: options.pop(name) for name in OPTIONS if name != "yes"}
+    """Take what core.restore.request.requested expects out of a command's options: all but verify and yes."""
+    taken = {name: options.pop(name) for name in OPTIONS if name not in ("verify", "yes")}
     lists = {name: ",".join(taken[name]) for name in ("include", "exclude")}
     return taken | lists | {name: taken[name] or "" for name in ("into", "via")}
-
-
-def variables(options: Mapping[str, Any]) -> dict[str, str]:
-    """The environment variables that request the same restore."""
-    made = {}
-    for name, option in OPTIONS.items():
-        value, variable = options.get(name), option.get("envvar", f"BQDUMP_{name.upper()}")
-        if value not in (None, False, (), ""):
-            made[variable] = ",".join(value) if isinstance(value, tuple) else "true" if value is True else str(value)
-    return made

@@ -5,17 +5,22 @@ Source: https://cloud.google.com/run/docs/reference/rest/v1/namespaces.jobs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bqdump.render.deployment import Deployment, environment
 
 
-def job(deployment: Deployment) -> dict[str, Any]:
-    """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks."""
+def job(deployment: Deployment, command: str = "run", variables: Mapping[str, str] = {}) -> dict[str, Any]:
+    """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks.
+
+    command: the command of bqdump that its tasks run. variables: further variables of their environment.
+    """
+    environ = environment(deployment.settings) | dict(variables)
     container = {
         "image": deployment.job_image,
-        "args": ["run"],
-        "env": [{"name": name, "value": value} for name, value in environment(deployment.settings).items()],
+        "args": [command],
+        "env": [{"name": name, "value": value} for name, value in environ.items()],
         "resources": {"limits": {"cpu": deployment.cpu, "memory": deployment.memory}},
     }
     task = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import NamedTuple
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 RESTORE = "restore"
 INDEX, POLICY = "INDEX", "POLICY"
 NAMED = 3
+# Files that one task uploads at a time.
+UPLOADS_AT_ONCE = 4
 # Defaults of a dataset that would delete what is restored into it.
 EXPIRATIONS = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
 
@@ -66,7 +69,7 @@ async def obtain_restore(task: Task) -> RunningRestore:
     compared = await compare_files(task.store, task.settings, manifest)
     options = msgspec.structs.replace(decision.options, restore=decision.restore)
     plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
-    return RunningRestore(task, decision, compared.manifest, plan, addresses(task, plan))
+    return RunningRestore(task, decision, compared.manifest, plan, asyncio.Semaphore(UPLOADS_AT_ONCE))
 
 
 async def draft(task: Task) -> Draft:
@@ -98,12 +101,6 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
     return TargetState(
         dataset.location, {one.name: (one.kind, one.labels) for one in present}, frozenset(routines), expires
     )
-
-
-def addresses(task: Task, plan: RestorePlan) -> dict[str, str]:
-    """Where load jobs find the files."""
-    target = task.settings.target
-    return {file.name: target.uri(file.name) for step in plan.tables for file in step.entry.files}
 
 
 async def _decide(task: Task) -> Decision:

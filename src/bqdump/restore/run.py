@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
+
 from bqdump.core.progress.events import Entered, Restoring
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import NotRestored
@@ -18,6 +20,7 @@ from bqdump.restore.outcome import restoration
 from bqdump.restore.planning import obtain_restore
 from bqdump.restore.tables import sweep_scratch
 from bqdump.restore.task import RunningRestore, Task
+from bqdump.restore.verify import compare_values
 from bqdump.restore.work import restore_tables
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ async def run(task: Task) -> Restoration:
     """Do this task's part of a restore, and what follows the tables once all of them are restored or have failed."""
     restore = await obtain_restore(task)
     if done := await value_of(restore.state, restore.layout.result):
-        return done
+        return await _compared(restore, done)
     totals = restore.plan.totals
     task.tell(Restoring(restore.id, totals.tables, totals.bytes))
     await create_dataset(restore)
@@ -40,6 +43,19 @@ async def run(task: Task) -> Restoration:
     return await _conclude(restore, unset)
 
 
+async def _compared(restore: RunningRestore, result: Restoration) -> Restoration:
+    """The result, with what a comparison of values has found, if that was requested."""
+    reading = restore.task.request.reading
+    if reading is None:
+        return result
+    compared = await compare_values(restore, await read_ledger(restore.state, restore.layout), reading)
+    for one in compared.different:
+        log.error("%s: %s", one.name, one.message, extra=LogEvent.VALUES_DIFFER.extra(table=one.name))
+    state = "incomplete" if compared.different else result.state
+    failed = (*result.failed, *compared.different)
+    return msgspec.structs.replace(result, state=state, failed=failed, verified=compared.tables)
+
+
 async def _follow_tables(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
     """Everything after the rows, in this order; returns the properties that could not be set."""
     keys = await relate_tables(restore, ledger)
@@ -50,7 +66,8 @@ async def _follow_tables(restore: RunningRestore, ledger: Ledger) -> list[NotRes
 
 async def _conclude(restore: RunningRestore, unset: list[NotRestored]) -> Restoration:
     """The result, which is stored if nothing failed: then the restore is finished."""
-    result = restoration(restore, await read_ledger(restore.state, restore.layout), unset)
+    ledger = await read_ledger(restore.state, restore.layout)
+    result = await _compared(restore, restoration(restore, ledger, unset))
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
     log.info(

@@ -22,6 +22,7 @@ from bqdump.restore.files import changed_files
 from bqdump.restore.jobs import FailedJobError, Jobs
 from bqdump.restore.statements import fill, too_many_partitions
 from bqdump.restore.task import RunningRestore
+from bqdump.restore.upload import upload_files
 
 TABLE, ROWS = "TABLE", "rows"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
@@ -53,6 +54,7 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     step = restore.plan.tables[number]
     work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.entry.table, attempt))
     await _refuse_changed_files(work)
+    await upload_files(restore, step.entry)
     rows = await _load_rows(work)
     await _refuse_changed_files(work)
     await _finish(work)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
 
+from bqdump.check.read_back import ReadOptions
 from bqdump.core.documents.layout import Layout, RestoreLayout
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.restore import Decision
@@ -20,18 +22,23 @@ from bqdump.ports.store import ObjectStore
 
 
 class Via(NamedTuple):
-    """A bucket that holds the documents of the restore, so that the export's may be read-only."""
+    """A bucket for the documents of the restore, so that the export's may be read-only, and for uploaded files."""
 
     store: ObjectStore
     target: Target
 
 
 class Request(NamedTuple):
-    """What is restored. run: "" for the published run. yes: the source dataset itself may be changed."""
+    """What is restored. run: "" for the published run. yes: the source dataset itself may be changed.
+
+    reading: to compare values with the files as well, None not to. told: hears the bytes that BigQuery bills for that.
+    """
 
     options: Options
     run: str = ""
     yes: bool = False
+    reading: ReadOptions | None = None
+    told: Callable[[int], None] = lambda bytes_billed: None
 
 
 class Task(NamedTuple):
@@ -63,13 +70,13 @@ class Task(NamedTuple):
 
 
 class RunningRestore(NamedTuple):
-    """A task with what was decided, and what follows from it. uris: of the files, by name."""
+    """A task with what was decided, and what follows from it. uploads: room for the files uploaded at a time."""
 
     task: Task
     decision: Decision
     manifest: Manifest
     plan: RestorePlan
-    uris: Mapping[str, str]
+    uploads: asyncio.Semaphore
 
     @property
     def state(self) -> ObjectStore:
@@ -106,6 +113,17 @@ class RunningRestore(NamedTuple):
         """The labels of all jobs."""
         return self.task.settings.labels
 
+    @property
+    def uploads_files(self) -> bool:
+        """Whether load jobs read copies of the files, as BigQuery cannot read the target of the export."""
+        return bool(self.task.settings.target.folder)
+
+    def uploaded(self, file: File) -> str:
+        """The object that a file is uploaded to."""
+        return f"{self.layout.files}{file.name}"
+
     def addresses(self, files: tuple[File, ...]) -> tuple[str, ...]:
-        """The gs:// addresses of files."""
-        return tuple(self.uris[file.name] for file in files)
+        """Where load jobs find files: gs://…"""
+        if self.task.via and self.uploads_files:
+            return tuple(self.task.via.target.uri(self.uploaded(file)) for file in files)
+        return tuple(self.task.settings.target.uri(file.name) for file in files)

@@ -19,6 +19,7 @@ from bqdump.restore.jobs import FailedJobError
 from bqdump.restore.ledger import Ledger, read_ledger
 from bqdump.restore.tables import TABLE, drop_scratch, restore_table
 from bqdump.restore.task import RunningRestore
+from bqdump.restore.upload import delete_uploads
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
             log.info("%s: restored%s", name, rows, extra=LogEvent.TABLE_RESTORED.extra(table=name))
         restore.task.tell(TableEnded(number, restore.owner.task))
         await drop_scratch(restore, number, attempt)
+        await delete_uploads(restore, step.entry)
 
 
 async def _record_failure(restore: RunningRestore, number: int, attempt: int, reason: str, message: str) -> None:

@@ -266,6 +266,11 @@ class RestoreLayout(NamedTuple):
         return Document(f"{self.failures}{number:06d}/{attempt}-{execution}.json", RestoreFailure, "note")
 
     @property
+    def files(self) -> str:
+        """The folder of uploaded files, while the restore loads them."""
+        return f"{self.root}files/"
+
+    @property
     def finisher(self) -> Document[Owner]:
         """Which task restores what follows the tables."""
         return Document(f"{self.root}finisher.json", Owner)

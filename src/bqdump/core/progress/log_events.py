@@ -87,6 +87,10 @@ class LogEvent(enum.StrEnum):
     """A view, routine, index or row access policy is restored."""
     OBJECT_NOT_RESTORED = "object_not_restored"
     """A view, routine, index or row access policy could not be created, for the reason that BigQuery gave."""
+    VALUES_DIFFER = "values_differ"
+    """A restored table has other values than the files of the export."""
+    SOURCE_NOT_COMPARED = "source_not_compared"
+    """The source at the snapshot time cannot be read any more, so only the files were compared."""
     PROPERTY_NOT_RESTORED = "property_not_restored"
     """An expiration, a default or foreign keys of a restored table are not set."""
 

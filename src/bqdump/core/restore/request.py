@@ -15,7 +15,7 @@ RESTORE = "restore"
 
 
 class Requested(NamedTuple):
-    """A restore as requested. via: the bucket for its documents, None for that of the export."""
+    """A restore as requested. via: the bucket for its documents and uploads, None for that of the export."""
 
     options: Options
     via: Target | None
@@ -39,8 +39,9 @@ def requested(
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
     through = parse_via(via)
-    if settings.target.folder:
-        cause, hint = "load jobs read from Cloud Storage, and this is a local folder", "Copy it to a bucket."
+    if settings.target.folder and through is None:
+        cause = "load jobs read from Cloud Storage, and this is a local folder"
+        hint = "Name a bucket that its files are uploaded to: {setting:via=gs://BUCKET}."
         raise UsageError(RESTORE, settings.target.folder, cause, hint)
     options = Options(
         project=project,

@@ -65,7 +65,8 @@ class Restoration(Result, frozen=True, kw_only=True):
     state: `restored`; `incomplete`: some tables or objects failed, and the same command tries them again; `running`:
     other tasks are still at work, so the numbers are not complete; `planned`. restore: its id, "" in a plan.
     not_restored: what is not restored, or not completely, and why. kept: what the target had already, and keeps.
-    bytes_billed: in a plan, the bytes of the files whose values are cast by a billed query.
+    bytes_billed: in a plan, the bytes of the files whose values are cast by a billed query. verified: the number of
+    tables whose values were compared with the files, None unless requested.
     """
 
     restore: str
@@ -83,6 +84,7 @@ class Restoration(Result, frozen=True, kw_only=True):
     rows: int
     bytes: int
     bytes_billed: int
+    verified: int | None = None
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""

@@ -1,0 +1,80 @@
+"""Comparing the values of restored tables with the files, and these with the source while time travel lasts."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.check.compare_with_source import Asked, Source, about, compare, priced, questions
+from bqdump.check.findings import Finding, FindingKind
+from bqdump.check.read_back import ReadOptions, check_room, read_back
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import NotFoundError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.result import NotCreated
+from bqdump.ports.data_reader import Digest
+from bqdump.restore.ledger import Ledger
+from bqdump.restore.task import RunningRestore
+
+log = logging.getLogger(__name__)
+
+VALUES = "values"
+HINT = "Raise it, or leave out {setting:verify}."
+
+
+class Compared(NamedTuple):
+    """The number of tables whose values are those of the files, and the tables that differ."""
+
+    tables: int
+    different: list[NotCreated]
+
+
+async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadOptions) -> Compared:
+    """Read the files of every restored table back, and compare checksums of its columns with those in BigQuery.
+
+    Raises UsageError if the queries would bill more than max_bytes_billed.
+    """
+    manifest = _restored(restore, ledger)
+    check_room(manifest, reading)
+    request, limit = restore.task.request, restore.task.settings.max_bytes_billed
+    source = Source(restore.destination, limit, request.told, HINT)
+    target = restore.target
+    wanted = [
+        question
+        for entry in manifest.tables
+        for question in about(target, manifest, entry, None, msgspec.structs.replace(entry.shape, where=""))
+    ]
+    able, unable = await priced(source, target, wanted)
+    back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
+    found = await compare(source, Asked(target, able, unable, ()), back.digests)
+    findings = [*back.findings, *found.findings, *await _with_source(source, manifest, back.digests)]
+    different = {finding.table: _named(finding) for finding in reversed(findings)}
+    return Compared(
+        found.tables - len(different.keys() & {entry.table for entry in manifest.tables}), [*different.values()]
+    )
+
+
+async def _with_source(source: Source, manifest: Manifest, digests: dict[str, Digest]) -> list[Finding]:
+    """Differences between the files and the source at the snapshot time; none where that can no longer be read."""
+    try:
+        asked = await questions(source, manifest)
+    except NotFoundError as error:
+        message = "not compared with the source: %s"
+        log.info(message, error.cause, extra=LogEvent.SOURCE_NOT_COMPARED.extra())
+        return []
+    findings = (await compare(source, asked, digests)).findings
+    return [finding for finding in findings if finding.kind != FindingKind.SOURCE]
+
+
+def _restored(restore: RunningRestore, ledger: Ledger) -> Manifest:
+    """The manifest with the restored tables only."""
+    entries = [step.entry for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
+    return msgspec.structs.replace(restore.manifest, tables=tuple(entries))
+
+
+def _named(finding: Finding) -> NotCreated:
+    where = f" ({finding.file})" if finding.file else ""
+    message = f"{finding.kind.value}{where}: expected {finding.expected}, found {finding.found}"
+    return NotCreated(finding.table, "TABLE", VALUES, message)
