@@ -119,6 +119,7 @@ def test_tasks_share_the_tables_and_one_of_them_finishes() -> None:
         return [result.state for result in await asyncio.gather(*map(restore, tasks))]
 
     assert sorted(asyncio.run(all_tasks())) == ["restored", "running", "running"]
+    assert len(asyncio.run(world.store.folders("_bqdump/restores/"))) == 1
     assert all(world.rows(f"t{number}") == [f"{number}"] for number in range(12))
     assert len(world.big.started) == 12
 

@@ -77,7 +77,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
         done = asyncio.run(until_signal(work, RESUME, follower))
     if as_json:
         print_json(done)
-    elif not quiet:
+    elif not (quiet or logs_as_json(stream)):
         _print_result(done)
     return exit_code(done)
 

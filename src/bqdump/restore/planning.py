@@ -21,7 +21,7 @@ from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.names import digest, restore_id
 from bqdump.core.restore.plan import Options, RestorePlan, TargetState
 from bqdump.core.restore.result import with_objects
-from bqdump.core.sizes import size_text
+from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
 from bqdump.repository.published import missing_manifest, read_latest
 from bqdump.repository.repository import create, exists, load
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 RESTORE = "restore"
 INDEX, POLICY = "INDEX", "POLICY"
-NAMED = 3
+NAMED, LOGGED = 3, 20
 # Files that one task uploads at a time.
 UPLOADS_AT_ONCE = 4
 # Defaults of a dataset that would delete what is restored into it.
@@ -107,17 +107,18 @@ async def _decide(task: Task) -> Decision:
     """The restore for this execution, which is recorded for its other tasks."""
     found = await _find_manifest(task)
     what = digest(found.name, found.generation, task.request.options, VERSION)
-    decision = await _earlier(task, what) or await _new(task, what)
+    # Counted once, so that two tasks that decide at the same time make one restore.
+    newest = await _newest(task, what)
+    decision = await _earlier(task, what, newest) or await _new(task, restore_id(what, newest + 1))
     stored = await create(task.state, task.layout.execution(task.owner.execution), Execution(decision.restore))
     return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
 
 
-async def _earlier(task: Task, what: str) -> Decision | None:
+async def _earlier(task: Task, what: str, number: int) -> Decision | None:
     """The newest restore of the same, if it may go on: unfinished, or with nothing to do, as the target still has all.
 
     A finished one that replaced tables is done again, and so is one that filled gaps.
     """
-    number = await _newest(task, what)
     if not number:
         return None
     id_ = restore_id(what, number)
@@ -139,10 +140,9 @@ async def _earlier(task: Task, what: str) -> Decision | None:
     return decision
 
 
-async def _new(task: Task, what: str) -> Decision:
+async def _new(task: Task, id_: str) -> Decision:
     """A new restore, or the one that another task has stored meanwhile."""
     drafted = await draft(task)
-    id_ = restore_id(what, await _newest(task, what) + 1)
     options = task.request.options
     decision = Decision(
         restore=id_,
@@ -168,7 +168,17 @@ async def _new(task: Task, what: str) -> Decision:
             decision.target.name,
             extra=planned,
         )
+        _log_not_restored(drafted.plan)
     return stored.value
+
+
+def _log_not_restored(plan: RestorePlan) -> None:
+    for one in plan.not_restored[:LOGGED]:
+        kind = one.kind.lower().replace("_", " ")
+        log.warning("%s %s: not restored: %s", kind, one.name, one.reason, extra=LogEvent.NOT_RESTORABLE.extra())
+    if len(plan.not_restored) > LOGGED:
+        more = counted(len(plan.not_restored) - LOGGED, "more object")
+        log.warning("and %s, named in the result", more, extra=LogEvent.NOT_RESTORABLE.extra())
 
 
 async def _newest(task: Task, what: str) -> int:
