@@ -45,7 +45,7 @@ from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
-from bqdump.restore.task import Request, Task, Via
+from bqdump.restoration.task import Request, Task, Via
 from bqdump.services import Services, read_config, run_id
 from bqdump.signatures import OF_TARGET, with_settings
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bqdump.adapters.patience import Patience
     from bqdump.export.task import ReadRoute
     from bqdump.ports.data_reader import DataReader
-    from bqdump.restore.task import Via
+    from bqdump.restoration.task import Via
 
 Answer = TypeVar("Answer")
 # Maximum streams read at once, one per core: more than this is limited by BigQuery.
@@ -157,7 +157,7 @@ async def serve_restore(
     tasks: int = 1,
 ) -> Answer:
     """Open the export, what a restore writes to, and the bucket that it loads through; do the work, and close them."""
-    from bqdump.restore.task import Via
+    from bqdump.restoration.task import Via
 
     store = open_store(settings, patient=True)
     through = None

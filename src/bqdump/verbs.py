@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bqdump.observe.status import Status
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
-    from bqdump.restore.task import Task as RestoreTask
+    from bqdump.restoration.task import Task as RestoreTask
     from bqdump.services import Services
 
 
@@ -172,7 +172,7 @@ async def report(store: ObjectStore, settings: Settings, run: str = "", since: s
 async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
     """Do one task's part of a restore. values: compare the values of restored tables with the files as well."""
     from bqdump.check.read_back import ReadOptions
-    from bqdump.restore.run import run as run_task
+    from bqdump.restoration.run import run as run_task
     from bqdump.services import open_reader
 
     if not values:
@@ -187,8 +187,8 @@ async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
 
 async def plan_restore(task: RestoreTask) -> Restoration:
     """Show what a restore would do, without writing anything."""
-    from bqdump.restore.outcome import planned
-    from bqdump.restore.planning import draft
+    from bqdump.restoration.outcome import planned
+    from bqdump.restoration.planning import draft
 
     drafted = await draft(task)
     return planned(drafted.plan, drafted.found.manifest)

@@ -20,6 +20,11 @@ def blocks(page: str) -> list[str]:
 def follow(page: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
     """Run every block, in order, in one shell that stops at the first failure; returns all that was printed."""
     script = "\n".join(line for line in "\n".join(blocks(page)).splitlines() if not line.startswith("pip install"))
+    return shell(script, folder, variables)
+
+
+def shell(script: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
+    """Run commands in one shell that stops at the first failure; returns all that was printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-eu"], input=script, env={"PATH": path, **variables}, cwd=folder, text=True, stdout=subprocess.PIPE,

@@ -1,26 +1,17 @@
-"""How it loads back: the commands of docs/restore.md on what each format and route has exported."""
+"""How it loads back: `bqdump restore` of what each format and route has exported, by docs/formats.md."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from formats import bq
+import bqdump
+from bqdump import Restoration
 from formats.exports import WAYS, Exports, Way
 from formats.forms import same
 from formats.values import KINDS, ROWS, Kind, expected
 
-ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/restore.md").read_text(), re.DOTALL)
-SETTINGS, FETCH, SPLIT, CSV, JSON, AVRO, PARQUET, STRAIGHT, THROUGH = BLOCKS
-LOAD = {"csv": CSV, "json": JSON, "avro": AVRO, "parquet": PARQUET}
 PLAIN = [way for way in WAYS if way.codec == "none"]
 # What comes back as something else, by docs/formats.md.
 CHANGED: dict[tuple[str, str], Any] = {
@@ -32,77 +23,41 @@ CHANGED: dict[tuple[str, str], Any] = {
 }
 
 
-# `gcloud storage cat` reads from the stack; `bq` notes what it is asked, and bq.py does it afterwards.
-GCLOUD = """
-import os, sys, urllib.parse, urllib.request
-assert sys.argv[1:3] == ["storage", "cat"]
-_, _, bucket, name = sys.argv[3].split("/", 3)
-path = f"/storage/v1/b/{bucket}/o/{urllib.parse.quote(name, safe='')}?alt=media"
-sys.stdout.buffer.write(urllib.request.urlopen(os.environ["STORAGE_EMULATOR_HOST"] + path).read())
-"""
-BQ = """
-import json, sys
-with open("asked", "a") as file:
-    file.write(json.dumps(sys.argv[1:]) + "\\n")
-"""
-
-
 class Restored:
-    """Tables that the page's commands have made, and their rows."""
+    """Restored exports, and the rows of their tables; each is restored once."""
 
-    def __init__(self, exports: Exports, folder: Path) -> None:
-        self.exports, self.folder, self.stage = exports, folder, exports.stage
-        self.tools = folder / "tools"
-        self.tools.mkdir()
-        for tool, text in (("bq", BQ), ("gcloud", GCLOUD)):
-            (self.tools / tool).write_text(f"#!{sys.executable} -S{text}")
-            (self.tools / tool).chmod(0o755)
-        (self.tools / "python3").symlink_to(sys.executable)
+    def __init__(self, exports: Exports) -> None:
+        self.exports, self.stage = exports, exports.stage
+        self._results: dict[str, Restoration] = {}
+        self._columns: dict[Way, dict[str, list[Any]]] = {}
 
-    def restore(self, table: str, prefix: str, format_: str) -> str:
-        """Follow the page; returns the table's new name."""
-        dataset = f"restored_{prefix.replace('-', '_')}"
-        self.stage.big.create_dataset(f"{self.stage.project}.{dataset}", exists_ok=True)
-        environ = {**os.environ, **self.stage.stack.variables(), "PATH": f"{self.tools}:{os.environ['PATH']}"}
-        chosen = SETTINGS.replace("my-project-exports", self.stage.bucket).replace("my-project", self.stage.project)
-        chosen = chosen.replace("=restored", f"={dataset}").replace("=orders", f"={table}")
-        where = self.folder / f"{prefix}-{table}"
-        where.mkdir()
-        fetched = [chosen, FETCH.replace("/_bqdump", f"/{prefix}/_bqdump"), SPLIT]
-        self._shell(fetched, where, environ)
-        alike = json.loads((where / "schema.json").read_text()) == json.loads((where / "loading.json").read_text())
-        self._shell([chosen, LOAD[format_], STRAIGHT if alike else THROUGH], where, environ)
-        asked = [json.loads(line) for line in (where / "asked").read_text().splitlines()]
-        assert [words[0] for words in asked] == (["mk", "load"] if alike else ["mk", "load", "query", "rm"])
-        for words in asked:
-            bq.run(self.stage.big, words, where)
-        tables = [item.table_id for item in self.stage.big.list_tables(f"{self.stage.project}.{dataset}")]
-        assert f"{table}_loading" not in tables
-        return f"{dataset}.{table}"
+    def restore(self, prefix: str) -> Restoration:
+        """Restore the export below a prefix; the dataset has its name."""
+        if prefix not in self._results:
+            self._results[prefix] = bqdump.restore(
+                bucket=self.stage.bucket, prefix=prefix, into=f"{self.stage.project}.{self.dataset(prefix)}"
+            )
+        return self._results[prefix]
 
-    def _shell(self, blocks: list[str], where: Path, environ: dict[str, str]) -> None:
-        script = "\n".join(["set -eu", *blocks])
-        done = subprocess.run(["sh"], input=script, text=True, capture_output=True, cwd=where, env=environ)
-        assert (done.returncode, done.stderr) == (0, "")
+    def dataset(self, prefix: str) -> str:
+        """The dataset that an export is restored into."""
+        return f"restored_{prefix.replace('-', '_')}"
+
+    def columns(self, way: Way) -> dict[str, list[Any]]:
+        """The columns of the table of all values."""
+        if way not in self._columns:
+            self.exports.manifest(way)
+            assert self.restore(str(way)).failed == ()
+            table = f"{self.dataset(str(way))}.values_{way.route}_{way.format}"
+            found = self.stage.big.query_and_wait(f"SELECT {selected(way.kinds)} FROM `{table}` ORDER BY id")
+            rows = [dict(row) for row in found]
+            self._columns[way] = {name: [row[name] for row in rows] for name in rows[0]}
+        return self._columns[way]
 
 
-@pytest.fixture(scope="session")
-def restored(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Restored:
-    return Restored(exports, tmp_path_factory.mktemp("restore"))
-
-
-_tables: dict[Way, dict[str, list[Any]]] = {}
-
-
-def back(restored: Restored, way: Way) -> dict[str, list[Any]]:
-    """The columns of the table of all values after its restoration; restored once."""
-    if way not in _tables:
-        restored.exports.manifest(way)
-        table = restored.restore(f"values_{way.route}_{way.format}", str(way), way.format)
-        found = restored.stage.big.query_and_wait(f"SELECT {selected(way.kinds)} FROM `{table}` ORDER BY id")
-        rows = [dict(row) for row in found]
-        _tables[way] = {name: [row[name] for row in rows] for name in rows[0]}
-    return _tables[way]
+@pytest.fixture(scope="module")
+def restored(exports: Exports) -> Restored:
+    return Restored(exports)
 
 
 def selected(kinds: list[Kind]) -> str:
@@ -120,7 +75,7 @@ def test_values_come_back(restored: Restored, way: Way, kind: Kind) -> None:
     change = CHANGED.get((way.format, kind.type)) if way.route != "read" else None
     change = change or (lambda value: value)
     wanted = [change(value) for value in expected(kind)]
-    columns = back(restored, way)
+    columns = restored.columns(way)
     found = columns[kind.name]
     assert [(row, found[row], wanted[row]) for row in range(ROWS) if not same(found[row], wanted[row])] == []
     assert columns[f"{kind.name}_null"] == [[] if kind.repeated else None] * ROWS
@@ -129,26 +84,26 @@ def test_values_come_back(restored: Restored, way: Way, kind: Kind) -> None:
 @pytest.mark.parametrize("way", PLAIN, ids=str)
 def test_the_schema_and_a_table_without_rows_come_back(restored: Restored, way: Way) -> None:
     restored.exports.manifest(way)
+    result = restored.restore(str(way))
     name = f"empty_{way.route}_{way.format}"
     big = restored.stage.big
-    made = big.get_table(f"{restored.stage.project}.{restored.restore(name, str(way), way.format)}")
+    made = big.get_table(f"{restored.stage.project}.{restored.dataset(str(way))}.{name}")
     before = big.get_table(f"{restored.stage.project}.{restored.stage.dataset}.{name}")
     assert made.num_rows == 0
     assert made.schema == before.schema
+    assert result.state == "restored"
+    assert not [item for item in big.list_tables(restored.dataset(str(way))) if "scratch" in item.table_id]
 
 
 def test_what_was_exported_as_text_comes_back(restored: Restored) -> None:
     kinds = [kind for kind in KINDS if kind.type in ("RANGE", "INTERVAL")]
     table = restored.exports.table("as_text", kinds)
     restored.exports.run(Way("extract", "parquet", "none"), "texts", include=table, on_unsupported="string")
-    name = restored.restore(table, "texts", "parquet")
+    result = restored.restore("texts")
+    assert "load jobs cannot read" in result.tables[0].casts
+    name = f"{restored.dataset('texts')}.{table}"
     for kind in kinds:
         found = restored.stage.sql(f"SELECT CAST({kind.name} AS STRING) FROM `{name}` ORDER BY id")
         assert [value for (value,) in found] == expected(kind)
     made = restored.stage.big.get_table(f"{restored.stage.project}.{name}")
     assert {field.field_type for field in made.schema[1:]} == {"RANGE", "INTERVAL"}
-
-
-def test_the_page_tells_of_every_format() -> None:
-    assert all(f"--source_format={name}" in block for name, block in
-               (("CSV", CSV), ("NEWLINE_DELIMITED_JSON", JSON), ("AVRO", AVRO), ("PARQUET", PARQUET)))  # fmt: skip

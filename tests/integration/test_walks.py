@@ -11,7 +11,7 @@ from bqdump.core.documents.changes import SAME
 from bqdump_local import state
 from bqdump_local.seed import seed
 from bqdump_local.stack import running
-from docs.walk import follow
+from docs.walk import follow, shell
 
 
 # It makes four exports of all the data there is, by up to ten processes at once.
@@ -45,3 +45,15 @@ def test_coming_from_something_else(tmp_path: Path) -> None:
         first = (bucket / "pipes/dummy_01/dummy_01_000000000000.csv").read_text().splitlines()[0]
         assert "|" in first
         assert first.startswith("1|")
+
+
+def test_restoring(tmp_path: Path) -> None:
+    with running(root=tmp_path / "buckets") as stack:
+        seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", flights=False)
+        export = "bqdump run --quiet --project my-project --dataset sales --bucket my-exports"
+        shell(export, tmp_path, stack.variables())
+        said = follow("docs/restore.md", tmp_path, stack.variables())
+        for dataset in ("my-project.restored", "my-project.one_table", "my-project.sales", "other-project.sales"):
+            assert f'into {dataset}"' in said
+        assert "compared value by value" in said or '"query_billed"' in said
+        assert "not restored" not in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bqdump.restore.task import Task
+from bqdump.restoration.task import Task
 
 
 class Killed(BaseException):

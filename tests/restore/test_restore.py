@@ -11,7 +11,7 @@ from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
 from bqdump.ports.warehouse import JobError
-from bqdump.restore.run import run as restore
+from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
 from restore.world import ROWS, World
 

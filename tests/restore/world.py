@@ -18,8 +18,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
-from bqdump.restore.run import run as restore
-from bqdump.restore.task import Request, Task
+from bqdump.restoration.run import run as restore
+from bqdump.restoration.task import Request, Task
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), header=False)
 INTO = Options(project="project", dataset="copy")

@@ -32,7 +32,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
-from bqdump.restore.task import Request, Task, Via
+from bqdump.restoration.task import Request, Task, Via
 from bqdump.services import owner
 
 log = logging.getLogger(__name__)

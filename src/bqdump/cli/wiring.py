@@ -13,7 +13,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
-from bqdump.restore.task import Via
+from bqdump.restoration.task import Via
 from bqdump.services import Services
 
 Answer = TypeVar("Answer")

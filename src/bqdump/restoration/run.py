@@ -12,16 +12,16 @@ from bqdump.core.restore.plan import NotRestored
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create, value_of
-from bqdump.restore.finish import create_dataset, finish_dataset, relate_tables, set_expirations
-from bqdump.restore.finisher import becomes_finisher
-from bqdump.restore.ledger import Ledger, read_ledger
-from bqdump.restore.objects import restore_objects
-from bqdump.restore.outcome import restoration
-from bqdump.restore.planning import obtain_restore
-from bqdump.restore.tables import sweep_scratch
-from bqdump.restore.task import RunningRestore, Task
-from bqdump.restore.verify import compare_values
-from bqdump.restore.work import restore_tables
+from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
+from bqdump.restoration.finisher import becomes_finisher
+from bqdump.restoration.ledger import Ledger, read_ledger
+from bqdump.restoration.objects import restore_objects
+from bqdump.restoration.outcome import restoration
+from bqdump.restoration.planning import obtain_restore
+from bqdump.restoration.tables import sweep_scratch
+from bqdump.restoration.task import RunningRestore, Task
+from bqdump.restoration.verify import compare_values
+from bqdump.restoration.work import restore_tables
 
 log = logging.getLogger(__name__)
 

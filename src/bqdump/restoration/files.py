@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bqdump.core.documents.manifest import File, TableEntry
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.task import RunningRestore
 
 # More files than this are listed, with one request for 1,000, instead of looked at one by one.
 LOOKED_AT = 4

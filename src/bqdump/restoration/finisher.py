@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bqdump.repository.repository import create, replace
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.task import RunningRestore
 
 
 async def becomes_finisher(restore: RunningRestore) -> bool:

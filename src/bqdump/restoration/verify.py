@@ -15,8 +15,8 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.result import NotCreated
 from bqdump.ports.data_reader import Digest
-from bqdump.restore.ledger import Ledger
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
 

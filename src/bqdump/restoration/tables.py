@@ -15,18 +15,21 @@ from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored
 from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.core.restore.names import LABEL, SCRATCH, scratch_name
+from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import TableStep
+from bqdump.core.restore.statements import fill
 from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import Job
-from bqdump.restore.files import changed_files
-from bqdump.restore.jobs import FailedJobError, Jobs
-from bqdump.restore.statements import fill, too_many_partitions
-from bqdump.restore.task import RunningRestore
-from bqdump.restore.upload import upload_files
+from bqdump.restoration.files import changed_files
+from bqdump.restoration.jobs import FailedJobError, Jobs
+from bqdump.restoration.task import RunningRestore
+from bqdump.restoration.upload import upload_files
 
 TABLE, ROWS = "TABLE", "rows"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
 SCRATCH_MS = 3 * 24 * 60 * 60 * 1000
+# https://cloud.google.com/bigquery/docs/error-messages, https://cloud.google.com/bigquery/quotas#partitioned_tables
+TOO_MANY_PARTITIONS = ("too many partitions", "exceeded the maximum number of partitions")
 Result = TypeVar("Result")
 
 
@@ -187,9 +190,26 @@ async def _load(work: TableWork, to: str, step: str) -> list[Job]:
 async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> int:
     """Fill a table from a scratch table that has everything. Returns the rows."""
     load, target = work.step.load, work.restore.target
-    statements = [fill(target, to, source, load.columns, load.values)]
     step = "ranges" if by_ranges else "insert"
-    return _sum([await work.jobs.statement(step, part, work.name, text) for part, text in enumerate(statements)])
+    conditions = await _ranges(work, source) if by_ranges else [""]
+    statements = [fill(target, to, source, load, where) for where in conditions]
+    return _sum(await _all(work.jobs.statement(step, part, work.name, text) for part, text in enumerate(statements)))
+
+
+async def _ranges(work: TableWork, source: str) -> list[str]:
+    """The conditions for ranges of partitions, each of which one job may fill."""
+    partitioning = partitioning_of(work.step.create, NOTHING)
+    if partitioning is None:
+        return [""]
+    load, target = work.step.load, work.restore.target
+    query = partitioning.boundaries(target, source, load)
+    limit = work.restore.task.settings.max_bytes_billed
+    return partitioning.ranges(await work.restore.destination.ask(target, source, query, limit), load)
+
+
+def too_many_partitions(message: str) -> bool:
+    """Whether a job was refused because it would change more partitions than a job may."""
+    return any(part in message.lower() for part in TOO_MANY_PARTITIONS)
 
 
 async def _create_scratch(work: TableWork, name: str, definition: msgspec.Raw) -> None:

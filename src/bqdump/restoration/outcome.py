@@ -9,8 +9,8 @@ from bqdump.core.documents.restore import Restored
 from bqdump.core.restore.plan import NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of
-from bqdump.restore.ledger import Ledger
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.task import RunningRestore
 
 
 def planned(plan: RestorePlan, manifest: Manifest) -> Restoration:

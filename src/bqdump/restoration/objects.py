@@ -15,9 +15,9 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import ObjectStep
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, replace
-from bqdump.restore.jobs import Jobs
-from bqdump.restore.ledger import Ledger
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.jobs import Jobs
+from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
 from bqdump.repository.published import missing_manifest, read_latest
 from bqdump.repository.repository import create, exists, load
-from bqdump.restore.ledger import read_ledger
-from bqdump.restore.task import RunningRestore, Task
+from bqdump.restoration.ledger import read_ledger
+from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
 

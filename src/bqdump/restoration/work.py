@@ -15,11 +15,11 @@ from bqdump.core.restore.plan import TableStep
 from bqdump.core.sizes import counted
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, exists, replace
-from bqdump.restore.jobs import FailedJobError
-from bqdump.restore.ledger import Ledger, read_ledger
-from bqdump.restore.tables import TABLE, drop_scratch, restore_table
-from bqdump.restore.task import RunningRestore
-from bqdump.restore.upload import delete_uploads
+from bqdump.restoration.jobs import FailedJobError
+from bqdump.restoration.ledger import Ledger, read_ledger
+from bqdump.restoration.tables import TABLE, drop_scratch, restore_table
+from bqdump.restoration.task import RunningRestore
+from bqdump.restoration.upload import delete_uploads
 
 log = logging.getLogger(__name__)
 

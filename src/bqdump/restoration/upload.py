@@ -10,8 +10,8 @@ from typing import IO
 from bqdump.core.documents.manifest import File, TableEntry
 from bqdump.core.errors import ConflictError
 from bqdump.repository.data_files import read_part
-from bqdump.restore.jobs import FailedJobError
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.jobs import FailedJobError
+from bqdump.restoration.task import RunningRestore
 
 PIECE_BYTES = 8 << 20
 

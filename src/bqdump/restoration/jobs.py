@@ -14,7 +14,7 @@ from bqdump.export.work.job import Work, ended_job
 from bqdump.export.work.watch import Watch
 from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import Job
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
 # Job ids count the tries of one attempt at a table from here.

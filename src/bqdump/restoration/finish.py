@@ -11,8 +11,8 @@ from bqdump.core.errors import ConflictError, DeniedError, JobFailedError, NotFo
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import NotRestored, TableStep
 from bqdump.core.sizes import counted
-from bqdump.restore.ledger import Ledger
-from bqdump.restore.task import RunningRestore
+from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
 
