@@ -6,12 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from google.cloud import bigquery
 
 from bqdump.core.formats.formats import FORMATS
 from integration.command import call
 from integration.stage import Stage
-from local.bigquery_server import finish
 
 COLUMN = "bqdump_partition_time"
 MAKE = """
@@ -25,14 +23,6 @@ FILL = """
     (TIMESTAMP '2024-01-01', 3, 'third', DATE '2000-01-01'),
     (TIMESTAMP '2025-12-01', 4, 'say "x", y', DATE '2024-06-01')
 """
-OPTIONS: dict[str, dict[str, Any]] = {
-    "csv": {"sourceFormat": "CSV", "skipLeadingRows": 1},
-    "json": {"sourceFormat": "NEWLINE_DELIMITED_JSON"},
-    "avro": {"sourceFormat": "AVRO", "useAvroLogicalTypes": True},
-    "parquet": {"sourceFormat": "PARQUET"},
-}  # fmt: skip
-
-
 WAYS = [*(("query", name) for name in FORMATS), *(("read", name) for name in ("csv", "json", "parquet"))]
 
 
@@ -47,19 +37,12 @@ def by_partition(stage: Stage, table: str) -> list[tuple[Any, ...]]:
     return stage.sql(f"SELECT {columns} FROM {table} WHERE _PARTITIONTIME IS NOT NULL ORDER BY id")
 
 
-def load(stage: Stage, format_: str) -> None:
-    """What docs/routes.md says: the files into a table of their own, and from there into the partitions."""
-    (entry,) = json.loads(stage.read(stage.latest().manifest))["tables"]
-    fields = [
-        *entry["definition"]["schema"]["fields"],
-        {"name": entry["shape"]["partition_times"], "type": "TIMESTAMP"},
-    ]
-    config = bigquery.LoadJobConfig.from_api_repr({"load": {**OPTIONS[format_], "schema": {"fields": fields}}})
-    files = [f"gs://{stage.bucket}/{file['name']}" for file in entry["files"]]
-    where = f"{stage.project}.{stage.dataset}"
-    finish(stage.big.load_table_from_uri(files, f"{where}.loading", job_config=config))
-    stage.sql("CREATE TABLE back (id INT64, note STRING, day DATE) PARTITION BY _PARTITIONDATE")
-    stage.sql(f"INSERT INTO back (_PARTITIONTIME, id, note, day) SELECT {COLUMN}, id, note, day FROM loading")
+def restore(stage: Stage, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """Restore the published run into the dataset `copy`; returns the name of its table."""
+    arguments = ("--bucket", stage.bucket, "--into", f"{stage.project}.copy", *options)
+    restored = call(capsys, "restore", "--quiet", *arguments)
+    assert restored.code == 0, restored
+    return "copy.events"
 
 
 @pytest.mark.parametrize(("route", "format_"), WAYS)
@@ -73,8 +56,7 @@ def test_every_row_comes_back_in_its_partition(
     stage.sql("DELETE FROM events WHERE true")
     verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
     assert (verified.code, json.loads(verified.out)["findings"]) == (0, [])
-    load(stage, format_)
-    assert by_partition(stage, "back") == before
+    assert by_partition(stage, restore(stage, capsys)) == before
 
 
 def test_a_wrong_partition_time_is_a_difference(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
