@@ -113,6 +113,11 @@ def test_a_replaced_table_gets_all_that_a_copy_does_not_carry() -> None:
     assert (finish["description"], finish["friendlyName"]) == ("all of them", "Orders")
 
 
+def test_a_replaced_table_loses_a_description_that_the_export_does_not_have() -> None:
+    finish = read(step(entry(), holding(orders="TABLE"), replace=True).finish)
+    assert (finish["description"], finish["friendlyName"]) == (None, None)
+
+
 def test_a_replaced_table_no_longer_requires_a_filter_that_the_export_does_not_have() -> None:
     target = holding(t="TABLE")
     made = step(entry("t", [column("d", "DATE")], timePartitioning={"field": "d"}), target, replace=True)

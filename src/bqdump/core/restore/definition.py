@@ -32,6 +32,8 @@ COUNTS = re.compile(r"num[A-Z]")
 LATER = ("schema", "labels", "tableConstraints", "expirationTime", "requirePartitionFilter")
 # Set anew after a table was replaced by a copy, as the old one may have had others.
 OF_A_REPLACED = ("friendlyName", "description", "maxStaleness", "defaultCollation", "defaultRoundingMode")
+# Of these, what the export does not have is removed.
+TEXTS = ("friendlyName", "description")
 # A table that expires this soon may do so before it is restored, in milliseconds.
 TOO_SOON = 24 * 60 * 60 * 1000
 
@@ -138,7 +140,7 @@ def _finish(
     old = dict.fromkeys(replaced or ())
     finish: Body = {"labels": {**old, **(body.get("labels") or {}), LABEL: None}}
     if replaced is not None:
-        finish |= {key: body.get(key) for key in OF_A_REPLACED if key in body}
+        finish |= dict.fromkeys(TEXTS) | {key: body[key] for key in OF_A_REPLACED if key in body}
     if replaced is not None or any("defaultValueExpression" in field for field in fields):
         finish["schema"] = _schema(body, fields)
     if "primaryKey" in constraints:
