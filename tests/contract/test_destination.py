@@ -517,6 +517,38 @@ def test_a_copy_replaces_rows_and_schema(stage: Stage) -> None:
     on(stage, check)
 
 
+def test_a_copy_takes_constraints_from_its_source_and_keeps_other_properties(stage: Stage) -> None:
+    def table(key: str, **others: Any) -> msgspec.Raw:
+        return raw({"schema": LINES, "tableConstraints": {"primaryKey": {"columns": [key]}}, **others})
+
+    async def check(destination: Destination) -> None:
+        await destination.create_table(stage.dataset, "new", table("line", description="new", labels={"c": "d"}))
+        await destination.create_table(stage.dataset, "old", raw({"schema": LINES, "labels": {"a": "b"}}))
+        job = await finished(destination, await destination.copy(copy(stage, "c", "new", "old")))
+        assert job.error is None
+        found = await definition(destination, stage, "old")
+        assert found["tableConstraints"] == {"primaryKey": {"columns": ["line"]}}
+        assert (found.get("description"), found["labels"]) == (None, {"a": "b"})
+
+    on(stage, check)
+
+
+@pytest.mark.parametrize("layout", [{"timePartitioning": {"type": "DAY"}}, {"clustering": {"fields": ["line"]}}])
+def test_a_copy_cannot_change_partitioning_or_clustering(stage: Stage, layout: dict[str, Any]) -> None:
+    uri = stage.file("rows", ["a"])
+
+    async def check(destination: Destination) -> None:
+        await destination.create_table(stage.dataset, "new", raw({"schema": LINES, **layout}))
+        await destination.create_table(stage.dataset, "old", raw({"schema": LINES}))
+        await finished(destination, await destination.load(load(stage, "l", "old", uri)))
+        job = await finished(destination, await destination.copy(copy(stage, "c", "new", "old")))
+        assert job.error is not None
+        assert "Incompatible table partitioning specification" in job.error.message
+        assert stage.rows("old") == ["a"]
+
+    on(stage, check)
+
+
 def test_a_copy_to_a_missing_table_fails(stage: Stage) -> None:
     async def check(destination: Destination) -> None:
         await destination.create_table(stage.dataset, "t", raw({"schema": LINES}))

@@ -132,6 +132,37 @@ def test_a_load_needs_the_schema_of_the_table(
     assert rows(world, table) == []
 
 
+@pytest.mark.parametrize(
+    ("type_", "value", "as_type"),
+    [
+        ("DATETIME", "DATETIME '2024-01-01 00:00:00'", "TIMESTAMP"),
+        ("JSON", "JSON '{}'", "STRING"),
+    ],
+)
+def test_parquet_needs_a_schema_for_types_that_it_does_not_have(
+    world: World, dataset: str, bucket: str, type_: str, value: str, as_type: str
+) -> None:
+    world.sql(f"CREATE TABLE {dataset}.source AS SELECT {value} AS v")
+    uri = f"gs://{bucket}/file"
+    world.extract(f"{dataset}.source", uri, destination_format="PARQUET")
+    schema = {"fields": [{"name": "v", "type": type_}]}
+    table = create(world, dataset, "t", schema=schema)
+    with pytest.raises(BadRequest, match=f"Field v has changed type from {type_} to {as_type}"):
+        load(world, table, uri, sourceFormat="PARQUET")
+    assert load(world, table, uri, sourceFormat="PARQUET", schema=schema).output_rows == 1
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_json_does_not_load_ranges(world: World, dataset: str, bucket: str, nested: bool) -> None:
+    field: dict[str, Any] = {"name": "v", "type": "RANGE", "rangeElementType": {"type": "DATE"}}
+    fields = [{"name": "r", "type": "RECORD", "fields": [field]}] if nested else [field]
+    value = b'{"v":"[2024-01-01, UNBOUNDED)"}'
+    uri = put(world, bucket, "x.json", b'{"r":%s}' % value if nested else value)
+    table = create(world, dataset, "t", schema={"fields": fields})
+    with pytest.raises(BadRequest, match="RANGE"):
+        load(world, table, uri, sourceFormat="NEWLINE_DELIMITED_JSON")
+
+
 def test_a_load_is_all_or_nothing(world: World, dataset: str, bucket: str) -> None:
     table = create(world, dataset, "t")
     good, bad = put(world, bucket, "good.csv", b"1,\n2,\n"), put(world, bucket, "bad.csv", b"3,\nx,\n")

@@ -57,10 +57,11 @@ class StatementRequest(NamedTuple):
 
 
 class CopyRequest(NamedTuple):
-    """A copy job that replaces the rows and the schema of `to` by those of `source`, atomically and without costs.
+    """A copy job that replaces the rows of `to` by those of `source`, atomically and without costs.
 
-    `to` must exist. Both are in one location.
-    https://cloud.google.com/bigquery/docs/managing-tables#copy-table
+    `to` must exist, in the same location and with the same partitioning and clustering: a copy cannot change these.
+    Schema and constraints become those of `source`; labels, description and expiration of `to` stay.
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationTableCopy (writeDisposition)
     """
 
     job_id: str

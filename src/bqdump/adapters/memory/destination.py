@@ -10,6 +10,7 @@ import msgspec
 
 from bqdump.adapters.memory.lines import rows_of
 from bqdump.adapters.memory.references import inserted, missing
+from bqdump.adapters.memory.resources import definition_of, layout, names_of, patched, raw
 from bqdump.adapters.memory.store import MemoryStore
 from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse, Version
 from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, TableGoneError
@@ -18,6 +19,9 @@ from bqdump.ports.destination import CopyRequest, LoadRequest, Present, Statemen
 from bqdump.ports.warehouse import Job, JobError
 
 KINDS = {"view": "VIEW", "materializedView": "MATERIALIZED_VIEW", "externalDataConfiguration": "EXTERNAL"}
+# What a copy cannot change of the table that it replaces, and what it takes from its source.
+LAYOUT = ("timePartitioning", "rangePartitioning", "clustering")
+COPIED = ("schema", "tableConstraints")
 Request = LoadRequest | StatementRequest | CopyRequest
 
 
@@ -76,7 +80,7 @@ class MemoryDestination(MemoryWarehouse):
         """See Destination."""
         if (project, name) not in self.datasets:
             return None
-        return _json(self._resource(Dataset(project, name, self.location)))
+        return raw(self._resource(Dataset(project, name, self.location)))
 
     async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
         """See Destination."""
@@ -89,7 +93,7 @@ class MemoryDestination(MemoryWarehouse):
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """See Destination."""
         self._tables_of(dataset)
-        self.resources[dataset.project, dataset.name] = _patched(self._resource(dataset), changes)
+        self.resources[dataset.project, dataset.name] = patched(self._resource(dataset), changes)
 
     async def drop_dataset(self, dataset: Dataset) -> None:
         """See Destination."""
@@ -102,7 +106,7 @@ class MemoryDestination(MemoryWarehouse):
     async def present(self, dataset: Dataset) -> list[Present]:
         """See Destination."""
         found = sorted(self._present_tables(dataset).items())
-        return [Present(name, t.kind, t.created, _definition(t).get("labels", {})) for name, t in found]
+        return [Present(name, t.kind, t.created, definition_of(t).get("labels", {})) for name, t in found]
 
     async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
         """See Destination."""
@@ -114,21 +118,21 @@ class MemoryDestination(MemoryWarehouse):
         if lifetime and "expirationTime" not in properties:
             properties["expirationTime"] = str(now + int(lifetime))
         kind = next((KINDS[key] for key in KINDS if key in properties), "TABLE")
-        made = MemoryTable(kind, now, [Version(now, ())], _json(properties | _reference(dataset, name)))
+        made = MemoryTable(kind, now, [Version(now, ())], raw(properties | names_of(dataset, name)))
         self._tables_of(dataset)[name] = made
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""
         found = self._existing(dataset, name)
-        properties = _patched(_definition(found), changes)
+        properties = patched(definition_of(found), changes)
         self._check(dataset, f"table {name}", properties)
-        self._tables_of(dataset)[name] = found._replace(definition=_json(properties))
+        self._tables_of(dataset)[name] = found._replace(definition=raw(properties))
 
     async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
         """See Destination."""
         found, properties = self._existing(dataset, name), msgspec.json.decode(definition)
         self._check(dataset, f"table {name}", properties)
-        self._tables_of(dataset)[name] = found._replace(definition=_json(properties | _reference(dataset, name)))
+        self._tables_of(dataset)[name] = found._replace(definition=raw(properties | names_of(dataset, name)))
 
     async def drop_table(self, dataset: Dataset, name: str) -> None:
         """See Destination."""
@@ -221,11 +225,16 @@ class MemoryDestination(MemoryWarehouse):
 
     def _copy(self, request: CopyRequest) -> tuple[int | None, int | None]:
         self._rows(request.to)
-        self._add(request.to, self._rows(request.source))
-        source = _definition(self._tables_of(request.source.dataset)[request.source.table])
+        rows = self._rows(request.source)
         tables, name = self._tables_of(request.to.dataset), request.to.table
-        changed = {**_definition(tables[name]), "schema": source.get("schema")}
-        tables[name] = tables[name]._replace(definition=_json(changed))
+        source = definition_of(self._tables_of(request.source.dataset)[request.source.table])
+        there = definition_of(tables[name])
+        if any(layout(source, key) != layout(there, key) for key in LAYOUT):
+            raise _RefusedError("invalid", "Incompatible table partitioning specification.")
+        kept = {key: value for key, value in there.items() if key not in COPIED}
+        copied = {key: source[key] for key in COPIED if key in source}
+        tables[name] = tables[name]._replace(definition=raw({**kept, **copied}))
+        self._add(request.to, rows)
         return None, None
 
     def _rows(self, name: TableName) -> tuple[str, ...]:
@@ -271,7 +280,7 @@ class MemoryDestination(MemoryWarehouse):
         """What exists now, after those have been dropped that have expired."""
         tables, now = self._tables_of(dataset), self.clock()
         for name, table in tables.items():
-            until = int(_definition(table).get("expirationTime") or 0)
+            until = int(definition_of(table).get("expirationTime") or 0)
             if 0 < until <= now and table.versions[-1].rows is not None:
                 self.drop(dataset.project, dataset.name, name)
         return {name: table for name, table in tables.items() if table.versions[-1].rows is not None}
@@ -281,26 +290,3 @@ class MemoryDestination(MemoryWarehouse):
         if found is None:
             raise NotFoundError("change", f"table {name}", f"Not found: Table {dataset.name}.{name}")
         return found
-
-
-def _definition(table: MemoryTable) -> dict[str, Any]:
-    decoded: dict[str, Any] = msgspec.json.decode(table.definition)
-    return decoded
-
-
-def _reference(dataset: Dataset, table: str) -> dict[str, Any]:
-    reference = {"projectId": dataset.project, "datasetId": dataset.name, "tableId": table}
-    return {"id": f"{dataset.project}:{dataset.name}.{table}", "tableReference": reference}
-
-
-def _patched(properties: dict[str, Any], changes: msgspec.Raw) -> dict[str, Any]:
-    """A resource after a patch: labels are merged, other properties replaced, and null removes either."""
-    patch = msgspec.json.decode(changes)
-    if patch.get("labels"):
-        patch["labels"] = {**properties.get("labels", {}), **patch["labels"]}
-        patch["labels"] = {key: value for key, value in patch["labels"].items() if value is not None}
-    return {key: value for key, value in {**properties, **patch}.items() if value is not None}
-
-
-def _json(value: dict[str, Any]) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))
