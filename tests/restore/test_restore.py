@@ -174,3 +174,17 @@ def test_a_table_that_appears_in_the_target_meanwhile_is_not_touched() -> None:
     result = asyncio.run(restore(task._replace(settings=one_by_one)))
     assert [(one.name, one.reason) for one in result.failed] == [("two", "duplicate")]
     assert world.rows("two") == ["stranger"]
+
+
+def test_a_page_says_what_is_restored_and_what_failed() -> None:
+    world = World()
+    world.big.failing = lambda table, job: JobError("invalid", "no such <column>") if table == "one" else None
+    result = world.restore()
+    page = world.store.peek(f"_bqdump/restores/{result.restore}/failed-first.html")
+    assert page
+    assert "no such &lt;column&gt;" in page[0].decode()
+    world.big.failing = lambda table, job: None
+    world.restore(execution="second")
+    page = world.store.peek(f"_bqdump/restores/{result.restore}/report.html")
+    assert page
+    assert "<strong>Restored.</strong>" in page[0].decode()

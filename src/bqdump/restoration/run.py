@@ -18,6 +18,7 @@ from bqdump.restoration.ledger import Ledger, read_ledger
 from bqdump.restoration.objects import restore_objects
 from bqdump.restoration.outcome import restoration
 from bqdump.restoration.planning import obtain_restore
+from bqdump.restoration.report import store_report
 from bqdump.restoration.tables import sweep_scratch
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.verify import compare_values
@@ -70,6 +71,7 @@ async def _conclude(restore: RunningRestore, unset: list[NotRestored]) -> Restor
     result = await _compared(restore, restoration(restore, ledger, unset))
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
+    await store_report(restore, result)
     log.info(
         "restored %s, %s, into %s.%s%s",
         with_objects(len(result.tables), len(result.objects)),
