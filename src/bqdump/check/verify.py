@@ -169,14 +169,15 @@ async def _is_copy(
 ) -> bool:
     """Whether the complete export was copied here, which gives every object a new generation.
 
-    Then no file has its recorded generation, and either the export was made for another bucket, or the published
+    Then no file has its recorded generation, and either the export was made for another place, or the published
     manifest is no longer the object that was published. A single file that was rewritten is not a copy.
     """
     files = (file for table in manifest.tables for file in table.files)
     if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
         return False
     made_for = recorded_target(manifest.settings)
-    if made_for.bucket and made_for.bucket != settings.target.bucket:
+    here = settings.target
+    if (made_for.bucket and made_for.bucket != here.bucket) or made_for.prefix != here.prefix:
         return True
     with suppress(DocumentError):
         latest = await read_latest(store, settings)

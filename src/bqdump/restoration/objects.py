@@ -15,7 +15,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import ObjectStep
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, replace
-from bqdump.restoration.jobs import Jobs
+from bqdump.restoration.jobs import FailedJobError, Jobs
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -127,7 +127,7 @@ HOW: dict[str, Callable[[RunningRestore, ObjectStep], Awaitable[None]]] = {ROUTI
 async def _record_failure(
     restore: RunningRestore, number: int, step: ObjectStep, attempt: int, error: BqdumpError
 ) -> None:
-    reason = type(error).__name__.removesuffix("Error")
+    reason = error.reason if isinstance(error, FailedJobError) else type(error).__name__.removesuffix("Error")
     failure = RestoreFailure(number, step.name, step.kind, attempt, reason, error.cause, restore.owner)
     message = "%s: not restored: %s"
     log.error(message, step.name, error.cause, extra=LogEvent.OBJECT_NOT_RESTORED.extra(table=step.name))

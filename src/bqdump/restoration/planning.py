@@ -11,7 +11,6 @@ import msgspec
 
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.verify import compare_files
-from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.restore import Decision, Execution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError, VerificationError
@@ -23,7 +22,7 @@ from bqdump.core.restore.plan import Options, RestorePlan, TargetState
 from bqdump.core.restore.result import with_objects
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
-from bqdump.repository.published import missing_manifest, read_latest
+from bqdump.repository.copies import load_manifest, published_run
 from bqdump.repository.repository import create, exists, load
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.task import RunningRestore, Task
@@ -65,7 +64,7 @@ async def obtain_restore(task: Task) -> RunningRestore:
     """
     joined = await load(task.state, task.layout.execution(task.owner.execution))
     decision = await _decision(task, joined.value.restore) if joined else await _decide(task)
-    manifest = (await _manifest_at(task, decision)).manifest
+    manifest = await _manifest_at(task, decision)
     compared = await compare_files(task.store, task.settings, manifest)
     options = msgspec.structs.replace(decision.options, restore=decision.restore)
     plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
@@ -197,26 +196,18 @@ async def _decision(task: Task, restore: str) -> Decision:
 
 async def _find_manifest(task: Task) -> Found:
     """The manifest of the requested run. Raises NotFoundError."""
-    run = task.request.run
-    document = task.settings.layout.run(run).manifest
-    if not run:
-        latest = await read_latest(task.store, task.settings)
-        if latest is None:
-            cause = "nothing has been published there yet"
-            raise NotFoundError("find", f"an export in {task.settings.target}", cause, "{call:runs} lists its runs.")
-        run, document = latest.run, Document(latest.manifest, Manifest)
-    stored = await load(task.store, document)
-    if stored is None:
-        raise missing_manifest(run)
-    return Found(stored.value, document.name, stored.generation)
+    run = task.request.run or await published_run(task.store, task.settings)
+    stored = await load_manifest(task.store, task.settings, run)
+    return Found(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
 
 
-async def _manifest_at(task: Task, decision: Decision) -> Found:
-    stored = await load(task.store, Document(decision.manifest, Manifest))
-    if stored is None or stored.generation != decision.generation:
-        cause = "it was replaced or deleted after the restore had been planned"
+async def _manifest_at(task: Task, decision: Decision) -> Manifest:
+    """The manifest that was decided on. Raises NotFoundError."""
+    stored = await load_manifest(task.store, task.settings, decision.run)
+    if stored.generation != decision.generation:
+        cause = "it was replaced after the restore had been planned"
         raise NotFoundError("read", f"the manifest of run {decision.run}", cause)
-    return Found(stored.value, decision.manifest, stored.generation)
+    return stored.value
 
 
 def _refuse_source(options: Options, source: tuple[str, str], *, yes: bool) -> None:

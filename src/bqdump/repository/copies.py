@@ -1,0 +1,81 @@
+"""The manifest of an export that may have been copied to another prefix, whose documents name the original one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.manifest import File, Latest, Manifest
+from bqdump.core.documents.run import FORMAT_VERSION
+from bqdump.core.documents.validation import CHANGED, problem
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import recorded_target
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import missing_manifest
+from bqdump.repository.repository import Loaded, read
+
+T = TypeVar("T", Latest, Manifest)
+
+
+async def published_run(store: ObjectStore, settings: Settings) -> str:
+    """The run that is published there. Raises NotFoundError."""
+    document = settings.layout.latest
+    stored = await read(store, document)
+    if stored is None:
+        cause = "nothing has been published there yet"
+        raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
+    return _decoded(stored.data, document).run
+
+
+async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:
+    """The manifest of a run, with the names that its files have there. Raises NotFoundError, DocumentError."""
+    document = settings.layout.run(run).manifest
+    stored = await read(store, document)
+    if stored is None:
+        raise missing_manifest(run)
+    manifest = _decoded(stored.data, document)
+    before, now = recorded_target(manifest.settings).prefix, settings.target.prefix
+    if before != now:
+        manifest = _moved(manifest, before, now)
+        if cause := problem(manifest, document.name):
+            raise DocumentError("read", document.name, cause, CHANGED)
+    return Loaded(manifest, stored.generation)
+
+
+def _decoded(data: bytes, document: Document[T]) -> T:
+    """The document. One that names another prefix is decoded without a check of its names."""
+    try:
+        return decode(data, document.type, document.name)
+    except DocumentError:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            found = msgspec.json.decode(data, type=document.type)
+            if found.format_version == FORMAT_VERSION and _prefix_of(found) != document.name.partition(STATE)[0]:
+                return found
+        raise
+
+
+def _prefix_of(found: Latest | Manifest) -> str:
+    """The prefix that a document was written for."""
+    return found.manifest.partition(STATE)[0] if isinstance(found, Latest) else recorded_target(found.settings).prefix
+
+
+def _moved(manifest: Manifest, before: str, now: str) -> Manifest:
+    def file(one: File) -> File:
+        return replace(one, name=f"{now}{one.name.removeprefix(before)}")
+
+    def files(many: tuple[File, ...]) -> tuple[File, ...]:
+        return tuple(map(file, many))
+
+    return replace(
+        manifest,
+        tables=tuple(replace(table, files=files(table.files)) for table in manifest.tables),
+        left=tuple(replace(table, files=files(table.files)) for table in manifest.left),
+        found=files(manifest.found),
+    )

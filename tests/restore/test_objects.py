@@ -1,0 +1,151 @@
+"""What follows the tables: views over views, routines, policies, foreign keys and expirations."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition, RowPolicy
+from bqdump.core.restore.plan import Options
+from bqdump.ports.warehouse import JobError
+from bqdump.restoration.run import run as restore
+from restore.killed import Killed, killed_at
+from restore.world import INTO, World
+
+
+def raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def view(name: str, query: str, kind: str = "VIEW") -> ObjectDefinition:
+    key = {"VIEW": "view", "MATERIALIZED_VIEW": "materializedView"}[kind]
+    return ObjectDefinition(name, kind, raw({key: {"query": query}, "description": f"is {name}"}))
+
+
+def routine(name: str, body: str) -> RoutineDefinition:
+    return RoutineDefinition(name, "PROCEDURE", raw({"routineType": "PROCEDURE", "definitionBody": body}))
+
+
+OBJECTS = (
+    view("a_last", "SELECT * FROM `project.data.b_middle`"),
+    view("b_middle", "SELECT * FROM project.data.c_first"),
+    view("c_first", "SELECT * FROM `project`.`data`.`one`"),
+    view("kept_fresh", "SELECT line FROM `project.data.one`", "MATERIALIZED_VIEW"),
+)
+POLICY = RowPolicy("one", "few", "line = 'a'", ("user:a@example.com",))
+EVERYTHING = Definitions(objects=OBJECTS, routines=(routine("p", "CALL `project.data.q`()"), routine("q", "SELECT 1")),
+                         policies=(POLICY,))  # fmt: skip
+
+
+def world(definitions: Definitions = EVERYTHING) -> World:
+    made = World()
+    made.change_manifest(definitions=definitions)
+    return made
+
+
+def query(found: World, name: str) -> str:
+    text: str = found.definition(name)["view"]["query"]
+    return text
+
+
+def test_views_over_views_and_routines_are_created_in_rounds_and_refer_to_the_target() -> None:
+    found = world()
+    result = found.restore(run="r1")
+    assert (result.state, result.failed) == ("restored", ())
+    assert query(found, "a_last") == "SELECT * FROM `project.copy.b_middle`"
+    assert query(found, "c_first") == "SELECT * FROM `project`.`copy`.`one`"
+    routines = found.big.routine_definitions["project", "copy"]
+    assert b"`project.copy.q`" in bytes(routines["p"])
+    assert {one.name for one in result.objects} == {"a_last", "b_middle", "c_first", "kept_fresh", "p", "q"}
+    assert [(one.name, one.kind) for one in result.not_restored] == [("one.few", "POLICY")]
+
+
+def test_references_stay_as_they_are_on_request() -> None:
+    found = world(Definitions(objects=OBJECTS[2:3]))
+    found.restore(msgspec.structs.replace(INTO, keep_references=True), run="r1")
+    assert query(found, "c_first") == "SELECT * FROM `project`.`data`.`one`"
+
+
+def test_row_access_policies_are_restored_on_request() -> None:
+    found = world()
+    result = found.restore(msgspec.structs.replace(INTO, with_policies=True), run="r1")
+    assert result.state == "restored"
+    policy = msgspec.json.decode(found.big.policy_definitions["project", "copy", "one"]["few"])
+    assert policy == {"filterPredicate": "line = 'a'", "grantees": ["user:a@example.com"]}
+
+
+def test_a_view_that_cannot_be_created_is_named_and_everything_else_stays() -> None:
+    lost = view("lost", "SELECT * FROM `other.place.gone`")
+    found = world(Definitions(objects=(*OBJECTS, lost)))
+    result = found.restore(run="r1")
+    assert [(one.name, one.kind) for one in result.failed] == [("lost", "VIEW")]
+    assert "Not found: Table other:place.gone" in result.failed[0].message
+    assert (result.state, found.rows("one")) == ("incomplete", ["a", "b"])
+    assert query(found, "a_last")
+    found.big.put("other", "place", "gone", ["x"])
+    again = found.restore(execution="second", run="r1")
+    assert (again.state, again.restore) == ("restored", result.restore)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_restore_of_objects_that_is_killed_at_any_request_ends_the_same(replace: bool) -> None:
+    options = Options(project="project", dataset="copy", replace=replace, with_policies=True)
+    number = 0
+    while True:
+        found = world()
+        if replace:
+            found.big.put("project", "copy", "mine", ["x"])
+        task = killed_at(found.task(options, "killed", run="r1"), number)
+        try:
+            asyncio.run(restore(task))
+        except Killed:
+            result = found.restore(options, "again", run="r1")
+        else:
+            break
+        assert (result.state, result.failed) == ("restored", ()), number
+        assert len(result.objects) == 7, number
+        number += 3
+    assert number > 40
+
+
+def relations(found: World, table: str) -> Any:
+    return found.definition(table).get("tableConstraints")
+
+
+def test_foreign_keys_and_expirations_are_set_once_everything_is_there() -> None:
+    found = World()
+    key = {
+        "name": "k",
+        "referencedTable": {"projectId": "project", "datasetId": "data", "tableId": "two"},
+        "columnReferences": [{"referencingColumn": "line", "referencedColumn": "line"}],
+    }
+    later = str(found.big.clock() + 10**12)
+
+    def changed(table: Any) -> Any:
+        if table.table != "one":
+            return table
+        definition = msgspec.json.decode(table.definition) | {
+            "tableConstraints": {"foreignKeys": [key]},
+            "expirationTime": later,
+        }
+        return msgspec.structs.replace(table, definition=raw(definition))
+
+    found.change_manifest(tables=tuple(map(changed, found.manifest.tables)))
+    assert found.restore(run="r1").state == "restored"
+    (restored,) = relations(found, "one")["foreignKeys"]
+    assert restored["referencedTable"]["datasetId"] == "copy"
+    assert found.definition("one")["expirationTime"] == later
+
+
+def test_a_table_with_more_partitions_than_a_job_may_change_is_filled_through_a_scratch_table() -> None:
+    found = World()
+    refusal = JobError("invalid", "Too many partitions produced by query, allowed 4000, query produces at least 5000")
+    found.big.failing = lambda table, job: refusal if "-load-" in job else None
+    result = found.restore()
+    assert result.failed == ()
+    assert found.rows("one") == ["a", "b"]
+    present = asyncio.run(found.big.present(asyncio.run(found.big.dataset("project", "copy"))))
+    assert [one.name for one in present] == ["none", "one", "two"]
