@@ -7,13 +7,15 @@ import asyncio
 import msgspec
 import pytest
 
-from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.documents.definitions import Definitions
+from bqdump.core.errors import QuotaError, UsageError, VerificationError
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration.run import run as restore
+from bqdump.verbs import plan_restore
 from restore.killed import Killed, killed_at
-from restore.world import ROWS, World
+from restore.world import INTO, ROWS, World
 
 
 def test_a_dataset_that_does_not_exist_is_created_with_every_table() -> None:
@@ -188,3 +190,43 @@ def test_a_page_says_what_is_restored_and_what_failed() -> None:
     page = world.store.peek(f"_bqdump/restores/{result.restore}/report.html")
     assert page
     assert "<strong>Restored.</strong>" in page[0].decode()
+
+
+def test_a_quota_that_is_exceeded_ends_the_task_and_the_next_start_goes_on() -> None:
+    world = World()
+    world.big.failing = lambda table, job: JobError("quotaExceeded", "too many loads") if table == "one" else None
+    with pytest.raises(QuotaError, match="too many loads"):
+        world.restore()
+    world.big.failing = lambda table, job: None
+    result = world.restore(execution="second")
+    assert (result.state, result.rows) == ("restored", 3)
+    assert sum("-2-load-" in job for job in world.big.started) == 1
+
+
+def test_an_execution_cannot_take_part_in_two_restores() -> None:
+    world = World()
+    world.restore()
+    with pytest.raises(UsageError, match="execution first: it takes part in restore"):
+        world.restore(msgspec.structs.replace(INTO, dataset="other"))
+    assert ("project", "other") not in world.big.datasets
+
+
+def test_defaults_of_the_dataset_wait_until_every_table_is_there() -> None:
+    world = World()
+    resource = msgspec.Raw(msgspec.json.encode({"defaultTableExpirationMs": "3600000", "labels": {"team": "a"}}))
+    world.change_manifest(definitions=Definitions(dataset=resource))
+    world.big.failing = lambda table, job: JobError("invalid", "no") if table == "one" else None
+    world.restore(run="r1")
+    made = world.big.resources["project", "copy"]
+    assert (made["labels"], "defaultTableExpirationMs" in made) == ({"team": "a"}, False)
+    world.big.failing = lambda table, job: None
+    assert world.restore(execution="second", run="r1").state == "restored"
+    assert world.big.resources["project", "copy"]["defaultTableExpirationMs"] == "3600000"
+
+
+def test_what_would_be_restored_is_shown_without_writing_anything() -> None:
+    world = World()
+    before = world.store.names_now()
+    shown = asyncio.run(plan_restore(world.task()))
+    assert (shown.state, [table.table for table in shown.tables]) == ("planned", ["none", "one", "two"])
+    assert (world.store.names_now(), ("project", "copy") in world.big.datasets) == (before, False)

@@ -23,7 +23,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 OTHER_VARIABLES = (
     *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
     *(f"BQDUMP_{name}" for name in ("INTO", "REPLACE", "MISSING_ONLY", "WITH_POLICIES", "KEEP_REFERENCES", "VIA")),
-    *("BQDUMP_RESTORE_INCLUDE", "BQDUMP_RESTORE_EXCLUDE", "BQDUMP_RESTORE_VERIFY", "BQDUMP_YES"),
+    *("BQDUMP_RESTORE_INCLUDE", "BQDUMP_RESTORE_EXCLUDE", "BQDUMP_RESTORE_VERIFY", "BQDUMP_YES", "BQDUMP_EXECUTION"),
 )
 # Variables that Kubernetes sets where a service is called bqdump.
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")

@@ -21,7 +21,9 @@ from bqdump.cli.progress import following
 from bqdump.cli.restore_options import restore_options, take
 from bqdump.cli.signals import until_signal
 from bqdump.cli.wiring import serve_restore
+from bqdump.core.documents.layout import RUN_ID
 from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import Requested, requested
@@ -37,6 +39,8 @@ from bqdump.services import owner
 
 log = logging.getLogger(__name__)
 RESUME = "To resume, repeat the command."
+# The name that tasks share where their engine has none.
+EXECUTION = "BQDUMP_EXECUTION"
 
 
 @click.command(cls=Command)
@@ -98,10 +102,14 @@ def _settings(options: dict[str, Any]) -> tuple[Settings, Requested]:
 
 
 def _owner(identity: Identity) -> Owner:
-    if identity.engine and not identity.execution and identity.tasks > 1:
-        # Tasks without a common name would each take part in a restore of their own.
-        return Owner(f"{identity.engine.lower()}-{os.environ.get('BQDUMP_JOB', 'restore')}", identity.task)
-    return owner(identity, "restore")
+    """This process among the tasks. Raises UsageError where these have no name in common."""
+    shared = os.environ.get(EXECUTION, "")
+    if identity.engine and not identity.execution and identity.tasks > 1 and not shared:
+        cause = f"{identity.engine} has no name that all its tasks share"
+        raise UsageError("restore", "", cause, f"Set {EXECUTION} to the same value for all tasks of this job.")
+    if shared and not RUN_ID.fullmatch(shared):
+        raise UsageError("restore", EXECUTION, "expected up to 100 letters, digits, - and _")
+    return Owner(shared, identity.task) if shared else owner(identity, "restore")
 
 
 def _tell_bill(bytes_billed: int) -> None:

@@ -64,11 +64,23 @@ async def obtain_restore(task: Task) -> RunningRestore:
     """
     joined = await load(task.state, task.layout.execution(task.owner.execution))
     decision = await _decision(task, joined.value.restore) if joined else await _decide(task)
+    _refuse_other_options(task, decision)
     manifest = await _manifest_at(task, decision)
     compared = await compare_files(task.store, task.settings, manifest)
     options = msgspec.structs.replace(decision.options, restore=decision.restore)
     plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
     return RunningRestore(task, decision, compared.manifest, plan, asyncio.Semaphore(UPLOADS_AT_ONCE))
+
+
+def _refuse_other_options(task: Task, decision: Decision) -> None:
+    request = task.request
+    if decision.options == request.options and request.run in ("", decision.run):
+        return
+    subject, cause = (
+        f"execution {task.owner.execution}",
+        f"it takes part in restore {decision.restore}, of other options",
+    )
+    raise UsageError(RESTORE, subject, cause, "Give each execution a name of its own.")
 
 
 async def draft(task: Task) -> Draft:

@@ -8,7 +8,16 @@ import logging
 from collections.abc import Sequence
 
 from bqdump.core.documents.restore import RestoreFailure
-from bqdump.core.errors import AccessError, BqdumpError, OutageError, QuotaError, TargetError, first_of, words_of
+from bqdump.core.errors import (
+    AccessError,
+    BqdumpError,
+    OutageError,
+    QuotaError,
+    TargetError,
+    UnavailableError,
+    first_of,
+    words_of,
+)
 from bqdump.core.progress.events import TableEnded, TableStarted
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import TableStep
@@ -26,7 +35,7 @@ log = logging.getLogger(__name__)
 # A job takes some time whatever its size: as bytes.
 JOB_WEIGHT = 10**8
 # These end the task: they are not about a single table.
-OF_THE_TASK = (QuotaError, OutageError, AccessError, TargetError)
+OF_THE_TASK = (QuotaError, OutageError, UnavailableError, AccessError, TargetError)
 
 
 async def restore_tables(restore: RunningRestore) -> Ledger:
