@@ -113,14 +113,16 @@ def test_columns_that_were_exported_as_strings_are_made_again() -> None:
     made = load(fields, "csv", "query", shape=Shape(texts={"r": "", "w": "", "g": ""}))
     assert [field["type"] for field in read(made.schema)["fields"]] == ["INTEGER", "STRING", "STRING", "STRING"]
     assert made.values[2:] == ("CAST(`w` AS RANGE<DATE>)", "ST_GEOGFROMTEXT(`g`)")
-    members = (
-        """CAST(JSON_VALUE(item0, '$."n"') AS INT64) AS `n`, FROM_BASE64(JSON_VALUE(item0, '$."b"')) AS `b`, """
-        """PARSE_JSON(JSON_QUERY(item0, '$."j"'), wide_number_mode => 'round') AS `j`, """
-        """ARRAY(SELECT CAST(JSON_VALUE(item1) AS DATE) FROM UNNEST(JSON_QUERY_ARRAY(JSON_QUERY(item0, '$."l"'))) """
-        """AS item1 WITH OFFSET AS item_at1 ORDER BY item_at1) AS `l`, """
-        """IF(JSON_QUERY(item0, '$."o"') IS NULL, NULL, STRUCT(ST_GEOGFROMTEXT("""
-        """JSON_VALUE(JSON_QUERY(item0, '$."o"'), '$."g"')) AS `g`)) AS `o`"""
-    )
+    other = """NULLIF(JSON_QUERY(item0, '$."o"'), 'null')"""
+    days = """JSON_QUERY_ARRAY(NULLIF(JSON_QUERY(item0, '$."l"'), 'null'))"""
+    order = "WITH OFFSET AS item_at1 ORDER BY item_at1"
+    members = ", ".join((
+        """CAST(JSON_VALUE(item0, '$."n"') AS INT64) AS `n`""",
+        """FROM_BASE64(JSON_VALUE(item0, '$."b"')) AS `b`""",
+        """PARSE_JSON(NULLIF(JSON_QUERY(item0, '$."j"'), 'null'), wide_number_mode => 'round') AS `j`""",
+        f"ARRAY(SELECT CAST(JSON_VALUE(item1) AS DATE) FROM UNNEST({days}) AS item1 {order}) AS `l`",
+        f"""IF({other} IS NULL, NULL, STRUCT(ST_GEOGFROMTEXT(JSON_VALUE({other}, '$."g"')) AS `g`)) AS `o`""",
+    ))  # fmt: skip
     assert made.values[1] == (
         f"ARRAY(SELECT IF(item0 IS NULL, NULL, STRUCT({members})) FROM UNNEST(JSON_QUERY_ARRAY(`r`)) AS item0 "
         "WITH OFFSET AS item_at0 ORDER BY item_at0)"

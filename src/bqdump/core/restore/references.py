@@ -9,6 +9,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#from_
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -92,6 +93,8 @@ class _Walk:
     def __init__(self, found: Sequence[Token]) -> None:
         self.found = found
         self.scopes = [_Scope()]
+        # In how many of the scopes a name is a range variable.
+        self.visible: Counter[str] = Counter()
         # expected: a table comes next. on_table: ON is followed by one. before: the token before, "name" for a path.
         self.expected, self.on_table, self.before = False, False, ""
 
@@ -111,9 +114,9 @@ class _Walk:
                 yield path
             if path:
                 if self.expected:
-                    self.scope.variables.add(path.name.split(".")[-1].lower())
+                    self._declare(path.name.rpartition(".")[2])
                 elif self.scope.in_from and self.before in ("name", ")", "AS"):
-                    self.scope.variables.add(path.name.lower())
+                    self._declare(path.name)
                 self.expected, self.before, at = False, "name", path.end
                 continue
             self._step(token)
@@ -125,8 +128,7 @@ class _Walk:
         if token.kind not in ("word", "quoted") or self.before in (".", "@") or token.keyword == "AS":
             return None
         path = _path(self.found, at, dashes=self.expected)
-        shadowed = any(path.names[0].lower() in scope.variables for scope in self.scopes)
-        path = path._replace(shadowed=shadowed)
+        path = path._replace(shadowed=self.visible[path.names[0].lower()] > 0)
         return path if len(path.names) > 1 or token.kind == "quoted" or token.keyword not in KEYWORDS else None
 
     def _step(self, token: Token) -> None:
@@ -135,11 +137,13 @@ class _Walk:
             # In FROM (a JOIN b) a table may follow at once.
             self.scopes.append(_Scope(in_from=self.expected, in_extract=self.before == "EXTRACT"))
         elif token.text == ")":
-            self.scopes = self.scopes[:-1] or [_Scope()]
+            self._forget()
+            self.scopes.pop()
+            self.scopes = self.scopes or [_Scope()]
             self.expected = False
         elif token.text == ";":
-            self.scopes[-1] = _Scope()
-            self.expected = self.on_table = False
+            self._forget()
+            scope.in_from = self.expected = self.on_table = False
         elif token.text == ",":
             self.expected = scope.in_from
         elif keyword in ("INDEX", "POLICY"):
@@ -151,9 +155,18 @@ class _Walk:
         elif keyword in ENDS_FROM:
             scope.in_from = self.expected = False
             if keyword == "SELECT":
-                scope.variables.clear()
+                self._forget()
         elif keyword not in BETWEEN:
             self.expected = False
+
+    def _declare(self, name: str) -> None:
+        if name.lower() not in self.scope.variables:
+            self.scope.variables.add(name.lower())
+            self.visible[name.lower()] += 1
+
+    def _forget(self) -> None:
+        self.visible.subtract(self.scope.variables)
+        self.scope.variables.clear()
 
     def _name_follows(self, keyword: str) -> None:
         if keyword == "FROM" and (self.scope.in_extract or self.before == "DISTINCT"):

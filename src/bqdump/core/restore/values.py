@@ -87,7 +87,8 @@ def _element(column: Column, json: str, item: str, depth: int) -> str:
 def _member(column: Column, json: str, item: str, depth: int) -> str:
     path = literal(f'$."{column.name}"')
     if column.repeated or column.type in ("STRUCT", "JSON"):
-        return _decoded(column, f"JSON_QUERY({json}, {path})", item, depth)
+        # BigQuery gives NULL for a JSON null in a string, others give the string.
+        return _decoded(column, f"NULLIF(JSON_QUERY({json}, {path}), 'null')", item, depth)
     return made(MAKERS.get(column.type, CAST), column, f"JSON_VALUE({json}, {path})")
 
 
