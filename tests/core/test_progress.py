@@ -13,7 +13,10 @@ from bqdump.core.progress.events import (
     Entered,
     Event,
     Looked,
+    Restoring,
     Started,
+    TableEnded,
+    TableStarted,
     TaskState,
 )
 from bqdump.core.progress.tally import (
@@ -224,3 +227,16 @@ def test_a_shared_table_is_done_with_its_last_part_and_failed_with_its_first() -
     assert (done.done, done.running, done.seconds_left) == (2, 0, 0)
     failed = seen(*events, (2.0, msgspec.structs.replace(failure("b"), table="t")), (3.0, receipts["a"]), at=3.0)
     assert (failed.done, failed.running, failed.failed) == (0, 1, 1)
+
+
+def test_a_restore_shows_tables_and_the_bytes_of_their_files() -> None:
+    progress = Progress()
+    progress.take(Restoring("0123456789ab-1", 3, 3 * GB), 0.0)
+    for number in range(3):
+        progress.take(TableStarted(number, f"t{number}", GB, task=number % 2), 0.0)
+    progress.take(TableEnded(0, 0), 10.0)
+    progress.take(TableEnded(1, 1, failed=True), 10.0)
+    view = progress.view(10.0)
+    assert (view.stage, view.tables, view.done, view.running, view.failed) == ("restoring", 3, 1, 1, 1)
+    assert (view.bytes, view.bytes_done, view.rate) == (3 * GB, GB, GB / 10)
+    assert [slow.table for slow in view.slowest] == ["t2"]

@@ -121,21 +121,20 @@ async def _through_copy(work: TableWork, *, by_ranges: bool) -> int:
         await _create_scratch(work, full, work.step.create)
         filled = await _fill(work, full, by_ranges=True)
     await _counted(work, full, filled)
-    if work.step.action != "replace":
-        await _create(work)
+    await _create(work)
     await work.jobs.copy(full, work.name)
     return await _counted(work, work.name, filled)
 
 
 async def _create(work: TableWork) -> None:
-    """Create the table, with a label by which the next start of the restore knows it."""
+    """Create the table unless it is there, with a label by which the next start of the restore knows it."""
     restore, step = work.restore, work.step
     body = msgspec.json.decode(step.create)
     body["labels"] = {**body.get("labels", {}), LABEL: restore.id}
     try:
         await restore.destination.create_table(restore.target, work.name, _raw(body))
     except ConflictError:
-        if not await _is_ours(work):
+        if step.action != "replace" and not await _is_ours(work):
             cause = "it was created in the target by something else while the restore was running"
             raise FailedJobError(work.name, "duplicate", cause) from None
     if step.lasting != NOTHING:
