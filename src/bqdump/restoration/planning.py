@@ -47,13 +47,12 @@ class Found(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What a restore would do, before anything is written. copied: the export's files are copies, see Verified."""
+    """What a restore would do, before anything is written. state, now: what it follows from, besides the manifest."""
 
     found: Found
     state: TargetState | None
     now: int
     plan: RestorePlan
-    copied: bool
 
 
 async def obtain_restore(task: Task) -> RunningRestore:
@@ -76,11 +75,9 @@ def _refuse_other_options(task: Task, decision: Decision) -> None:
     request = task.request
     if decision.options == request.options and request.run in ("", decision.run):
         return
-    subject, cause = (
-        f"execution {task.owner.execution}",
-        f"it takes part in restore {decision.restore}, of other options",
-    )
-    raise UsageError(RESTORE, subject, cause, "Give each execution a name of its own.")
+    cause = f"it takes part in restore {decision.restore}, which has other options"
+    hint = "Give each execution a name of its own."
+    raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
 
 
 async def draft(task: Task) -> Draft:
@@ -96,7 +93,7 @@ async def draft(task: Task) -> Draft:
     plan = restore_plan(compared.manifest, options, state, now)
     _refuse_changed_files(plan, compared.findings)
     await _note_location(task, plan)
-    return Draft(found._replace(manifest=compared.manifest), state, now, plan, compared.copied)
+    return Draft(found._replace(manifest=compared.manifest), state, now, plan)
 
 
 async def target_state(task: Task, options: Options) -> TargetState | None:
