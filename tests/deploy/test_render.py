@@ -84,6 +84,19 @@ def test_the_job_is_valid_for_cloud_run(extra: list[str]) -> None:
     }
 
 
+def test_the_job_of_a_restore_is_valid_and_names_its_dataset() -> None:
+    document = yaml.safe_load(printed("job", *FLAGS, "--command", "restore", "--into", "restored"))
+    assert discovery.check("run.v1", "Job", document) == []
+    [container] = document["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["restore"]
+    assert {"name": "BQDUMP_INTO", "value": "my-data.restored"} in container["env"]
+
+
+def test_only_a_restore_has_a_dataset_to_restore_into() -> None:
+    with pytest.raises(UsageError, match="only valid with --command restore"):
+        invoke("job", *FLAGS, "--into", "restored")
+
+
 @pytest.mark.parametrize("target", ["job", "workflow"])
 def test_the_schedule_is_valid_for_cloud_scheduler(target: str) -> None:
     document = json.loads(printed("scheduler", "--target", target, *FLAGS, "--time-zone", "Europe/Berlin"))
