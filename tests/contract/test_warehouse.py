@@ -18,6 +18,7 @@ from bqdump.adapters.limits import RateLimitedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingWarehouse
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError, UnavailableError
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.sql import statements as sql
@@ -295,7 +296,8 @@ def test_names_every_row_access_policy_of_a_table(stage: Stage) -> None:
         stage.protect("two words", policy)
 
     async def check(warehouse: Warehouse) -> None:
-        assert await warehouse.row_policies(stage.dataset, "two words") == policies
+        found = await warehouse.row_policies(stage.dataset, "two words")
+        assert found == [RowPolicy("two words", policy, "TRUE") for policy in policies]
         assert await warehouse.row_policies(stage.dataset, "plain") == []
         assert await warehouse.row_policies(stage.dataset, "gone") == []
 

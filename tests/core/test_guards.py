@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Flag, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset
@@ -120,7 +121,7 @@ def test_a_protected_column_that_is_left_out_or_masked_by_the_export_is_no_risk(
 
 
 def test_policies_are_named_and_no_right_to_see_them_is_a_risk_of_its_own() -> None:
-    (found,) = policy_flags({"a": [], "orders": ["eu_only", "us_only"]})
+    (found,) = policy_flags({"a": [], "orders": [RowPolicy("orders", name, "TRUE") for name in ("eu_only", "us_only")]})
     assert (found.risk, found.table, found.detail) == (Risk.ROW_POLICIES, "orders", "eu_only, us_only")
     (unseen,) = policy_flags({"a": None, "b": None})
     assert (unseen.risk, unseen.table, unseen.detail) == (Risk.UNSEEN_ROW_POLICIES, "", "2 tables")

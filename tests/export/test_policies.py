@@ -11,6 +11,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import decode
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
@@ -42,7 +43,7 @@ class Warehouse(MemoryWarehouse):
         self.described.append(name)
         return await super().table(dataset, name)
 
-    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+    async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
         self.asked.append(table)
         return await super().row_policies(dataset, table)
 

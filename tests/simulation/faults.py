@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import IO, NamedTuple, TypeVar
 
 from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
@@ -321,9 +322,30 @@ class FaultyWarehouse:
         """See Warehouse."""
         return await self._network.call("table", name, lambda: self._warehouse.table(dataset, name))
 
-    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+    async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
         """See Warehouse."""
         return await self._network.call("row_policies", table, lambda: self._warehouse.row_policies(dataset, table))
+
+    async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
+        """See DefinitionReader."""
+        ask = self._warehouse.grantees
+        return await self._network.call("grantees", table, lambda: ask(dataset, table, policy))
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader."""
+        return await self._network.call("routines", "", lambda: self._warehouse.routines(dataset))
+
+    async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
+        """See DefinitionReader."""
+        return await self._network.call("routine", name, lambda: self._warehouse.routine(dataset, name))
+
+    async def models(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader."""
+        return await self._network.call("models", "", lambda: self._warehouse.models(dataset))
+
+    async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
+        """See DefinitionReader."""
+        return await self._network.call("indexes", "", lambda: self._warehouse.indexes(dataset, max_bytes_billed))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse. The request for a table that is gone is refused, or becomes a job that fails."""

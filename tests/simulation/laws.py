@@ -181,7 +181,8 @@ class Laws:
             # Of a run that planned nothing nothing stays.
             return True
         if info.name.startswith(layout.root):
-            return plan is not None and info.name != plan.units and "/units-" in info.name
+            other = plan is not None and info.name not in (plan.units, plan.definitions)
+            return other and ("/units-" in info.name or "/definitions-" in info.name)
         if info.name.startswith(view.layout.state) or info.name in self.foreign:
             return False
         if plan is not None and plan.mode == "keep":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from google.api_core.exceptions import NotFound
 
+from bqdump.adapters.bigquery_connection import ANSWER_ONCE, ONCE, QUERY_ONCE
+from bqdump.adapters.bigquery_definitions import BigQueryDefinitions, table_path
 from bqdump.adapters.bigquery_jobs import (
     estimate_of,
     extract_config,
@@ -20,55 +20,22 @@ from bqdump.adapters.bigquery_jobs import (
     query_config,
     query_parameters,
 )
-from bqdump.adapters.endpoints import BIGQUERY
 from bqdump.adapters.google_errors import translated
-from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
+from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
-from bqdump.core.errors import DeniedError, NotFoundError, TableGoneError, UnavailableError
+from bqdump.core.errors import NotFoundError, TableGoneError, UnavailableError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.sql import statements as sql
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
 
 bigquery: Any = Later("google.cloud.bigquery")
 PAGE = 1000
-# Retrying is not the client's task: see adapters.retry.
-ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
-QUERY_ONCE: dict[str, Any] = {**ONCE, "job_retry": None}
-ANSWER_ONCE: dict[str, Any] = {"retry": None, "job_retry": None, "api_timeout": TIMEOUT[1]}
 VIEWER = "Requires roles/bigquery.dataViewer on the dataset."
-POLICIES = "Requires a role with bigquery.rowAccessPolicies.list on the dataset."
 USER = "Requires roles/bigquery.jobUser on the project that runs the jobs."
 
 
-class BigQueryWarehouse:
+class BigQueryWarehouse(BigQueryDefinitions):
     """Tables of any project, jobs in `job_project`. It does not retry: see adapters.retry."""
-
-    def __init__(self, job_project: str) -> None:
-        granted = credentials(BIGQUERY.variable)
-        options = {"api_endpoint": host} if (host := os.environ.get(BIGQUERY.variable)) else None
-        connection = session(granted)
-        self._project = job_project
-        self._threads = Threads("bigquery")
-        # Importing the client takes a while; meanwhile the first requests go to the bucket.
-        self._opening = self._threads.start(
-            lambda: bigquery.Client(project=job_project, credentials=granted, _http=connection, client_options=options)
-        )
-
-    @property
-    def _client(self) -> Any:
-        """Google's client. Blocks until it is open, so only threads use it."""
-        return self._opening.result()
-
-    async def dataset(self, project: str, name: str) -> Dataset:
-        """See Warehouse."""
-
-        def get() -> Dataset:
-            reference = bigquery.DatasetReference(project, name)
-            with translated("find", f"dataset {project}.{name}", f"Check project and dataset. {VIEWER}"):
-                found = self._client.get_dataset(reference, **ONCE)
-            return Dataset(project, name, found.location, int(found.max_time_travel_hours or 168))
-
-        return await self._threads.call(get)
 
     async def now(self, location: str) -> int:
         """See Warehouse. A query that reads no table: 0 bytes billed."""
@@ -97,7 +64,7 @@ class BigQueryWarehouse:
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
-        path = _table_path(dataset, name)
+        path = table_path(dataset, name)
 
         def get() -> Table | None:
             with translated("read the definition of", f"table {name}", VIEWER):
@@ -111,34 +78,6 @@ class BigQueryWarehouse:
             return Table(name, found.table_type, found.num_rows or 0, found.num_bytes or 0, definition)
 
         return await self._threads.call(get)
-
-    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
-        """See Warehouse. The client has no method for it: https://cloud.google.com/bigquery/docs/reference/rest"""
-        path = f"{_table_path(dataset, table)}/rowAccessPolicies"
-
-        def page(token: str) -> dict[str, Any]:
-            query = {"pageToken": token} if token else {}
-            with translated("list the row access policies of", f"table {table}", POLICIES):
-                try:
-                    answer = self._client._call_api(None, method="GET", path=path, query_params=query, timeout=TIMEOUT)
-                except NotFound:
-                    return {}
-                return dict(answer)
-
-        def every() -> list[str] | None:
-            names: list[str] = []
-            token = ""
-            while True:
-                found = page(token)
-                policies = found.get("rowAccessPolicies", ())
-                names += [policy["rowAccessPolicyReference"]["policyId"] for policy in policies]
-                if not (token := found.get("nextPageToken", "")):
-                    return names
-
-        try:
-            return await self._threads.call(every)
-        except DeniedError:
-            return None
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
@@ -253,18 +192,6 @@ class BigQueryWarehouse:
 
         return await self._threads.call(ids)
 
-    async def close(self) -> None:
-        """See Warehouse."""
-        self._threads.close()
-        if not self._opening.cancelled():
-            self._client.close()
-
-    def _rows(self, dataset: Dataset, select: str, max_bytes_billed: int) -> Any:
-        """The rows of a query that is billed, up to a limit (0: none)."""
-        config = query_config(max_bytes_billed, use_query_cache=False)
-        place = {"location": dataset.location, "project": self._project}
-        return self._client.query_and_wait(select, job_config=config, **place, **ANSWER_ONCE)
-
     def _job_pages(self, since: int, **options: Any) -> Iterator[Any]:
         """The pages of a listing of the caller's jobs."""
         created = datetime.fromtimestamp(since / 1000, UTC)
@@ -280,8 +207,3 @@ def _querying(what: str, role: str) -> Iterator[None]:
             yield
     except NotFoundError as error:
         raise TableGoneError(error.operation, error.subject, error.cause, error.hint) from error
-
-
-def _table_path(dataset: Dataset, table: str) -> str:
-    place = (dataset.project, dataset.name, table)
-    return "/projects/{}/datasets/{}/tables/{}".format(*(quote(part, safe="") for part in place))

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
+from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import UnavailableError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
@@ -53,6 +54,7 @@ class RateLimitedWarehouse:
         self._warehouse = warehouse
         # Only one task plans at a time, so the methods that planning calls for each table have the complete limit.
         self._describe, self._policies, self._estimate = RateLimit(1), RateLimit(1), RateLimit(1)
+        self._members, self._routines = RateLimit(1), RateLimit(1)
         self._insert = RateLimit(tasks)
 
     async def dataset(self, project: str, name: str) -> Dataset:
@@ -75,9 +77,29 @@ class RateLimitedWarehouse:
         """See Warehouse."""
         return await limited(self._estimate, lambda: self._warehouse.estimate(dataset, table, select, parameters))
 
-    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+    async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
         """See Warehouse."""
         return await limited(self._policies, lambda: self._warehouse.row_policies(dataset, table))
+
+    async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
+        """See DefinitionReader."""
+        return await _limited(self._members, lambda: self._warehouse.grantees(dataset, table, policy))
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader."""
+        return await self._warehouse.routines(dataset)
+
+    async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
+        """See DefinitionReader."""
+        return await _limited(self._routines, lambda: self._warehouse.routine(dataset, name))
+
+    async def models(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader."""
+        return await self._warehouse.models(dataset)
+
+    async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
+        """See DefinitionReader."""
+        return await _limited(self._insert, lambda: self._warehouse.indexes(dataset, max_bytes_billed))
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse."""

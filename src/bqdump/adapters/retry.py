@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import IO, TypeVar
 
 from bqdump.adapters.patience import Attempts, Patience, Retrying
+from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
@@ -242,9 +243,29 @@ class RetryingWarehouse:
         """See Warehouse."""
         return await self._retrying.call(lambda: self._warehouse.table(dataset, name))
 
-    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
+    async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
         """See Warehouse."""
         return await self._retrying.call(lambda: self._warehouse.row_policies(dataset, table))
+
+    async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
+        """See DefinitionReader."""
+        return await self._retrying.call(lambda: self._warehouse.grantees(dataset, table, policy))
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader."""
+        return await self._retrying.call(lambda: self._warehouse.routines(dataset))
+
+    async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
+        """See DefinitionReader."""
+        return await self._retrying.call(lambda: self._warehouse.routine(dataset, name))
+
+    async def models(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader."""
+        return await self._retrying.call(lambda: self._warehouse.models(dataset))
+
+    async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
+        """See DefinitionReader."""
+        return await self._retrying.call(lambda: self._warehouse.indexes(dataset, max_bytes_billed))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""

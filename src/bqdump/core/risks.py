@@ -25,6 +25,8 @@ class Risk(enum.StrEnum):
     DROPPED_TABLES = "dropped-tables"
     LEFT_OUT_COLUMNS = "left-out-columns"
     COLUMNS_AS_TEXT = "columns-as-text"
+    UNREAD_DEFINITIONS = "unread-definitions"
+    MODELS = "models"
     OTHER_LOCATION = "other-location"
     SOFT_DELETE = "soft-delete"
     VERSIONS = "versions"
@@ -35,6 +37,8 @@ REPORTED = (
     Risk.DROPPED_TABLES,
     Risk.LEFT_OUT_COLUMNS,
     Risk.COLUMNS_AS_TEXT,
+    Risk.UNREAD_DEFINITIONS,
+    Risk.MODELS,
     Risk.OTHER_LOCATION,
     Risk.SOFT_DELETE,
     Risk.VERSIONS,

@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.ports.definitions import DefinitionReader
 
 
 class ExtractRequest(NamedTuple):
@@ -88,11 +90,11 @@ class Job(NamedTuple):
     masking: bool = False
 
 
-class Warehouse(Protocol):
+class Warehouse(DefinitionReader, Protocol):
     """A data warehouse. Every error is a BqdumpError."""
 
     async def dataset(self, project: str, name: str) -> Dataset:
-        """The dataset and its location. Raises NotFoundError if there is none."""
+        """The dataset, its location and its resource. Raises NotFoundError if there is none."""
         ...
 
     async def now(self, location: str) -> int:
@@ -107,8 +109,8 @@ class Warehouse(Protocol):
         """The complete definition of a table; None if it no longer exists. One request."""
         ...
 
-    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
-        """The names of a table's row access policies; None if the caller has no permission to list them.
+    async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
+        """A table's row access policies, without their members; None if the caller has no permission to list them.
 
         Empty for a table that no longer exists. One request.
         """

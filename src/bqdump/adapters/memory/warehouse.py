@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.adapters.memory.definitions import MemoryDefinitions
 from bqdump.adapters.memory.lines import file_of
 from bqdump.adapters.memory.store import MemoryStore
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
@@ -35,14 +36,14 @@ class MemoryTable(NamedTuple):
     definition: msgspec.Raw
 
 
-class MemoryWarehouse:
+class MemoryWarehouse(MemoryDefinitions):
     """A Warehouse in dictionaries, which extracts into a MemoryStore.
 
     A row is a line of text. Files contain the lines, or an Avro file with one string column.
 
     clock: the current time in milliseconds. seconds: the duration of a job on this table. shard_rows: rows per file.
     failing: the error of a job, by table and job id. losing: whether a job silently omits the last row of each file.
-    policies: row access policies by table. streams: the rows of each stream of all read sessions. sessions: the number
+    streams: the rows of each stream of all read sessions. sessions: the number
     of read sessions so far. streamed: the tables with change data capture.
     """
 
@@ -58,13 +59,12 @@ class MemoryWarehouse:
         losing: Callable[[str], bool] = lambda job_id: False,
         page: int = PAGE,
     ) -> None:
+        super().__init__()
         self.store, self.clock, self.location = store, clock, location
         self.seconds, self.shard_rows, self.failing, self.losing, self.page = seconds, shard_rows, failing, losing, page
         self.datasets: dict[tuple[str, str], dict[str, MemoryTable]] = {}
-        self.policies: dict[str, list[str]] = {}
         self.streams: dict[str, tuple[str, ...]] = {}
         self.sessions = 0
-        self.sees_policies = True
         self.streamed: set[str] = set()
         self.extracted: dict[str, ExtractRequest | QueryRequest] = {}
         self._jobs: dict[str, Job] = {}
@@ -88,7 +88,7 @@ class MemoryWarehouse:
         """See Warehouse."""
         if (project, name) not in self.datasets:
             raise NotFoundError("find", f"dataset {project}.{name}", "no such dataset")
-        return Dataset(project, name, self.location)
+        return Dataset(project, name, self.location, definition=self.resource(project, name))
 
     async def now(self, location: str) -> int:
         """See Warehouse."""
@@ -110,10 +110,6 @@ class MemoryWarehouse:
         state = b'{"numRows":"%d","lastModifiedTime":"%d",' % (len(rows), found.versions[-1].since)
         definition = msgspec.Raw(state + bytes(found.definition)[1:])
         return Table(name, found.kind, len(rows), sum(map(len, rows)), definition)
-
-    async def row_policies(self, dataset: Dataset, table: str) -> list[str] | None:
-        """See Warehouse."""
-        return self.policies.get(table, []) if self.sees_policies else None
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import Document, union
 from bqdump.core.documents.manifest import Intent, Latest, Manifest, ManifestFiles, Publishing
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
@@ -139,6 +140,10 @@ class RunLayout(NamedTuple):
     def units(self, nonce: str) -> str:
         """The units of the plan, one JSON line each, share after share."""
         return f"{self.root}units-{nonce}.jsonl"
+
+    def definitions(self, nonce: str) -> Document[Definitions]:
+        """What the plan records of the dataset besides its tables."""
+        return Document(f"{self.root}definitions-{nonce}.json", Definitions)
 
     @property
     def planner(self) -> Document[Owner]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, TableFiles, Totals
 from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
+from bqdump.core.plan.definitions import with_carried
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.plan.guards import with_jobs
 from bqdump.core.plan.removal import Carry
@@ -23,11 +25,12 @@ def make_manifest(
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
     carry: Carry,
+    definitions: Definitions,
 ) -> Manifest:
     """The manifest of a run.
 
     receipts, files: by the table's id in the plan. failed: one for each table that the export lacks. left, found: see
-    Manifest. carry: the tables that are carried over from the published export.
+    Manifest. carry: the tables that are carried over from the published export. definitions: as planned.
     """
     receipts = {table: receipts[table] for table in files}
     hidden = hidden_rows(plan, receipts.values())
@@ -69,6 +72,7 @@ def make_manifest(
         over=carry.over,
         removed=carry.removed,
         oldest_snapshot_time=rfc3339(min(oldest, plan.snapshot)),
+        definitions=with_carried(definitions, carry.definitions, carry.names),
     )
 
 

@@ -146,6 +146,7 @@ class OfRun:
 class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of units of a run; the units themselves are in the object `units`, one JSON line each.
 
+    definitions: the object with those of the dataset, "" in plans that have none.
     splits: the tables that are split into several units. planned: when planning began, by BigQuery's clock; 0 where
     that was not recorded. over: the published run that it was compared with, "" for none. removed: tables of that run
     that the export removes. kept: tables that it carries over unchanged.
@@ -163,6 +164,7 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     digest: str
     units: str
+    definitions: str = ""
     shares: tuple[Share, ...]
     tables: Count
     rows: Count

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.layout import STATE, Layout, RunLayout, most_bytes, unit_of
 from bqdump.core.documents.manifest import (
     Intent,
@@ -90,9 +91,16 @@ def _plan(plan: Plan, place: Place, _: str) -> str:
         return f"its settings do not match the mode {plan.mode} and its folder"
     if wrong := _settings_problem(settings):
         return wrong
+    return _beside_problem(plan, place) or shares_problem(plan)
+
+
+def _beside_problem(plan: Plan, place: Place) -> str:
+    """Why a plan cannot have its units and definitions in these objects; "" where it can."""
     if plan.units != place.own.units(plan.nonce):
         return f"its units cannot be in {plan.units!r}"
-    return shares_problem(plan)
+    if plan.definitions not in ("", place.own.definitions(plan.nonce).name):
+        return f"its definitions cannot be in {plan.definitions!r}"
+    return ""
 
 
 def _latest(latest: Latest, place: Place, _: str) -> str:
@@ -148,11 +156,25 @@ def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
         for entry in manifest.tables:
             if wrong := files_problem(entry.table, entry.format, entry.compression, entry.definition):
                 return wrong
+        if wrong := _definitions_problem(manifest.definitions):
+            return wrong
     entries: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
     names = [file.name for entry in entries for file in entry.files]
     if len(set(names)) != len(names):
         return "a file appears twice"
     return _of_run(manifest.run, place) or _names([*names, *(file.name for file in manifest.found)], place)
+
+
+def _definitions(definitions: Definitions, _: Place, __: str) -> str:
+    return _definitions_problem(definitions)
+
+
+def _definitions_problem(definitions: Definitions) -> str:
+    """Why these cannot be a dataset's definitions; "" where they can."""
+    for item in definitions.objects:
+        if wrong := _files_problem(item.name, "", "", item.definition):
+            return wrong
+    return ""
 
 
 def _session(session: SharedSession, _: Place, __: str) -> str:
@@ -183,6 +205,7 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Intent: _intent,
     Manifest: _manifest,
     ManifestFiles: _manifest,
+    Definitions: _definitions,
     SharedSession: _session,
     Receipt: _note,
     Failure: _note,

@@ -16,12 +16,16 @@ KIND_WORDS = {
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """A dataset. location: such as "EU". time_travel_hours: how far back its tables can be read."""
+    """A dataset. location: such as "EU". time_travel_hours: how far back its tables can be read.
+
+    definition: its resource as BigQuery returned it; JSON null for a dataset that is only named.
+    """
 
     project: str
     name: str
     location: str
     time_travel_hours: int = 168
+    definition: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -112,6 +112,7 @@ def make_plan(
         settings=settings.frozen(),
         digest=settings.digest(),
         units=settings.layout.run(run).units(nonce),
+        definitions=settings.layout.run(run).definitions(nonce).name,
         shares=dealt.shares,
         tables=len(routed),
         rows=sum(item.table.rows for item in routed),

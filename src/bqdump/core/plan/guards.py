@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Flag, Skipped, TablePlan
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset
@@ -86,6 +87,8 @@ GUARDS: dict[Risk, Guard] = {
     Risk.DROPPED_TABLES: Guard("tables that are no longer in the dataset are removed from the published export"),
     Risk.LEFT_OUT_COLUMNS: Guard("columns that the format cannot hold are left out"),
     Risk.COLUMNS_AS_TEXT: Guard("columns that the format cannot hold are exported as strings"),
+    Risk.UNREAD_DEFINITIONS: Guard("definitions could not be read, so a restore cannot create them again"),
+    Risk.MODELS: Guard("models are not exported"),
     Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),
     Risk.SOFT_DELETE: Guard("soft delete is on: deleted and replaced files stay billed"),
     Risk.VERSIONS: Guard("versioning is on: replaced files stay as billed versions"),
@@ -111,16 +114,16 @@ def masked_columns(table: TablePlan) -> tuple[str, ...]:
     return tuple(_read(protected_columns(table.definition), table.shape))
 
 
-def policy_flags(policies: Mapping[str, Sequence[str] | None]) -> Iterator[Flag]:
-    """The risks of row access policies. policies: their names by table, None without permission to list them."""
-    if policies and all(names is None for names in policies.values()):
+def policy_flags(policies: Mapping[str, Sequence[RowPolicy] | None]) -> Iterator[Flag]:
+    """The risks of row access policies. policies: by table, None without permission to list them."""
+    if policies and all(found is None for found in policies.values()):
         yield _found(Risk.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
         return
-    for table, names in policies.items():
-        if names is None:
+    for table, found in policies.items():
+        if found is None:
             yield _found(Risk.UNSEEN_ROW_POLICIES, table, "")
-        elif names:
-            yield _found(Risk.ROW_POLICIES, table, ", ".join(names))
+        elif found:
+            yield _found(Risk.ROW_POLICIES, table, ", ".join(policy.name for policy in found))
 
 
 def column_flags(unknown: Mapping[str, str]) -> Iterator[Flag]:

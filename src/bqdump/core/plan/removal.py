@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import Carried, Manifest, TableEntry, TableFiles, settings_of
 from bqdump.core.documents.run import (
     FORMAT_VERSION,
@@ -77,7 +78,7 @@ class Carry(NamedTuple):
     """What a manifest takes over from the published export, and which of its tables it removes.
 
     over: the run that it was compared with, "" where nothing was published. left: files of tables whose last export
-    failed. flags: risks that the tables were exported with.
+    failed. flags: risks that the tables were exported with. definitions: of the published export.
     """
 
     over: str = ""
@@ -86,6 +87,12 @@ class Carry(NamedTuple):
     failed: tuple[Failure, ...] = ()
     removed: tuple[Removed, ...] = ()
     flags: tuple[Flag, ...] = ()
+    definitions: Definitions = Definitions()
+
+    @property
+    def names(self) -> set[str]:
+        """The tables that it takes over."""
+        return {entry.table for entry in self.tables}
 
     @property
     def files(self) -> dict[str, int]:
@@ -148,7 +155,8 @@ def carry_from(
         unfinished |= {one.table for one in manifest.failed if one.table not in gone}
     tables = tuple(_carried(manifest, entry, plan.settings) for entry in manifest.tables if entry.table in kept)
     failed = tuple(one for one in manifest.failed if one.table in unfinished)
-    return Carry(manifest.run, tables, left, failed, removed, tuple(_flags(manifest, tables)))
+    flags = tuple(_flags(manifest, tables))
+    return Carry(manifest.run, tables, left, failed, removed, flags, manifest.definitions)
 
 
 def _flags(manifest: Manifest, tables: Sequence[TableEntry]) -> Iterator[Flag]:

@@ -201,6 +201,20 @@ def captured(dataset: Dataset) -> str:
     return f"SELECT table_name FROM {view} WHERE upsert_stream_apply_watermark IS NOT NULL"  # noqa: S608 (quoted above)
 
 
+def indexes(dataset: Dataset) -> str:
+    """The query for the search and vector indexes of a dataset: table, name, kind, and the statement that creates it.
+
+    Sources: https://cloud.google.com/bigquery/docs/information-schema-indexes,
+    https://cloud.google.com/bigquery/docs/information-schema-vector-indexes
+    """
+    place = f"{identifier(dataset.project)}.{identifier(dataset.name)}.INFORMATION_SCHEMA"
+    kinds = ("SEARCH", "VECTOR")
+    return " UNION ALL ".join(
+        f"SELECT table_name, index_name, '{kind}' AS kind, ddl FROM {place}.{kind}_INDEXES"  # noqa: S608 (quoted above)
+        for kind in kinds
+    )
+
+
 def export(query: str, uri: str, format_: str, codec: str, *, header: bool, delimiter: str) -> str:
     """The statement that writes a query's rows to files named by a URI with one `*`.
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.guards import POLICED
@@ -71,7 +72,9 @@ async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: T
     return msgspec.structs.replace(table, definition=definition)
 
 
-async def row_policies(warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]) -> dict[str, list[str] | None]:
+async def row_policies(
+    warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]
+) -> dict[str, list[RowPolicy] | None]:
     """The row access policies of these tables, by name, None without permission to list them.
 
     The first table is requested alone: without permission, no further requests are sent for the other 10,000 tables.
@@ -81,7 +84,7 @@ async def row_policies(warehouse: Warehouse, dataset: Dataset, listed: Sequence[
         return dict.fromkeys(names)
     slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
 
-    async def one(name: str) -> list[str] | None:
+    async def one(name: str) -> list[RowPolicy] | None:
         async with slots:
             return await warehouse.row_policies(dataset, name)
 

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import Dataset, Listed
-from bqdump.core.plan.draft import choose, make_plan, unmatched
+from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.definitions import definition_flags
+from bqdump.core.plan.draft import Selection, choose, make_plan, unmatched
 from bqdump.core.plan.file_names import refuse_names
 from bqdump.core.plan.guards import (
     column_flags,
@@ -24,9 +26,9 @@ from bqdump.core.plan.guards import (
     table_flags,
     target_flags,
 )
-from bqdump.core.plan.hidden_data import lacking_flags
+from bqdump.core.plan.hidden_data import Captured, lacking_flags
 from bqdump.core.plan.removal import Published, leaving, removal_flags
-from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.routes import Routing, route_tables
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.units.shares import read_tables
@@ -34,6 +36,7 @@ from bqdump.export.carry import refuse_other_mode
 from bqdump.export.placement.choose import placement_of
 from bqdump.export.planning.billing import check_bill, estimate_queries
 from bqdump.export.planning.change_capture import bill_of, captured_tables
+from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import describe, row_policies
 from bqdump.export.planning.extras import refuse_missing_packages
 from bqdump.export.planning.target import PLAN
@@ -46,11 +49,35 @@ LISTINGS = 3
 
 
 class Draft(NamedTuple):
-    """A plan that is not stored yet. lines: its tables as they are stored, dealt to the tasks."""
+    """A plan that is not stored yet. lines: its tables as they are stored, dealt to the tasks.
+
+    definitions: of the dataset besides its tables.
+    """
 
     plan: Plan
     tables: Sequence[TablePlan]
     lines: bytes
+    definitions: Definitions
+
+
+class Looked(NamedTuple):
+    """What the requests about single tables have returned.
+
+    unseen: by table, why its columns at the snapshot time cannot be seen. listed: the row access policies by table,
+    None where they cannot be listed. policies: the same with their members.
+    """
+
+    tables: list[Table]
+    unseen: dict[str, str]
+    listed: dict[str, list[RowPolicy] | None]
+    policies: tuple[RowPolicy, ...]
+    captured: Captured
+    routing: Routing
+
+    @property
+    def bills(self) -> dict[str, int]:
+        """The bytes that queries bill, by table."""
+        return bill_of(self.captured) | {item.table.name: item.bills or 0 for item in self.routing.routed}
 
 
 async def draft_plan(
@@ -72,27 +99,29 @@ async def draft_plan(
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
         message = "exclude %r: no table of %s matches%s"
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
-    (tables, unseen), policies = await asyncio.gather(
-        describe(warehouse, dataset, snapshot, selection.chosen), row_policies(warehouse, dataset, selection.chosen)
+    collector = DefinitionCollector(warehouse, dataset)
+    looked, around = await asyncio.gather(
+        _look(warehouse, dataset, settings, snapshot, listing, selection, collector),
+        collector.around(selection, listing, indexes=not settings.max_bytes_billed),
     )
-    captured = await captured_tables(warehouse, dataset, settings, tables)
-    chosen = {item.name for item in selection.chosen}
-    unchosen = [item.name for item in listing if item.name not in chosen]
-    routing = route_tables(settings, tables, unchosen, captured.tables or ())
-    refuse_missing_packages(routing.routed)
-    routing = await estimate_queries(warehouse, dataset, snapshot, routing)
-    check_bill(settings, bill_of(captured) | {item.table.name: item.bills or 0 for item in routing.routed})
-    plan, lines = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, routing, tasks)
+    check_bill(settings, looked.bills)
+    if settings.max_bytes_billed:
+        around = around._replace(
+            indexes=await collector.indexes(settings.max_bytes_billed - sum(looked.bills.values()))
+        )
+    definitions = collector.definitions(looked.tables, looked.policies, around)
+    plan, lines = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, looked.routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
     planned = read_tables(lines, plan)
     if bucket:
         refuse_names(_patterns(settings, plan, planned), bucket.names, str(settings.target))
     found = [
-        *policy_flags(policies),
+        *policy_flags(looked.listed),
         *table_flags(planned),
-        *lacking_flags(planned, captured),
+        *lacking_flags(planned, looked.captured),
         *skipped_flags(plan.skipped, later),
-        *column_flags(unseen),
+        *column_flags(looked.unseen),
+        *definition_flags(definitions),
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
@@ -102,7 +131,35 @@ async def draft_plan(
         refuse_other_mode(published, plan, kept)
         found += removal_flags(removed, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept)
-    return Draft(msgspec.structs.replace(plan, flags=judge(found, settings), planned=now), planned, lines)
+    plan = msgspec.structs.replace(plan, flags=judge(found, settings), planned=now)
+    return Draft(plan, planned, lines, definitions)
+
+
+async def _look(
+    warehouse: Warehouse,
+    dataset: Dataset,
+    settings: Settings,
+    snapshot: int,
+    listing: Sequence[Listed],
+    selection: Selection,
+    collector: DefinitionCollector,
+) -> Looked:
+    """The requests about single tables: their metadata, what hides or delays rows, and the costs of queries."""
+
+    async def protection() -> tuple[dict[str, list[RowPolicy] | None], tuple[RowPolicy, ...]]:
+        listed = await row_policies(warehouse, dataset, selection.chosen)
+        return listed, await collector.policies(listed)
+
+    described, (listed, policies) = await asyncio.gather(
+        describe(warehouse, dataset, snapshot, selection.chosen), protection()
+    )
+    captured = await captured_tables(warehouse, dataset, settings, described.tables)
+    chosen = {item.name for item in selection.chosen}
+    unchosen = [item.name for item in listing if item.name not in chosen]
+    routing = route_tables(settings, described.tables, unchosen, captured.tables or ())
+    refuse_missing_packages(routing.routed)
+    routing = await estimate_queries(warehouse, dataset, snapshot, routing)
+    return Looked(described.tables, described.unseen, listed, policies, captured, routing)
 
 
 async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import UnavailableError, UsageError
@@ -16,7 +17,7 @@ from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
-from bqdump.export.planning.draft import draft_plan
+from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.planner import become_planner, pulse, replace_planner, stepping_back
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import RunningExport, Task
@@ -70,7 +71,7 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
             draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
             plan = draft.plan
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
-            generation = await task.store.write(plan.units, draft.lines, 0)
+            beside = await _store_beside(task, draft)
             await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
     if not mine:
@@ -78,11 +79,18 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
         if stored is None:
             raise UnavailableError(PLAN, f"run {task.run}", "writing the plan failed, and none exists")
         if stored.nonce != plan.nonce:
-            await task.store.delete([(plan.units, generation)])
+            await task.store.delete(beside)
         return stored
     _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     return plan
+
+
+async def _store_beside(task: Task, draft: Draft) -> list[tuple[str, int]]:
+    """Store the units and definitions of a plan, under names that no other plan has. Returns names and generations."""
+    objects = ((draft.plan.units, draft.lines), (draft.plan.definitions, encode(draft.definitions)))
+    generations = await asyncio.gather(*(task.store.write(name, data, 0) for name, data in objects))
+    return [(name, generation) for (name, _), generation in zip(objects, generations, strict=True)]
 
 
 async def _await_plan(task: Task) -> Plan:

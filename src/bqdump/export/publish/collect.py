@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File
 from bqdump.core.documents.run import Receipt, TablePlan
 from bqdump.core.errors import VerificationError
@@ -44,6 +46,14 @@ async def all_tables(export: RunningExport) -> list[TablePlan]:
         return []
     stored = await export.store.read(export.plan.units)
     return read_tables(stored.data, export.plan)
+
+
+async def read_definitions(export: RunningExport) -> Definitions:
+    """The definitions that the plan records; none in a plan of an earlier version."""
+    if not export.plan.definitions:
+        return Definitions()
+    stored = await export.store.read(export.plan.definitions)
+    return decode(stored.data, Definitions, export.plan.definitions)
 
 
 async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[str, Done]) -> Collected:

@@ -5,6 +5,7 @@ files in place → manifest (create-only) → latest.json (only forward in time)
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Literal, NamedTuple
 
@@ -18,7 +19,7 @@ from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.times import rfc3339
 from bqdump.export.placement.protocol import Exported
-from bqdump.export.publish.collect import all_tables, collect, prove
+from bqdump.export.publish.collect import all_tables, collect, prove, read_definitions
 from bqdump.export.publish.ended import has_ended, read_manifest_files
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
@@ -55,7 +56,8 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
 
     Returns the manifest that is stored; None when a later run has taken over.
     """
-    tables, done = await all_tables(export), ledger.done
+    tables, definitions = await asyncio.gather(all_tables(export), read_definitions(export))
+    done = ledger.done
     try:
         collected = await collect(export, tables, done)
         await prove(export, tables, done, collected)
@@ -73,7 +75,9 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
     receipts = {table: one.receipt for table, one in done.items()}
     number = latest.number + 1 if latest else 1
     left, found, carry = placed.left, placed.found, placed.carry
-    manifest = make_manifest(export.plan, number, receipts, ledger.failed, tables, files, left, found, carry)
+    manifest = make_manifest(
+        export.plan, number, receipts, ledger.failed, tables, files, left, found, carry, definitions
+    )
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
         document = export.layout.manifest_files
         return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)

@@ -1,0 +1,64 @@
+"""The connection to BigQuery that all parts of the Warehouse share: Google's client, and the threads that call it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from bqdump.adapters.bigquery_jobs import query_config
+from bqdump.adapters.endpoints import BIGQUERY
+from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
+from bqdump.adapters.lean_imports import Later
+from bqdump.core.plan.catalog import Dataset
+
+bigquery: Any = Later("google.cloud.bigquery")
+# Retrying is not the client's task: see adapters.retry.
+ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
+QUERY_ONCE: dict[str, Any] = {**ONCE, "job_retry": None}
+ANSWER_ONCE: dict[str, Any] = {"retry": None, "job_retry": None, "api_timeout": TIMEOUT[1]}
+
+
+class BigQueryConnection:
+    """Google's client, whose jobs run in `job_project`."""
+
+    def __init__(self, job_project: str) -> None:
+        granted = credentials(BIGQUERY.variable)
+        options = {"api_endpoint": host} if (host := os.environ.get(BIGQUERY.variable)) else None
+        connection = session(granted)
+        self._project = job_project
+        self._threads = Threads("bigquery")
+        # Importing the client takes a while; meanwhile the first requests go to the bucket.
+        self._opening = self._threads.start(
+            lambda: bigquery.Client(project=job_project, credentials=granted, _http=connection, client_options=options)
+        )
+
+    @property
+    def _client(self) -> Any:
+        """Google's client. Blocks until it is open, so only threads use it."""
+        return self._opening.result()
+
+    async def close(self) -> None:
+        """See Warehouse."""
+        self._threads.close()
+        if not self._opening.cancelled():
+            self._client.close()
+
+    def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
+        """A resource of the API, with properties that the client does not know."""
+        return dict(self._client._call_api(None, method="GET", path=path, query_params=query, timeout=TIMEOUT))
+
+    def _pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """The pages of a listing."""
+        token = ""
+        while True:
+            page = self._get(path, {**query, "pageToken": token} if token else query)
+            yield page
+            if not (token := page.get("nextPageToken", "")):
+                return
+
+    def _rows(self, dataset: Dataset, select: str, max_bytes_billed: int) -> Any:
+        """The rows of a query that is billed, up to a limit (0: none)."""
+        config = query_config(max_bytes_billed, use_query_cache=False)
+        place = {"location": dataset.location, "project": self._project}
+        return self._client.query_and_wait(select, job_config=config, **place, **ANSWER_ONCE)

@@ -1,0 +1,145 @@
+"""The definitions of a dataset besides its tables, from BigQuery: routines, models, row access policies, indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from google.api_core.exceptions import Forbidden
+
+from bqdump.adapters.bigquery_connection import BigQueryConnection
+from bqdump.adapters.google_errors import translate, translated
+from bqdump.adapters.google_http import TIMEOUT
+from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
+from bqdump.core.errors import DeniedError, NotFoundError
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.sql import statements as sql
+
+PAGE = 1000
+READERS = "roles/bigquery.dataViewer on the dataset includes it."
+POLICIES = "Requires a role with bigquery.rowAccessPolicies.list on the dataset."
+MEMBERS = "Requires a role with bigquery.rowAccessPolicies.getIamPolicy on the dataset."
+# The role that a row access policy grants to its members.
+# https://cloud.google.com/bigquery/docs/managing-row-level-security#grant_role
+READS_ROWS = "roles/bigquery.filteredDataViewer"
+# Conditions of access entries are returned from this version on.
+# https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets/get
+WITH_CONDITIONS = {"accessPolicyVersion": 3}
+
+
+class BigQueryDefinitions(BigQueryConnection):
+    """The part of a Warehouse that reads definitions."""
+
+    async def dataset(self, project: str, name: str) -> Dataset:
+        """See Warehouse."""
+
+        def get() -> Dataset:
+            hint = "Check project and dataset. Requires roles/bigquery.dataViewer on the dataset."
+            with translated("find", f"dataset {project}.{name}", hint):
+                found = self._dataset(_path(project, name))
+            hours = int(found.get("maxTimeTravelHours") or 168)
+            return Dataset(project, name, found["location"], hours, msgspec.Raw(msgspec.json.encode(found)))
+
+        return await self._threads.call(get)
+
+    def _dataset(self, path: str) -> dict[str, Any]:
+        """The resource of a dataset; without its access entries where there is no permission to read them.
+
+        https://cloud.google.com/bigquery/docs/dataset-access-control
+        """
+        try:
+            return self._get(path, WITH_CONDITIONS)
+        except Forbidden as error:
+            # Quotas and rate limits are answered with 403, too.
+            if not isinstance(translate(error, "find", path), DeniedError):
+                raise
+            return self._get(path, {"datasetView": "METADATA"})
+
+    async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
+        """See Warehouse. The client has no method for it.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/rowAccessPolicies/list
+        """
+        path = f"{table_path(dataset, table)}/rowAccessPolicies"
+
+        def every() -> list[RowPolicy]:
+            found = []
+            with translated("list the row access policies of", f"table {table}", POLICIES):
+                for page in self._pages(path):
+                    for policy in page.get("rowAccessPolicies", ()):
+                        name = policy["rowAccessPolicyReference"]["policyId"]
+                        found.append(RowPolicy(table, name, policy.get("filterPredicate", "")))
+            return found
+
+        try:
+            return await self._threads.call(every)
+        except DeniedError:
+            return None
+        except NotFoundError:
+            return []
+
+    async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
+        """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/rowAccessPolicies/getIamPolicy"""
+        path = f"{table_path(dataset, table)}/rowAccessPolicies/{quote(policy, safe='')}:getIamPolicy"
+
+        def get() -> tuple[str, ...]:
+            with translated("read the members of", f"row access policy {policy} of table {table}", MEMBERS):
+                found = self._client._call_api(None, method="POST", path=path, data={}, timeout=TIMEOUT)
+            granted = (one for one in found.get("bindings", ()) if one.get("role") == READS_ROWS)
+            return tuple(sorted({member for one in granted for member in one.get("members", ())}))
+
+        return await self._threads.call(get)
+
+    async def routines(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/routines/list"""
+        return await self._threads.call(
+            lambda: sorted(self._names(dataset, "routines", "routineReference", "routineId"))
+        )
+
+    async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
+        """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/routines/get"""
+
+        def get() -> RoutineDefinition:
+            path = f"{_path(dataset.project, dataset.name)}/routines/{quote(name, safe='')}"
+            with translated("read the definition of", f"routine {name}", READERS):
+                found = self._get(path, {})
+            return RoutineDefinition(name, found.get("routineType", ""), msgspec.Raw(msgspec.json.encode(found)))
+
+        try:
+            return await self._threads.call(get)
+        except NotFoundError:
+            return None
+
+    async def models(self, dataset: Dataset) -> list[str]:
+        """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/models/list"""
+        return await self._threads.call(lambda: sorted(self._names(dataset, "models", "modelReference", "modelId")))
+
+    async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
+        """See DefinitionReader."""
+
+        def answer() -> list[Index]:
+            with translated("query", f"the indexes of {dataset.project}.{dataset.name}", READERS):
+                rows = self._rows(dataset, sql.indexes(dataset), max_bytes_billed)
+                found = [Index(*(str(value) for value in row.values())) for row in rows]
+            return sorted(found, key=lambda index: (index.table, index.name))
+
+        return await self._threads.call(answer)
+
+    def _names(self, dataset: Dataset, kind: str, reference: str, key: str) -> Iterator[str]:
+        """The names of the dataset's routines or models."""
+        place = f"{dataset.project}.{dataset.name}"
+        with translated(f"list the {kind} of", place, READERS):
+            for page in self._pages(f"{_path(dataset.project, dataset.name)}/{kind}", maxResults=PAGE):
+                for item in page.get(kind, ()):
+                    yield item[reference][key]
+
+
+def table_path(dataset: Dataset, table: str) -> str:
+    """The path of a table in the API. Google's client does not escape %, # and ?."""
+    return f"{_path(dataset.project, dataset.name)}/tables/{quote(table, safe='')}"
+
+
+def _path(project: str, dataset: str) -> str:
+    return f"/projects/{quote(project, safe='')}/datasets/{quote(dataset, safe='')}"
