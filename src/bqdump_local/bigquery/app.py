@@ -15,6 +15,8 @@ from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.http import to_json, to_route
 from bqdump_local.bigquery.job_routes import JobRoutes
 from bqdump_local.bigquery.objects import ObjectStore
+from bqdump_local.bigquery.policy_routes import PolicyRoutes
+from bqdump_local.bigquery.routine_routes import RoutineRoutes
 from bqdump_local.bigquery.service import Service
 from bqdump_local.bigquery.settings import JobSettings
 from bqdump_local.bigquery.table_routes import TableRoutes
@@ -40,6 +42,8 @@ def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSetti
 
     endpoints = [
         *TableRoutes(service).endpoints(),
+        *PolicyRoutes(service).endpoints(),
+        *RoutineRoutes(service).endpoints(),
         *JobRoutes(service).endpoints(),
         *UploadRoutes(service).endpoints(),
     ]

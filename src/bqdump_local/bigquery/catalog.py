@@ -19,6 +19,7 @@ from bqdump_local.bigquery.definitions import (
 )
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
 from bqdump_local.bigquery.expiry import expired_rows, is_expired
+from bqdump_local.bigquery.shelf import Shelf
 from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name, stored_columns
 from bqdump_local.bigquery.types import Field, duckdb_type, parse_fields, quote
 
@@ -59,7 +60,10 @@ class Catalog:
         self._lock = threading.RLock()
         self._datasets: dict[tuple[str, str], Dataset] = {}
         self._tables: dict[tuple[str, str], dict[str, Table]] = {}
+        self.routines, self.models = Shelf("routine", warehouse), Shelf("model", warehouse)
         for key, document in warehouse.kept():
+            if self.routines.load(key, document) or self.models.load(key, document):
+                continue
             if key.startswith("dataset:"):
                 dataset = Dataset(**document)
                 self._datasets[dataset.project, dataset.dataset_id] = dataset
@@ -117,6 +121,8 @@ class Catalog:
                 raise BigQueryError("resourceInUse", f"Dataset {dataset.name} is still in use")
             for table in tables:
                 self.delete_table(table)
+            for shelf in (self.routines, self.models):
+                shelf.clear(project, dataset_id)
             del self._datasets[project, dataset_id], self._tables[project, dataset_id]
             self.warehouse.keep(f"dataset:{dataset.name}", None)
 

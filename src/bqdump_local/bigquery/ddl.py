@@ -1,8 +1,7 @@
-"""CREATE, ALTER, DROP and row access policies."""
+"""CREATE, ALTER and DROP of datasets, tables and views."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,47 +15,6 @@ from bqdump_local.bigquery.types import Field, duckdb_type, quote
 
 if TYPE_CHECKING:
     import duckdb
-
-CREATE_POLICY = re.compile(
-    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?ROW\s+ACCESS\s+POLICY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>\w+)\s+ON\s+"
-    r"(?P<table>\S+)\s+(?:GRANT\s+TO\s*\((?P<grantees>[^)]*)\)\s+)?FILTER\s+USING\s*\((?P<filter>.*)\)\s*;?\s*",
-    re.IGNORECASE | re.DOTALL,
-)
-DROP_POLICY = re.compile(
-    r"\s*DROP\s+(?:ALL\s+ROW\s+ACCESS\s+POLICIES|ROW\s+ACCESS\s+POLICY\s+(?:IF\s+EXISTS\s+)?(?P<name>\w+))\s+ON\s+"
-    r"(?P<table>[^\s;]+)\s*;?\s*",
-    re.IGNORECASE,
-)
-
-
-def row_access_policy(text: str, translation: Translation) -> str | None:
-    """Run a statement about row access policies. Returns its type; None for another statement."""
-    created, dropped = CREATE_POLICY.fullmatch(text), DROP_POLICY.fullmatch(text)
-    match = created or dropped
-    if match is None:
-        return None
-    table = translation.find(_target(parse(f"SELECT 1 FROM {match['table']}")[0]))
-    if created:
-        grantees = re.findall(r"['\"]([^'\"]+)['\"]", created["grantees"] or "")
-        add_policy(table, created["name"], created["filter"].strip(), grantees, translation.now_ms)
-        kind = "CREATE_ROW_ACCESS_POLICY"
-    else:
-        name = match["name"]
-        table.policies = [
-            policy for policy in table.policies if name and policy["rowAccessPolicyReference"]["policyId"] != name
-        ]
-        kind = "DROP_ROW_ACCESS_POLICY" if name else "DROP_ALL_ROW_ACCESS_POLICIES"
-    translation.catalog.keep_table(table)
-    return kind
-
-
-def add_policy(table: Table, name: str, predicate: str, grantees: list[str], now_ms: int) -> None:
-    """Record a policy, which is listed but does not filter rows."""
-    place = {"projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id}
-    reference = {**place, "policyId": name}
-    others = [p for p in table.policies if p["rowAccessPolicyReference"]["policyId"] != name]
-    policy = {"rowAccessPolicyReference": reference, "filterPredicate": predicate, "grantees": grantees}
-    table.policies = [*others, {**policy, "creationTime": str(now_ms), "lastModifiedTime": str(now_ms)}]
 
 
 def create(statement: exp.Create, translation: Translation) -> str:

@@ -43,6 +43,8 @@ def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> st
         "INFORMATION_SCHEMA.TABLES": _tables,
         "INFORMATION_SCHEMA.COLUMNS": _columns,
         "INFORMATION_SCHEMA.PARTITIONS": _partitions,
+        "INFORMATION_SCHEMA.SEARCH_INDEXES": _search_indexes,
+        "INFORMATION_SCHEMA.VECTOR_INDEXES": _vector_indexes,
     }
     maker = makers.get(name.upper())
     if maker is None:
@@ -50,6 +52,8 @@ def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> st
     if maker is _tables:
         for permission in SEES_TABLES:
             catalog.access.require(project, permission)
+    if maker in (_search_indexes, _vector_indexes):
+        catalog.access.require(project, "bigquery.tables.list")
     return maker(catalog, catalog.tables(project, dataset))
 
 
@@ -136,6 +140,28 @@ def _partitions(catalog: Catalog, tables: list[Table]) -> str:
     shown = "table_catalog, table_schema, table_name, partition_id, total_rows, total_logical_bytes"
     modified = "make_timestamptz(modified_ms * 1000) AS last_modified_time"
     return f"SELECT {shown}, {modified} FROM ({_values(columns, rows)})"
+
+
+def _search_indexes(_: Catalog, tables: list[Table]) -> str:
+    return _indexes(tables, "SEARCH")
+
+
+def _vector_indexes(_: Catalog, tables: list[Table]) -> str:
+    return _indexes(tables, "VECTOR")
+
+
+def _indexes(tables: list[Table], kind: str) -> str:
+    columns = _typed(
+        "index_catalog VARCHAR, index_schema VARCHAR, table_name VARCHAR, index_name VARCHAR, "
+        "index_status VARCHAR, ddl VARCHAR"
+    )
+    rows = [
+        [table.project, table.dataset, table.table_id, name, "ACTIVE", index["ddl"]]
+        for table in tables
+        for name, index in sorted(table.indexes.items())
+        if index["kind"] == kind
+    ]
+    return _values(columns, rows)
 
 
 def ddl(table: Table) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from bqdump_local.bigquery import ddl, dml, export_data, load, metadata, writing
+from bqdump_local.bigquery import ddl, dml, export_data, indexes, load, metadata, policies, routines, writing
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.readers import reader
 from bqdump_local.bigquery.results import JobResult, Result, cast_types, describe, fetch, name_columns
@@ -51,7 +51,7 @@ class Query:
         try:
             text = self._query["query"]
             self._check_limit()
-            if kind := ddl.row_access_policy(text, self._translation):
+            if kind := self._definition(text):
                 outcome.statistics["statementType"] = kind
             else:
                 statements = parse(text)
@@ -70,6 +70,13 @@ class Query:
         outcome.statistics["rowLevelSecurityStatistics"] = {"rowLevelSecurityApplied": any(t.policies for t in read)}
         outcome.statistics["dataMaskingStatistics"] = {"dataMaskingApplied": any(t.masked for t in read)}
         return outcome
+
+    def _definition(self, text: str) -> str | None:
+        """Run a statement about something that sqlglot does not parse. Returns its type; None for another one."""
+        for run in (policies.run, routines.run, indexes.run):
+            if kind := run(text, self._translation):
+                return kind
+        return None
 
     def dry_run(self) -> JobResult:
         """Check the statements and compute the bytes to read, without changing anything."""

@@ -21,6 +21,14 @@ LISTED = (
 )
 
 
+# Access entries of a new dataset.
+OWNERS = [
+    {"role": "WRITER", "specialGroup": "projectWriters"},
+    {"role": "OWNER", "specialGroup": "projectOwners"},
+    {"role": "READER", "specialGroup": "projectReaders"},
+]
+
+
 def dataset_reference(dataset: Dataset) -> dict[str, str]:
     """A `DatasetReference`."""
     return {"projectId": dataset.project, "datasetId": dataset.dataset_id}
@@ -39,7 +47,7 @@ def dataset_resource(dataset: Dataset) -> dict[str, Any]:
         "location": dataset.location,
         "type": "DEFAULT",
     }
-    return {"maxTimeTravelHours": "168", **dataset.properties, **server_set}
+    return {"maxTimeTravelHours": "168", "access": OWNERS, **dataset.properties, **server_set}
 
 
 def dataset_item(dataset: Dataset) -> dict[str, Any]:

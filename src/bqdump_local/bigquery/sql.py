@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 
-from bqdump_local.bigquery import metadata, partition_filter
+from bqdump_local.bigquery import metadata, partition_filter, routines
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.formats import to_json_string
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
@@ -115,11 +115,14 @@ class Translation:
         """The statement for DuckDB. target: a table to replace by the stored table of that name."""
         pseudo = any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
         known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
+        statement = routines.with_calls_inlined(statement, self)
         for node in list(statement.find_all(exp.Table)):
-            if isinstance(node.this, exp.Func):
+            if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
+                self._function(node, query)
+            elif isinstance(node.this, exp.Func):
                 # DuckDB has functions that read local files, and BigQuery has no such functions.
                 raise invalid_query(f"Table-valued function not found: {node.this.sql(dialect='bigquery')[:80]}")
-            if target is not None and node is target:
+            elif target is not None and node is target:
                 node.replace(_plain_table(stored, node.alias or node.name))
             elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
                 node.replace(self._relation(node, pseudo=pseudo))
@@ -130,6 +133,20 @@ class Translation:
                     excluded = [*(star.args.get("except_") or []), exp.column(PARTITION_TIME)]
                     star.set("except_", excluded)
         return str(statement.sql(dialect="duckdb"))
+
+    def _function(self, node: exp.Table, query: exp.Expression) -> None:
+        """Replace the call of a table function by its query."""
+        inner = Translation(
+            self.catalog,
+            self.project,
+            None,
+            self.location,
+            self.now_ms,
+            read_external=self.read_external,
+            referenced=self.referenced,
+            source_fields=self.source_fields,
+        )
+        node.replace(_subquery(inner.to_duckdb(query), node.alias or "called"))
 
     def _relation(self, node: exp.Table, *, pseudo: bool) -> exp.Expression:
         project, dataset, name = self.reference(node)

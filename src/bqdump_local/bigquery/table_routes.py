@@ -1,4 +1,4 @@
-"""Routes for datasets, tables, their rows and their row access policies."""
+"""Routes for datasets, tables and their rows."""
 
 from __future__ import annotations
 
@@ -51,9 +51,6 @@ class TableRoutes:
             Endpoint("DELETE", TABLE, self.delete_table),
             Endpoint("GET", TABLE + "/data", self.list_rows),
             Endpoint("POST", TABLE + "/insertAll", self.insert_all),
-            Endpoint("GET", TABLE + "/rowAccessPolicies", self.list_policies, quick=True),
-            Endpoint("GET", "/_local/policies", self.all_policies, quick=True),
-            Endpoint("POST", "/_local/policies", self.add_policy),
             Endpoint("PUT", "/_local/kinds", self.set_kind),
             Endpoint("PUT", "/_local/changes", self.set_watermark),
             Endpoint("POST", "/_local/streaming/flush", self.flush),
@@ -86,7 +83,12 @@ class TableRoutes:
     def get_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.get."""
         self._catalog.access.require(call.project, "bigquery.datasets.get")
-        return resources.dataset_resource(self._catalog.dataset(call.project, call.path["dataset"]))
+        found = resources.dataset_resource(self._catalog.dataset(call.project, call.path["dataset"]))
+        if call.query.get("datasetView") == "METADATA":
+            del found["access"]
+        else:
+            self._catalog.access.require(call.project, "bigquery.datasets.getIamPolicy")
+        return found
 
     def patch_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.patch and datasets.update."""
@@ -219,38 +221,6 @@ class TableRoutes:
                 if only in {None, table.table_id}:
                     flushed += self._catalog.flush(table)
         return {"rows": flushed}
-
-    # -- row access policies
-
-    def list_policies(self, call: Call) -> dict[str, Any]:
-        """rowAccessPolicies.list."""
-        self._catalog.access.require(call.project, "bigquery.rowAccessPolicies.list")
-        page, token = call.page(self._table(call).policies, "pageSize")
-        shown = [{key: value for key, value in policy.items() if key != "grantees"} for policy in page]
-        answer: dict[str, Any] = {"rowAccessPolicies": shown} if shown else {}
-        return answer if token is None else {**answer, "nextPageToken": token}
-
-    def all_policies(self, _: Call) -> dict[str, Any]:
-        """Control: all policies."""
-        policies = [
-            policy
-            for dataset in self._catalog.all_datasets()
-            for table in self._catalog.tables(dataset.project, dataset.dataset_id)
-            for policy in table.policies
-        ]
-        return {"policies": policies}
-
-    def add_policy(self, call: Call) -> dict[str, Any]:
-        """Control: `{project, dataset, table, name, filter, grantees}`."""
-        body = call.body
-        try:
-            table = self._catalog.table(body["project"], body["dataset"], body["table"])
-            now = self._service.settings.now_ms()
-            ddl.add_policy(table, body["name"], body.get("filter", "TRUE"), body.get("grantees", []), now)
-        except KeyError as error:
-            raise BigQueryError("invalid", f"Required key is missing: {error}") from error
-        self._catalog.keep_table(table)
-        return {"policies": table.policies}
 
     # -- kinds
 

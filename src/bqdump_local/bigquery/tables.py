@@ -80,6 +80,7 @@ class Table:
     versions: list[Version] = field(default_factory=list)
     buffer: Buffer | None = None
     policies: list[dict[str, Any]] = field(default_factory=list)
+    indexes: dict[str, dict[str, str]] = field(default_factory=dict)
     other_kind: str = ""
     watermark_ms: int | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
@@ -171,6 +172,7 @@ class Table:
             ],
             "buffer": None if self.buffer is None else vars(self.buffer),
             "policies": self.policies,
+            "indexes": self.indexes,
             "other_kind": self.other_kind,
             "watermark_ms": self.watermark_ms,
         }

@@ -1,0 +1,103 @@
+"""Row access policies of the stand-in, and the properties of datasets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from google.cloud import bigquery
+
+from deploy.discovery import check
+from local.bigquery_server import PROJECT, World, serve_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with serve_world() as served:
+        yield served
+
+
+def call(world: World, dataset: str, method: str, path: str = "", **body: Any) -> requests.Response:
+    url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/{dataset}/tables/t/rowAccessPolicies{path}"
+    return requests.request(method, url, json=body, timeout=10)
+
+
+def policy(name: str, predicate: str, *grantees: str) -> dict[str, Any]:
+    return {"rowAccessPolicyReference": {"policyId": name}, "filterPredicate": predicate, "grantees": [*grantees]}
+
+
+def test_policies_are_listed_without_their_members_which_their_iam_policy_has(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    eu = ["group:eu@example.com", "user:a@example.com"]
+    made = call(world, name, "POST", **policy("eu", "a = 1", *eu)).json()
+    assert (made["filterPredicate"], "grantees" in made) == ("a = 1", False)
+    world.sql(f"CREATE ROW ACCESS POLICY us ON {name}.t GRANT TO ('domain:example.com') FILTER USING (a IN (2, 3))")
+    answer = call(world, name, "GET").json()
+    assert check("bigquery.v2", "ListRowAccessPoliciesResponse", answer) == []
+    listed = [(p["rowAccessPolicyReference"]["policyId"], p["filterPredicate"]) for p in answer["rowAccessPolicies"]]
+    assert listed == [("eu", "a = 1"), ("us", "a IN (2, 3)")]
+    members = call(world, name, "POST", "/eu:getIamPolicy").json()
+    assert check("bigquery.v2", "Policy", members) == []
+    assert members["bindings"] == [{"role": "roles/bigquery.filteredDataViewer", "members": eu}]
+    assert call(world, name, "POST", "/us:getIamPolicy").json()["bindings"][0]["members"] == ["domain:example.com"]
+    assert call(world, name, "POST", "/nothing:getIamPolicy").status_code == 404
+
+
+def test_a_policy_is_created_once_changed_and_deleted(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    assert call(world, name, "POST", **policy("p", "a = 1")).status_code == 200
+    assert call(world, name, "POST", **policy("p", "a = 2")).status_code == 409
+    assert call(world, name, "POST", filterPredicate="a = 2").status_code == 400
+    assert "bindings" not in call(world, name, "POST", "/p:getIamPolicy").json()
+    assert call(world, name, "PUT", "/p", **policy("p", "a = 3")).json()["filterPredicate"] == "a = 3"
+    assert call(world, name, "GET", "/p").json()["filterPredicate"] == "a = 3"
+    assert call(world, name, "DELETE", "/p").status_code == 204
+    assert call(world, name, "GET", "/p").status_code == 404
+    assert call(world, name, "PUT", "/p", **policy("p", "a = 3")).status_code == 404
+
+
+def test_members_need_a_permission_of_their_own(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    call(world, name, "POST", **policy("p", "a = 1"))
+    world.control("PUT", "denied", {"projects": {PROJECT: ["bigquery.rowAccessPolicies.getIamPolicy"]}})
+    try:
+        assert call(world, name, "GET").status_code == 200
+        assert call(world, name, "POST", "/p:getIamPolicy").status_code == 403
+    finally:
+        world.control("PUT", "denied", {"projects": {}})
+
+
+def test_a_dataset_has_all_of_its_properties(world: World) -> None:
+    given = {
+        "labels": {"team": "data"}, "description": "Sales", "friendlyName": "Sales", "defaultCollation": "und:ci",
+        "defaultRoundingMode": "ROUND_HALF_EVEN", "defaultTableExpirationMs": "86400000000",
+        "defaultPartitionExpirationMs": "86400000000", "maxTimeTravelHours": "48", "storageBillingModel": "PHYSICAL",
+        "isCaseInsensitive": True, "resourceTags": {"123/env": "prod"}, "location": "EU",
+        "defaultEncryptionConfiguration": {"kmsKeyName": "projects/p/locations/eu/keyRings/r/cryptoKeys/k"},
+        "access": [{"role": "OWNER", "userByEmail": "me@example.com"}],
+    }  # fmt: skip
+    reference = {"projectId": PROJECT, "datasetId": "all_properties"}
+    world.client.create_dataset(bigquery.Dataset.from_api_repr({"datasetReference": reference, **given}))
+    found = world.client.get_dataset("all_properties").to_api_repr()
+    assert check("bigquery.v2", "Dataset", found) == []
+    assert {key: found[key] for key in given} == given
+
+
+def test_access_entries_need_a_permission_of_their_own(world: World) -> None:
+    name = world.dataset()
+    url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/{name}"
+    assert {"role": "OWNER", "specialGroup": "projectOwners"} in requests.get(url, timeout=10).json()["access"]
+    world.control("PUT", "denied", {"projects": {PROJECT: ["bigquery.datasets.getIamPolicy"]}})
+    try:
+        assert requests.get(url, timeout=10).status_code == 403
+        metadata = requests.get(f"{url}?datasetView=METADATA", timeout=10).json()
+        assert (metadata["location"], "access" in metadata) == ("US", False)
+    finally:
+        world.control("PUT", "denied", {"projects": {}})
