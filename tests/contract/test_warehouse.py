@@ -216,7 +216,8 @@ def lines(files: dict[str, bytes]) -> list[str]:
 
 
 def test_finds_a_dataset_and_its_location(stage: Stage) -> None:
-    assert on(stage, lambda warehouse: warehouse.dataset(PROJECT, stage.dataset.name)) == stage.dataset
+    found = on(stage, lambda warehouse: warehouse.dataset(PROJECT, stage.dataset.name))
+    assert (found.project, found.name, found.location) == (PROJECT, stage.dataset.name, "US")
 
 
 def test_a_missing_dataset_is_not_found(stage: Stage) -> None:

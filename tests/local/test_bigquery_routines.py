@@ -52,7 +52,10 @@ def test_the_api_stores_a_routine_completely(world: World) -> None:
     with pytest.raises(Conflict, match=rf"Already Exists: Routine {PROJECT}:{name}\.twice"):
         world.client.create_routine(made)
     found.body = "x * 3"
-    world.client.update_routine(found, ["body"])
+    with pytest.raises(BadRequest, match="routineType"):
+        # An update replaces the complete resource.
+        world.client.update_routine(found, ["body"])
+    world.client.update_routine(found, ["body", "type_", "arguments"])
     assert world.sql(f"SELECT {name}.twice(21)") == [(63,)]
     world.client.delete_routine(found)
     with pytest.raises(NotFound, match=r"Not found: Routine"):

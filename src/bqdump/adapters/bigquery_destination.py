@@ -11,7 +11,8 @@ import msgspec
 from google.api_core.exceptions import NotFound
 
 from bqdump.adapters import bigquery as warehouse
-from bqdump.adapters.bigquery import ONCE, QUERY_ONCE, USER, VIEWER, BigQueryWarehouse
+from bqdump.adapters.bigquery import USER, VIEWER, BigQueryWarehouse
+from bqdump.adapters.bigquery_connection import ONCE, QUERY_ONCE
 from bqdump.adapters.bigquery_jobs import copy_config, job_of, load_config, milliseconds, query_config
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT
@@ -126,17 +127,6 @@ class BigQueryDestination(BigQueryWarehouse):
                 self._drop(_table(dataset, name))
 
         await self._threads.call(delete)
-
-    async def routines(self, dataset: Dataset) -> list[str]:
-        """See Destination."""
-
-        def every() -> list[str]:
-            reference = bigquery.DatasetReference(dataset.project, dataset.name)
-            with translated("list the routines of", f"{dataset.project}.{dataset.name}", VIEWER):
-                items = self._client.list_routines(reference, page_size=warehouse.PAGE, **ONCE)
-                return sorted(item.routine_id for item in items)
-
-        return await self._threads.call(every)
 
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
         """See Destination."""

@@ -59,10 +59,6 @@ class RetryingDestination(RetryingWarehouse):
         """See Destination."""
         await self._retrying.call(lambda: self._destination.drop_table(dataset, name))
 
-    async def routines(self, dataset: Dataset) -> list[str]:
-        """See Destination."""
-        return await self._retrying.call(lambda: self._destination.routines(dataset))
-
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
         """See Destination."""
         await self._retrying.call(lambda: self._destination.create_routine(dataset, name, definition, replace=replace))
@@ -132,10 +128,6 @@ class RateLimitedDestination(RateLimitedWarehouse):
     async def drop_table(self, dataset: Dataset, name: str) -> None:
         """See Destination."""
         await limited(self._drop, lambda: self._destination.drop_table(dataset, name))
-
-    async def routines(self, dataset: Dataset) -> list[str]:
-        """See Destination."""
-        return await self._destination.routines(dataset)
 
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
         """See Destination."""

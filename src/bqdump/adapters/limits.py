@@ -83,7 +83,7 @@ class RateLimitedWarehouse:
 
     async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
         """See DefinitionReader."""
-        return await _limited(self._members, lambda: self._warehouse.grantees(dataset, table, policy))
+        return await limited(self._members, lambda: self._warehouse.grantees(dataset, table, policy))
 
     async def routines(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader."""
@@ -91,7 +91,7 @@ class RateLimitedWarehouse:
 
     async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
         """See DefinitionReader."""
-        return await _limited(self._routines, lambda: self._warehouse.routine(dataset, name))
+        return await limited(self._routines, lambda: self._warehouse.routine(dataset, name))
 
     async def models(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader."""
@@ -99,7 +99,7 @@ class RateLimitedWarehouse:
 
     async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
         """See DefinitionReader."""
-        return await _limited(self._insert, lambda: self._warehouse.indexes(dataset, max_bytes_billed))
+        return await limited(self._insert, lambda: self._warehouse.indexes(dataset, max_bytes_billed))
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse."""

@@ -135,10 +135,6 @@ class Destination(Warehouse, Protocol):
         """Delete a table or view. Nothing happens if there is none."""
         ...
 
-    async def routines(self, dataset: Dataset) -> list[str]:
-        """The names of all routines, sorted."""
-        ...
-
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
         """Create a routine (routines.insert), or replace the one of this name (routines.update).
 

@@ -77,9 +77,9 @@ def create(catalog: Catalog, place: tuple[str, str, str], resource: Resource, *,
     """Store a routine. Raises if there is one, unless `replace` is set, or if its body names what does not exist."""
     project, dataset, name = place
     catalog.dataset(project, dataset)
+    now, old = str(catalog.settings.now_ms()), catalog.routines.find(*place)
     if not resource.get("routineType") or "definitionBody" not in resource:
         raise invalid("Required parameter is missing: routineType or definitionBody")
-    now, old = str(catalog.settings.now_ms()), catalog.routines.find(*place)
     _check_references(catalog, project, resource)
     complete = {
         **resource,

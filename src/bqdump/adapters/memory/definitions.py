@@ -16,11 +16,11 @@ QUERY_BYTES = 20 << 20
 
 
 class MemoryDefinitions:
-    """The part of a MemoryWarehouse with definitions, which are the same in each of its datasets.
+    """The part of a MemoryWarehouse with definitions; except for routines, its datasets have the same ones.
 
     properties: of the dataset, as in its resource. policies: the names of row access policies by table.
     filters, members: of a policy, by table and name (default: TRUE, and nobody). sees_policies: whether policies can be
-    listed. functions: the resources of routines, by name. denied: the permissions that are missing. queried: how often
+    listed. routine_definitions: by dataset and name. denied: the permissions that are missing. queried: how often
     indexes were queried.
     """
 
@@ -30,11 +30,16 @@ class MemoryDefinitions:
         self.filters: dict[tuple[str, str], str] = {}
         self.members: dict[tuple[str, str], tuple[str, ...]] = {}
         self.sees_policies = True
-        self.functions: dict[str, dict[str, Any]] = {}
+        self.routine_definitions: dict[tuple[str, str], dict[str, msgspec.Raw]] = {}
         self.model_names: list[str] = []
         self.index_list: list[Index] = []
         self.denied: set[str] = set()
         self.queried = 0
+
+    def define_routine(self, project: str, dataset: str, name: str, resource: dict[str, Any]) -> None:
+        """Create or replace a routine."""
+        known = self.routine_definitions.setdefault((project, dataset), {})
+        known[name] = msgspec.Raw(msgspec.json.encode(resource))
 
     def resource(self, project: str, name: str) -> msgspec.Raw:
         """The resource of a dataset."""
@@ -58,13 +63,14 @@ class MemoryDefinitions:
     async def routines(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader."""
         self._require("bigquery.routines.list")
-        return sorted(self.functions)
+        return sorted(self.routine_definitions.get((dataset.project, dataset.name), ()))
 
     async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
         """See DefinitionReader."""
         self._require("bigquery.routines.get")
-        found = self.functions.get(name)
-        return RoutineDefinition(name, found["routineType"], msgspec.Raw(msgspec.json.encode(found))) if found else None
+        found = self.routine_definitions.get((dataset.project, dataset.name), {}).get(name)
+        kind = msgspec.json.decode(found).get("routineType", "") if found else ""
+        return RoutineDefinition(name, kind, found) if found else None
 
     async def models(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader."""

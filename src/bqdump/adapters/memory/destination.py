@@ -40,8 +40,8 @@ class MemoryDestination(MemoryWarehouse):
     Statements: `INSERT … SELECT … FROM` adds the rows of that table for which `matching(statement, row)` is true. DDL
     is only recorded. Tables disappear when they expire. There are no partitions.
 
-    stores: by bucket. resources: of datasets. routine_definitions, policy_definitions: by dataset (and table) and name.
-    started: the requests of jobs by id. ddl: the statements that are not an INSERT.
+    stores: by bucket. resources: of datasets. policy_definitions: by dataset and table, and name. started: the requests
+    of jobs by id. ddl: the statements that are not an INSERT.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class MemoryDestination(MemoryWarehouse):
         self.matching = matching
         self.stores = {store.url.removeprefix("gs://"): store}
         self.resources: dict[tuple[str, str], dict[str, Any]] = {}
-        self.routine_definitions: dict[tuple[str, str], dict[str, msgspec.Raw]] = {}
         self.policy_definitions: dict[tuple[str, str, str], dict[str, msgspec.Raw]] = {}
         self.started: dict[str, Request] = {}
         self.ddl: list[str] = []
@@ -141,10 +140,6 @@ class MemoryDestination(MemoryWarehouse):
             self.policies.pop(name, None)
             self.policy_definitions.pop((dataset.project, dataset.name, name), None)
 
-    async def routines(self, dataset: Dataset) -> list[str]:
-        """See Destination."""
-        return sorted(self._routines(dataset))
-
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
         """See Destination."""
         known = self._routines(dataset)
@@ -162,6 +157,9 @@ class MemoryDestination(MemoryWarehouse):
             raise ConflictError("create", f"row access policy {name}", "Already Exists: Row access policy")
         known[name] = definition
         self.policies.setdefault(table, []).append(name)
+        body = msgspec.json.decode(definition)
+        self.filters[table, name] = body["filterPredicate"]
+        self.members[table, name] = tuple(body.get("grantees", ()))
 
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""

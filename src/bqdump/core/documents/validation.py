@@ -172,7 +172,7 @@ def _definitions(definitions: Definitions, _: Place, __: str) -> str:
 def _definitions_problem(definitions: Definitions) -> str:
     """Why these cannot be a dataset's definitions; "" where they can."""
     for item in definitions.objects:
-        if wrong := _files_problem(item.name, "", "", item.definition):
+        if wrong := files_problem(item.name, "", "", item.definition):
             return wrong
     return ""
 
