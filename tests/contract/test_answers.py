@@ -16,7 +16,8 @@ from contract.stacks import Stack, serve_stack
 TIMES = itertools.count()
 OPERATIONS = (
     "bigquery.datasets.get", "bigquery.jobs.query", "bigquery.tables.list", "bigquery.tables.get",
-    "bigquery.rowAccessPolicies.list", "bigquery.jobs.insert", "bigquery.jobs.list", "bigquery.jobs.get",
+    "bigquery.rowAccessPolicies.list", "bigquery.routines.list", "bigquery.models.list",
+    "bigquery.jobs.insert", "bigquery.jobs.list", "bigquery.jobs.get",
     "bigquery.storage.createReadSession", "bigquery.storage.readRows", "storage.buckets.get", "storage.objects.get",
     "storage.objects.insert", "storage.objects.list", "storage.batch", "storage.objects.patch", "storage.objects.copy",
     "storage.objects.delete",

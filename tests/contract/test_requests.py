@@ -22,6 +22,7 @@ from bqdump.adapters.gcs import CloudStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.plan.shape import Mask, Shape
+from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sql import statements as sql
@@ -161,7 +162,8 @@ def _fits(value: Any, schema: dict[str, Any]) -> bool:
 def _methods(resource: dict[str, Any], service: str) -> Iterator[Method]:
     for method in resource.get("methods", {}).values():
         parameters, body = method.get("parameters", {}), method.get("request")
-        paths = [f"/{service}{method['path']}"]
+        # A resource of several segments has a name for each in the flat path.
+        paths = [f"/{service}{method['flatPath' if method['path'].startswith('{+resource}') else 'path']}"]
         if method.get("useMediaDownloadService"):
             paths.append(f"/download{paths[0]}")
         paths += [protocol["path"] for protocol in method.get("mediaUpload", {}).get("protocols", {}).values()]
@@ -287,6 +289,10 @@ def serve() -> Iterator[World]:
                 (f"datasets/{DATASET}/tables", {"tableReference": reference | {"tableId": name}, "schema": schema})
                 for name in ("one", "two words", "ünï")
             ]
+            routine = {"routineType": "SCALAR_FUNCTION", "definitionBody": "1"}
+            made.append((f"datasets/{DATASET}/routines", {"routineReference": {"routineId": "f"}, **routine}))
+            policy = {"rowAccessPolicyReference": {"policyId": "p"}, "filterPredicate": "TRUE"}
+            made.append((f"datasets/{DATASET}/tables/one/rowAccessPolicies", policy))
             for path, body in made:
                 http.call("POST", f"{base}/{path}", json=body).raise_for_status()
             yield World(big, store)
@@ -309,11 +315,10 @@ async def export(settings: Settings, name: str, *, abandoned: bool = False) -> N
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Servers on which two runs of each mode were exported, the second over the first."""
-    labels = {"team": "data"}
-    plain = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET), labels=labels)
-    keep = Settings(
-        project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET, "kept/"), path="{run}/{table}_*.{ext}"
-    )
+    labels, allow = {"team": "data"}, (Risk.ROW_POLICIES,)
+    plain = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET), labels=labels, allow=allow)
+    kept = Target("gs", BUCKET, "kept/")
+    keep = Settings(project=PROJECT, dataset=DATASET, target=kept, path="{run}/{table}_*.{ext}", allow=allow)
     with serve() as served:
         for settings, name in ((plain, "r1"), (plain, "r2"), (keep, "k1"), (keep, "k2")):
             asyncio.run(export(settings, f"{name}-abandoned", abandoned=True))
@@ -329,6 +334,8 @@ def test_the_methods_of_an_export_are_those_that_its_roles_allow(world: World) -
     assert world.methods() - {"bigquery.jobs.get", "bigquery.jobs.getQueryResults"} == {
         "bigquery.datasets.get", "bigquery.tables.list", "bigquery.tables.get", "bigquery.jobs.insert",
         "bigquery.jobs.list", "bigquery.jobs.query", "bigquery.rowAccessPolicies.list", "storage.buckets.get",
+        "bigquery.rowAccessPolicies.getIamPolicy", "bigquery.routines.list", "bigquery.routines.get",
+        "bigquery.models.list",
         "storage.objects.get",
         "storage.objects.insert", "storage.objects.list", "storage.objects.patch", "storage.objects.copy",
         "storage.objects.delete",

@@ -21,6 +21,8 @@ PAGE = 1000
 READERS = "roles/bigquery.dataViewer on the dataset includes it."
 POLICIES = "Requires a role with bigquery.rowAccessPolicies.list on the dataset."
 MEMBERS = "Requires a role with bigquery.rowAccessPolicies.getIamPolicy on the dataset."
+# A conditional grant has its own role name in earlier versions of policies.
+WITH_CONDITIONAL = {"options": {"requestedPolicyVersion": 3}}
 # The role that a row access policy grants to its members.
 # https://cloud.google.com/bigquery/docs/managing-row-level-security#grant_role
 READS_ROWS = "roles/bigquery.filteredDataViewer"
@@ -86,7 +88,7 @@ class BigQueryDefinitions(BigQueryConnection):
 
         def get() -> tuple[str, ...]:
             with translated("read the members of", f"row access policy {policy} of table {table}", MEMBERS):
-                found = self._client._call_api(None, method="POST", path=path, data={}, timeout=TIMEOUT)
+                found = self._client._call_api(None, method="POST", path=path, data=WITH_CONDITIONAL, timeout=TIMEOUT)
             granted = (one for one in found.get("bindings", ()) if one.get("role") == READS_ROWS)
             return tuple(sorted({member for one in granted for member in one.get("members", ())}))
 
