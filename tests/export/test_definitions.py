@@ -21,17 +21,15 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
+from bqdump.export.planning import obtain as planning
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.repository.published import read_manifest
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), allow=(Risk.ROW_POLICIES,))
-VIEW = {
-    "id": "p:d.v",
-    "view": {"query": "SELECT 1 AS line"},
-    "schema": {"fields": [{"name": "line", "type": "STRING"}]},
-}
+SCHEMA = {"fields": [{"name": "line", "type": "STRING"}]}
+VIEW = {"id": "p:d.v", "view": {"query": "SELECT 1 AS line"}, "schema": SCHEMA}
 FUNCTION = {"routineType": "SCALAR_FUNCTION", "definitionBody": "x + 1"}
 PERMISSIONS = (
     "bigquery.datasets.getIamPolicy", "bigquery.routines.list", "bigquery.models.list", "bigquery.tables.list",
@@ -194,7 +192,7 @@ def test_an_object_that_no_route_exports_is_defined_all_the_same() -> None:
 def test_an_iceberg_table_is_defined_next_to_its_rows() -> None:
     world = World()
     world.define("t", {"id": "p:d.t", "biglakeConfiguration": {"storageUri": "gs://lake/t"},
-                       "schema": VIEW["schema"]})  # fmt: skip
+                       "schema": SCHEMA})  # fmt: skip
     found = world.export().definitions
     assert [(one.name, one.kind) for one in found.objects] == [("t", "TABLE"), ("v", "VIEW")]
 
@@ -203,7 +201,7 @@ def test_an_iceberg_table_is_defined_next_to_its_rows() -> None:
 def test_a_snapshot_or_clone_keeps_the_name_of_its_base(base: str) -> None:
     world = World()
     reference = {"projectId": "p", "datasetId": "d", "tableId": "base"}
-    world.define("t", {"id": "p:d.t", base: {"baseTableReference": reference}, "schema": VIEW["schema"]})
+    world.define("t", {"id": "p:d.t", base: {"baseTableReference": reference}, "schema": SCHEMA})
     (entry,) = [entry for entry in world.export().tables if entry.table == "t"]
     assert said(entry.definition)[base]["baseTableReference"] == reference
 
@@ -256,9 +254,9 @@ def test_of_two_plans_only_the_stored_one_keeps_its_definitions() -> None:
     world = World()
 
     async def both() -> list[Plan]:
-        # Two executions plan the same run at once: one of them takes over from a planner that looks dead.
+        # As when one task takes over from another that only looked dead.
         tasks = [world.task("r")._replace(owner=Owner(name, 0)) for name in ("x", "y")]
-        return list(await asyncio.gather(*map(obtain_plan, tasks)))
+        return list(await asyncio.gather(*(planning._make(task, None) for task in tasks)))
 
     plans = asyncio.run(both())
     assert len({plan.nonce for plan in plans}) == 1
