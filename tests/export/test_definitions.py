@@ -78,7 +78,7 @@ class World:
 
     def export(self, name: str = "r", **settings: Any) -> Manifest:
         """One complete run."""
-        assert asyncio.run(run(self.task(name, **settings))).result == "published"
+        assert asyncio.run(run(self.task(name, **settings))).state == "published"
         return asyncio.run(read_manifest(self.store, SETTINGS))
 
 
@@ -273,7 +273,7 @@ def test_a_plan_without_definitions_is_published() -> None:
         document = task.layout.plan
         old = {key: value for key, value in msgspec.to_builtins(plan).items() if key != "definitions"}
         world.store.put_now(document.name, msgspec.json.encode(old))
-        assert (await run(task)).result == "published"
+        assert (await run(task)).state == "published"
         assert running_export(task, plan).plan.nonce == plan.nonce
         return await read_manifest(world.store, SETTINGS)
 
