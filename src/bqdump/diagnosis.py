@@ -72,8 +72,8 @@ def environment(environ: Mapping[str, str]) -> list[Check]:
     if not led:
         return [Check("environment", "", CheckOutcome.OK, "the clients connect to Google Cloud")]
     if len(led) == 1:
-        told = f"{led[0]} redirects one client only, the other one connects to Google: set both variables or none"
-        return [Check("environment", led[0], CheckOutcome.REFUSED, told)]
+        detail = f"{led[0]} redirects one client only, the other one connects to Google: set both variables or none"
+        return [Check("environment", led[0], CheckOutcome.REFUSED, detail)]
     return [Check("environment", ", ".join(led), CheckOutcome.WARNING, "stand-ins are asked, not Google Cloud")]
 
 

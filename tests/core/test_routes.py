@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Table
-from bqdump.core.plan.routes import Wanted, choose_route, obstacle, route_tables, wanted_of
+from bqdump.core.plan.routes import Requirements, choose_route, obstacle, requirements_of, route_tables
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.settings.values import ROUTES
 from core.strategies import settings, table
@@ -29,7 +29,7 @@ def of_kind(kind: str) -> Table:
 
 @pytest.mark.parametrize("kind", ["TABLE", "SNAPSHOT"])
 def test_a_table_as_it_is_goes_by_a_free_extract_job(kind: str) -> None:
-    assert choose_route(of_kind(kind), Wanted()) == ("extract", "a free extract job can do it")
+    assert choose_route(of_kind(kind), Requirements()) == ("extract", "a free extract job can do it")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_table_as_it_is_goes_by_a_free_extract_job(kind: str) -> None:
     [("VIEW", "a view"), ("MATERIALIZED_VIEW", "a materialized view"), ("EXTERNAL", "an external table")],
 )
 def test_what_only_a_query_can_read_is_queried(kind: str, words: str) -> None:
-    choice = choose_route(of_kind(kind), Wanted())
+    choice = choose_route(of_kind(kind), Requirements())
     assert choice == ("query", f"{words}: extract jobs read tables only")
 
 
@@ -49,7 +49,7 @@ def test_an_iceberg_table_is_queried_at_its_moment() -> None:
 
 @pytest.mark.parametrize("words", SHAPES)
 def test_a_part_of_a_table_is_queried(words: str) -> None:
-    choice = choose_route(table("t"), Wanted(shape=SHAPES[words]))
+    choice = choose_route(table("t"), Requirements(shape=SHAPES[words]))
     assert choice == ("query", f"{words}: extract jobs export complete tables")
 
 
@@ -64,7 +64,7 @@ def test_what_has_no_past_is_told_to_be_read_when_its_job_runs(kind: str) -> Non
 @given(st.sampled_from(KINDS), st.sampled_from(ROUTES), st.sampled_from([Shape(), *SHAPES.values()]))
 def test_a_route_that_is_asked_for_is_taken_or_refused_with_those_that_can(kind: str, route: str, shape: Shape) -> None:
     asked = of_kind(kind)
-    wanted = Wanted(route, shape=shape)
+    wanted = Requirements(route, shape=shape)
     if not (reason := obstacle(route, asked, wanted)):
         assert choose_route(asked, wanted) == (route, "asked for")
         return
@@ -79,7 +79,7 @@ def test_a_route_that_is_asked_for_is_taken_or_refused_with_those_that_can(kind:
 def test_the_last_route_that_matches_counts() -> None:
     sections = [{"name": "a*", "route": "extract"}, {"name": "ab", "route": "auto"}]
     chosen = settings(route="query", tables=sections)
-    assert [wanted_of(chosen, table(name)).route for name in ("x", "aa", "ab")] == ["query", "extract", "auto"]
+    assert [requirements_of(chosen, table(name)).route for name in ("x", "aa", "ab")] == ["query", "extract", "auto"]
 
 
 def test_a_route_for_a_table_that_is_not_there_gets_a_guess() -> None:
@@ -97,4 +97,4 @@ def test_a_kind_that_no_route_can_read_is_skipped_with_its_reason() -> None:
 
 def test_a_codec_that_no_route_has_for_a_view_is_told_with_one_that_fits() -> None:
     with pytest.raises(UsageError, match=r'Set compression = "\w+" in \[tables\."t"\], or leave it out'):
-        choose_route(of_kind("VIEW"), Wanted(format="parquet", compression="zstd"))
+        choose_route(of_kind("VIEW"), Requirements(format="parquet", compression="zstd"))

@@ -9,7 +9,7 @@ import pytest
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset
-from bqdump.core.plan.routes import Wanted, route_tables, wanted_of
+from bqdump.core.plan.routes import Requirements, requirements_of, route_tables
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.resolve import flags as given
@@ -139,7 +139,7 @@ def test_restrictions_of_several_sections_add_up() -> None:
     assert found.columns == ("id", "Email", "born", "extra", "home")
     assert found.masks == {"Email": Mask(constant="x"), "born": Mask(null=True)}
     assert found.where == "(id > 1) AND (id < 9)"
-    assert wanted_of(with_tables(toml), PEOPLE).format == "json"
+    assert requirements_of(with_tables(toml), PEOPLE).format == "json"
 
 
 def test_two_sections_that_choose_columns_are_refused() -> None:
@@ -201,17 +201,17 @@ def test_a_constant_for_a_nested_column_is_refused() -> None:
 
 def test_what_names_a_table_wins_over_what_is_for_all() -> None:
     toml = 'route = "query"\n[tables.people]\nroute = "extract"'
-    assert wanted_of(with_tables(toml), PEOPLE).route == "extract"
-    assert wanted_of(with_tables(toml), table("orders")).route == "query"
-    assert wanted_of(with_tables(toml + '\n["tables"."peop*"]\nroute = "auto"'), PEOPLE).route == "auto"
+    assert requirements_of(with_tables(toml), PEOPLE).route == "extract"
+    assert requirements_of(with_tables(toml), table("orders")).route == "query"
+    assert requirements_of(with_tables(toml + '\n["tables"."peop*"]\nroute = "auto"'), PEOPLE).route == "auto"
 
 
 def test_format_and_codec_of_one_table() -> None:
     chosen = with_tables('format = "csv"\ncompression = "gzip"\n[tables.people]\nformat = "avro"')
-    assert wanted_of(chosen, PEOPLE) == Wanted("auto", "avro", "none")
-    assert wanted_of(chosen, table("orders")) == Wanted("auto", "csv", "gzip")
+    assert requirements_of(chosen, PEOPLE) == Requirements("auto", "avro", "none")
+    assert requirements_of(chosen, table("orders")) == Requirements("auto", "csv", "gzip")
     with pytest.raises(UsageError, match=r"table people: 'gzip' is not a codec of avro\. avro takes none, deflate"):
-        wanted_of(with_tables('[tables.people]\nformat = "avro"\ncompression = "gzip"'), PEOPLE)
+        requirements_of(with_tables('[tables.people]\nformat = "avro"\ncompression = "gzip"'), PEOPLE)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_the_doctor_returns_what_its_command_prints(
 
 def steady(diagnosis: dict[str, Any]) -> dict[str, Any]:
     """Without words that hold a time or a job's id."""
-    return {**diagnosis, "checks": [{**check, "told": bool(check["told"])} for check in diagnosis["checks"]]}
+    return {**diagnosis, "checks": [{**check, "detail": bool(check["detail"])} for check in diagnosis["checks"]]}
 
 
 def test_an_export_is_compared_with_bigquery_as_it_was(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:

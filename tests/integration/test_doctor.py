@@ -67,12 +67,12 @@ def test_extract_jobs_name_what_they_need_under_managed_disaster_recovery(
 ) -> None:
     outside.table("orders")
     (told,) = (
-        c["told"] for c in diagnosed(call(capsys, "doctor", "--json"))["checks"] if c["name"] == "plan an export"
+        c["detail"] for c in diagnosed(call(capsys, "doctor", "--json"))["checks"] if c["name"] == "plan an export"
     )
     assert told == f"1 table{DISASTER_RECOVERY}"
     assert "PIPELINE" in told
     other = diagnosed(call(capsys, "doctor", "--json", "--route", "query"))
-    (told,) = (check["told"] for check in other["checks"] if check["name"] == "plan an export")
+    (told,) = (check["detail"] for check in other["checks"] if check["name"] == "plan an export")
     assert told == "1 table"
 
 
@@ -92,7 +92,7 @@ def test_a_missing_right_is_named_with_the_least_role_and_its_command(
     assert all(shlex.split(line.removesuffix("||")) for line in cure["commands"])
     assert any(RIGHTS[permission] in line for line in cure["commands"])
     assert outside.extracts() == []
-    left = [check["told"] for check in diagnosis["checks"] if check["name"] == "delete objects"]
+    left = [check["detail"] for check in diagnosis["checks"] if check["name"] == "delete objects"]
     assert (outside.objects() == {}) == (permission != "storage.objects.delete")
     if permission == "storage.objects.delete":
         assert all(name in left[0] for name in outside.objects())
@@ -131,7 +131,7 @@ def test_every_risk_is_named_and_refused_or_allowed(outside: Stage, capsys: pyte
     assert called.code == 2
     (found,) = (check for check in diagnosed(called)["checks"] if check["outcome"] == "refused")
     assert (found["name"], found["on"]) == ("guard: row-policies", "orders")
-    assert "--allow row-policies" in found["told"]
+    assert "--allow row-policies" in found["detail"]
     assert call(capsys, "doctor", "--allow", "row-policies").code == 0
 
 
@@ -192,4 +192,4 @@ def test_clocks_that_are_wrong_by_days_are_told(outside: Stage, capsys: pytest.C
     assert called.code == 0
     (clock,) = (check for check in diagnosed(called)["checks"] if check["name"] == "clock")
     assert clock["outcome"] == "warning"
-    assert "259,2" in clock["told"] or "259,1" in clock["told"]
+    assert "259,2" in clock["detail"] or "259,1" in clock["detail"]

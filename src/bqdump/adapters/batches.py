@@ -22,11 +22,11 @@ def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
         yield held
 
 
-def check_columns(arriving: Sequence[str], wanted: Sequence[str]) -> None:
+def check_columns(arriving: Sequence[str], expected: Sequence[str]) -> None:
     """Raise RowsError if the rows have other columns than the file, so that no column is lost silently."""
-    if missing := [name for name in wanted if name not in arriving]:
+    if missing := [name for name in expected if name not in arriving]:
         raise RowsError("read", "rows", f"missing column {missing[0]}")
-    if unknown := [name for name in arriving if name not in wanted]:
+    if unknown := [name for name in arriving if name not in expected]:
         raise RowsError("read", "rows", f"unknown column {unknown[0]}")
 
 

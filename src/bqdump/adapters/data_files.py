@@ -224,9 +224,9 @@ def _schema_differences(cursor: Any, file: DataFile, path: Path, source: str) ->
     if file.format == "json":
         return _unknown_keys(cursor, file, path)
     there = cursor.execute(f"SELECT * FROM {source} LIMIT 0").description
-    names, wanted = [item[0] for item in there], [column.name for column in file.columns]
-    if names != wanted:
-        return [f"columns {', '.join(names)} instead of {', '.join(wanted)}"]
+    names, expected = [item[0] for item in there], [column.name for column in file.columns]
+    if names != expected:
+        return [f"columns {', '.join(names)} instead of {', '.join(expected)}"]
     return [
         f"{column.name}: {item[1]} instead of {column.text}"
         for item, column in zip(there, file.columns, strict=True)
@@ -237,8 +237,10 @@ def _schema_differences(cursor: Any, file: DataFile, path: Path, source: str) ->
 def _header_differences(cursor: Any, file: DataFile, path: Path) -> list[str]:
     first = f"SELECT * FROM {_csv(file, path, header=False)} LIMIT 1"
     found = cursor.execute(first).fetchone()
-    wanted = tuple(column.name for column in file.columns)
-    return [] if found in (None, wanted) else [f"columns {', '.join(map(str, found))} instead of {', '.join(wanted)}"]
+    expected = tuple(column.name for column in file.columns)
+    return (
+        [] if found in (None, expected) else [f"columns {', '.join(map(str, found))} instead of {', '.join(expected)}"]
+    )
 
 
 def _unknown_keys(cursor: Any, file: DataFile, path: Path) -> list[str]:

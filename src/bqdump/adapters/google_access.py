@@ -96,15 +96,15 @@ def not_signed_in(error: auth.GoogleAuthError) -> BqdumpError:
         inner = inner.args[0]
         if isinstance(inner, requests.exceptions.RequestException):
             return broken(inner, *SIGN_IN)
-    told = one_line(str(inner.args[0] if inner.args else inner))
-    if told.startswith(NOBODY):
+    message = one_line(str(inner.args[0] if inner.args else inner))
+    if message.startswith(NOBODY):
         return AccessError("find credentials for", "Google Cloud", "none in this environment", LOGIN)
-    served = METADATA.sub(r"the metadata server does not return \1: ", told)
-    if served != told:
+    served = METADATA.sub(r"the metadata server does not return \1: ", message)
+    if served != message:
         return AccessError(*SIGN_IN, served, "Check the service account of this machine.")
     if error.retryable or isinstance(error, auth.TransportError):
-        return UnavailableError(*SIGN_IN, told)
-    return AccessError(*SIGN_IN, told.replace(os.environ.get(FILE) or FILE, FILE), remedy())
+        return UnavailableError(*SIGN_IN, message)
+    return AccessError(*SIGN_IN, message.replace(os.environ.get(FILE) or FILE, FILE), remedy())
 
 
 def remedy() -> str:

@@ -99,8 +99,8 @@ def _message(error: api.GoogleAPICallError) -> str:
         # A proxy or a front end of Google has answered with an HTML page or nothing.
         code = error.code or 0
         return f"HTTP {int(code)} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else type(error).__name__
-    if told := _document(error):
-        said = str(told.get("message") or said)
+    if answer := _document(error):
+        said = str(answer.get("message") or said)
     return one_line(said)
 
 

@@ -50,10 +50,10 @@ async def compare_values(
     changes = compare_all(before, after)
     old, new = ({entry.table: entry for entry in manifest.tables} for manifest in (before, after))
     unproven = [change.table for change in changes if change.content not in ("", "same bytes")]
-    wanted = [(before, old[name]) for name in unproven] + [(after, new[name]) for name in unproven]
+    compared = [(before, old[name]) for name in unproven] + [(after, new[name]) for name in unproven]
     await _check_there(store, before, [old[name] for name in unproven])
     await _check_there(store, after, [new[name] for name in unproven])
-    files = [file for _, entry in wanted for file in entry.files]
+    files = [file for _, entry in compared for file in entry.files]
     reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for file in files))))
     tell(Checking("reading", len(files), sum(file.size for file in files)))
     slots = asyncio.Semaphore(FILES_AT_ONCE)
@@ -72,7 +72,7 @@ async def compare_values(
 
         return _sums(manifest, entry, await asyncio.gather(*map(digest, entry.files)))
 
-    found = await asyncio.gather(*(sums(manifest, entry) for manifest, entry in wanted))
+    found = await asyncio.gather(*(sums(manifest, entry) for manifest, entry in compared))
     pairs = dict(zip(unproven, zip(found[: len(unproven)], found[len(unproven) :], strict=True), strict=True))
 
     def by_values(change: TableChange) -> TableChange:

@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
     warehouse: Warehouse
     max_bytes_billed: int = 0
-    told: Callable[[int], None] = lambda bytes_billed: None
+    on_bill: Callable[[int], None] = lambda bytes_billed: None
     hint: str = "Raise it, or leave out {setting:source}."
 
 
@@ -96,8 +96,8 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
     return Asked(dataset, able, unable, without)
 
 
-async def priced(source: Source, dataset: Dataset, wanted: Sequence[Question]) -> tuple[list[Question], list[Finding]]:
-    """The queries with the bytes that each will bill, and those that BigQuery refuses. `told` gets the sum.
+async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -> tuple[list[Question], list[Finding]]:
+    """The queries with the bytes that each will bill, and those that BigQuery refuses. `expected` gets the sum.
 
     Raises UsageError if they would exceed the limit.
     """
@@ -111,13 +111,13 @@ async def priced(source: Source, dataset: Dataset, wanted: Sequence[Question]) -
                 return _gone(question, error)
         return question._replace(bills=found.bytes)
 
-    estimates = await asyncio.gather(*map(estimated, wanted))
+    estimates = await asyncio.gather(*map(estimated, needed))
     able = [one for one in estimates if isinstance(one, Question)]
     total = sum(question.bills for question in able)
     if source.max_bytes_billed and total > source.max_bytes_billed:
         subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}"
         raise UsageError("verify", subject, cause, source.hint, setting="max_bytes_billed")
-    source.told(total)
+    source.on_bill(total)
     return able, list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
 
 
@@ -136,11 +136,11 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
     ready = [one for one in asked.questions if all(_has_sums(digests.get(file.name)) for file in one.entry.files)]
     answers = await asyncio.gather(*map(answer, ready))
     findings = list(asked.findings)
-    for question, told in zip(ready, answers, strict=True):
-        if isinstance(told, Finding):
-            findings.append(told)
+    for question, expected in zip(ready, answers, strict=True):
+        if isinstance(expected, Finding):
+            findings.append(expected)
         else:
-            findings += _differences(question, told, _found(question, digests))
+            findings += _differences(question, expected, _found(question, digests))
     lost = {finding.table for finding in findings if finding.kind == FindingKind.SOURCE}
     tables = {question.entry.table for question in ready} - lost
     billed = sum(question.bills for question in ready)
@@ -187,18 +187,18 @@ def _gone(question: Question, error: BqdumpError) -> Finding:
     return Finding(FindingKind.SOURCE, question.entry.table, "", "", error.cause.partition("\n")[0])
 
 
-def _differences(question: Question, told: list[int], found: list[int]) -> list[Finding]:
-    """told: from BigQuery. found: from the files. Each: rows; values and checksum of each column; checksum of rows."""
+def _differences(question: Question, expected: list[int], found: list[int]) -> list[Finding]:
+    """expected: from BigQuery. found: from the files. Each: rows, values and checksum by column, checksum of rows."""
     table = question.entry.table
-    if told[0] != found[0]:
+    if expected[0] != found[0]:
         # With different row counts every checksum differs as well.
-        return [Finding(FindingKind.ROWS, table, "", f"{told[0]} rows in BigQuery", f"{found[0]} rows")]
+        return [Finding(FindingKind.ROWS, table, "", f"{expected[0]} rows in BigQuery", f"{found[0]} rows")]
     findings = []
     for number, leaf in enumerate(question.columns):
-        theirs, ours = told[2 * number + 1 : 2 * number + 3], found[2 * number + 1 : 2 * number + 3]
+        theirs, ours = expected[2 * number + 1 : 2 * number + 3], found[2 * number + 1 : 2 * number + 3]
         if theirs != ours:
             findings.append(Finding(FindingKind.VALUES, table, "", _words(leaf.name, theirs), _words(leaf.name, ours)))
-    if not findings and told[-1] != found[-1]:
+    if not findings and expected[-1] != found[-1]:
         findings.append(
             Finding(FindingKind.VALUES, table, "", "the same values in each row", "values of other rows mixed")
         )

@@ -65,12 +65,12 @@ class CheckOutcome(enum.StrEnum):
 
 @public
 class Check(msgspec.Struct, frozen=True):
-    """One check. permission: the one that it needs, "" for none. told: the finding, in words."""
+    """One check. permission: the one that it needs, "" for none. detail: the finding, in words."""
 
     name: str
     on: str
     outcome: CheckOutcome
-    told: str
+    detail: str
     permission: str = ""
 
 
@@ -127,8 +127,8 @@ class Doctor:
         )
         if now is not None:
             apart = abs(self._clock() - now / 1000)
-            told = f"this machine's clock and BigQuery's are {apart:,.0f} s apart"
-            self._note("clock", "", CheckOutcome.WARNING if apart > CLOCKS_APART_SECONDS else CheckOutcome.OK, told)
+            detail = f"this machine's clock and BigQuery's are {apart:,.0f} s apart"
+            self._note("clock", "", CheckOutcome.WARNING if apart > CLOCKS_APART_SECONDS else CheckOutcome.OK, detail)
         return dataset
 
     async def _tables(self, dataset: Dataset) -> list[Listed] | None:
@@ -162,11 +162,11 @@ class Doctor:
         if await self._warehouse.row_policies(dataset, table) is not None:
             self._note("see row access policies", on, CheckOutcome.OK, "", "bigquery.rowAccessPolicies.list")
         elif Risk.UNSEEN_ROW_POLICIES in self._settings.allow:
-            told = f"no permission to list them; {{setting:allow={Risk.UNSEEN_ROW_POLICIES}}} accepts that"
-            self._note("see row access policies", on, CheckOutcome.WARNING, told, "bigquery.rowAccessPolicies.list")
+            detail = f"no permission to list them; {{setting:allow={Risk.UNSEEN_ROW_POLICIES}}} accepts that"
+            self._note("see row access policies", on, CheckOutcome.WARNING, detail, "bigquery.rowAccessPolicies.list")
         else:
-            told = "a run is refused: a policy could silently hide rows"
-            self._note("see row access policies", on, CheckOutcome.DENIED, told, "bigquery.rowAccessPolicies.list")
+            detail = "a run is refused: a policy could silently hide rows"
+            self._note("see row access policies", on, CheckOutcome.DENIED, detail, "bigquery.rowAccessPolicies.list")
 
     async def _bucket(self) -> tuple[BucketInfo | None, bool]:
         """The bucket's settings, and whether to try writing there: what is written must be deletable."""
@@ -176,8 +176,8 @@ class Doctor:
             refuse_bucket(bucket, url)
             refuse_key(bucket, self._settings, url)
         except DeniedError:
-            told = "location, retention and soft delete are not checked"
-            self._note("see the bucket", url, CheckOutcome.WARNING, told, permission)
+            detail = "location, retention and soft delete are not checked"
+            self._note("see the bucket", url, CheckOutcome.WARNING, detail, permission)
             return None, True
         except NotFoundError as error:
             # Here the missing resource is the bucket, not a document.
@@ -305,7 +305,7 @@ class Doctor:
         on: str,
         permission: str,
         question: Callable[[], Awaitable[Answer]],
-        told: Callable[[Answer], str] = lambda _: "",
+        detail: Callable[[Answer], str] = lambda _: "",
         instead: str = "",
     ) -> Answer | None:
         """The result, None if access is denied or something is missing. instead: the text to report in that case."""
@@ -319,11 +319,11 @@ class Doctor:
             said = error.sentence(self._words) if isinstance(error, UsageError) else error.cause
             self._note(name, on, found, "; ".join(filter(None, (said, instead))), permission)
             return None
-        self._note(name, on, CheckOutcome.OK, told(answer), permission)
+        self._note(name, on, CheckOutcome.OK, detail(answer), permission)
         return answer
 
-    def _note(self, name: str, on: str, outcome: CheckOutcome, told: str, permission: str = "") -> None:
-        self.checks.append(Check(name, on, outcome, fill(told, self._words), permission))
+    def _note(self, name: str, on: str, outcome: CheckOutcome, detail: str, permission: str = "") -> None:
+        self.checks.append(Check(name, on, outcome, fill(detail, self._words), permission))
 
 
 def _cannot_be_checked(draft: Draft) -> str:

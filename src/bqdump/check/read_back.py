@@ -69,12 +69,12 @@ async def read_back(
             finally:
                 tell(Checked(1, 0))
 
-    wanted = [(entry, file) for entry, file in turn(manifest, options) if file.name not in lost]
-    tell(Checking("reading", len(wanted), sum(file.size for _, file in wanted)))
-    digests = await asyncio.gather(*(one(entry, file) for entry, file in wanted))
+    sampled = [(entry, file) for entry, file in turn(manifest, options) if file.name not in lost]
+    tell(Checking("reading", len(sampled), sum(file.size for _, file in sampled)))
+    digests = await asyncio.gather(*(one(entry, file) for entry, file in sampled))
     findings: list[Finding] = []
     whole: dict[str, Digest] = {}
-    for (entry, file), digest in zip(wanted, digests, strict=True):
+    for (entry, file), digest in zip(sampled, digests, strict=True):
         found = _file_findings(entry, file, digest)
         findings += found
         if digest and not any(finding.kind in (FindingKind.CHECKSUM, FindingKind.UNREADABLE) for finding in found):

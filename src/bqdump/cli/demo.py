@@ -39,10 +39,10 @@ def demo(tasks: int, folder: Path, quiet: bool) -> int:
     needs_local_stack()
     from bqdump_local.demo import run_demo
 
-    return run_demo(tasks, folder, partial(run_tasks, (), quiet=quiet, told=_told), quiet=quiet)
+    return run_demo(tasks, folder, partial(run_tasks, (), quiet=quiet, shown=_shown), quiet=quiet)
 
 
-def _told(line: TaskLine) -> str | None:
+def _shown(line: TaskLine) -> str | None:
     """Of what the tasks say: the plan, and what is worth a warning."""
     planned = event_of(line.text) == LogEvent.RUN_PLANNED
     shown = readable(line.text, quiet=not planned)

@@ -55,13 +55,13 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
 def _print(diagnosis: Diagnosis) -> None:
     print_table(
         ("", "check", "on", "found"),
-        [(check.outcome.value, check.name, check.on, check.told) for check in diagnosis.checks],
+        [(check.outcome.value, check.name, check.on, check.detail) for check in diagnosis.checks],
     )
     by_commands: dict[str, list[Cure]] = {}
     for cure in diagnosis.cures:
         by_commands.setdefault("\n".join(cure.commands), []).append(cure)
     for lines, cures in by_commands.items():
-        wanted = ", ".join(cure.permission for cure in cures)
-        sys.stdout.write(f"\n# {wanted}: {cures[0].role} on {cures[0].on}\n{lines}\n")
+        lacking = ", ".join(cure.permission for cure in cures)
+        sys.stdout.write(f"\n# {lacking}: {cures[0].role} on {cures[0].on}\n{lines}\n")
     bad = [check for check in diagnosis.checks if check.outcome in (*LACKING, CheckOutcome.REFUSED)]
     sys.stdout.write(f"\n{counted(len(bad), 'check')} would stop a run.\n" if bad else "\nA run can start.\n")

@@ -41,23 +41,23 @@ def run_tasks(
     environ: Mapping[str, str],
     *,
     quiet: bool = False,
-    told: Callable[[TaskLine], str | None] | None = None,
+    shown: Callable[[TaskLine], str | None] | None = None,
     **options: Any,
 ) -> Execution:
     """Run `bqdump run ARGUMENTS` (or `bqdump restore …`) as tasks, and show them: bars on a terminal, what they say.
 
-    environ: the settings and the addresses of the local stack. told: the text to show for a task's line, None for none.
+    environ: the settings and the addresses of the local stack. shown: what to print for a line, None for nothing.
     options: see bqdump_local.execute.execute.
     """
     command, arguments = command_of(arguments)
     # The bucket shows the progress of a run.
     bars = draws() and not quiet and command == RUN
-    told = told or (_as_it_is if not (bars or quiet) else partial(_readable, quiet=quiet))
+    shown = shown or (_as_it_is if not (bars or quiet) else partial(_readable, quiet=quiet))
     with following(quiet=quiet, lines=Nothing) as follower:
         print_line = follower.shown.print or say
 
         def show(line: TaskLine) -> None:
-            if (text := told(line)) is not None:
+            if (text := shown(line)) is not None:
                 print_line(text)
 
         return asyncio.run(_watched([command, *arguments], environ, show, follower, watch=bars, **options))

@@ -125,9 +125,9 @@ def seed(folder: Path, /, cloud: bool, **options: Any) -> int:
 
 def check_place(cloud: bool, options: dict[str, Any]) -> None:
     """Nothing is made on Google Cloud that was not named. Raises UsageError."""
-    wanted, other = (("project", "dataset", "bucket"), ("target",)) if cloud else ((), ("location", "yes"))
+    required, other = (("project", "dataset", "bucket"), ("target",)) if cloud else ((), ("location", "yes"))
     where = "with --cloud" if cloud else "without --cloud"
-    if missing := [f"--{name}" for name in wanted if not options[name]]:
+    if missing := [f"--{name}" for name in required if not options[name]]:
         raise UsageError("make data", missing[0], f"required {where}", "Give project, dataset and bucket.")
     if given := [f"--{name}" for name in other if options[name]]:
         raise UsageError("make data", given[0], f"not allowed {where}")

@@ -14,10 +14,10 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     button.addEventListener("click", () => {
       const before = head.getAttribute("aria-sort");
       const first = head.classList.contains("n") ? "descending" : "ascending";
-      const wanted = before ? (before === "ascending" ? "descending" : "ascending") : first;
+      const order = before ? (before === "ascending" ? "descending" : "ascending") : first;
       heads.forEach(other => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", wanted);
-      const sign = wanted === "ascending" ? 1 : -1;
+      head.setAttribute("aria-sort", order);
+      const sign = order === "ascending" ? 1 : -1;
       body.append(...[...body.rows].sort((a, b) => sign * order(value(a, column), value(b, column))));
     });
   });
@@ -26,13 +26,13 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   const input = tools.querySelector("input"), status = tools.querySelector("[role=status]");
   tools.hidden = false;
   const filter = () => {
-    const wanted = input.value.toLowerCase();
+    const query = input.value.toLowerCase();
     let shown = 0;
     for (const row of body.rows) {
-      row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
+      row.hidden = !row.cells[0].textContent.toLowerCase().includes(query);
       shown += !row.hidden;
     }
-    status.textContent = wanted ? `${shown.toLocaleString("en")} of ${body.rows.length.toLocaleString("en")} shown` : "";
+    status.textContent = query ? `${shown.toLocaleString("en")} of ${body.rows.length.toLocaleString("en")} shown` : "";
   };
   input.addEventListener("input", filter);
   filter();

@@ -70,5 +70,5 @@ def asking(**parameters: str | int) -> str:
 def page_number(text: str, items: int, each: int) -> tuple[int, int]:
     """The requested page and the number of pages; the nearest page where the request is out of range."""
     pages = max(1, -(-items // each))
-    wanted = int(text) if text.isdecimal() and len(text) < 9 else 1
-    return min(max(1, wanted), pages), pages
+    number = int(text) if text.isdecimal() and len(text) < 9 else 1
+    return min(max(1, number), pages), pages

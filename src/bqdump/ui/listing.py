@@ -80,8 +80,8 @@ class Listing(NamedTuple):
 
 def listing(lines: Sequence[Line], wish: Wish) -> Listing:
     """The tables that are asked for."""
-    wanted = wish.text.casefold()
-    found = [line for line in lines if wanted in line.table.casefold()] if wanted else list(lines)
+    part = wish.text.casefold()
+    found = [line for line in lines if part in line.table.casefold()] if part else list(lines)
     found.sort(key=SORTINGS[wish.sort], reverse=wish.down)
     now, pages = page_number(wish.page, len(found), EACH)
     shown = found[(now - 1) * EACH : now * EACH]

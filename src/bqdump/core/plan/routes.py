@@ -35,7 +35,7 @@ CAPTURED = "change data capture: only a query has all changes"
 AT_JOB_TIME = "read when its job runs, not at the snapshot time"
 
 
-class Wanted(NamedTuple):
+class Requirements(NamedTuple):
     """What the settings require of one table: a route or "auto", its file format, and the part that is exported.
 
     ours: a requirement that only the read route meets, in words. captured: changes are streamed into the table (change
@@ -82,50 +82,50 @@ class Routing(msgspec.Struct, frozen=True):
     skipped: tuple[Skipped, ...] = ()
 
 
-def obstacle(route: str, table: Table, wanted: Wanted) -> str:
+def obstacle(route: str, table: Table, required: Requirements) -> str:
     """Why a route does not meet the requirements of this table; "" where it does."""
     kind = "an Iceberg table" if is_iceberg(table.definition) else KIND_WORDS.get(table.kind, "")
     if route == "extract":
         if kind:
             return f"{kind}: extract jobs read tables only"
-        if wanted.shape.partition_times:
+        if required.shape.partition_times:
             return "partition times are exported: extract jobs have no pseudo-columns"
-        if wanted.shape.words:
-            return f"{wanted.shape.words}: extract jobs export complete tables"
-    if wanted.compression not in codecs(route, wanted.format):
-        return f"EXPORT DATA cannot write {wanted.format} with {wanted.compression}"
+        if required.shape.words:
+            return f"{required.shape.words}: extract jobs export complete tables"
+    if required.compression not in codecs(route, required.format):
+        return f"EXPORT DATA cannot write {required.format} with {required.compression}"
     if route == "read":
-        return _read_obstacle(table, wanted)
-    return f"{wanted.ours}: only the read route can do that" if wanted.ours else ""
+        return _read_obstacle(table, required)
+    return f"{required.ours}: only the read route can do that" if required.ours else ""
 
 
-def _read_obstacle(table: Table, wanted: Wanted) -> str:
+def _read_obstacle(table: Table, required: Requirements) -> str:
     if kind := KIND_WORDS.get(table.kind, ""):
         return f"{kind}: the Storage Read API reads tables only"
-    if wanted.shape.masks or wanted.shape.texts:
-        changed = "columns are masked" if wanted.shape.masks else "columns become text"
+    if required.shape.masks or required.shape.texts:
+        changed = "columns are masked" if required.shape.masks else "columns become text"
         return f"{changed}: the Storage Read API computes nothing"
     return ""
 
 
-def choose_route(table: Table, wanted: Wanted) -> Choice:
+def choose_route(table: Table, required: Requirements) -> Choice:
     """The route that the settings name, else the first that can export the table: extract (free), query, read.
 
     Raises UsageError where the route cannot export the table. The hint names a route that can.
     """
-    obstacles = {route: obstacle(route, table, wanted) for route in ROUTES}
+    obstacles = {route: obstacle(route, table, required) for route in ROUTES}
     able = [route for route, reason in obstacles.items() if not reason]
-    if wanted.captured and wanted.route == "auto" and "query" in able:
+    if required.captured and required.route == "auto" and "query" in able:
         return Choice("query", CAPTURED)
-    if wanted.route != "auto":
-        if reason := obstacles[wanted.route]:
-            cause = f"the {wanted.route} route cannot export it ({reason})"
+    if required.route != "auto":
+        if reason := obstacles[required.route]:
+            cause = f"the {required.route} route cannot export it ({reason})"
             raise UsageError(PLAN, f"table {table.name}", cause, _hint(table.name, able))
-        return Choice(wanted.route, "asked for")
+        return Choice(required.route, "asked for")
     if not able:
         reasons = "; ".join(f"{route}: {reason}" for route, reason in obstacles.items())
         less = "Change its settings"
-        if wanted.compression not in (known := codecs("query", wanted.format)):
+        if required.compression not in (known := codecs("query", required.format)):
             less = f'Set compression = "{known[-1]}" in [tables."{table.name}"]'
         raise UsageError(
             PLAN,
@@ -145,7 +145,7 @@ def read_at_of(table: Table, route: str, *, captured: bool) -> ReadAt:
     return "job" if table.kind in WITHOUT_PAST or (captured and route == "query") else "snapshot"
 
 
-def wanted_of(settings: Settings, table: Table) -> Wanted:
+def requirements_of(settings: Settings, table: Table) -> Requirements:
     """What the settings require of a table.
 
     The last section that matches it determines its route, format and compression. Raises UsageError as shape_of does.
@@ -163,7 +163,7 @@ def wanted_of(settings: Settings, table: Table) -> Wanted:
     shape = shape_of(sections, name, columns(table.definition))
     if _with_partition_times(settings, sections, table):
         shape = msgspec.structs.replace(shape, partition_times=column_name(columns(table.definition)))
-    return Wanted((settings.route, *own)[-1], format_, compression, shape, ours=_ours(settings, format_))
+    return Requirements((settings.route, *own)[-1], format_, compression, shape, ours=_ours(settings, format_))
 
 
 def _with_partition_times(settings: Settings, sections: Sequence[TableSettings], table: Table) -> bool:
@@ -215,32 +215,32 @@ def route_tables(
         if reason := unknown_kind(table.kind):
             skipped.append(Skipped(table.name, table.kind, reason))
             continue
-        wanted = _fitted(settings, table)
-        if wanted is None:
-            reason = f"{wanted_of(settings, table).format} can hold none of its columns"
+        required = _fitted(settings, table)
+        if required is None:
+            reason = f"{requirements_of(settings, table).format} can hold none of its columns"
             skipped.append(Skipped(table.name, table.kind, reason, asked=True))
             continue
         streamed = table.name in captured
         # Where the risk is allowed, a free extract is enough. A query that may lack changes too does not help.
         needs_query = streamed and Risk.UNAPPLIED_CHANGES not in settings.allow and not serves_stale(table.definition)
-        route, why = choose_route(table, wanted._replace(captured=needs_query))
+        route, why = choose_route(table, required._replace(captured=needs_query))
         read_at = read_at_of(table, route, captured=streamed)
         why = f"{why}; {AT_JOB_TIME}" if read_at == "job" else why
-        routed.append(Routed(table, route, why, wanted.format, wanted.compression, wanted.shape, read_at))
+        routed.append(Routed(table, route, why, required.format, required.compression, required.shape, read_at))
     return Routing(tuple(routed), tuple(skipped))
 
 
-def _fitted(settings: Settings, table: Table) -> Wanted | None:
+def _fitted(settings: Settings, table: Table) -> Requirements | None:
     """What is required of a table, with columns that do not fit left out or as strings; None where none fits."""
-    wanted = wanted_of(settings, table)
+    required = requirements_of(settings, table)
     if settings.on_unsupported == "fail":
-        return wanted
+        return required
     all_of_it = columns(table.definition)
-    route = "read" if wanted.route == "read" or wanted.ours else "query"
-    shape = fitted(settings.on_unsupported, wanted.format, route, all_of_it, wanted.shape)
+    route = "read" if required.route == "read" or required.ours else "query"
+    shape = fitted(settings.on_unsupported, required.format, route, all_of_it, required.shape)
     if shape.left_out and not as_they_are(all_of_it, shape) and not shape.masks:
         return None
-    return wanted._replace(shape=shape)
+    return required._replace(shape=shape)
 
 
 def _hint(table: str, able: list[str]) -> str:

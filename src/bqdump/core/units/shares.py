@@ -149,8 +149,8 @@ def read_tables(lines: bytes, plan: Plan) -> list[TablePlan]:
 
 
 def _units_problem(units: Sequence[Unit], plan: Plan, shares: Iterable[int]) -> str:
-    wanted = (unit_id(share, number) for share in shares for number in range(plan.shares[share].units))
-    if not all(unit and unit.id == id_ for unit, id_ in zip_longest(units, islice(wanted, len(units) + 1))):
+    expected = (unit_id(share, number) for share in shares for number in range(plan.shares[share].units))
+    if not all(unit and unit.id == id_ for unit, id_ in zip_longest(units, islice(expected, len(units) + 1))):
         return "its units are not those of the plan"
     place = place_of(plan.units)
     for unit in units:

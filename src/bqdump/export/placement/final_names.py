@@ -104,11 +104,11 @@ async def make_ready(export: RunningExport, ready: Latest) -> bool:
 
 async def _intend(export: RunningExport, names: Iterable[str]) -> None:
     """Add the names to those that another task of this run stored when more tables had failed."""
-    wanted = tuple(names)
+    added = tuple(names)
 
     async def step(said: Intent | None) -> Intent | None:
         before = said.names if said else ()
-        every = tuple(dict.fromkeys((*before, *wanted)))
+        every = tuple(dict.fromkeys((*before, *added)))
         return None if said and len(every) == len(before) else Intent(export.plan.run, every)
 
     await swap(export.store, export.layout.intent, step)

@@ -49,9 +49,9 @@ async def read_plan(task: Task) -> Plan | None:
 
 
 def _refuse_other_settings(task: Task, plan: Plan) -> None:
-    wanted = task.settings.frozen()
-    if plan.digest != task.settings.digest() or plan.settings != wanted:
-        names = sorted(name for name in wanted if wanted[name] != plan.settings.get(name))
+    frozen = task.settings.frozen()
+    if plan.digest != task.settings.digest() or plan.settings != frozen:
+        names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
         cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
         raise UsageError(PLAN, f"run {task.run}", cause, "Use the same settings, or another run id.")
 

@@ -38,12 +38,15 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
 def refuse_bucket(bucket: BucketInfo, url: str) -> None:
     """Raise UsageError for a bucket whose objects cannot be replaced."""
     if bucket.retention_seconds:
-        cause, wanted = f"its retention policy keeps objects for {bucket.retention_seconds} seconds", "retention policy"
+        cause, obstacle = (
+            f"its retention policy keeps objects for {bucket.retention_seconds} seconds",
+            "retention policy",
+        )
     elif bucket.holds:
-        cause, wanted = "it puts every new object under a hold", "default event-based hold"
+        cause, obstacle = "it puts every new object under a hold", "default event-based hold"
     else:
         return
-    hint = f"Use a bucket without a {wanted}."
+    hint = f"Use a bucket without a {obstacle}."
     raise UsageError(PLAN, url, f"{cause}, and an export must replace its files", hint)
 
 

@@ -55,16 +55,16 @@ class Watch:
             try:
                 await self._poll()
             except Exception as error:
-                told = error if isinstance(error, BqdumpError) else self._unexpected(error)
+                failure = error if isinstance(error, BqdumpError) else self._unexpected(error)
                 for waiting in self._waiting.values():
                     if not waiting.future.done():
-                        waiting.future.set_exception(told)
+                        waiting.future.set_exception(failure)
 
     def _unexpected(self, error: Exception) -> BqdumpError:
         """An error that is not about a single job, so that no table fails because of it."""
-        told = BqdumpError("watch", f"the jobs in {self._location}", words_of(error))
-        told.__cause__ = error
-        return told
+        failure = BqdumpError("watch", f"the jobs in {self._location}", words_of(error))
+        failure.__cause__ = error
+        return failure
 
     def _interval(self) -> float:
         """Short for young jobs, longer as the youngest grows old."""

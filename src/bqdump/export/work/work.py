@@ -250,16 +250,16 @@ async def _open(export: RunningExport, picture: Picture, shares: list[int], help
     """
     for share in shares:
         ids = (unit_id(share, number) for number in range(export.plan.shares[share].units))
-        wanted = {unit: free for unit in ids if (free := _free(export, picture, unit))}
-        if not wanted:
+        takeable = {unit: free for unit in ids if (free := _free(export, picture, unit))}
+        if not takeable:
             continue
         units = await read_share(export, share)
         for unit in reversed(units) if helping else units:
-            if unit.id in wanted:
+            if unit.id in takeable:
                 failure = picture.ledger.last_failure(unit.id)
                 again = picture.ledger.outdated.get(unit.id)
                 attempt = failure.attempt + 1 if failure else 0
-                yield Todo(unit, wanted[unit.id].replaces, attempt, again.job if again else "")
+                yield Todo(unit, takeable[unit.id].replaces, attempt, again.job if again else "")
 
 
 def _free(export: RunningExport, picture: Picture, unit: str) -> Free | None:
