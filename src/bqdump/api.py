@@ -161,7 +161,7 @@ def restore(
         )
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=wanted.options.project)
-    request = Request(wanted.options, run or settings.run_id, yes=yes, told=_tell_bill)
+    request = Request(wanted.options, run or settings.run_id, yes=yes, on_bill=_tell_bill)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
     async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Restoration:

@@ -76,7 +76,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
-        request = Request(wanted.options, run or settings.run_id, yes=yes, told=_tell_bill)
+        request = Request(wanted.options, run or settings.run_id, yes=yes, on_bill=_tell_bill)
         work = _restore(settings, wanted, request, me, identity.tasks, follower.hear, verify=verify)
         done = asyncio.run(until_signal(work, RESUME, follower))
     if as_json:

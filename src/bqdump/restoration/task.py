@@ -31,14 +31,14 @@ class Via(NamedTuple):
 class Request(NamedTuple):
     """What is restored. run: "" for the published run. yes: the source dataset itself may be changed.
 
-    reading: to compare values with the files as well, None not to. told: hears the bytes that BigQuery bills for that.
+    reading: to compare values with the files as well, None not to. on_bill: called with the bytes billed for that.
     """
 
     options: Options
     run: str = ""
     yes: bool = False
     reading: ReadOptions | None = None
-    told: Callable[[int], None] = lambda bytes_billed: None
+    on_bill: Callable[[int], None] = lambda bytes_billed: None
 
 
 class Task(NamedTuple):

@@ -39,7 +39,7 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     manifest = _restored(restore, ledger)
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
-    source = Source(restore.destination, limit, request.told, HINT)
+    source = Source(restore.destination, limit, request.on_bill, HINT)
     target = restore.target
     wanted = [
         question
