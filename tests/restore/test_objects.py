@@ -10,7 +10,6 @@ import pytest
 
 from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition, RowPolicy
 from bqdump.core.restore.plan import Options
-from bqdump.ports.warehouse import JobError
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
 from restore.world import INTO, World
@@ -138,14 +137,3 @@ def test_foreign_keys_and_expirations_are_set_once_everything_is_there() -> None
     (restored,) = relations(found, "one")["foreignKeys"]
     assert restored["referencedTable"]["datasetId"] == "copy"
     assert found.definition("one")["expirationTime"] == later
-
-
-def test_a_table_with_more_partitions_than_a_job_may_change_is_filled_through_a_scratch_table() -> None:
-    found = World()
-    refusal = JobError("invalid", "Too many partitions produced by query, allowed 4000, query produces at least 5000")
-    found.big.failing = lambda table, job: refusal if "-load-" in job else None
-    result = found.restore()
-    assert result.failed == ()
-    assert found.rows("one") == ["a", "b"]
-    present = asyncio.run(found.big.present(asyncio.run(found.big.dataset("project", "copy"))))
-    assert [one.name for one in present] == ["none", "one", "two"]

@@ -26,6 +26,8 @@ from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
 TABLE, ROWS = "TABLE", "rows"
+# Steps, as in the ids of jobs.
+LOAD, STAGE, INSERT, RANGES = "load", "stage", "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
 SCRATCH_MS = 3 * 24 * 60 * 60 * 1000
 # https://cloud.google.com/bigquery/docs/error-messages, https://cloud.google.com/bigquery/quotas#partitioned_tables
@@ -102,9 +104,13 @@ async def _load_rows(work: TableWork) -> int:
     try:
         filled = await _fill(work, work.name)
     except FailedJobError as error:
-        if not too_many_partitions(error.cause):
+        # An earlier start may have filled some ranges: then the table is not empty, and no longer takes the load job.
+        if not too_many_partitions(error.cause) and not await _has_job(work, RANGES):
             raise
-        return await _through_copy(work, by_ranges=True)
+        if len(work.step.load.groups) > 1 and not work.step.load.casts:
+            # Other jobs may have loaded their files.
+            return await _through_copy(work, by_ranges=True)
+        filled = await _fill(work, work.name, by_ranges=True)
     return await _counted(work, work.name, filled)
 
 
@@ -152,9 +158,13 @@ async def _is_ours(work: TableWork) -> bool:
         return True
     if not work.step.load.groups:
         return there.rows == 0
+    return await _has_job(work, STAGE if work.step.load.casts else LOAD)
+
+
+async def _has_job(work: TableWork, step: str) -> bool:
+    """Whether the first job of a step of this attempt has been started."""
     try:
-        step = "stage" if work.step.load.casts else "load"
-        await restore.destination.job(work.jobs.named(step, 0), restore.target.location)
+        await work.restore.destination.job(work.jobs.named(step, 0), work.restore.target.location)
     except NotFoundError:
         return False
     return True
@@ -169,10 +179,10 @@ async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
     if not load.groups:
         return 0
     if not load.casts and not by_ranges:
-        return _sum(await _load(work, to, "load"))
+        return _sum(await _load(work, to, LOAD))
     raw = work.scratch("raw")
     await _create_scratch(work, raw, load.scratch)
-    await _counted(work, raw, _sum(await _load(work, raw, "stage")))
+    await _counted(work, raw, _sum(await _load(work, raw, STAGE)))
     return await _insert(work, raw, to, by_ranges=by_ranges)
 
 
@@ -189,7 +199,7 @@ async def _load(work: TableWork, to: str, step: str) -> list[Job]:
 async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> int:
     """Fill a table from a scratch table that has everything. Returns the rows."""
     load, target = work.step.load, work.restore.target
-    step = "ranges" if by_ranges else "insert"
+    step = RANGES if by_ranges else INSERT
     conditions = await _ranges(work, source) if by_ranges else [""]
     statements = [fill(target, to, source, load, where) for where in conditions]
     return _sum(await _all(work.jobs.statement(step, part, work.name, text) for part, text in enumerate(statements)))
