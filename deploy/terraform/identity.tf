@@ -30,15 +30,16 @@ resource "google_project_iam_member" "read_sessions" {
   member  = google_service_account.job.member
 }
 
-# Detects row access policies, which would hide rows from the export. No narrower predefined role has this permission.
+# Finds row access policies, which would hide rows from the export, and reads their members, which the manifest records.
+# No narrower predefined role has these permissions.
 resource "google_project_iam_custom_role" "row_policies" {
   count = var.detect_row_policies ? 1 : 0
 
   project     = local.source_project
   role_id     = "${replace(var.name, "-", "_")}_row_policies"
   title       = "bqdump: see row access policies"
-  description = "Lists row access policies, to detect tables whose export would lack rows."
-  permissions = ["bigquery.rowAccessPolicies.list"]
+  description = "Lists row access policies and their members, to detect tables whose export would lack rows."
+  permissions = ["bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.getIamPolicy"]
 }
 
 resource "google_bigquery_dataset_iam_member" "see_row_policies" {

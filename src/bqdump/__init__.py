@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.verify import ReadBack, SourceCompared, Verified
     from bqdump.core.documents.changes import TableChange
+    from bqdump.core.documents.definitions import Index, RowPolicy, Unread
+    from bqdump.core.documents.exported_definitions import Definition, Definitions
     from bqdump.core.documents.exported_tables import Manifest, Table
     from bqdump.core.documents.manifest import File, Totals
     from bqdump.core.documents.run import Failure, Flag, Owner, Removed, Skipped
@@ -58,6 +60,8 @@ __all__ = [
     "ConflictError",
     "Cure",
     "DamagedError",
+    "Definition",
+    "Definitions",
     "DeniedError",
     "Diagnosis",
     "DocumentError",
@@ -67,6 +71,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Flag",
+    "Index",
     "JobFailedError",
     "Manifest",
     "NotCreated",
@@ -84,6 +89,7 @@ __all__ = [
     "RestoredObject",
     "RestoredTable",
     "Risk",
+    "RowPolicy",
     "Rows",
     "RowsError",
     "RunLine",
@@ -98,6 +104,7 @@ __all__ = [
     "TargetError",
     "Totals",
     "UnavailableError",
+    "Unread",
     "UsageError",
     "VerificationError",
     "Verified",
@@ -122,6 +129,8 @@ _HOMES = {
     "check.findings": ("Finding", "FindingKind"),
     "check.verify": ("ReadBack", "SourceCompared", "Verified"),
     "core.documents.changes": ("TableChange",),
+    "core.documents.definitions": ("Index", "RowPolicy", "Unread"),
+    "core.documents.exported_definitions": ("Definition", "Definitions"),
     "core.documents.exported_tables": ("Manifest", "Table"),
     "core.documents.manifest": ("File", "Totals"),
     "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),

@@ -25,7 +25,7 @@ from bqdump.core.settings.resolve import flags, resolve
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.deployment import NOT_DEPLOYED, Deployment, check, environment
-from bqdump.render.iam import accounts
+from bqdump.render.iam import SEE_ROW_POLICIES, accounts
 from bqdump.render.terraform import module_call
 from bqdump.render.workflow import workflow_input
 from bqdump.render.yaml import to_yaml
@@ -249,7 +249,7 @@ def test_the_commands_can_be_repeated(tmp_path: Path) -> None:
     assert "service-accounts create" not in log.read_text()
     assert log.read_text().count("service-accounts describe") == 3
     assert "roles create" not in log.read_text()
-    assert log.read_text().count("roles describe bqdump_row_policies") == 1
+    assert log.read_text().count("roles update bqdump_row_policies") == 1
 
 
 def test_a_deleted_role_is_undeleted(tmp_path: Path) -> None:
@@ -260,6 +260,7 @@ def test_a_deleted_role_is_undeleted(tmp_path: Path) -> None:
     path = f"{tmp_path}:{os.environ['PATH']}"
     subprocess.run(["sh"], input=printed("iam", *FLAGS), text=True, check=True, env={"PATH": path})
     assert "iam roles undelete bqdump_row_policies --project=my-data\n" in log.read_text()
+    assert "--permissions=bigquery.rowAccessPolicies.list,bigquery.rowAccessPolicies.getIamPolicy" in log.read_text()
     assert "roles create" not in log.read_text()
 
 
@@ -273,6 +274,8 @@ def test_terraform_and_commands_grant_the_same_roles() -> None:
     assert granted - {own} == module
     assert own.endswith("/bqdump_row_policies")
     assert '${replace(var.name, "-", "_")}_row_policies' in text
+    (permissions,) = re.findall(r"permissions = (\[.*\])", text)
+    assert tuple(json.loads(permissions)) == SEE_ROW_POLICIES
 
 
 @pytest.mark.parametrize(

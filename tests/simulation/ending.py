@@ -100,8 +100,10 @@ async def _resume(world: World, run: str) -> bool:
         if isinstance(ended, VerificationError) and run in world.lossy:
             return False
         if isinstance(ended, UsageError):
+            # The other dataset may have claimed the prefix, and its planner may have died before its plan was stored.
+            owner, mine = world.view.owner(), first.settings.dataset
             plans = [plan for plan in map(world.view.plan, world.runs) if plan]
-            lost = run in world.mistaken or any(plan.dataset != first.settings.dataset for plan in plans)
+            lost = run in world.mistaken or any(one.dataset != mine for one in (*plans, *([owner] if owner else ())))
             world.laws.hold(
                 Law.RESUMABLE, lost or _refused_for_a_reason(world, run), f"{run} is refused without a reason"
             )

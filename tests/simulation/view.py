@@ -16,6 +16,7 @@ from bqdump.core.documents.manifest import (
     Publishing,
 )
 from bqdump.core.documents.run import Plan, Receipt
+from bqdump.core.documents.target import PrefixOwner
 from bqdump.core.units.documents import GivenUp, Unit
 from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
@@ -33,6 +34,10 @@ class View:
     def latest(self) -> Latest | None:
         """The run that readers follow."""
         return self._read(self.layout.latest.name, Latest)
+
+    def owner(self) -> PrefixOwner | None:
+        """The dataset that has claimed the prefix."""
+        return self._read(self.layout.owner.name, PrefixOwner)
 
     def publishing(self) -> Publishing | None:
         """The run that may write final names."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
@@ -159,7 +160,9 @@ class Doctor:
             "bigquery.tables.getData",
             lambda: self._warehouse.estimate(dataset, table, select, {}),
         )
-        if await self._warehouse.row_policies(dataset, table) is not None:
+        policies = await self._warehouse.row_policies(dataset, table)
+        await self._rebuilding(dataset, policies or ())
+        if policies is not None:
             self._note("see row access policies", on, CheckOutcome.OK, "", "bigquery.rowAccessPolicies.list")
         elif Risk.UNSEEN_ROW_POLICIES in self._settings.allow:
             detail = f"no permission to list them; {{setting:allow={Risk.UNSEEN_ROW_POLICIES}}} accepts that"
@@ -167,6 +170,25 @@ class Doctor:
         else:
             detail = "a run is refused: a policy could silently hide rows"
             self._note("see row access policies", on, CheckOutcome.DENIED, detail, "bigquery.rowAccessPolicies.list")
+
+    async def _rebuilding(self, dataset: Dataset, policies: Sequence[RowPolicy]) -> None:
+        """The permissions to read what rebuilds the dataset around its tables. A run does without them."""
+        place, ask = f"{dataset.project}.{dataset.name}", self._warehouse
+        await self._define("see routines", place, "bigquery.routines.list", lambda: ask.routines(dataset))
+        await self._define("see models", place, "bigquery.models.list", lambda: ask.models(dataset))
+        if policies:
+            table, name = policies[0].table, policies[0].name
+            on, permission = f"row access policy {name}", "bigquery.rowAccessPolicies.getIamPolicy"
+            await self._define("see members", on, permission, lambda: ask.grantees(dataset, table, name))
+
+    async def _define(self, name: str, on: str, permission: str, question: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await question()
+        except DeniedError:
+            told = "a run leaves these definitions out, and names them"
+            self._note(name, on, CheckOutcome.WARNING, told, permission)
+        else:
+            self._note(name, on, CheckOutcome.OK, "", permission)
 
     async def _bucket(self) -> tuple[BucketInfo | None, bool]:
         """The bucket's settings, and whether to try writing there: what is written must be deletable."""

@@ -13,7 +13,7 @@ WHY_NO_LESS = "it cannot be granted more narrowly"
 class Grant(NamedTuple):
     """A role, the resource it is granted on, the reason, and the command that grants it.
 
-    made_by: commands that make a custom role, each tried if the one before fails: undelete, describe, create.
+    made_by: commands that make a custom role: undelete, which may fail; update; create, if the update fails.
     """
 
     role: str
@@ -87,10 +87,14 @@ def _workflow_grants(deployment: Deployment) -> list[Grant]:
 PERMISSIONS = {
     "roles/bigquery.dataViewer": (
         "bigquery.datasets.get",
+        "bigquery.datasets.getIamPolicy",
         "bigquery.tables.list",
         "bigquery.tables.get",
         "bigquery.tables.getData",
         "bigquery.tables.export",
+        "bigquery.routines.list",
+        "bigquery.routines.get",
+        "bigquery.models.list",
     ),
     "roles/bigquery.jobUser": ("bigquery.jobs.create",),
     "roles/bigquery.readSessionUser": ("bigquery.readsessions.create", "bigquery.readsessions.getData"),
@@ -103,32 +107,37 @@ PERMISSIONS = {
     ),
     "roles/storage.legacyBucketReader": ("storage.buckets.get",),
 }
-SEE_ROW_POLICIES = "bigquery.rowAccessPolicies.list"
+# Of the custom role: to find row access policies, and to record their members.
+SEE_ROW_POLICIES = ("bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.getIamPolicy")
 
 
 def grant_of(deployment: Deployment, permission: str) -> Grant | None:
     """The grant that gives the job's account this permission, None for one that no export needs."""
-    if permission == SEE_ROW_POLICIES:
+    if permission in SEE_ROW_POLICIES:
         return see_row_policies(deployment)
     return next((one for one in _job_grants(deployment) if permission in PERMISSIONS.get(one.role, ())), None)
 
 
 def commands(grant: Grant) -> list[str]:
     """The grant as lines of a shell script."""
-    *tried, make = map(shlex.join, grant.made_by or ([],))
-    made = [*(f"{command} >/dev/null 2>&1 ||" for command in tried), f"  {make}"] if tried else []
+    if not grant.made_by:
+        return [shlex.join(grant.command)]
+    undelete, update, create = map(shlex.join, grant.made_by)
+    made = [f"{undelete} >/dev/null 2>&1 || :", f"{update} >/dev/null 2>&1 ||", f"  {create}"]
     return [*made, shlex.join(grant.command)]
 
 
 def see_row_policies(deployment: Deployment) -> Grant:
-    """A custom role: the smallest predefined role with this permission is bigquery.dataOwner."""
+    """A custom role: the smallest predefined role with these permissions is bigquery.dataOwner."""
     project, role = deployment.settings.project, f"{deployment.name.replace('-', '_')}_row_policies"
-    why = "detects row access policies, which hide rows; without it, runs need --allow unseen-row-policies"
+    why = "detects row access policies, which hide rows, and records their members; without it, runs need --allow "
+    why += "unseen-row-policies"
     grant = _on_dataset(deployment, deployment.job_account, f"projects/{project}/roles/{role}", why)
-    # A deleted role keeps its name for some days, and cannot be granted until it is undeleted.
+    # A deleted role keeps its name for some days, and cannot be granted until it is undeleted. One that exists may lack
+    # permissions that an earlier version did not need.
     roles, where = ["gcloud", "iam", "roles"], [role, f"--project={project}"]
-    content = ["--title=bqdump: see row access policies", f"--permissions={SEE_ROW_POLICIES}"]
-    made_by = ([*roles, "undelete", *where], [*roles, "describe", *where], [*roles, "create", *where, *content])
+    content = ["--title=bqdump: see row access policies", f"--permissions={','.join(SEE_ROW_POLICIES)}"]
+    made_by = ([*roles, "undelete", *where], [*roles, "update", *where, *content], [*roles, "create", *where, *content])
     return grant._replace(made_by=made_by)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from bqdump.core.documents.exported_definitions import Definitions, readable_definitions
 from bqdump.core.documents.manifest import File, TableEntry, Totals, settings_of, snapshot_of
 from bqdump.core.documents.manifest import Manifest as Document
 from bqdump.core.documents.run import Failure, Flag, ReadAt, Removed, Skipped
@@ -77,7 +78,7 @@ class Manifest(Mapping[str, Table]):
 
     number: 1 for the first export in its place, one more for each later one. over: the run that was published before,
     "" for none. removed: tables of that run that this one does not have. oldest_snapshot_time: that of its oldest
-    table. tool: the version of bqdump.
+    table. tool: the version of bqdump. definitions: what rebuilds the dataset around its tables.
     """
 
     run: str
@@ -97,6 +98,7 @@ class Manifest(Mapping[str, Table]):
     failed: tuple[Failure, ...]
     removed: tuple[Removed, ...]
     flags: tuple[Flag, ...]
+    definitions: Definitions
     over: str
 
     @cached_property
@@ -161,6 +163,7 @@ def readable(document: Document, address: str) -> Manifest:
         failed=document.failed,
         removed=document.removed,
         flags=document.flags,
+        definitions=readable_definitions(document.definitions),
         over=document.over,
     )
 

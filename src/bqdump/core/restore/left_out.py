@@ -40,6 +40,8 @@ def not_restored(
     yield from chosen.lost
     yield from _not_exported(manifest, chosen)
     yield from _of_tables(manifest, options, chosen, {step.entry.table for step in tables})
+    for model in manifest.definitions.models:
+        yield NotRestored(model, "MODEL", "not in the export: models are not exported")
     for unread in manifest.definitions.unread:
         yield NotRestored(unread.what, "DEFINITION", f"not in the export: {unread.reason}")
     if target is not None:
