@@ -122,6 +122,11 @@ class Stage:
             f"SELECT id, CONCAT('{name}-', CAST(id AS STRING)) AS name FROM UNNEST(GENERATE_ARRAY(1, {rows})) AS id"
         )
 
+    def model(self, name: str) -> None:
+        """Make a model, which can only be listed."""
+        body = {"project": self.project, "dataset": self.dataset, "model": name}
+        requests.post(f"{self.stack.bigquery}/_local/models", json=body, timeout=10).raise_for_status()
+
     def empty_tables(self, names: Iterable[str]) -> None:
         """Make empty tables, many at a time."""
         schema = [bigquery.SchemaField("id", "INT64")]

@@ -98,6 +98,32 @@ def test_a_missing_right_is_named_with_the_least_role_and_its_command(
         assert all(name in left[0] for name in outside.objects())
 
 
+@pytest.mark.parametrize(
+    ("permission", "role"),
+    [
+        ("bigquery.routines.list", "roles/bigquery.dataViewer"),
+        ("bigquery.models.list", "roles/bigquery.dataViewer"),
+        ("bigquery.datasets.getIamPolicy", "roles/bigquery.dataViewer"),
+        ("bigquery.rowAccessPolicies.getIamPolicy", "/roles/bqdump_row_policies"),
+    ],
+)
+def test_a_permission_without_which_definitions_are_missing_is_a_warning(
+    permission: str, role: str, outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.table("orders")
+    outside.sql("CREATE ROW ACCESS POLICY eu ON orders FILTER USING (TRUE)")
+    outside.deny(permission)
+    called = call(capsys, "doctor", "--json", "--allow", "row-policies")
+    outside.deny()
+    diagnosis = diagnosed(called)
+    assert called.code == 0, called.out
+    warnings = outcomes(diagnosis, "warning")
+    assert "guard: unread-definitions" in warnings
+    assert permission in warnings.values()
+    (cure,) = diagnosis["cures"]
+    assert cure["role"].endswith(role)
+
+
 def test_the_right_to_open_read_sessions_is_tried_where_a_table_takes_the_read_route(
     outside: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ from bqdump.core.errors import (
     UsageError,
 )
 from bqdump.core.plan.catalog import Dataset, Listed
+from bqdump.core.plan.definitions import dataset_definition
 from bqdump.core.plan.guards import GUARDS, POLICED, sentence, to_allow
 from bqdump.core.plan.shape import WHOLE
 from bqdump.core.results import public
@@ -43,6 +44,7 @@ from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix
 
 Answer = TypeVar("Answer")
+LEFT_OUT = "a run leaves these definitions out, and names them"
 READS = "bigquery.readsessions.create"
 # BigQuery's API for datasets does not report whether one is attached to a failover reservation.
 DISASTER_RECOVERY = (
@@ -174,6 +176,9 @@ class Doctor:
     async def _rebuilding(self, dataset: Dataset, policies: Sequence[RowPolicy]) -> None:
         """The permissions to read what rebuilds the dataset around its tables. A run does without them."""
         place, ask = f"{dataset.project}.{dataset.name}", self._warehouse
+        seen = not dataset_definition(dataset.definition)[1]
+        outcome, detail = (CheckOutcome.OK, "") if seen else (CheckOutcome.WARNING, LEFT_OUT)
+        self._note("see access entries", place, outcome, detail, "bigquery.datasets.getIamPolicy")
         await self._define("see routines", place, "bigquery.routines.list", lambda: ask.routines(dataset))
         await self._define("see models", place, "bigquery.models.list", lambda: ask.models(dataset))
         if policies:
@@ -185,8 +190,7 @@ class Doctor:
         try:
             await question()
         except DeniedError:
-            told = "a run leaves these definitions out, and names them"
-            self._note(name, on, CheckOutcome.WARNING, told, permission)
+            self._note(name, on, CheckOutcome.WARNING, LEFT_OUT, permission)
         else:
             self._note(name, on, CheckOutcome.OK, "", permission)
 
