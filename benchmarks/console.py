@@ -83,20 +83,19 @@ def main() -> None:
 def measure(path: str) -> Timed:
     """The times of a page of a console that was just started."""
     command = [sys.executable, "-m", "bqdump", "ui", "--bucket", BUCKET, "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    address = process.stdout.readline().split()[4]
-    try:
-        times = []
-        for _ in range(4):
-            before = time.perf_counter()
-            with urllib.request.urlopen(address + path, timeout=60) as answer:
-                size = len(answer.read())
-            times.append(time.perf_counter() - before)
-        return Timed(times[0], min(times[1:]), size)
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        address = process.stdout.readline().split()[4]
+        try:
+            times = []
+            for _ in range(4):
+                before = time.perf_counter()
+                with urllib.request.urlopen(address + path, timeout=60) as answer:
+                    size = len(answer.read())
+                times.append(time.perf_counter() - before)
+            return Timed(times[0], min(times[1:]), size)
+        finally:
+            process.terminate()
 
 
 async def baseline() -> float:

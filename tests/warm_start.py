@@ -55,7 +55,7 @@ class WarmStart:
         of_python = any(
             name.startswith("PYTHON") and value != os.environ.get(name) for name, value in environment.items()
         )
-        simple = tuple(kept) == (report,) and Path(folder).is_dir()
+        simple = tuple(kept) == (report,) and Path(folder).is_dir() and not any(map(callable, call[17:]))
         module = next((name for name, start in STARTS.items() if words[: len(start)] == start), "")
         if not self._on or not module or of_python or not simple:
             return self._exec(*call)
