@@ -84,7 +84,9 @@ def prepare() -> None:
     before = set(sys.modules)
     for name in SET_ASIDE:
         importlib.import_module(name)
-    sys.meta_path.insert(0, SetAside({name: sys.modules.pop(name) for name in set(sys.modules) - before}))
+    # Modules of the project stay: they are complete only together.
+    found = {name for name in set(sys.modules) - before if not name.startswith("bqdump")}
+    sys.meta_path.insert(0, SetAside({name: sys.modules.pop(name) for name in found}))
     import_lean()
     for name in IMPORTED:
         importlib.import_module(name)
@@ -183,3 +185,4 @@ if __name__ == "__main__":
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         end(ended)
+    end(SystemExit(0))

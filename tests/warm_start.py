@@ -19,8 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-STARTS = {"bqdump": [sys.executable, "-m", "bqdump"],
-          "bqdump_local.serve": [sys.executable, "-P", "-m", "bqdump_local.serve"]}  # fmt: skip
+STARTS = {
+    "bqdump": [sys.executable, "-m", "bqdump"],
+    "bqdump.ui.decode": [sys.executable, "-P", "-m", "bqdump.ui.decode"],
+    "bqdump_local.serve": [sys.executable, "-P", "-m", "bqdump_local.serve"],
+}
 # prctl(2): orphans among the descendants of this process become its children.
 _SET_CHILD_SUBREAPER = 36
 

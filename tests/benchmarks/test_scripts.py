@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import runpy
@@ -45,6 +46,15 @@ def test_a_script_runs_to_completion(script: str) -> None:
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert re.search(table, ran.stdout, re.MULTILINE), ran.stdout
+
+
+def test_every_table_of_the_read_route_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHMARK", "tiny")
+    monkeypatch.syspath_prepend(ROOT)
+    tables = importlib.import_module("benchmarks.read_route_tables")
+    for name in tables.TABLES:
+        made = tables.table(name, 50)
+        assert (made.num_rows, made.column_names) == (50, list(tables.COLUMNS[name]))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import importlib.util
 import io
@@ -128,7 +129,9 @@ async def _decoded(format_: str, head: bytes, footer: bytes, size: int, name: st
         try:
             printed, _ = await asyncio.wait_for(process.communicate(), SECONDS)
         except BaseException as error:
-            process.kill()
+            # It may have ended just now.
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
             if not isinstance(error, TimeoutError):
                 raise
