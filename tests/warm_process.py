@@ -81,6 +81,8 @@ def prepare() -> None:
     """Import what commands import, and compile the page that runs write."""
     from bqdump.adapters.lean_imports import import_lean
 
+    # gRPC reads it once, with its import; a command sets it before.
+    os.environ["GRPC_VERBOSITY"] = "NONE"
     before = set(sys.modules)
     for name in SET_ASIDE:
         importlib.import_module(name)

@@ -100,7 +100,8 @@ class WarmStart:
         with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(program), str(number)],
+                # A fork keeps this command line, and `bqdump local` looks for the module in it.
+                [sys.executable, "-P", str(program), str(number), *STARTS],
                 pass_fds=[number],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

@@ -29,7 +29,7 @@ SCRIPTS = {
     "start_up": (r"^bqdump run +\d\.\d{3} +\d\.\d{3} +1\.00 +1\.00$", "1"),
 }
 # These run in this process: what they start is a start of a test, and so a fork (see warm_start).
-ON_A_STACK = {"console", "load_processes", "naive", "request_counts"}
+ON_A_STACK = {"console", "naive", "request_counts"}
 
 
 def test_every_script_is_tested() -> None:
