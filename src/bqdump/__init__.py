@@ -10,7 +10,7 @@ __version__ = VERSION
 # As typing has it, without importing that.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bqdump.api import diff, doctor, manifest, plan, report, restore, run, runs, status, verify
+    from bqdump.api import diff, doctor, drill, manifest, plan, report, restore, run, runs, status, verify
     from bqdump.arguments import Options
     from bqdump.check.doctor import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from bqdump.core.plan.summary import Planned, PlannedTable
     from bqdump.core.progress.export import Export
+    from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.plan import NotRestored
     from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
@@ -65,6 +66,7 @@ __all__ = [
     "DeniedError",
     "Diagnosis",
     "DocumentError",
+    "Drilled",
     "Export",
     "Failure",
     "File",
@@ -111,6 +113,7 @@ __all__ = [
     "__version__",
     "diff",
     "doctor",
+    "drill",
     "manifest",
     "plan",
     "report",
@@ -123,7 +126,7 @@ __all__ = [
 
 # Where each name is defined; errors are in core.errors.
 _HOMES = {
-    "api": ("diff", "doctor", "manifest", "plan", "report", "restore", "run", "runs", "status", "verify"),
+    "api": ("diff", "doctor", "drill", "manifest", "plan", "report", "restore", "run", "runs", "status", "verify"),
     "arguments": ("Options",),
     "check.doctor": ("Check", "CheckOutcome"),
     "check.findings": ("Finding", "FindingKind"),
@@ -136,6 +139,7 @@ _HOMES = {
     "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
     "core.plan.summary": ("Planned", "PlannedTable"),
     "core.progress.export": ("Export",),
+    "core.restore.drilled": ("Drilled",),
     "core.restore.plan": ("NotRestored",),
     "core.restore.result": ("NotCreated", "Restoration", "RestoredObject", "RestoredTable"),
     "core.results": ("Rows", "State"),

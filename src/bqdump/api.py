@@ -30,8 +30,10 @@ from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.request import requested
+from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.request import requested, requested_drill
 from bqdump.core.restore.result import Restoration
+from bqdump.core.restore.rotation import portion
 from bqdump.core.results import Rows
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.resolve import arguments, resolve
@@ -167,6 +169,37 @@ def restore(
     async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Restoration:
         task = Task(store, destination, settings, request, me, 1, through)
         return await (verbs.plan_restore(task) if plan else verbs.restore(task, values=verify))
+
+    return _finish(services.serve_restore(settings, wanted.via, work))
+
+
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "max_bytes_billed"))
+def drill(
+    run: str = "",
+    *,
+    into: str = "",
+    tables: int | None = None,
+    sample: str = "",
+    via: str = "",
+    **options: Unpack[RestoreOptions],
+) -> Drilled:
+    """Prove that a run (default: the published run) can be restored. What differs or failed is listed, not raised.
+
+    The run is restored into a scratch dataset and compared value by value; BigQuery bills one query per table. The
+    dataset is always deleted, and the result is stored next to the export.
+    into: the project of the scratch dataset (default: `project`).
+    tables: restore this many tables, in turn: the next drill continues with the tables after them.
+    sample: restore this share of the tables, such as "10%", in turn.
+    via: gs://bucket for uploads of a local folder's files.
+    """
+    settings = _settings(cast("Options", options), ("bucket",))
+    with _python_words():
+        wanted, size = requested_drill(settings, into=into, via=via), portion(tables, sample)
+    settings = msgspec.structs.replace(settings, project=wanted.options.project)
+    request = Request(wanted.options, run or settings.run_id, told=_tell_bill)
+
+    async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
+        return await verbs.drill(Task(store, destination, settings, request, Owner("drill", 0), 1, through), size)
 
     return _finish(services.serve_restore(settings, wanted.via, work))
 

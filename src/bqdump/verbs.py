@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from bqdump.core.documents.run import Owner
     from bqdump.core.plan.summary import Planned
     from bqdump.core.progress.export import Export
+    from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.result import Restoration
+    from bqdump.core.restore.rotation import Portion
     from bqdump.core.settings.settings import Settings
     from bqdump.diagnosis import Diagnosis
     from bqdump.export.run import TaskResult
@@ -181,6 +183,22 @@ async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
     try:
         reading = ReadOptions(reader, checksums=True)
         return await run_task(task._replace(request=task.request._replace(reading=reading)))
+    finally:
+        reader.close()
+
+
+async def drill(task: RestoreTask, portion: Portion) -> Drilled:
+    """Restore a portion of an export into a scratch dataset, compare every value with the files, and drop it."""
+    from bqdump.adapters.memory.store import MemoryStore
+    from bqdump.check.read_back import ReadOptions
+    from bqdump.restoration.drill import drill as run_drill
+    from bqdump.services import open_reader
+
+    reader = open_reader()
+    try:
+        request = task.request._replace(reading=ReadOptions(reader, checksums=True))
+        # Nothing resumes a drill, so its receipts need not outlive it.
+        return await run_drill(task._replace(request=request, documents=MemoryStore()), portion)
     finally:
         reader.close()
 

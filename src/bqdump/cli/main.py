@@ -34,6 +34,7 @@ COMMANDS = {
     "ui": "Browse runs, tables and files: a read-only console on localhost.",
     "verify": "Compare the stored files with the manifest.",
     "restore": "Restore an export into a dataset.",
+    "drill": "Prove that an export can be restored: restore, compare, drop.",
     "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",
     "local": "Run a local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run.",
     "demo": "Run a full export locally, with sample data.",

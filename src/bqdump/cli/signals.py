@@ -15,6 +15,7 @@ from bqdump.cli.progress import Follower
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)
+UNPROVEN = "Nothing is recorded; repeat the command."
 Result = TypeVar("Result")
 
 
@@ -28,6 +29,30 @@ async def until_signal(work: Coroutine[Any, Any, Result], resume: str, follower:
     for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
         loop.add_signal_handler(number, _leave, number, code, resume, follower)
     return await working
+
+
+async def until_stopped(work: Coroutine[Any, Any, Result], follower: Follower) -> Result:
+    """How the work ends; on SIGTERM or Ctrl-C it is cancelled, cleans up, and the process ends.
+
+    A second signal ends the process at once, without that.
+    """
+    loop = asyncio.get_running_loop()
+    working = asyncio.ensure_future(work)
+    received: list[tuple[int, int]] = []
+
+    def stop(number: int, code: int) -> None:
+        if received:
+            _leave(number, code, UNPROVEN, follower)
+        received.append((number, code))
+        working.cancel()
+
+    for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
+        loop.add_signal_handler(number, stop, number, code)
+    try:
+        return await working
+    finally:
+        if received and working.cancelled():
+            _leave(*received[0], UNPROVEN, follower)
 
 
 def _leave(number: int, code: int, resume: str, follower: Follower) -> None:

@@ -82,7 +82,7 @@ def _refuse_other_options(task: Task, decision: Decision) -> None:
 
 async def draft(task: Task) -> Draft:
     """What a restore would do. Nothing is written. Raises like obtain_restore."""
-    found = await _find_manifest(task)
+    found = await find_manifest(task)
     options = task.request.options
     source = (found.manifest.project, found.manifest.dataset)
     _refuse_source(options, source, yes=task.request.yes)
@@ -113,7 +113,7 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
 
 async def _decide(task: Task) -> Decision:
     """The restore for this execution, which is recorded for its other tasks."""
-    found = await _find_manifest(task)
+    found = await find_manifest(task)
     what = digest(found.name, found.generation, task.request.options, VERSION)
     # Counted once, so that two tasks that decide at the same time make one restore.
     newest = await _newest(task, what)
@@ -203,7 +203,7 @@ async def _decision(task: Task, restore: str) -> Decision:
     return stored.value
 
 
-async def _find_manifest(task: Task) -> Found:
+async def find_manifest(task: Task) -> Found:
     """The manifest of the requested run. Raises NotFoundError."""
     run = task.request.run or await published_run(task.store, task.settings)
     stored = await load_manifest(task.store, task.settings, run)
@@ -241,7 +241,7 @@ def _refuse_changed_files(plan: RestorePlan, findings: list[Finding]) -> None:
 
 async def _note_location(task: Task, plan: RestorePlan) -> None:
     """Log that files are loaded across locations, which costs network."""
-    store = task.via.store if task.via else task.store
+    store = task.bucket
     try:
         bucket = (await store.describe()).location
     except DeniedError:

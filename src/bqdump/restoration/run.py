@@ -29,16 +29,20 @@ log = logging.getLogger(__name__)
 
 async def run(task: Task) -> Restoration:
     """Do this task's part of a restore, and what follows the tables once all of them are restored or have failed."""
-    restore = await obtain_restore(task)
+    return await carry_out(await obtain_restore(task))
+
+
+async def carry_out(restore: RunningRestore) -> Restoration:
+    """Do this task's part of a restore that is decided."""
     if done := await value_of(restore.state, restore.layout.result):
         return await _compared(restore, done)
     totals = restore.plan.totals
-    task.tell(Restoring(restore.id, totals.tables, totals.bytes))
+    restore.task.tell(Restoring(restore.id, totals.tables, totals.bytes))
     await create_dataset(restore)
     ledger = await restore_tables(restore)
     if not await becomes_finisher(restore):
         return _leave_to_another(restore, ledger)
-    task.tell(Entered("finishing"))
+    restore.task.tell(Entered("finishing"))
     unset = await _follow_tables(restore, ledger)
     await sweep_scratch(restore)
     return await _conclude(restore, unset)

@@ -42,7 +42,10 @@ class Request(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One task of a restore: `owner.task` of `tasks`. store: where the export is. tell: is called with each event."""
+    """One task of a restore: `owner.task` of `tasks`. store: where the export is. tell: is called with each event.
+
+    documents: where the documents of the restore are instead of there, for a restore that nothing resumes.
+    """
 
     store: ObjectStore
     destination: Destination
@@ -52,10 +55,16 @@ class Task(NamedTuple):
     tasks: int
     via: Via | None = None
     tell: Listener = ignore
+    documents: ObjectStore | None = None
 
     @property
     def state(self) -> ObjectStore:
         """Where the documents of restores are."""
+        return self.documents or self.bucket
+
+    @property
+    def bucket(self) -> ObjectStore:
+        """Where files are uploaded to, if the export is not in a bucket."""
         return self.via.store if self.via else self.store
 
     @property

@@ -26,22 +26,22 @@ async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
     """Delete the uploads of a table that is restored."""
     if not restore.uploads_files:
         return
-    found = await asyncio.gather(*(restore.state.stat(restore.uploaded(file)) for file in entry.files))
-    await restore.state.delete([(info.name, info.generation) for info in found if info])
+    found = await asyncio.gather(*(restore.task.bucket.stat(restore.uploaded(file)) for file in entry.files))
+    await restore.task.bucket.delete([(info.name, info.generation) for info in found if info])
 
 
 async def _upload(restore: RunningRestore, table: str, file: File) -> None:
     name = restore.uploaded(file)
     async with restore.uploads:
-        there = await restore.state.stat(name)
+        there = await restore.task.bucket.stat(name)
         if there is None or there.crc32c != file.crc32c:
             with tempfile.TemporaryFile() as copy:
                 await _read(restore, table, file, copy)
                 try:
-                    there, _ = await restore.state.upload(name, lambda out: _write(copy, out), 0)
+                    there, _ = await restore.task.bucket.upload(name, lambda out: _write(copy, out), 0)
                 except ConflictError:
                     # Another task has uploaded it meanwhile.
-                    there = await restore.state.stat(name)
+                    there = await restore.task.bucket.stat(name)
     if there is None or there.crc32c != file.crc32c:
         raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
 

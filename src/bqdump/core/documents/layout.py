@@ -16,6 +16,7 @@ from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
+    from bqdump.core.documents.drill import Drill
     from bqdump.core.documents.manifest_index import Contents, Summary
     from bqdump.core.documents.restore import Decision, Execution, Restored, RestoreFailure
     from bqdump.core.restore.result import Restoration
@@ -106,6 +107,17 @@ class Layout(NamedTuple):
         from bqdump.core.documents.manifest_index import Summary
 
         return Document(f"{self.history}{run}.json", Summary, "note")
+
+    @property
+    def drills(self) -> str:
+        """The folder of drills, a note for each, so that one listing returns all of them."""
+        return f"{self.state}drills/"
+
+    def drill(self, name: str) -> Document[Drill]:
+        """What this drill proved."""
+        from bqdump.core.documents.drill import Drill
+
+        return Document(f"{self.drills}{name}.json", Drill, "note")
 
     def run(self, run: str) -> RunLayout:
         """The names of one run."""
@@ -309,7 +321,7 @@ def is_note(name: str) -> bool:
     """Whether an object of this name is a note: a small document, one for each unit, attempt or run."""
     _, state, rest = f"/{name}".rpartition(f"/{STATE}/")
     folders = rest.split("/")[:-1]
-    if not state or folders in (["history"], ["staged"]):
+    if not state or folders in (["history"], ["staged"], ["drills"]):
         return bool(state)
     return folders[2:3] in {"runs": NOTES, "restores": RESTORE_NOTES}.get(folders[0] if folders else "", ())
 

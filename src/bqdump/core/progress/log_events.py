@@ -96,6 +96,14 @@ class LogEvent(enum.StrEnum):
     PROPERTY_NOT_RESTORED = "property_not_restored"
     """An expiration, a default or foreign keys of a restored table are not set."""
 
+    # A drill
+    DRILL_PROVEN = "drill_proven"
+    """What the drill restored has the values of the export; the scratch dataset is dropped."""
+    DRILL_FAILED = "drill_failed"
+    """The drill found a difference, or something that cannot be restored."""
+    DRILL_DATASET_LEFT = "drill_dataset_left"
+    """The scratch dataset of a drill could not be deleted; its tables expire after 3 days."""
+
     # Risks
     RISK_ALLOWED = "risk_allowed"
     """The export will lack something, as the setting `allow` permits."""

@@ -27,6 +27,7 @@ from bqdump.core.restore.objects import (
 from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import NotRestored, ObjectStep, Options, RestorePlan, TableStep, TargetState
 from bqdump.core.restore.selection import Occupied, Wanted, chosen_by, occupied
+from bqdump.core.restore.temporary import temporary
 
 TABLE = "TABLE"
 # How a table differs from an object of this kind that it was exported from.
@@ -55,7 +56,7 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     tables = [step for entry in chosen.tables if (step := _table_step(manifest, entry, found, into, target, now))]
     references = References(source, into, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
-    return RestorePlan(
+    plan = RestorePlan(
         run=manifest.run,
         source=source,
         target=into,
@@ -68,6 +69,13 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
         kept=found.kept,
         excluded=chosen.excluded,
     )
+    return temporary(plan) if options.temporary else plan
+
+
+def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
+    """The tables of an export that a restore fills with rows, and those whose rows it cannot bring back."""
+    everything = _chosen(manifest, chosen_by(Options(project=manifest.project, dataset=manifest.dataset), manifest))
+    return [entry.table for entry in everything.tables], [lost.name for lost in everything.lost]
 
 
 def _chosen(manifest: Manifest, by_name: Mapping[str, bool]) -> Chosen:

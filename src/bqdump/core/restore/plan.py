@@ -23,6 +23,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a restore was asked for. include, exclude: patterns of names, as for an export.
 
     restore: the id of the restore, which is the label of the tables that it has not finished; "" before it has one.
+    temporary: what is created expires by itself, see core.restore.temporary; for a dataset that does not exist.
     """
 
     project: str
@@ -33,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     missing_only: bool = False
     with_policies: bool = False
     keep_references: bool = False
+    temporary: bool = False
     restore: str = ""
 
 

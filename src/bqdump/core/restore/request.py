@@ -38,11 +38,7 @@ def requested(
     if replace and missing_only:
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
-    through = parse_via(via)
-    if settings.target.folder and through is None:
-        cause = "load jobs read from Cloud Storage, and this is a local folder"
-        hint = "Name a bucket that its files are uploaded to: {setting:via=gs://BUCKET}."
-        raise UsageError(RESTORE, settings.target.folder, cause, hint)
+    through = _through(settings, via)
     options = Options(
         project=project,
         dataset=dataset,
@@ -54,6 +50,30 @@ def requested(
         keep_references=keep_references,
     )
     return Requested(options, through)
+
+
+def requested_drill(settings: Settings, *, into: str, via: str) -> Requested:
+    """The restore of a drill, whose dataset gets a name later. into: the project. Raises UsageError."""
+    project = into or settings.project
+    if not project:
+        hint = "Name the project of the scratch dataset, or set {required:project}."
+        raise UsageError("drill", "", "missing", hint, setting="into")
+    try:
+        PROJECT(project)
+    except ValueError as error:
+        cause = f"invalid value {project!r}: {error}"
+        raise UsageError("drill", "", cause, "Write the id of a project.", setting="into") from None
+    return Requested(Options(project=project, dataset=""), _through(settings, via))
+
+
+def _through(settings: Settings, via: str) -> Target | None:
+    """The bucket to restore through. Raises UsageError if one is needed."""
+    through = parse_via(via)
+    if settings.target.folder and through is None:
+        cause = "load jobs read from Cloud Storage, and this is a local folder"
+        hint = "Name a bucket that its files are uploaded to: {setting:via=gs://BUCKET}."
+        raise UsageError(RESTORE, settings.target.folder, cause, hint)
+    return through
 
 
 def parse_into(value: str, project: str) -> tuple[str, str]:

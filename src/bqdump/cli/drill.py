@@ -1,0 +1,142 @@
+"""bqdump drill: proves that an export can be restored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from bqdump import verbs
+from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
+from bqdump.cli.logs import as_json as logs_as_json
+from bqdump.cli.logs import set_up
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.output import print_json, print_table
+from bqdump.cli.progress import following
+from bqdump.cli.signals import until_stopped
+from bqdump.cli.wiring import serve_restore
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.request import requested_drill
+from bqdump.core.restore.rotation import portion
+from bqdump.core.settings.task_identity import identify
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+from bqdump.ports.destination import Destination
+from bqdump.ports.store import ObjectStore
+from bqdump.restoration.task import Request, Task, Via
+
+log = logging.getLogger(__name__)
+EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAILED}
+
+
+@click.command(cls=Command)
+@click.argument("run", required=False)
+@click.option(
+    "--into",
+    metavar="PROJECT",
+    envvar="BQDUMP_DRILL_PROJECT",
+    help="Project of the scratch dataset (default: --project). [BQDUMP_DRILL_PROJECT]",
+)
+@click.option(
+    "--tables",
+    type=int,
+    metavar="N",
+    envvar="BQDUMP_DRILL_TABLES",
+    help="Restore N tables, in turn: the next drill continues with the tables after them. [BQDUMP_DRILL_TABLES]",
+)
+@click.option(
+    "--sample",
+    metavar="SHARE",
+    envvar="BQDUMP_DRILL_SAMPLE",
+    help="Restore this share of the tables, such as 10%, in turn. [BQDUMP_DRILL_SAMPLE]",
+)
+@click.option(
+    "--via",
+    metavar="gs://BUCKET[/PREFIX]",
+    envvar="BQDUMP_VIA",
+    help="Bucket for uploads of a local folder's files. [BQDUMP_VIA]",
+)
+@json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
+@quiet_option
+@settings_options("concurrency", "labels", "max_bytes_billed")
+def drill(
+    run: str | None,
+    into: str | None,
+    tables: int | None,
+    sample: str | None,
+    via: str | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Prove that RUN (default: the published run) can be restored.
+
+    Restores it into a scratch dataset, compares every value with the files, and deletes the dataset. The result is
+    stored next to the export. Exits with 3 if something could not be restored, and with 4 if a restored table differs.
+
+    \b
+    Examples:
+      bqdump drill --bucket my-exports --project my-project
+      bqdump drill --bucket my-exports --into my-sandbox --sample 10%
+    """
+    settings = load_settings(options, ("bucket",))
+    wanted, size = requested_drill(settings, into=into or "", via=via or ""), portion(tables, sample or "")
+    # Jobs run where the tables are restored, unless another project pays for them.
+    settings = msgspec.structs.replace(settings, project=wanted.options.project)
+    _refuse_tasks()
+    level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
+    set_up({}, stream, level=level)
+    lines_only = as_json or (stream.isatty() and logs_as_json(stream))
+    with following(quiet=quiet or lines_only) as follower:
+        set_up({"task": "0"}, stream, level=level, print_line=follower.shown.print)
+        request = Request(wanted.options, run or settings.run_id, told=_tell_bill)
+
+        async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
+            me = Owner("drill", 0)
+            task = Task(store, destination, settings, request, me, 1, through, follower.hear)
+            return await verbs.drill(task, size)
+
+        done = asyncio.run(until_stopped(serve_restore(settings, wanted.via, work), follower))
+    if as_json:
+        print_json(done)
+    elif not (quiet or logs_as_json(stream)):
+        _print_result(done)
+    return EXIT_CODES[done.state]
+
+
+def _refuse_tasks() -> None:
+    identity = identify(os.environ)
+    if identity.tasks > 1:
+        cause = f"task {identity.task} of {identity.tasks}: a drill is one task, and each task would be a drill"
+        raise UsageError("drill", "", cause, "Set the number of tasks to 1, or drill some tables at a time.")
+
+
+def _tell_bill(bytes_billed: int) -> None:
+    billed = LogEvent.QUERY_BILLED.extra()
+    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
+
+
+def _print_result(done: Drilled) -> None:
+    if problems := (*done.different, *done.failed):
+        sys.stdout.write("\nNot proven:\n")
+        rows = [(one.name, one.kind.lower().replace("_", " "), one.reason, one.message) for one in problems]
+        print_table(("object", "kind", "reason", "message"), rows)
+    if done.not_restored:
+        sys.stdout.write("\nNo part of the export, or not restored:\n")
+        lost = [(one.name, one.kind.lower().replace("_", " "), one.reason) for one in done.not_restored]
+        print_table(("object", "kind", "why"), lost)
+    objects = f" and {counted(done.objects, 'other object')}" if done.objects else ""
+    billed = f", {size_text(done.bytes_billed)} billed" if done.bytes_billed else ""
+    sys.stdout.write(
+        f"\n{len(done.tables):,} of {counted(done.of, 'table')}{objects} of run {done.run} "
+        f"(as of {time_text(done.snapshot_time)}) came back: {counted(done.rows, 'row')}, {size_text(done.bytes)}, "
+        f"{done.seconds:,.0f} s{billed}.\n"
+    )

@@ -1,0 +1,172 @@
+"""A drill: an export is restored into a scratch dataset and compared, and the dataset is dropped, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.draft import tables_with_rows
+from bqdump.core.restore.drilled import Drilled, note_on, split, state_of
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.result import NotCreated, Restoration
+from bqdump.core.restore.rotation import Portion, in_turn
+from bqdump.core.sizes import counted
+from bqdump.core.times import time_of
+from bqdump.repository.drills import read_drills
+from bqdump.repository.repository import create
+from bqdump.restoration.planning import find_manifest, obtain_restore
+from bqdump.restoration.run import carry_out
+from bqdump.restoration.task import RunningRestore, Task
+
+log = logging.getLogger(__name__)
+
+NAME = "bqdump_drill_"
+# The reason of a difference between the files in the target and the manifest.
+FILES = "files"
+
+
+class _Bill:
+    """The bytes billed by comparisons, which are reported one by one."""
+
+    def __init__(self, task: Task) -> None:
+        self.bytes = 0
+        self._report = task.request.told
+
+    def __call__(self, bytes_billed: int) -> None:
+        self.bytes += bytes_billed
+        self._report(bytes_billed)
+
+
+async def drill(task: Task, portion: Portion) -> Drilled:
+    """Restore a portion of a run into a scratch dataset of the requested project, compare, drop, and take a note of it.
+
+    What differs or cannot be restored is in the result. Raises DeniedError if datasets cannot be created.
+    """
+    manifest = (await find_manifest(task)).manifest
+    tables, lost = tables_with_rows(manifest)
+    chosen = await _chosen(task, tables, portion)
+    options = Options(
+        project=task.request.options.project,
+        dataset=await _free_name(task),
+        include=chosen if len(chosen) < len(tables) else (),
+        temporary=True,
+    )
+    bill = _Bill(task)
+    began, start = await task.destination.now(manifest.location), time.monotonic()
+    try:
+        request = task.request._replace(options=options, run=manifest.run, told=bill)
+        done = await _restore(task._replace(request=request))
+    except VerificationError as error:
+        done = _without_files(manifest, options, error)
+    different, failed = split(done.failed)
+    missing = {one.name for one in done.failed}
+    proven = [table for table in done.tables if table.table not in missing]
+    result = Drilled(
+        run=manifest.run,
+        state=state_of(different, failed),
+        snapshot_time=time_of(manifest.snapshot),
+        project=options.project,
+        dataset=options.dataset,
+        tables=tuple(table.table for table in proven),
+        of=len(tables) + len(lost),
+        objects=len(done.objects),
+        rows=sum(table.rows or 0 for table in proven),
+        bytes=sum(table.bytes for table in proven),
+        bytes_billed=done.bytes_billed + bill.bytes,
+        seconds=round(time.monotonic() - start, 3),
+        began=time_of(began),
+        different=different,
+        failed=failed,
+        not_restored=done.not_restored,
+        last=chosen[-1] if options.include else "",
+    )
+    _report(result)
+    note = note_on(result)
+    at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
+    await create(task.store, task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}"), note)
+    return result
+
+
+async def _chosen(task: Task, tables: list[str], portion: Portion) -> tuple[str, ...]:
+    """The tables whose turn it is."""
+    size = portion.size(len(tables))
+    if size >= len(tables):
+        return tuple(tables)
+    turns = [earlier.last for earlier in await read_drills(task.store, task.settings.layout) if earlier.last]
+    return in_turn(tables, size, turns[-1] if turns else "")
+
+
+async def _free_name(task: Task) -> str:
+    """The name of a dataset that does not exist."""
+    while True:
+        name = f"{NAME}{secrets.token_hex(4)}"
+        if await task.destination.find_dataset(task.request.options.project, name) is None:
+            return name
+
+
+async def _restore(task: Task) -> Restoration:
+    """Restore and compare; the dataset is dropped in the end. Raises VerificationError if files are not as exported."""
+    restore = await obtain_restore(task)
+    try:
+        return await carry_out(restore)
+    finally:
+        await _drop(restore)
+
+
+async def _drop(restore: RunningRestore) -> None:
+    """Drop the dataset, if it was created, and uploads that a failure left."""
+    dataset = restore.target
+    try:
+        if restore.uploads_files:
+            async for page in restore.task.bucket.objects(restore.layout.files):
+                await restore.task.bucket.delete([(one.name, one.generation) for one in page])
+        if await _exists(restore, dataset):
+            await restore.destination.drop_dataset(dataset)
+    except BqdumpError as error:
+        left = LogEvent.DRILL_DATASET_LEFT.extra(dataset=dataset.name)
+        message = "dataset %s.%s was not deleted: %s. Its tables expire after 3 days; to delete it: bq rm -r -d %s:%s"
+        log.warning(message, dataset.project, dataset.name, error.cause, dataset.project, dataset.name, extra=left)
+
+
+async def _exists(restore: RunningRestore, dataset: Dataset) -> bool:
+    try:
+        return await restore.destination.find_dataset(dataset.project, dataset.name) is not None
+    except DeniedError:
+        # Who creates a dataset owns it, so this one was not created.
+        return False
+
+
+def _without_files(manifest: Manifest, options: Options, error: VerificationError) -> Restoration:
+    """Nothing was restored, as files are missing or changed."""
+    return Restoration(
+        restore="",
+        run=manifest.run,
+        state="incomplete",
+        snapshot_time=time_of(manifest.snapshot),
+        project=options.project,
+        dataset=options.dataset,
+        location=manifest.location,
+        tables=(),
+        objects=(),
+        failed=(NotCreated(f"run {manifest.run}", "RUN", FILES, error.cause),),
+        not_restored=(),
+        kept=(),
+        rows=0,
+        bytes=0,
+        bytes_billed=0,
+    )
+
+
+def _report(result: Drilled) -> None:
+    """Log what was proven, or every problem."""
+    for problem in result.problems:
+        log.error("%s", problem, extra=LogEvent.DRILL_FAILED.extra(run=result.run))
+    if not result.problems:
+        message = "run %s is restorable: %s of %s compared value by value, %s"
+        tables, of, rows = len(result.tables), counted(result.of, "table"), counted(result.rows, "row")
+        log.info(message, result.run, tables, of, rows, extra=LogEvent.DRILL_PROVEN.extra(run=result.run))

@@ -1,0 +1,50 @@
+"""A drill by a real process: values are compared, the dataset is dropped also on SIGTERM, and the note is stored."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from integration.stage import Stage, until
+
+pytestmark = pytest.mark.slow
+
+COMMAND = (sys.executable, "-m", "bqdump", "drill")
+
+
+def drill(stage: Stage, *arguments: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run([*COMMAND, "--json", *arguments], env=stage.variables, cwd=stage.folder, text=True,
+                          capture_output=True, check=False)  # fmt: skip
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def scratch(stage: Stage) -> list[str]:
+    return [one.dataset_id for one in stage.big.list_datasets() if one.dataset_id.startswith("bqdump_drill_")]
+
+
+def test_a_drill_compares_every_value_and_leaves_only_its_note(stage: Stage) -> None:
+    for number in range(3):
+        stage.table(f"t_{number}", rows=number + 1)
+    stage.sql(f"CREATE VIEW v AS SELECT * FROM {stage.dataset}.t_0")
+    stage.run_tasks(1, execution="r1", format="parquet")
+    code, done = drill(stage)
+    assert (code, done["state"], done["tables"], done["rows"]) == (0, "proven", ["t_0", "t_1", "t_2"], 6)
+    assert done["objects"] == 1
+    assert done["bytes_billed"] > 0
+    assert [drill(stage, "--tables", "2")[1]["tables"] for _ in range(2)] == [["t_0", "t_1"], ["t_0", "t_2"]]
+    stage.stack.jobs(run_seconds=5)
+    running = subprocess.Popen([*COMMAND, "--quiet"], env=stage.variables, cwd=stage.folder)
+    until(lambda: [job for job in stage.big.list_jobs() if job.job_type == "load" and job.state != "DONE"], "loading")
+    assert scratch(stage)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(20) == 143
+    assert scratch(stage) == []
+    names = list(stage.objects())
+    assert len([name for name in names if "/drills/" in f"/{name}"]) == 3
+    assert [name for name in names if "/restores/" in name or "/executions/" in name] == []

@@ -1,0 +1,275 @@
+"""A drill proves an export restorable, and leaves nothing but a note."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.definitions import Definitions
+from bqdump.core.documents.drill import Drill
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.rotation import Portion, in_turn, portion
+from bqdump.core.restore.temporary import LIFETIME_MS
+from bqdump.core.settings.target import Target
+from bqdump.repository.drills import read_drills
+from bqdump.restoration.drill import NAME, drill
+from bqdump.restoration.task import Request, Task, Via
+from restore.killed import Killed, killed_at
+from restore.test_objects import routine, view
+from restore.world import ROWS, SETTINGS, World
+
+SCRATCH = Options(project="project", dataset="")
+ALL = Portion()
+
+
+def task(world: World, **fields: Any) -> Task:
+    made = Task(world.store, world.big, SETTINGS, Request(SCRATCH), Owner("drill", 0), 1, documents=MemoryStore())
+    return made._replace(**fields)
+
+
+def drilled(world: World, size: Portion = ALL, **fields: Any) -> Drilled:
+    return asyncio.run(drill(task(world, **fields), size))
+
+
+def notes(world: World) -> list[Drill]:
+    return asyncio.run(read_drills(world.store, SETTINGS.layout))
+
+
+def removed(world: World, name: str) -> None:
+    found = world.store.peek(name)
+    assert found
+    asyncio.run(world.store.delete([(name, found[1].generation)]))
+
+
+def scratch(world: World) -> list[str]:
+    return [name for _, name in world.big.datasets if name.startswith(NAME)]
+
+
+def test_a_drill_restores_everything_drops_it_and_leaves_one_note() -> None:
+    world = World()
+    before = world.store.names_now()
+    done = drilled(world)
+    assert (done.state, done.tables, done.of, done.rows) == ("proven", ("none", "one", "two"), 3, 3)
+    assert scratch(world) == []
+    (new,) = set(world.store.names_now()) - set(before)
+    assert new.startswith("_bqdump/drills/")
+    (note,) = notes(world)
+    assert (note.proven, note.run, note.tables, note.of, note.rows) == (True, "r1", 3, 3, 3)
+    assert note.dataset == f"project.{done.dataset}"
+
+
+def test_a_restore_after_a_drill_starts_afresh() -> None:
+    world = World()
+    drilled(world)
+    assert world.restore().state == "restored"
+    assert {name: world.rows(name) for name in ROWS} == ROWS
+
+
+def test_tables_take_turns_until_every_table_is_proven() -> None:
+    world = World({f"t{number}": ["x"] for number in range(5)})
+    turns = [drilled(world, Portion(tables=2)).tables for _ in range(3)]
+    assert turns == [("t0", "t1"), ("t2", "t3"), ("t0", "t4")]
+    assert [note.of for note in notes(world)] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("share", ["10%", "15%", "34%", "50%", "99%"])
+def test_a_share_proves_every_table_in_as_many_drills_as_it_has_parts(share: str) -> None:
+    names = [f"t{number}" for number in range(23)]
+    size, last, seen = portion(None, share), "", set[str]()
+    for _ in range(size.parts):
+        turn = in_turn(names, size.size(len(names)), last)
+        seen, last = seen | {*turn}, turn[-1]
+    assert seen == {*names}
+
+
+def test_a_table_that_disappears_does_not_disturb_the_turn() -> None:
+    assert in_turn(["a", "c", "d"], 1, "b") == ("c",)
+    assert in_turn(["a", "c"], 5, "z") == ("a", "c")
+
+
+@pytest.mark.parametrize(("tables", "sample"), [(0, ""), (-1, ""), (None, "ten"), (None, "0%"), (1, "10%")])
+def test_a_portion_that_is_none_is_refused(tables: int | None, sample: str) -> None:
+    with pytest.raises(UsageError):
+        portion(tables, sample)
+
+
+def test_views_and_routines_are_proven_with_all_tables_but_not_with_some() -> None:
+    world = World()
+    objects = (view("v", "SELECT * FROM `project.data.one`"),)
+    world.change_manifest(definitions=Definitions(objects=objects, routines=(routine("q", "SELECT 1"),)))
+    assert drilled(world).objects == 2
+    some = drilled(world, Portion(tables=1))
+    assert (some.state, some.objects) == ("proven", 0)
+
+
+def test_other_rows_than_in_the_manifest_are_a_difference() -> None:
+    world = World()
+    entries = [msgspec.structs.replace(entry, rows=7) if entry.table == "one" else entry
+               for entry in world.manifest.tables]  # fmt: skip
+    world.change_manifest(tables=tuple(entries))
+    done = drilled(world)
+    assert (done.state, [one.name for one in done.different], done.tables) == ("different", ["one"], ("none", "two"))
+    (note,) = notes(world)
+    assert (note.proven, note.different, note.tables, note.of) == (False, 1, 2, 3)
+    assert note.problems[0].startswith("one: ")
+    assert scratch(world) == []
+
+
+def test_missing_files_are_a_difference_and_recorded() -> None:
+    world = World()
+    removed(world, next(file.name for entry in world.manifest.tables for file in entry.files))
+    done = drilled(world)
+    assert (done.state, done.tables) == ("different", ())
+    assert "missing" in notes(world)[0].problems[0]
+
+
+def test_a_view_that_cannot_be_created_makes_a_drill_incomplete() -> None:
+    world = World()
+    world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT * FROM `project.data.gone`"),)))
+    done = drilled(world)
+    assert (done.state, [one.name for one in done.failed], len(done.tables)) == ("incomplete", ["v"], 3)
+
+
+def test_a_note_stays_small_whatever_has_failed() -> None:
+    rows = {f"{number}_{'長' * 150}": ["a"] for number in range(5)}
+    world = World(rows)
+    entries = tuple(msgspec.structs.replace(entry, rows=7) for entry in world.manifest.tables)
+    world.change_manifest(tables=entries)
+    assert len(drilled(world, Portion(tables=4)).different) == 4
+    assert len(notes(world)[0].problems) == 3
+
+
+def test_a_killed_drill_leaves_tables_that_expire_and_does_not_disturb_the_next() -> None:
+    lifetimes, left = set(), 0
+    for number in itertools.count(1):
+        world = World()
+        try:
+            asyncio.run(drill(killed_at(task(world), number), Portion()))
+        except* Killed:
+            for name in scratch(world):
+                left += 1
+                lifetimes.add(world.big.resources["project", name]["defaultTableExpirationMs"])
+                tables = world.big.datasets["project", name]
+                assert all(world.definition(table, name).get("expirationTime") for table in tables)
+        else:
+            break
+        assert drilled(world).state == "proven"
+    assert left > 3
+    assert lifetimes == {str(LIFETIME_MS)}
+
+
+def test_two_drills_at_once_do_not_disturb_each_other() -> None:
+    world = World()
+
+    async def both() -> list[Drilled]:
+        return await asyncio.gather(*(drill(task(world), Portion()) for _ in range(2)))
+
+    done = asyncio.run(both())
+    assert [one.state for one in done] == ["proven", "proven"]
+    assert done[0].dataset != done[1].dataset
+    assert len(notes(world)) == 2
+    assert scratch(world) == []
+
+
+def test_where_nothing_is_published_the_error_says_so() -> None:
+    world = World()
+    removed(world, "_bqdump/latest.json")
+    with pytest.raises(NotFoundError):
+        drilled(world)
+    assert scratch(world) == []
+
+
+class Refusing:
+    """A warehouse that refuses some requests."""
+
+    def __init__(self, port: Any, **errors: Exception) -> None:
+        self._port, self._errors = port, errors
+
+    def __getattr__(self, name: str) -> Any:
+        if error := self._errors.get(name):
+
+            async def refuse(*arguments: Any, **options: Any) -> Any:
+                raise error
+
+            return refuse
+        return getattr(self._port, name)
+
+
+def test_without_permission_to_create_datasets_nothing_is_deleted_and_the_error_is_raised(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    denied = DeniedError("create", "dataset", "no permission", "Requires roles/bigquery.user.")
+    with pytest.raises(DeniedError, match=r"roles/bigquery\.user"):
+        drilled(world, destination=Refusing(world.big, create_dataset=denied))
+    assert LogEvent.DRILL_DATASET_LEFT not in [getattr(one, "event", "") for one in caplog.records]
+    assert notes(world) == []
+
+
+def test_a_dataset_that_cannot_be_deleted_is_named_and_the_proof_stands(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    refused = UnavailableError("delete", "dataset", "no answer")
+    with caplog.at_level(logging.WARNING):
+        done = drilled(world, destination=Refusing(world.big, drop_dataset=refused))
+    (warned,) = [one for one in caplog.records if getattr(one, "event", "") == LogEvent.DRILL_DATASET_LEFT]
+    assert f"project:{done.dataset}" in warned.getMessage()
+    assert notes(world)[0].proven
+
+
+def test_the_dataset_is_dropped_when_a_drill_is_cancelled() -> None:
+    world = World(seconds=lambda table: 1.0 if table == "one" else 0.0)
+
+    async def cancelled() -> None:
+        running = asyncio.create_task(drill(task(world), Portion()))
+        while not any(world.big.datasets["project", name] for name in scratch(world)):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(cancelled())
+    assert scratch(world) == []
+    assert notes(world) == []
+
+
+def test_expirations_of_the_source_are_not_set_while_a_drill_compares() -> None:
+    world = World()
+    properties = {"location": "US", "defaultPartitionExpirationMs": "1", "labels": {"team": "a"}}
+    world.change_manifest(definitions=Definitions(dataset=msgspec.Raw(msgspec.json.encode(properties))))
+    seen: dict[str, Any] = {}
+
+    class Watching(Refusing):
+        async def drop_dataset(self, dataset: Any) -> None:
+            seen.update(world.big.resources[dataset.project, dataset.name])
+            await world.big.drop_dataset(dataset)
+
+    assert drilled(world, destination=Watching(world.big)).state == "proven"
+    assert "defaultPartitionExpirationMs" not in seen
+    assert seen["labels"] == {"team": "a", "bqdump_drill": "true"}
+
+
+def test_uploads_of_a_folder_are_deleted_also_after_a_failure() -> None:
+    world, bucket, folder = World(), MemoryStore("via"), MemoryStore("folder")
+    for name in world.store.names_now():
+        found = world.store.peek(name)
+        assert found
+        folder.put_now(name, found[0])
+    world.big.stores["via"] = bucket
+    settings = msgspec.structs.replace(SETTINGS, target=Target("file", "folder"))
+    through = Via(bucket, Target("gs", "via", "tmp/"))
+    assert drilled(world, store=folder, settings=settings, via=through).state == "proven"
+    entries = tuple(msgspec.structs.replace(entry, rows=7) for entry in world.manifest.tables)
+    name = f"_bqdump/runs/{world.manifest.run}/manifest.json"
+    folder.put_now(name, msgspec.json.encode(msgspec.structs.replace(world.manifest, tables=entries)))
+    assert drilled(world, store=folder, settings=settings, via=through).state == "different"
+    assert list(bucket.names_now()) == []
