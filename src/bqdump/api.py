@@ -196,7 +196,7 @@ def drill(
     with _python_words():
         wanted, size = requested_drill(settings, into=into, via=via), portion(tables, sample)
     settings = msgspec.structs.replace(settings, project=wanted.options.project)
-    request = Request(wanted.options, run or settings.run_id, told=_tell_bill)
+    request = Request(wanted.options, run or settings.run_id, on_bill=_tell_bill)
 
     async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
         return await verbs.drill(Task(store, destination, settings, request, Owner("drill", 0), 1, through), size)

@@ -97,7 +97,7 @@ def drill(
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up({"task": "0"}, stream, level=level, print_line=follower.shown.print)
-        request = Request(wanted.options, run or settings.run_id, told=_tell_bill)
+        request = Request(wanted.options, run or settings.run_id, on_bill=_tell_bill)
 
         async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
             me = Owner("drill", 0)

@@ -35,7 +35,7 @@ class _Bill:
 
     def __init__(self, task: Task) -> None:
         self.bytes = 0
-        self._report = task.request.told
+        self._report = task.request.on_bill
 
     def __call__(self, bytes_billed: int) -> None:
         self.bytes += bytes_billed
@@ -59,7 +59,7 @@ async def drill(task: Task, portion: Portion) -> Drilled:
     bill = _Bill(task)
     began, start = await task.destination.now(manifest.location), time.monotonic()
     try:
-        request = task.request._replace(options=options, run=manifest.run, told=bill)
+        request = task.request._replace(options=options, run=manifest.run, on_bill=bill)
         done = await _restore(task._replace(request=request))
     except VerificationError as error:
         done = _without_files(manifest, options, error)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 VALUES = "values"
 HINT = "Raise it, or leave out {setting:verify}."
+OF_A_DRILL = "Raise it, or compare fewer tables at a time with {setting:tables}."
 
 
 class Compared(NamedTuple):
@@ -39,7 +40,8 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     manifest = _restored(restore, ledger)
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
-    source = Source(restore.destination, limit, request.on_bill, HINT)
+    hint = OF_A_DRILL if request.options.temporary else HINT
+    source = Source(restore.destination, limit, request.on_bill, hint)
     target = restore.target
     wanted = [
         question
