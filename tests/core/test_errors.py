@@ -56,6 +56,8 @@ def test_an_error_is_one_sentence_with_a_hint() -> None:
     assert str(BqdumpError("read", "", "it is gone.")) == "cannot read: it is gone."
     assert str(UsageError("read", "--format", "unknown", "Use csv.")) == "--format: unknown. Use csv."
     assert str(UsageError("read", "", "missing")) == "missing."
+    guess = UsageError("read", "--format", "unknown; did you mean csv?", "Use csv.")
+    assert str(guess) == "--format: unknown; did you mean csv? Use csv."
 
 
 def test_only_an_unavailable_service_is_worth_the_same_request_again() -> None:

@@ -18,11 +18,12 @@ def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
-def test_the_demo_exports_its_tables_and_prints_where_they_are(tmp_path: Path) -> None:
+def test_the_demo_exports_its_tables_restores_three_and_prints_where_they_are(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     done = demo(folder, "--tasks", "3")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Published 38 tables, " in done.stdout
+    assert "Published 40 tables, " in done.stdout
+    assert "Restored 2 tables and 1 other object, 4,000 rows, 2 tables compared value by value: equal" in done.stdout
     target = folder / "demo-export"
     assert (target / "dummy_01/dummy_01_000000000000.csv").read_text().startswith("id,name,age\n")
     places = [line.split()[-1] for line in done.stdout.splitlines() if str(target) in line and "more" not in line]

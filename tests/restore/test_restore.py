@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.errors import QuotaError, UsageError, VerificationError
+from bqdump.core.errors import NotFoundError, QuotaError, UsageError, VerificationError
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
 from bqdump.ports.warehouse import JobError
@@ -74,6 +74,12 @@ def test_the_source_dataset_needs_a_confirmation() -> None:
     world.big.put("project", "data", "one", ["changed"])
     world.restore(options, yes=True)
     assert world.rows("one", "data") == ["a", "b"]
+
+
+def test_a_name_of_a_run_that_is_almost_right_is_suggested() -> None:
+    world = World()
+    with pytest.raises(NotFoundError, match=r"run r11: there is none; did you mean r1\? bqdump.runs"):
+        world.restore(run="r11")
 
 
 def test_files_that_changed_are_refused_before_anything_is_created() -> None:

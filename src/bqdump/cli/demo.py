@@ -1,4 +1,4 @@
-"""bqdump demo: a full export on a local stack, with sample data."""
+"""bqdump demo: a full export and a restore on a local stack, with sample data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     help="Folder for the files; removes those of an earlier demo.",
 )
 def demo(tasks: int, folder: Path, quiet: bool) -> int:
-    """Run a full export locally: start a local stack, create sample data, export it with several tasks, stop the stack.
+    """Run an export and a restore locally: start a local stack, create sample data, export it with several tasks,
+    restore three tables into a second dataset and compare them, stop the stack.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ class BqdumpError(Exception):
     def sentence(self, words: Words) -> str:
         """What failed, why, and how to fix it, in the words of a front end."""
         what = " ".join(filter(None, ["cannot", self.operation, self.subject]))
-        return fill(f"{what}: {self.cause.rstrip('.')}. {self.hint}".rstrip(), words)
+        return fill(f"{what}: {_ended(self.cause)} {self.hint}".rstrip(), words)
 
 
 class UsageError(BqdumpError):
@@ -43,7 +43,12 @@ class UsageError(BqdumpError):
         """See BqdumpError: the setting, or what was given."""
         place = self.place or (words.place(self.setting) if self.setting else "")
         where = " ".join(filter(None, [place, self.subject]))
-        return fill(f"{where and f'{where}: '}{self.cause.rstrip('.')}. {self.hint}".rstrip(), words)
+        return fill(f"{where and f'{where}: '}{_ended(self.cause)} {self.hint}".rstrip(), words)
+
+
+def _ended(cause: str) -> str:
+    """A cause as a sentence: messages of services may or may not end with a full stop, and a guess is a question."""
+    return cause if cause.endswith("?") else f"{cause.rstrip('.')}."
 
 
 class NotFoundError(BqdumpError):

@@ -39,7 +39,7 @@ async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loa
     document = settings.layout.run(run).manifest
     stored = await read(store, document)
     if stored is None:
-        raise missing_manifest(run)
+        raise missing_manifest(run, await store.folders(settings.layout.runs))
     manifest = _decoded(stored.data, document)
     before, now = recorded_target(manifest.settings).prefix, settings.target.prefix
     if before != now:

@@ -30,7 +30,7 @@ from bqdump.restoration.task import RunningRestore, Task
 log = logging.getLogger(__name__)
 
 RESTORE = "restore"
-INDEX, POLICY = "INDEX", "POLICY"
+ACCESS, INDEX, POLICY = "ACCESS", "INDEX", "POLICY"
 NAMED, LOGGED = 3, 20
 # Files that one task uploads at a time.
 UPLOADS_AT_ONCE = 4
@@ -183,7 +183,10 @@ async def _new(task: Task, id_: str) -> Decision:
 def _log_not_restored(plan: RestorePlan) -> None:
     for one in plan.not_restored[:LOGGED]:
         kind = one.kind.lower().replace("_", " ")
-        log.warning("%s %s: not restored: %s", kind, one.name, one.reason, extra=LogEvent.NOT_RESTORABLE.extra())
+        # Every dataset has access entries.
+        level = logging.INFO if one.kind == ACCESS else logging.WARNING
+        extra = LogEvent.NOT_RESTORABLE.extra()
+        log.log(level, "%s %s: not restored: %s", kind, one.name, one.reason, extra=extra)
     if len(plan.not_restored) > LOGGED:
         more = counted(len(plan.not_restored) - LOGGED, "more object")
         log.warning("and %s, named in the result", more, extra=LogEvent.NOT_RESTORABLE.extra())
