@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bqdump import api
+import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Latest, Manifest
@@ -63,7 +63,7 @@ def run_demo(tasks: int, folder: Path, run_tasks: Callable[..., Execution], *, q
             return 1
         console.print(f"Restoring {listed(RESTORED, 'and')} into {COPY}, like [b]bqdump restore --verify[/b]")
         os.environ.update(stack.variables())
-        restored = api.restore(into=COPY, include=RESTORED, verify=True, project=PROJECT, bucket=TARGET)
+        restored = bqdump.restore(into=COPY, include=RESTORED, verify=True, project=PROJECT, bucket=TARGET)
     for failure in restored.failed:
         console.print(f"[red]{failure.name}: {failure.message}[/red]")
     _summarise(console, folder, execution, restored, time.monotonic() - started)
