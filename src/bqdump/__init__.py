@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bqdump.core.progress.export import Export
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.plan import NotRestored
+    from bqdump.core.restore.restorable import Restorable
     from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
     from bqdump.core.risks import Risk
@@ -87,6 +88,7 @@ __all__ = [
     "QuotaError",
     "ReadBack",
     "Removed",
+    "Restorable",
     "Restoration",
     "RestoredObject",
     "RestoredTable",
@@ -140,6 +142,7 @@ _HOMES = {
     "core.plan.summary": ("Planned", "PlannedTable"),
     "core.progress.export": ("Export",),
     "core.restore.drilled": ("Drilled",),
+    "core.restore.restorable": ("Restorable",),
     "core.restore.plan": ("NotRestored",),
     "core.restore.result": ("NotCreated", "Restoration", "RestoredObject", "RestoredTable"),
     "core.results": ("Rows", "State"),

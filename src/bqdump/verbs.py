@@ -84,10 +84,15 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
 
 async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
     """The progress of a run (default: the run that was planned last)."""
+    from msgspec.structs import replace
+
+    from bqdump.core.restore.restorable import restorable
     from bqdump.observe.status import newest_run
     from bqdump.observe.status import status as read_status
+    from bqdump.repository.drills import read_drills
 
-    return await read_status(store, settings, run or settings.run_id or await newest_run(store, settings))
+    found = await read_status(store, settings, run or settings.run_id or await newest_run(store, settings))
+    return replace(found, restorable=restorable(await read_drills(store, settings.layout)))
 
 
 async def runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ def runs(as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(lines)
     elif lines:
+        now, drilled = time.time(), any(line.proven or line.drill_problem for line in lines)
         rows = [
             (
                 "*" if line.published else "",
@@ -41,10 +43,14 @@ def runs(as_json: bool, **options: Any) -> None:
                 line.state,
                 time_text(line.snapshot_time),
                 *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))),
+                *((_proof(line, now),) if drilled else ()),
             )
             for line in lines
         ]
-        print_table(("", "run", "state", "as of", "tables", "files", "bytes"), rows, right=(4, 5, 6))
+        heads = ("", "run", "state", "as of", "tables", "files", "bytes", *(("proven restorable",) if drilled else ()))
+        print_table(heads, rows, right=(4, 5, 6))
+        if not drilled:
+            sys.stdout.write("Proven restorable: never. To prove it: bqdump drill\n")
         for line in lines:
             if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
                 sys.stdout.write(f"run {line.run}: {older}\n")
@@ -52,3 +58,7 @@ def runs(as_json: bool, **options: Any) -> None:
                 tell(f"bqdump: run {line.run}: {line.problem}")
     else:
         sys.stdout.write(f"No runs in {settings.target} yet. Start one: bqdump run\n")
+
+
+def _proof(line: RunLine, now: float) -> str:
+    return line.restorable.text(now) if line.proven or line.drill_problem else ""

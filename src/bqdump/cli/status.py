@@ -126,4 +126,6 @@ def _text(found: Status) -> str:
             ", with a later snapshot time" if found.state == "superseded" else ""
         )
         lines.append(f"  {seen}" if found.latest else "  nothing has been published here yet")
+    if found.latest and found.restorable:
+        lines.append(f"  last proven restorable: {found.restorable.text(time.time())}")
     return "\n".join(lines) + "\n"

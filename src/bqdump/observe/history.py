@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
+from msgspec.structs import replace
+
 from bqdump.core.documents.codec import decode
+from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
+from bqdump.core.restore.restorable import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.drills import read_drills
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import read, value_of
 
@@ -28,6 +34,8 @@ class RunLine(Result, frozen=True, kw_only=True):
     state: see docs/python.md. rows: exported rows if known, else BigQuery's count at planning.
     begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
+    proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
+    drill_problem: what the newest drill of the run found instead.
     """
 
     run: str
@@ -45,11 +53,20 @@ class RunLine(Result, frozen=True, kw_only=True):
     problem: str = ""
     carried: int = 0
     oldest_snapshot_time: datetime | None = None
+    proven: datetime | None = None
+    proven_tables: int = 0
+    provable_tables: int = 0
+    drill_problem: str = ""
 
     @property
     def took(self) -> int:
         """Milliseconds from the first job to the end of the last one, 0 without jobs."""
         return round((self.ended - self.begun).total_seconds() * 1000) if self.begun and self.ended else 0
+
+    @property
+    def restorable(self) -> Restorable:
+        """What drills have proven about the run."""
+        return Restorable(self.proven, self.run, self.proven_tables, self.provable_tables, self.drill_problem)
 
     @property
     def whole(self) -> bool:
@@ -59,7 +76,8 @@ class RunLine(Result, frozen=True, kw_only=True):
 
 async def list_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
     """All runs of a target, latest snapshot first. Runs without a snapshot time, or unreadable, come first."""
-    return await read_runs(store, settings, await published_run(store, settings), {})
+    drills = await read_drills(store, settings.layout)
+    return await read_runs(store, settings, await published_run(store, settings), {}, drills)
 
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
@@ -68,7 +86,9 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
     return latest.run if latest else ""
 
 
-async def read_runs(store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary]) -> Rows[RunLine]:
+async def read_runs(
+    store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary], drills: Sequence[Drill]
+) -> Rows[RunLine]:
     """See list_runs. published: the published run. known: summaries read before; new ones are added.
 
     Ended runs have a summary, and one listing returns all summaries. Other runs are read individually.
@@ -91,7 +111,20 @@ async def read_runs(store: ObjectStore, settings: Settings, published: str, know
         return _finished(found, published)
 
     lines = await asyncio.gather(*map(line, runs))
-    return Rows(sorted(lines, key=_order, reverse=True))
+    proofs = by_run(drills)
+    return Rows(sorted((_with_proof(one, proofs.get(one.run)) for one in lines), key=_order, reverse=True))
+
+
+def _with_proof(line: RunLine, proof: Restorable | None) -> RunLine:
+    if proof is None:
+        return line
+    return replace(
+        line,
+        proven=proof.proven,
+        proven_tables=proof.tables,
+        provable_tables=proof.of,
+        drill_problem=proof.problem,
+    )
 
 
 def _order(line: RunLine) -> tuple[bool, datetime, str]:

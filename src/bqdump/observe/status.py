@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
+from bqdump.core.restore.restorable import Restorable
 from bqdump.core.results import Result, public
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
@@ -28,7 +29,8 @@ class Status(Result, frozen=True, kw_only=True):
 
     state: see docs/python.md. latest: the published run. last_done: when the last table, or part of a large one, was
     done. planned: when planning began. dataset: with its project. carried: number of further tables carried over from
-    earlier runs; in a published run, the oldest of them is as of `oldest_snapshot_time`.
+    earlier runs; in a published run, the oldest of them is as of `oldest_snapshot_time`. restorable: what drills have
+    proven about the exports of this target; None while a run is followed.
     """
 
     run: str
@@ -47,6 +49,7 @@ class Status(Result, frozen=True, kw_only=True):
     dataset: str = ""
     carried: int = 0
     oldest_snapshot_time: datetime | None = None
+    restorable: Restorable | None = None
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.progress.events import Cleared
+from bqdump.core.restore.restorable import NEVER, Restorable
+from bqdump.core.times import time_text
 from bqdump.pages.document import document
 from bqdump.pages.gantt import bar, gantt, own_bars
 from bqdump.pages.summary import chosen, rows_of, totals, verdict
@@ -31,10 +33,11 @@ def render_report(
     changes: Sequence[TableChange] | None = None,
     root: str | None = None,
     cleared: Sequence[Cleared] = (),
+    proven: Restorable | None = None,
 ) -> bytes:
     """The page. changes: differences from the previous export, None when there was none. root: see folder_address.
 
-    cleared: the runs whose staged files were deleted after this one was published.
+    cleared: the runs whose staged files were deleted after this one was published. proven: what drills have proven.
     """
     largest = sorted(map(_row, manifest.tables), key=lambda row: -row.size)[:ROWS]
     return document(
@@ -42,7 +45,7 @@ def render_report(
         f"{manifest.project}.{manifest.dataset}",
         about=manifest,
         verdict=verdict(manifest),
-        totals=totals(manifest),
+        totals=[*totals(manifest), *_proof(proven)],
         chart=gantt(own_bars(manifest.tables)),
         rows=largest,
         root=root,
@@ -51,6 +54,13 @@ def render_report(
         cleared=cleared,
         settings=chosen(manifest.settings),
     )
+
+
+def _proof(proven: Restorable | None) -> list[tuple[str, str]]:
+    if proven is None:
+        return []
+    said = f"{time_text(proven.proven)[:10]} ({proven.extent})" if proven.proven else NEVER
+    return [("last proven restorable", f"{said}; the newest drill failed" if proven.problem else said)]
 
 
 def _row(entry: TableEntry) -> Row:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 
 from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.layout import RUN_ID, RunLayout
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, Summary, contents_of
@@ -17,6 +19,7 @@ from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.drills import read_drills
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.repository import exists, read, value_of
 
@@ -47,9 +50,13 @@ class Archive:
             return self.settings.layout.run(run)
         raise NotFoundError("find", f"run {run[:100]!r}", "it is not a valid run id")
 
-    async def runs(self, published: str = "") -> list[RunLine]:
+    async def runs(self, published: str = "", drills: Sequence[Drill] = ()) -> list[RunLine]:
         """All runs, the latest snapshot time first. published: the one to mark as published."""
-        return await read_runs(self.store, self.settings, published, self._summaries)
+        return await read_runs(self.store, self.settings, published, self._summaries, drills)
+
+    async def drills(self) -> list[Drill]:
+        """All drills, the earliest first."""
+        return await read_drills(self.store, self.settings.layout)
 
     async def published(self) -> str:
         """The published run, "" when there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import DocumentError
+from bqdump.core.restore.restorable import restorable
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
@@ -29,8 +31,10 @@ COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "un
 
 async def runs_page(archive: Archive, request: Request) -> Response:
     """All runs: result, duration and size of each."""
-    (named, unclear), (newest, unknown) = await asyncio.gather(_read(archive.published()), _read(archive.newest()))
-    lines = await archive.runs(named)
+    (named, unclear), (newest, unknown), drills = await asyncio.gather(
+        _read(archive.published()), _read(archive.newest()), archive.drills()
+    )
+    lines = await archive.runs(named, drills)
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
     shown = lines[(now - 1) * EACH : now * EACH]
     # The newest run may have an early snapshot time, so that it is far down in the list.
@@ -52,6 +56,8 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         unclear=unclear,
         published=published,
         older=mixed_times(published.carried, time_text(published.oldest_snapshot_time)) if published else "",
+        restorable=restorable(drills),
+        proven=restorable(drills).text(time.time()),
         newest=newest,
         unknown=unknown,
         newest_unfinished=newest in unfinished,

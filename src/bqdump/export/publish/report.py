@@ -36,7 +36,9 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
         # Imported at the end of a run, by the one task that gets here.
         from bqdump.core.documents.changes import compare
         from bqdump.core.documents.manifest_index import contents_of, summary_of
+        from bqdump.core.restore.restorable import restorable
         from bqdump.pages.report import render_report
+        from bqdump.repository.drills import read_drills
 
         document = export.layout.manifest
         data = (await export.store.read(document.name)).data
@@ -48,7 +50,8 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
         if before and before.run != export.plan.run and len(manifest.tables) <= COMPARED_TABLES:
             earlier = await value_of(export.store, Document(before.manifest, Manifest))
             changes = compare(earlier, manifest) if earlier else None
-        report = render_report(manifest, changes, cleared=cleared)
+        proven = restorable(await read_drills(export.store, export.settings.layout))
+        report = render_report(manifest, changes, cleared=cleared, proven=proven)
         await write_once(export.store, export.layout.report, report)
     except (BqdumpError, OSError, ImportError) as error:
         # Such as too many open files: what is imported this late is read from the disk.
@@ -75,8 +78,10 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     since: show what changed since this run. Raises NotFoundError where there is no such run.
     """
     from bqdump.core.documents.changes import compare
+    from bqdump.core.restore.restorable import restorable
     from bqdump.pages.report import render_report
     from bqdump.pages.unpublished import render_unpublished
+    from bqdump.repository.drills import read_drills
 
     layout = settings.layout.run(run)
     manifest = await value_of(store, layout.manifest) if run else await read_manifest(store, settings)
@@ -90,4 +95,5 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     # The caller stores the page elsewhere.
     folder = settings.target.folder
     root = f"{Path(folder).absolute().as_uri()}/" if folder else ""
-    return manifest.run, render_report(manifest, changes, root)
+    proven = restorable(await read_drills(store, settings.layout))
+    return manifest.run, render_report(manifest, changes, root, proven=proven)

@@ -1,0 +1,70 @@
+"""When an export was last proven restorable, from the notes on drills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from bqdump.core.documents.drill import Drill
+from bqdump.core.results import public
+from bqdump.core.sizes import counted
+from bqdump.core.times import time_of
+
+# Seconds.
+HOUR, DAY = 3600, 24 * 3600
+NEVER = "never"
+
+
+@public
+class Restorable(msgspec.Struct, frozen=True):
+    """The newest drill that proved an export: when, of which run, with how many tables of those that have rows.
+
+    proven: None if there is none. problem: what the newest drill found instead, "" if that one proved the export.
+    """
+
+    proven: datetime | None = None
+    run: str = ""
+    tables: int = 0
+    of: int = 0
+    problem: str = ""
+
+    def text(self, now: float) -> str:
+        """Such as "3 days ago (all 38 tables)"; with what the newest drill found. now: in seconds since 1970 UTC."""
+        since = f"{ago(now - self.proven.timestamp())} ({self.extent})" if self.proven else NEVER
+        return f"{since}; the newest drill failed: {self.problem}" if self.problem else since
+
+    @property
+    def extent(self) -> str:
+        """How many tables were proven, in words."""
+        of = counted(self.of, "table")
+        if self.tables < self.of:
+            return f"{self.tables:,} of {of}"
+        return f"all {of}" if self.of > 1 else of
+
+
+def restorable(drills: Sequence[Drill]) -> Restorable:
+    """What these drills, the earliest first, have proven."""
+    newest = drills[-1] if drills else None
+    problem = "" if newest is None or newest.proven else next(iter(newest.problems), "it has no details")
+    for drill in reversed(drills):
+        if drill.proven:
+            return Restorable(time_of(drill.ended), drill.run, drill.tables, drill.of, problem)
+    return Restorable(problem=problem)
+
+
+def by_run(drills: Sequence[Drill]) -> dict[str, Restorable]:
+    """The same for each run that was drilled."""
+    of_run: dict[str, list[Drill]] = {}
+    for drill in drills:
+        of_run.setdefault(drill.run, []).append(drill)
+    return {run: restorable(some) for run, some in of_run.items()}
+
+
+def ago(seconds: float) -> str:
+    """A time in the past, in words: the largest unit of which it has two, or "just now"."""
+    for unit, length in (("day", DAY), ("hour", HOUR), ("minute", 60)):
+        if seconds >= (2 * length if unit != "minute" else length):
+            return f"{counted(int(seconds // length), unit)} ago"
+    return "just now"

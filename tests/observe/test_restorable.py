@@ -1,0 +1,103 @@
+"""When an export was last proven restorable: in the list of runs, the status, the report and the console."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.drill import Drill
+from bqdump.core.restore.restorable import Restorable, ago, restorable
+from bqdump.core.times import EPOCH, time_of
+from bqdump.export.publish.report import report_page
+from bqdump.ports.store import Note
+from bqdump.repository.repository import create
+from bqdump.verbs import runs, status
+from observe.test_history import SETTINGS, two_runs
+
+DAY = 24 * 3600
+NOW = 1_800_000_000_000
+
+
+def noted(run: str, days: int, tables: int = 38, problems: tuple[str, ...] = ()) -> Drill:
+    """A drill so many days ago."""
+    began = NOW - days * DAY * 1000
+    return Drill(run=run, snapshot=began, dataset="p.d", tool="1", began=began, ended=began, tables=tables, of=38,
+                 different=len(problems), problems=problems)  # fmt: skip
+
+
+def drilled(store: MemoryStore, *drills: Drill) -> MemoryStore:
+    for drill in drills:
+        asyncio.run(create(store, SETTINGS.layout.drill(f"{drill.began}-{drill.run}"), drill))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("drills", "text"),
+    [
+        ([], "never"),
+        ([noted("r1", 3)], "3 days ago (all 38 tables)"),
+        ([noted("r1", 9), noted("r1", 3, 12)], "3 days ago (12 of 38 tables)"),
+        (
+            [noted("r1", 9), noted("r2", 3, 0, ("one: rows",))],
+            "9 days ago (all 38 tables); the newest drill failed: one: rows",
+        ),
+        ([noted("r2", 3, 0, ("one: rows",))], "never; the newest drill failed: one: rows"),
+        ([noted("r2", 3, 0, ("one: rows",)), noted("r2", 2)], "2 days ago (all 38 tables)"),
+    ],
+)  # fmt: skip
+def test_it_is_said_in_words(drills: list[Drill], text: str) -> None:
+    assert restorable(drills).text(NOW / 1000) == text
+
+
+def test_times_in_the_past_are_said_in_one_unit() -> None:
+    found = [ago(seconds) for seconds in (-5, 60, 7199, 7200, 2 * DAY - 1, 2 * DAY)]
+    assert found == [
+        "just now", "1 minute ago", "119 minutes ago", "2 hours ago", "47 hours ago", "2 days ago",
+    ]  # fmt: skip
+
+
+def test_one_table_is_said_to_be_one() -> None:
+    assert Restorable(EPOCH, "r", 1, 1).extent == "1 table"
+
+
+def test_each_run_has_its_newest_proof() -> None:
+    store = drilled(two_runs(), noted("r1", 9), noted("r1", 3, 12), noted("r2", 2, 0, ("one: rows",)))
+    found = {line.run: line for line in asyncio.run(runs(store, SETTINGS))}
+    assert (found["r1"].proven, found["r1"].proven_tables, found["r1"].provable_tables) == (
+        time_of(NOW - 3 * DAY * 1000), 12, 38,
+    )  # fmt: skip
+    assert (found["r2"].proven, found["r2"].drill_problem) == (None, "one: rows")
+
+
+def test_drills_are_read_by_one_listing_however_many_there_are() -> None:
+    store = drilled(two_runs(), *(noted(f"r{number % 2 + 1}", number) for number in range(50)))
+    asked: list[str] = []
+    listed = store.notes
+
+    def notes(prefix: str) -> AsyncIterator[list[Note]]:
+        asked.append(prefix)
+        return listed(prefix)
+
+    store.notes = notes  # type: ignore[method-assign]
+    asyncio.run(runs(store, SETTINGS))
+    assert sorted(asked) == ["_bqdump/drills/", "_bqdump/history/"]
+
+
+def test_a_note_that_cannot_be_read_does_not_hide_the_others() -> None:
+    store = drilled(two_runs(), noted("r1", 3))
+    asyncio.run(store.write_note("_bqdump/drills/broken.json", b"{", 0))
+    asyncio.run(store.write_note("_bqdump/drills/later.json", b'{"format_version":99}', 0))
+    assert asyncio.run(runs(store, SETTINGS))[1].proven
+
+
+def test_status_and_report_show_it() -> None:
+    store = drilled(two_runs(), noted("r1", 3))
+    found = asyncio.run(status(store, SETTINGS, "r2"))
+    assert found.restorable
+    assert found.restorable.run == "r1"
+    _, page = asyncio.run(report_page(store, SETTINGS))
+    assert "last proven restorable" in page.decode()
+    assert "(all 38 tables)" in page.decode()
