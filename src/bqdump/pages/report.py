@@ -37,7 +37,8 @@ def render_report(
 ) -> bytes:
     """The page. changes: differences from the previous export, None when there was none. root: see folder_address.
 
-    cleared: the runs whose staged files were deleted after this one was published. proven: what drills have proven.
+    cleared: the runs whose staged files were deleted after this one was published. proven: what drills have proven,
+    None in a page that is stored, where it would grow old.
     """
     largest = sorted(map(_row, manifest.tables), key=lambda row: -row.size)[:ROWS]
     return document(

@@ -36,9 +36,7 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
         # Imported at the end of a run, by the one task that gets here.
         from bqdump.core.documents.changes import compare
         from bqdump.core.documents.manifest_index import contents_of, summary_of
-        from bqdump.core.restore.restorable import restorable
         from bqdump.pages.report import render_report
-        from bqdump.repository.drills import read_drills
 
         document = export.layout.manifest
         data = (await export.store.read(document.name)).data
@@ -50,8 +48,7 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
         if before and before.run != export.plan.run and len(manifest.tables) <= COMPARED_TABLES:
             earlier = await value_of(export.store, Document(before.manifest, Manifest))
             changes = compare(earlier, manifest) if earlier else None
-        proven = restorable(await read_drills(export.store, export.settings.layout))
-        report = render_report(manifest, changes, cleared=cleared, proven=proven)
+        report = render_report(manifest, changes, cleared=cleared)
         await write_once(export.store, export.layout.report, report)
     except (BqdumpError, OSError, ImportError) as error:
         # Such as too many open files: what is imported this late is read from the disk.
