@@ -93,9 +93,9 @@ def test_the_plan_tells_routes_reasons_and_the_bill(outside: Stage, capsys: pyte
     readable = call(capsys, "plan").out
     assert "Not exported by a free extract job" in readable
     assert "Its queries will bill at least 2" in readable
-    # The clock was asked twice; a dry run leaves no job.
+    # Clock and indexes were queried twice; a dry run leaves no job.
     after = [job for job in outside.big.list_jobs(page_size=1000) if job.job_type == "query"]
-    assert len(after) == queries + 2
+    assert len(after) == queries + 4
 
 
 def test_a_bill_beyond_the_limit_is_refused_before_anything_starts(
