@@ -17,6 +17,12 @@ from bqdump.verbs import plan_restore
 from restore.killed import Killed, killed_at
 from restore.world import INTO, ROWS, World
 
+NEVER = {"expirationMs": None}
+
+
+def raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
 
 def test_a_dataset_that_does_not_exist_is_created_with_every_table() -> None:
     world = World()
@@ -56,6 +62,34 @@ def test_replacing_replaces_the_tables_of_the_export_and_no_other() -> None:
     assert world.rows("mine") == ["x"]
     assert not [one for one in asyncio.run(world.big.present(asyncio.run(world.big.dataset("project", "copy"))))
                 if is_scratch(one.name)]  # fmt: skip
+
+
+def test_a_table_with_another_layout_is_refused_before_anything_is_changed() -> None:
+    world = World()
+    world.big.put("project", "copy", "one", ["x"])
+    change = msgspec.Raw(b'{"clustering": {"fields": ["line"]}}')
+    dataset = asyncio.run(world.big.dataset("project", "copy"))
+    asyncio.run(world.big.change_table(dataset, "one", change))
+    before = world.store.names_now()
+    with pytest.raises(UsageError, match="one is clustered by line there, and neither partitioned nor clustered in"):
+        world.restore(Options(project="project", dataset="copy", replace=True))
+    assert (world.rows("one"), world.store.names_now()) == (["x"], before)
+
+
+def test_a_replaced_table_and_its_scratch_table_lose_no_partition_to_an_expiration() -> None:
+    world = World()
+    partitioning = {"type": "DAY"}
+    lasting = {"type": "DAY", "expirationMs": "1"}
+    world.big.put("project", "copy", "one", ["x"])
+    dataset = asyncio.run(world.big.dataset("project", "copy"))
+    world.change_definition("one", timePartitioning=partitioning)
+    asyncio.run(world.big.change_table(dataset, "one", raw({"timePartitioning": lasting})))
+    asyncio.run(world.big.change_dataset(dataset, raw({"defaultPartitionExpirationMs": "1"})))
+    changed = world.changes()
+    world.restore(Options(project="project", dataset="copy", replace=True))
+    kept = [name for name, change in changed if (change.get("timePartitioning") or {}) == {**partitioning, **NEVER}]
+    assert "one" in kept
+    assert any(is_scratch(name) for name in kept)
 
 
 def test_filling_gaps_leaves_what_is_there() -> None:

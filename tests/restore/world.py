@@ -12,6 +12,7 @@ from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Owner
+from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings
@@ -46,6 +47,30 @@ class World:
         """Store the published manifest with other fields."""
         name = self._document("_bqdump/latest.json", Latest).manifest
         self.store.put_now(name, msgspec.json.encode(msgspec.structs.replace(self.manifest, **changes)))
+
+    def change_definition(self, table: str, **properties: Any) -> None:
+        """Let the manifest say that a table has these properties as well."""
+        tables = [
+            msgspec.structs.replace(
+                entry, definition=msgspec.Raw(msgspec.json.encode(msgspec.json.decode(entry.definition) | properties))
+            )
+            if entry.table == table
+            else entry
+            for entry in self.manifest.tables
+        ]
+        self.change_manifest(tables=tuple(tables))
+
+    def changes(self) -> list[tuple[str, dict[str, Any]]]:
+        """The tables that are changed from now on, with their changes."""
+        seen = list[tuple[str, dict[str, Any]]]()
+        change_table = self.big.change_table
+
+        async def change(dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+            seen.append((name, msgspec.json.decode(changes)))
+            await change_table(dataset, name, changes)
+
+        self.big.change_table = change  # type: ignore[method-assign]
+        return seen
 
     def task(self, options: Options = INTO, execution: str = "first", task: int = 0, tasks: int = 1,
              **request: Any) -> Task:  # fmt: skip

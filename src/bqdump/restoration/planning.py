@@ -14,9 +14,10 @@ from bqdump.check.verify import compare_files
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.restore import Decision, Execution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError, VerificationError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.draft import restore_plan
+from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import digest, restore_id
 from bqdump.core.restore.plan import Options, RestorePlan, TargetState
 from bqdump.core.restore.result import with_objects
@@ -30,8 +31,10 @@ from bqdump.restoration.task import RunningRestore, Task
 log = logging.getLogger(__name__)
 
 RESTORE = "restore"
-ACCESS, INDEX, POLICY = "ACCESS", "INDEX", "POLICY"
+ACCESS, INDEX, POLICY, TABLE = "ACCESS", "INDEX", "POLICY", "TABLE"
 NAMED, LOGGED = 3, 20
+# Requests for definitions.
+AT_ONCE = 16
 # Files that one task uploads at a time.
 UPLOADS_AT_ONCE = 4
 # Defaults of a dataset that would delete what is restored into it.
@@ -87,6 +90,8 @@ async def draft(task: Task) -> Draft:
     source = (found.manifest.project, found.manifest.dataset)
     _refuse_source(options, source, yes=task.request.yes)
     state = await target_state(task, options)
+    if state and options.replace:
+        state = state._replace(layouts=await _layouts(task, found.manifest, state))
     location = state.location if state else found.manifest.location
     now = await task.destination.now(location)
     compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
@@ -109,6 +114,21 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
     return TargetState(
         dataset.location, {one.name: (one.kind, one.labels) for one in present}, frozenset(routines), expires
     )
+
+
+async def _layouts(task: Task, manifest: Manifest, state: TargetState) -> dict[str, str]:
+    """The layouts of the tables that the manifest and the target have."""
+    options, slots = task.request.options, asyncio.Semaphore(AT_ONCE)
+    dataset = Dataset(options.project, options.dataset, state.location)
+    there = {name for name, (kind, _) in state.tables.items() if kind == TABLE}
+    names = [entry.table for entry in manifest.tables if entry.table in there]
+
+    async def read(name: str) -> Table | None:
+        async with slots:
+            return await task.destination.table(dataset, name)
+
+    found = zip(names, await asyncio.gather(*map(read, names)), strict=True)
+    return {name: layout_of(table.definition) for name, table in found if table}
 
 
 async def _decide(task: Task) -> Decision:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -226,11 +227,13 @@ async def _create_scratch(work: TableWork, name: str, definition: msgspec.Raw) -
     now = await restore.destination.now(restore.target.location)
     body = msgspec.json.decode(definition) | {"expirationTime": str(now + SCRATCH_MS)}
     body["labels"] = {LABEL: restore.id}
-    try:
+    with suppress(ConflictError):
+        # Otherwise of an earlier start of this attempt.
         await restore.destination.create_table(restore.target, name, _raw(body))
-    except ConflictError:
-        # Of an earlier start of this attempt.
-        return
+    # The dataset's default would delete old partitions, also of a scratch table.
+    lasting = msgspec.json.decode(work.step.lasting) or {}
+    if partitioning := "timePartitioning" in body and lasting.get("timePartitioning"):
+        await restore.destination.change_table(restore.target, name, _raw({"timePartitioning": partitioning}))
 
 
 async def _counted(work: TableWork, name: str, filled: int) -> int:

@@ -12,6 +12,7 @@ from bqdump.core.documents.manifest import Carried
 from bqdump.core.documents.run import Failure, Owner, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.shape import Shape
+from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import LABEL, scratch_name
 from bqdump.core.restore.plan import NotRestored
 from core.restore.exports import EMPTY, SETTINGS, column, entry, file, holding, manifest, plan, raw, read, step
@@ -57,6 +58,42 @@ def test_replace_replaces_what_the_export_has_and_touches_nothing_else() -> None
     there = holding(orders="TABLE", mine="TABLE")
     made = plan(manifest(*TWO), there, replace=True)
     assert [(one.entry.table, one.action) for one in made.tables] == [("orders", "replace"), ("customers", "create")]
+
+
+def test_replacing_a_table_with_other_partitioning_or_clustering_is_refused_by_name() -> None:
+    days = {"type": "DAY", "field": "at"}
+    parts = entry("parts", (column("at", "DATE"), column("id")), timePartitioning=days, clustering={"fields": ["id"]})
+    there = holding(parts="TABLE", orders="TABLE")
+    same = "partitioned by day of at and clustered by id"
+    plan(manifest(parts), there._replace(layouts={"parts": same}), replace=True)
+    layouts = {"parts": "partitioned by month of at", "orders": "neither partitioned nor clustered"}
+    expected = rf"\(parts is partitioned by month of at there, and {same} in the export\)"
+    with pytest.raises(UsageError, match=expected):
+        plan(manifest(*TWO, parts), there._replace(layouts=layouts), replace=True)
+
+
+@pytest.mark.parametrize(
+    ("properties", "layout"),
+    [
+        ({}, "neither partitioned nor clustered"),
+        ({"timePartitioning": {"type": "HOUR", "expirationMs": "9"}}, "partitioned by hour of ingestion time"),
+        ({"timePartitioning": {"field": "At"}}, "partitioned by day of at"),
+        ({"clustering": {"fields": ["A", "b"]}}, "clustered by a, b"),
+        (
+            {"rangePartitioning": {"field": "id", "range": {"start": "0", "end": "100", "interval": "10"}}},
+            "partitioned by id from 0 to 100 in steps of 10",
+        ),
+    ],
+)
+def test_the_layout_of_a_table_is_what_a_copy_job_cannot_change(properties: dict[str, Any], layout: str) -> None:
+    assert layout_of(raw(properties)) == layout
+
+
+def test_a_unit_of_partitions_that_is_none_is_named_and_reaches_no_statement() -> None:
+    hostile = entry("parts", timePartitioning={"type": "DAY), DROP", "expirationMs": "9"})
+    made = plan(manifest(*TWO, hostile))
+    assert [one.entry.table for one in made.tables] == ["orders", "customers"]
+    assert any(one.name == "parts" and "DAY), DROP" in one.reason for one in made.not_restored)
 
 
 def test_missing_only_keeps_what_is_there() -> None:

@@ -91,7 +91,8 @@ def requests(
         expire["timePartitioning"] = {**partitioning, "expirationMs": str(expiration)}
     return Requests(
         create=_raw(create),
-        lasting=_raw(_lasting(partitioning) if expires else {}),
+        # A table that is replaced keeps its own expirations, too.
+        lasting=_raw(_lasting(partitioning) if expires or replaced is not None else {}),
         finish=_raw(_finish(body, fields, constraints, filtered=filtered, replaced=replaced)),
         relate=_raw({"tableConstraints": constraints} if "foreignKeys" in constraints else {}),
         expire=_raw(expire),

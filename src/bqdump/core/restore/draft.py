@@ -24,9 +24,9 @@ from bqdump.core.restore.objects import (
     policy_step,
     routine_step,
 )
-from bqdump.core.restore.partitions import partitioning_of
+from bqdump.core.restore.partitions import LONGEST_MS, partitioning_of
 from bqdump.core.restore.plan import NotRestored, ObjectStep, Options, RestorePlan, TableStep, TargetState
-from bqdump.core.restore.selection import Occupied, Wanted, chosen_by, occupied
+from bqdump.core.restore.selection import Occupied, Wanted, chosen_by, occupied, refuse_other_layouts
 from bqdump.core.restore.temporary import temporary
 
 TABLE = "TABLE"
@@ -54,6 +54,7 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     ]
     found = occupied(wanted, options, into, target)
     tables = [step for entry in chosen.tables if (step := _table_step(manifest, entry, found, into, target, now))]
+    refuse_other_layouts(tables, into, target)
     references = References(source, into, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
     plan = RestorePlan(
@@ -102,8 +103,13 @@ def _chosen(manifest: Manifest, by_name: Mapping[str, bool]) -> Chosen:
 
 def _obstacle(manifest: Manifest, entry: TableEntry) -> str:
     """Why a table cannot be restored, or ""."""
-    if msgspec.json.decode(entry.definition) is None:
+    definition = msgspec.json.decode(entry.definition)
+    if definition is None:
         return "the export has no definition of it: it was deleted while it was exported"
+    # The unit becomes part of statements.
+    unit = (definition.get("timePartitioning") or {}).get("type") or "DAY"
+    if unit not in LONGEST_MS:
+        return f"it is partitioned by {unit!r}, which is not one of {', '.join(LONGEST_MS)}"
     return unloadable(entry, restored_columns(entry), settings_of(manifest, entry))
 
 

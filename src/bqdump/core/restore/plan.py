@@ -65,9 +65,9 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     """One table that is restored. Each of these is JSON null where there is nothing to set:
 
     create: for tables.insert, without what is set later. lasting: for tables.patch before the first row arrives, where
-    the target dataset has default expirations, which might delete it. finish: for tables.patch once the rows are there
-    (primary key, default values, labels, requirePartitionFilter); it removes the label of the restore. relate: foreign
-    keys, once all tables are finished. expire: expirations, last of all.
+    expirations might delete it: defaults of the target dataset, or those of a table that is replaced. finish: for
+    tables.patch once the rows are there (primary key, default values, labels, requirePartitionFilter); it removes the
+    label of the restore. relate: foreign keys, once all tables are finished. expire: expirations, last of all.
     expired_rows: where `expire` has a partition expiration, the query for the number of rows that it would delete; else
     "". as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
     """
@@ -174,10 +174,12 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
 class TargetState(NamedTuple):
     """What the target dataset holds: kind and labels by name, and routines. expires: it has default expirations.
 
-    None stands for a dataset that does not exist.
+    layouts: of the tables that are to be replaced, by name, see layout_of. None stands for a dataset that does not
+    exist.
     """
 
     location: str
     tables: dict[str, tuple[str, dict[str, str]]]
     routines: frozenset[str]
     expires: bool = False
+    layouts: dict[str, str] | None = None

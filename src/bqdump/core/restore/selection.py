@@ -9,8 +9,9 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import KIND_WORDS, Dataset, select
 from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import LABEL, is_scratch
-from bqdump.core.restore.plan import Action, Options, TargetState
+from bqdump.core.restore.plan import Action, Options, TableStep, TargetState
 from bqdump.core.sizes import counted, listed
 
 PLAN = "plan the restore"
@@ -92,6 +93,22 @@ def occupied(wanted: Iterable[Wanted], options: Options, into: Dataset, target: 
     if in_the_way:
         raise _other_kind(into, in_the_way)
     return Occupied(actions)
+
+
+def refuse_other_layouts(tables: Iterable[TableStep], into: Dataset, target: TargetState | None) -> None:
+    """Raise UsageError for tables to be replaced whose partitioning or clustering is not that of the export."""
+    layouts = (target and target.layouts) or {}
+    replaced = [(step.entry.table, layout_of(step.create)) for step in tables if step.action == "replace"]
+    differing = [
+        f"{name} is {layouts[name]} there, and {layout} in the export"
+        for name, layout in replaced
+        if layouts.get(name, layout) != layout
+    ]
+    if not differing:
+        return
+    cause = f"replacing a table cannot change its partitioning or clustering ({_some(differing, 'more table', '; ')})"
+    hint = "Delete or rename these tables, leave them out with {setting:exclude}, or restore into a new dataset."
+    raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
 
 
 def _there(target: TargetState | None, restore: str) -> dict[str, str]:
