@@ -41,7 +41,7 @@ def test_a_dataset_of_unknown_properties_is_created_in_the_location_of_the_expor
 def test_a_dataset_that_exists_keeps_its_properties_and_its_location() -> None:
     made = plan(manifest(*TWO), EMPTY._replace(location="US"))
     assert (read(made.create_dataset), read(made.finish_dataset), made.target.location) == (None, None, "US")
-    assert NotRestored("shop", "DATASET", "the dataset exists: its properties stay as they are") in made.not_restored
+    assert NotRestored("back", "DATASET", "it exists: its properties stay as they are") in made.not_restored
 
 
 def test_a_target_that_is_not_empty_is_refused_with_some_of_what_is_there() -> None:

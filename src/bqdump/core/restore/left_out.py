@@ -45,7 +45,7 @@ def not_restored(
     for unread in manifest.definitions.unread:
         yield NotRestored(unread.what, "DEFINITION", f"not in the export: {unread.reason}")
     if target is not None:
-        yield NotRestored(manifest.dataset, "DATASET", "the dataset exists: its properties stay as they are")
+        yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
     elif has_access_entries(manifest.definitions.dataset):
         reason = "access entries are recorded in the manifest, and not applied"
         yield NotRestored(manifest.dataset, "ACCESS", reason)
