@@ -38,6 +38,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra local -c requirements/dev.txt pyproject.toml -o requirements/local.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra read -c requirements/dev.txt pyproject.toml -o requirements/read.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra verify -c requirements/dev.txt pyproject.toml -o requirements/verify.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 

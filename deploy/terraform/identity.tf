@@ -66,7 +66,7 @@ resource "google_storage_bucket_iam_member" "see_bucket" {
 }
 
 resource "google_service_account" "scheduler" {
-  count = var.schedule == "" && var.workflow_schedule == "" ? 0 : 1
+  count = var.schedule == "" && var.workflow_schedule == "" && var.drill_schedule == "" ? 0 : 1
 
   project      = var.project
   account_id   = "${var.name}-scheduler"

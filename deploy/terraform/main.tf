@@ -2,6 +2,7 @@ locals {
   source_project = var.source_project == "" ? var.project : var.source_project
   repository     = "${var.region}-docker.pkg.dev/${replace(var.project, ":", "/")}/${var.name}"
   image          = var.image == "" ? "${local.repository}/bqdump:latest" : var.image
+  drills         = var.drill_schedule == "" ? 0 : 1
   labels         = merge({ app = "bqdump" }, var.labels)
 
   environment = merge(

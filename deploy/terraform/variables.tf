@@ -167,6 +167,36 @@ variable "hours_without_export" {
   default     = 26
 }
 
+variable "drill_schedule" {
+  description = "Cron schedule of a drill, which proves that the published export can be restored. Empty: no drills."
+  type        = string
+  default     = ""
+}
+
+variable "drill_sample" {
+  description = "Share of the tables that one drill restores, such as 10%, in turn. Empty: all tables."
+  type        = string
+  default     = ""
+}
+
+variable "drill_image" {
+  description = "Image of the drill, built with REQUIREMENTS=verify (default: image)."
+  type        = string
+  default     = ""
+}
+
+variable "drill_memory" {
+  description = "Memory of the drill."
+  type        = string
+  default     = "2Gi"
+}
+
+variable "days_without_proof" {
+  description = "Alert if no drill proved the export for this many days. 0: no alert."
+  type        = number
+  default     = 8
+}
+
 variable "notification_channels" {
   description = "Notification channels for alerts: projects/P/notificationChannels/N."
   type        = list(string)

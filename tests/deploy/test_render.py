@@ -92,6 +92,22 @@ def test_the_job_of_a_restore_is_valid_and_names_its_dataset() -> None:
     assert {"name": "BQDUMP_INTO", "value": "my-data.restored"} in container["env"]
 
 
+def test_the_job_of_a_drill_is_one_task_that_is_not_retried() -> None:
+    document = yaml.safe_load(printed("job", *FLAGS, "--command", "drill", "--sample", "10%", "--tasks", "30"))
+    assert discovery.check("run.v1", "Job", document) == []
+    execution = document["spec"]["template"]["spec"]
+    task = execution["template"]["spec"]
+    assert (execution["taskCount"], task["maxRetries"], task["containers"][0]["args"]) == (1, 0, ["drill"])
+    environ = {one["name"]: one["value"] for one in task["containers"][0]["env"]}
+    assert (environ["BQDUMP_DRILL_SAMPLE"], environ["BQDUMP_DRILL_PROJECT"]) == ("10%", "my-data")
+
+
+@pytest.mark.parametrize("words", [["--sample", "10%"], ["--command", "drill", "--sample", "ten"]])
+def test_a_sample_that_no_drill_can_have_is_refused(words: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"sample|share"):
+        invoke("job", *FLAGS, *words)
+
+
 def test_only_a_restore_has_a_dataset_to_restore_into() -> None:
     with pytest.raises(UsageError, match="only valid with --command restore"):
         invoke("job", *FLAGS, "--into", "restored")

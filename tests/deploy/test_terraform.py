@@ -118,6 +118,7 @@ def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
         ("google_bigquery_dataset_iam_member", "roles/bigquery.dataViewer"),
         ("google_bigquery_dataset_iam_member", "roles/bigquery.metadataViewer"),
         ("google_project_iam_member", "roles/bigquery.jobUser"),
+        ("google_project_iam_member", "roles/bigquery.user"),
         ("google_project_iam_member", "roles/bigquery.readSessionUser"),
         ("google_storage_bucket_iam_member", "roles/storage.objectUser"),
         ("google_storage_bucket_iam_member", "roles/storage.legacyBucketReader"),
@@ -150,11 +151,21 @@ def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> Non
     assert names <= {setting.env for setting in SETTINGS}
 
 
-def test_the_alert_counts_the_line_that_a_run_logs_when_it_publishes(module: dict[str, Any]) -> None:
-    [metric] = [body for kind, _, body in resources(module) if kind == "google_logging_metric"]
-    event = re.search(r'jsonPayload\.event=\\"([^\\]+)\\"', metric["filter"])
-    assert event, metric["filter"]
-    assert event.group(1) == LogEvent.RUN_PUBLISHED
+@pytest.mark.parametrize(("name", "event"), [("published", LogEvent.RUN_PUBLISHED), ("proven", LogEvent.DRILL_PROVEN)])
+def test_the_alerts_count_the_lines_that_a_run_and_a_drill_log(
+    module: dict[str, Any], name: str, event: LogEvent
+) -> None:
+    [metric] = [body for kind, named_, body in resources(module) if kind == "google_logging_metric" and named_ == name]
+    found = re.search(r'jsonPayload\.event=\\"([^\\]+)\\"', metric["filter"])
+    assert found, metric["filter"]
+    assert found.group(1) == event
+
+
+def test_a_drill_is_one_task_that_is_not_repeated(module: dict[str, Any]) -> None:
+    [job] = [body for kind, name, body in resources(module) if (kind, name) == ("google_cloud_run_v2_job", "drill")]
+    [template] = job["template"]
+    assert (template["task_count"], template["template"][0]["max_retries"]) == (1, 0)
+    assert "drill" in str(template["template"][0]["containers"][0]["args"])
 
 
 def test_the_module_deploys_the_workflow_that_bqdump_renders(module: dict[str, Any]) -> None:

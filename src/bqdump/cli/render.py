@@ -12,8 +12,10 @@ import msgspec
 from bqdump.cli.options import ALL, Command, load_settings, settings_options
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.request import parse_into
+from bqdump.core.restore.rotation import portion
 from bqdump.render.deployment import Deployment, check
 from bqdump.render.iam import accounts, script
+from bqdump.render.job import DRILL
 from bqdump.render.job import job as job_document
 from bqdump.render.scheduler import scheduler_job
 from bqdump.render.terraform import module_call
@@ -70,25 +72,36 @@ def render() -> None:
 @render.command(cls=Command)
 @click.option(
     "--command",
-    type=click.Choice(["run", "restore"]),
+    type=click.Choice(["run", "restore", DRILL]),
     default="run",
     show_default=True,
     help="What the job does. A restore takes the variables of `bqdump restore`, such as BQDUMP_INTO.",
 )
 @click.option("--into", metavar="[PROJECT.]DATASET", help="With --command restore: the dataset to restore into.")
+@click.option("--sample", metavar="SHARE", help="With --command drill: the share of tables of each drill, such as 10%.")
 @deployment_options
-def job(command: str, into: str | None, **options: Any) -> None:
+def job(command: str, into: str | None, sample: str | None, **options: Any) -> None:
     """Print the Cloud Run job, for `gcloud run jobs replace`.
 
     \b
     Examples:
       bqdump render job --region europe-west1 > job.yaml
       bqdump render job --region europe-west1 --name bqdump-restore --command restore --into restored > restore.yaml
+      bqdump render job --region europe-west1 --name bqdump-drill --command drill --memory 2Gi > drill.yaml
     """
     deployment = _deployment(options)
     if into and command != "restore":
         raise UsageError("render", "--into", "only valid with --command restore", "Remove it.")
-    click.echo(to_yaml(job_document(deployment, command, _into(deployment, into) if into else {})), nl=False)
+    if sample and command != DRILL:
+        raise UsageError("render", "--sample", "only valid with --command drill", "Remove it.")
+    variables = _into(deployment, into) if into else _drill(deployment, sample or "") if command == DRILL else {}
+    click.echo(to_yaml(job_document(deployment, command, variables)), nl=False)
+
+
+def _drill(deployment: Deployment, sample: str) -> dict[str, str]:
+    """The variables of a drill: its project, which pays for the export as well, and its sample. Raises UsageError."""
+    portion(None, sample)
+    return {"BQDUMP_DRILL_PROJECT": deployment.project} | ({"BQDUMP_DRILL_SAMPLE": sample} if sample else {})
 
 
 def _into(deployment: Deployment, into: str) -> dict[str, str]:

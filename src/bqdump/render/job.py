@@ -10,11 +10,14 @@ from typing import Any
 
 from bqdump.render.deployment import Deployment, environment
 
+DRILL = "drill"
+
 
 def job(deployment: Deployment, command: str = "run", variables: Mapping[str, str] = {}) -> dict[str, Any]:
     """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks.
 
-    command: the command of bqdump that its tasks run. variables: further variables of their environment.
+    command: the command of bqdump that its tasks run. variables: further variables of their environment. A drill is one
+    task, which is not retried: it would fail again, and its comparison is billed each time.
     """
     environ = environment(deployment.settings) | dict(variables)
     container = {
@@ -25,11 +28,13 @@ def job(deployment: Deployment, command: str = "run", variables: Mapping[str, st
     }
     task = {
         "containers": [container],
-        "maxRetries": deployment.max_retries,
+        "maxRetries": 0 if command == DRILL else deployment.max_retries,
         "serviceAccountName": deployment.job_account,
         "timeoutSeconds": str(deployment.timeout_seconds),
     }
-    execution: dict[str, Any] = {"spec": {"taskCount": deployment.tasks, "template": {"spec": task}}}
+    execution: dict[str, Any] = {
+        "spec": {"taskCount": 1 if command == DRILL else deployment.tasks, "template": {"spec": task}}
+    }
     if deployment.job_kms_key:
         key = {"run.googleapis.com/encryption-key": deployment.job_kms_key}
         execution = {"metadata": {"annotations": key}} | execution
