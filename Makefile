@@ -20,7 +20,7 @@ test: $(VENV)/.dev  ## run all tests
 	@$(BIN)/pytest -n auto --dist worksteal
 
 quick: $(VENV)/.dev  ## run the tests for editing: no processes, no browser
-	@$(BIN)/pytest -n auto --dist worksteal -m "not slow" tests/core tests/repository tests/export tests/check tests/observe
+	@$(BIN)/pytest -n auto --dist worksteal -m "not slow" tests/core tests/repository tests/export tests/check tests/observe tests/restore
 
 check: lint types layers test  ## lint, format, strict types, import layers, tests
 

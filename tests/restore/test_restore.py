@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.errors import NotFoundError, QuotaError, UsageError, VerificationError
+from bqdump.core.errors import DocumentError, NotFoundError, QuotaError, UsageError, VerificationError
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
 from bqdump.ports.warehouse import JobError
@@ -108,6 +108,26 @@ def test_the_source_dataset_needs_a_confirmation() -> None:
     world.big.put("project", "data", "one", ["changed"])
     world.restore(options, yes=True)
     assert world.rows("one", "data") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"expirationTime": "soon"},
+        {"timePartitioning": "x"},
+        {"timePartitioning": {"type": "DAY", "expirationMs": "1 day"}},
+        {"rangePartitioning": {"field": "line", "range": {"start": "x"}}},
+        {"clustering": {"fields": "line"}},
+        {"labels": ["a"]},
+        {"tableConstraints": "none"},
+    ],
+)
+def test_a_definition_that_is_damaged_is_refused_by_the_name_of_its_table(damage: dict[str, object]) -> None:
+    world = World()
+    world.change_definition("one", **damage)
+    with pytest.raises(DocumentError, match="the definition of table 'one' is not BigQuery's"):
+        world.restore()
+    assert ("project", "copy") not in world.big.datasets
 
 
 def test_a_name_of_a_run_that_is_almost_right_is_suggested() -> None:

@@ -12,7 +12,7 @@ from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.plan import ObjectStep
+from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, replace
 from bqdump.restoration.jobs import FailedJobError, Jobs
@@ -22,7 +22,6 @@ from bqdump.restoration.task import RunningRestore
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
-ROUTINE, INDEX, POLICY = "ROUTINE", "INDEX", "POLICY"
 # Errors about one object; others, such as an outage, end the task.
 OF_AN_OBJECT = (JobFailedError, NotFoundError, DeniedError, ConflictError)
 

@@ -19,7 +19,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import digest, restore_id
-from bqdump.core.restore.plan import Options, RestorePlan, TargetState
+from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.result import with_objects
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
@@ -31,7 +31,6 @@ from bqdump.restoration.task import RunningRestore, Task
 log = logging.getLogger(__name__)
 
 RESTORE = "restore"
-ACCESS, INDEX, POLICY, TABLE = "ACCESS", "INDEX", "POLICY", "TABLE"
 NAMED, LOGGED = 3, 20
 # Requests for definitions.
 AT_ONCE = 16

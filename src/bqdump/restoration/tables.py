@@ -17,7 +17,7 @@ from bqdump.core.documents.restore import Restored
 from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.core.restore.names import LABEL, SCRATCH, scratch_name
 from bqdump.core.restore.partitions import partitioning_of
-from bqdump.core.restore.plan import TableStep
+from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.restore.statements import fill
 from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import Job
@@ -26,7 +26,7 @@ from bqdump.restoration.jobs import FailedJobError, Jobs
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
-TABLE, ROWS = "TABLE", "rows"
+ROWS = "rows"
 # Steps, as in the ids of jobs.
 LOAD, STAGE, INSERT, RANGES = "load", "stage", "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.

@@ -20,13 +20,13 @@ from bqdump.core.errors import (
 )
 from bqdump.core.progress.events import TableEnded, TableStarted
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.plan import TableStep
+from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.sizes import counted
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, exists, replace
 from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger, read_ledger
-from bqdump.restoration.tables import TABLE, drop_scratch, restore_table
+from bqdump.restoration.tables import drop_scratch, restore_table
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import delete_uploads
 

@@ -24,6 +24,7 @@ from bqdump.core.documents.manifest import (
     TableFiles,
 )
 from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.documents.table_properties import check_properties
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
@@ -144,6 +145,7 @@ def files_problem(table: str, format_: str, compression: str, definition: msgspe
         return f"table {table[:100]!r} has the unknown compression {compression[:50]!r}"
     try:
         columns(definition)
+        check_properties(definition)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return f"the definition of table {table[:100]!r} is not BigQuery's"
     return ""

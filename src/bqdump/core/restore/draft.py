@@ -16,7 +16,6 @@ from bqdump.core.restore.left_out import Chosen, not_restored
 from bqdump.core.restore.loading import loading, unloadable
 from bqdump.core.restore.objects import (
     RESTORABLE,
-    ROUTINE,
     References,
     has_definition,
     index_step,
@@ -25,11 +24,19 @@ from bqdump.core.restore.objects import (
     routine_step,
 )
 from bqdump.core.restore.partitions import LONGEST_MS, partitioning_of
-from bqdump.core.restore.plan import NotRestored, ObjectStep, Options, RestorePlan, TableStep, TargetState
+from bqdump.core.restore.plan import (
+    ROUTINE,
+    TABLE,
+    NotRestored,
+    ObjectStep,
+    Options,
+    RestorePlan,
+    TableStep,
+    TargetState,
+)
 from bqdump.core.restore.selection import Occupied, Wanted, chosen_by, occupied, refuse_other_layouts
 from bqdump.core.restore.temporary import temporary
 
-TABLE = "TABLE"
 # How a table differs from an object of this kind that it was exported from.
 AS_A_TABLE = {
     "SNAPSHOT": "a table snapshot, restored as a table",

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from bqdump.core.documents.definitions import ObjectDefinition, RoutineDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.restore.dataset import has_access_entries
-from bqdump.core.restore.objects import INDEX, POLICY
-from bqdump.core.restore.plan import NotRestored, Options, TableStep, TargetState
+from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, TABLE, NotRestored, Options, TableStep, TargetState
 
 UNREQUESTED = "row access policies were not requested: whoever reads the table reads all rows"
 NO_MEMBERS = "its members could not be read when it was exported"
@@ -48,7 +47,7 @@ def not_restored(
         yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
     elif has_access_entries(manifest.definitions.dataset):
         reason = "access entries are recorded in the manifest, and not applied"
-        yield NotRestored(manifest.dataset, "ACCESS", reason)
+        yield NotRestored(manifest.dataset, ACCESS, reason)
 
 
 def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
@@ -61,7 +60,7 @@ def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
             named.add(skipped.table)
     for failure in manifest.failed:
         if chosen.by_name[failure.table] and failure.table not in named:
-            yield NotRestored(failure.table, "TABLE", f"its export failed: {failure.message}")
+            yield NotRestored(failure.table, TABLE, f"its export failed: {failure.message}")
             named.add(failure.table)
     for one in manifest.definitions.objects:
         if chosen.by_name[one.name] and one.name not in named:

@@ -14,6 +14,9 @@ from bqdump.core.documents.manifest import File, TableEntry
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.results import public
 
+# Kinds of objects: of tables.list, and those that it does not list.
+TABLE, ROUTINE, INDEX, POLICY, ACCESS = "TABLE", "ROUTINE", "INDEX", "POLICY", "ACCESS"
+
 # create: the name is free. replace: what has this name is replaced, at once. resume: an earlier start of this restore
 # has created it. keep: it exists already (missing_only), so it has no step.
 Action = Literal["create", "replace", "resume", "keep"]

@@ -11,13 +11,12 @@ from bqdump.core.plan.catalog import KIND_WORDS, Dataset, select
 from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import LABEL, is_scratch
-from bqdump.core.restore.plan import Action, Options, TableStep, TargetState
+from bqdump.core.restore.plan import ROUTINE, TABLE, Action, Options, TableStep, TargetState
 from bqdump.core.sizes import counted, listed
 
 PLAN = "plan the restore"
 SHOWN = 3
-ROUTINE = "ROUTINE"
-WORDS = {"TABLE": "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
+WORDS = {TABLE: "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
 
 
 class Wanted(NamedTuple):
