@@ -130,7 +130,7 @@ def _print_result(done: Drilled) -> None:
         rows = [(one.name, one.kind.lower().replace("_", " "), one.reason, one.message) for one in problems]
         print_table(("object", "kind", "reason", "message"), rows)
     if done.not_restored:
-        sys.stdout.write("\nNo part of the export, or not restored:\n")
+        sys.stdout.write("\nNot restored:\n")
         lost = [(one.name, one.kind.lower().replace("_", " "), one.reason) for one in done.not_restored]
         print_table(("object", "kind", "why"), lost)
     objects = f" and {counted(done.objects, 'other object')}" if done.objects else ""

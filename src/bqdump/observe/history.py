@@ -35,7 +35,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
-    drill_problem: what the newest drill of the run found instead.
+    all_proven: when a single drill last proved all. drill_problem: what the newest drill of the run found instead.
     """
 
     run: str
@@ -57,6 +57,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     proven_tables: int = 0
     provable_tables: int = 0
     drill_problem: str = ""
+    all_proven: datetime | None = None
 
     @property
     def took(self) -> int:
@@ -66,7 +67,8 @@ class RunLine(Result, frozen=True, kw_only=True):
     @property
     def restorable(self) -> Restorable:
         """What drills have proven about the run."""
-        return Restorable(self.proven, self.run, self.proven_tables, self.provable_tables, self.drill_problem)
+        tables, of = self.proven_tables, self.provable_tables
+        return Restorable(self.proven, self.run, tables, of, self.drill_problem, self.all_proven)
 
     @property
     def whole(self) -> bool:
@@ -124,6 +126,7 @@ def _with_proof(line: RunLine, proof: Restorable | None) -> RunLine:
         proven_tables=proof.tables,
         provable_tables=proof.of,
         drill_problem=proof.problem,
+        all_proven=proof.all_proven,
     )
 
 

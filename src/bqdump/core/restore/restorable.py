@@ -22,6 +22,7 @@ class Restorable(msgspec.Struct, frozen=True):
     """The newest drill that proved an export: when, of which run, with how many tables of those that have rows.
 
     proven: None if there is none. problem: what the newest drill found instead, "" if that one proved the export.
+    all_proven: when a single drill last proved all tables, None if none has.
     """
 
     proven: datetime | None = None
@@ -29,10 +30,13 @@ class Restorable(msgspec.Struct, frozen=True):
     tables: int = 0
     of: int = 0
     problem: str = ""
+    all_proven: datetime | None = None
 
     def text(self, now: float) -> str:
         """Such as "3 days ago (all 38 tables)"; with what the newest drill found. now: in seconds since 1970 UTC."""
         since = f"{ago(now - self.proven.timestamp())} ({self.extent})" if self.proven else NEVER
+        if self.all_proven and self.all_proven != self.proven:
+            since = f"{since}, all tables {ago(now - self.all_proven.timestamp())}"
         return f"{since}; the newest drill failed: {self.problem}" if self.problem else since
 
     @property
@@ -48,10 +52,13 @@ def restorable(drills: Sequence[Drill]) -> Restorable:
     """What these drills, the earliest first, have proven."""
     newest = drills[-1] if drills else None
     problem = "" if newest is None or newest.proven else next(iter(newest.problems), "it has no details")
-    for drill in reversed(drills):
-        if drill.proven:
-            return Restorable(time_of(drill.ended), drill.run, drill.tables, drill.of, problem)
-    return Restorable(problem=problem)
+    proofs = [drill for drill in drills if drill.proven]
+    if not proofs:
+        return Restorable(problem=problem)
+    last = proofs[-1]
+    complete = [drill.ended for drill in proofs if drill.tables == drill.of]
+    all_proven = time_of(complete[-1]) if complete else None
+    return Restorable(time_of(last.ended), last.run, last.tables, last.of, problem, all_proven)
 
 
 def by_run(drills: Sequence[Drill]) -> dict[str, Restorable]:
