@@ -61,6 +61,8 @@ def test_every_json_is_what_its_schema_says(stage: Stage, ask: Ask) -> None:
         ("diff",): lambda: ask("diff", "r1"),
         ("verify",): lambda: ask("verify"),
         ("report",): lambda: ask("report"),
+        ("restore",): lambda: ask("restore", "--into", f"{stage.project}.json_restored"),
+        ("drill",): lambda: ask("drill"),
     }
     # A command that gets a --json gets a line above.
     assert {found.words for found in commands() if found.json} - set(tried) <= ELSEWHERE
@@ -78,6 +80,7 @@ def test_every_json_is_what_its_schema_says(stage: Stage, ask: Ask) -> None:
     assert documents["run",]["run"] == "r2"
     assert "b" in [change["table"] for change in documents["diff",]]
     assert documents["verify",]["findings"] == []
+    assert documents["drill",]["state"] == "proven"
     stage.upload("b/b_000000000000.csv", b"changed\n")
     assert len(ask("verify", code=4)["findings"]) == 1
 

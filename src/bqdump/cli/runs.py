@@ -35,7 +35,7 @@ def runs(as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(lines)
     elif lines:
-        now, drilled = time.time(), any(line.proven or line.drill_problem for line in lines)
+        now = time.time()
         rows = [
             (
                 "*" if line.published else "",
@@ -43,14 +43,12 @@ def runs(as_json: bool, **options: Any) -> None:
                 line.state,
                 time_text(line.snapshot_time),
                 *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))),
-                *((_proof(line, now),) if drilled else ()),
+                _proof(line, now),
             )
             for line in lines
         ]
-        heads = ("", "run", "state", "as of", "tables", "files", "bytes", *(("proven restorable",) if drilled else ()))
+        heads = ("", "run", "state", "as of", "tables", "files", "bytes", "proven restorable")
         print_table(heads, rows, right=(4, 5, 6))
-        if not drilled:
-            sys.stdout.write("Proven restorable: never. To prove it: bqdump drill\n")
         for line in lines:
             if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
                 sys.stdout.write(f"run {line.run}: {older}\n")
@@ -61,4 +59,5 @@ def runs(as_json: bool, **options: Any) -> None:
 
 
 def _proof(line: RunLine, now: float) -> str:
-    return line.restorable.text(now) if line.proven or line.drill_problem else ""
+    """When the run was last proven restorable; nothing for runs that are neither drilled nor published."""
+    return line.restorable.text(now) if line.proven or line.drill_problem or line.published else ""
