@@ -176,6 +176,21 @@ def copy(stage: Stage, job: str, source: str, to: str) -> CopyRequest:
     )
 
 
+def test_a_job_is_found_by_its_id_and_one_that_was_never_started_is_none_at_once(stage: Stage) -> None:
+    name = stage.dataset.name
+
+    async def check(destination: Destination) -> None:
+        await destination.create_dataset(PROJECT, name, raw({"location": "EU"}))
+        started = await destination.statement(statement(stage, "found", "t", "CREATE VIEW t AS SELECT 1 AS one"))
+        found = await destination.find_job(started.id, "EU")
+        assert found is not None
+        assert found.id == started.id
+        async with asyncio.timeout(10):
+            assert await destination.find_job(f"{started.id}-other", "EU") is None
+
+    on(stage, check, empty=True)
+
+
 def test_a_dataset_is_created_found_changed_and_dropped(stage: Stage) -> None:
     name = stage.dataset.name
 

@@ -44,6 +44,7 @@ async def requests() -> None:
         await send(destination.create_dataset(PROJECT, "new", raw({"location": "EU", "labels": labels})))
         await send(destination.change_dataset(NEW, raw({"labels": {"made": None}})))
         await send(destination.present(NEW))
+        await send(destination.find_job("none", "EU"))
         for name in NAMES:
             await send(destination.create_table(NEW, name, raw({"schema": COLUMNS, "labels": labels})))
             await send(destination.change_table(NEW, name, raw({"labels": {"made": None}})))

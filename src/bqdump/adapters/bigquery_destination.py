@@ -159,6 +159,13 @@ class BigQueryDestination(BigQueryWarehouse):
 
         await self._threads.call(create)
 
+    async def find_job(self, job_id: str, location: str) -> Job | None:
+        """See Destination."""
+        try:
+            return await self.job(job_id, location)
+        except NotFoundError:
+            return None
+
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""
 

@@ -67,6 +67,10 @@ class RetryingDestination(RetryingWarehouse):
         """See Destination."""
         await self._retrying.call(lambda: self._destination.create_row_policy(dataset, table, name, definition))
 
+    async def find_job(self, job_id: str, location: str) -> Job | None:
+        """See Destination."""
+        return await self._retrying.call(lambda: self._destination.find_job(job_id, location))
+
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""
         return await self._retrying.call(lambda: self._destination.load(request))
@@ -138,6 +142,10 @@ class RateLimitedDestination(RateLimitedWarehouse):
     async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
         """See Destination."""
         await limited(self._policy, lambda: self._destination.create_row_policy(dataset, table, name, definition))
+
+    async def find_job(self, job_id: str, location: str) -> Job | None:
+        """See Destination."""
+        return await self._destination.find_job(job_id, location)
 
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""

@@ -146,6 +146,10 @@ class Destination(Warehouse, Protocol):
         """Create a row access policy of a table (rowAccessPolicies.insert). Raises ConflictError if it exists."""
         ...
 
+    async def find_job(self, job_id: str, location: str) -> Job | None:
+        """The job with this id, None if there is none: unlike `job`, it does not wait for one that was just started."""
+        ...
+
     async def load(self, request: LoadRequest) -> Job:
         """Start a load job, which is free. Raises ConflictError if the id is taken; `job` returns the job that has it.
 

@@ -14,7 +14,7 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored
-from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.errors import ConflictError
 from bqdump.core.restore.names import LABEL, SCRATCH, scratch_name
 from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import TABLE, TableStep
@@ -164,11 +164,8 @@ async def _is_ours(work: TableWork) -> bool:
 
 async def _has_job(work: TableWork, step: str) -> bool:
     """Whether the first job of a step of this attempt has been started."""
-    try:
-        await work.restore.destination.job(work.jobs.named(step, 0), work.restore.target.location)
-    except NotFoundError:
-        return False
-    return True
+    restore = work.restore
+    return await restore.destination.find_job(work.jobs.named(step, 0), restore.target.location) is not None
 
 
 async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:

@@ -161,6 +161,10 @@ class MemoryDestination(MemoryWarehouse):
         self.filters[table, name] = body["filterPredicate"]
         self.members[table, name] = tuple(body.get("grantees", ()))
 
+    async def find_job(self, job_id: str, location: str) -> Job | None:
+        """See Destination."""
+        return self._jobs.get(job_id)
+
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""
         return self._request(request, request.to.table, lambda: self._load(request))
