@@ -83,7 +83,7 @@ def test_the_methods_of_a_restore_are_those_that_its_roles_allow(world: World) -
         "bigquery.datasets.get", "bigquery.datasets.insert", "bigquery.datasets.patch", "bigquery.datasets.delete",
         "bigquery.tables.list", "bigquery.tables.insert", "bigquery.tables.patch", "bigquery.tables.update",
         "bigquery.tables.delete", "bigquery.routines.list", "bigquery.routines.insert", "bigquery.routines.update",
-        "bigquery.rowAccessPolicies.insert", "bigquery.jobs.insert",
+        "bigquery.rowAccessPolicies.insert", "bigquery.jobs.insert", "bigquery.jobs.get",
     }  # fmt: skip
 
 
