@@ -101,9 +101,11 @@ async def _resume(world: World, run: str) -> bool:
             return False
         if isinstance(ended, UsageError):
             # The other dataset may have claimed the prefix, and its planner may have died before its plan was stored.
+            # A mistaken run has to give it back.
             owner, mine = world.view.owner(), first.settings.dataset
+            claimed = owner is not None and owner.dataset != mine and owner.run not in world.mistaken
             plans = [plan for plan in map(world.view.plan, world.runs) if plan]
-            lost = run in world.mistaken or any(one.dataset != mine for one in (*plans, *([owner] if owner else ())))
+            lost = claimed or run in world.mistaken or any(plan.dataset != mine for plan in plans)
             world.laws.hold(
                 Law.RESUMABLE, lost or _refused_for_a_reason(world, run), f"{run} is refused without a reason"
             )
