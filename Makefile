@@ -60,6 +60,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.tools
 
 soak: $(VENV)/.dev  ## run 100,000 simulated schedules; a failure prints the seed to replay
 	$(BIN)/python -m tests.simulation --schedules 100000
+	$(BIN)/python -m tests.simulation --restores --schedules 50000
 
 pictures: $(VENV)/.dev  ## renew the pictures of the README (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures

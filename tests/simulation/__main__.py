@@ -1,6 +1,7 @@
 """`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full.
 
-`--bugs` searches for a seed that finds each planted bug, and keeps it in seeds.json.
+`--restores` simulates restores instead of exports. `--bugs` searches for a seed that finds each planted bug, and keeps
+it in seeds.json.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from simulation.bugs import search, write_seeds
-from simulation.mutations import MUTATIONS
-from simulation.world import Verdict, simulate
+from simulation.bugs import MUTATIONS, search, write_seeds
+from simulation.law import Law
+from simulation.restores.world import simulate as simulate_restores
+from simulation.world import Verdict
+from simulation.world import simulate as simulate_exports
 
 
 def say(*lines: str) -> None:
@@ -28,7 +31,8 @@ def show(verdict: Verdict) -> None:
     """Print a failure: its seed, its last steps, and what is wrong."""
     say(f"seed {verdict.seed}:", *verdict.trace)
     say(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
-    say(f"replay: python -m tests.simulation --seed {verdict.seed} --trace")
+    restores = " --restores" if verdict.broken and verdict.broken.law is Law.RESTORED else ""
+    say(f"replay: python -m tests.simulation{restores} --seed {verdict.seed} --trace")
 
 
 def find_bugs(processes: int) -> int:
@@ -52,10 +56,12 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), metavar="N")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--trace", action="store_true", help="print every step of the schedule given by --seed")
+    parser.add_argument("--restores", action="store_true", help="simulate restores instead of exports")
     parser.add_argument("--bugs", action="store_true", help="write seeds.json anew")
     wanted = parser.parse_args()
     if wanted.bugs:
         return find_bugs(wanted.processes)
+    simulate = simulate_restores if wanted.restores else simulate_exports
     if wanted.seed is not None:
         verdict = simulate(wanted.seed, whole_trace=wanted.trace)
         show(verdict)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from simulation.mutations import MUTATIONS, Mutation, planted
+from simulation.law import Law
+from simulation.mutations import MUTATIONS as OF_EXPORTS
+from simulation.mutations import Mutation, planted
+from simulation.restores.mutations import MUTATIONS as OF_RESTORES
+from simulation.restores.world import simulate as simulate_restores
 from simulation.world import Verdict, simulate
 
+MUTATIONS = (*OF_EXPORTS, *OF_RESTORES)
 SCHEDULES = 1000
 SEEDS = Path(__file__).with_name("seeds.json")
 
@@ -18,17 +24,23 @@ def known_seeds() -> dict[str, int]:
     return known
 
 
+def schedules(mutation: Mutation) -> Callable[[int], Verdict]:
+    """The simulation in which a bug is searched for."""
+    return simulate_restores if mutation.law is Law.RESTORED else simulate
+
+
 def find(mutation: Mutation, hint: int | None) -> Verdict | None:
     """A schedule in which the bug breaks its law, twice in the same way; the hint is tried first.
 
-    None where none of the first SCHEDULES does. The seeds move whenever the steps of an export change.
+    None where none of the first SCHEDULES does. The seeds move whenever the steps of an export or of a restore change.
     """
+    schedule = schedules(mutation)
     seeds = range(SCHEDULES) if hint is None else (hint, *range(SCHEDULES))
     with planted(mutation):
         for seed in seeds:
-            verdict = simulate(seed)
+            verdict = schedule(seed)
             if verdict.broken and verdict.broken.law == mutation.law:
-                return verdict if simulate(seed) == verdict else None
+                return verdict if schedule(seed) == verdict else None
     return None
 
 

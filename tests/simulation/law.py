@@ -27,3 +27,7 @@ class Law(Enum):
     )
     NAMED_LOSSES = "Nothing is lost silently: what an export leaves out is named in its plan and its manifest."
     ASKED_REMOVALS = "No table leaves an export unless it is named as removed, and the settings allow that."
+    RESTORED = (
+        "A restored dataset equals its export: same rows, types, partitioning, clustering, constraints, descriptions, "
+        "labels, views. What could not be restored is named."
+    )

@@ -1,4 +1,4 @@
-"""An export under faults: 1,000 schedules, each with every law asserted at every step.
+"""Exports and restores under faults: 1,000 schedules of each, with every law asserted at every step.
 
 `.ci/run` goes on with further ones, and `make soak` with many more. Each planted bug is found by one of the first 560.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from simulation.restores.world import simulate as simulate_restores
 from simulation.world import simulate
 
 EACH = 50
@@ -26,10 +27,20 @@ def test_every_law_holds(part: int) -> None:
         )
 
 
-def test_a_seed_replays_exactly_in_any_process() -> None:
-    here = "\n".join(f"{verdict.steps} {verdict.trace}" for verdict in map(simulate, range(5)))
+@pytest.mark.parametrize("part", range(20))
+def test_a_restored_dataset_equals_its_export(part: int) -> None:
+    for seed in range(part * EACH, (part + 1) * EACH):
+        verdict = simulate_restores(seed)
+        replay = f"replay: python -m tests.simulation --restores --seed {seed} --trace"
+        assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
+
+
+@pytest.mark.parametrize("what", ["world", "restores.world"])
+def test_a_seed_replays_exactly_in_any_process(what: str) -> None:
+    schedule = {"world": simulate, "restores.world": simulate_restores}[what]
+    here = "\n".join(f"{verdict.steps} {verdict.trace}" for verdict in map(schedule, range(5)))
     program = (
-        "from simulation.world import simulate\n"
+        f"from simulation.{what} import simulate\n"
         "for verdict in map(simulate, range(5)): print(verdict.steps, verdict.trace)"
     )
     for hashes in ("1", "2"):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.bugs import SCHEDULES, find, known_seeds
+from simulation.bugs import MUTATIONS, SCHEDULES, find, known_seeds, schedules
 from simulation.law import Law
-from simulation.mutations import MUTATIONS, Mutation, planted
-from simulation.world import simulate
+from simulation.mutations import Mutation, planted
 
 KNOWN = known_seeds()
 
@@ -16,7 +15,7 @@ KNOWN = known_seeds()
 def test_a_known_bug_is_found(mutation: Mutation) -> None:
     found = find(mutation, KNOWN.get(mutation.name))
     assert found is not None, f"none of {SCHEDULES} schedules breaks the law: {mutation.law.value}"
-    assert simulate(found.seed).broken is None
+    assert schedules(mutation)(found.seed).broken is None
 
 
 def test_every_law_has_a_known_bug() -> None:

@@ -12,22 +12,26 @@ LOOKED_AT = 4
 
 
 async def changed_files(restore: RunningRestore, entry: TableEntry) -> list[str]:
-    """The names of a table's files that are missing, or have another generation than in the manifest."""
+    """The names of a table's files that are missing, or have another generation or checksum than in the manifest.
+
+    The generations of a copied export are those of the copy as it is now, which has changed if its checksum has.
+    """
     files = {file.name: file for file in entry.files}
-    generations = await _generations(restore, list(files.values()))
-    return [name for name, file in files.items() if generations.get(name) != file.generation]
+    stored = await _stored(restore, list(files.values()))
+    return [name for name, file in files.items() if stored.get(name) != (file.generation, file.crc32c)]
 
 
-async def _generations(restore: RunningRestore, files: list[File]) -> dict[str, int]:
+async def _stored(restore: RunningRestore, files: list[File]) -> dict[str, tuple[int, str]]:
+    """Generations and checksums by name."""
     store = restore.task.store
     if len(files) <= LOOKED_AT:
         found = await asyncio.gather(*(store.stat(file.name) for file in files))
-        return {info.name: info.generation for info in found if info}
+        return {info.name: (info.generation, info.crc32c) for info in found if info}
     wanted = {file.name for file in files}
-    generations = {}
+    stored = {}
     async for page in store.objects(_common_prefix(sorted(wanted))):
-        generations.update({info.name: info.generation for info in page if info.name in wanted})
-    return generations
+        stored.update({info.name: (info.generation, info.crc32c) for info in page if info.name in wanted})
+    return stored
 
 
 def _common_prefix(names: list[str]) -> str:

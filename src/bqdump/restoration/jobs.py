@@ -19,6 +19,8 @@ from bqdump.restoration.task import RunningRestore
 log = logging.getLogger(__name__)
 # Job ids count the tries of one attempt at a table from here.
 TRIES = 1000
+# Steps whose jobs write to the table of its name.
+LOAD, COPY = "load", "copy"
 
 
 class FailedJobError(JobFailedError):
@@ -56,6 +58,15 @@ class Jobs:
         """The id of a job."""
         return job_id(self._restore.id, self._number, step, part, self._attempt * TRIES + tries)
 
+    def writing(self, *, direct: bool) -> list[str]:
+        """The ids of the jobs, of this attempt and of those before it, that have written to the table of its name.
+
+        direct: a load job has, in the first attempt.
+        """
+        first = [job_id(self._restore.id, self._number, LOAD, 0, 0)] if direct else []
+        attempts = range(self._attempt + 1)
+        return first + [job_id(self._restore.id, self._number, COPY, 0, attempt * TRIES) for attempt in attempts]
+
     async def load(
         self,
         step: str,
@@ -86,7 +97,7 @@ class Jobs:
         """Replace a table by another one."""
         target = self._restore.target
         request = CopyRequest("", TableName(target, source), TableName(target, to), self._restore.labels)
-        return await self._run("copy", 0, lambda id_: self._restore.destination.copy(request._replace(job_id=id_)))
+        return await self._run(COPY, 0, lambda id_: self._restore.destination.copy(request._replace(job_id=id_)))
 
     async def _run(self, step: str, part: int, start: Callable[[str], Awaitable[Job]]) -> Job:
         """The job that is done. Raises FailedJobError, and QuotaError."""
@@ -101,7 +112,7 @@ class Jobs:
         job, _ = await ended_job(self._restore.destination, self._watch, work)
         if job.error:
             raise FailedJobError(self._name, *job.error)
-        if step != "copy" and job.rows is None:
+        if step != COPY and job.rows is None:
             # A listing of jobs may omit their statistics.
             job = await self._restore.destination.job(job.id, self._restore.target.location)
         self.done.append(job)

@@ -24,7 +24,7 @@ from bqdump.core.restore.result import with_objects
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
 from bqdump.repository.copies import load_manifest, published_run
-from bqdump.repository.repository import create, exists, load
+from bqdump.repository.repository import create, exists, load, value_of
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.task import RunningRestore, Task
 
@@ -169,7 +169,13 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
 
 async def _new(task: Task, id_: str) -> Decision:
     """A new restore, or the one that another task has stored meanwhile."""
-    drafted = await draft(task)
+    try:
+        drafted = await draft(task)
+    except UsageError:
+        # Another task has stored this restore since they were counted, and what it has restored is in the way.
+        if begun := await value_of(task.state, task.layout.restore(id_).plan):
+            return begun
+        raise
     options = task.request.options
     decision = Decision(
         restore=id_,

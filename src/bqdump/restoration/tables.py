@@ -22,13 +22,13 @@ from bqdump.core.restore.statements import fill
 from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.files import changed_files
-from bqdump.restoration.jobs import FailedJobError, Jobs
+from bqdump.restoration.jobs import LOAD, FailedJobError, Jobs
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
-ROWS = "rows"
+ROWS, NOT_EMPTY = "rows", "duplicate"
 # Steps, as in the ids of jobs.
-LOAD, STAGE, INSERT, RANGES = "load", "stage", "insert", "ranges"
+FULL, STAGE, INSERT, RANGES = "full", "stage", "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
 SCRATCH_MS = 3 * 24 * 60 * 60 * 1000
 # https://cloud.google.com/bigquery/docs/error-messages, https://cloud.google.com/bigquery/quotas#partitioned_tables
@@ -62,7 +62,6 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     await _refuse_changed_files(work)
     await upload_files(restore, step.entry)
     rows = await _load_rows(work)
-    await _refuse_changed_files(work)
     await _finish(work)
     jobs = work.jobs
     return Restored(
@@ -82,7 +81,7 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
 async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> None:
     """Drop the scratch tables of an attempt: only after its receipt, as another task may be at the same attempt."""
     step = restore.plan.tables[number]
-    if not step.load.casts and step.action != "replace" and attempt == 0:
+    if step.direct and attempt == 0:
         return
     for of in ("raw", "full", "ranges"):
         name = f"{scratch_name(restore.id, number)}_{attempt}_{of}"
@@ -98,20 +97,21 @@ async def sweep_scratch(restore: RunningRestore) -> None:
 
 
 async def _load_rows(work: TableWork) -> int:
-    """Create and fill the table; returns its rows. Only a first attempt at a new name may load into it directly."""
-    if work.step.action == "replace" or work.attempt:
+    """Create and fill the table; returns its rows. Only one load job, of a first attempt, may load into it directly.
+
+    That job requires an empty table, so none of its repetitions loads anything twice.
+    """
+    if not work.step.direct or work.attempt:
         return await _through_copy(work, by_ranges=False)
     await _create(work)
     try:
-        filled = await _fill(work, work.name)
+        filled = _sum(await _load(work, work.name, LOAD))
     except FailedJobError as error:
-        # An earlier start may have filled some ranges: then the table is not empty, and no longer takes the load job.
-        if not too_many_partitions(error.cause) and not await _has_job(work, RANGES):
+        # A table that is not empty was filled by the copy job of an earlier start.
+        if error.reason != NOT_EMPTY and not too_many_partitions(error.cause):
             raise
-        if len(work.step.load.groups) > 1 and not work.step.load.casts:
-            # Other jobs may have loaded their files.
-            return await _through_copy(work, by_ranges=True)
-        filled = await _fill(work, work.name, by_ranges=True)
+        return await _through_copy(work, by_ranges=True)
+    await _refuse_changed_files(work)
     return await _counted(work, work.name, filled)
 
 
@@ -127,6 +127,7 @@ async def _through_copy(work: TableWork, *, by_ranges: bool) -> int:
         full = work.scratch("ranges")
         await _create_scratch(work, full, work.step.create)
         filled = await _fill(work, full, by_ranges=True)
+    await _refuse_changed_files(work)
     await _counted(work, full, filled)
     await _create(work)
     await work.jobs.copy(full, work.name)
@@ -143,13 +144,13 @@ async def _create(work: TableWork) -> None:
     except ConflictError:
         if step.action != "replace" and not await _is_ours(work):
             cause = "it was created in the target by something else while the restore was running"
-            raise FailedJobError(work.name, "duplicate", cause) from None
+            raise FailedJobError(work.name, NOT_EMPTY, cause) from None
     if step.lasting != NOTHING:
         await restore.destination.change_table(restore.target, work.name, step.lasting)
 
 
 async def _is_ours(work: TableWork) -> bool:
-    """Whether this restore has created the table: it has the label, or, if it is finished, a job has filled it."""
+    """Whether this restore has created the table: it has the label, or, if it is finished, a job has written to it."""
     restore = work.restore
     there = await restore.destination.table(restore.target, work.name)
     if there is None:
@@ -157,27 +158,22 @@ async def _is_ours(work: TableWork) -> bool:
     labels = (msgspec.json.decode(there.definition) or {}).get("labels") or {}
     if labels.get(LABEL) == restore.id:
         return True
-    if not work.step.load.groups:
-        return there.rows == 0
-    return await _has_job(work, STAGE if work.step.load.casts else LOAD)
-
-
-async def _has_job(work: TableWork, step: str) -> bool:
-    """Whether the first job of a step of this attempt has been started."""
-    restore = work.restore
-    return await restore.destination.find_job(work.jobs.named(step, 0), restore.target.location) is not None
+    for name in work.jobs.writing(direct=work.step.direct):
+        if await restore.destination.find_job(name, restore.target.location):
+            return True
+    return False
 
 
 async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
-    """Load the files into a table: directly, or through a scratch table where values are cast. Returns the rows.
+    """Load the files into a scratch table: directly, or through another one where values are cast. Returns the rows.
 
-    by_ranges: through a scratch table, and by one statement for each range of partitions.
+    by_ranges: through another one, and by one statement for each range of partitions.
     """
     load = work.step.load
     if not load.groups:
         return 0
     if not load.casts and not by_ranges:
-        return _sum(await _load(work, to, LOAD))
+        return _sum(await _load(work, to, FULL))
     raw = work.scratch("raw")
     await _create_scratch(work, raw, load.scratch)
     await _counted(work, raw, _sum(await _load(work, raw, STAGE)))

@@ -43,7 +43,8 @@ def test_a_table_is_created_with_all_that_neither_deletes_rows_nor_refuses_the_l
     assert {key: created[key] for key in kept} == {key: FULL[key] for key in kept}
     fields = [{key: value for key, value in field.items() if key != "defaultValueExpression"} for field in FIELDS]
     assert created["schema"] == {"fields": fields}
-    assert set(created) == {*kept, "schema"}
+    assert created["tableConstraints"] == {"primaryKey": {"columns": ["id"]}}
+    assert set(created) == {*kept, "schema", "tableConstraints"}
 
 
 def test_the_rest_is_set_once_the_rows_are_there() -> None:
@@ -51,10 +52,16 @@ def test_the_rest_is_set_once_the_rows_are_there() -> None:
     assert read(made.finish) == {
         "labels": {"team": "shop", LABEL: None},
         "schema": {"fields": FIELDS},
-        "tableConstraints": {"primaryKey": {"columns": ["id"]}},
         "requirePartitionFilter": True,
     }
     assert made.as_what == ""
+
+
+def test_a_primary_key_is_set_last_unless_foreign_keys_come_with_it() -> None:
+    key = {"primaryKey": {"columns": ["id"]}}
+    made = step(entry(tableConstraints=key))
+    assert "tableConstraints" not in read(made.create)
+    assert read(made.finish)["tableConstraints"] == key
 
 
 def test_a_plain_table_only_loses_the_label_of_the_restore_in_the_end() -> None:

@@ -81,6 +81,10 @@ def requests(
     if labels := body.get("labels"):
         create["labels"] = labels
     constraints = _constraints(body, source, target)
+    if "primaryKey" in constraints and "foreignKeys" in constraints:
+        # Others may refer to it before its own foreign keys are set. It is not set again afterwards, which would remove
+        # these where a slow task finishes a table that another task has finished already.
+        create["tableConstraints"] = {"primaryKey": constraints["primaryKey"]}
     expire: Body = {}
     if expires_at := int(body.get("expirationTime") or 0):
         if expires_at > now + TOO_SOON:
@@ -144,7 +148,7 @@ def _finish(
         finish |= dict.fromkeys(TEXTS) | {key: body[key] for key in OF_A_REPLACED if key in body}
     if replaced is not None or any("defaultValueExpression" in field for field in fields):
         finish["schema"] = _schema(body, fields)
-    if "primaryKey" in constraints:
+    if "primaryKey" in constraints and "foreignKeys" not in constraints:
         finish["tableConstraints"] = {"primaryKey": constraints["primaryKey"]}
     partitioned = "timePartitioning" in body or "rangePartitioning" in body
     if filtered or (replaced is not None and partitioned):

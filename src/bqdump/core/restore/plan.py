@@ -87,9 +87,14 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     as_what: str = ""
 
     @property
+    def direct(self) -> bool:
+        """Whether one load job fills the table; others are built under another name, then copied."""
+        return self.action != "replace" and len(self.load.groups) == 1 and not self.load.casts
+
+    @property
     def jobs(self) -> int:
-        """The least number of jobs: loads, a query where values are cast, a copy where a table is replaced."""
-        return len(self.load.groups) + bool(self.load.casts and self.load.groups) + (self.action == "replace")
+        """The least number of jobs: loads, a query where values are cast, a copy where they load under another name."""
+        return len(self.load.groups) + bool(self.load.casts and self.load.groups) + (not self.direct)
 
 
 class ObjectStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,76 @@
+"""A restore is not alone: other tasks, other starts of the same command, and whatever else writes to the target."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from bqdump.core.restore.plan import Options
+from bqdump.restoration.run import run as restore
+from restore.world import World
+
+REPLACE = Options(project="project", dataset="copy", replace=True)
+
+
+def test_a_table_that_something_else_created_is_not_touched_by_a_second_start_either() -> None:
+    world = World({"one": ["a"], "none": []})
+
+    def appear(table: str) -> float:
+        if table == "one" and world.rows("none") is None:
+            world.big.put("project", "copy", "none", [])
+        return 0.0
+
+    world.big.seconds = appear
+    task = world.task()
+    one_by_one = msgspec.structs.replace(task.settings, concurrency=1)
+    asyncio.run(restore(task._replace(settings=one_by_one)))
+    before = world.definition("none")
+    again = world.restore(execution="second")
+    assert [(one.name, one.reason) for one in again.failed] == [("none", "duplicate")]
+    assert world.definition("none") == before
+
+
+def test_files_that_are_replaced_while_they_are_loaded_do_not_replace_a_table() -> None:
+    world = World()
+    world.big.put("project", "copy", "one", ["old"])
+    name = next(table for table in world.manifest.tables if table.table == "one").files[0].name
+
+    def swap(table: str) -> float:
+        world.store.put_now(name, b"x\ny\n")
+        return 0.0
+
+    world.big.seconds = swap
+    result = world.restore(REPLACE)
+    assert [(one.name, one.reason) for one in result.failed if one.name == "one"] == [("one", "replaced")]
+    versions = world.big.datasets["project", "copy"]["one"].versions
+    assert [version.rows for version in versions] == [("old",)]
+
+
+def test_a_task_that_starts_while_another_one_restores_takes_part_in_it() -> None:
+    world = World()
+
+    async def late_task() -> tuple[str, str]:
+        late, finder = world.task(task=1, tasks=2), world.big.find_dataset
+        first: list[str] = []
+
+        async def once_the_first_has_begun(project: str, name: str) -> msgspec.Raw | None:
+            world.big.find_dataset = finder  # type: ignore[method-assign]
+            first.append((await restore(world.task(execution="other"))).restore)
+            return await finder(project, name)
+
+        world.big.find_dataset = once_the_first_has_begun  # type: ignore[method-assign]
+        return (await restore(late)).restore, first[0]
+
+    mine, others = asyncio.run(late_task())
+    assert mine == others
+
+
+def test_a_table_of_several_load_jobs_is_seen_empty_or_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bqdump.core.restore.groups.MOST_FILES", 1)
+    world = World({"one": ["0", "1", "2", "3"]}, shard_rows=1)
+    world.restore()
+    assert len(world.big.started) == 4 + 1
+    versions = world.big.datasets["project", "copy"]["one"].versions
+    assert [version.rows for version in versions] == [(), ("0", "1", "2", "3")]

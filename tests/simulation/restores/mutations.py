@@ -1,0 +1,49 @@
+"""Known bugs of a restore, one at a time put into its steps: what the simulation of restores must find."""
+
+from __future__ import annotations
+
+from bqdump.core.restore import definition, names
+from bqdump.export.work import job
+from bqdump.restoration import files, jobs, ledger, objects, planning, run, tables
+from simulation import wrong as known
+from simulation.law import Law
+from simulation.mutations import Mutation, edit
+from simulation.restores import wrong
+
+MUTATIONS = (
+    Mutation("ids of a restore's jobs lack its id", Law.RESTORED, names, "job_id",
+             edit("bqdump-restore-{restore}-", "bqdump-restore-")),
+    Mutation("each start makes ids of its own for the jobs of a restore", Law.RESTORED,
+             jobs.Jobs, "named", wrong.random_ids),
+    Mutation("files are not looked at after a table was loaded", Law.RESTORED, tables, "_load_rows",
+             edit("    await _refuse_changed_files(work)\n", "")),
+    Mutation("files are not looked at before a table is replaced", Law.RESTORED, tables, "_through_copy",
+             edit("    await _refuse_changed_files(work)\n", "")),
+    Mutation("files of a copied export are known by their generation only", Law.RESTORED, files, "changed_files",
+             edit("stored.get(name) != (file.generation, file.crc32c)",
+                  "stored.get(name, (0, ''))[0] != file.generation")),
+    Mutation("a table has its receipt before its jobs have ended", Law.RESTORED,
+             jobs, "ended_job", wrong.requested, here_only=True),
+    Mutation("a table is replaced by dropping and creating it", Law.RESTORED,
+             tables, "_create", wrong.drops_first, here_only=True),
+    Mutation("a failed job of an earlier start is taken for done", Law.RESTORED,
+             job, "_job", wrong.believes_attached),
+    Mutation("a group of files is forgotten", Law.RESTORED, tables, "_load",
+             edit("enumerate(load.groups)", "enumerate(load.groups[:1])")),
+    Mutation("scratch tables of killed tasks are not removed", Law.RESTORED,
+             run, "sweep_scratch", known.nothing, here_only=True),
+    Mutation("whatever has the name of a table is taken for the restore's own", Law.RESTORED,
+             tables, "_is_ours", known.always),
+    Mutation("an empty table is taken for the restore's own", Law.RESTORED, tables, "_is_ours",
+             edit("if labels.get(LABEL) == restore.id:", "if labels.get(LABEL) == restore.id or not there.rows:")),
+    Mutation("a task that is late to plan is refused for what others have restored", Law.RESTORED, planning, "_new",
+             edit("if begun := await value_of(task.state, task.layout.restore(id_).plan):", "if begun := None:")),
+    Mutation("tables keep the label of their restore", Law.RESTORED,
+             tables, "_finish", known.nothing, here_only=True),
+    Mutation("a table that failed is not named", Law.RESTORED, ledger.Ledger, "failure",
+             edit("max(met, key=lambda failure: failure.attempt, default=None)", "None")),
+    Mutation("a slow task removes foreign keys", Law.RESTORED, definition, "_finish",
+             edit(' and "foreignKeys" not in constraints', "")),
+    Mutation("views are created in one round", Law.RESTORED, objects, "_in_rounds",
+             edit("if len(failed) == len(left):", "if failed:")),
+)  # fmt: skip
