@@ -159,6 +159,21 @@ def test_lists_by_name_below_a_prefix(make: Callable[[], ObjectStore]) -> None:
     on(make, check)
 
 
+def test_a_listing_starts_at_a_name(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        folder = "p/_bqdump/history/"
+        names = [f"{folder}{name}.json" for name in ("A", "Z", "a", "z", "é", "\ud7ff", "\ue000", "🦆")]
+        for name in names:
+            await store.write_note(name, b"{}", 0)
+        for number, name in enumerate(names):
+            assert [info.name for info in await everything(store.objects(folder, name))] == names[number:]
+            assert [note[0] for note in await everything(store.notes(folder, name))] == names[number:]
+        assert await everything(store.objects(folder, "p/_bqdump/i")) == []
+        assert len(await everything(store.objects(folder, "a"))) == len(names)
+
+    on(make, check)
+
+
 def test_a_listing_returns_notes(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         folder = "p/_bqdump/runs/r/"

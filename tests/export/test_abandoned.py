@@ -159,8 +159,8 @@ def test_a_file_that_is_written_anew_meanwhile_stays(scene: Scene) -> None:
         def __init__(self) -> None:
             self.__dict__ = scene.store.__dict__
 
-        async def objects(self, prefix: str) -> AsyncIterator[list[Any]]:
-            async for page in super().objects(prefix):
+        async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[Any]]:
+            async for page in super().objects(prefix, start):
                 if prefix == LAYOUT.run("old").staging:
                     self.put_now(name, b"written anew")
                 yield page
@@ -190,13 +190,13 @@ def test_a_thousand_earlier_runs_cost_one_listing(scene: Scene) -> None:
         def __init__(self) -> None:
             self.__dict__ = scene.store.__dict__
 
-        async def notes(self, prefix: str) -> AsyncIterator[list[Any]]:
-            async for page in super().notes(prefix):
+        async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Any]]:
+            async for page in super().notes(prefix, start):
                 calls[prefix] += 1
                 yield page
 
-        async def objects(self, prefix: str) -> AsyncIterator[list[Any]]:
-            async for page in super().objects(prefix):
+        async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[Any]]:
+            async for page in super().objects(prefix, start):
                 calls[prefix] += 1
                 yield page
 

@@ -166,9 +166,9 @@ class Watched(MemoryStore):
         self.prefixes += (prefix,)
         return await super().folders(prefix)
 
-    def _pages(self, prefix: str) -> AsyncIterator[Any]:
+    def _pages(self, prefix: str, start: str) -> AsyncIterator[Any]:
         self.prefixes += (prefix,)
-        return super()._pages(prefix)
+        return super()._pages(prefix, start)
 
 
 async def readers(run: str, name: str) -> list[str]:

@@ -36,9 +36,9 @@ class CountingStore(MemoryStore):
         self.listed: list[str] = []
         self.asked: Counter[str] = Counter()
 
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         self.listed.append(prefix.removeprefix("_bqdump/runs/r1/"))
-        async for page in super().notes(prefix):
+        async for page in super().notes(prefix, start):
             yield page
 
     async def read(self, name: str, *part: Any) -> Any:

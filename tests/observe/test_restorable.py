@@ -78,7 +78,7 @@ def test_drills_are_read_by_one_listing_however_many_there_are() -> None:
     asked: list[str] = []
     listed = store.notes
 
-    def notes(prefix: str) -> AsyncIterator[list[Note]]:
+    def notes(prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         asked.append(prefix)
         return listed(prefix)
 

@@ -141,15 +141,15 @@ class FaultyStore:
         """See ObjectStore."""
         return await self._write(name, lambda: self._store.write_note(name, data, expect))
 
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
-        async for page in self._listed("notes", prefix, self._store.notes(prefix)):
+        async for page in self._listed("notes", prefix, self._store.notes(prefix, start)):
             yield page
 
-    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
         process, staging = self._network.process, self._laws.view.layout.run(self._network.process.run).staging
-        async for page in self._listed("objects", prefix, self._store.objects(prefix)):
+        async for page in self._listed("objects", prefix, self._store.objects(prefix, start)):
             self._laws.shown(process, page)
             if page and prefix.startswith(self._laws.view.layout.runs) and not prefix.startswith(staging):
                 self._rewrite(page)

@@ -35,9 +35,9 @@ class Counted(MemoryStore):
         self.asked[name.rpartition("/")[2]] += 1
         return await super().read(name, start, length)
 
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
-        async for page in super().notes(prefix):
+        async for page in super().notes(prefix, start):
             self.asked["notes"] += 1
             yield page
 

@@ -132,22 +132,23 @@ class FolderStore:
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return await self.write(name, data, expect)
 
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
 
         def read(index: Index) -> list[Note]:
-            rows = [row for row in index.below(prefix, is_note) if row.size <= NOTE_BYTES]
+            rows = [row for row in index.below(prefix, is_note) if row.size <= NOTE_BYTES and row.name >= start]
             return [Note(row.name, self._path(row.name).read_bytes(), row.generation) for row in rows]
 
         found = await self._locked("list", prefix, read)
-        for start in range(0, len(found), PAGE):
-            yield found[start : start + PAGE]
+        for first in range(0, len(found), PAGE):
+            yield found[first : first + PAGE]
 
-    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
         found = await self._locked("list", prefix, lambda index: index.below(prefix))
-        for start in range(0, len(found), PAGE):
-            yield [row.info for row in found[start : start + PAGE]]
+        infos = [row.info for row in found if row.name >= start]
+        for first in range(0, len(infos), PAGE):
+            yield infos[first : first + PAGE]
 
     async def folders(self, prefix: str) -> list[str]:
         """See ObjectStore."""

@@ -143,18 +143,18 @@ class CloudStore:
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return await self._threads.call(lambda: self._upload(name, data, expect, {NOTE: data.decode()}))
 
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
-        async for page in self._pages(prefix):
+        async for page in self._pages(prefix, start):
             yield [
                 Note(blob.name, note.encode(), generation_of(blob, "list", f"{self.url}/{blob.name}"))
                 for blob in page
                 if (note := (blob.metadata or {}).get(NOTE)) is not None
             ]
 
-    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
-        async for page in self._pages(prefix):
+        async for page in self._pages(prefix, start):
             yield [info_of(blob.name, blob._properties) for blob in page]
 
     async def folders(self, prefix: str) -> list[str]:
@@ -185,8 +185,10 @@ class CloudStore:
         self._threads.close()
         self._client.close()
 
-    async def _pages(self, prefix: str) -> AsyncIterator[list[Any]]:
-        listing = self._client.list_blobs(self._bucket, prefix=prefix, page_size=PAGE, fields=LISTED, **ONCE)
+    async def _pages(self, prefix: str, start: str) -> AsyncIterator[list[Any]]:
+        listing = self._client.list_blobs(
+            self._bucket, prefix=prefix, start_offset=start or None, page_size=PAGE, fields=LISTED, **ONCE
+        )
         pages: Iterator[Any] = iter(listing.pages)
 
         def following() -> list[Any] | None:

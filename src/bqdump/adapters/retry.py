@@ -57,14 +57,14 @@ class RetryingStore:
         """See ObjectStore."""
         return await self._write(name, data, lambda: self._store.write_note(name, data, expect))
 
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
-        async for page in _listed(self._retrying, lambda: self._store.notes(prefix), _name):
+        async for page in _listed(self._retrying, lambda last: self._store.notes(prefix, last or start), _name):
             yield page
 
-    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
-        async for page in _listed(self._retrying, lambda: self._store.objects(prefix), _name):
+        async for page in _listed(self._retrying, lambda last: self._store.objects(prefix, last or start), _name):
             yield page
 
     async def folders(self, prefix: str) -> list[str]:
@@ -158,19 +158,19 @@ def _own_answer(wish: Copy, answer: ObjectInfo | BqdumpError) -> ObjectInfo | Bq
 
 async def _listed(
     retrying: Retrying,
-    listing: Callable[[], AsyncIterator[list[Result]]],
+    listing: Callable[[str], AsyncIterator[list[Result]]],
     place: Callable[[Result], str] | None,
 ) -> AsyncIterator[list[Result]]:
-    """The pages of a listing, which restarts after an error. Every page resets the patience.
+    """The pages of a listing, which is continued after an error. Every page resets the patience.
 
-    place: the sort key of the listing. A restarted listing skips items by their sort key, not by their number, since
-    earlier ones may have been deleted meanwhile. None: a restarted listing repeats all items.
+    listing: lists from the item with this key on. place: the key by which it is sorted. None: after an error the
+    listing begins again, and repeats all items.
     """
     given = ""
     attempts = Attempts(retrying)
     while True:
         try:
-            async for page in listing():
+            async for page in listing(given):
                 fresh = [item for item in page if place(item) > given] if place and given else page
                 yield fresh
                 if place and fresh:
@@ -296,7 +296,7 @@ class RetryingWarehouse:
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
         """See Warehouse. After an error, jobs may be listed twice."""
-        async for page in _listed(self._retrying, lambda: self._warehouse.jobs(since), None):
+        async for page in _listed(self._retrying, lambda _: self._warehouse.jobs(since), None):
             yield page
 
     async def at_work(self, since: int) -> set[str]:

@@ -120,12 +120,15 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
-        """All notes below the prefix, sorted by name, page by page: one request per page."""
+    def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
+        """All notes below the prefix, sorted by name, page by page: one request per page. start: see `objects`."""
         ...
 
-    def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
-        """All objects whose names start with the prefix, sorted by name, page by page."""
+    def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
+        """All objects whose names start with the prefix, sorted by name, page by page.
+
+        start: only names from this one on, in the order of their UTF-8 bytes.
+        """
         ...
 
     async def folders(self, prefix: str) -> list[str]:

@@ -71,14 +71,14 @@ class MemoryStore:
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return self._put(name, data, expect, "", note=True).generation
 
-    async def notes(self, prefix: str) -> AsyncIterator[list[Note]]:
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
-        async for page in self._pages(prefix):
+        async for page in self._pages(prefix, start):
             yield [Note(o.info.name, o.data, o.info.generation) for o in page if o.note]
 
-    async def objects(self, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
-        async for page in self._pages(prefix):
+        async for page in self._pages(prefix, start):
             yield [o.info for o in page]
 
     async def folders(self, prefix: str) -> list[str]:
@@ -116,10 +116,10 @@ class MemoryStore:
         found = self._objects.get(name)
         return (found.data, found.info) if found else None
 
-    async def _pages(self, prefix: str) -> AsyncIterator[list[_Object]]:
-        names = sorted(name for name in self._objects if name.startswith(prefix))
-        for start in range(0, len(names) or 1, self._page):
-            page = names[start : start + self._page]
+    async def _pages(self, prefix: str, start: str) -> AsyncIterator[list[_Object]]:
+        names = sorted(name for name in self._objects if name.startswith(prefix) and name >= start)
+        for first in range(0, len(names) or 1, self._page):
+            page = names[first : first + self._page]
             yield [self._objects[name] for name in page if name in self._objects]
             await asyncio.sleep(0)
 
