@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+from collections import Counter
 
 import fastavro
 import pyarrow as pa
@@ -15,6 +16,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError, VerificationError
+from bqdump.core.formats.avro_blocks import read_header
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.publish.count import AVRO_REQUESTS_A_FILE, count_rows
@@ -131,8 +133,14 @@ def test_a_file_that_is_replaced_meanwhile_is_not_counted() -> None:
         asyncio.run(count_rows(store, "parquet", [info]))
 
 
-def exported(*, losing: bool = False, modified_since: bool = False, settings: Settings = SETTINGS) -> MemoryStore:
-    store = MemoryStore()
+def exported(
+    *,
+    losing: bool = False,
+    modified_since: bool = False,
+    settings: Settings = SETTINGS,
+    store: MemoryStore | None = None,
+) -> MemoryStore:
+    store = store or MemoryStore()
     clock = itertools.count(1_800_000_000_000)
     warehouse = MemoryWarehouse(store, lambda: next(clock), shard_rows=3, losing=lambda job: losing)
     warehouse.put("project", "data", "big", [str(number) for number in range(8)])
@@ -147,6 +155,42 @@ def exported(*, losing: bool = False, modified_since: bool = False, settings: Se
         warehouse.now = change_after  # type: ignore[method-assign]
     asyncio.run(run(Task(store, warehouse, settings, "r1", Owner("e1", 0), 1)))
     return store
+
+
+class ChangingStore(CountingStore):
+    """Counts the reads; so many parts of each file arrive with one row more in their first block."""
+
+    def __init__(self, changes: int) -> None:
+        super().__init__()
+        self._changes, self._changed = changes, Counter[str]()
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        stored = await super().read(name, start, length)
+        if not stored.data.startswith(b"Obj\x01"):
+            return stored
+        self._changed[name] += 1
+        if self._changed[name] > self._changes:
+            return stored
+        header = read_header(stored.data, name)
+        assert header is not None
+        count = stored.data[header.length]
+        return stored._replace(
+            data=stored.data[: header.length] + bytes((count + 2,)) + stored.data[header.length + 1 :]
+        )
+
+
+def test_a_count_that_was_changed_on_its_way_is_repeated() -> None:
+    undamaged, once, twice = ChangingStore(0), ChangingStore(1), ChangingStore(2)
+    for store in (undamaged, once, twice):
+        (table,) = manifest(exported(store=store)).tables
+        assert [file.rows for file in table.files] == [3, 3, 2]
+    assert [len(store.reads) - len(undamaged.reads) for store in (once, twice)] == [3, 6]
+
+
+def test_a_count_that_differs_each_time_is_a_difference() -> None:
+    store = ChangingStore(99)
+    with pytest.raises(VerificationError, match="its files hold 11 rows, and BigQuery had 8"):
+        exported(store=store)
 
 
 def manifest(store: MemoryStore) -> Manifest:
