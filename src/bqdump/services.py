@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import UsageError, install_hint
+from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER, Target
 from bqdump.core.settings.task_identity import Identity
@@ -96,6 +96,8 @@ def _open_read_route(settings: Settings, *, patient: bool) -> ReadRoute:
                 if importlib.util.find_spec(name) is None:
                     raise ModuleNotFoundError(name, name=name)
     except ImportError as error:
+        if out_of_files(error):
+            raise open_files_error("load", "the packages of route read") from error
         cause = f"{error.name} is not installed"
         raise UsageError("read tables", "route read", cause, install_hint("read")) from error
     streams = max(1, min(MOST_STREAMS, os.cpu_count() or 1))
@@ -208,6 +210,8 @@ def open_reader() -> DataReader:
     try:
         from bqdump.adapters.data_files import DataFiles
     except ImportError as error:
+        if out_of_files(error):
+            raise open_files_error("load", "the packages that read files") from error
         cause = f"reading files needs {error.name}, which is not installed"
         raise UsageError("read files", "", cause, install_hint("verify")) from None
     return DataFiles()
@@ -249,6 +253,8 @@ def read_config(file: str | None) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError("read the settings", str(path), f"invalid TOML: {error}") from None
     except OSError as error:
+        if out_of_files(error):
+            raise open_files_error("read", str(path)) from None
         raise UsageError("read the settings", str(path), error.strerror or str(error)) from None
     refuse_single_run(values, str(path))
     return values

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from bqdump.cli.exit_codes import CODES, exit_code
 from bqdump.core import errors
-from bqdump.core.errors import BqdumpError, DamagedError, UnavailableError, UsageError
+from bqdump.core.errors import BqdumpError, DamagedError, OpenFilesError, UnavailableError, UsageError
 
 MEANT = {
     "BqdumpError": 1,
@@ -19,6 +22,7 @@ MEANT = {
     "ConflictError": 1,
     "UnavailableError": 7,
     "DamagedError": 7,
+    "OpenFilesError": 5,
     "OutageError": 7,
     "AnswerError": 5,
     "RowsError": 1,
@@ -61,4 +65,19 @@ def test_an_error_is_one_sentence_with_a_hint() -> None:
 
 
 def test_only_an_unavailable_service_is_worth_the_same_request_again() -> None:
-    assert [kind for kind in CLASSES if kind.retryable] == [UnavailableError, DamagedError]
+    assert [kind for kind in CLASSES if kind.retryable] == [
+        UnavailableError,
+        DamagedError,
+        OpenFilesError,
+    ]
+
+
+def test_too_many_open_files_are_found_in_whatever_a_library_makes_of_them() -> None:
+    for number in errors.TOO_MANY_FILES:
+        error = OSError(number, os.strerror(number))
+        assert errors.out_of_files(ExceptionGroup("tasks", [error]))
+        assert errors.out_of_files(RuntimeError(f"last error: socket: {error.strerror} (os error {number})"))
+        wrapped = RuntimeError("cannot connect")
+        wrapped.__cause__ = error
+        assert errors.out_of_files(wrapped)
+    assert not errors.out_of_files(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))

@@ -21,7 +21,7 @@ import duckdb
 import google_crc32c
 
 from bqdump.adapters.avro_batches import parquet_batches
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import UsageError, open_files_error, out_of_files
 from bqdump.core.formats.types import Column
 from bqdump.core.sizes import size_text
 from bqdump.core.sql.checksums import Leaf, chunks, file_statement, leaves, parsing_statement
@@ -56,6 +56,8 @@ def _on_this_disk(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if out_of_files(error):
+            raise open_files_error("read", "files") from error
         place = f"temporary files in {folder or os.environ.get('TMPDIR') or 'the system temporary folder'}"
         raise UsageError("read files", place, error.strerror or str(error), TMPDIR) from error
 
@@ -119,6 +121,8 @@ class DataFiles:
             with self._connection.cursor() as cursor:
                 parts = [_Part(cursor, file, path, source, found, checksums, texts) for source in _sources(file, path)]
         except (duckdb.Error, OSError, EOFError, ValueError) as error:
+            if out_of_files(error):
+                raise open_files_error("read", file.name) from error
             return digest._replace(unreadable=_first_line(error))
         differences = tuple(dict.fromkeys(difference for part in parts for difference in part.differences))
         return digest._replace(

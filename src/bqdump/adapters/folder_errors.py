@@ -7,22 +7,23 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bqdump.core.errors import TargetError
+from bqdump.core.errors import MORE_FILES, TOO_MANY_FILES, TargetError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 HINTS = {
     **dict.fromkeys(FULL, "Free some space and resume the run: nothing is published before it is complete."),
     **dict.fromkeys(DENIED, "Make the folder writable for this user and resume the run."),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit of open files (ulimit -n) and resume the run."),
+    **dict.fromkeys(TOO_MANY_FILES, MORE_FILES),
     errno.ENAMETOOLONG: "Use shorter names, or another folder.",
 }
+# SQLite does not say why it cannot open a file, which may be the index or a temporary one.
+NOT_OPENED = f"Make the folder writable for this user. If it is: {MORE_FILES[0].lower()}{MORE_FILES[1:]}"
 # The same errors as SQLite reports them.
 KINDS = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_PERM: errno.EACCES,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
 }
 
 
@@ -37,5 +38,6 @@ def as_target_error(operation: str, subject: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         # The low byte is the primary error code.
         kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        hint = HINTS.get(KINDS.get(kind, 0), "Check the disk and the folder.")
+        other = NOT_OPENED if kind == sqlite3.SQLITE_CANTOPEN else "Check the disk and the folder."
+        hint = HINTS.get(KINDS.get(kind, 0), other)
         raise TargetError(operation, subject, f"the folder's index: {error}", hint) from error

@@ -25,6 +25,8 @@ from bqdump.core.errors import (
     OutageError,
     QuotaError,
     UnavailableError,
+    open_files_error,
+    out_of_files,
 )
 
 COME_BACK = "Quotas are replenished throughout the day. Resume the run in an hour."
@@ -61,6 +63,9 @@ def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
 
 def translate(error: Exception, operation: str, subject: str, hint: str = "") -> BqdumpError:
     """The BqdumpError for an exception of a Google client or of its connection."""
+    # What a service answers is not about this machine.
+    if getattr(error, "response", None) is None and out_of_files(error):
+        return open_files_error(operation, subject)
     if isinstance(error, auth.GoogleAuthError):
         return not_signed_in(error)
     if isinstance(error, api.RetryError):

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from bqdump.adapters.google_access import FILE, SIGN_IN, not_signed_in, remedy
 from bqdump.adapters.lean_imports import load_rare
-from bqdump.core.errors import AccessError, UsageError
+from bqdump.core.errors import AccessError, UsageError, open_files_error, out_of_files
 
 Result = TypeVar("Result")
 
@@ -49,6 +49,8 @@ def credentials(emulator_variable: str) -> Credentials:
     except google.auth.exceptions.GoogleAuthError as error:
         raise not_signed_in(error) from None
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        if out_of_files(error):
+            raise open_files_error(*SIGN_IN) from None
         # Google's parser does not validate the file.
         cause = f"invalid credentials file ({type(error).__name__})"
         raise AccessError(*SIGN_IN, cause, remedy()) from None

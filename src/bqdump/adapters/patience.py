@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from bqdump.core.durations import duration_text
-from bqdump.core.errors import BqdumpError, DamagedError, OutageError
+from bqdump.core.errors import BqdumpError, DamagedError, OpenFilesError, OutageError
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)
@@ -18,8 +18,9 @@ Result = TypeVar("Result")
 
 # The patience of runs, and of interactive commands, in seconds.
 LONG, SHORT = 900.0, 60.0
-# The number of requests after which an answer that contradicts itself is an error.
-DAMAGED_TRIES = 4
+# What passes soon or not at all, and the number of requests after which it is an error.
+SELDOM = (DamagedError, OpenFilesError)
+SELDOM_TRIES = 4
 # The seconds within which something that exists must be found.
 APPEARS_WITHIN = 60.0
 # The seconds between log lines about requests that keep failing.
@@ -84,7 +85,7 @@ class Attempts:
 
     def reset(self) -> None:
         """Count anew, since the service has answered."""
-        self._tried = self._damaged = 0
+        self._tried = self._seldom = 0
         self._since = 0.0
 
     def failed(self, error: BqdumpError) -> float:
@@ -95,9 +96,9 @@ class Attempts:
             raise error
         self._since = self._since if self._tried else now
         self._tried += 1
-        self._damaged += isinstance(error, DamagedError)
+        self._seldom += isinstance(error, SELDOM)
         waited = now - self._since
-        if self._tried == patience.tries or self._damaged == DAMAGED_TRIES:
+        if self._tried == patience.tries or self._seldom == SELDOM_TRIES:
             raise error
         if also and waited >= min(APPEARS_WITHIN, patience.seconds):
             raise error

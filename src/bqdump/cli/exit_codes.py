@@ -9,6 +9,7 @@ from bqdump.core.errors import (
     DeniedError,
     DocumentError,
     NotFoundError,
+    OpenFilesError,
     OutageError,
     QuotaError,
     TablesFailedError,
@@ -48,6 +49,7 @@ CODES: dict[type[BqdumpError], int] = {
     TargetError: DENIED_OR_NOT_FOUND,
     AnswerError: DENIED_OR_NOT_FOUND,
     QuotaError: QUOTA,
+    OpenFilesError: DENIED_OR_NOT_FOUND,
     OutageError: OUTAGE,
     UnavailableError: OUTAGE,
 }

@@ -17,7 +17,7 @@ from bqdump.cli.errors import sentence
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.streams import OutputError, silence, tell
-from bqdump.core.errors import BqdumpError, UsageError, first_of
+from bqdump.core.errors import BqdumpError, UsageError, first_of, open_files_error, out_of_files
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger("bqdump")
@@ -122,6 +122,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _refuse(error: BaseException) -> int:
     """Report the error that ended the command; returns the exit code."""
+    if not isinstance(error, BqdumpError) and out_of_files(error):
+        error = open_files_error()
     if isinstance(error, BqdumpError):
         _report(error)
         return exit_code(error)

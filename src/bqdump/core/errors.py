@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from bqdump.core.wording import PYTHON, Words, fill
+
+# Of this process, and of this machine.
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+MORE_FILES = "Raise the limit of open files (ulimit -n), then run the command again."
 
 
 class BqdumpError(Exception):
@@ -94,6 +101,13 @@ class DamagedError(UnavailableError):
     """
 
 
+class OpenFilesError(UnavailableError):
+    """This process, or this machine, may open no more files and connections for now.
+
+    Repeated a few times only. It concerns all tables: it is never the failure of one of them.
+    """
+
+
 class OutageError(BqdumpError):
     """A service has not answered for as long as the run was willing to wait; the run can be resumed later."""
 
@@ -140,6 +154,26 @@ def first_of(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def out_of_files(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised for, is that no more files can be opened.
+
+    Libraries wrap the system's error, or report it by its text.
+    """
+    while error is not None:
+        error = first_of(error)
+        if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
+            return True
+        if any(os.strerror(number) in str(error) for number in TOO_MANY_FILES):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def open_files_error(operation: str = "open", subject: str = "files or connections") -> OpenFilesError:
+    """The error for that."""
+    return OpenFilesError(operation, subject, "too many open files", MORE_FILES)
 
 
 def words_of(error: BaseException) -> str:

@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 from bqdump.core.documents.layout import unit_id
 from bqdump.core.documents.run import Failure, Plan, Receipt
-from bqdump.core.errors import BqdumpError, DocumentError, QuotaError, first_of, words_of
+from bqdump.core.errors import (
+    BqdumpError,
+    DocumentError,
+    QuotaError,
+    first_of,
+    open_files_error,
+    out_of_files,
+    words_of,
+)
 from bqdump.core.progress.events import Started
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
@@ -185,6 +193,8 @@ async def _export(export: RunningExport, watch: Watch, todo: Todo, started: Call
     except (BqdumpError, OSError):
         raise
     except Exception as error:
+        if out_of_files(error):
+            raise open_files_error("export", f"table {unit.table}") from error
         unexpected = LogEvent.UNEXPECTED_ERROR.extra(table=unit.table)
         log.exception("%s: unexpected error", _called(export.plan, unit), exc_info=error, extra=unexpected)
         return Failure(unit.id, unit.table, "", todo.first_attempt, "unexpected", words_of(error), export.owner)

@@ -1,0 +1,42 @@
+"""With few open files allowed, a command ends with its result, or with a sentence that names the limit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from integration.stage import Stage
+
+PROGRAM = """
+import resource, sys
+from bqdump.cli.main import start
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+sys.exit(start(sys.argv[2:]))
+"""
+LIMITS = (6, 12, 24, 32, 64)
+
+
+@pytest.mark.slow
+def test_a_run_within_a_small_limit_of_open_files(stage: Stage) -> None:
+    for number in range(8):
+        stage.table(f"table_{number}")
+    variables = {**stage.variables, "PATH": os.environ["PATH"]}
+    del variables["DESTINATION_BUCKET"]
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(limit), "run", "--to", f"limit-{limit}"], env=variables,
+            cwd=stage.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for limit in LIMITS
+    ]  # fmt: skip
+    ended = [(process.communicate()[0], process.returncode) for process in begun]
+    for said, code in ended:
+        assert "Traceback" not in said
+        assert "unexpected" not in said
+        # What is retried may succeed.
+        assert code in (0, 5), said
+        assert code == 0 or "ulimit -n" in said.splitlines()[-1], said
+    assert (ended[0][1], ended[-1][1]) == (5, 0)
