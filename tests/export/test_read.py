@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, TypeVar
 
 import pytest
 
 from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner, Receipt
-from bqdump.core.errors import BqdumpError, DeniedError
+from bqdump.core.errors import BqdumpError, DeniedError, OutageError, TablesFailedError, UnavailableError
 from bqdump.core.progress.events import Advanced, Event
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -23,7 +24,10 @@ from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.watch import Watch
 from bqdump.export.work.work import read_share
+from bqdump.ports.reader import Batch
 from logged import logged
+
+Result = TypeVar("Result")
 
 KEEP = "{run}/{table}/{table}_*.{ext}"
 
@@ -32,8 +36,8 @@ async def at_once(call: Callable[[], Any]) -> Any:
     return call()
 
 
-def stage(path: str, **settings: Any) -> tuple[MemoryStore, Task]:
-    store = MemoryStore("bucket")
+def stage(path: str, *, store: MemoryStore | None = None, **settings: Any) -> tuple[MemoryStore, Task]:
+    store = store or MemoryStore("bucket")
     warehouse = MemoryWarehouse(store, lambda: 1_700_000_000_000)
     warehouse.put("p", "d", "t", [f"row {number}" for number in range(100)])
     reading = ReadRoute(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, at_once)
@@ -111,6 +115,33 @@ def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(caplog: p
     asyncio.run(check())
     assert len(data(store)) == 2
     assert len(logged(caplog, LogEvent.CLEANUP_FAILED)) == 1
+
+
+class UnreachableStore(MemoryStore):
+    """Takes documents, and no file."""
+
+    async def upload(self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None) -> Any:
+        fill(io.BytesIO())
+        raise UnavailableError("write", f"{self.url}/{name}", "the connection broke")
+
+
+def test_a_target_that_takes_no_file_is_an_outage_and_no_failure_of_a_table() -> None:
+    store, task = stage(KEEP, store=UnreachableStore("bucket"))
+    with pytest.raises(OutageError, match=r"cannot write gs://bucket/r1/t/t_\d+\.csv: the connection broke. Resume"):
+        asyncio.run(run(task))
+    assert not [name for name in store.names_now() if "/failures/" in name]
+
+
+def test_a_stream_that_breaks_each_time_is_a_failure_of_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_reader: MemoryReader, _stream: str, _offset: int) -> Iterator[Batch]:
+        raise UnavailableError("read", "a stream", "the connection broke")
+        yield
+
+    monkeypatch.setattr(MemoryReader, "read", broken)
+    store, task = stage(KEEP)
+    with pytest.raises(TablesFailedError):
+        asyncio.run(run(task))
+    assert [name for name in store.names_now() if "/failures/" in name]
 
 
 def test_files_are_cut_at_the_size_that_is_asked_for() -> None:

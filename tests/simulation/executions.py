@@ -13,6 +13,7 @@ from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehou
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import (
     BqdumpError,
+    OutageError,
     QuotaError,
     TablesFailedError,
     UnavailableError,
@@ -89,7 +90,7 @@ class Engine:
         except CrashedError:
             network.trace.add(process.name, "died", "", "")
             return None
-        except (UnavailableError, QuotaError, TablesFailedError) as error:
+        except (UnavailableError, OutageError, QuotaError, TablesFailedError) as error:
             network.trace.add(process.name, "failed", "", str(error))
             return error
         except Exception as error:

@@ -22,6 +22,8 @@ from bqdump.core.errors import (
     DeniedError,
     JobFailedError,
     NotFoundError,
+    OpenFilesError,
+    OutageError,
     RowsError,
     SessionLostError,
     UnavailableError,
@@ -38,6 +40,7 @@ from bqdump.core.units.documents import ReadAttempt, Unit
 from bqdump.core.units.parts import Part, numbers_of, parts_of
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport
+from bqdump.export.work.feed import Feed
 from bqdump.export.work.recheck import look_again
 from bqdump.export.work.sessions import retire, shared_session
 from bqdump.export.work.watch import Watch
@@ -59,6 +62,7 @@ FOR_GOOD: dict[type[BqdumpError], str] = {
 OF_ROWS: dict[type[BqdumpError], str] = {RowsError: FOR_GOOD[RowsError]}
 # In another session the rows come in other streams, so that all of the table would be read again.
 ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
+RESUME = "Resume the run once the target can be written."
 # What compression leaves of the rows, about.
 PACKED = 0.25
 # One stream per this many bytes of a table: fewer cost less, more are read at once.
@@ -93,11 +97,15 @@ async def read_unit(
                     return await look_again(export, unit, receipt)
             except _FailedError as error:
                 return failed(error.reason, error.cause)
+            except OpenFilesError:
+                raise
             except (UnavailableError, SessionLostError) as error:
                 lost = mine.session if isinstance(error, SessionLostError) else ""
                 if part and lost and not await retire(export.task, part, lost):
                     return failed("sessionLost", f"{error.cause}: {ENDED}")
                 if tried == ATTEMPTS:
+                    if isinstance(error, _TargetUnavailableError):
+                        raise OutageError(error.operation, error.subject, error.cause, error.hint or RESUME) from error
                     return failed("backendError", error.cause)
                 retried = LogEvent.READ_RETRIED.extra(table=unit.table)
                 log.warning("%s: %s Reading it again.", unit.table, error, extra=retried)
@@ -128,6 +136,10 @@ class _FailedError(Exception):
     def __init__(self, reason: str, cause: str) -> None:
         super().__init__(reason, cause)
         self.reason, self.cause = reason, cause
+
+
+class _TargetUnavailableError(UnavailableError):
+    """The target did not store a file. That is not about the table."""
 
 
 @contextmanager
@@ -186,7 +198,7 @@ class _Attempt:
         rows = await self._all(reader, session)
         if (files := next(self._numbers) - self._first) == 0 and not (part and part.number):
             # As with the other routes, a table without rows is one file without rows.
-            await self._file(session, _Feed(iter(()), self._stop), self._first, empty=True)
+            await self._file(session, Feed(iter(()), self._stop), self._first, empty=True)
             files = 1
         return Receipt(
             unit=unit.id,
@@ -235,7 +247,7 @@ class _Attempt:
         return sum(stream.result() for stream in streams)
 
     async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
-        feed = _Feed(self._heard(reader, name), self._stop)
+        feed = Feed(self._heard(reader, name), self._stop)
         rows = 0
         more = await self._export.read_route.in_thread(feed.more)
         while more:
@@ -251,7 +263,7 @@ class _Attempt:
                 self._export.tell(Advanced(self._unit.id, sum(self._rows.values()), self._unit.rows))
                 yield batch
 
-    async def _file(self, session: ReadSession, feed: _Feed, number: int, *, empty: bool = False) -> _Written:
+    async def _file(self, session: ReadSession, feed: Feed, number: int, *, empty: bool = False) -> _Written:
         def fill(file: IO[bytes]) -> _Written:
             batches = feed.until(lambda: self._full(file, feed))
             # Of other kinds is what the file raises, which is about the target.
@@ -262,35 +274,15 @@ class _Attempt:
             return _Written(rows, not empty and feed.more())
 
         # In replace mode the folder is this attempt's own; otherwise no other attempt uses these numbers.
-        _, written = await self._export.store.upload(shard_name(self._pattern, number), fill, 0)
+        name = shard_name(self._pattern, number)
+        try:
+            _, written = await self._export.store.upload(name, fill, 0)
+        except UnavailableError as error:
+            if error is feed.broken:
+                raise
+            raise _TargetUnavailableError(error.operation, error.subject, error.cause, error.hint) from error
         return written
 
-    def _full(self, file: IO[bytes], feed: _Feed) -> bool:
+    def _full(self, file: IO[bytes], feed: Feed) -> bool:
         # What was taken is not all in the file yet.
         return 0 < self._file_bytes <= max(file.tell(), feed.taken * self._ratio)
-
-
-class _Feed:
-    """The batches of a stream, for one file after the other. `taken`: bytes of Arrow that the present file got."""
-
-    def __init__(self, batches: Iterator[Batch], stop: threading.Event) -> None:
-        self._batches, self._stop = batches, stop
-        self._next: Batch | None = None
-        self.taken = 0
-
-    def more(self) -> bool:
-        """Whether there are rows left. Waits for them."""
-        if self._next is None:
-            self._next = next(self._batches, None)
-        return self._next is not None
-
-    def until(self, full: Callable[[], bool]) -> Iterator[Batch]:
-        """Batches until the file is full; at least one, where there is one."""
-        self.taken = 0
-        while self.more() and not (self.taken and full()):
-            if self._stop.is_set():
-                raise UnavailableError("read", "a stream", "another one of the same table has failed")
-            batch, self._next = self._next, None
-            assert batch is not None  # noqa: S101 (more() has just said so)
-            self.taken += len(batch.data)
-            yield batch
