@@ -134,8 +134,10 @@ def test_a_target_that_takes_no_file_is_an_outage_and_no_failure_of_a_table() ->
 
 def test_a_stream_that_breaks_each_time_is_a_failure_of_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_reader: MemoryReader, _stream: str, _offset: int) -> Iterator[Batch]:
-        raise UnavailableError("read", "a stream", "the connection broke")
-        yield
+        def row(_: int) -> Batch:
+            raise UnavailableError("read", "a stream", "the connection broke")
+
+        return map(row, range(1))
 
     monkeypatch.setattr(MemoryReader, "read", broken)
     store, task = stage(KEEP)

@@ -36,6 +36,9 @@ def table(world: World) -> str:
     ("expression", "value"),
     [
         ("1", 1),
+        ("(SELECT STRING_AGG(CONCAT(x, i), ',' ORDER BY i) FROM UNNEST(['a', 'b']) AS x WITH OFFSET AS i)", "a0,b1"),
+        ("(SELECT x FROM UNNEST(['a', 'b']) AS x WITH OFFSET WHERE offset = 0)", "a"),
+        ("(SELECT COUNT(*) FROM UNNEST([1, 2]) LEFT JOIN UNNEST(CAST([] AS ARRAY<INT64>)) AS x WITH OFFSET)", 2),
         ("1.5", 1.5),
         ("7 / 2", 3.5),
         ("'x'", "x"),

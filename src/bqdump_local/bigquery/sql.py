@@ -126,6 +126,7 @@ class Translation:
                 node.replace(_plain_table(stored, node.alias or node.name))
             elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
                 node.replace(self._relation(node, pseudo=pseudo))
+        _count_from_zero(statement)
         statement = statement.transform(self.rewrite)
         if pseudo:
             for star in statement.find_all(exp.Star):
@@ -266,6 +267,23 @@ def _data_type(node: exp.DataType) -> exp.DataType:
     if node.this == exp.DataType.Type.DECIMAL:
         return exp.DataType.build("DECIMAL(38, 9)")
     return node
+
+
+def _count_from_zero(statement: exp.Expression) -> None:
+    """Give each UNNEST … WITH OFFSET BigQuery's offsets: DuckDB's ordinality counts from 1."""
+    for node in list(statement.find_all(exp.Unnest)):
+        if isinstance(offset := node.args.get("offset"), exp.Identifier):
+            named = node.args.get("alias")
+            value = named.columns[0] if named and named.columns else exp.to_identifier("value")
+            columns = exp.TableAlias(this=exp.to_identifier("numbered"), columns=[value.copy()])
+            numbered = exp.Unnest(
+                expressions=[item.copy() for item in node.expressions], alias=columns, offset=offset.copy()
+            )
+            from_zero = exp.alias_(exp.column(offset.copy()) - 1, offset.copy())
+            if isinstance(node.parent, exp.Join) and node.parent.side and not node.parent.args.get("on"):
+                node.parent.set("on", exp.true())
+            rows = exp.select(exp.column(value.copy()), from_zero).from_(numbered)
+            node.replace(exp.Lateral(this=exp.Subquery(this=rows), alias=exp.TableAlias()))
 
 
 def _duckdb(text: str) -> exp.Expression:
