@@ -61,7 +61,8 @@ async def _abandon(world: World) -> None:
     for run in earlier:
         plan = world.view.plan(run)
         if plan and plan.age < world.view.age(last.run):
-            staged = world.view.names(world.view.layout.run(run).staging)
+            names = world.view.names(world.view.layout.run(run).staging)
+            staged = _staged(world, run) if run in world.laws.completed else names
             world.laws.hold(Law.RESUMABLE, not staged, f"{run} is abandoned, and its staging still holds {staged}")
 
 

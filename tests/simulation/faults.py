@@ -10,6 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import IO, NamedTuple, TypeVar
 
+from urllib3.exceptions import IncompleteRead
+
+from bqdump.adapters import google_errors
 from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
@@ -17,12 +20,13 @@ from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
+from simulation.contents import flipped, is_avro, miscounted
 from simulation.law import Law
 from simulation.laws import Laws
 from simulation.process import Outside, Process
 from simulation.trace import Trace
 from simulation.two_steps import TwoStepStore
-from simulation.weather import Dice, Fate
+from simulation.weather import Damage, Dice, Fate
 
 Result = TypeVar("Result")
 
@@ -107,15 +111,27 @@ class FaultyStore:
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """See ObjectStore."""
         stored = await self._network.call("read", name, lambda: self._store.read(name, start, length))
-        part = length is not None
-        if not (stored.data and ("/units-" in name or not part) and self._network.dice.changes(name, start)):
+        # Of the files of one attempt one does at most: all of them are counted again, and not without an end.
+        place = name.rpartition("/")[0] if is_avro(stored.data) else name
+        damage = self._network.dice.damage(place, start) if stored.data else None
+        if damage is None:
             return stored
-        if not part:
-            raise DamagedError("read", name, "its checksum does not match")
-        middle = len(stored.data) // 2
-        return stored._replace(
-            data=stored.data[:middle] + bytes((stored.data[middle] ^ 1,)) + stored.data[middle + 1 :]
-        )
+        self._network.trace.add(self._network.process.name, "read", name, damage.name)
+        if length is not None:
+            # Parts come without a checksum, and whoever breaks the connection off may end the answer in good order.
+            return stored._replace(data=self._damaged(name, stored.data, damage))
+        if damage is Damage.CUT:
+            with google_errors.translated("read", name):
+                raise IncompleteRead(len(stored.data) // 2, len(stored.data) - len(stored.data) // 2)
+        raise DamagedError("read", name, "its checksum does not match")
+
+    def _damaged(self, name: str, data: bytes, damage: Damage) -> bytes:
+        if damage is Damage.CUT:
+            return data[: len(data) // 2]
+        if not is_avro(data):
+            return flipped(data, len(data) // 2)
+        # Another number of rows that nothing confirms would be believed.
+        return miscounted(data) if self._laws.view.is_confirmed(self._network.process.run, name) else flipped(data, -1)
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""

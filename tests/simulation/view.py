@@ -17,6 +17,8 @@ from bqdump.core.documents.manifest import (
 )
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.target import PrefixOwner
+from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
+from bqdump.core.settings.path_template import split_shard
 from bqdump.core.units.documents import GivenUp, Unit
 from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
@@ -71,6 +73,19 @@ class View:
         """The units that a run goes without for good."""
         names = [name for name in self.names(self.layout.run(run).receipts) if name.endswith(".json")]
         return {unit_of(name) for name in names if isinstance(self._read(name, End), GivenUp)}
+
+    def is_confirmed(self, run: str, name: str) -> bool:
+        """Whether BigQuery's number of rows is known for the table of this file of a run."""
+        plan, receipts = self.plan(run), self.receipts(run)
+        if plan is None:
+            return False
+        hidden = hidden_rows(plan, receipts.values())
+        for unit in self.units(plan):
+            staged = f"{self.layout.run(run).staging}{unit.id}."
+            if name.startswith(staged) or split_shard(name, {unit.pattern}):
+                receipt = receipts.get(unit.id)
+                return bool(receipt and receipt.rows is not None) or expected_rows(plan, unit, hidden) is not None
+        return False
 
     def names(self, prefix: str) -> list[str]:
         """All object names below a prefix."""

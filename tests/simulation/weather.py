@@ -24,14 +24,21 @@ class Fate(Enum):
     CRASH_AFTER = auto()
 
 
+class Damage(Enum):
+    """What happens to the body of an answer."""
+
+    FLIPPED = auto()  # it arrives with another bit
+    CUT = auto()  # it breaks off in the middle
+
+
 class Weather(NamedTuple):
     """Chances of one schedule: what happens to requests, to processes, to jobs.
 
     leftovers: a job that fails has written files. losing: a job that succeeds has left rows out. unlisted: a listing
     of jobs leaves one out. expiring: a read session ends while a stream is asked for. rewriting: what
     another run has staged is written anew. tries: how often the retrying
-    wrappers ask; few, so that errors reach the flow. shuffled: the answers of a batch come in another order. changed: a
-    part of the units arrives with another bit, or any document, which its checksum shows.
+    wrappers ask; few, so that errors reach the flow. shuffled: the answers of a batch come in another order. damaged: a
+    body breaks off or arrives with another bit, which documents show by their checksums, and parts of files do not.
     """
 
     lost: float
@@ -50,7 +57,7 @@ class Weather(NamedTuple):
     expiring: float
     rewriting: float
     shuffled: float = 0.0
-    changed: float = 0.0
+    damaged: float = 0.0
 
 
 # What does not fit into a note is cut, by its bytes.
@@ -85,7 +92,7 @@ def forecast(rng: random.Random) -> Weather:
         tries=rng.choice((2, 3, 8)),
         expiring=random.Random(str(rng.getstate())).choice((0.0, 0.0, 0.05, 0.2)),
         shuffled=random.Random(f"{rng.getstate()} shuffled").choice((0.0, 0.0, 0.5)),
-        changed=random.Random(f"{rng.getstate()} changed").choice((0.0, 0.0, 0.1)),
+        damaged=random.Random(f"{rng.getstate()} changed").choice((0.0, 0.0, 0.1)),
         rewriting=random.Random(f"{rng.getstate()} rewriting").choice((0.0, 0.0, 0.5)),
     )
 
@@ -98,20 +105,18 @@ class Dice:
         self.weather, self._crashes = weather, weather.crashes
         # Of their own, so that the other faults of a schedule stay where they are.
         self._answers = random.Random(f"{seed} answers")
-        self._changed: set[tuple[str, int]] = set()
+        self._damaged: set[tuple[str, int]] = set()
 
     def shuffles(self) -> bool:
         """Whether the answers of this batch come in another order."""
         return self._answers.random() < self.weather.shuffled
 
-    def changes(self, name: str, start: int) -> bool:
-        """Whether this reading arrives with another bit: of each place one reading does at most."""
-        if (name, start) in self._changed:
-            return False
-        if self._answers.random() >= self.weather.changed:
-            return False
-        self._changed.add((name, start))
-        return True
+    def damage(self, name: str, start: int) -> Damage | None:
+        """What happens to the body of this answer; something happens to one reading of each place at most."""
+        if (name, start) in self._damaged or self._answers.random() >= self.weather.damaged:
+            return None
+        self._damaged.add((name, start))
+        return self._answers.choice(tuple(Damage))
 
     def refusal(self, operation: str, subject: str) -> BqdumpError:
         """What a request that may be repeated fails with, by its status as Google's client raises it."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+from urllib3.exceptions import HTTPError
 
 from bqdump.adapters.patience import Attempts, Retrying
 from bqdump.core.documents.run import Receipt
@@ -202,6 +203,25 @@ def no_receipts_or_failures(is_note: Sound) -> Sound:
 def any_answer(_: Sound) -> Sound:
     """The answer is the right one, whatever it says."""
     return lambda _wish, answer: answer
+
+
+def once(_: int) -> int:
+    """What is repeated a few times is tried once."""
+    return 1
+
+
+def complete_lines(_: Sound) -> Sound:
+    """The units whose lines are complete."""
+
+    def faulty(lines: bytes, *_plan: object) -> list[Unit]:
+        return [msgspec.json.decode(line, type=Unit) for line in lines.splitlines(keepends=True) if line[-1:] == b"\n"]
+
+    return faulty
+
+
+def without_connections(broken: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    """Errors of connections are not among these."""
+    return tuple(kind for kind in broken if kind is not HTTPError)
 
 
 def not_408(temporary: Sound) -> Sound:
