@@ -18,8 +18,8 @@ import pytest
 from adapters.folder_faults import Killed, fault, unsynchronized
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.folder_paths import name_rules
-from bqdump.core.errors import BqdumpError, TargetError
+from bqdump.adapters.folder_paths import contains, name_rules, path_of
+from bqdump.core.errors import BqdumpError, TargetError, UsageError
 from bqdump.core.plan.file_names import NameRules
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.ports.store import Copy, ObjectInfo
@@ -245,6 +245,25 @@ def test_a_file_that_differs_in_case_is_not_replaced_if_case_is_ignored(
             asyncio.run(store.write(name, b"two", 0))
     asyncio.run(store.write("Orders/other.csv", b"two", 0))
     assert [info.name for info in asyncio.run(listed(store))] == ["Orders/Orders.csv", "Orders/other.csv"]
+
+
+@pytest.mark.parametrize("name", ["a/..\\..\\b", "C:/a", "a:b", "con/a.csv", "a./b"])
+def test_names_that_windows_reserves_are_refused_there(tmp_path: Path, name: str) -> None:
+    assert path_of(tmp_path, name, windows=False).is_relative_to(tmp_path)
+    with pytest.raises(UsageError, match="it cannot exist on Windows"):
+        path_of(tmp_path, name, windows=True)
+
+
+def test_a_folder_is_looked_for_among_so_many_entries(tmp_path: Path) -> None:
+    (tmp_path / "deep/er/_bqdump").mkdir(parents=True)
+    (tmp_path / "deep/loop").symlink_to(tmp_path)
+    assert contains(tmp_path, "_bqdump")
+    assert not contains(tmp_path, "_bqdumper")
+    assert contains(tmp_path / "deep/er", "_bqdump", most=0)
+    for number in range(20):
+        (tmp_path / f"{number}").touch()
+    assert contains(tmp_path, "_bqdump", most=23)
+    assert not contains(tmp_path, "_bqdump", most=20)
 
 
 def test_only_the_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:

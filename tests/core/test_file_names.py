@@ -71,3 +71,32 @@ def test_names_that_differ_by_case_or_form_are_alike(name: str) -> None:
     for other in (name.lower(), unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name)):
         if other.casefold() == name.casefold() or other != name.lower():
             assert MAC.alike(other) == MAC.alike(name)
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("CON", "CON is the name of a device"),
+        ("nul", "nul is the name of a device"),
+        ("com1", "com1 is the name of a device"),
+        ("Lpt¹", "Lpt¹ is the name of a device"),
+        ("aux.v2", "aux.v2 is the name of a device"),
+        ("ends.", "'ends.' ends with a dot"),
+        ("ends ", "'ends ' ends with a space"),
+        ("a:b", "a:b contains ':'"),
+        ("a\\b", r"a\b contains '\\'"),
+        ("why?", "why? contains '?'"),
+    ],
+)
+def test_names_that_windows_reserves_are_refused_on_windows_only(table: str, problem: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        refuse_names(patterns("other", table), WINDOWS._replace(windows=True), "/x")
+    assert raised.value.subject == f"table {table}"
+    assert f"cannot exist on Windows: {problem}" in raised.value.cause
+    for rules in (WINDOWS, MAC, LINUX, NameRules()):
+        refuse_names(patterns("other", table), rules, "/x")
+
+
+@pytest.mark.parametrize("table", ["console", "com", "COM10", "con_", "a.con", ".hidden", " lead", "日本"])
+def test_names_like_those_that_windows_reserves_are_taken(table: str) -> None:
+    refuse_names(patterns(table), WINDOWS._replace(windows=True), "/x")

@@ -41,6 +41,14 @@ def test_tables_that_a_folder_cannot_tell_apart_are_refused(tmp_path: Path, monk
     assert files(tmp_path / "there") == []
 
 
+def test_a_table_that_windows_cannot_have_is_refused_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(obtain_plan(planning(tmp_path / "here", "Aux", "other")))
+    monkeypatch.setattr("bqdump.adapters.folder.name_rules", lambda root: NameRules(windows=True))
+    with pytest.raises(UsageError, match=r"^table Aux: .* cannot exist on Windows: Aux is the name of a device. Leave"):
+        asyncio.run(obtain_plan(planning(tmp_path / "there", "Aux", "other")))
+    assert files(tmp_path / "there") == []
+
+
 def test_a_table_whose_name_no_file_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^table é+: its file é+… has a part of 2[0-9]{2} bytes, and the file system"):
         asyncio.run(obtain_plan(planning(tmp_path, "é" * 125, "other")))

@@ -15,6 +15,7 @@ from bqdump.adapters.folder_errors import as_target_error
 from bqdump.adapters.folder_index import INDEX, Index, Row, locked_index
 from bqdump.adapters.folder_paths import (
     OWN,
+    contains,
     folders_below,
     name_rules,
     path_of,
@@ -57,7 +58,7 @@ class FolderStore:
         def look() -> BucketInfo:
             with as_target_error("look at", self.url):
                 if self._root.is_dir() and not (self._root / INDEX).exists() and any(self._foreign()):
-                    if any(self._root.rglob(STATE)):
+                    if contains(self._root, STATE):
                         cause = "it is a copy of an export, and runs can replace files only where they were written"
                         raise UsageError("use", self.url, cause, "Use a new or empty folder.")
                     cause = "the folder is not empty and contains no export"

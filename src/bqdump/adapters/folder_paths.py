@@ -10,17 +10,21 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from bqdump.core.errors import TargetError, UsageError
-from bqdump.core.plan.file_names import NameRules
+from bqdump.core.plan.file_names import NameRules, refused_by_windows
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)
 
 # Files whose names start with this are not objects: the index and temporary files.
 OWN = ".bqdump-"
+WINDOWS = os.name == "nt"
 MOVE = "Move its target here, or set {setting:to} to the real folder."
+# A folder that is no target at all, such as a home directory, may hold millions.
+LOOKED_AT = 10_000
 COMPOSED, DECOMPOSED = "\u00e9", "e\u0301"
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 USUAL_PART = 255
@@ -28,11 +32,14 @@ USUAL_PART = 255
 JUNCTION = 0xA0000003
 
 
-def path_of(root: Path, name: str) -> Path:
+def path_of(root: Path, name: str, *, windows: bool = WINDOWS) -> Path:
     """The file of an object. Raises UsageError for a name that leads out of the folder or is reserved."""
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in name:
         raise UsageError("write", f"file {name!r}", "the name leads out of the folder")
+    # A backslash or a colon would lead out of the folder, too.
+    if windows and (problem := refused_by_windows(name)):
+        raise UsageError("write", f"file {name!r}", f"it cannot exist on Windows: {problem}")
     if any(part.startswith(OWN) for part in parts):
         raise UsageError("write", f"file {name!r}", f"names that start with {OWN} are reserved for temporary files")
     return root.joinpath(*parts)
@@ -137,6 +144,21 @@ def folders_below(root: Path, prefix: str) -> list[str]:
         return []
 
 
+def contains(root: Path, folder: str, most: int = LOOKED_AT) -> bool:
+    """Whether a folder of this name is somewhere below, looking at so many entries, the nearest first."""
+    waiting = [root]
+    for place in waiting:
+        if (place / folder).is_dir():
+            return True
+        with suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                if (most := most - 1) < 0:
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(place / entry.name)
+    return False
+
+
 def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -> NameRules:
     """The file system's rules for names in this folder, detected with a temporary file.
 
@@ -153,7 +175,7 @@ def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -
         probe.touch(exist_ok=False)
     except OSError:
         # Writing there fails, too, and that is reported by the operation that writes.
-        return NameRules(part_bytes=part, path_bytes=room, utf16=utf16)
+        return NameRules(part_bytes=part, path_bytes=room, utf16=utf16, windows=WINDOWS)
     try:
         return NameRules(
             ignores_case=exists(there / f"{mark}-A{COMPOSED}"),
@@ -161,6 +183,7 @@ def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -
             part_bytes=part,
             path_bytes=room,
             utf16=utf16,
+            windows=WINDOWS,
         )
     finally:
         probe.unlink(missing_ok=True)

@@ -13,13 +13,17 @@ from bqdump.core.settings.path_template import shard_name
 # File numbers have a fixed width of 12 digits.
 LONGEST_NUMBER = 10**12 - 1
 PLAN = "plan the export"
+WINDOWS_MARKS = '<>:"|?*\\'
+WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
+}
 
 
 class NameRules(NamedTuple):
     """How a store compares and limits names; the defaults are those of a bucket.
 
     part_bytes, path_bytes: how long a name between two slashes, and a complete name, may be in bytes (0: any length).
-    utf16: lengths are in UTF-16 units instead.
+    utf16: lengths are in UTF-16 units instead. windows: names that Windows reserves cannot exist.
     """
 
     ignores_case: bool = False
@@ -27,6 +31,7 @@ class NameRules(NamedTuple):
     part_bytes: int = 0
     path_bytes: int = 0
     utf16: bool = False
+    windows: bool = False
 
     def alike(self, name: str) -> str:
         """The same string for all names that the store treats as equal."""
@@ -48,6 +53,10 @@ def refuse_names(patterns: Iterable[tuple[str, str]], rules: NameRules, url: str
     seen: dict[str, tuple[str, str]] = {}
     for table, pattern in patterns:
         name = shard_name(pattern, LONGEST_NUMBER)
+        if rules.windows and (wrong := refused_by_windows(name)):
+            cause = f"its file {_short(name)} cannot exist on Windows: {wrong}"
+            hint = "Leave the table out with {setting:exclude}, change {setting:path}, or export to a bucket."
+            raise UsageError("plan the export", f"table {table}", cause, hint)
         if wrong := _too_long(name, rules):
             cause = f"its file {_short(name)} {wrong} in {url}"
             shorter = "Shorten {setting:path} or {setting:prefix}"
@@ -59,6 +68,22 @@ def refuse_names(patterns: Iterable[tuple[str, str]], rules: NameRules, url: str
                 cause = f"{url} cannot store both {known} and {path}: its file system ignores {_ignored(rules)}"
                 hint = "Leave one of them out with {setting:exclude}, or export to a bucket or to another disk."
                 raise UsageError("plan the export", f"tables {other} and {table}", cause, hint)
+
+
+def refused_by_windows(name: str) -> str:
+    """Why Windows can have no file of this name, which has slashes between its parts; "" where it can.
+
+    Source: https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
+    """
+    for part in name.rstrip("/").split("/"):
+        if found := next((mark for mark in part if mark in WINDOWS_MARKS or mark < " "), ""):
+            return f"{_short(part)} contains {found!r}"
+        if part.endswith((".", " ")):
+            return f"{_short(part)!r} ends with a {'dot' if part.endswith('.') else 'space'}"
+        # Whatever extensions follow.
+        if part.partition(".")[0].rstrip(" ").upper() in WINDOWS_DEVICES:
+            return f"{_short(part)} is the name of a device"
+    return ""
 
 
 def _too_long(name: str, rules: NameRules) -> str:
