@@ -112,8 +112,9 @@ class FaultyStore:
         """See ObjectStore."""
         stored = await self._network.call("read", name, lambda: self._store.read(name, start, length))
         # Of the files of one attempt one does at most: all of them are counted again, and not without an end.
-        place = name.rpartition("/")[0] if is_avro(stored.data) else name
-        damage = self._network.dice.damage(place, start) if stored.data else None
+        file = is_avro(stored.data)
+        place = name.rpartition("/")[0] if file else name
+        damage = self._network.dice.damage(place, start, of_file=file) if stored.data else None
         if damage is None:
             return stored
         self._network.trace.add(self._network.process.name, "read", name, damage.name)

@@ -22,6 +22,7 @@ from bqdump.adapters import google_errors, retry
 from bqdump.core.documents import layout, notes, record
 from bqdump.core.plan import draft as plan
 from bqdump.core.plan import removal
+from bqdump.core.units import shares
 from bqdump.export import carry, task
 from bqdump.export.placement import final_names, keep, replace
 from bqdump.export.planning import definitions, planner
@@ -109,7 +110,7 @@ MUTATIONS = (
     Mutation("a part of the units that is damaged is not read again", Law.RESUMABLE,
              work, "TIMES_READ", wrong.once, here_only=True),
     Mutation("of a part of the units whatever has arrived counts", Law.RESUMABLE,
-             plan, "read_units", wrong.complete_lines),
+             shares, "read_units", wrong.complete_lines),
     Mutation("a document that breaks off is not read again", Law.RESUMABLE,
              google_errors, "BROKEN", wrong.without_connections),
     Mutation("that a table was given up is not settled for all", Law.RESUMABLE,

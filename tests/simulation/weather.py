@@ -104,19 +104,20 @@ class Dice:
         self.rng = random.Random(seed)
         self.weather, self._crashes = weather, weather.crashes
         # Of their own, so that the other faults of a schedule stay where they are.
-        self._answers = random.Random(f"{seed} answers")
+        self._answers, self._bodies = random.Random(f"{seed} answers"), random.Random(f"{seed} bodies")
         self._damaged: set[tuple[str, int]] = set()
 
     def shuffles(self) -> bool:
         """Whether the answers of this batch come in another order."""
         return self._answers.random() < self.weather.shuffled
 
-    def damage(self, name: str, start: int) -> Damage | None:
+    def damage(self, name: str, start: int, *, of_file: bool) -> Damage | None:
         """What happens to the body of this answer; something happens to one reading of each place at most."""
-        if (name, start) in self._damaged or self._answers.random() >= self.weather.damaged:
+        dice = self._bodies if of_file else self._answers
+        if (name, start) in self._damaged or dice.random() >= self.weather.damaged:
             return None
         self._damaged.add((name, start))
-        return self._answers.choice(tuple(Damage))
+        return self._bodies.choice(tuple(Damage))
 
     def refusal(self, operation: str, subject: str) -> BqdumpError:
         """What a request that may be repeated fails with, by its status as Google's client raises it."""
