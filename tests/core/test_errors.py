@@ -81,3 +81,12 @@ def test_too_many_open_files_are_found_in_whatever_a_library_makes_of_them() -> 
         wrapped.__cause__ = error
         assert errors.out_of_files(wrapped)
     assert not errors.out_of_files(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+
+def test_a_chain_of_errors_that_leads_back_to_itself_has_an_end() -> None:
+    inner = ValueError("no")
+    inner.__context__ = ExceptionGroup("tasks", [inner])
+    assert not errors.out_of_files(inner)
+    one, other = ValueError("one"), ValueError("other")
+    one.__context__, other.__cause__ = other, one
+    assert not errors.out_of_files(one)

@@ -161,8 +161,10 @@ def out_of_files(error: BaseException | None) -> bool:
 
     Libraries wrap the system's error, or report it by its text.
     """
-    while error is not None:
-        error = first_of(error)
+    # An error that was raised again out of its group leads back to the group.
+    seen = set[int]()
+    while error is not None and id(error := first_of(error)) not in seen:
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
             return True
         if any(os.strerror(number) in str(error) for number in TOO_MANY_FILES):
