@@ -40,7 +40,7 @@ class FaultyPort:
         if not callable(attribute):
             return attribute
         if name in LISTINGS:
-            return lambda prefix: self._listed(name, attribute(prefix))
+            return lambda *place: self._listed(name, attribute(*place))
 
         async def request(*arguments: Any, **options: Any) -> Any:
             return await self._request(name, lambda: attribute(*arguments, **options), arguments)
