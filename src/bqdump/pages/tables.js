@@ -14,10 +14,10 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     button.addEventListener("click", () => {
       const before = head.getAttribute("aria-sort");
       const first = head.classList.contains("n") ? "descending" : "ascending";
-      const order = before ? (before === "ascending" ? "descending" : "ascending") : first;
+      const direction = before ? (before === "ascending" ? "descending" : "ascending") : first;
       heads.forEach(other => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", order);
-      const sign = order === "ascending" ? 1 : -1;
+      head.setAttribute("aria-sort", direction);
+      const sign = direction === "ascending" ? 1 : -1;
       body.append(...[...body.rows].sort((a, b) => sign * order(value(a, column), value(b, column))));
     });
   });

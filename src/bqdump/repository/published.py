@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
@@ -101,6 +100,8 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
 
 def missing_manifest(run: str, runs: Sequence[str] = ()) -> NotFoundError:
     """The error about a run that has no manifest. runs: the names of those that exist, to suggest one of them."""
+    import difflib
+
     close = [] if run in runs else difflib.get_close_matches(run, runs, n=1)
     cause = f"there is none; did you mean {close[0]}?" if close else "there is none"
     hint = "{call:runs} lists all runs, {call:status} shows the progress of one."
