@@ -29,6 +29,10 @@ class Ledger(NamedTuple):
         met = [one for one in self.failures.get(number, ()) if one.owner.execution == execution]
         return max(met, key=lambda failure: failure.attempt, default=None)
 
+    def missing(self, tables: int) -> list[int]:
+        """Those of so many tables that are not restored."""
+        return [number for number in range(tables) if number not in self.receipts]
+
     def open(self, numbers: Iterable[int], execution: str) -> list[int]:
         """Those of these numbers that are neither restored nor failed in this execution."""
         return [one for one in numbers if one not in self.receipts and self.failure(one, execution) is None]

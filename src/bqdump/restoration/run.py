@@ -43,9 +43,9 @@ async def carry_out(restore: RunningRestore) -> Restoration:
     if not await becomes_finisher(restore):
         return _leave_to_another(restore, ledger)
     restore.task.tell(Entered("finishing"))
-    unset = await _follow_tables(restore, ledger)
+    unset, ledger = await _follow_tables(restore, ledger)
     await sweep_scratch(restore)
-    return await _conclude(restore, unset)
+    return await _conclude(restore, ledger, unset)
 
 
 async def _compared(restore: RunningRestore, result: Restoration) -> Restoration:
@@ -61,20 +61,31 @@ async def _compared(restore: RunningRestore, result: Restoration) -> Restoration
     return msgspec.structs.replace(result, state=state, failed=failed, verified=compared.tables)
 
 
-async def _follow_tables(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
-    """Everything after the rows, in this order; returns the properties that could not be set."""
+async def _follow_tables(restore: RunningRestore, ledger: Ledger) -> tuple[list[NotRestored], Ledger]:
+    """Everything after the rows; returns the properties that could not be set, and the ledger that this is true of.
+
+    Another execution may restore a table meanwhile that has failed in this one: then all of it follows once more.
+    """
+    while True:
+        unset = await _follow_once(restore, ledger)
+        before, ledger = ledger, await read_ledger(restore.state, restore.layout)
+        if not any(number in ledger.receipts for number in before.missing(len(restore.plan.tables))):
+            return unset, ledger
+
+
+async def _follow_once(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
+    """In this order, for the tables that are restored."""
     keys = await relate_tables(restore, ledger)
     await restore_objects(restore, ledger)
     expirations = await set_expirations(restore, ledger)
-    if any(number not in ledger.receipts for number in range(len(restore.plan.tables))):
+    if ledger.missing(len(restore.plan.tables)):
         # The next start creates the others, which the dataset's defaults might let expire.
         return [*keys, *expirations]
     return [*keys, *expirations, *await finish_dataset(restore)]
 
 
-async def _conclude(restore: RunningRestore, unset: list[NotRestored]) -> Restoration:
+async def _conclude(restore: RunningRestore, ledger: Ledger, unset: list[NotRestored]) -> Restoration:
     """The result, which is stored if nothing failed: then the restore is finished."""
-    ledger = await read_ledger(restore.state, restore.layout)
     result = await _compared(restore, restoration(restore, ledger, unset))
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value

@@ -145,6 +145,9 @@ async def _create(work: TableWork) -> None:
         if step.action != "replace" and not await _is_ours(work):
             cause = "it was created in the target by something else while the restore was running"
             raise FailedJobError(work.name, NOT_EMPTY, cause) from None
+        if await _is_written(work):
+            # Made lasting before: to repeat it would remove expirations that another task has set at the end.
+            return
     if step.lasting != NOTHING:
         await restore.destination.change_table(restore.target, work.name, step.lasting)
 
@@ -158,8 +161,14 @@ async def _is_ours(work: TableWork) -> bool:
     labels = (msgspec.json.decode(there.definition) or {}).get("labels") or {}
     if labels.get(LABEL) == restore.id:
         return True
+    return await _is_written(work)
+
+
+async def _is_written(work: TableWork) -> bool:
+    """Whether a job of this restore that writes to the table has been started."""
+    location = work.restore.target.location
     for name in work.jobs.writing(direct=work.step.direct):
-        if await restore.destination.find_job(name, restore.target.location):
+        if await work.restore.destination.find_job(name, location):
             return True
     return False
 
