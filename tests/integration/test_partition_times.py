@@ -59,6 +59,18 @@ def test_every_row_comes_back_in_its_partition(
     assert by_partition(stage, restore(stage, capsys)) == before
 
 
+def test_a_table_that_is_replaced_has_each_row_in_its_partition_again(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(stage)
+    before = by_partition(stage, "events")
+    stage.run_tasks(1, execution="r1", partition_times="true")
+    copy = restore(stage, capsys)
+    stage.sql(f"DELETE FROM {copy} WHERE _PARTITIONTIME = TIMESTAMP '2024-01-01'")
+    stage.sql(f"INSERT INTO {copy} (_PARTITIONTIME, id) VALUES (TIMESTAMP '2022-02-02', 9)")
+    assert by_partition(stage, restore(stage, capsys, "--replace")) == before
+
+
 def test_a_wrong_partition_time_is_a_difference(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     make(stage)
     stage.run_tasks(1, execution="r1", partition_times="true")

@@ -12,6 +12,7 @@ from bqdump.adapters.memory.resources import definition_of
 from bqdump.adapters.memory.warehouse import MemoryTable
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.restore import Decision, Restored
+from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.names import LABEL, SCRATCH, is_scratch
 from bqdump.core.restore.result import Restoration
 from simulation.law import Law
@@ -181,6 +182,20 @@ class RestoreLaws:
         self._objects(result)
         for name in done:
             self._last_properties(name)
+
+    def drilled(self, result: Drilled, swapped: set[str], *, calm: bool) -> None:
+        """A drill reports a result. swapped: the tables whose files had been replaced before it began."""
+        manifest = self.scenery.manifests[result.run]
+        tables = {table.table for table in manifest.tables}
+        proven, wrong = set(result.tables), {one.name for one in (*result.different, *result.failed)}
+        # Other files of a table without rows have the same content.
+        swapped = {name for name in swapped if self.scenery.rows[result.run][name]}
+        self.hold(not proven & swapped, f"a drill proves {sorted(proven & swapped)}, whose files were replaced")
+        if result.state == "proven":
+            self.hold(proven == tables, f"a drill proves the run, and of {sorted(tables)} only {sorted(proven)}")
+        else:
+            self.hold(bool(wrong), "a drill that proves nothing names no reason")
+            self.hold(not calm or bool(self.swapped), f"a drill cannot restore {sorted(wrong)}")
 
     def _last_properties(self, name: str) -> None:
         """Keys and expirations, which are set once all tables are there."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bqdump.core.restore import definition, names
+from bqdump.core.restore import definition, draft, names
 from bqdump.export.work import job
-from bqdump.restoration import files, jobs, ledger, objects, planning, run, tables
+from bqdump.restoration import drill, files, jobs, ledger, objects, planning, run, tables
 from simulation import wrong as known
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -44,6 +44,9 @@ MUTATIONS = (
              edit("max(met, key=lambda failure: failure.attempt, default=None)", "None")),
     Mutation("a slow task removes foreign keys", Law.RESTORED, definition, "_finish",
              edit(' and "foreignKeys" not in constraints', "")),
+    Mutation("a drill leaves its dataset", Law.RESTORED, drill, "_drop", known.nothing, here_only=True),
+    Mutation("tables of a drill do not expire", Law.RESTORED, draft, "temporary",
+             edit(', "defaultTableExpirationMs": str(LIFETIME_MS)', ""), here_only=True),
     Mutation("views are created in one round", Law.RESTORED, objects, "_in_rounds",
              edit("if len(failed) == len(left):", "if failed:")),
 )  # fmt: skip

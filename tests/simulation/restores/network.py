@@ -19,6 +19,7 @@ CHANGES = frozenset(
             "delete",
             "create_dataset",
             "change_dataset",
+            "drop_dataset",
             "create_table",
             "change_table",
         ),

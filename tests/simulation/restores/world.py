@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import random
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from typing import Any
 from unittest import mock
@@ -18,8 +19,12 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UsageError, VerificationError
+from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
+from bqdump.core.restore.rotation import Portion
 from bqdump.ports.warehouse import JobError
+from bqdump.restoration.drill import NAME, drill
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request, Task
 from simulation.faults import Network
@@ -36,7 +41,7 @@ from simulation.world import Verdict
 ATTEMPTS = 2
 # Scratch tables that a late request has created expire within this time.
 EXPIRED_SECONDS = 4 * 86_400.0
-Ended = Restoration | BqdumpError | None
+Ended = Restoration | Drilled | BqdumpError | None
 
 
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
@@ -92,7 +97,7 @@ class World:
             matching=scenery.matching,
             page=self.rng.choice((1, 3, 1000)),
         )
-        self._executions = self._processes = 0
+        self._executions = self._processes = self._drills = 0
 
     def clock(self) -> int:
         """The warehouse's clock."""
@@ -121,8 +126,10 @@ class World:
         runs = list(found.manifests)
         commands = [(rng.choice(runs), rng.choice((1, 1, 2, 3))) for _ in range(rng.choice((1, 1, 2, 2)))]
         others = [self.loop.create_task(other) for other in (self._intrude(), self._replace_files())]
+        drilling = self.loop.create_task(self._drill_meanwhile(rng.choice(runs)))
         started = [self._execute(run, tasks, rng.choice((0.0, rng.uniform(0, 20)))) for run, tasks in commands]
         await asyncio.gather(*started)
+        await drilling
         self.dice.clear_up()
         for other in others:
             other.cancel()
@@ -130,6 +137,8 @@ class World:
         await asyncio.sleep(1000.0)
         for run in dict.fromkeys(run for run, _ in commands):
             await self._finish(run)
+        if self._drills:
+            await self._drill(runs[-1])
         await asyncio.sleep(EXPIRED_SECONDS)
         await self._nothing_beside()
 
@@ -152,12 +161,42 @@ class World:
         return f"x{self._executions}"
 
     async def _once(self, run: str, owner: Owner, tasks: int) -> Ended:
-        """One process of one task, from its start to its end; None where it died."""
+        """One process of one task of a restore, from its start to its end; None where it died."""
+        return await self._process(run, owner, tasks, Request(self.laws.scenery.options, run))
+
+    async def _drill_meanwhile(self, run: str) -> None:
+        """At times, a drill of a run while restores are at work."""
+        rng = random.Random(f"{self.seed} drill")
+        if rng.random() < 0.25:
+            await asyncio.sleep(rng.uniform(0.0, 30.0))
+            await self._drill(run)
+
+    async def _drill(self, run: str) -> None:
+        """One process of a drill, which drops its dataset. In calm weather it says what differs, or proves the run."""
+        self._drills += 1
+        swapped, before = set(self.laws.swapped), set(self._drill_datasets())
+        request = Request(Options(project=PROJECT, dataset=""), run)
+        ended = await self._process(run, Owner(f"drill{self._drills}", 0), 1, request)
+        if self.dice.weather is CALM:
+            self.laws.hold(isinstance(ended, Drilled), f"a drill of {run} ends with {ended}")
+            self.laws.hold(set(self._drill_datasets()) == before, "a drill leaves its dataset")
+        if isinstance(ended, Drilled):
+            self.laws.drilled(ended, swapped, calm=self.dice.weather is CALM)
+
+    def _drill_datasets(self) -> list[str]:
+        """The scratch datasets of drills."""
+        return [name for _, name in self.big.datasets if name.startswith(NAME)]
+
+    async def _process(self, run: str, owner: Owner, tasks: int, request: Request) -> Ended:
+        """One process, from its start to its end; None where it died. A request without a dataset is a drill."""
         self._processes += 1
         process = Process(f"{owner.execution}/{owner.task}#{self._processes} {run}", run)
         network = Network(process, self.dice, self.trace)
         if (fatal := self.dice.kill_after()) is not None:
             self.loop.call_later(fatal, process.kill)
+        elif not request.options.dataset and self.dice.weather is not CALM and self.rng.random() < 0.5:
+            # A drill has one process, which is killed half of the time.
+            self.loop.call_later(self.rng.uniform(1.0, 60.0), process.kill)
         patience = Patience(tries=self.dice.weather.tries)
         store: Any = FaultyPort(self.store, network, self.laws.heard)
         destination: Any = FaultyPort(self.big, network, self.laws.heard)
@@ -166,12 +205,16 @@ class World:
             RetryingStore(store, patience),
             RetryingDestination(destination, patience),
             settings,
-            Request(self.laws.scenery.options, run),
+            request,
             owner,
             tasks,
         )
+        is_drill = not request.options.dataset
+        if is_drill:
+            task = task._replace(documents=MemoryStore())
+        work: Coroutine[Any, Any, Restoration | Drilled] = drill(task, Portion()) if is_drill else restore(task)
         try:
-            result = await process.execute(restore(task))
+            result = await process.execute(work)
         except CrashedError:
             self.trace.add(process.name, "died", "", "")
             return None
@@ -184,7 +227,8 @@ class World:
             self.laws.blame(f"{process.name} failed: {error!r}")
             raise
         self.trace.add(process.name, "ended", "", result.state)
-        self.laws.ended(result)
+        if isinstance(result, Restoration):
+            self.laws.ended(result)
         return result
 
     def _refused(self, run: str, error: BqdumpError) -> bool:
@@ -192,7 +236,8 @@ class World:
         if isinstance(error, VerificationError):
             return bool(self.laws.swapped)
         others = self.laws.strangers or len(self.laws.scenery.manifests) > 1
-        in_the_way = "not empty" in error.cause or "another kind" in error.cause
+        reasons = ("not empty", "another kind", "its partitioning or clustering")
+        in_the_way = any(reason in error.cause for reason in reasons)
         return isinstance(error, UsageError) and in_the_way and bool(others)
 
     async def _finish(self, run: str) -> None:
@@ -214,6 +259,9 @@ class World:
             self.laws.look()
             left = [name for name in self.laws.target if name.startswith("bqdump_scratch_")]
             self.laws.hold(not left, f"scratch tables do not expire: {left}")
+        for name in self._drill_datasets():
+            tables = await self.big.tables(await self.big.dataset(PROJECT, name))
+            self.laws.hold(not tables, f"tables of a drill do not expire: {tables}")
 
     async def _intrude(self) -> None:
         """At times, something else creates a table in the target, under a name that is still free."""
