@@ -33,7 +33,7 @@ METADATA = re.compile(
     r"Failed to retrieve \S+/computeMetadata/v1/([^\s?]+)\S* from the \S+ \S+ \S+ metadata service\. "
 )
 EMPTY = "NO_CERTIFICATE_OR_CRL_FOUND"
-NOBODY = "Your default credentials were not found"
+NO_CREDENTIALS = "Your default credentials were not found"
 
 
 def blocked(message: str, operation: str, subject: str) -> AccessError | None:
@@ -97,7 +97,7 @@ def not_signed_in(error: auth.GoogleAuthError) -> BqdumpError:
         if isinstance(inner, requests.exceptions.RequestException):
             return broken(inner, *SIGN_IN)
     message = one_line(str(inner.args[0] if inner.args else inner))
-    if message.startswith(NOBODY):
+    if message.startswith(NO_CREDENTIALS):
         return AccessError("find credentials for", "Google Cloud", "none in this environment", LOGIN)
     served = METADATA.sub(r"the metadata server does not return \1: ", message)
     if served != message:

@@ -19,7 +19,7 @@ class MemoryDefinitions:
     """The part of a MemoryWarehouse with definitions; except for routines, its datasets have the same ones.
 
     properties: of the dataset, as in its resource. policies: the names of row access policies by table.
-    filters, members: of a policy, by table and name (default: TRUE, and nobody). sees_policies: whether policies can be
+    filters, members: of a policy, by table and name (default: TRUE, no members). sees_policies: whether policies can be
     listed. routine_definitions: by dataset and name. denied: the permissions that are missing. queried: how often
     indexes were queried.
     """

@@ -1,4 +1,4 @@
-"""A restore that is not to last: everything that it creates expires, even if nobody drops it.
+"""A restore that is not to last: everything that it creates expires, even if it is never dropped.
 
 A dataset's default table expiration concerns its tables and views; without a default partition expiration also
 partitioned tables, of which no single partition expires: https://cloud.google.com/bigquery/docs/updating-datasets

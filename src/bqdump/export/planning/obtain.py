@@ -71,7 +71,7 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
             draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
             plan = draft.plan
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
-            beside = await _store_beside(task, draft)
+            objects = await _store_objects(task, draft)
             await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
     if not mine:
@@ -79,14 +79,14 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
         if stored is None:
             raise UnavailableError(PLAN, f"run {task.run}", "writing the plan failed, and none exists")
         if stored.nonce != plan.nonce:
-            await task.store.delete(beside)
+            await task.store.delete(objects)
         return stored
     _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     return plan
 
 
-async def _store_beside(task: Task, draft: Draft) -> list[tuple[str, int]]:
+async def _store_objects(task: Task, draft: Draft) -> list[tuple[str, int]]:
     """Store the units and definitions of a plan, under names that no other plan has. Returns names and generations."""
     objects = ((draft.plan.units, draft.lines), (draft.plan.definitions, encode(draft.definitions)))
     generations = await asyncio.gather(*(task.store.write(name, data, 0) for name, data in objects))
