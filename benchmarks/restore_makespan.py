@@ -43,10 +43,10 @@ class Slow(MemoryDestination):
         await asyncio.sleep(self.latency)
         return await super().table(dataset, name)
 
-    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
         await asyncio.sleep(self.latency)
-        await super().create_table(dataset, name, definition)
+        return await super().create_table(dataset, name, definition)
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""

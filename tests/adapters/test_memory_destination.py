@@ -25,14 +25,14 @@ class World:
         self.now, self.store = 1_800_000_000_000, MemoryStore("bucket")
         self.destination = MemoryDestination(self.store, lambda: self.now, shard_rows=3)
 
-    def on(self, *steps: Callable[[MemoryDestination], Awaitable[Job | None]]) -> list[Job | None]:
+    def on(self, *steps: Callable[[MemoryDestination], Awaitable[object]]) -> list[Job | None]:
         """Run the steps one after another, each to the end of its job."""
 
         async def each() -> list[Job | None]:
             await self.destination.create_dataset("p", "d", NOTHING)
             results = [await step(self.destination) for step in steps]
             await asyncio.sleep(0.001)
-            return [await self.destination.job(job.id, "US") if job else None for job in results]
+            return [await self.destination.job(job.id, "US") if isinstance(job, Job) else None for job in results]
 
         return asyncio.run(each())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from bqdump.adapters.bigquery_jobs import copy_config, job_of, load_config, mill
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
-from bqdump.core.errors import NotFoundError, TableGoneError
+from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
 from bqdump.ports.warehouse import Job
@@ -48,7 +49,7 @@ class BigQueryDestination(BigQueryWarehouse):
 
         return await self._threads.call(get)
 
-    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
         reference = {"datasetReference": {"projectId": project, "datasetId": name}}
         body = msgspec.json.decode(definition) | reference
@@ -57,7 +58,7 @@ class BigQueryDestination(BigQueryWarehouse):
             with translated("create", f"dataset {project}.{name}", CREATOR):
                 self._client.create_dataset(bigquery.Dataset.from_api_repr(body), **ONCE)
 
-        await self._threads.call(create)
+        return await self._threads.call(partial(_unless_taken, create))
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -90,7 +91,7 @@ class BigQueryDestination(BigQueryWarehouse):
 
         return await self._threads.call(every)
 
-    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
         body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
 
@@ -98,7 +99,7 @@ class BigQueryDestination(BigQueryWarehouse):
             with _referring("create", f"table {name}", EDITOR):
                 self._client.create_table(bigquery.Table.from_api_repr(body), **ONCE)
 
-        await self._threads.call(create)
+        return await self._threads.call(partial(_unless_taken, create))
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -128,7 +129,7 @@ class BigQueryDestination(BigQueryWarehouse):
 
         await self._threads.call(delete)
 
-    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
         """See Destination."""
         reference = {"projectId": dataset.project, "datasetId": dataset.name, "routineId": name}
         body = msgspec.json.decode(definition) | {"routineReference": reference}
@@ -146,9 +147,9 @@ class BigQueryDestination(BigQueryWarehouse):
                         return
                 self._client.create_routine(bigquery.Routine.from_api_repr(body), **ONCE)
 
-        await self._threads.call(create)
+        return await self._threads.call(partial(_unless_taken, create))
 
-    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination. The client has no method for it."""
         reference = {**_reference(dataset, table), "policyId": name}
         body = msgspec.json.decode(definition) | {"rowAccessPolicyReference": reference}
@@ -157,7 +158,7 @@ class BigQueryDestination(BigQueryWarehouse):
             with _referring("create", f"row access policy {name} of table {table}", ADMIN):
                 self._call("POST", f"{_table(dataset, table)}/rowAccessPolicies", body)
 
-        await self._threads.call(create)
+        return await self._threads.call(partial(_unless_taken, create))
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """See Destination."""
@@ -229,6 +230,15 @@ class BigQueryDestination(BigQueryWarehouse):
             self._call("DELETE", path, **query)
         except NotFound:
             return
+
+
+def _unless_taken(create: Callable[[], None]) -> bool:
+    """Whether this has created something; False if its name is taken."""
+    try:
+        create()
+    except ConflictError:
+        return False
+    return True
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from bqdump.ports.warehouse import Job
 class RetryingDestination(RetryingWarehouse):
     """A Destination that retries.
 
-    Jobs have ids, deleting and changing can be repeated, and what a lost answer has created is a conflict: see
+    Jobs have ids, deleting and changing can be repeated, and the name of what a lost answer has created is taken: see
     Destination.
     """
 
@@ -27,9 +27,9 @@ class RetryingDestination(RetryingWarehouse):
         """See Destination."""
         return await self._retrying.call(lambda: self._destination.find_dataset(project, name))
 
-    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
-        await self._retrying.call(lambda: self._destination.create_dataset(project, name, definition))
+        return await self._retrying.call(lambda: self._destination.create_dataset(project, name, definition))
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -43,9 +43,9 @@ class RetryingDestination(RetryingWarehouse):
         """See Destination."""
         return await self._retrying.call(lambda: self._destination.present(dataset))
 
-    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
-        await self._retrying.call(lambda: self._destination.create_table(dataset, name, definition))
+        return await self._retrying.call(lambda: self._destination.create_table(dataset, name, definition))
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -59,13 +59,15 @@ class RetryingDestination(RetryingWarehouse):
         """See Destination."""
         await self._retrying.call(lambda: self._destination.drop_table(dataset, name))
 
-    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
         """See Destination."""
-        await self._retrying.call(lambda: self._destination.create_routine(dataset, name, definition, replace=replace))
+        return await self._retrying.call(
+            lambda: self._destination.create_routine(dataset, name, definition, replace=replace)
+        )
 
-    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
-        await self._retrying.call(lambda: self._destination.create_row_policy(dataset, table, name, definition))
+        return await self._retrying.call(lambda: self._destination.create_row_policy(dataset, table, name, definition))
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """See Destination."""
@@ -101,9 +103,9 @@ class RateLimitedDestination(RateLimitedWarehouse):
         """See Destination."""
         return await self._destination.find_dataset(project, name)
 
-    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
-        await self._destination.create_dataset(project, name, definition)
+        return await self._destination.create_dataset(project, name, definition)
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -117,9 +119,9 @@ class RateLimitedDestination(RateLimitedWarehouse):
         """See Destination."""
         return await self._destination.present(dataset)
 
-    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
-        await limited(self._create, lambda: self._destination.create_table(dataset, name, definition))
+        return await limited(self._create, lambda: self._destination.create_table(dataset, name, definition))
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -133,15 +135,17 @@ class RateLimitedDestination(RateLimitedWarehouse):
         """See Destination."""
         await limited(self._drop, lambda: self._destination.drop_table(dataset, name))
 
-    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
         """See Destination."""
-        await limited(
+        return await limited(
             self._routine, lambda: self._destination.create_routine(dataset, name, definition, replace=replace)
         )
 
-    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
-        await limited(self._policy, lambda: self._destination.create_row_policy(dataset, table, name, definition))
+        return await limited(
+            self._policy, lambda: self._destination.create_row_policy(dataset, table, name, definition)
+        )
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """See Destination."""

@@ -86,16 +86,16 @@ class Destination(Warehouse, Protocol):
     A request that the warehouse refuses for its content raises JobFailedError, with the warehouse's message as the
     cause; its subclass TableGoneError if something that the definition refers to does not exist.
 
-    If the answer to a request is lost and the request is repeated, what it has created raises ConflictError, so that
-    error also means that an earlier attempt may have succeeded.
+    What creates something returns False if the name is taken. If the answer to a request is lost and the request is
+    repeated, the name is taken by what the first attempt created.
     """
 
     async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
         """The resource of a dataset, None if it does not exist. One request."""
         ...
 
-    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
-        """Create a dataset; its location is in the definition. Raises ConflictError if it exists."""
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
+        """Create a dataset; its location is in the definition. False if it exists."""
         ...
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
@@ -110,11 +110,8 @@ class Destination(Warehouse, Protocol):
         """Every table, view and other object of the kind in the dataset, sorted by name."""
         ...
 
-    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
-        """Create a table, view, materialized view or external table (tables.insert).
-
-        Raises ConflictError if the name is taken.
-        """
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
+        """Create a table, view, materialized view or external table (tables.insert). False if the name is taken."""
         ...
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
@@ -135,15 +132,15 @@ class Destination(Warehouse, Protocol):
         """Delete a table or view. Nothing happens if there is none."""
         ...
 
-    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
         """Create a routine (routines.insert), or replace the one of this name (routines.update).
 
-        Raises ConflictError if the name is taken and not to be replaced.
+        False if the name is taken and not to be replaced.
         """
         ...
 
-    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
-        """Create a row access policy of a table (rowAccessPolicies.insert). Raises ConflictError if it exists."""
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
+        """Create a row access policy of a table (rowAccessPolicies.insert). False if it exists."""
         ...
 
     async def find_job(self, job_id: str, location: str) -> Job | None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Iterable
 
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.errors import ConflictError, DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import NotRestored, TableStep
 from bqdump.core.sizes import counted
@@ -23,12 +23,8 @@ OF_A_TABLE = (JobFailedError, NotFoundError, DeniedError)
 
 async def create_dataset(restore: RunningRestore) -> None:
     """Create the target dataset, unless an earlier start or another task has."""
-    target = restore.target
-    if restore.plan.create_dataset == NOTHING:
-        return
-    try:
-        await restore.destination.create_dataset(target.project, target.name, restore.plan.create_dataset)
-    except ConflictError:
+    target, definition = restore.target, restore.plan.create_dataset
+    if definition == NOTHING or not await restore.destination.create_dataset(target.project, target.name, definition):
         return
     created = LogEvent.DATASET_CREATED.extra()
     log.info("created dataset %s.%s in %s", target.project, target.name, target.location, extra=created)

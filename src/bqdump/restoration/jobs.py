@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 TRIES = 1000
 # Steps whose jobs write to the table of its name.
 LOAD, COPY = "load", "copy"
+# BigQuery's reason for a name that is taken, and for a table that is not empty.
+NOT_EMPTY = "duplicate"
 
 
 class FailedJobError(JobFailedError):
@@ -29,6 +31,13 @@ class FailedJobError(JobFailedError):
     def __init__(self, table: str, reason: str, message: str) -> None:
         super().__init__("restore", f"table {table}", message)
         self.reason = reason
+
+
+def name_taken(table: str) -> FailedJobError:
+    """The error for a name that something else has taken since the restore was planned."""
+    return FailedJobError(
+        table, NOT_EMPTY, "it was created in the target by something else while the restore was running"
+    )
 
 
 class Jobs:

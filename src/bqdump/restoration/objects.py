@@ -10,12 +10,12 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored, RestoreFailure
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, replace
-from bqdump.restoration.jobs import FailedJobError, Jobs
+from bqdump.restoration.jobs import FailedJobError, Jobs, name_taken
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 # Errors about one object; others, such as an outage, end the task.
-OF_AN_OBJECT = (JobFailedError, NotFoundError, DeniedError, ConflictError)
+OF_AN_OBJECT = (JobFailedError, NotFoundError, DeniedError)
 
 
 async def restore_objects(restore: RunningRestore, ledger: Ledger) -> None:
@@ -83,11 +83,9 @@ async def _relation(restore: RunningRestore, step: ObjectStep) -> None:
         if step.action == "replace":
             # Its query cannot be changed.
             await destination.drop_table(target, step.name)
-        try:
-            await destination.create_table(target, step.name, step.definition)
-        except ConflictError:
-            if not await _is_the_same(restore, step):
-                raise
+        created = await destination.create_table(target, step.name, step.definition)
+        if not created and not await _is_the_same(restore, step):
+            raise name_taken(step.name)
     if step.finish != NOTHING:
         await destination.change_table(target, step.name, step.finish)
 
@@ -104,20 +102,14 @@ async def _is_the_same(restore: RunningRestore, step: ObjectStep) -> bool:
 
 
 async def _routine(restore: RunningRestore, step: ObjectStep) -> None:
+    # A name that is taken was free when the restore was planned, so an earlier start has created the routine.
     again = step.action == "replace"
-    try:
-        await restore.destination.create_routine(restore.target, step.name, step.definition, replace=again)
-    except ConflictError:
-        # The name was free when the restore was planned, so an earlier start has created it.
-        return
+    await restore.destination.create_routine(restore.target, step.name, step.definition, replace=again)
 
 
 async def _policy(restore: RunningRestore, step: ObjectStep) -> None:
-    try:
-        await restore.destination.create_row_policy(restore.target, step.table, step.name, step.definition)
-    except ConflictError:
-        # Created by an earlier start.
-        return
+    # One that exists was created by an earlier start.
+    await restore.destination.create_row_policy(restore.target, step.table, step.name, step.definition)
 
 
 HOW: dict[str, Callable[[RunningRestore, ObjectStep], Awaitable[None]]] = {ROUTINE: _routine, POLICY: _policy}

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored
-from bqdump.core.errors import ConflictError
 from bqdump.core.restore.names import LABEL, SCRATCH, scratch_name
 from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import TABLE, TableStep
@@ -22,11 +20,11 @@ from bqdump.core.restore.statements import fill
 from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.files import changed_files
-from bqdump.restoration.jobs import LOAD, FailedJobError, Jobs
+from bqdump.restoration.jobs import LOAD, NOT_EMPTY, FailedJobError, Jobs, name_taken
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
-ROWS, NOT_EMPTY = "rows", "duplicate"
+ROWS = "rows"
 # Steps, as in the ids of jobs.
 FULL, STAGE, INSERT, RANGES = "full", "stage", "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
@@ -139,12 +137,9 @@ async def _create(work: TableWork) -> None:
     restore, step = work.restore, work.step
     body = msgspec.json.decode(step.create)
     body["labels"] = {**body.get("labels", {}), LABEL: restore.id}
-    try:
-        await restore.destination.create_table(restore.target, work.name, _raw(body))
-    except ConflictError:
+    if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
         if step.action != "replace" and not await _is_ours(work):
-            cause = "it was created in the target by something else while the restore was running"
-            raise FailedJobError(work.name, NOT_EMPTY, cause) from None
+            raise name_taken(work.name)
         if await _is_written(work):
             # Made lasting before: to repeat it would remove expirations that another task has set at the end.
             return
@@ -229,9 +224,8 @@ async def _create_scratch(work: TableWork, name: str, definition: msgspec.Raw) -
     now = await restore.destination.now(restore.target.location)
     body = msgspec.json.decode(definition) | {"expirationTime": str(now + SCRATCH_MS)}
     body["labels"] = {LABEL: restore.id}
-    with suppress(ConflictError):
-        # Otherwise of an earlier start of this attempt.
-        await restore.destination.create_table(restore.target, name, _raw(body))
+    # If it exists, an earlier start of this attempt has created it.
+    await restore.destination.create_table(restore.target, name, _raw(body))
     # The dataset's default would delete old partitions, also of a scratch table.
     lasting = msgspec.json.decode(work.step.lasting) or {}
     if partitioning := "timePartitioning" in body and lasting.get("timePartitioning"):

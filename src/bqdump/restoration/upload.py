@@ -8,8 +8,7 @@ import tempfile
 from typing import IO
 
 from bqdump.core.documents.manifest import File, TableEntry
-from bqdump.core.errors import ConflictError
-from bqdump.repository.data_files import read_part
+from bqdump.repository.data_files import read_part, upload_once
 from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.task import RunningRestore
 
@@ -37,11 +36,7 @@ async def _upload(restore: RunningRestore, table: str, file: File) -> None:
         if there is None or there.crc32c != file.crc32c:
             with tempfile.TemporaryFile() as copy:
                 await _read(restore, table, file, copy)
-                try:
-                    there, _ = await restore.task.bucket.upload(name, lambda out: _write(copy, out), 0)
-                except ConflictError:
-                    # Another task has uploaded it meanwhile.
-                    there = await restore.task.bucket.stat(name)
+                there = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
     if there is None or there.crc32c != file.crc32c:
         raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
 

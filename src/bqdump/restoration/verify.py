@@ -63,6 +63,7 @@ async def _with_source(source: Source, manifest: Manifest, digests: dict[str, Di
     try:
         asked = await questions(source, manifest)
     except NotFoundError as error:
+        # Here the source is gone, not a document.
         message = "not compared with the source: %s"
         log.info(message, error.cause, extra=LogEvent.SOURCE_NOT_COMPARED.extra())
         return []

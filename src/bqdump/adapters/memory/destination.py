@@ -13,7 +13,7 @@ from bqdump.adapters.memory.references import inserted, missing
 from bqdump.adapters.memory.resources import definition_of, layout, names_of, patched, raw
 from bqdump.adapters.memory.store import MemoryStore
 from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse, Version
-from bqdump.core.errors import ConflictError, JobFailedError, NotFoundError, TableGoneError
+from bqdump.core.errors import JobFailedError, NotFoundError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
 from bqdump.ports.warehouse import Job, JobError
@@ -81,13 +81,14 @@ class MemoryDestination(MemoryWarehouse):
             return None
         return raw(self._resource(Dataset(project, name, self.location)))
 
-    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
         if (project, name) in self.datasets:
-            raise ConflictError("create", f"dataset {project}.{name}", f"Already Exists: Dataset {project}:{name}")
+            return False
         reference = {"datasetReference": {"projectId": project, "datasetId": name}}
         self.datasets[project, name] = {}
         self.resources[project, name] = {"location": self.location, **msgspec.json.decode(definition), **reference}
+        return True
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -107,10 +108,10 @@ class MemoryDestination(MemoryWarehouse):
         found = sorted(self._present_tables(dataset).items())
         return [Present(name, t.kind, t.created, definition_of(t).get("labels", {})) for name, t in found]
 
-    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
         if name in self._present_tables(dataset):
-            raise ConflictError("create", f"table {name}", f"Already Exists: Table {dataset.name}.{name}")
+            return False
         now, properties = self.clock(), msgspec.json.decode(definition)
         self._check(dataset, f"table {name}", properties)
         lifetime = self._resource(dataset).get("defaultTableExpirationMs")
@@ -119,6 +120,7 @@ class MemoryDestination(MemoryWarehouse):
         kind = next((KINDS[key] for key in KINDS if key in properties), "TABLE")
         made = MemoryTable(kind, now, [Version(now, ())], raw(properties | names_of(dataset, name)))
         self._tables_of(dataset)[name] = made
+        return True
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""
@@ -140,26 +142,28 @@ class MemoryDestination(MemoryWarehouse):
             self.policies.pop(name, None)
             self.policy_definitions.pop((dataset.project, dataset.name, name), None)
 
-    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> None:
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
         """See Destination."""
         known = self._routines(dataset)
         if name in known and not replace:
-            raise ConflictError("create", f"routine {name}", f"Already Exists: Routine {dataset.name}.{name}")
+            return False
         self._check(dataset, f"routine {name}", msgspec.json.decode(definition))
         known[name] = definition
+        return True
 
-    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> None:
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
         if table not in self._present_tables(dataset):
             raise TableGoneError("create", f"row access policy {name}", f"Not found: Table {dataset.name}.{table}")
         known = self.policy_definitions.setdefault((dataset.project, dataset.name, table), {})
         if name in known:
-            raise ConflictError("create", f"row access policy {name}", "Already Exists: Row access policy")
+            return False
         known[name] = definition
         self.policies.setdefault(table, []).append(name)
         body = msgspec.json.decode(definition)
         self.filters[table, name] = body["filterPredicate"]
         self.members[table, name] = tuple(body.get("grantees", ()))
+        return True
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """See Destination."""
