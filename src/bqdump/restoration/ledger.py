@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bqdump.core.documents.document import Notes
-from bqdump.core.documents.layout import RestoreLayout
 from bqdump.core.documents.restore import Restored, RestoreFailure
+from bqdump.core.documents.restore_layout import RestoreLayout
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import notes
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bqdump.check.read_back import ReadOptions
-from bqdump.core.documents.layout import Layout, RestoreLayout
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.restore import Decision
+from bqdump.core.documents.restore_layout import RestoreLayout
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.events import Listener, ignore
