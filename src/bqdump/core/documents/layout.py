@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.drill import Drill
     from bqdump.core.documents.manifest_index import Contents, Summary
     from bqdump.core.documents.restore import Execution
+    from bqdump.core.documents.retention import Reference, Tags, Tombstone
 
 STATE = "_bqdump"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -37,7 +38,7 @@ SMALL_DOCUMENTS = (
     "finisher.json",
 )
 # The folders of a run, and of a restore, that hold notes.
-NOTES = (["claims"], ["readings"], ["receipts"], ["failures"])
+NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
 RESTORE_NOTES = (["done"], ["failures"])
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 # How a unit has ended: one of the two is stored, under one name.
@@ -120,6 +121,17 @@ class Layout(NamedTuple):
         from bqdump.core.documents.drill import Drill
 
         return Document(f"{self.drills}{name}.json", Drill, "note")
+
+    @property
+    def tagged(self) -> str:
+        """The folder of tags, a note for each run that has any, so that one listing returns all of them."""
+        return f"{self.state}tags/"
+
+    def tags(self, run: str) -> Document[Tags]:
+        """The tags of this run."""
+        from bqdump.core.documents.retention import Tags
+
+        return Document(f"{self.tagged}{run}.json", Tags, "note")
 
     def run(self, run: str) -> RunLayout:
         """The names of one run."""
@@ -249,6 +261,24 @@ class RunLayout(NamedTuple):
         """The same for people: a page."""
         return f"{self.root}report.html"
 
+    @property
+    def references(self) -> str:
+        """The folder of references: notes on runs that rely on files which this run names."""
+        return f"{self.root}references/"
+
+    def reference(self, run: str) -> Document[Reference]:
+        """The note that this later run relies on files which this run names."""
+        from bqdump.core.documents.retention import Reference
+
+        return Document(f"{self.references}{run}.json", Reference, "note")
+
+    @property
+    def tombstone(self) -> Document[Tombstone]:
+        """Says that the run is being pruned."""
+        from bqdump.core.documents.retention import Tombstone
+
+        return Document(f"{self.root}tombstone.json", Tombstone)
+
 
 def most_bytes(name: str) -> int | None:
     """How large an object of this name may be to be read whole; None for what is none of bqdump's documents."""
@@ -262,7 +292,7 @@ def is_note(name: str) -> bool:
     """Whether an object of this name is a note: a small document, one for each unit, attempt or run."""
     _, state, rest = f"/{name}".rpartition(f"/{STATE}/")
     folders = rest.split("/")[:-1]
-    if not state or folders in (["history"], ["staged"], ["drills"]):
+    if not state or folders in (["history"], ["staged"], ["drills"], ["tags"]):
         return bool(state)
     return folders[2:3] in {"runs": NOTES, "restores": RESTORE_NOTES}.get(folders[0] if folders else "", ())
 
