@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
+# Readers of Iceberg tables, for tests: in a folder of their own, since DuckDB's extension needs the DuckDB of its release.
+READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick check lint types layers lock soak pictures clean
@@ -40,6 +42,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra read -c requirements/dev.txt pyproject.toml -o requirements/read.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra verify -c requirements/dev.txt pyproject.toml -o requirements/verify.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	printf '$(READERS)' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
 $(VENV)/.tools: requirements/tools.txt
@@ -53,8 +56,9 @@ $(VENV)/.local: requirements/local.txt pyproject.toml $(VENV)/.tools
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.tools
+$(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VENV)/.tools
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
+	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps --target $(VENV)/readers -r requirements/readers.txt
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
 

@@ -1,0 +1,176 @@
+"""An Iceberg table's metadata: its schemas, and its snapshots, one for each published run that still has its files.
+
+Source: https://iceberg.apache.org/spec/#table-metadata
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.errors import DocumentError
+from bqdump.core.iceberg.columns import Node, last_id, name_mapping, schema_fields
+from bqdump.core.iceberg.manifests import Totals
+from bqdump.core.times import rfc3339
+from bqdump.core.version import VERSION
+
+NAME_MAPPING = "schema.name-mapping.default"
+RUN = "bqdump.run"
+NONE = -1
+
+
+class Snapshot(NamedTuple):
+    """The snapshot of one run. time: in milliseconds since 1970 UTC. list: the address of its manifest list."""
+
+    id: int
+    run: str
+    time: int
+    sequence: int
+    list: str
+    totals: Totals
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What a metadata file records of earlier runs."""
+
+    table_uuid: str = msgspec.field(name="table-uuid")
+    last_sequence_number: int = msgspec.field(name="last-sequence-number", default=0)
+    last_updated_ms: int = msgspec.field(name="last-updated-ms", default=0)
+    last_column_id: int = msgspec.field(name="last-column-id", default=0)
+    schemas: list[dict[str, Any]] = []
+    properties: dict[str, str] = {}
+    snapshots: list[dict[str, Any]] = []
+
+    def runs(self) -> list[str]:
+        """The runs that it has snapshots of, the earliest first."""
+        return [snapshot["summary"].get(RUN, "") for snapshot in self.snapshots]
+
+    def only(self, runs: Collection[str]) -> History:
+        """The same with the snapshots of these runs only, and their schemas."""
+        kept = [one for one in self.snapshots if one["summary"].get(RUN, "") in runs]
+        used = {one["schema-id"] for one in kept}
+        schemas = [schema for schema in self.schemas if schema["schema-id"] in used]
+        return msgspec.structs.replace(self, snapshots=kept, schemas=schemas)
+
+
+def read_history(data: bytes, name: str) -> History:
+    """What a metadata file records. Raises DocumentError where it is none."""
+    try:
+        return msgspec.json.decode(data, type=History)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DocumentError("read", name, f"it is not valid Iceberg metadata ({error})") from None
+
+
+def no_history(place: str) -> History:
+    """Of a table that has no metadata yet. place: names the table among all others."""
+    digest = hashlib.sha256(place.encode()).hexdigest()
+    return History(table_uuid=f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}")
+
+
+def snapshot_id(run: str, place: str, time: int) -> int:
+    """A positive number of 63 bits for a run's snapshot."""
+    digest = hashlib.sha256(f"{run}\n{time}\n{place}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1 or 1
+
+
+def schema_of(history: History, columns: Sequence[Node], docs: dict[str, str]) -> dict[str, Any]:
+    """The schema of these columns: an earlier one if it is the same."""
+    fields = schema_fields(columns, docs)
+    for schema in history.schemas:
+        if schema["fields"] == fields:
+            return schema
+    number = max((schema["schema-id"] for schema in history.schemas), default=-1) + 1
+    return {"type": "struct", "schema-id": number, "fields": fields}
+
+
+def metadata(
+    history: History, location: str, schema: dict[str, Any], columns: Sequence[Node], snapshot: Snapshot
+) -> bytes:
+    """The metadata file with one more snapshot, which becomes the current one."""
+    schemas = [one for one in history.schemas if one["schema-id"] != schema["schema-id"]]
+    snapshots = [*history.snapshots, _snapshot(history, snapshot, schema)]
+    document = {
+        "format-version": 2,
+        "table-uuid": history.table_uuid,
+        "location": location,
+        "last-sequence-number": snapshot.sequence,
+        "last-updated-ms": snapshot.time,
+        "last-column-id": max(history.last_column_id, last_id(columns)),
+        "schemas": sorted([*schemas, schema], key=lambda one: one["schema-id"]),
+        "current-schema-id": schema["schema-id"],
+        "partition-specs": [{"spec-id": 0, "fields": []}],
+        "default-spec-id": 0,
+        "last-partition-id": 999,
+        "sort-orders": [{"order-id": 0, "fields": []}],
+        "default-sort-order-id": 0,
+        "properties": {NAME_MAPPING: _mapping(history, columns), "bqdump.version": VERSION},
+        "current-snapshot-id": snapshot.id,
+        "refs": _refs(snapshots),
+        "snapshots": snapshots,
+        "snapshot-log": [{"timestamp-ms": one["timestamp-ms"], "snapshot-id": one["snapshot-id"]} for one in snapshots],
+        "metadata-log": [],
+    }
+    return msgspec.json.encode(document)
+
+
+def _mapping(history: History, columns: Sequence[Node]) -> str:
+    """The name mapping of all files of all snapshots."""
+    known = name_mapping(columns)
+    try:
+        before = msgspec.json.decode(history.properties.get(NAME_MAPPING, "[]"), type=list[dict[str, Any]])
+    except msgspec.MsgspecError:
+        before = []
+    return msgspec.json.encode(_merged(known, before if history.snapshots else [])).decode()
+
+
+def _merged(known: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Both mappings; where a name has another id now, the id in use."""
+    by_name = {one["names"][0]: one for one in before}
+    merged = []
+    for one in known:
+        other = by_name.pop(one["names"][0], {})
+        members = _merged(one.get("fields", []), other.get("fields", []))
+        merged.append(one | ({"fields": members} if members else {}))
+    return merged + list(by_name.values())
+
+
+def _refs(snapshots: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The branch `main`, and a tag for each run."""
+    tags = {one["summary"][RUN]: {"snapshot-id": one["snapshot-id"], "type": "tag"} for one in snapshots}
+    return tags | {"main": {"snapshot-id": snapshots[-1]["snapshot-id"], "type": "branch"}}
+
+
+def _snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any]) -> dict[str, Any]:
+    parent = history.snapshots[-1] if history.snapshots else None
+    files, rows, bytes_ = map(str, snapshot.totals)
+    summary = {
+        "operation": "overwrite" if parent else "append",
+        "added-data-files": files,
+        "added-records": rows,
+        "added-files-size": bytes_,
+        "total-data-files": files,
+        "total-records": rows,
+        "total-files-size": bytes_,
+        "total-delete-files": "0",
+        "total-position-deletes": "0",
+        "total-equality-deletes": "0",
+        RUN: snapshot.run,
+        "bqdump.snapshot-time": rfc3339(snapshot.time),
+    }
+    if parent:
+        summary["deleted-data-files"] = parent["summary"]["total-data-files"]
+        summary["deleted-records"] = parent["summary"]["total-records"]
+    made: dict[str, Any] = {
+        "sequence-number": snapshot.sequence,
+        "snapshot-id": snapshot.id,
+        "timestamp-ms": snapshot.time,
+        "summary": summary,
+        "manifest-list": snapshot.list,
+        "schema-id": schema["schema-id"],
+    }
+    if parent:
+        made["parent-snapshot-id"] = parent["snapshot-id"]
+    return made

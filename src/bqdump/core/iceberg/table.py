@@ -1,0 +1,97 @@
+"""One run's snapshot of one table: the three objects to store, with names of their own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bqdump.core.errors import DocumentError
+from bqdump.core.iceberg.columns import Node, left_out
+from bqdump.core.iceberg.manifests import DataFile, manifest, manifest_list, totals
+from bqdump.core.iceberg.metadata import History, Snapshot, metadata, schema_of, snapshot_id
+
+METADATA = ".metadata.json"
+HINT = "version-hint.text"
+
+
+class Request(NamedTuple):
+    """A snapshot to be made.
+
+    root: what the name of an object is appended to, for its address. folder: the object name of the table's folder,
+    with a slash. run, time: of the run; the time in milliseconds. columns: of a table without files. docs: descriptions
+    of columns. history: of the table's earlier runs.
+    """
+
+    root: str
+    folder: str
+    run: str
+    time: int
+    files: Sequence[DataFile]
+    columns: tuple[Node, ...]
+    docs: dict[str, str]
+    history: History
+
+
+class Written(NamedTuple):
+    """What to store, in this order: names and content. The last one is the metadata file.
+
+    left_out: the paths of columns whose types Iceberg lacks.
+    """
+
+    objects: tuple[tuple[str, bytes], ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def metadata(self) -> str:
+        """The name of the metadata file."""
+        return self.objects[-1][0]
+
+
+def snapshot_objects(request: Request) -> Written:
+    """The manifest, the manifest list and the metadata file.
+
+    The same request gives the same objects. Names contain a digest of the content, so different content never has the
+    same name. Raises DocumentError where the files of the table have different columns.
+    """
+    history, place = request.history, request.root + request.folder
+    columns = _columns(request)
+    schema = schema_of(history, columns, request.docs)
+    number = history.last_sequence_number + 1
+    id_ = snapshot_id(request.run, place, request.time)
+    sums = totals(request.files)
+    data = manifest(schema, id_, number, request.files)
+    first = _name(request, "m0", data, ".avro")
+    parent = history.snapshots[-1]["snapshot-id"] if history.snapshots else None
+    listed = manifest_list(request.root + first, len(data), id_, parent, number, sums)
+    second = _name(request, "snap", listed, ".avro")
+    snapshot = Snapshot(id_, request.run, request.time, number, request.root + second, sums)
+    described = metadata(history, place.rstrip("/"), schema, columns, snapshot)
+    third = _name(request, f"{number:05d}", described, METADATA)
+    return Written(((first, data), (second, listed), (third, described)), tuple(left_out(columns)))
+
+
+def hint_of(metadata_name: str) -> tuple[str, bytes]:
+    """The name and the content of the table's version-hint.text."""
+    folder, slash, last = metadata_name.rpartition("/")
+    return f"{folder}{slash}{HINT}", last.removesuffix(METADATA).encode()
+
+
+def run_of(name: str) -> str:
+    """The run that has written an object of this name; "" for any other object."""
+    parts = name.rpartition("/")[2].split(".", 1)[0].split("-")
+    return "-".join(parts[1:-1]) if len(parts) > 2 else ""
+
+
+def _columns(request: Request) -> tuple[Node, ...]:
+    if not request.files:
+        return request.columns
+    columns = request.files[0].facts.columns
+    for file in request.files:
+        if file.facts.columns != columns:
+            raise DocumentError("describe", file.path, f"its columns differ from those of {request.files[0].path}")
+    return columns
+
+
+def _name(request: Request, kind: str, data: bytes, end: str) -> str:
+    return f"{request.folder}metadata/{kind}-{request.run}-{hashlib.sha256(data).hexdigest()[:12]}{end}"

@@ -1,0 +1,54 @@
+"""Readers of Iceberg tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+READERS = ("duckdb", "pyiceberg", "polars")
+PACKAGES = Path(sys.prefix) / "readers"
+
+
+class Scanner:
+    """A process with all readers."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("scan.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(PACKAGES)},
+        )
+
+    def rows(
+        self, reader: str, place: str | Path, snapshot: int | None = None, where: str = "", zone: str = "Asia/Tokyo"
+    ) -> list[dict[str, Any]]:
+        """What a reader returns of the table whose folder or metadata file this is. zone: of the session."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps([reader, str(place), snapshot, where, zone]), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        assert "error" not in answer, answer["error"]
+        return list(answer["rows"])
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def scanner() -> Iterator[Scanner]:
+    made = Scanner()
+    yield made
+    made.close()
