@@ -19,6 +19,8 @@ class Options(TypedDict, total=False):
     include: str | Sequence[str] | None
     exclude: str | Sequence[str] | None
     keep_others: bool | None
+    incremental: bool | None
+    full_every: int | str | None
     route: str | None
     format: str | None
     compression: str | None

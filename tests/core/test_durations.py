@@ -7,14 +7,16 @@ import pytest
 from bqdump.core.durations import duration_text, parse_duration
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), (" 15M ", 900), ("2 h", 7200), ("0", 0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), (" 15M ", 900), ("2 h", 7200), ("7d", 604_800), ("0", 0)]
+)
 def test_a_length_of_time_is_read(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "1.5m", "-1s", "1d", "15 minutes", "1m30s", "9999999"])
+@pytest.mark.parametrize("text", ["", "m", "1.5m", "-1s", "1w", "15 minutes", "1m30s", "9999999"])
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="such as 90s, 15m or 2h"):
+    with pytest.raises(ValueError, match="such as 90s, 15m, 2h or 7d"):
         parse_duration(text)
 
 

@@ -14,7 +14,8 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.documents.run import Mode, Plan
 from bqdump.core.errors import UsageError, VerificationError
-from bqdump.core.plan.removal import Carry, Published, carry_from
+from bqdump.core.plan.published import Published
+from bqdump.core.plan.removal import Carry, carry_from
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted

@@ -16,6 +16,7 @@ from bqdump.core.documents.run import (
     Count,
     Failure,
     Flag,
+    Look,
     Mode,
     OfRun,
     ReadAt,
@@ -54,9 +55,11 @@ class TableFiles(msgspec.Struct, frozen=True):
 
 
 class Carried(msgspec.Struct, frozen=True):
-    """The origin of a table that is carried over: the run that exported it, its snapshot time, and its bqdump version.
+    """The origin of a table that an earlier run exported: that run, its snapshot time, and its bqdump version.
 
-    settings: those with which its files were written, where they differ from the manifest's.
+    snapshot: when its content was read. settings: those with which its files were written, where they differ from the
+    manifest's. unchanged_at: the latest snapshot time at which the table was found unchanged, so that its content is
+    also that of this time; 0 for a table that was carried over without a look at it.
     """
 
     run: RunId
@@ -64,6 +67,12 @@ class Carried(msgspec.Struct, frozen=True):
     snapshot_time: str
     tool: str
     settings: dict[str, Any]
+    unchanged_at: Time = 0
+
+    @property
+    def as_of(self) -> int:
+        """The latest time (ms) of which the content is known to be."""
+        return max(self.snapshot, self.unchanged_at)
 
 
 class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +82,9 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     snapshot time, where that count is certain; both were compared before publishing.
     read_at: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
     format, compression: of its files. planned_billed, billed: bytes of its query, by the dry run and as billed.
-    carried: set where an earlier run exported it.
+    carried: set where an earlier run exported it. look: as of planning, after the snapshot time; None where the table
+    can change without a trace in its metadata. look_before: the last one before the snapshot time, if an earlier export
+    recorded it.
     """
 
     table: str
@@ -99,6 +110,8 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     planned_billed: Count | None = None
     billed: Count | None = None
     carried: Carried | None = None
+    look: Look | None = None
+    look_before: Look | None = None
 
 
 @public
@@ -106,7 +119,7 @@ class Totals(msgspec.Struct, frozen=True):
     """Sums over a manifest's tables; `bytes` is the size of the files.
 
     rows: exported rows, of tables for which they are known. billed: bytes billed by the run's own queries.
-    carried: tables carried over from earlier runs.
+    carried: tables carried over from earlier runs. reused: unchanged tables, whose files earlier runs exported.
     """
 
     tables: Count
@@ -117,6 +130,7 @@ class Totals(msgspec.Struct, frozen=True):
     rows: Count = 0
     billed: Count = 0
     carried: Count = 0
+    reused: Count = 0
 
 
 class OfExport(OfRun):
@@ -261,7 +275,12 @@ def settings_of(manifest: Manifest, entry: TableEntry) -> dict[str, Any]:
 
 
 def snapshot_of(manifest: Manifest, entry: TableEntry) -> int:
-    """The snapshot time of a table of a manifest, in milliseconds."""
+    """The time (ms) as of which a table of a manifest is: of an unchanged table, the manifest's snapshot time."""
+    return entry.carried.as_of if entry.carried else manifest.snapshot
+
+
+def read_time_of(manifest: Manifest, entry: TableEntry) -> int:
+    """The time (ms) at which the files of a table of a manifest were read: the snapshot time of the run that did."""
     return entry.carried.snapshot if entry.carried else manifest.snapshot
 
 

@@ -67,6 +67,41 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     asked: bool = False
 
 
+class Look(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reading of a table's metadata: what must be equal in two readings between which nothing changed.
+
+    created, modified, rows, bytes: BigQuery's creationTime, lastModifiedTime, numRows and numBytes. schema, properties:
+    fingerprints of its columns and of all other properties. by: a time of BigQuery's clock that is not before the
+    reading, 0 where none was recorded.
+    """
+
+    created: Time
+    modified: Time
+    rows: Count
+    bytes: Count
+    schema: str
+    properties: str
+    by: Time = 0
+
+    def same(self, other: Look) -> bool:
+        """Whether the two readings are equal, whenever they were taken."""
+        return msgspec.structs.replace(self, by=0) == msgspec.structs.replace(other, by=0)
+
+
+class Reused(msgspec.Struct, frozen=True, array_like=True):
+    """A table that did not change: the export names the files of an earlier run again.
+
+    run, snapshot: the run that exported them, and its snapshot time. rows, bytes: BigQuery's numbers. files: how many.
+    """
+
+    table: str
+    run: RunId
+    snapshot: Time
+    rows: Count
+    bytes: Count
+    files: Count
+
+
 # Why a table of the published export is not in the next one.
 RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
 
@@ -110,7 +145,7 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     rows, bytes: BigQuery's numbers while planning. pattern: the final object name with one `*`. why: the reason for its
     route. format, compression: "" for those of the settings. bills: the bytes that its query bills, by a dry run; a
-    lower bound where bills_at_least.
+    lower bound where bills_at_least. look, look_before: see the manifest's TableEntry.
     """
 
     id: UnitId
@@ -128,6 +163,8 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     read_at: ReadAt = "snapshot"
     bills: Count | None = None
     bills_at_least: bool = False
+    look: Look | None = None
+    look_before: Look | None = None
 
 
 class OfRun:
@@ -149,7 +186,8 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     definitions: the object with those of the dataset, "" in plans that have none.
     splits: the tables that are split into several units. planned: when planning began, by BigQuery's clock; 0 where
     that was not recorded. over: the published run that it was compared with, "" for none. removed: tables of that run
-    that the export removes. kept: tables that it carries over unchanged.
+    that the export removes. kept: tables that it carries over without a look at them. reused: unchanged tables, whose
+    files it names again; `tables`, `rows`, `bytes` and `bills` are without them.
     """
 
     format_version: int = FORMAT_VERSION
@@ -178,6 +216,7 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     over: str = ""
     removed: tuple[Removed, ...] = ()
     kept: tuple[str, ...] = ()
+    reused: tuple[Reused, ...] = ()
 
     @property
     def unit_count(self) -> int:

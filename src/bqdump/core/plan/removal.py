@@ -13,65 +13,26 @@ import msgspec
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import Carried, Manifest, TableEntry, TableFiles, settings_of
 from bqdump.core.documents.run import (
-    FORMAT_VERSION,
-    Count,
     Failure,
     Flag,
-    Mode,
     Plan,
     RemovalReason,
     Removed,
-    RunId,
-    Time,
 )
 from bqdump.core.plan.catalog import select
+from bqdump.core.plan.published import Published
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 
-# Settings that decide how the files of a table are named, read and compared.
-OF_FILES = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project")
+# Settings that decide how the files of a table are named, encrypted, read and compared.
+OF_FILES = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project", "kms_key")
 WHY: dict[RemovalReason, str] = {
     "excluded": "excluded by --include or --exclude",
     "dropped": "dropped from the dataset",
     "dataset-empty": "the dataset is empty",
     "skipped": "not exported any more",
 }
-
-
-class Had(msgspec.Struct, frozen=True):
-    """A table of the published export. An entry of `left` has a name only."""
-
-    table: str
-    planned_rows: Count | None = None
-    rows: Count | None = None
-    carried: Carried | None = None
-
-
-class Published(msgspec.Struct, frozen=True):
-    """The part of the published manifest that planning compares with."""
-
-    run: RunId
-    snapshot: Time
-    snapshot_time: str
-    mode: Mode
-    tables: tuple[Had, ...]
-    left: tuple[Had, ...]
-    format_version: int = FORMAT_VERSION
-
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
-
-    def without(self, tables: Collection[str]) -> dict[str, Had]:
-        """Its tables by name, except these."""
-        return {had.table: had for had in (*self.left, *self.tables) if had.table not in tables}
-
-    def removed(self, had: Had, reason: RemovalReason) -> Removed:
-        """The record of one of its tables that the next export does not have."""
-        of = had.carried or self
-        return Removed(had.table, reason, of.run, of.snapshot_time, had.planned_rows if had.rows is None else had.rows)
 
 
 class Carry(NamedTuple):

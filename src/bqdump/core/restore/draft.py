@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
-from bqdump.core.documents.manifest import Manifest, TableEntry, settings_of, snapshot_of
+from bqdump.core.documents.manifest import Manifest, TableEntry, read_time_of, settings_of
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.dataset import dataset_requests
@@ -147,7 +147,7 @@ def _table_step(
         relate=made.relate,
         expire=made.expire,
         expired_rows=partitioning.rows_to_expire(into, entry.table) if partitioning else "",
-        load=loading(entry, restored, settings_of(manifest, entry), snapshot_of(manifest, entry)),
+        load=loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry)),
         as_what="; ".join(filter(None, (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes))),
     )
 

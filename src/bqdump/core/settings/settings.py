@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     keep_others: bool = False
+    incremental: bool = False
+    full_every: int = 30 * 86_400
     route: str = "auto"
     format: str = "csv"
     compression: str = "none"
@@ -149,6 +151,8 @@ KMS_KEY = parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/crypt
 CODECS = tuple(sorted({codec for kind in FORMATS.values() for codec in kind.codecs}))
 WHERE = "Target of the export: gs://BUCKET/PREFIX, or a local folder (with the read route)."
 KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from the published export, unchanged."
+INCREMENTAL = "Export only tables that changed; the others keep the files of an earlier run."
+FULL = "Export even unchanged tables after this time, e.g. 7d (with {setting:incremental}); 0: never."
 ROUTE = "Route of all tables: auto (the cheapest possible), extract, query or read."
 COMPRESSION = "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet) or zstd (parquet)."
 TIMES = "Export the partition time of each row of ingestion-time partitioned tables as a column (billed)."
@@ -174,6 +178,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("include", parse.patterns, "PATTERN,…", "Export only tables that match (* and ? allowed)."),
     Setting("exclude", parse.patterns, "PATTERN,…", "Exclude tables that match (* and ? allowed)."),
     Setting("keep_others", parse.flag, "BOOL", KEEP),
+    Setting("incremental", parse.flag, "BOOL", INCREMENTAL),
+    Setting("full_every", parse.period, "TIME", FULL),
     Setting("route", parse.route, "ROUTE", ROUTE, ("auto", *ROUTES)),
     Setting("format", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet.", tuple(FORMATS)),
     Setting("compression", parse.word, "CODEC", COMPRESSION, CODECS),

@@ -21,6 +21,7 @@ from bqdump.core.times import parse_time
 # An object name has at most 1,024 bytes, of which bqdump's own documents take about 300 after the prefix.
 LONGEST_PREFIX = 600
 LONGEST_SECONDS = 24 * 3600
+LONGEST_PERIOD = 3660 * 86_400
 LEAST_MEMORY = 16 * 10**6
 ROUTES = ("extract", "query", "read")
 # https://cloud.google.com/bigquery/docs/labels-intro#requirements
@@ -95,6 +96,16 @@ def duration(value: Any) -> int | None:
     seconds = parse_duration(str(value))
     if not 1 <= seconds <= LONGEST_SECONDS:
         raise ValueError("expected a duration from 1s to 24h")
+    return seconds
+
+
+def period(value: Any) -> int:
+    """A number of seconds, up to 10 years: 12h or 30d; 0 for none."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError(EXPECTED)
+    seconds = parse_duration(str(value))
+    if seconds > LONGEST_PERIOD:
+        raise ValueError("expected a duration of up to 3660d")
     return seconds
 
 

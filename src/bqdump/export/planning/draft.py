@@ -27,7 +27,8 @@ from bqdump.core.plan.guards import (
     target_flags,
 )
 from bqdump.core.plan.hidden_data import Captured, lacking_flags
-from bqdump.core.plan.removal import Published, leaving, removal_flags
+from bqdump.core.plan.published import Published
+from bqdump.core.plan.removal import leaving, removal_flags
 from bqdump.core.plan.routes import Routing, route_tables
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings

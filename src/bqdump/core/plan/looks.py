@@ -1,0 +1,144 @@
+"""Looks: readings of a table's metadata, of which equal ones show that nothing changed between them.
+
+`lastModifiedTime` is not monotonic: after a deletion it falls back to the newest of the rows that are left, and rows
+that leave the streaming buffer late get the time of their streaming. So looks are compared for equality, never by <.
+A table that can change without a trace in its metadata has no look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bqdump.core.documents.definitions import RowPolicy
+from bqdump.core.documents.run import Look
+from bqdump.core.plan.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg
+from bqdump.core.plan.hidden_data import Captured
+from bqdump.core.plan.protection import protected_columns
+from bqdump.core.times import rfc3339
+
+# Fields that differ from one reading to the next although nothing changed; so does every field of a size or count.
+VOLATILE = (
+    "kind",
+    "id",
+    "etag",
+    "selfLink",
+    "creationTime",
+    "lastModifiedTime",
+    "streamingBuffer",
+    "replicas",
+    "schema",
+)
+SIZES = "num"
+GONE = "it no longer exists"
+INCOMPLETE = "BigQuery does not report its creationTime, lastModifiedTime, numRows and numBytes"
+
+
+class _Partitioning(msgspec.Struct, rename="camel"):
+    expiration_ms: str | int | None = None
+
+
+class _Changing(msgspec.Struct, rename="camel"):
+    max_staleness: str | None = None
+    expiration_time: str | int | None = None
+    streaming_buffer: Any = None
+    time_partitioning: _Partitioning | None = None
+
+
+_CHANGING = msgspec.json.Decoder(_Changing | None)
+
+
+def look_of(definition: msgspec.Raw, by: int = 0) -> Look | None:
+    """The look at a table, or at a partition of it, that a response of tables.get is. by: see Look.
+
+    None if BigQuery does not report all numbers. Whether equal looks prove anything: see `obstacle`.
+    """
+    try:
+        decoded: dict[str, Any] = msgspec.json.decode(definition) or {}
+        look = Look(
+            int(decoded["creationTime"]),
+            int(decoded["lastModifiedTime"]),
+            int(decoded["numRows"]),
+            int(decoded["numBytes"]),
+            _fingerprint(decoded.get("schema")),
+            _fingerprint({name: value for name, value in decoded.items() if not _volatile(name)}),
+            by,
+        )
+        return msgspec.convert(msgspec.to_builtins(look), Look)
+    except (KeyError, TypeError, ValueError, AttributeError, msgspec.MsgspecError):
+        return None
+
+
+def obstacle(table: Table, policies: Sequence[RowPolicy] | None, captured: Captured) -> str:
+    """Why looks at this table prove nothing, in a few words; "" where they do.
+
+    policies: its row access policies, None where they cannot be listed. captured: the dataset's change data capture.
+    """
+    if reason := of_other_kind(table):
+        return reason
+    if bytes(table.definition) == b"null":
+        return GONE
+    if table.name in captured.keyed and captured.tables is None:
+        return "change data capture cannot be checked"
+    if captured.tables and table.name in captured.tables:
+        return "change data capture"
+    if policies is None:
+        return "row access policies cannot be listed"
+    if policies:
+        return "row access policies"
+    if protected_columns(table.definition):
+        # Which values an account sees depends on grants, and these are no part of the table.
+        return "policy tags or data masking"
+    return changing(table.definition) or ("" if look_of(table.definition) else INCOMPLETE)
+
+
+def of_other_kind(table: Table) -> str:
+    """Why objects of this kind are always exported; "" for tables and table snapshots."""
+    if is_iceberg(table.definition):
+        return "Iceberg tables are always exported"
+    if table.kind in EXTRACTABLE:
+        return ""
+    kind = KIND_WORDS.get(table.kind, "").partition(" ")[2]
+    return f"{kind}s are always exported" if kind else "objects of this kind are always exported"
+
+
+def changing(definition: msgspec.Raw) -> str:
+    """Why the rows of a table may change without a change of its metadata; "" where they cannot."""
+    try:
+        decoded = _CHANGING.decode(definition)
+    except msgspec.MsgspecError:
+        return INCOMPLETE
+    if decoded is None:
+        return GONE
+    if decoded.streaming_buffer is not None:
+        return "streaming buffer"
+    if decoded.max_staleness:
+        return "max_staleness is set"
+    if decoded.time_partitioning and decoded.time_partitioning.expiration_ms:
+        return "its partitions expire"
+    return "the table expires" if decoded.expiration_time else ""
+
+
+def difference(before: Look, now: Look) -> str:
+    """How two looks differ, in a few words; "" where they are equal."""
+    if before.created != now.created:
+        return "recreated"
+    if before.schema != now.schema:
+        return "schema changed"
+    for name, was, is_ in (("numRows", before.rows, now.rows), ("numBytes", before.bytes, now.bytes)):
+        if was != is_:
+            return f"changed: {name} {was:,} → {is_:,}"
+    if before.modified != now.modified:
+        return f"changed: lastModifiedTime {rfc3339(before.modified)} → {rfc3339(now.modified)}"
+    return "" if before.properties == now.properties else "properties changed"
+
+
+def _volatile(name: str) -> bool:
+    return name in VOLATILE or name.startswith(SIZES)
+
+
+def _fingerprint(value: object) -> str:
+    return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=8).hexdigest()
