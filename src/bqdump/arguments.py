@@ -20,7 +20,7 @@ class Options(TypedDict, total=False):
     exclude: str | Sequence[str] | None
     keep_others: bool | None
     incremental: bool | None
-    full_every: int | str | None
+    full_every: int | None
     route: str | None
     format: str | None
     compression: str | None

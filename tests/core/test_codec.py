@@ -35,7 +35,22 @@ from bqdump.core.documents.manifest import (
     TableFiles,
     Totals,
 )
-from bqdump.core.documents.run import Failure, Flag, Owner, Plan, Receipt, Removed, Share, Skipped, Split, TablePlan
+from bqdump.core.documents.run import (
+    Failure,
+    Flag,
+    Look,
+    Owner,
+    Plan,
+    Receipt,
+    Reference,
+    Removed,
+    Reused,
+    Share,
+    Skipped,
+    Split,
+    TablePlan,
+    Tombstone,
+)
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.shape import Mask, Shape
@@ -68,7 +83,9 @@ OWNER = st.builds(Owner, TEXT, COUNT)
 REMOVED = st.builds(
     Removed, TEXT, st.sampled_from(["excluded", "dropped", "dataset-empty", "skipped"]), RUN, TEXT, MAYBE
 )
-CARRIED = st.builds(Carried, RUN, TIME, TEXT, TEXT, SETTINGS)
+CARRIED = st.builds(Carried, RUN, TIME, TEXT, TEXT, SETTINGS, TIME)
+LOOK = st.builds(Look, TIME, TIME, COUNT, COUNT, TEXT, TEXT, TIME)
+REUSED = st.builds(Reused, TEXT, RUN, TIME, COUNT, COUNT, COUNT)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
 FLAG = st.builds(Flag, st.sampled_from(Risk), TEXT, some(TEXT), TEXT, st.booleans())
@@ -84,7 +101,8 @@ ENTRY = st.builds(
     TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=UNIT, jobs=some(TEXT), planned_rows=COUNT,
     planned_bytes=COUNT, created=TIME, started=TIME, ended=TIME, task=COUNT, files=some(FILE), definition=RAW,
     rows=st.none() | COUNT, read_at=MOMENT, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
-    planned_billed=MAYBE, billed=MAYBE, carried=st.none() | CARRIED,
+    planned_billed=MAYBE, billed=MAYBE, carried=st.none() | CARRIED, look=st.none() | LOOK,
+    look_before=st.none() | LOOK,
 )  # fmt: skip
 SPLIT = st.builds(Split, TEXT, some(UNIT))
 DEFINED: dict[type[msgspec.Struct], Any] = {
@@ -111,11 +129,15 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Skipped: SKIPPED,
     Removed: REMOVED,
     Carried: CARRIED,
+    Look: LOOK,
+    Reused: REUSED,
+    Reference: st.builds(Reference, RUN, TIME),
+    Tombstone: st.builds(Tombstone, RUN, TIME),
     Named: st.builds(Named, TEXT),
     Flag: FLAG,
     Unit: st.builds(
         Unit, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW, why=TEXT, format=TEXT, compression=TEXT, shape=SHAPE,
-        read_at=MOMENT, bills=MAYBE, bills_at_least=st.booleans(),
+        read_at=MOMENT, bills=MAYBE, bills_at_least=st.booleans(), look=st.none() | LOOK, look_before=st.none() | LOOK,
     ),
     TablePlan: st.builds(TablePlan, UNIT, TEXT, TEXT, TEXT, COUNT, COUNT, TEXT, RAW),
     Mask: MASK,
@@ -126,6 +148,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT, COUNT)),
         skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
         flags=some(FLAG), splits=some(SPLIT), over=TEXT, removed=some(REMOVED), kept=some(TEXT),
+        reused=some(REUSED),
     ),
     Newest: st.builds(Newest, RUN),
     Stages: st.builds(Stages, RUN),
@@ -183,7 +206,7 @@ def test_a_unit_of_an_earlier_release_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in STRATEGIES if kind not in (Share, Split)], ids=lambda kind: kind.__name__
+    "kind", [kind for kind in STRATEGIES if kind not in (Share, Split, Reused)], ids=lambda kind: kind.__name__
 )
 @given(data=st.data())
 def test_a_document_survives_its_bytes(kind: type[msgspec.Struct], data: st.DataObject) -> None:

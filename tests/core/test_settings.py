@@ -37,7 +37,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "exclude": ("tmp_*,", ("tmp_*",), []),
     "keep_others": ("yes", True, ["perhaps", ""]),
     "incremental": ("true", True, ["perhaps"]),
-    "full_every": ("7d", 604_800, ["weekly", "-1", "3661d", ""]),
+    "full_every": ("7d", 604_800, ["weekly", "-1", "3661d"]),
     "route": ("Query", "query", ["fast", "", "a=query", "query,read"]),
     "format": ("NDJSON", "json", ["xls", ""]),
     "compression": ("GZIP", "gzip", []),

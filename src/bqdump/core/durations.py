@@ -10,7 +10,7 @@ EXPECTED = "expected a duration such as 90s, 15m, 2h or 7d"
 
 def parse_duration(text: str) -> int:
     """A number of seconds written as 90s, 15m, 2h or 7d; a bare number is in seconds. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]{1,6})\s*([smhd]?)", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,9})\s*([smhd]?)", text.strip().lower())
     if match is None:
         raise ValueError(EXPECTED)
     return int(match[1]) * SECONDS[match[2] or "s"]

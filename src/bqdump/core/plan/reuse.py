@@ -70,7 +70,7 @@ def decide(
             left = published and any(item.table == table.name for item in published.left)
             absent = "its last export failed" if left else NOT_PUBLISHED if published else NOTHING_PUBLISHED
             reasons[table.name] = one.obstacle or absent
-        elif reason := why_exported(published, before, one, frozen, settings.full_every, snapshot):
+        elif reason := why_exported(published, before, one, frozen, settings.full_after, snapshot):
             reasons[table.name] = reason
         else:
             reuse[table.name] = reuse_of(published, before, table.rows, table.bytes)

@@ -37,6 +37,8 @@ OF_ONE_START = (
     "patience",
 )
 
+FULL_AFTER = 30 * 86_400
+
 # Settings of a single run, and why a settings file, which every later run reads too, cannot contain them.
 OF_ONE_RUN = {
     "run_id": "a run is published once, so every later run would end at once, with nothing exported",
@@ -54,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     keep_others: bool = False
     incremental: bool = False
-    full_every: int = 30 * 86_400
+    full_every: int | None = None
     route: str = "auto"
     format: str = "csv"
     compression: str = "none"
@@ -100,6 +102,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def snapshot_ms(self) -> int | None:
         """The requested snapshot time in milliseconds since 1970 UTC, None for "now"."""
         return parse_time(self.snapshot_time) if self.snapshot_time else None
+
+    @property
+    def full_after(self) -> int:
+        """The seconds after which even unchanged tables are exported, 0 for never."""
+        return FULL_AFTER if self.full_every is None else self.full_every
 
     def frozen(self) -> dict[str, Any]:
         """The settings that shape the plan, as JSON: two tasks of one run must agree on all of them."""
@@ -152,7 +159,7 @@ CODECS = tuple(sorted({codec for kind in FORMATS.values() for codec in kind.code
 WHERE = "Target of the export: gs://BUCKET/PREFIX, or a local folder (with the read route)."
 KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from the published export, unchanged."
 INCREMENTAL = "Export only tables that changed; the others keep the files of an earlier run."
-FULL = "Export even unchanged tables after this time, e.g. 7d (with {setting:incremental}); 0: never."
+FULL = "With {setting:incremental}: export even unchanged tables after this time (default: 30d); 0: never."
 ROUTE = "Route of all tables: auto (the cheapest possible), extract, query or read."
 COMPRESSION = "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet) or zstd (parquet)."
 TIMES = "Export the partition time of each row of ingestion-time partitioned tables as a column (billed)."

@@ -99,8 +99,10 @@ def duration(value: Any) -> int | None:
     return seconds
 
 
-def period(value: Any) -> int:
-    """A number of seconds, up to 10 years: 12h or 30d; 0 for none."""
+def period(value: Any) -> int | None:
+    """A number of seconds, up to 10 years: 12h or 30d; 0 for none; None for an empty string."""
+    if value == "":
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError(EXPECTED)
     seconds = parse_duration(str(value))
