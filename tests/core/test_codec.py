@@ -42,14 +42,12 @@ from bqdump.core.documents.run import (
     Owner,
     Plan,
     Receipt,
-    Reference,
     Removed,
     Reused,
     Share,
     Skipped,
     Split,
     TablePlan,
-    Tombstone,
 )
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 from bqdump.core.errors import DocumentError
@@ -131,8 +129,6 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Carried: CARRIED,
     Look: LOOK,
     Reused: REUSED,
-    Reference: st.builds(Reference, RUN, TIME),
-    Tombstone: st.builds(Tombstone, RUN, TIME),
     Named: st.builds(Named, TEXT),
     Flag: FLAG,
     Unit: st.builds(
