@@ -128,6 +128,7 @@ def restore(
     replace: bool = False,
     missing_only: bool = False,
     with_policies: bool = False,
+    with_access: bool = False,
     keep_references: bool = False,
     verify: bool = False,
     via: str = "",
@@ -143,6 +144,7 @@ def restore(
     replace: replace tables that exist in the dataset, each atomically.
     missing_only: restore only what the dataset does not have.
     with_policies: also restore row access policies.
+    with_access: also grant the dataset's access entries, in addition to those that the target has.
     keep_references: let views refer to the source dataset.
     verify: also compare checksums of every column with the files; BigQuery bills one query per table.
     via: gs://bucket for the documents of the restore, and for uploads of a local folder's files.
@@ -158,6 +160,7 @@ def restore(
             replace=replace,
             missing_only=missing_only,
             with_policies=with_policies,
+            with_access=with_access,
             keep_references=keep_references,
             via=via,
         )

@@ -76,6 +76,7 @@ def in_memory(wrapped: Callable[[Destination], Destination]) -> Stage:
 
     destination = MemoryDestination(store, lambda: time.time_ns() // 1_000_000, failing=failing)
     dataset = Dataset(PROJECT, "restored", "EU")
+    destination.unknown_users.add("x@nobody.example.com")
 
     def file(name: str, rows: Sequence[str]) -> str:
         store.put_now(name, "".join(f"{row}\n" for row in rows).encode())
@@ -219,6 +220,33 @@ def test_a_dataset_is_created_found_changed_and_dropped(stage: Stage) -> None:
             await destination.change_dataset(stage.dataset, raw({"description": "x"}))
 
     on(stage, check, empty=True)
+
+
+def test_access_entries_are_replaced_unless_the_dataset_was_changed_meanwhile(stage: Stage) -> None:
+    async def check(destination: Destination) -> None:
+        async def found() -> dict[str, Any]:
+            resource = await destination.find_dataset(PROJECT, stage.dataset.name)
+            decoded: dict[str, Any] = msgspec.json.decode(resource or b"")
+            return decoded
+
+        before = await found()
+        owners = [entry for entry in before["access"] if entry["role"] == "OWNER"]
+        assert owners
+        until = {"expression": "request.time < timestamp('2030-01-01T00:00:00Z')", "title": "for now"}
+        more = [{"role": "READER", "groupByEmail": "g@example.com", "condition": until}]
+        await destination.change_access(stage.dataset, raw([*owners, *more]), before["etag"])
+        assert (await found())["access"] == [*owners, *more]
+        with pytest.raises(ConflictError):
+            await destination.change_access(stage.dataset, raw(owners), before["etag"])
+        assert (await found())["access"] == [*owners, *more]
+        unknown = {"role": "READER", "userByEmail": "x@nobody.example.com"}
+        with pytest.raises(JobFailedError, match=r"User x@nobody\.example\.com does not exist"):
+            await destination.change_access(stage.dataset, raw([*owners, unknown]), (await found())["etag"])
+        elsewhere = msgspec.structs.replace(stage.dataset, name="not_there")
+        with pytest.raises(NotFoundError):
+            await destination.change_access(elsewhere, raw(owners), "")
+
+    on(stage, check)
 
 
 def test_default_expirations_apply_to_tables_created_afterwards(stage: Stage) -> None:

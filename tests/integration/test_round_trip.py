@@ -23,7 +23,14 @@ def full(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
         monkeypatch.setenv(name, value)
     here = stage.dataset
     path = f"/projects/{stage.project}/datasets/{here}"
-    properties = {"labels": {"team": "data"}, "description": "Sales", "defaultTableExpirationMs": "31536000000"}
+    view = {"projectId": stage.project, "datasetId": here, "tableId": "z_named"}
+    access = [{"role": "OWNER", "specialGroup": "projectOwners"}, {"role": "READER", "domain": "example.com"}]
+    properties = {
+        "access": [*access, {"view": view}],
+        "labels": {"team": "data"},
+        "description": "Sales",
+        "defaultTableExpirationMs": "31536000000",
+    }
     stage.sql(
         "CREATE TABLE customers (id INT64 NOT NULL OPTIONS (description = 'the `id`'), name STRING DEFAULT 'none', "
         "PRIMARY KEY (id) NOT ENFORCED)"
@@ -82,13 +89,16 @@ def _own(resource: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_restored_dataset_has_every_definition_of_its_source(full: Stage) -> None:
     before = definitions(full, full.dataset)
-    result = bqdump.restore(
-        into=COPY, project=full.project, bucket=full.bucket, prefix=full.dataset, with_policies=True, verify=True
-    )
+    place: dict[str, Any] = {"project": full.project, "bucket": full.bucket, "prefix": full.dataset}
+    result = bqdump.restore(into=COPY, **place, with_policies=True, with_access=True, verify=True)
     assert {key: len(value) for key, value in before.items() if key != "dataset"} == {
         "tables": 2, "objects": 3, "routines": 3, "policies": 1, "indexes": 1,
     }  # fmt: skip
-    assert (result.failed, result.verified) == ((), 2)
-    assert {one.kind for one in result.not_restored} == {"ACCESS"}
+    assert (result.failed, result.verified, result.not_restored) == ((), 2, ())
+    access = full.big._call_api(None, method="GET", path=f"/projects/{full.project}/datasets/{COPY}")["access"]
+    view = {"projectId": full.project, "datasetId": COPY, "tableId": "z_named"}
+    assert {"view": view} in access
+    assert {"role": "READER", "domain": "example.com"} in access
+    assert {"role": "WRITER", "specialGroup": "projectWriters"} in access
     assert definitions(full, COPY) == before
     assert sorted(full.sql(f"SELECT next FROM {COPY}.a_named")) == [(2,), (3,)]

@@ -14,6 +14,7 @@ from google.api_core.exceptions import NotFound
 from bqdump.adapters import bigquery as warehouse
 from bqdump.adapters.bigquery import USER, VIEWER, BigQueryWarehouse
 from bqdump.adapters.bigquery_connection import ONCE, QUERY_ONCE
+from bqdump.adapters.bigquery_definitions import WITH_CONDITIONS
 from bqdump.adapters.bigquery_jobs import copy_config, job_of, load_config, milliseconds, query_config
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT
@@ -25,6 +26,7 @@ from bqdump.ports.warehouse import Job
 
 bigquery: Any = Later("google.cloud.bigquery")
 CREATOR = "Requires bigquery.datasets.create, as in roles/bigquery.user, on the project."
+ACCESS = "Requires bigquery.datasets.setIamPolicy, as in roles/bigquery.dataOwner, on the dataset."
 OWNER = "Requires roles/bigquery.dataOwner on the dataset."
 EDITOR = "Requires roles/bigquery.dataEditor on the dataset."
 ADMIN = "Requires bigquery.rowAccessPolicies.create and setIamPolicy, as in roles/bigquery.admin, on the dataset."
@@ -43,7 +45,7 @@ class BigQueryDestination(BigQueryWarehouse):
         def get() -> msgspec.Raw | None:
             with translated("find", f"dataset {project}.{name}", VIEWER):
                 try:
-                    return msgspec.Raw(msgspec.json.encode(self._call("GET", _path(project, name))))
+                    return msgspec.Raw(msgspec.json.encode(self._dataset(_path(project, name))))
                 except NotFound:
                     return None
 
@@ -67,6 +69,24 @@ class BigQueryDestination(BigQueryWarehouse):
         def patch() -> None:
             with translated("change", subject, OWNER):
                 self._call("PATCH", _path(dataset.project, dataset.name), msgspec.json.decode(changes))
+
+        await self._threads.call(patch)
+
+    async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
+        """See Destination."""
+        subject = f"access to dataset {dataset.project}.{dataset.name}"
+
+        def patch() -> None:
+            with translated("change", subject, ACCESS):
+                self._client._call_api(
+                    None,
+                    method="PATCH",
+                    path=_path(dataset.project, dataset.name),
+                    data={"access": msgspec.json.decode(access)},
+                    query_params={**WITH_CONDITIONS, "updateMode": "UPDATE_ACL"},
+                    headers={"If-Match": etag},
+                    timeout=TIMEOUT,
+                )
 
         await self._threads.call(patch)
 

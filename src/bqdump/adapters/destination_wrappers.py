@@ -35,6 +35,10 @@ class RetryingDestination(RetryingWarehouse):
         """See Destination."""
         await self._retrying.call(lambda: self._destination.change_dataset(dataset, changes))
 
+    async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
+        """See Destination."""
+        await self._retrying.call(lambda: self._destination.change_access(dataset, access, etag))
+
     async def drop_dataset(self, dataset: Dataset) -> None:
         """See Destination."""
         await self._retrying.call(lambda: self._destination.drop_dataset(dataset))
@@ -110,6 +114,10 @@ class RateLimitedDestination(RateLimitedWarehouse):
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """See Destination."""
         await self._destination.change_dataset(dataset, changes)
+
+    async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
+        """See Destination."""
+        await self._destination.change_access(dataset, access, etag)
 
     async def drop_dataset(self, dataset: Dataset) -> None:
         """See Destination."""

@@ -26,6 +26,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "replace": {"is_flag": True, "help": "Replace tables that exist in the dataset, each atomically."},
     "missing_only": {"is_flag": True, "help": "Restore only what the dataset does not have."},
     "with_policies": {"is_flag": True, "help": "Also restore row access policies."},
+    "with_access": {
+        "is_flag": True,
+        "help": "Also grant the dataset's access entries, in addition to those that the target has.",
+    },
     "keep_references": {"is_flag": True, "help": "Let views refer to the source dataset, instead of the new one."},
     "verify": {
         "is_flag": True,

@@ -91,7 +91,10 @@ class Destination(Warehouse, Protocol):
     """
 
     async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
-        """The resource of a dataset, None if it does not exist. One request."""
+        """The resource of a dataset, None if it does not exist. One request.
+
+        It lacks `access` where there is no permission to read the access entries.
+        """
         ...
 
     async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
@@ -100,6 +103,15 @@ class Destination(Warehouse, Protocol):
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """Set properties of a dataset (datasets.patch); null removes one. Raises NotFoundError if it does not exist."""
+        ...
+
+    async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
+        """Replace the access entries of a dataset (datasets.patch): a JSON array.
+
+        etag: of the resource that it was made from.
+
+        Raises ConflictError if the dataset was changed since, and NotFoundError if it does not exist.
+        """
         ...
 
     async def drop_dataset(self, dataset: Dataset) -> None:

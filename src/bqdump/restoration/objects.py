@@ -59,7 +59,7 @@ async def _in_rounds(restore: RunningRestore, ledger: Ledger, first: int, steps:
     finally:
         polling.cancel()
     for number, error in failed.items():
-        await _record_failure(restore, number, left[number], ledger.next_attempt(number), error)
+        await record_failure(restore, number, left[number], ledger.next_attempt(number), error)
 
 
 async def _restore(restore: RunningRestore, watch: Watch, number: int, step: ObjectStep, attempt: int) -> None:
@@ -115,9 +115,10 @@ async def _policy(restore: RunningRestore, step: ObjectStep) -> None:
 HOW: dict[str, Callable[[RunningRestore, ObjectStep], Awaitable[None]]] = {ROUTINE: _routine, POLICY: _policy}
 
 
-async def _record_failure(
+async def record_failure(
     restore: RunningRestore, number: int, step: ObjectStep, attempt: int, error: BqdumpError
 ) -> None:
+    """Store, and log, why an object is not restored."""
     reason = error.reason if isinstance(error, FailedJobError) else type(error).__name__.removesuffix("Error")
     failure = RestoreFailure(number, step.name, step.kind, attempt, reason, error.cause, restore.owner)
     message = "%s: not restored: %s"

@@ -25,7 +25,7 @@ def planned(plan: RestorePlan, manifest: Manifest) -> Restoration:
         dataset=plan.target.name,
         location=plan.target.location,
         tables=tables,
-        objects=tuple(map(_object, (*plan.objects, *plan.policies))),
+        objects=tuple(map(_object, plan.others)),
         failed=(),
         not_restored=plan.not_restored,
         kept=plan.kept,
@@ -40,9 +40,8 @@ def restoration(
 ) -> Restoration:
     """The result so far. unset: properties that could not be set. running: other tasks are still at work."""
     plan, receipts = restore.plan, ledger.receipts
-    steps = [*plan.objects, *plan.policies]
     first = len(plan.tables)
-    failures = [ledger.failure(number, restore.owner.execution) for number in range(first + len(steps))]
+    failures = [ledger.failure(number, restore.owner.execution) for number in range(first + len(plan.others))]
     failed = tuple(NotCreated(one.name, one.kind, one.reason, one.message) for one in failures if one)
     tables = tuple(_table(step, receipts[at]) for at, step in enumerate(plan.tables) if at in receipts)
     return Restoration(
@@ -54,7 +53,7 @@ def restoration(
         dataset=plan.target.name,
         location=plan.target.location,
         tables=tables,
-        objects=tuple(_object(step) for at, step in enumerate(steps, first) if at in receipts),
+        objects=tuple(_object(step) for at, step in enumerate(plan.others, first) if at in receipts),
         failed=failed,
         not_restored=(*plan.not_restored, *unset),
         kept=plan.kept,

@@ -16,6 +16,7 @@ from bqdump.core.documents.restore import Decision, Execution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.access import UNREQUESTED
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import digest, restore_id
@@ -157,7 +158,7 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
     receipts = (await read_ledger(task.state, layout)).receipts
     state = await target_state(task, decision.options)
     there = {*state.tables, *state.routines} if state else set()
-    named = {receipt.name for receipt in receipts.values() if receipt.kind not in (INDEX, POLICY)}
+    named = {receipt.name for receipt in receipts.values() if receipt.kind not in (INDEX, POLICY, ACCESS)}
     if gone := sorted(named - there):
         message = "restore %s is not resumed: the target no longer has %s, which it had restored"
         log.warning(message, id_, gone[0], extra=LogEvent.RESTORE_NOT_RESUMED.extra())
@@ -209,7 +210,7 @@ def _log_not_restored(plan: RestorePlan) -> None:
     for one in plan.not_restored[:LOGGED]:
         kind = one.kind.lower().replace("_", " ")
         # Every dataset has access entries.
-        level = logging.INFO if one.kind == ACCESS else logging.WARNING
+        level = logging.INFO if one.reason == UNREQUESTED else logging.WARNING
         extra = LogEvent.NOT_RESTORABLE.extra()
         log.log(level, "%s %s: not restored: %s", kind, one.name, one.reason, extra=extra)
     if len(plan.not_restored) > LOGGED:

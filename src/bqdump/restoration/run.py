@@ -12,6 +12,7 @@ from bqdump.core.restore.plan import NotRestored
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create, value_of
+from bqdump.restoration.access import grant_access
 from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
 from bqdump.restoration.finisher import becomes_finisher
 from bqdump.restoration.ledger import Ledger, read_ledger
@@ -80,8 +81,8 @@ async def _follow_once(restore: RunningRestore, ledger: Ledger) -> list[NotResto
     expirations = await set_expirations(restore, ledger)
     if ledger.missing(len(restore.plan.tables)):
         # The next start creates the others, which the dataset's defaults might let expire.
-        return [*keys, *expirations]
-    return [*keys, *expirations, *await finish_dataset(restore)]
+        return [*keys, *expirations, *await grant_access(restore)]
+    return [*keys, *expirations, *await finish_dataset(restore), *await grant_access(restore)]
 
 
 async def _conclude(restore: RunningRestore, ledger: Ledger, unset: list[NotRestored]) -> Restoration:

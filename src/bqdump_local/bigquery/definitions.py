@@ -22,6 +22,9 @@ OF_A_DATASET = (
     *("isCaseInsensitive", "labels", "linkedDatasetSource", "location", "maxTimeTravelHours", "resourceTags"),
     *("storageBillingModel", "externalCatalogDatasetOptions"),
 )
+ENTITIES = (*("userByEmail", "groupByEmail", "domain", "specialGroup", "iamMember", "view", "routine", "dataset"),)
+# The version of the schema that has conditions.
+CONDITIONS = "3"
 # https://cloud.google.com/bigquery/docs/partitioned-tables
 UNITS = ("HOUR", "DAY", "MONTH", "YEAR")
 TIMES = ("DATE", "DATETIME", "TIMESTAMP")
@@ -37,6 +40,24 @@ def settable_of_dataset(body: dict[str, Any]) -> dict[str, Any]:
     if lifetime is not None and int(lifetime) < SHORTEST_LIFETIME_MS:
         raise invalid("Invalid value for defaultTableExpirationMs: the minimum is 3600000 milliseconds")
     return {key: value for key, value in body.items() if key in OF_A_DATASET}
+
+
+def check_access(entries: list[dict[str, Any]], version: str) -> None:
+    """Refuse access entries that name no one, or a condition in an older version of the schema.
+
+    There are no accounts here: those of nobody.example.com do not exist.
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets#Dataset
+    """
+    for entry in entries:
+        who = [name for name in ENTITIES if entry.get(name)]
+        if len(who) != 1:
+            raise invalid("Invalid access entry: exactly one entity is required")
+        if who[0] not in ("view", "routine", "dataset") and not entry.get("role"):
+            raise invalid("Required parameter is missing: access.role")
+        if entry.get("condition") and version != CONDITIONS:
+            raise invalid("Conditional access entries require access policy version 3")
+        if str(entry[who[0]]).endswith("@nobody.example.com"):
+            raise invalid(f"IAM setPolicy failed for Dataset: User {entry[who[0]]} does not exist.")
 
 
 def patched(properties: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import secrets
 from typing import Any
 
@@ -34,11 +37,17 @@ def dataset_reference(dataset: Dataset) -> dict[str, str]:
     return {"projectId": dataset.project, "datasetId": dataset.dataset_id}
 
 
+def dataset_etag(dataset: Dataset) -> str:
+    """Changes with every change of a dataset."""
+    content = json.dumps([dataset.properties, dataset.created_ms, dataset.modified_ms], sort_keys=True)
+    return base64.b64encode(hashlib.md5(content.encode(), usedforsecurity=False).digest()).decode()
+
+
 def dataset_resource(dataset: Dataset) -> dict[str, Any]:
     """A `Dataset`."""
     server_set = {
         "kind": "bigquery#dataset",
-        "etag": secrets.token_urlsafe(12),
+        "etag": dataset_etag(dataset),
         "id": dataset.name,
         "selfLink": f"/bigquery/v2/projects/{dataset.project}/datasets/{dataset.dataset_id}",
         "datasetReference": dataset_reference(dataset),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery import ddl, resources
 from bqdump_local.bigquery.bodies import refuse_unknown
-from bqdump_local.bigquery.definitions import patched
+from bqdump_local.bigquery.definitions import check_access, patched
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.readers import reader
@@ -94,6 +94,11 @@ class TableRoutes:
         """datasets.patch and datasets.update."""
         refuse_unknown("Dataset", call.body, "dataset")
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
+        if call.headers.get("if-match", "*") not in ("*", resources.dataset_etag(dataset)):
+            raise BigQueryError("conditionNotMet", "Precondition check failed.")
+        if access := call.body.get("access"):
+            self._catalog.access.require(call.project, "bigquery.datasets.setIamPolicy")
+            check_access(access, call.query.get("accessPolicyVersion", "1"))
         self._catalog.change_dataset(dataset, call.body)
         return resources.dataset_resource(dataset)
 

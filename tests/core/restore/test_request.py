@@ -14,7 +14,7 @@ from bqdump.core.settings.target import Target
 IN_BUCKET = Settings(project="mine", dataset="", target=Target("gs", "exports"))
 IN_FOLDER = Settings(project="mine", dataset="", target=Target("file", "./exports"))
 NOTHING = {
-    "include": "", "exclude": "", "replace": False, "missing_only": False, "with_policies": False,
+    "include": "", "exclude": "", "replace": False, "missing_only": False, "with_policies": False, "with_access": False,
     "keep_references": False, "via": "",
 }  # fmt: skip
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
+from bqdump.adapters.memory.datasets import MemoryDatasets
 from bqdump.adapters.memory.lines import rows_of
 from bqdump.adapters.memory.references import inserted, missing
 from bqdump.adapters.memory.resources import definition_of, layout, names_of, patched, raw
 from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse, Version
+from bqdump.adapters.memory.warehouse import MemoryTable, Version
 from bqdump.core.errors import JobFailedError, NotFoundError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
@@ -33,15 +34,15 @@ class _RefusedError(Exception):
         self.error = JobError(reason, message)
 
 
-class MemoryDestination(MemoryWarehouse):
+class MemoryDestination(MemoryDatasets):
     """A Destination in dictionaries. A row is a line of text, as in MemoryWarehouse, which describes the options.
 
     Load jobs read the files that exist when they run, and ignore the options of the format: no file has a header.
     Statements: `INSERT … SELECT … FROM` adds the rows of that table for which `matching(statement, row)` is true. DDL
     is only recorded. Tables disappear when they expire. There are no partitions.
 
-    stores: by bucket. resources: of datasets. policy_definitions: by dataset and table, and name. started: the requests
-    of jobs by id. ddl: the statements that are not an INSERT.
+    stores: by bucket. policy_definitions: by dataset and table, and name. started: the requests of jobs by id. ddl: the
+    statements that are not an INSERT.
     """
 
     def __init__(
@@ -55,7 +56,6 @@ class MemoryDestination(MemoryWarehouse):
         super().__init__(store, clock, **options)
         self.matching = matching
         self.stores = {store.url.removeprefix("gs://"): store}
-        self.resources: dict[tuple[str, str], dict[str, Any]] = {}
         self.policy_definitions: dict[tuple[str, str, str], dict[str, msgspec.Raw]] = {}
         self.started: dict[str, Request] = {}
         self.ddl: list[str] = []
@@ -74,26 +74,6 @@ class MemoryDestination(MemoryWarehouse):
         """See Warehouse."""
         self._present_tables(dataset)
         return await super().table(dataset, name)
-
-    async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
-        """See Destination."""
-        if (project, name) not in self.datasets:
-            return None
-        return raw(self._resource(Dataset(project, name, self.location)))
-
-    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
-        """See Destination."""
-        if (project, name) in self.datasets:
-            return False
-        reference = {"datasetReference": {"projectId": project, "datasetId": name}}
-        self.datasets[project, name] = {}
-        self.resources[project, name] = {"location": self.location, **msgspec.json.decode(definition), **reference}
-        return True
-
-    async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
-        """See Destination."""
-        self._tables_of(dataset)
-        self.resources[dataset.project, dataset.name] = patched(self._resource(dataset), changes)
 
     async def drop_dataset(self, dataset: Dataset) -> None:
         """See Destination."""
@@ -268,19 +248,9 @@ class MemoryDestination(MemoryWarehouse):
         tables = {(*place, name) for place in self.datasets for name in self._present_tables(Dataset(*place, ""))}
         return tables | {(*place, name) for place, known in self.routine_definitions.items() for name in known}
 
-    def _resource(self, dataset: Dataset) -> dict[str, Any]:
-        reference = {"datasetReference": {"projectId": dataset.project, "datasetId": dataset.name}}
-        return self.resources.setdefault((dataset.project, dataset.name), {"location": self.location, **reference})
-
     def _routines(self, dataset: Dataset) -> dict[str, msgspec.Raw]:
         self._tables_of(dataset)
         return self.routine_definitions.setdefault((dataset.project, dataset.name), {})
-
-    def _tables_of(self, dataset: Dataset) -> dict[str, MemoryTable]:
-        if (dataset.project, dataset.name) not in self.datasets:
-            name = f"{dataset.project}:{dataset.name}"
-            raise NotFoundError("find", f"dataset {dataset.project}.{dataset.name}", f"Not found: Dataset {name}")
-        return self.datasets[dataset.project, dataset.name]
 
     def _present_tables(self, dataset: Dataset) -> dict[str, MemoryTable]:
         """What exists now, after those have been dropped that have expired."""

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from bqdump.adapters.memory.warehouse import MemoryTable
+from bqdump.core.errors import ConflictError, JobFailedError
 from bqdump.core.plan.catalog import Dataset
+
+# Access entries of a new dataset: a group of the project, and the account that created it.
+OWNERS = [{"role": "OWNER", "specialGroup": "projectOwners"}, {"role": "OWNER", "userByEmail": "restorer@example.com"}]
+
+
+def new_dataset(project: str, name: str) -> dict[str, Any]:
+    """The resource of a dataset, apart from what the request sets."""
+    return {"access": [*OWNERS], "datasetReference": {"projectId": project, "datasetId": name}}
+
+
+def etag_of(resource: dict[str, Any]) -> str:
+    """Changes with every change of a resource."""
+    return hashlib.sha256(raw(resource)).hexdigest()[:16]
+
+
+def with_access(
+    resource: dict[str, Any], access: list[dict[str, Any]], etag: str, unknown: Collection[str]
+) -> dict[str, Any]:
+    """A dataset's resource with these entries. Raises ConflictError and JobFailedError."""
+    subject = f"access to dataset {resource['datasetReference']['datasetId']}"
+    if etag != etag_of(resource):
+        raise ConflictError("change", subject, "Precondition check failed.")
+    for email in (entry.get("userByEmail") for entry in access):
+        if email in unknown:
+            raise JobFailedError("change", subject, f"IAM setPolicy failed for Dataset: User {email} does not exist.")
+    return {**resource, "access": access}
 
 
 def definition_of(table: MemoryTable) -> dict[str, Any]:

@@ -39,8 +39,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
     """The proof that a table, or an object that follows the tables, is restored.
 
-    number: in the plan. kind: as in tables.list; ROUTINE, INDEX or POLICY. jobs: the number of its jobs. rows: of the
-    restored table. billed: bytes billed by its statements. started, ended: by BigQuery's clock, 0 where no job ran.
+    number: in the plan. kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS. jobs: the number of its jobs. rows:
+    of the restored table. billed: bytes billed by its statements. started, ended: by BigQuery's clock, 0 where no job
+    ran.
     """
 
     number: Count

@@ -31,18 +31,14 @@ class DatasetRequests(NamedTuple):
 def dataset_requests(resource: msgspec.Raw, location: str) -> DatasetRequests:
     """The requests that create a dataset like this one (JSON null: one with defaults) in a location.
 
-    Without its access entries: BigQuery gives a new dataset those of its project.
+    Without its access entries, which are granted on request (see access): BigQuery gives a new dataset those of its
+    project.
     """
     given: dict[str, Any] = msgspec.json.decode(resource) or {}
     left_out = {*OUTPUT_ONLY, *EXPIRATIONS, "access"}
     create = {key: value for key, value in given.items() if key not in left_out} | {"location": location}
     finish = {key: given[key] for key in EXPIRATIONS if given.get(key)}
     return DatasetRequests(_raw(create), _raw(finish) if finish else NOTHING)
-
-
-def has_access_entries(resource: msgspec.Raw) -> bool:
-    """Whether the resource of a dataset has access entries."""
-    return bool((msgspec.json.decode(resource) or {}).get("access"))
 
 
 def _raw(body: dict[str, Any]) -> msgspec.Raw:

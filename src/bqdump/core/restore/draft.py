@@ -9,6 +9,7 @@ import msgspec
 from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry, read_time_of, settings_of
 from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.dataset import dataset_requests
 from bqdump.core.restore.definition import requests
@@ -64,6 +65,9 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     refuse_other_layouts(tables, into, target)
     references = References(source, into, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
+    objects = tuple(_objects(manifest, chosen, found, tables, references, now))
+    there = {*found.kept, *(step.name for step in objects)}
+    access = access_entries(manifest, options, into, there, tables)
     plan = RestorePlan(
         run=manifest.run,
         source=source,
@@ -71,9 +75,10 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
         create_dataset=NOTHING if target else create,
         finish_dataset=NOTHING if target else finish,
         tables=tuple(tables),
-        objects=tuple(_objects(manifest, chosen, found, tables, references, now)),
+        objects=objects,
         policies=tuple(_policies(manifest, options, tables, references)),
-        not_restored=tuple(not_restored(manifest, options, chosen, tables, target)),
+        access=access.steps,
+        not_restored=(*not_restored(manifest, options, chosen, tables, target), *access.left),
         kept=found.kept,
         excluded=chosen.excluded,
     )

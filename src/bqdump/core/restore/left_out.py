@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from bqdump.core.documents.definitions import ObjectDefinition, RoutineDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.restore.dataset import has_access_entries
+from bqdump.core.restore.access import UNREQUESTED as NO_ACCESS
+from bqdump.core.restore.access import has_access_entries
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, TABLE, NotRestored, Options, TableStep, TargetState
 
 UNREQUESTED = "row access policies were not requested: whoever reads the table reads all rows"
@@ -45,9 +46,8 @@ def not_restored(
         yield NotRestored(unread.what, "DEFINITION", f"not in the export: {unread.reason}")
     if target is not None:
         yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
-    elif has_access_entries(manifest.definitions.dataset):
-        reason = "access entries are recorded in the manifest, and not applied"
-        yield NotRestored(manifest.dataset, ACCESS, reason)
+    elif has_access_entries(manifest) and not options.with_access:
+        yield NotRestored(manifest.dataset, ACCESS, NO_ACCESS)
 
 
 def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:

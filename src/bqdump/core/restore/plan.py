@@ -18,8 +18,8 @@ from bqdump.core.results import public
 TABLE, ROUTINE, INDEX, POLICY, ACCESS = "TABLE", "ROUTINE", "INDEX", "POLICY", "ACCESS"
 
 # create: the name is free. replace: what has this name is replaced, at once. resume: an earlier start of this restore
-# has created it. keep: it exists already (missing_only), so it has no step.
-Action = Literal["create", "replace", "resume", "keep"]
+# has created it. keep: it exists already (missing_only), so it has no step. grant: an access entry is added.
+Action = Literal["create", "replace", "resume", "keep", "grant"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     replace: bool = False
     missing_only: bool = False
     with_policies: bool = False
+    with_access: bool = False
     keep_references: bool = False
     temporary: bool = False
     restore: str = ""
@@ -98,12 +99,12 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A view, materialized view, external table, routine, index or row access policy, created after the tables.
+    """A view, materialized view, external table, routine, index, row access policy or access entry, after the tables.
 
-    kind: as in tables.list; ROUTINE, INDEX or POLICY. definition: for the API; of an index, its DDL statement as a JSON
-    string. finish: for tables.patch once it exists, JSON null where there is nothing to set. table: of a policy or an
-    index. as_what: how it differs from the one in the source, or "". stays: the tables and routines of other datasets,
-    or of the source, that its text names.
+    kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS. definition: for the API; of an index, its DDL statement
+    as a JSON string. finish: for tables.patch once it exists, JSON null where there is nothing to set. table: of a
+    policy or an index. as_what: how it differs from the one in the source, or "". stays: the tables and routines of
+    other datasets, or of the source, that its text names.
     """
 
     name: str
@@ -140,7 +141,7 @@ class RestoreTotals(msgspec.Struct, frozen=True):
 
 
 class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a restore does, in this order: dataset, tables, objects in rounds, policies, expirations.
+    """Everything that a restore does, in this order: dataset, tables, objects in rounds, policies, expirations, access.
 
     create_dataset: for datasets.insert, JSON null where the dataset exists. finish_dataset: its defaults, set last, or
     JSON null. kept: what exists in the target already and is kept. excluded: the number of objects that the patterns
@@ -155,9 +156,15 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[TableStep, ...]
     objects: tuple[ObjectStep, ...]
     policies: tuple[ObjectStep, ...]
+    access: tuple[ObjectStep, ...]
     not_restored: tuple[NotRestored, ...]
     kept: tuple[str, ...] = ()
     excluded: int = 0
+
+    @property
+    def others(self) -> tuple[ObjectStep, ...]:
+        """Everything but the tables: their numbers in receipts and failures follow those of the tables."""
+        return (*self.objects, *self.policies, *self.access)
 
     @property
     def in_place(self) -> bool:
@@ -170,7 +177,7 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
         files = [(step, file) for step in self.tables for group in step.load.groups for file in group]
         return RestoreTotals(
             tables=len(self.tables),
-            objects=len(self.objects) + len(self.policies),
+            objects=len(self.others),
             files=len(files),
             bytes=sum(file.size for _, file in files),
             rows=sum(step.entry.rows or 0 for step in self.tables),

@@ -30,6 +30,7 @@ def requested(
     replace: bool,
     missing_only: bool,
     with_policies: bool,
+    with_access: bool,
     keep_references: bool,
     via: str,
 ) -> Requested:
@@ -47,6 +48,7 @@ def requested(
         replace=replace,
         missing_only=missing_only,
         with_policies=with_policies,
+        with_access=with_access,
         keep_references=keep_references,
     )
     return Requested(options, through)

@@ -40,7 +40,7 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
 
 @public
 class RestoredObject(msgspec.Struct, frozen=True):
-    """A view, routine, index or row access policy that is restored."""
+    """A view, routine, index, row access policy or access entry that is restored."""
 
     name: str
     kind: str

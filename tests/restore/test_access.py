@@ -1,0 +1,164 @@
+"""Access entries are granted last, in addition to those of the target, and those that are refused are named."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.core.documents.definitions import Definitions, RowPolicy
+from bqdump.core.errors import ConflictError, DeniedError
+from bqdump.core.plan.catalog import Dataset
+from bqdump.restoration.run import run as restore
+from restore.killed import Killed, killed_at
+from restore.test_objects import OBJECTS, raw
+from restore.world import INTO, World
+
+ACCESS = msgspec.structs.replace(INTO, with_access=True)
+READER = {"role": "READER", "userByEmail": "reader@example.com"}
+GROUP = {"role": "WRITER", "groupByEmail": "team@example.com"}
+VIEW = {"view": {"projectId": "project", "datasetId": "data", "tableId": "a_last"}}
+MAPPED = {"view": {"projectId": "project", "datasetId": "copy", "tableId": "a_last"}}
+OWNERS = [{"role": "OWNER", "specialGroup": "projectOwners"}, {"role": "OWNER", "userByEmail": "restorer@example.com"}]
+
+
+def world(*access: dict[str, Any], **more: Any) -> World:
+    made = World()
+    made.change_manifest(definitions=Definitions(dataset=raw({"access": access}), objects=OBJECTS, **more))
+    return made
+
+
+def granted(found: World) -> Any:
+    return found.big.resources["project", "copy"]["access"]
+
+
+def test_entries_are_added_to_those_of_the_new_dataset() -> None:
+    found = world(OWNERS[0], READER, GROUP, VIEW)
+    result = found.restore(ACCESS, run="r1")
+    assert (result.state, result.failed) == ("restored", ())
+    assert granted(found) == [*OWNERS, READER, GROUP, MAPPED]
+    named = [(one.name, one.action) for one in result.objects if one.kind == "ACCESS"]
+    assert ("authorized view project.copy.a_last", "grant") in named
+    assert len(named) == 4
+
+
+def test_without_the_option_nothing_is_granted() -> None:
+    found = world(READER)
+    assert [one.kind for one in found.restore(run="r1").not_restored] == ["ACCESS"]
+    assert granted(found) == OWNERS
+
+
+def test_a_dataset_that_exists_keeps_its_entries() -> None:
+    found = world(READER)
+    mine = [{"role": "OWNER", "groupByEmail": "mine@example.com"}]
+    found.big.datasets["project", "copy"] = {}
+    found.big.resources["project", "copy"] = {"location": "EU", "access": mine,
+                                              "datasetReference": {"datasetId": "copy"}}  # fmt: skip
+    assert found.restore(ACCESS, run="r1").state == "restored"
+    assert granted(found) == [*mine, READER]
+
+
+def test_an_entry_that_is_refused_is_named_and_the_others_are_granted() -> None:
+    gone = {"role": "READER", "userByEmail": "gone@example.com"}
+    found = world(READER, gone, GROUP)
+    found.big.unknown_users.add("gone@example.com")
+    result = found.restore(ACCESS, run="r1")
+    assert granted(found) == [*OWNERS, READER, GROUP]
+    assert [(one.name, one.kind) for one in result.failed] == [("READER for user gone@example.com", "ACCESS")]
+    assert "User gone@example.com does not exist" in result.failed[0].message
+    assert (result.state, found.rows("one")) == ("incomplete", ["a", "b"])
+    found.big.unknown_users.clear()
+    again = found.restore(ACCESS, execution="second", run="r1")
+    assert (again.state, again.restore) == ("restored", result.restore)
+    assert granted(found) == [*OWNERS, READER, GROUP, gone]
+
+
+def test_entries_that_are_granted_meanwhile_stay() -> None:
+    found, other = world(READER), {"role": "READER", "domain": "example.com"}
+    change_access, calls = found.big.change_access, list[str]()
+
+    async def change(dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
+        if not calls:
+            granted(found).append(other)
+        calls.append(etag)
+        await change_access(dataset, access, etag)
+
+    found.big.change_access = change  # type: ignore[method-assign]
+    assert found.restore(ACCESS, run="r1").state == "restored"
+    assert granted(found) == [*OWNERS, other, READER]
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (DeniedError("change", "access", "missing permission"), 1),
+        (ConflictError("change", "access", "not customers"), 6),
+    ],
+    ids=["denied", "refused by a precondition"],
+)
+def test_what_the_account_may_not_grant_is_named(error: Exception, tries: int) -> None:
+    found, calls = world(READER, GROUP), list[str]()
+
+    async def refuse(dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
+        calls.append(etag)
+        raise error
+
+    found.big.change_access = refuse  # type: ignore[method-assign]
+    result = found.restore(ACCESS, run="r1")
+    assert {one.name for one in result.failed} == {
+        "READER for user reader@example.com",
+        "WRITER for group team@example.com",
+    }
+    assert (granted(found), len(calls)) == (OWNERS, tries)
+
+
+def test_entries_that_cannot_be_read_are_not_replaced() -> None:
+    found = world(READER)
+    find_dataset = found.big.find_dataset
+
+    async def find(project: str, name: str) -> msgspec.Raw | None:
+        resource = await find_dataset(project, name)
+        return raw({k: v for k, v in msgspec.json.decode(resource).items() if k != "access"}) if resource else None
+
+    found.big.find_dataset = find  # type: ignore[method-assign]
+    (failure,) = found.restore(ACCESS, run="r1").failed
+    assert "bigquery.datasets.getIamPolicy" in failure.message
+    assert granted(found) == OWNERS
+
+
+def test_nothing_is_granted_before_every_row_policy_is_restored() -> None:
+    policy = RowPolicy("one", "few", "line = 'a'", ("user:a@example.com",))
+    found = world(READER, policies=(policy,))
+    create = found.big.create_row_policy
+
+    async def refuse(dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
+        raise DeniedError("create", "row access policy few", "missing permission")
+
+    found.big.create_row_policy = refuse  # type: ignore[method-assign]
+    options = msgspec.structs.replace(ACCESS, with_policies=True)
+    result = found.restore(options, run="r1")
+    assert granted(found) == OWNERS
+    assert [one.reason for one in result.not_restored if one.kind == "ACCESS"] == [
+        "not granted before every table and row access policy is restored"
+    ]
+    found.big.create_row_policy = create  # type: ignore[method-assign]
+    assert found.restore(options, execution="second", run="r1").state == "restored"
+    assert granted(found) == [*OWNERS, READER]
+
+
+def test_a_restore_that_is_killed_at_any_request_grants_the_same() -> None:
+    number = 0
+    while True:
+        found = world(READER, GROUP, VIEW)
+        try:
+            asyncio.run(restore(killed_at(found.task(ACCESS, "killed", run="r1"), number)))
+        except Killed:
+            assert found.restore(ACCESS, "again", run="r1").state == "restored", number
+        else:
+            break
+        assert granted(found) == [*OWNERS, READER, GROUP, MAPPED], number
+        number += 5
+    assert number > 40
