@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.plan.shape import Mask, Shape
+from bqdump.core.restore.definition import OUTPUT_ONLY
 from bqdump.core.restore.names import LABEL
 from core.restore.exports import DAY, EMPTY, NOW, column, entry, holding, read, step
 
@@ -181,8 +182,8 @@ KEYS = st.text(st.characters(codec="ascii", categories=("Lu", "Ll")), min_size=1
 @given(st.dictionaries(KEYS, st.integers() | KEYS, max_size=5))
 def test_no_field_is_lost_unless_bigquery_computes_it(more: dict[str, Any]) -> None:
     known = {*msgspec.json.decode(entry().definition), *FULL, "biglakeConfiguration", "expirationTime"}
-    # `entry` takes these as fields of its own.
-    known |= {*TableEntry.__struct_fields__}
+    # `entry` takes the fields of an entry as its own.
+    known |= {*TableEntry.__struct_fields__, *OUTPUT_ONLY}
     more = {key: value for key, value in more.items() if key not in known and not key.startswith("num")}
     created = read(step(entry(**{"description": "x", **more})).create)
     assert {key: created[key] for key in more} == more
