@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     partition_times: bool | None
     header: bool | None
     delimiter: str | None
+    iceberg: bool | None
     on_unsupported: str | None
     null_marker: str | None
     file_size: int | str | None

@@ -24,6 +24,7 @@ from bqdump.core.documents.manifest import (
     Carried,
     File,
     Head,
+    IcebergFile,
     Intent,
     Latest,
     Manifest,
@@ -88,7 +89,8 @@ SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
 FLAG = st.builds(Flag, st.sampled_from(Risk), TEXT, some(TEXT), TEXT, st.booleans())
 FILE = st.builds(File, TEXT, COUNT, CRC, COUNT)
-FILES = st.builds(TableFiles, TEXT, some(FILE))
+METADATA = st.builds(IcebergFile, TEXT, COUNT, COUNT)
+FILES = st.builds(TableFiles, TEXT, some(FILE), some(METADATA))
 TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
 POINTER = st.builds(Pointer, RUN, TIME, TEXT)
 LATEST = st.builds(
@@ -163,6 +165,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Failure: FAILURE,
     GivenUp: st.builds(GivenUp, FAILURE),
     File: FILE,
+    IcebergFile: METADATA,
     TableFiles: FILES,
     TableEntry: ENTRY,
     Totals: TOTALS,
@@ -219,7 +222,7 @@ def test_a_document_survives_its_bytes(kind: type[msgspec.Struct], data: st.Data
 @given(STRATEGIES[Manifest])
 def test_a_later_publication_reads_its_part_of_a_manifest(manifest: Manifest) -> None:
     part = decode(encode(manifest), ManifestFiles, ROOT)
-    assert part.tables == tuple(TableFiles(entry.table, entry.files) for entry in manifest.tables)
+    assert part.tables == tuple(TableFiles(entry.table, entry.files, entry.iceberg) for entry in manifest.tables)
     assert (part.run, part.left, part.found) == (manifest.run, manifest.left, manifest.found)
 
 

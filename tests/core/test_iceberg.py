@@ -22,7 +22,7 @@ from bqdump.core.formats.thrift_compact import decode_struct, encode_struct
 from bqdump.core.formats.types import Column
 from bqdump.core.iceberg.columns import Node, field_ids, left_out, name_mapping, nodes_of, schema_fields, with_ids
 from bqdump.core.iceberg.footer import instants, second_footer
-from bqdump.core.iceberg.metadata import RUN, no_history, read_history
+from bqdump.core.iceberg.metadata import MOST_SNAPSHOTS, RUN, no_history, read_history
 from bqdump.core.iceberg.parquet import FileFacts, file_facts
 from bqdump.core.iceberg.table import hint_of, run_of
 from iceberg.tables import INSTANTS, ROWS, TYPES, Lake, footer_of, parquet
@@ -176,6 +176,18 @@ def test_snapshots_of_deleted_runs_are_left_out(tmp_path: Path) -> None:
     assert [one["summary"][RUN] for one in metadata["snapshots"]] == ["b", "c"]
     assert metadata["refs"].keys() == {"b", "c", "main"}
     assert metadata["last-sequence-number"] == 3
+
+
+def test_metadata_has_the_newest_snapshots_only(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, ids=True)
+    lake.publish("r0", [])
+    one = lake.history.snapshots[0]
+    many = [one | {"summary": one["summary"] | {RUN: f"r{number}"}} for number in range(2 * MOST_SNAPSHOTS)]
+    lake.history = msgspec.structs.replace(lake.history, snapshots=many)
+    lake.history = lake.history.only(lake.history.runs())
+    lake.publish("last", [])
+    assert len(lake.history.snapshots) == MOST_SNAPSHOTS
+    assert lake.history.runs()[-2:] == [f"r{2 * MOST_SNAPSHOTS - 1}", "last"]
 
 
 def test_a_schema_that_comes_back_keeps_its_number(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "partition_times": ("on", True, ["some", ""]),
     "header": ("off", False, ["maybe", ""]),
     "delimiter": ("tab", "\t", ["", "ab", '"', "\n", "\r", "\0", "\x80", "é", "€", "🦆"]),
+    "iceberg": ("on", True, ["some", ""]),
     "on_unsupported": ("String", "string", ["", "text", "null"]),
     "null_marker": ("\\N", "\\N", ['a"', "a\nb", "\r", "\0", "\udcff"]),
     "file_size": ("1.5MiB", 1_572_864, ["big", "-1", "1 parsec"]),
@@ -104,7 +105,7 @@ def sources(flag: dict[str, Any], env: dict[str, str], toml: dict[str, Any], nam
 @pytest.mark.parametrize("name", VALUES)
 def test_reads_a_setting_from_every_place(name: str, place: str) -> None:
     text, wanted, _ = VALUES[name]
-    flags: dict[str, Any] = REQUIRED | ({"format": "parquet"} if name == "row_group_rows" else {})
+    flags: dict[str, Any] = REQUIRED | ({"format": "parquet"} if name in ("row_group_rows", "iceberg") else {})
     flags.pop("bucket" if name == "to" else name, None)
     given = {"flag": ({name: text}, {}, {}), "env": ({}, {BY_NAME[name].env: text}, {}), "toml": ({}, {}, {name: text})}
     flag, env, toml = given[place]
@@ -298,6 +299,13 @@ def refused(**values: Any) -> str:
 )
 def test_what_stands_for_null_holds_no_delimiter(marker: str, delimiter: str) -> None:
     assert "contains the delimiter" in refused(null_marker=marker, delimiter=delimiter)
+
+
+def test_iceberg_tables_are_refused_where_a_table_has_another_format_than_parquet() -> None:
+    assert "exported as csv. Use format='parquet' for all tables" in refused(iceberg="on")
+    others = {"a*": {"format": "json"}, "b": {"format": "avro"}}
+    assert "exported as avro and json" in refused(iceberg="on", format="parquet", tables=others)
+    assert resolve(given_flags({**REQUIRED, "iceberg": "on", "tables": {"*": {"format": "parquet"}}})).iceberg
 
 
 FORMS = [

@@ -6,7 +6,7 @@ rows show which columns benefit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
@@ -39,11 +39,12 @@ def write_parquet(schema: bytes, batches: Iterator[Batch], shape: FileShape, fil
     decoded = _Presented(schema, shape) if _has_text(shape.columns) else _Decoded(schema, shape)
     size = max(1 << 16, min(ROW_GROUP_BYTES, memory // SHARE))
     groups = _row_groups(decoded.batches(batches), size, shape.row_group_rows)
+    written = _with_ids(decoded.schema) if shape.field_ids else decoded.schema
     first = next(groups, decoded.schema.empty_table())
     rows = int(first.num_rows)
     writer = pq.ParquetWriter(
         file,
-        decoded.schema,
+        written,
         compression=shape.codec,
         compression_level=ZSTD_LEVEL if shape.codec == "zstd" else None,
         use_dictionary=_repeated(first.slice(0, SAMPLE_ROWS)),
@@ -108,6 +109,35 @@ class _Presented:
 
         made = frame(self._head, batches, self._renamed).select(self._columns)
         return made.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _with_ids(schema: Any) -> Any:
+    """The same schema with the ids of an Iceberg table's columns."""
+    from bqdump.core.iceberg.columns import field_ids
+
+    ids = field_ids(_paths(schema, ""))
+    return pa.schema([_numbered(field, field.name, ids) for field in schema])
+
+
+def _paths(fields: Any, prefix: str) -> Iterator[str]:
+    """The path of each column, before those of its members or elements."""
+    for field in fields:
+        path = f"{prefix}{field.name}"
+        yield path
+        if pa.types.is_struct(field.type):
+            yield from _paths(field.type, f"{path}.")
+        elif pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
+            yield from _paths([field.type.value_field.with_name("element")], f"{path}.")
+
+
+def _numbered(field: Any, path: str, ids: Mapping[str, int]) -> Any:
+    kind = field.type
+    if pa.types.is_struct(kind):
+        kind = pa.struct([_numbered(member, f"{path}.{member.name}", ids) for member in kind])
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        element = _numbered(kind.value_field, f"{path}.element", ids)
+        kind = pa.list_(element) if pa.types.is_list(kind) else pa.large_list(element)
+    return pa.field(field.name, kind, field.nullable, {"PARQUET:field_id": str(ids[path])})
 
 
 def _has_text(columns: Sequence[Column]) -> bool:

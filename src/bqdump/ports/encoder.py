@@ -14,7 +14,8 @@ class FileShape(NamedTuple):
 
     columns: the columns of the files, in order. The rows may have them in another order. renamed: what columns are
     called in the files, by their names in the rows, where these differ. null_marker: the text that means NULL in CSV.
-    row_group_rows: the maximum number of rows in a Parquet row group; 0: the encoder decides.
+    row_group_rows: the maximum number of rows in a Parquet row group; 0: the encoder decides. field_ids: whether the
+    columns of a Parquet file have the ids of an Iceberg table.
     """
 
     format: str
@@ -25,6 +26,7 @@ class FileShape(NamedTuple):
     null_marker: str = ""
     row_group_rows: int = 0
     renamed: Mapping[str, str] = {}
+    field_ids: bool = False
 
 
 class Encoder(Protocol):

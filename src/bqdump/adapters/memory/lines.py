@@ -1,9 +1,10 @@
-"""The files of a MemoryWarehouse: lines of text, or Avro files with one string column."""
+"""The files of a MemoryWarehouse: lines of text, or Avro and Parquet files with one string column."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bqdump.adapters.memory.parquet_lines import is_parquet, parquet_of, rows_of_parquet
 from bqdump.core.formats.avro_blocks import (
     MAGIC,
     SYNC_BYTES,
@@ -21,12 +22,16 @@ ROWS_A_BLOCK = 2
 
 
 def file_of(rows: Sequence[str], format_name: str) -> bytes:
-    """A file with these rows. Every format but Avro is text."""
+    """A file with these rows. Every format but Avro and Parquet is text."""
+    if format_name == "parquet":
+        return parquet_of(rows)
     return _avro(rows) if format_name == "avro" else "".join(f"{row}\n" for row in rows).encode()
 
 
 def rows_of(data: bytes, name: str) -> list[str]:
-    """The rows of a file, the reverse of `file_of`. Raises DocumentError for a damaged Avro file."""
+    """The rows of a file, the reverse of `file_of`. Raises DocumentError for a damaged Avro or Parquet file."""
+    if is_parquet(data):
+        return rows_of_parquet(data, name)
     if not data.startswith(MAGIC):
         return data.decode().split("\n")[:-1]
     rows: list[str] = []

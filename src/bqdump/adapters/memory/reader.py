@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import IO
 
+from bqdump.adapters.memory.parquet_lines import parquet_of
 from bqdump.adapters.memory.warehouse import MemoryWarehouse
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError
 from bqdump.ports.encoder import FileShape
@@ -62,11 +63,15 @@ class MemoryReader:
 
 
 class MemoryEncoder:
-    """Files of lines."""
+    """Files of lines, or Parquet files of one column."""
 
     def encode(self, schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes]) -> int:
         """See Encoder."""
         rows = 0
+        if shape.format == "parquet":
+            lines = [line for batch in batches for line in bytes(batch.data).decode().split("\n")[:-1]]
+            file.write(parquet_of(lines))
+            return len(lines)
         for batch in batches:
             file.write(batch.data)
             rows += batch.rows

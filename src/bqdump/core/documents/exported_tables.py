@@ -33,7 +33,8 @@ class Table:
     `files`: gs://bucket/… or, in a folder, absolute paths.
     read_at: "job" where the table was read when its job ran instead of at the snapshot time, for the reason in `why`.
     billed: bytes billed for its query. definition: as BigQuery's tables.get returned it. settings: those that it was
-    exported with. carried_from: the earlier run that exported it, "" for this run.
+    exported with. carried_from: the earlier run that exported it, "" for this run. iceberg: the address of its Iceberg
+    metadata, "" for none.
     """
 
     table: str
@@ -58,6 +59,7 @@ class Table:
     definition: dict[str, Any]
     settings: dict[str, Any]
     carried_from: str
+    iceberg: str
 
     def to_dict(self) -> dict[str, Any]:
         """The table as a dictionary, without its definition, settings and file checksums."""
@@ -192,4 +194,5 @@ def _table(document: Document, entry: TableEntry, address: str) -> Table:
         definition=msgspec.json.decode(entry.definition),
         settings=settings_of(document, entry),
         carried_from=entry.carried.run if entry.carried else "",
+        iceberg=address + entry.iceberg[-1].name if entry.iceberg else "",
     )

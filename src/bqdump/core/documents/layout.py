@@ -133,6 +133,15 @@ class Layout(NamedTuple):
 
         return Document(f"{self.tagged}{run}.json", Tags, "note")
 
+    @property
+    def iceberg(self) -> str:
+        """The folder of Iceberg tables."""
+        return f"{self.state}iceberg/"
+
+    def iceberg_table(self, table: str) -> str:
+        """The folder of a table's Iceberg metadata."""
+        return f"{self.iceberg}{table}/"
+
     def run(self, run: str) -> RunLayout:
         """The names of one run."""
         return RunLayout(f"{self.runs}{run}/")

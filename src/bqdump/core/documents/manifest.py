@@ -47,11 +47,26 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: Count | None = None
 
 
+@public
+class IcebergFile(msgspec.Struct, frozen=True):
+    """One object of a table's Iceberg metadata: name below the bucket, size in bytes and generation."""
+
+    name: str
+    size: Count
+    generation: Count
+
+
 class TableFiles(msgspec.Struct, frozen=True):
-    """The part of a manifest's table that a later publication reads."""
+    """The part of a manifest's table that a later publication reads. iceberg: see TableEntry."""
 
     table: str
     files: tuple[File, ...]
+    iceberg: tuple[IcebergFile, ...] = ()
+
+    @property
+    def objects(self) -> tuple[File | IcebergFile, ...]:
+        """Every object of the table."""
+        return (*self.files, *self.iceberg)
 
 
 class Carried(msgspec.Struct, frozen=True):
@@ -84,7 +99,8 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     format, compression: of its files. planned_billed, billed: bytes of its query, by the dry run and as billed.
     carried: set where an earlier run exported it. look: as of planning, after the snapshot time; None where the table
     can change without a trace in its metadata. look_before: the last one before the snapshot time, if an earlier export
-    recorded it.
+    recorded it. iceberg: what makes its files an Iceberg table; the last object is the metadata file, which names the
+    others.
     """
 
     table: str
@@ -112,6 +128,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     carried: Carried | None = None
     look: Look | None = None
     look_before: Look | None = None
+    iceberg: tuple[IcebergFile, ...] = ()
 
 
 @public

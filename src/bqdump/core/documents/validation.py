@@ -164,6 +164,10 @@ def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
     names = [file.name for entry in entries for file in entry.files]
     if len(set(names)) != len(names):
         return "a file appears twice"
+    for table in entries:
+        folder = place.layout.iceberg_table(table.table)
+        if strange := [file.name for file in table.iceberg if not file.name.startswith(folder)]:
+            return f"{strange[0]!r} is no Iceberg metadata of table {table.table[:100]!r}"
     return _of_run(manifest.run, place) or _names([*names, *(file.name for file in manifest.found)], place)
 
 

@@ -260,23 +260,39 @@ def cell(format_: str, route: str, type_: str) -> Cell:
     return CELLS.get(route, SERVER)[format_].get(type_, UNKNOWN)
 
 
-def unfit(format_: str, route: str, columns: Iterable[Column]) -> list[Unfit]:
-    """The columns that a format cannot hold with a route, each with its first reason."""
+# The widest decimal of Iceberg. BIGNUMERIC without parameters has 76 digits in Parquet.
+ICEBERG_DIGITS = 38
+ICEBERG_WIDE = f"Iceberg's decimals have up to {ICEBERG_DIGITS} digits"
+
+
+def unfit(format_: str, route: str, columns: Iterable[Column], *, iceberg: bool = False) -> list[Unfit]:
+    """The columns that a format cannot hold with a route, each with its first reason.
+
+    iceberg: whether the files become Iceberg tables, which lack a type of Parquet.
+    """
     found = []
     for column in columns:
-        for path, type_, reason in _obstacles(format_, route, column, column.name):
+        for path, type_, reason in _obstacles(format_, route, column, column.name, iceberg=iceberg):
             found.append(Unfit(column, path, type_, reason))
             break
     return found
 
 
-def _obstacles(format_: str, route: str, column: Column, path: str) -> Iterator[tuple[str, str, str]]:
+def _obstacles(format_: str, route: str, column: Column, path: str, *, iceberg: bool) -> Iterator[tuple[str, str, str]]:
     for type_ in ("ARRAY", column.type) if column.repeated else (column.type,):
         found = cell(format_, route, type_)
         if found.holds == "no":
             yield path, column.text, found.lost
+    if iceberg and route != "read" and column.type == "BIGNUMERIC" and _digits(column) > ICEBERG_DIGITS:
+        yield path, column.text, ICEBERG_WIDE
     for member in column.fields:
-        yield from _obstacles(format_, route, member, f"{path}.{member.name}")
+        yield from _obstacles(format_, route, member, f"{path}.{member.name}", iceberg=iceberg)
+
+
+def _digits(column: Column) -> int:
+    """The precision of a BIGNUMERIC."""
+    given = column.parameters.strip("()").partition(",")[0]
+    return int(given) if given else 76
 
 
 def formats_that_hold(route: str, columns: Sequence[Column]) -> list[str]:

@@ -19,7 +19,8 @@ from bqdump.core.version import VERSION
 
 NAME_MAPPING = "schema.name-mapping.default"
 RUN = "bqdump.run"
-NONE = -1
+# A metadata file grows with its snapshots, and each run writes one for each table.
+MOST_SNAPSHOTS = 100
 
 
 class Snapshot(NamedTuple):
@@ -49,8 +50,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return [snapshot["summary"].get(RUN, "") for snapshot in self.snapshots]
 
     def only(self, runs: Collection[str]) -> History:
-        """The same with the snapshots of these runs only, and their schemas."""
-        kept = [one for one in self.snapshots if one["summary"].get(RUN, "") in runs]
+        """The same with the snapshots of these runs only, of the newest of them, and their schemas."""
+        kept = [one for one in self.snapshots if one["summary"].get(RUN, "") in runs][1 - MOST_SNAPSHOTS :]
         used = {one["schema-id"] for one in kept}
         schemas = [schema for schema in self.schemas if schema["schema-id"] in used]
         return msgspec.structs.replace(self, snapshots=kept, schemas=schemas)

@@ -71,12 +71,16 @@ def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]
     return found
 
 
-def refuse_unfit(routed: Sequence[Routed]) -> None:
+def refuse_unfit(routed: Sequence[Routed], *, iceberg: bool) -> None:
     """Raise UsageError where tables have columns that their format cannot hold; it names all of them."""
     misfits = [
         Misfit(item.table.name, item.route, item.format, found)
         for item in routed
-        if (found := unfit(item.format, item.route, as_they_are(columns(item.table.definition), item.shape)))
+        if (
+            found := unfit(
+                item.format, item.route, as_they_are(columns(item.table.definition), item.shape), iceberg=iceberg
+            )
+        )
     ]
     refuse(PLAN, misfits)
 
@@ -97,7 +101,7 @@ def make_plan(
     Raises UsageError for tables that cannot be exported as the settings require.
     """
     routed = routing.routed
-    refuse_unfit(routed)
+    refuse_unfit(routed, iceberg=settings.iceberg)
     names = patterns(settings, run, snapshot, routed)
     dealt = deal(settings, routed, names, tasks)
     plan = Plan(

@@ -237,7 +237,8 @@ def _fitted(settings: Settings, table: Table) -> Requirements | None:
         return required
     all_of_it = columns(table.definition)
     route = "read" if required.route == "read" or required.ours else "query"
-    shape = fitted(settings.on_unsupported, required.format, route, all_of_it, required.shape)
+    policy = settings.on_unsupported
+    shape = fitted(policy, required.format, route, all_of_it, required.shape, iceberg=settings.iceberg)
     if shape.left_out and not as_they_are(all_of_it, shape) and not shape.masks:
         return None
     return required._replace(shape=shape)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.fidelity import Unfit, formats_that_hold, unfit
+from bqdump.core.formats.fidelity import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
 from bqdump.core.formats.types import Column
 from bqdump.core.plan.ingestion_time import partition_times
 from bqdump.core.plan.shape import Shape
@@ -22,11 +22,13 @@ SHOWN = 5
 POLICIES = ("fail", "skip", "string")
 
 
-def fitted(policy: str, format_: str, route: str, columns: Sequence[Column], shape: Shape) -> Shape:
+def fitted(
+    policy: str, format_: str, route: str, columns: Sequence[Column], shape: Shape, *, iceberg: bool = False
+) -> Shape:
     """The shape with which a format can hold a table, by one of POLICIES; "fail" returns the shape unchanged."""
     if policy == "fail":
         return shape
-    found = unfit(format_, route, as_they_are(columns, shape))
+    found = unfit(format_, route, as_they_are(columns, shape), iceberg=iceberg)
     reasons = {unfit.column.name: f"{unfit.path} {unfit.type}: {unfit.reason}" for unfit in found}
     if not reasons:
         return shape
@@ -71,9 +73,16 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     reasons = dict.fromkeys(found.reason for misfit in misfits for found in misfit.columns)
     columns = [found.column for misfit in misfits for found in misfit.columns]
     able = formats_that_hold(misfits[0].route, columns)
+    cause, setting = f"{', '.join(reasons)} ({named}{more})", "format"
     other = f"Set {{setting:format}} to {_either(able)}"
+    if ICEBERG_WIDE in reasons:
+        other, setting = "Use the read route, which writes them as strings, or set", "iceberg"
+        hint = (
+            f"{other} {{setting:on_unsupported}} to skip or string, or leave the tables out with {{setting:exclude}}."
+        )
+        raise UsageError(operation, "", cause, hint, setting=setting)
     hint = f"{other}, {{setting:on_unsupported}} to skip or string, or leave the tables out with {{setting:exclude}}."
-    raise UsageError(operation, misfits[0].format, f"{', '.join(reasons)} ({named}{more})", hint, setting="format")
+    raise UsageError(operation, misfits[0].format, cause, hint, setting=setting)
 
 
 def _columns(found: Sequence[Unfit]) -> str:

@@ -57,6 +57,8 @@ class LogEvent(enum.StrEnum):
     """Another run has published this table since this run was planned; the manifest keeps it."""
     TABLES_CARRIED_OVER = "tables_carried_over"
     """The plan carries tables over from the published run."""
+    TABLE_NOT_ICEBERG = "table_not_iceberg"
+    """The table is exported, but not as an Iceberg table, or without a column that Iceberg has no type for."""
     TABLE_GIVEN_UP = "table_given_up"
     """The table was exported after this partial export had been settled without it."""
     JOB_RETRIED = "job_retried"

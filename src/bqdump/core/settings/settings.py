@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     partition_times: bool = False
     header: bool = True
     delimiter: str = ","
+    iceberg: bool = False
     on_unsupported: str = "fail"
     null_marker: str = ""
     file_size: int = 0
@@ -164,6 +165,7 @@ ROUTE = "Route of all tables: auto (the cheapest possible), extract, query or re
 COMPRESSION = "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet) or zstd (parquet)."
 TIMES = "Export the partition time of each row of ingestion-time partitioned tables as a column (billed)."
 UNSUPPORTED = "Columns the format cannot hold: fail, skip (leave out) or string (export as strings)."
+ICEBERG = "Publish each table as an Iceberg table, too (Parquet only)."
 ROWS = "Maximum rows per Parquet row group (read route); 0: chosen from the row width."
 MEMORY = "Memory for rows with the read route, in addition to about 200 MB for the process."
 SPLIT = "Split larger tables among tasks, at least this many bytes each (read route); 0: never."
@@ -193,6 +195,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("partition_times", parse.flag, "BOOL", TIMES),
     Setting("header", parse.flag, "BOOL", "Write column names in the first line of each CSV file."),
     Setting("delimiter", parse.delimiter, "CHAR", "CSV delimiter; `tab` for a tab character."),
+    Setting("iceberg", parse.flag, "BOOL", ICEBERG),
     Setting("on_unsupported", parse.on_unsupported, "POLICY", UNSUPPORTED, POLICIES),
     Setting("null_marker", parse.null_marker, "STRING", "String written for NULL in CSV (read route; default: empty)."),
     Setting("file_size", parse.size, "SIZE", "Approximate file size, e.g. 256MB (read route); 0: one file per stream."),

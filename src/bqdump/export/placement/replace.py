@@ -139,5 +139,5 @@ async def _left(export: RunningExport, failed: Collection[str], naive: list[Tabl
     for table in await read_earlier(export, latest.manifest) if latest and latest.replaces else naive:
         if table.table in failed:
             infos = await asyncio.gather(*(export.store.stat(file.name) for file in table.files))
-            left.append(TableFiles(table.table, tuple(file_of(info) for info in infos if info)))
+            left.append(TableFiles(table.table, tuple(file_of(info) for info in infos if info), table.iceberg))
     return tuple(left)

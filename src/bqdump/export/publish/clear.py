@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import ManifestFiles, TableFiles
+from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.path_template import split_shard
 from bqdump.export.task import RunningExport
@@ -21,11 +21,11 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles) -> None:
     """Delete the files that the published manifest has made stale; none where a later run has published since."""
     stored = await load(export.store, export.settings.layout.latest)
     if stored and (latest := stored.value).run == export.plan.run:
-        kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.files}
-        past = [manifest.found]
+        kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.objects}
+        past: list[tuple[File | IcebergFile, ...]] = [manifest.found]
         for pointer in latest.uncleared:
             if earlier := await _read(export, pointer.manifest):
-                past += [earlier.found, *(table.files for table in (*earlier.tables, *earlier.left))]
+                past += [earlier.found, *(table.objects for table in (*earlier.tables, *earlier.left))]
         stale = [file for files in past for file in files if file.name not in kept]
         await delete(export, ((file.name, file.generation) for file in stale))
         if latest.uncleared:

@@ -68,15 +68,22 @@ class _Reader:
 
 
 async def _parquet_rows(reader: _Reader) -> int:
+    return parquet_footer.num_rows(await _footer(reader), reader.file.name)
+
+
+async def read_footer(store: ObjectStore, file: ObjectInfo) -> bytes:
+    """The footer of a Parquet file, without its trailer. See count_rows."""
+    return await _footer(_Reader(store, file))
+
+
+async def _footer(reader: _Reader) -> bytes:
     name, size = reader.file.name, reader.file.size
     tail = await reader.part(max(0, size - parquet_footer.TAIL_BYTES), parquet_footer.TAIL_BYTES)
     trailer = parquet_footer.TRAILER_BYTES
     length = parquet_footer.footer_bytes(tail[-trailer:], size, name)
     if length + trailer <= len(tail):
-        footer = tail[-trailer - length : -trailer]
-    else:
-        footer = await reader.part(size - trailer - length, length)
-    return parquet_footer.num_rows(footer, name)
+        return tail[-trailer - length : -trailer]
+    return await reader.part(size - trailer - length, length)
 
 
 async def _avro_rows(reader: _Reader, requests: int) -> int | None:

@@ -41,14 +41,27 @@ async def publish(export: RunningExport, ledger: Ledger) -> Published:
     """Publish the tables in the ledger. Raises VerificationError when files are missing; nothing is published then."""
     made = await read_manifest_files(export) or await _make_manifest(export, ledger)
     if made is None:
-        await export.placement.step_aside(export)
+        await _step_aside(export)
         return Published("superseded", None)
     manifest = made.value
     if not await _point(export, manifest, made.generation):
-        await export.placement.step_aside(export)
+        await _step_aside(export)
         return Published("superseded", manifest)
     await export.placement.clear(export, manifest)
+    if export.settings.iceberg:
+        from bqdump.export.publish.iceberg import show_metadata
+
+        await show_metadata(export, manifest)
     return Published("published", manifest)
+
+
+async def _step_aside(export: RunningExport) -> None:
+    """Leave the final names, and those of Iceberg tables, to a later run."""
+    await export.placement.step_aside(export)
+    if export.settings.iceberg:
+        from bqdump.export.publish.iceberg import withdraw_metadata
+
+        await withdraw_metadata(export)
 
 
 async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[ManifestFiles] | None:
@@ -78,10 +91,20 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
     manifest = make_manifest(
         export.plan, number, receipts, ledger.failed, tables, files, left, found, carry, definitions
     )
+    if export.settings.iceberg:
+        # Imported by runs that need it only.
+        from bqdump.export.publish.iceberg import with_iceberg
+
+        manifest = await with_iceberg(export, manifest, latest)
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
         document = export.layout.manifest_files
         return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
-    if made := await read_manifest_files(export):
+    made = await read_manifest_files(export)
+    if export.settings.iceberg:
+        from bqdump.export.publish.iceberg import drop_metadata
+
+        await drop_metadata(export, manifest, made.value if made else None)
+    if made:
         return made
     cause = "the bucket has refused the manifest, and holds none"
     raise UnavailableError("publish", f"run {export.plan.run}", cause)

@@ -177,6 +177,7 @@ class _Attempt:
             delimiter=settings.delimiter,
             null_marker=settings.null_marker,
             row_group_rows=settings.row_group_rows,
+            field_ids=settings.iceberg,
             renamed={PSEUDO_COLUMN: unit.shape.partition_times} if unit.shape.partition_times else {},
         )
         self.session = ""

@@ -1,0 +1,308 @@
+"""Iceberg metadata is published with its run, all or nothing, and always names files that exist."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.errors import UsageError
+from bqdump.core.iceberg.metadata import RUN
+from bqdump.core.iceberg.table import HINT, run_of
+from bqdump.core.risks import Risk
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.export.placement.choose import running_export
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.publish.publish import Published, publish
+from bqdump.export.run import run
+from bqdump.export.task import Task
+from bqdump.export.work.work import work
+from bqdump.ports.warehouse import JobError
+from bqdump.repository.ledger import read_ledger
+from bqdump.repository.published import read_manifest
+
+REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory", "x/"), format="parquet", iceberg=True)
+KEEPING = msgspec.structs.replace(REPLACING, path="{run}/{table}_*.{ext}")
+BOTH = pytest.mark.parametrize("settings", [REPLACING, KEEPING], ids=["replace", "keep"])
+FOLDER = "x/_bqdump/iceberg/"
+
+
+class World:
+    """Two tables, and runs of snapshot times a second apart."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.now = 1_790_000_000_000
+        self.settings = settings
+        self.store = MemoryStore()
+        self.warehouse = MemoryWarehouse(self.store, lambda: self.now, shard_rows=2)
+        self.warehouse.put("p", "d", "a", ["1", "2", "3"])
+        self.warehouse.put("p", "d", "b", ["4"])
+
+    def task(self, name: str, **settings: Any) -> Task:
+        self.now += 1000
+        chosen = msgspec.structs.replace(self.settings, **settings)
+        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
+
+    async def planned(self, name: str, **settings: Any) -> tuple[Task, Plan]:
+        task = self.task(name, **settings)
+        plan = await obtain_plan(task)
+        await work(running_export(task, plan))
+        return task, plan
+
+    async def manifest(self, run: str = "") -> Manifest:
+        return await read_manifest(self.store, self.settings, run)
+
+    async def metadata(self, table: str, run: str = "") -> dict[str, Any]:
+        """The metadata of a table that a manifest names, as JSON."""
+        (entry,) = [entry for entry in (await self.manifest(run)).tables if entry.table == table]
+        return dict(msgspec.json.decode(self.data(entry.iceberg[-1].name)))
+
+    def data(self, name: str) -> bytes:
+        found = self.store.peek(name)
+        assert found, name
+        return found[0]
+
+    def hinted(self, table: str) -> dict[str, Any]:
+        """The metadata that version-hint.text names."""
+        folder = f"{FOLDER}{table}/metadata/"
+        return dict(msgspec.json.decode(self.data(f"{folder}{self.data(folder + HINT).decode()}.metadata.json")))
+
+    def named_exist(self, metadata: dict[str, Any]) -> bool:
+        """Whether every manifest list of a metadata file exists."""
+        lists = [snapshot["manifest-list"].removeprefix("gs://memory/") for snapshot in metadata["snapshots"]]
+        return set(lists) <= set(self.store.names_now())
+
+    def stored(self) -> set[str]:
+        """All metadata, without hints."""
+        return {name for name in self.store.names_now() if name.startswith(FOLDER) and not name.endswith(HINT)}
+
+    async def named(self, *runs: str) -> set[str]:
+        """What the manifests of these runs name."""
+        manifests = [await self.manifest(run) for run in runs]
+        return {file.name for one in manifests for entry in one.tables for file in entry.iceberg}
+
+
+async def published(task: Task, plan: Plan) -> Published:
+    return await publish(running_export(task, plan), await read_ledger(task.store, task.layout, plan))
+
+
+def in_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(check())
+
+
+def runs_of(metadata: dict[str, Any]) -> list[str]:
+    return [snapshot["summary"][RUN] for snapshot in metadata["snapshots"]]
+
+
+@BOTH
+def test_each_table_has_exact_counts_and_a_hint(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        await run(world.task("r1"))
+        metadata = await world.metadata("a")
+        assert metadata == world.hinted("a")
+        assert metadata["location"] == "gs://memory/x/_bqdump/iceberg/a"
+        (snapshot,) = metadata["snapshots"]
+        summary = snapshot["summary"]
+        assert (summary["total-records"], summary["total-data-files"], summary["operation"]) == ("3", "2", "append")
+        assert snapshot["timestamp-ms"] == (await world.manifest()).snapshot
+        assert world.stored() == await world.named("r1")
+
+    in_a_loop(check)
+
+
+def test_runs_that_keep_their_files_are_snapshots() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        for name in ("r1", "r2", "r3"):
+            await run(world.task(name))
+        metadata = await world.metadata("a")
+        assert runs_of(metadata) == ["r1", "r2", "r3"]
+        assert metadata["refs"]["r2"]["snapshot-id"] == metadata["snapshots"][1]["snapshot-id"]
+        assert world.named_exist(metadata)
+        assert world.hinted("a") == metadata
+        # What an earlier run has published stays readable as it was.
+        assert runs_of(await world.metadata("a", "r1")) == ["r1"]
+
+    in_a_loop(check)
+
+
+def test_a_run_whose_manifest_was_deleted_is_no_snapshot() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        for name in ("r1", "r2"):
+            await run(world.task(name))
+        found = await world.store.stat("x/_bqdump/runs/r1/manifest.json")
+        assert found
+        await world.store.delete([(found.name, found.generation)])
+        await run(world.task("r3"))
+        assert runs_of(await world.metadata("a")) == ["r2", "r3"]
+
+    in_a_loop(check)
+
+
+def test_where_runs_replace_files_only_the_last_is_a_snapshot_and_nothing_else_stays() -> None:
+    async def check() -> None:
+        world = World(REPLACING)
+        for name in ("r1", "r2"):
+            await run(world.task(name))
+        metadata = await world.metadata("a")
+        assert (runs_of(metadata), metadata["last-sequence-number"]) == (["r2"], 2)
+        assert world.stored() == await world.named("r2")
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_two_tasks_that_publish_leave_one_set_of_metadata(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        task, plan = await world.planned("r1")
+        await asyncio.gather(*(published(task, plan) for _ in range(3)))
+        await published(task, plan)
+        assert world.stored() == await world.named("r1")
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_task_that_lost_the_manifest_deletes_what_it_wrote(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        earlier = await world.planned("r1")
+        later = await world.planned("r2")
+        # The run before is published while one task of this run is about to write its manifest.
+        write, first = world.store.write, True
+
+        async def delayed(name: str, data: bytes, expect: int | None) -> int:
+            nonlocal first
+            if first and name.endswith("r2/manifest.json"):
+                first = False
+                await published(*earlier)
+                await published(*later)
+            return await write(name, data, expect)
+
+        world.store.write = delayed  # type: ignore[method-assign]
+        await published(*later)
+        kept = ("r1", "r2") if settings is KEEPING else ("r2",)
+        assert world.stored() == await world.named(*kept)
+        assert (await world.manifest()).run == "r2"
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_run_that_comes_too_late_changes_nothing(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        late = await world.planned("r1")
+        await run(world.task("r2"))
+        before = world.hinted("a")
+        await published(*late)
+        assert world.hinted("a") == before == await world.metadata("a")
+        assert runs_of(before) == ["r2"]
+        named = {file for file in world.stored() if run_of(file) == "r1"}
+        assert bool(named) == (settings is KEEPING)
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_table_that_is_carried_over_keeps_its_metadata(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        await run(world.task("r1"))
+        before = (await world.manifest()).tables[1].iceberg
+        await run(world.task("r2", include=("a",), keep_others=True))
+        assert (await world.manifest()).tables[1].iceberg == before
+        assert runs_of(await world.metadata("b")) == ["r1"]
+        assert world.named_exist(await world.metadata("b"))
+
+    in_a_loop(check)
+
+
+def test_a_removed_table_stays_readable_in_its_own_folder_and_comes_back_with_its_history() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        await run(world.task("r1"))
+        await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
+        assert runs_of(world.hinted("b")) == ["r1"]
+        assert world.named_exist(world.hinted("b"))
+        await run(world.task("r3"))
+        assert runs_of(await world.metadata("b")) == ["r1", "r3"]
+
+    in_a_loop(check)
+
+
+def test_a_removed_table_leaves_nothing_where_files_are_replaced() -> None:
+    async def check() -> None:
+        world = World(REPLACING)
+        await run(world.task("r1"))
+        await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
+        assert not [name for name in world.store.names_now() if name.startswith(f"{FOLDER}b/")]
+
+    in_a_loop(check)
+
+
+def test_a_table_whose_export_failed_keeps_the_metadata_of_the_files_that_stay() -> None:
+    async def check() -> None:
+        world = World(msgspec.structs.replace(REPLACING, allow_partial=True))
+        await run(world.task("r1"))
+        before = {entry.table: entry.iceberg for entry in (await world.manifest()).tables}
+        world.warehouse.failing = lambda table, job: JobError("notFound", "it is gone") if table == "b" else None
+        await run(world.task("r2"))
+        manifest = await world.manifest()
+        assert [table.iceberg for table in manifest.left] == [before["b"]]
+        assert {file.name for file in before["b"]} <= world.stored()
+        assert runs_of(world.hinted("b")) == ["r1"]
+
+    in_a_loop(check)
+
+
+def test_without_the_setting_there_is_no_metadata() -> None:
+    async def check() -> None:
+        world = World(msgspec.structs.replace(KEEPING, iceberg=False))
+        await run(world.task("r1"))
+        assert not world.stored()
+        # A table gets metadata when it is first exported with it.
+        await run(world.task("r2", iceberg=True))
+        assert runs_of(await world.metadata("a")) == ["r2"]
+
+    in_a_loop(check)
+
+
+def test_a_damaged_metadata_file_of_an_earlier_run_starts_a_new_history() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        await run(world.task("r1"))
+        world.store.put_now((await world.manifest()).tables[0].iceberg[-1].name, b"{")
+        await run(world.task("r2"))
+        assert runs_of(await world.metadata("a")) == ["r2"]
+        assert runs_of(await world.metadata("b")) == ["r1", "r2"]
+
+    in_a_loop(check)
+
+
+def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> None:
+    async def check() -> None:
+        world = World(REPLACING)
+        fields = [
+            {"name": "fits", "type": "BIGNUMERIC", "precision": "38", "scale": "10"},
+            {"name": "wide", "type": "BIGNUMERIC"},
+        ]
+        table = world.warehouse.datasets["p", "d"]["a"]
+        world.warehouse.datasets["p", "d"]["a"] = table._replace(
+            definition=msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}}))
+        )
+        with pytest.raises(UsageError, match=r"a: wide BIGNUMERIC\)\. Use the read route"):
+            await run(world.task("r1"))
+        assert not world.warehouse.extracted
+
+    in_a_loop(check)
