@@ -10,7 +10,21 @@ __version__ = VERSION
 # As typing has it, without importing that.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bqdump.api import diff, doctor, drill, manifest, plan, report, restore, run, runs, status, verify
+    from bqdump.api import (
+        diff,
+        doctor,
+        drill,
+        manifest,
+        plan,
+        prune,
+        report,
+        restore,
+        run,
+        runs,
+        status,
+        tag,
+        verify,
+    )
     from bqdump.arguments import Options
     from bqdump.check.doctor import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
@@ -49,6 +63,7 @@ if TYPE_CHECKING:
     from bqdump.core.restore.restorable import Restorable
     from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
+    from bqdump.core.retention.result import Pruned, RetainedRun
     from bqdump.core.risks import Risk
     from bqdump.diagnosis import Cure, Diagnosis
     from bqdump.observe.history import RunLine
@@ -87,6 +102,7 @@ __all__ = [
     "Owner",
     "Planned",
     "PlannedTable",
+    "Pruned",
     "QuotaError",
     "ReadBack",
     "Removed",
@@ -94,6 +110,7 @@ __all__ = [
     "Restoration",
     "RestoredObject",
     "RestoredTable",
+    "RetainedRun",
     "Risk",
     "RowPolicy",
     "Rows",
@@ -120,17 +137,22 @@ __all__ = [
     "drill",
     "manifest",
     "plan",
+    "prune",
     "report",
     "restore",
     "run",
     "runs",
     "status",
+    "tag",
     "verify",
 ]
 
 # Where each name is defined; errors are in core.errors.
 _HOMES = {
-    "api": ("diff", "doctor", "drill", "manifest", "plan", "report", "restore", "run", "runs", "status", "verify"),
+    "api": (
+        *("diff", "doctor", "drill", "manifest", "plan", "prune", "report", "restore", "run", "runs", "status", "tag"),
+        "verify",
+    ),
     "arguments": ("Options",),
     "check.doctor": ("Check", "CheckOutcome"),
     "check.findings": ("Finding", "FindingKind"),
@@ -148,6 +170,7 @@ _HOMES = {
     "core.restore.plan": ("NotRestored",),
     "core.restore.result": ("NotCreated", "Restoration", "RestoredObject", "RestoredTable"),
     "core.results": ("Rows", "State"),
+    "core.retention.result": ("Pruned", "RetainedRun"),
     "core.risks": ("Risk",),
     "diagnosis": ("Cure", "Diagnosis"),
     "observe.history": ("RunLine",),

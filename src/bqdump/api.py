@@ -35,11 +35,14 @@ from bqdump.core.restore.request import requested, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.restore.rotation import portion
 from bqdump.core.results import Rows
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.resolve import arguments, resolve
 from bqdump.core.settings.resolve import file as settings_file
-from bqdump.core.settings.settings import REQUIRED, Settings
+from bqdump.core.settings.settings import REQUIRED, RETENTION, Settings
 from bqdump.core.settings.task_identity import Identity
+from bqdump.core.settings.values import tags
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import PYTHON
 from bqdump.diagnosis import Diagnosis
@@ -217,6 +220,40 @@ def status(run: str = "", **options: Unpack[Options]) -> Status:
 def runs(**options: Unpack[Options]) -> Rows[RunLine]:
     """List the runs of a target, the latest snapshot time first."""
     return _ask(verbs.runs, options)
+
+
+@with_settings((*OF_TARGET, "project", *RETENTION))
+def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
+    """Delete the runs that the retention policy no longer keeps, and what unfinished runs have left behind.
+
+    yes: delete; without it, the result only shows what would be deleted.
+    Unfinished runs are removed only with `project`, where BigQuery lists their jobs. Raises DocumentError if the
+    manifest of any run cannot be read; nothing is deleted then.
+    """
+    settings = _settings(options, ("bucket",))
+    policy_of(settings)
+    if not settings.jobs_in:
+        return _finish(services.ask(settings, lambda store: verbs.prune(store, settings, delete=yes)))
+    return _serve(settings, lambda at: verbs.prune(at.store, settings, at.warehouse.at_work, delete=yes))
+
+
+@with_settings(OF_TARGET)
+def tag(
+    run: str, *, add: str | Sequence[str] = (), remove: str | Sequence[str] = (), **options: Unpack[Options]
+) -> tuple[str, ...]:
+    """Add tags to a run and remove others; returns the tags that it has then.
+
+    The tag `keep` keeps a run from being pruned; other tags do if `keep_tag` names them.
+    """
+    adding, removing = _tags(add), _tags(remove)
+    return _ask(lambda store, settings: verbs.tag(store, settings, run, adding, removing), options)
+
+
+def _tags(names: str | Sequence[str]) -> tuple[str, ...]:
+    try:
+        return tags(names)
+    except ValueError as error:
+        raise UsageError("tag", "", str(error)) from None
 
 
 @with_settings((*OF_TARGET, "project", "max_bytes_billed"))

@@ -46,6 +46,16 @@ class Options(TypedDict, total=False):
     allow_partial: bool | None
     max_bytes_billed: int | str | None
     allow: str | Sequence[str] | None
+    prune: bool | None
+    keep_last: int | str | None
+    keep_hourly: int | str | None
+    keep_daily: int | str | None
+    keep_weekly: int | str | None
+    keep_monthly: int | str | None
+    keep_yearly: int | str | None
+    keep_within: int | None
+    keep_tag: str | Sequence[str] | None
+    abandoned_after: int | None
     tables: Mapping[str, Mapping[str, Any]] | str | None
 
 

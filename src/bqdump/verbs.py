@@ -6,11 +6,15 @@ it is called, so that a task of a run loads nothing that only other verbs need.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.results import Rows
 from bqdump.core.wording import PYTHON, Words
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.result import Restoration
     from bqdump.core.restore.rotation import Portion
+    from bqdump.core.retention.result import Pruned
     from bqdump.core.settings.settings import Settings
     from bqdump.diagnosis import Diagnosis
     from bqdump.export.run import TaskResult
@@ -33,7 +38,10 @@ if TYPE_CHECKING:
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
     from bqdump.restoration.task import Task as RestoreTask
+    from bqdump.retain.task import AtWork
     from bqdump.services import Services
+
+log = logging.getLogger(__name__)
 
 
 class Ended(NamedTuple):
@@ -57,7 +65,19 @@ async def run(
     from bqdump.export.task import Task
 
     task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.read_route.open)
-    return Ended(task, await run_task(task))
+    result = await run_task(task)
+    if settings.prune and result.state == "published" and result.again is None:
+        await _prune_after(services, settings)
+    return Ended(task, result)
+
+
+async def _prune_after(services: Services, settings: Settings) -> None:
+    """Prune. An error is only logged: the export is published."""
+    try:
+        await prune(services.store, settings, services.warehouse.at_work, delete=True)
+    except BqdumpError as error:
+        message = "the export is published, but earlier runs could not be pruned: %s"
+        log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())
 
 
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
@@ -174,6 +194,25 @@ async def report(store: ObjectStore, settings: Settings, run: str = "", since: s
     from bqdump.export.publish.report import report_page
 
     return await report_page(store, settings, run or settings.run_id, since)
+
+
+async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None = None, *, delete: bool) -> Pruned:
+    """Delete the runs that the retention policy does not keep. delete: False only shows. at_work: see retain.task."""
+    from bqdump.core.retention.policy import policy_of
+    from bqdump.retain.prune import prune as prune_runs
+    from bqdump.retain.task import Task
+
+    task = Task(store, settings, policy_of(settings), int(time.time() * 1000), delete, at_work)
+    return await prune_runs(task)
+
+
+async def tag(
+    store: ObjectStore, settings: Settings, run: str, add: Sequence[str] = (), remove: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Add tags to a run and remove others; the tags that it has then."""
+    from bqdump.repository.tags import change_tags
+
+    return await change_tags(store, settings.layout, run, add, remove)
 
 
 async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:

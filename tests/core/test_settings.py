@@ -16,7 +16,7 @@ from bqdump.core.plan.shape import Mask
 from bqdump.core.risks import Risk
 from bqdump.core.settings.resolve import arguments, check, environment, file, resolve
 from bqdump.core.settings.resolve import flags as given_flags
-from bqdump.core.settings.settings import BY_NAME, SETTINGS, TARGET, Settings
+from bqdump.core.settings.settings import BY_NAME, RETENTION, SETTINGS, TARGET, Settings
 from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.times import parse_time, rfc3339
 from core.strategies import settings
@@ -79,11 +79,27 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         (Risk.SKIPPED, Risk.MASKED_COLUMNS),
         ["skiped", "all", "soft-delete", "true"],
     ),
+    "prune": ("yes", True, ["perhaps", ""]),
+    "keep_last": ("7", 7, ["-1", "many", "1.5", ""]),
+    "keep_hourly": ("1000000000000", 10**12, ["-1"]),
+    "keep_daily": ("14", 14, ["-1"]),
+    "keep_weekly": ("8", 8, ["-1"]),
+    "keep_monthly": ("12", 12, ["-1"]),
+    "keep_yearly": ("0", 0, ["-1"]),
+    "keep_within": ("30d", 2_592_000, ["soon", "-1d", "4000d", "1.5d"]),
+    "keep_tag": ("audit, v1.2,audit", ("audit", "v1.2"), ["a/b", "-x", "x" * 31, ",".join(f"t{n}" for n in range(51))]),
+    "abandoned_after": ("14d", 1_209_600, ["soon", "59m", "30"]),
     "tables": (
         '{"a*": {"where": "x > 1", "masks": {"b": "null"}}}',
         (TableSettings("a*", where="x > 1", masks={"b": Mask(null=True)}),),
         ["[1]", "{", '{"a": 1}', '{"a": {"colums": []}}', '{"a": {"where": "x) OR (y"}}', '{"a": {"format": "xml"}}'],
     ),
+}
+# What some settings need besides.
+NEEDED: dict[str, dict[str, Any]] = {
+    "row_group_rows": {"format": "parquet"},
+    "iceberg": {"format": "parquet"},
+    "prune": {"keep_last": "1"},
 }
 BAD = [(name, bad) for name, (_, _, bads) in VALUES.items() for bad in bads]
 
@@ -105,7 +121,7 @@ def sources(flag: dict[str, Any], env: dict[str, str], toml: dict[str, Any], nam
 @pytest.mark.parametrize("name", VALUES)
 def test_reads_a_setting_from_every_place(name: str, place: str) -> None:
     text, wanted, _ = VALUES[name]
-    flags: dict[str, Any] = REQUIRED | ({"format": "parquet"} if name in ("row_group_rows", "iceberg") else {})
+    flags: dict[str, Any] = REQUIRED | NEEDED.get(name, {})
     flags.pop("bucket" if name == "to" else name, None)
     given = {"flag": ({name: text}, {}, {}), "env": ({}, {BY_NAME[name].env: text}, {}), "toml": ({}, {}, {name: text})}
     flag, env, toml = given[place]
@@ -237,7 +253,8 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU", "max_bytes_billed": 5, "patience": 120, "read_memory": 10**9, "read_split": 0,
+                  "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True,
+                  **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
                   "allow": ["row-policies", "skipped"]}  # fmt: skip
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": "Check permissions and risks before a run.",
     "status": "Show the progress of a run, read from the target only.",
     "runs": "List the runs of a target.",
+    "prune": "Delete runs that the retention policy no longer keeps.",
     "diff": "Show what changed between two exports.",
     "report": "Write a run's self-contained HTML report.",
     "ui": "Browse runs, tables and files: a read-only console on localhost.",

@@ -6,6 +6,7 @@ import re
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 EXPECTED = "expected a duration such as 90s, 15m, 2h or 7d"
+DAY = 86_400
 
 
 def parse_duration(text: str) -> int:
@@ -14,6 +15,12 @@ def parse_duration(text: str) -> int:
     if match is None:
         raise ValueError(EXPECTED)
     return int(match[1]) * SECONDS[match[2] or "s"]
+
+
+def days_text(seconds: int) -> str:
+    """A long duration as `parse_duration` reads it: "30d", "36h"."""
+    units = ((DAY, "d"), (3600, "h"), (1, ""))
+    return next(f"{seconds // length}{unit}" for length, unit in units if seconds % length == 0)
 
 
 def duration_text(seconds: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.document import Document, Notes
 from bqdump.core.documents.notes import encode_note
-from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.ports.store import ObjectStore, Stored
 
 T = TypeVar("T")
@@ -111,6 +111,16 @@ async def write_once(store: ObjectStore, name: str, data: bytes) -> bool:
 async def overwrite(store: ObjectStore, document: Document[T], value: T) -> None:
     """Store the document unconditionally."""
     await _write(store, document, value, None)
+
+
+async def delete(store: ObjectStore, objects: Iterable[tuple[str, int]]) -> int:
+    """Delete objects at these generations; how many were there. Raises the first error, other than their absence."""
+    deleted = 0
+    for result in await store.delete(list(objects)):
+        if isinstance(result, BqdumpError):
+            raise result
+        deleted += result
+    return deleted
 
 
 async def notes(store: ObjectStore, folder: Notes[T]) -> AsyncIterator[list[LoadedNote[T]]]:

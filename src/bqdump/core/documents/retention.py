@@ -10,10 +10,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.run import FORMAT_VERSION, Count, Mode, RunId
+from bqdump.core.documents.manifest import ManifestFiles, TableFiles
+from bqdump.core.documents.run import FORMAT_VERSION, Count, Mode, RunId, Time
 
-# As short as a run id, so that a hundred tags fit into a note.
-TagName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,29}$(?!\n)")]
+# The tags of a run must fit into a note.
+MOST_TAGS = 50
+TAG = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,29}"
+TagName = Annotated[str, Meta(pattern=f"^{TAG}$(?!\\n)")]
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -52,9 +55,37 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[Doomed, ...] = ()
 
 
+class Maker(msgspec.Struct, frozen=True):
+    """The run that exported a table which a later run carries over."""
+
+    run: RunId
+
+
+class HeldTable(TableFiles, frozen=True):
+    """A table of a manifest with the run that exported it, None for the manifest's own."""
+
+    carried: Maker | None = None
+
+
+class Holding(ManifestFiles, frozen=True, kw_only=True):
+    """The part of a manifest that retention reads: the objects that it lists, and of which run."""
+
+    tables: tuple[HeldTable, ...]
+    project: str
+    dataset: str
+    snapshot: Time
+    snapshot_time: str
+    mode: Mode
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
 class Tags(msgspec.Struct, frozen=True):
     """The tags of a run, in alphabetical order."""
 
     run: RunId
-    tags: tuple[TagName, ...]
+    tags: Annotated[tuple[TagName, ...], Meta(max_length=MOST_TAGS)]
     format_version: int = FORMAT_VERSION

@@ -23,6 +23,7 @@ from bqdump.core.documents.manifest import (
     TableEntry,
     TableFiles,
 )
+from bqdump.core.documents.retention import Holding, Reference, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.table_properties import check_properties
 from bqdump.core.errors import DocumentError, UsageError
@@ -196,6 +197,14 @@ def _given_up(note: GivenUp, place: Place, name: str) -> str:
     return _note(note.failure, place, name)
 
 
+def _tombstone(tombstone: Tombstone, place: Place, _: str) -> str:
+    return _of_run(tombstone.run, place) or _names((one.name for one in tombstone.files), place)
+
+
+def _named_after(note: Reference | Tags, _: Place, name: str) -> str:
+    return "" if name.endswith(f"/{note.run}.json") else f"it is about run {note.run}"
+
+
 def _of_run(run: str, place: Place) -> str:
     return "" if run == place.run else f"it is about run {run}"
 
@@ -211,6 +220,10 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Intent: _intent,
     Manifest: _manifest,
     ManifestFiles: _manifest,
+    Holding: _manifest,
+    Tombstone: _tombstone,
+    Reference: _named_after,
+    Tags: _named_after,
     Definitions: _definitions,
     SharedSession: _session,
     Receipt: _note,

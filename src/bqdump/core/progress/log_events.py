@@ -122,6 +122,13 @@ class LogEvent(enum.StrEnum):
     STAGING_KEPT = "staging_kept"
     """The staged files of an earlier run stay until the next publication, as BigQuery is still writing."""
 
+    RUN_REMOVED = "run_removed"
+    """Prune has deleted this run."""
+    PRUNE_DONE = "prune_done"
+    """The totals of a prune."""
+    PRUNE_FAILED = "prune_failed"
+    """The export is published, but earlier runs could not be pruned. The next prune continues."""
+
     # Services and files
     REQUEST_RETRIED = "request_retried"
     """A request failed for a transient reason, and is repeated."""

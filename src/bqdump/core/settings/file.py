@@ -8,7 +8,7 @@ from typing import Any
 
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.resolve import READ
-from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, SETTINGS, Settings
+from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, RETENTION, SETTINGS, Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.wording import fill
 
@@ -22,9 +22,11 @@ def settings_file(chosen: Mapping[str, Any]) -> str:
     """The file with these settings in effect; each value is as a setting's parser returns it."""
     defaults = Settings(project="", dataset="", target=Target())
     parts = [HEAD]
-    for setting in SETTINGS:
+    for setting in (*(one for one in SETTINGS if one.name not in RETENTION), *map(BY_NAME.__getitem__, RETENTION)):
         if setting.name in OF_ONE_RUN:
             continue
+        if setting.name == RETENTION[0]:
+            parts.append("[retention]\n")
         mark = "" if setting.name in chosen else "# "
         # An empty table in TOML, where sections are a table of their own.
         default = {} if setting.name == "tables" else getattr(defaults, setting.name, "")

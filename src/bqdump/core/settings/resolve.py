@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.settings.path_template import parse_template
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import BUCKET, Target
 from bqdump.core.sizes import listed
 
@@ -35,15 +35,38 @@ def environment(environ: Mapping[str, str]) -> Source:
 
 
 def file(values: Mapping[str, Any], name: str) -> Source:
-    """A settings file of this name. Raises UsageError for a key that is not a setting."""
+    """A settings file of this name. Its table [retention] holds settings of prune.
+
+    Raises UsageError for a key that is not a setting, or in the wrong place.
+    """
+    values, retention = dict(values), values.get("retention", {})
+    values.pop("retention", None)
     _refuse_unknown(values, name)
-    return Source(values, lambda setting: f"{name}: {setting.name}")
+    _refuse_retention(values, retention, name)
+
+    def place(setting: Setting) -> str:
+        return f"{name}: {f'retention.{setting.name}' if setting.name in retention else setting.name}"
+
+    return Source(values | dict(retention), place)
 
 
 def arguments(values: Mapping[str, Any]) -> Source:
     """Keyword arguments of the Python API. Raises UsageError for one that is not a setting."""
     _refuse_unknown(values, "")
     return Source(values, lambda setting: setting.name)
+
+
+def _refuse_retention(values: Mapping[str, Any], retention: Any, name: str) -> None:
+    """Raise UsageError where the table [retention] is none, or holds what does not belong there."""
+    place = f"{name}: retention"
+    if not isinstance(retention, Mapping):
+        raise UsageError(READ, place, "expected a table", f"For example: [retention] with {RETENTION[0]} = 7.")
+    for key in retention:
+        if key not in RETENTION:
+            raise UsageError(READ, place, f"unknown setting {key!r}", f"Known settings: {', '.join(RETENTION)}.")
+        if key in values:
+            cause = f"{key} is also set outside the table"
+            raise UsageError(READ, place, cause, "Remove one of them.")
 
 
 def _refuse_unknown(values: Mapping[str, Any], place: str) -> None:
@@ -151,6 +174,14 @@ def check(settings: Settings) -> Settings:
     if settings.delimiter in settings.null_marker:
         cause = f"{settings.null_marker!r} contains the delimiter {settings.delimiter!r}"
         raise UsageError(READ, "", cause, "Use another marker or another delimiter.", setting="null_marker")
+    if settings.prune:
+        from bqdump.core.retention.policy import policy_of
+
+        try:
+            policy_of(settings)
+        except UsageError as error:
+            error.setting = "prune"
+            raise
     formats = _formats(settings)
     for name, format_, word in (("null_marker", "csv", "CSV"), ("row_group_rows", "parquet", "Parquet")):
         if getattr(settings, name) and format_ not in formats:

@@ -35,9 +35,22 @@ OF_ONE_START = (
     "allow",
     "allow_partial",
     "patience",
+    "prune",
+    "keep_last",
+    "keep_hourly",
+    "keep_daily",
+    "keep_weekly",
+    "keep_monthly",
+    "keep_yearly",
+    "keep_within",
+    "keep_tag",
+    "abandoned_after",
 )
+# The settings of prune: in bqdump.toml, those of the table [retention].
+RETENTION = OF_ONE_START[OF_ONE_START.index("keep_last") :]
 
 FULL_AFTER = 30 * 86_400
+ABANDONED_AFTER = 7 * 86_400
 
 # Settings of a single run, and why a settings file, which every later run reads too, cannot contain them.
 OF_ONE_RUN = {
@@ -82,6 +95,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_partial: bool = False
     max_bytes_billed: int = 0
     allow: tuple[Risk, ...] = ()
+    prune: bool = False
+    keep_last: int = 0
+    keep_hourly: int = 0
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    keep_yearly: int = 0
+    keep_within: int | None = None
+    keep_tag: tuple[str, ...] = ()
+    abandoned_after: int | None = None
     tables: tuple[TableSettings, ...] = ()
 
     @property
@@ -108,6 +131,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def full_after(self) -> int:
         """The seconds after which even unchanged tables are exported, 0 for never."""
         return FULL_AFTER if self.full_every is None else self.full_every
+
+    @property
+    def abandoned_seconds(self) -> int:
+        """After this many seconds an unfinished run may be deleted; 0: never."""
+        return ABANDONED_AFTER if self.abandoned_after is None else self.abandoned_after
 
     def frozen(self) -> dict[str, Any]:
         """The settings that shape the plan, as JSON: two tasks of one run must agree on all of them."""
@@ -176,6 +204,9 @@ SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock).
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
 BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
 ALLOW = f"Export despite these risks: {', '.join(REFUSED)}."
+PRUNE = "After publishing, delete runs that the retention policy no longer keeps."
+WITHIN = "Keep runs at most this much older than the newest, e.g. 30d."
+ABANDONED = "Delete what unfinished runs left behind after this time (default: 7d); 0: never."
 TABLES = "Settings of single tables as JSON; in bqdump.toml: sections [tables.NAME]."
 
 SETTINGS: tuple[Setting, ...] = (
@@ -214,6 +245,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", parse.size, "SIZE", BILLED),
     Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),
+    Setting("prune", parse.flag, "BOOL", PRUNE),
+    Setting("keep_last", parse.kept, "N", "Keep the N newest runs."),
+    Setting("keep_hourly", parse.kept, "N", "Keep the newest run of each of N hours."),
+    Setting("keep_daily", parse.kept, "N", "Keep the newest run of each of N days."),
+    Setting("keep_weekly", parse.kept, "N", "Keep the newest run of each of N weeks."),
+    Setting("keep_monthly", parse.kept, "N", "Keep the newest run of each of N months."),
+    Setting("keep_yearly", parse.kept, "N", "Keep the newest run of each of N years."),
+    Setting("keep_within", parse.period, "TIME", WITHIN),
+    Setting("keep_tag", parse.tags, "NAME,…", "Keep runs with this tag (see bqdump runs --tag)."),
+    Setting("abandoned_after", parse.age, "TIME", ABANDONED),
     Setting("tables", parse_tables, "JSON", TABLES),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from bqdump.core.documents.layout import RUN_ID, STATE
+from bqdump.core.documents.retention import MOST_TAGS, TAG
 from bqdump.core.durations import EXPECTED, parse_duration
 from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.plan.unsupported import POLICIES
@@ -109,6 +110,40 @@ def period(value: Any) -> int | None:
     if seconds > LONGEST_PERIOD:
         raise ValueError("expected a duration of up to 3660d")
     return seconds
+
+
+def age(value: Any) -> int | None:
+    """A period of at least one hour; 0 for never."""
+    seconds = period(value)
+    if seconds and seconds < 3600:
+        raise ValueError("expected a duration of at least 1h, 0 for never")
+    return seconds
+
+
+def kept(value: Any) -> int:
+    """A number of runs; 0 for none."""
+    try:
+        number = -1 if isinstance(value, bool) else int(str(value))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError("expected a number of runs, 0 for none")
+    return number
+
+
+def tags(value: Any) -> tuple[str, ...]:
+    """A list of tags, or a string that separates them by commas."""
+    try:
+        names = patterns(value)
+    except ValueError:
+        raise ValueError("expected a list of tags") from None
+    for name in names:
+        if not re.fullmatch(TAG, name):
+            cause = "expected up to 30 letters, digits, . _ and -, the first a letter or digit"
+            raise ValueError(f"invalid tag {name[:50]!r}: {cause}")
+    if len(names) > MOST_TAGS:
+        raise ValueError(f"expected at most {MOST_TAGS} tags, not {len(names)}")
+    return tuple(dict.fromkeys(names))
 
 
 def rows(value: Any) -> int:

@@ -11,9 +11,9 @@ import msgspec
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
-from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.path_template import split_shard
 from bqdump.export.task import RunningExport
+from bqdump.repository.repository import delete as delete_objects
 from bqdump.repository.repository import load, replace, value_of
 
 
@@ -48,9 +48,7 @@ async def clear_written(export: RunningExport, pattern: str) -> None:
 
 async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> None:
     """Delete these generations; one that was deleted or replaced is skipped. Raises all other errors."""
-    for result in await export.store.delete(list(objects)):
-        if isinstance(result, BqdumpError):
-            raise result
+    await delete_objects(export.store, objects)
 
 
 async def read_earlier(export: RunningExport, manifest: str) -> list[TableFiles]:

@@ -19,12 +19,14 @@ from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.times import rfc3339
 from bqdump.export.placement.protocol import Exported
+from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, prove, read_definitions
 from bqdump.export.publish.ended import has_ended, read_manifest_files
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.published import move_latest, read_latest
+from bqdump.repository.references import pruned_meanwhile
 from bqdump.repository.repository import Loaded, replace
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,9 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
 
         manifest = await with_iceberg(export, manifest, latest)
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
+        if await pruned_meanwhile(export.store, export.layout, export.plan):
+            await delete(export, [(export.layout.manifest.name, generation)])
+            return None
         document = export.layout.manifest_files
         return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
     made = await read_manifest_files(export)

@@ -1,0 +1,95 @@
+"""bqdump prune: deletes runs that the retention policy no longer keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from functools import partial
+from typing import Any
+
+import click
+
+from bqdump import verbs
+from bqdump.cli.errors import Flags
+from bqdump.cli.logs import set_up
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.output import print_json, print_table
+from bqdump.cli.wiring import ask_store, serve
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned, RetainedRun
+from bqdump.core.settings.settings import RETENTION
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+from bqdump.core.wording import fill
+from bqdump.services import Services
+
+SHOWN_LEFT = 10
+
+
+@click.command(cls=Command)
+@click.option("--yes", is_flag=True, help="Delete. Without it, only show what would be deleted.")
+@json_option(Pruned)
+@quiet_option
+@settings_options(*RETENTION)
+def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Delete the runs that the retention policy no longer keeps, and what unfinished runs have left behind.
+
+    A run is kept if any rule keeps it. The published run, unfinished runs, runs with the tag `keep` and the newest
+    complete run are always kept. Files that another run names stay.
+
+    \b
+    Examples:
+      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12         # show
+      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --yes   # delete
+      bqdump prune --keep-within 30d --keep-tag audit --json
+    """
+    if yes:
+        set_up({}, sys.stderr, level=logging.WARNING if quiet or not as_json else logging.INFO)
+    settings = load_settings(options, ("bucket",))
+    policy_of(settings)
+
+    async def on_both(services: Services) -> Pruned:
+        return await verbs.prune(services.store, settings, services.warehouse.at_work, delete=yes)
+
+    if settings.jobs_in:
+        result = asyncio.run(serve(settings, on_both))
+    else:
+        result = ask_store(settings, partial(verbs.prune, settings=settings, delete=yes))
+    if as_json:
+        print_json(result)
+    elif result.runs:
+        _print(result, quiet=quiet)
+    else:
+        sys.stdout.write(f"No runs in {settings.target}.\n")
+
+
+def _print(result: Pruned, *, quiet: bool) -> None:
+    if not quiet:
+        rows = [_row(one, deleted=result.deleted) for one in result.runs]
+        heads = ("run", "as of", "state", "tables", "size", "frees alone", "")
+        print_table(heads, rows, right=(3, 4, 5))
+    for name in result.left[:SHOWN_LEFT]:
+        sys.stdout.write(f"left: {name}\n")
+    if len(result.left) > SHOWN_LEFT:
+        sys.stdout.write(f"left: {counted(len(result.left) - SHOWN_LEFT, 'more object')}\n")
+    for note in result.notes:
+        sys.stdout.write(f"{fill(note, Flags({}))}\n")
+    freed = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
+    runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
+    if result.deleted:
+        sys.stdout.write(f"Removed {runs} ({freed}); {kept} kept.\n")
+    elif result.removed:
+        sys.stdout.write(f"Would remove {runs} ({freed}) and keep {kept}. Nothing was deleted: add --yes to delete.\n")
+    else:
+        sys.stdout.write(f"Nothing to remove: {kept} kept.\n")
+
+
+def _row(one: RetainedRun, *, deleted: bool) -> tuple[str, ...]:
+    size = (size_text(one.bytes), size_text(one.alone)) if one.state in ("complete", "partial") else ("", "")
+    why = "removed" if deleted else "remove"
+    if one.removed and one.reasons:
+        why = f"{why}: {', '.join(one.reasons)}"
+    elif not one.removed:
+        why = f"kept: {', '.join(one.reasons)}"
+    return (one.run, time_text(one.snapshot_time), one.state, f"{one.tables:,}" if one.tables else "", *size, why)

@@ -1,0 +1,1 @@
+"""Retention: which runs a policy keeps, and which files nothing names any more."""

@@ -1,0 +1,88 @@
+"""Mark and sweep: the files that only removed runs name, and what each run names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from typing import NamedTuple
+
+from bqdump.core.documents.manifest import File, ManifestFiles
+from bqdump.core.documents.retention import Doomed
+
+
+def files_of(manifest: ManifestFiles) -> Iterator[File]:
+    """Every file that a manifest names, those of failed tables and of exports before the first one included."""
+    for table in (*manifest.tables, *manifest.left):
+        yield from table.files
+    yield from manifest.found
+
+
+def doomed_of(manifest: ManifestFiles) -> tuple[Doomed, ...]:
+    """The files that go if the run goes, unless another run names them."""
+    return tuple(Doomed(file.name, file.generation, file.size) for file in files_of(manifest))
+
+
+class Sweep:
+    """The files to delete: those of removed runs, without those that a kept run names at the same generation."""
+
+    def __init__(self, doomed: Iterable[Doomed]) -> None:
+        self._left = {(one.name, one.generation): one for one in doomed}
+
+    def mark(self, manifest: ManifestFiles) -> None:
+        """Keep what this manifest names."""
+        if self._left:
+            for file in files_of(manifest):
+                self._left.pop((file.name, file.generation), None)
+
+    @property
+    def files(self) -> list[Doomed]:
+        """What is left to delete, by name."""
+        return sorted(self._left.values(), key=lambda one: (one.name, one.generation))
+
+
+class Usage(NamedTuple):
+    """What a run takes up. files, bytes: all that it names. alone: bytes that no other run names.
+
+    shared: bytes that other runs name as well; removing this run alone does not free them.
+    """
+
+    files: int
+    bytes: int
+    alone: int
+
+    @property
+    def shared(self) -> int:
+        """The bytes that other runs name, too."""
+        return self.bytes - self.alone
+
+
+class Storage:
+    """The storage of several runs: which of them share files. Add each run once. bytes: of all, each file once."""
+
+    def __init__(self) -> None:
+        # A file by a hash of 64 bits, as there may be millions; and the run that names it, None for several.
+        self._owner: dict[int, str | None] = {}
+        self._named: dict[str, tuple[int, int]] = {}
+        self._alone: dict[str, int] = {}
+        self.bytes = 0
+
+    def add(self, run: str, manifest: ManifestFiles, present: Container[tuple[str, int]] | None = None) -> None:
+        """Count the files of a run. present: names and generations that exist; None: all do."""
+        count = size = 0
+        self._alone[run] = 0
+        for file in files_of(manifest):
+            if present is not None and (file.name, file.generation) not in present:
+                continue
+            count, size, key = count + 1, size + file.size, hash((file.name, file.generation))
+            owner = self._owner.setdefault(key, "")
+            if owner == "":
+                self._owner[key] = run
+                self._alone[run] += file.size
+                self.bytes += file.size
+            elif owner is not None and owner != run:
+                self._owner[key] = None
+                self._alone[owner] -= file.size
+        self._named[run] = count, size
+
+    def of(self, run: str) -> Usage:
+        """The usage of a run that was added."""
+        return Usage(*self._named[run], self._alone[run])

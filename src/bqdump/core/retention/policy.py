@@ -1,0 +1,131 @@
+"""The retention policy: which runs it keeps, and by which rules, as restic's `forget` does.
+
+A run is kept if any rule keeps it. The rules apply to the runs of each dataset separately, by snapshot time, in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from bqdump.core.durations import days_text
+from bqdump.core.errors import UsageError
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_of
+
+# A run with this tag is kept by every policy.
+KEEP_TAG = "keep"
+FUTURE = "snapshot time in the future"
+NEWEST = "newest complete run"
+TAGGED = f"tag {KEEP_TAG}"
+
+
+class Policy(NamedTuple):
+    """How many runs to keep of each kind; 0: the rule is off.
+
+    last: the newest ones. hourly … yearly: the newest one of each of that many hours, days, weeks (ISO), months and
+    years that have one. within: those at most this many seconds older than the newest one. tags: those with any of
+    these tags.
+    """
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within: int = 0
+    tags: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+class Snapshot(NamedTuple):
+    """A run as the policy sees it. dataset: project and dataset. taken: its snapshot time (ms). complete: not partial.
+
+    always: why it is kept in any case, "" where only the policy decides.
+    """
+
+    run: str
+    dataset: tuple[str, str]
+    taken: int
+    complete: bool = True
+    tags: tuple[str, ...] = ()
+    always: str = ""
+
+
+# The name of each period, and the part of a time that is equal within it.
+PERIODS: tuple[tuple[str, Callable[[datetime], object]], ...] = (
+    ("hourly", lambda time: (time.date(), time.hour)),
+    ("daily", lambda time: time.date()),
+    ("weekly", lambda time: time.isocalendar()[:2]),
+    ("monthly", lambda time: (time.year, time.month)),
+    ("yearly", lambda time: time.year),
+)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy in the settings. Raises UsageError for one that keeps nothing."""
+    policy = Policy(
+        settings.keep_last,
+        settings.keep_hourly,
+        settings.keep_daily,
+        settings.keep_weekly,
+        settings.keep_monthly,
+        settings.keep_yearly,
+        settings.keep_within or 0,
+        settings.keep_tag,
+    )
+    if not policy:
+        cause = "no rule says which runs to keep, so nearly all of them would be deleted"
+        raise UsageError("prune", "", cause, "Set at least one, such as {setting:keep_daily=7}.")
+    return policy
+
+
+def apply(policy: Policy, runs: Iterable[Snapshot], now: int) -> dict[str, tuple[str, ...]]:
+    """Why each run is kept, by its name; nothing for runs that are not kept. now: in milliseconds since 1970 UTC.
+
+    A partial run never takes the place of a complete one: the rules are applied to all runs and to the complete ones.
+    The newest complete run of each dataset is kept by every policy.
+    """
+    groups: dict[tuple[str, str], list[Snapshot]] = {}
+    reasons: dict[str, list[str]] = {}
+    for one in sorted(runs, key=lambda one: (one.taken, one.run), reverse=True):
+        groups.setdefault(one.dataset, []).append(one)
+        reasons[one.run] = [one.always] if one.always else []
+    for group in groups.values():
+        # One that a wrong or forged snapshot time puts first must not push out others.
+        past = [one for one in group if one.taken <= now]
+        complete = [one for one in past if one.complete]
+        for one in (one for one in group if one.taken > now):
+            reasons[one.run].append(FUTURE)
+        for one in past:
+            reasons[one.run] += [TAGGED] if KEEP_TAG in one.tags else []
+            reasons[one.run] += [f"tag {tag}" for tag in one.tags if tag in policy.tags and tag != KEEP_TAG]
+        for kept in (_by_count(policy, past), _by_count(policy, complete), _within(policy, past)):
+            for run, why in kept:
+                reasons[run].append(why)
+        for one in complete[:1]:
+            reasons[one.run] = reasons[one.run] or [NEWEST]
+    return {run: tuple(dict.fromkeys(why)) for run, why in reasons.items()}
+
+
+def _by_count(policy: Policy, runs: Sequence[Snapshot]) -> Iterable[tuple[str, str]]:
+    """The runs that the counting rules keep, each with the rule. runs: the newest first."""
+    for one in runs[: policy.last]:
+        yield one.run, "last"
+    for name, period in PERIODS:
+        left, seen = getattr(policy, name), object()
+        for one in runs:
+            if left and (now := period(time_of(one.taken))) != seen:
+                yield one.run, name
+                left, seen = left - 1, now
+
+
+def _within(policy: Policy, runs: Sequence[Snapshot]) -> Iterable[tuple[str, str]]:
+    """Counted from the newest run, so that nothing is deleted for age alone once exports stop."""
+    for one in runs:
+        if policy.within and one.taken >= runs[0].taken - policy.within * 1000:
+            yield one.run, f"within {days_text(policy.within)}"

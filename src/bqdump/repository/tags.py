@@ -1,0 +1,48 @@
+"""The tags of runs: all of them from one listing, and how they are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bqdump.core.documents.document import Notes
+from bqdump.core.documents.layout import RUN_ID, Layout
+from bqdump.core.documents.retention import MOST_TAGS, Tags
+from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import exists, notes, swap
+
+
+async def read_tags(store: ObjectStore, layout: Layout) -> dict[str, tuple[str, ...]]:
+    """The tags of each run that has any. Raises DocumentError."""
+    found: dict[str, tuple[str, ...]] = {}
+    async for page in notes(store, Notes(layout.tagged, Tags)):
+        found.update((note.value.run, note.value.tags) for note in page if note.value.tags)
+    return found
+
+
+async def change_tags(
+    store: ObjectStore, layout: Layout, run: str, add: Collection[str] = (), remove: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Add tags to a run and remove others; the tags that it has then.
+
+    Raises NotFoundError for a run that does not exist or is being pruned, UsageError for a tag that it does not have,
+    or too many.
+    """
+    names = layout.run(run)
+    if not RUN_ID.fullmatch(run) or not (await exists(store, names.manifest) or await exists(store, names.plan)):
+        raise NotFoundError("tag", f"run {run[:100]}", "there is none", "{call:runs} lists all runs.")
+
+    async def step(now: Tags | None) -> Tags | None:
+        have = now.tags if now else ()
+        if lacking := sorted(set(remove).difference(have)):
+            raise UsageError("tag", f"run {run}", f"it does not have the tag {lacking[0]}")
+        then = tuple(sorted({*have, *add}.difference(remove)))
+        if len(then) > MOST_TAGS:
+            raise UsageError("tag", f"run {run}", f"it would have {len(then)} tags, and {MOST_TAGS} are the most")
+        return None if then == have else Tags(run, then)
+
+    stored = await swap(store, layout.tags(run), step)
+    # Only now: prune writes the tombstone first and then reads the tags.
+    if add and await exists(store, names.tombstone):
+        raise NotFoundError("tag", f"run {run}", "it is being pruned")
+    return stored.value.tags if stored else ()

@@ -1,0 +1,101 @@
+"""What is removed: complete runs that the policy does not keep, and runs that were abandoned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bqdump.core.errors import BqdumpError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.retention.policy import Snapshot, apply
+from bqdump.retain.runs import Complete, Found, Unfinished
+from bqdump.retain.task import Task
+
+log = logging.getLogger(__name__)
+
+PUBLISHED = "published"
+BEING_PUBLISHED = "being published"
+LATER = "later than the published run"
+UNPUBLISHED = "nothing is published"
+PLANNING = "being planned"
+AT_WORK = "its jobs are still running"
+UNCHECKED = "cannot check whether its jobs are still running"
+
+
+class Decided(NamedTuple):
+    """Why each run is kept, by name; nothing for runs to remove. notes: what a person should know."""
+
+    reasons: dict[str, tuple[str, ...]]
+    complete: tuple[Complete, ...]
+    abandoned: tuple[Unfinished, ...]
+    notes: tuple[str, ...]
+
+
+async def decide(task: Task, found: Found) -> Decided:
+    """Apply the policy to complete runs, and find the unfinished ones that were abandoned."""
+    snapshots = [
+        Snapshot(one.run, one.dataset, one.snapshot, one.complete, found.tags.get(one.run, ()), _always(one, found))
+        for one in found.complete
+    ]
+    reasons = apply(task.policy, snapshots, task.now)
+    unfinished, notes = await _unfinished(task, found)
+    return Decided(
+        reasons | unfinished,
+        tuple(one for one in found.complete if not reasons[one.run]),
+        tuple(one for one in found.unfinished if not unfinished[one.run]),
+        notes,
+    )
+
+
+def _always(one: Complete, found: Found) -> str:
+    """Why no policy removes this run, "" where one may. A run older than the published one is never published."""
+    if found.latest is None:
+        return UNPUBLISHED
+    if one.run == found.latest.run:
+        return PUBLISHED
+    if one.run in found.named:
+        return BEING_PUBLISHED
+    return LATER if one.age > found.latest.age else ""
+
+
+async def _unfinished(task: Task, found: Found) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Why each unfinished run is kept, and notes."""
+    reasons: dict[str, tuple[str, ...]] = {}
+    old: list[Unfinished] = []
+    for one in found.unfinished:
+        tags = tuple(f"tag {tag}" for tag in found.tags.get(one.run, ()))
+        if one.run in found.named:
+            reasons[one.run] = (BEING_PUBLISHED,)
+        elif tags:
+            reasons[one.run] = tags
+        elif one.plan is None:
+            # When it began is not known. A tombstone alone is what a prune has left of a run that ended.
+            reasons[one.run] = () if one.tombstone else (PLANNING,)
+        elif not _abandoned(task, one):
+            reasons[one.run] = ("unfinished",)
+        else:
+            old.append(one)
+    if not old:
+        return reasons, ()
+    jobs, note = await _jobs(task, old)
+    for one in old:
+        working = jobs is not None and any(job.startswith(one.plan.job_prefix) for job in jobs if one.plan)
+        reasons[one.run] = (UNCHECKED,) if jobs is None else (AT_WORK,) if working else ()
+    return reasons, (note,) if note else ()
+
+
+def _abandoned(task: Task, one: Unfinished) -> bool:
+    after = task.settings.abandoned_seconds * 1000
+    return after > 0 and one.plan is not None and task.now - one.plan.began > after
+
+
+async def _jobs(task: Task, old: Sequence[Unfinished]) -> tuple[set[str] | None, str]:
+    """The jobs at work, None where that cannot be known; and a note about it."""
+    if task.at_work is None:
+        return None, "Unfinished runs are kept: set {setting:project}, so that their jobs can be checked."
+    try:
+        return await task.at_work(min(one.plan.began for one in old if one.plan)), ""
+    except BqdumpError as error:
+        log.warning("unfinished runs are kept: %s", error, extra=LogEvent.CLEANUP_FAILED.extra())
+        return None, f"Unfinished runs are kept: {error.cause}."

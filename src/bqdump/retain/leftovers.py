@@ -1,0 +1,97 @@
+"""The files that a run which never finished has left at final names, and that are its own for certain.
+
+Staged files are below the run's folder and need no proof. With a folder for each run ({run} in the path), a file is
+the run's own where the plan's pattern has the run's id as a folder of its own, or where a receipt counts it. Where
+files are replaced, copies carry the run that made them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bqdump.core.documents.document import Notes
+from bqdump.core.documents.layout import End
+from bqdump.core.documents.retention import Doomed
+from bqdump.core.documents.run import Plan, Receipt
+from bqdump.core.settings.path_template import shard_name, split_shard
+from bqdump.core.units.documents import Unit
+from bqdump.core.units.shares import read_units
+from bqdump.ports.store import ObjectInfo
+from bqdump.repository.repository import notes, value_of
+from bqdump.retain.task import Task
+
+STATS_AT_ONCE = 16
+
+
+class Leftovers(NamedTuple):
+    """Files at final names. own: for certain. left: names in the run's folder of which that is not certain."""
+
+    own: tuple[Doomed, ...]
+    left: tuple[str, ...]
+
+
+async def leftovers_of(task: Task, plan: Plan) -> Leftovers:
+    """What a run that never finished has left at final names."""
+    return await (_copies(task, plan) if plan.mode == "replace" else _written(task, plan))
+
+
+async def _copies(task: Task, plan: Plan) -> Leftovers:
+    """What the run has copied over final names, of those in its intent."""
+    intent = await value_of(task.store, task.layout.run(plan.run).intent)
+    mark = f"{plan.run}/{plan.nonce}/{task.settings.target.prefix}"
+    slots = asyncio.Semaphore(STATS_AT_ONCE)
+
+    async def stat(name: str) -> ObjectInfo | None:
+        async with slots:
+            return await task.store.stat(name)
+
+    infos = await asyncio.gather(*map(stat, intent.names if intent else ()))
+    return Leftovers(tuple(_doomed(info) for info in infos if info and info.origin == mark), ())
+
+
+async def _written(task: Task, plan: Plan) -> Leftovers:
+    """What the run has written to its own names, as its plan and its receipts have them."""
+    if not plan.tables:
+        return Leftovers((), ())
+    units = read_units((await task.store.read(plan.units)).data, plan)
+    alone = "{run}" in str(plan.settings.get("path", "")).split("/")[:-1]
+    own = {unit.pattern for unit in units} if alone else set()
+    counted = await _counted(task, plan, units)
+    found: dict[str, Doomed] = {}
+    left: set[str] = set()
+    for folder in outermost(unit.pattern[: unit.pattern.rfind("/") + 1] for unit in units):
+        async for page in task.store.objects(folder):
+            for info in page:
+                if info.name in counted or split_shard(info.name, own):
+                    found[info.name] = _doomed(info)
+                elif plan.run in info.name.split("/"):
+                    left.add(info.name)
+    return Leftovers(tuple(found.values()), tuple(sorted(left)))
+
+
+async def _counted(task: Task, plan: Plan, units: Iterable[Unit]) -> set[str]:
+    """The files that the run's receipts count."""
+    patterns = {unit.id: unit.pattern for unit in units}
+    names: set[str] = set()
+    async for page in notes(task.store, Notes(task.layout.run(plan.run).receipts, End)):
+        for note in page:
+            receipt = note.value
+            if isinstance(receipt, Receipt) and receipt.unit in patterns:
+                numbers = range(receipt.first, receipt.first + receipt.files)
+                names.update(shard_name(patterns[receipt.unit], number) for number in numbers)
+    return names
+
+
+def outermost(folders: Iterable[str]) -> list[str]:
+    """These folders, without those inside another one."""
+    found: list[str] = []
+    for folder in sorted(set(folders)):
+        if not found or not folder.startswith(found[-1]):
+            found.append(folder)
+    return found
+
+
+def _doomed(info: ObjectInfo) -> Doomed:
+    return Doomed(info.name, info.generation, info.size)

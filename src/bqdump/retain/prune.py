@@ -1,0 +1,142 @@
+"""Prune: read the runs, decide which ones to keep, and delete the others.
+
+Every document that decides is read before anything is written. A prune that is killed is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.retention.marks import doomed_of
+from bqdump.core.retention.result import Pruned, RetainedRun
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import EPOCH, time_in, time_of
+from bqdump.retain.decide import Decided, decide
+from bqdump.retain.leftovers import leftovers_of
+from bqdump.retain.runs import Complete, Found, Unfinished, read_holding, read_runs
+from bqdump.retain.sweep import Swept, removable, sweep
+from bqdump.retain.task import Task
+from bqdump.retain.tombstones import entomb, referring, withdraw
+
+log = logging.getLogger(__name__)
+
+
+async def prune(task: Task) -> Pruned:
+    """Delete the runs that the policy does not keep, or only show which these are.
+
+    Raises DocumentError if a document that decides cannot be read, UsageError for a copy of an export. Nothing is
+    deleted then.
+    """
+    found = await read_runs(task)
+    decided = await decide(task, found)
+    if not task.delete:
+        return await _shown(task, found, decided)
+    await _withdraw_stale(task, [*found.complete, *found.unfinished], decided)
+    entombed = await entomb(task, (*decided.complete, *decided.abandoned))
+    doomed = (*found.decided, *entombed.decided)
+    swept = await sweep(task, doomed, found.remains)
+    left = (*entombed.left, *swept.left)
+    result = _result(found, decided, entombed.kept, Swept(swept.files, swept.bytes, left), deleted=True)
+    _log(result)
+    return result
+
+
+async def _withdraw_stale(task: Task, runs: Sequence[Complete | Unfinished], decided: Decided) -> None:
+    """Of runs that are kept: what a prune has proposed that was killed, or had another policy."""
+    for one in runs:
+        if one.tombstone and decided.reasons[one.run]:
+            await withdraw(task, one.tombstone)
+
+
+async def _shown(task: Task, found: Found, decided: Decided) -> Pruned:
+    """What would be deleted."""
+    kept: dict[str, str] = {}
+    tombstones, left = [one.value for one in found.decided], list[str]()
+    for one in decided.complete:
+        if later := await referring(task, one.run):
+            kept[one.run] = f"run {later} relies on its files"
+        elif manifest := await read_holding(task.store, task.layout.run(one.run).manifest.name):
+            tombstones.append(Tombstone(run=one.run, files=doomed_of(manifest)))
+    for run in decided.abandoned:
+        if run.plan:
+            leftovers = await leftovers_of(task, run.plan)
+            tombstones.append(Tombstone(run=run.run, files=leftovers.own))
+            left += leftovers.left
+    doomed = await removable(task, tombstones)
+    swept = Swept(len(doomed), sum(one.size for one in doomed), tuple(left))
+    return _result(found, decided, kept, swept, deleted=False)
+
+
+def _result(found: Found, decided: Decided, kept: Mapping[str, str], swept: Swept, *, deleted: bool) -> Pruned:
+    """kept: why runs are kept although the decision was to remove them."""
+    reasons = decided.reasons | {run: (why,) for run, why in kept.items()}
+    runs = [
+        *(_complete(one, found, reasons[one.run]) for one in found.complete),
+        *(_unfinished(one, found, reasons[one.run]) for one in found.unfinished),
+        *(_dying(one.value) for one in found.decided),
+    ]
+    runs.sort(key=lambda one: (one.snapshot_time is None, one.snapshot_time or EPOCH, one.run), reverse=True)
+    return Pruned(
+        deleted=deleted,
+        runs=tuple(runs),
+        files=swept.files,
+        bytes=swept.bytes,
+        left=swept.left,
+        notes=decided.notes,
+    )
+
+
+def _complete(one: Complete, found: Found, reasons: tuple[str, ...]) -> RetainedRun:
+    usage = found.storage.of(one.run)
+    return RetainedRun(
+        run=one.run,
+        state="complete" if one.complete else "partial",
+        removed=not reasons,
+        reasons=reasons,
+        dataset=".".join(one.dataset),
+        snapshot_time=time_of(one.snapshot),
+        tables=one.tables,
+        files=usage.files,
+        bytes=usage.bytes,
+        alone=usage.alone,
+        tags=found.tags.get(one.run, ()),
+    )
+
+
+def _unfinished(one: Unfinished, found: Found, reasons: tuple[str, ...]) -> RetainedRun:
+    plan = one.plan
+    return RetainedRun(
+        run=one.run,
+        state="unfinished",
+        removed=not reasons,
+        reasons=reasons or ("abandoned",),
+        dataset=f"{plan.project}.{plan.dataset}" if plan else "",
+        snapshot_time=time_of(plan.snapshot) if plan else None,
+        tables=plan.tables if plan else 0,
+        tags=found.tags.get(one.run, ()),
+    )
+
+
+def _dying(tombstone: Tombstone) -> RetainedRun:
+    return RetainedRun(
+        run=tombstone.run,
+        state="being pruned",
+        removed=True,
+        reasons=("a prune was interrupted",),
+        dataset=".".join(filter(None, (tombstone.project, tombstone.dataset))),
+        snapshot_time=time_in(tombstone.snapshot_time),
+        files=len(tombstone.files),
+        bytes=sum(one.size for one in tombstone.files),
+    )
+
+
+def _log(result: Pruned) -> None:
+    for one in result.removed:
+        log.info("removed run %s (%s)", one.run, one.state, extra=LogEvent.RUN_REMOVED.extra(run=one.run))
+    runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
+    freed = counted(result.files, "file"), size_text(result.bytes)
+    done = LogEvent.PRUNE_DONE.extra()
+    log.info("pruned: %s removed (%s, %s), %s kept", runs, *freed, kept, extra=done)

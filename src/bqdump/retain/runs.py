@@ -1,0 +1,170 @@
+"""The runs of a target, as prune needs them: every manifest is read, and one that cannot be read stops everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container
+from typing import NamedTuple
+
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import Latest, Publishing
+from bqdump.core.documents.retention import Holding, Tombstone
+from bqdump.core.documents.run import Plan
+from bqdump.core.errors import DocumentError, UsageError
+from bqdump.core.retention.marks import Storage
+from bqdump.core.retention.ownership import foreign_file
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.copies import published_run
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import Loaded, exists, load, value_of
+from bqdump.repository.tags import read_tags
+from bqdump.retain.task import Task
+
+READS_AT_ONCE = 4
+NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
+
+
+class Complete(NamedTuple):
+    """A run with a manifest, without the files that it names. tombstone: left by a prune that decided nothing."""
+
+    run: str
+    dataset: tuple[str, str]
+    snapshot: int
+    snapshot_time: str
+    complete: bool
+    replaces: bool
+    tables: int
+    tombstone: Loaded[Tombstone] | None
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class Unfinished(NamedTuple):
+    """A run without a manifest. plan: None while it is being planned."""
+
+    run: str
+    plan: Plan | None
+    tombstone: Loaded[Tombstone] | None
+
+
+class Found(NamedTuple):
+    """The runs of a target. decided: those whose deletion has begun. remains: folders that hold no run any more."""
+
+    complete: tuple[Complete, ...]
+    unfinished: tuple[Unfinished, ...]
+    decided: tuple[Loaded[Tombstone], ...]
+    remains: tuple[str, ...]
+    latest: Latest | None
+    publishing: Publishing | None
+    tags: dict[str, tuple[str, ...]]
+    storage: Storage
+
+    @property
+    def named(self) -> set[str]:
+        """The runs that latest.json and publishing.json name."""
+        ready = self.publishing.ready if self.publishing else None
+        return {one.run for one in (self.latest, self.publishing, ready) if one}
+
+
+async def read_runs(task: Task) -> Found:
+    """All runs. Raises DocumentError for a manifest, or another document that decides, that cannot be read."""
+    store, layout = task.store, task.layout
+    latest = await _latest_of_original(task)
+    publishing = await value_of(store, layout.publishing)
+    tags = await read_tags(store, layout)
+    storage, present, slots = Storage(), _Present(task), asyncio.Semaphore(READS_AT_ONCE)
+
+    async def look(run: str) -> Complete | Unfinished | Loaded[Tombstone] | str:
+        async with slots:
+            return await _look_at(task, run, storage, present)
+
+    found = await asyncio.gather(*map(look, await store.folders(layout.runs)))
+    return Found(
+        tuple(one for one in found if isinstance(one, Complete)),
+        tuple(one for one in found if isinstance(one, Unfinished)),
+        tuple(one for one in found if isinstance(one, Loaded)),
+        tuple(one for one in found if isinstance(one, str)),
+        latest,
+        publishing,
+        tags,
+        storage,
+    )
+
+
+async def read_holding(store: ObjectStore, name: str) -> Holding | None:
+    """The files that the manifest of this name lists, None if there is none.
+
+    Raises DocumentError if it cannot be read, or lists files that cannot be its run's.
+    """
+    try:
+        manifest = await value_of(store, Document(name, Holding))
+    except DocumentError as error:
+        hint = f"{NOTHING_DELETED} Restore it, or delete the folder {name.rpartition('/')[0]}/."
+        raise DocumentError(error.operation, error.subject, error.cause, hint) from None
+    if manifest and (wrong := foreign_file(manifest)):
+        raise DocumentError("read", name, wrong, f"It was modified outside bqdump. {NOTHING_DELETED}")
+    return manifest
+
+
+class _Present:
+    """The files below the target, listed when they are first needed: where exports replace files, few are left."""
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._found, self._lock = task, set[tuple[str, int]](), asyncio.Lock()
+        self._listed = False
+
+    async def files(self) -> Container[tuple[str, int]]:
+        """Names and generations."""
+        async with self._lock:
+            if not self._listed:
+                state = self._task.layout.state
+                async for page in self._task.store.objects(self._task.settings.target.prefix):
+                    self._found.update((info.name, info.generation) for info in page if not info.name.startswith(state))
+                self._listed = True
+        return self._found
+
+
+async def _look_at(
+    task: Task, run: str, storage: Storage, present: _Present
+) -> Complete | Unfinished | Loaded[Tombstone] | str:
+    names = task.layout.run(run)
+    tombstone = await load(task.store, names.tombstone)
+    if tombstone and tombstone.value.decided:
+        return tombstone
+    if manifest := await read_holding(task.store, names.manifest.name):
+        replaces = manifest.mode == "replace"
+        storage.add(run, manifest, await present.files() if replaces else None)
+        return Complete(
+            run,
+            (manifest.project, manifest.dataset),
+            manifest.snapshot,
+            manifest.snapshot_time,
+            manifest.status == "complete",
+            replaces,
+            manifest.totals.tables,
+            tombstone,
+        )
+    plan = await value_of(task.store, names.plan)
+    if plan or tombstone or await exists(task.store, names.planner):
+        return Unfinished(run, plan, tombstone)
+    return run
+
+
+async def _latest_of_original(task: Task) -> Latest | None:
+    """The published run. Raises UsageError for an export that was copied here: its manifests name other objects."""
+    try:
+        latest = await read_latest(task.store, task.settings)
+    except DocumentError:
+        # A document that names another prefix can be read as a copy only.
+        await published_run(task.store, task.settings)
+        latest, copied = None, True
+    else:
+        manifest = await task.store.stat(latest.manifest) if latest else None
+        copied = bool(latest and manifest and manifest.generation != latest.manifest_generation)
+    if copied:
+        cause = "it is a copy of an export, and its manifests name the files of the original"
+        raise UsageError("prune", str(task.settings.target), cause, "Prune the original, or delete the copy's folder.")
+    return latest

@@ -1,0 +1,116 @@
+"""The deletion of runs that is decided: manifest, then files, then documents, and the tombstone last.
+
+Every step may be repeated, by any prune: what a tombstone names is deleted only at its generation, and only where no
+manifest names it. The manifests are read after those of the removed runs are gone. So of two prunes that remove runs
+with files in common, the one that comes later deletes these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bqdump.core.documents.retention import Doomed, Tombstone
+from bqdump.core.retention.marks import Sweep
+from bqdump.core.retention.ownership import is_document
+from bqdump.repository.repository import Loaded, delete, value_of
+from bqdump.retain.leftovers import outermost
+from bqdump.retain.runs import READS_AT_ONCE, read_holding
+from bqdump.retain.task import Task
+
+
+class Swept(NamedTuple):
+    """The export's files that were deleted, and objects in the runs' folders that stay."""
+
+    files: int
+    bytes: int
+    left: tuple[str, ...]
+
+
+async def sweep(task: Task, decided: Sequence[Loaded[Tombstone]], remains: Sequence[str]) -> Swept:
+    """Delete these runs. remains: folders that hold no run any more."""
+    for one in decided:
+        await _delete_manifest(task, one.value.run)
+    present = await removable(task, [one.value for one in decided])
+    deleted = await delete(task.store, [(one.name, one.generation) for one in present])
+    left = list[str]()
+    for run in remains:
+        left += await _delete_documents(task, run)
+    for one in decided:
+        left += await _delete_documents(task, one.value.run)
+        await delete(task.store, [(task.layout.run(one.value.run).tombstone.name, one.generation)])
+    return Swept(deleted, sum(one.size for one in present), tuple(left))
+
+
+async def removable(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
+    """The files of these runs that exist and that no other run names.
+
+    Raises DocumentError for a manifest that cannot be read.
+    """
+    return await _present(task, await _unnamed(task, tombstones), tombstones)
+
+
+async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
+    found = Sweep(doomed for one in tombstones for doomed in one.files)
+    slots, without = asyncio.Semaphore(READS_AT_ONCE), {one.run for one in tombstones}
+
+    async def mark(run: str) -> None:
+        async with slots:
+            names = task.layout.run(run)
+            if manifest := await read_holding(task.store, names.manifest.name):
+                tombstone = await value_of(task.store, names.tombstone)
+                if tombstone is None or not tombstone.decided:
+                    found.mark(manifest)
+
+    runs = await task.store.folders(task.layout.runs)
+    await asyncio.gather(*(mark(run) for run in runs if run not in without))
+    return found.files
+
+
+async def _present(task: Task, doomed: Iterable[Doomed], tombstones: Iterable[Tombstone]) -> list[Doomed]:
+    """Of these files, those that exist, and do not belong to an export below another prefix.
+
+    Found by listings: where exports replace files, nearly all that an old manifest names have been replaced.
+    """
+    wanted, ours = {(one.name, one.generation): one for one in doomed}, task.settings.target.prefix
+    folders = [
+        _common_folder(names)
+        for tombstone in tombstones
+        if (names := [one.name for one in tombstone.files if (one.name, one.generation) in wanted])
+    ]
+    found = []
+    for folder in outermost(folders):
+        async for page in task.store.objects(folder):
+            for info in page:
+                one = wanted.get((info.name, info.generation))
+                if one and (info.origin.count("/") < 2 or info.origin.split("/", 2)[2] == ours):
+                    found.append(one)
+    return found
+
+
+async def _delete_manifest(task: Task, run: str) -> None:
+    """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at."""
+    names = task.layout.run(run)
+    for name in (task.layout.summary(run).name, names.manifest.name, names.contents.name):
+        if info := await task.store.stat(name):
+            await delete(task.store, [(name, info.generation)])
+
+
+async def _delete_documents(task: Task, run: str) -> list[str]:
+    """Delete the run's documents; the names of objects in its folder that are none of them."""
+    names, left = task.layout.run(run), list[str]()
+    async for page in task.store.objects(names.root):
+        own = [info for info in page if is_document(info.name, names)]
+        left += [info.name for info in page if info not in own and info.name != names.tombstone.name]
+        await delete(task.store, [(info.name, info.generation) for info in own])
+    for name in (task.layout.stages(run).name, task.layout.tags(run).name):
+        if info := await task.store.stat(name):
+            await delete(task.store, [(name, info.generation)])
+    return left
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    first, last = min(names), max(names)
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[: first.rfind("/", 0, same) + 1]

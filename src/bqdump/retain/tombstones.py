@@ -1,0 +1,153 @@
+"""From the decision to a run that may be deleted: its tombstone, first proposed and then decided.
+
+A tombstone keeps later runs from relying on a run's files. Only after it is stored does prune look for whatever has
+come to rely on them, or on the run, before: so one of the two always sees the other (see `repository.references`). If
+something has, the proposed tombstone is withdrawn; if not, it is decided, by compare-and-swap, and from then on no
+prune withdraws it. Nothing is deleted before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.retention import Doomed, Tombstone
+from bqdump.core.retention.marks import doomed_of
+from bqdump.core.retention.policy import KEEP_TAG
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import Loaded, create, exists, load, replace, value_of
+from bqdump.repository.tags import read_tags
+from bqdump.retain.leftovers import Leftovers, leftovers_of
+from bqdump.retain.runs import Complete, Unfinished, read_holding
+from bqdump.retain.task import Task
+
+
+class Proposed(NamedTuple):
+    """A run with its tombstone, at the generation that was stored."""
+
+    run: Complete | Unfinished
+    tombstone: Loaded[Tombstone]
+
+
+class Entombed(NamedTuple):
+    """The runs whose deletion is decided, and why others are kept after all, by name.
+
+    left: files of abandoned runs that are not theirs for certain.
+    """
+
+    decided: list[Loaded[Tombstone]]
+    kept: dict[str, str]
+    left: list[str]
+
+
+async def entomb(task: Task, runs: Sequence[Complete | Unfinished]) -> Entombed:
+    """Store the tombstones of these runs, and decide those that nothing speaks against."""
+    proposed = [Proposed(one, await _propose(task, one)) for one in runs]
+    decided, kept, left = list[Loaded[Tombstone]](), dict[str, str](), list[str]()
+    objections = await _objections(task, proposed)
+    for one in proposed:
+        if one.tombstone.value.decided:
+            # Another prune has decided meanwhile.
+            decided.append(one.tombstone)
+        elif why := objections.get(one.run.run):
+            await withdraw(task, one.tombstone)
+            kept[one.run.run] = why
+        else:
+            leftovers = await _files(task, one.run)
+            left += leftovers.left
+            if done := await _decide(task, one, leftovers.own):
+                decided.append(done)
+            else:
+                kept[one.run.run] = "another prune keeps it"
+    return Entombed(decided, kept, left)
+
+
+async def withdraw(task: Task, tombstone: Loaded[Tombstone]) -> None:
+    """Delete a proposed tombstone, unless another prune has decided it."""
+    name = task.layout.run(tombstone.value.run).tombstone.name
+    await task.store.delete([(name, tombstone.generation)])
+
+
+async def referring(task: Task, run: str) -> str:
+    """A run that relies on the files of this one and has not ended, "" for none.
+
+    One that has a manifest names the files there. One of which nothing is left never came to rely on them.
+    """
+    layout = task.layout
+    async for page in task.store.notes(layout.run(run).references):
+        for note in page:
+            # The name tells, so that a damaged note counts as well.
+            later = note.name.rpartition("/")[2].removesuffix(".json")
+            names = layout.run(later)
+            if await exists(task.store, names.manifest):
+                continue
+            if await exists(task.store, names.plan) or await exists(task.store, names.planner):
+                return later
+    return ""
+
+
+async def _propose(task: Task, one: Complete | Unfinished) -> Loaded[Tombstone]:
+    if one.tombstone:
+        return one.tombstone
+    if isinstance(one, Complete):
+        (project, dataset), replaces, snapshot_time = one.dataset, one.replaces, one.snapshot_time
+        tombstone = Tombstone(
+            run=one.run,
+            mode="replace" if replaces else "keep",
+            project=project,
+            dataset=dataset,
+            snapshot_time=snapshot_time,
+        )
+    else:
+        plan = one.plan
+        tombstone = Tombstone(
+            run=one.run,
+            mode=plan.mode if plan else "keep",
+            project=plan.project if plan else "",
+            dataset=plan.dataset if plan else "",
+        )
+    return await create(task.store, task.layout.run(one.run).tombstone, tombstone)
+
+
+async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str]:
+    """Why runs must stay, by name: what has changed since they were chosen."""
+    latest, publishing = (
+        await read_latest(task.store, task.settings),
+        await value_of(task.store, task.layout.publishing),
+    )
+    tags = await read_tags(task.store, task.layout)
+    ready = publishing.ready if publishing else None
+    named = {one.run for one in (latest, publishing, ready) if one}
+    found: dict[str, str] = {}
+    for one in proposed:
+        run = one.run.run
+        chosen = set(tags.get(run, ())).intersection((*task.policy.tags, KEEP_TAG))
+        if run in named:
+            found[run] = "being published"
+        elif chosen:
+            found[run] = f"tag {min(chosen)}"
+        elif isinstance(one.run, Complete):
+            if later := await referring(task, run):
+                found[run] = f"run {later} relies on its files"
+        elif await exists(task.store, task.layout.run(run).manifest):
+            found[run] = "it has been completed meanwhile"
+    return found
+
+
+async def _files(task: Task, one: Complete | Unfinished) -> Leftovers:
+    if isinstance(one, Complete):
+        manifest = await read_holding(task.store, task.layout.run(one.run).manifest.name)
+        return Leftovers(doomed_of(manifest) if manifest else (), ())
+    return await leftovers_of(task, one.plan) if one.plan else Leftovers((), ())
+
+
+async def _decide(task: Task, one: Proposed, files: tuple[Doomed, ...]) -> Loaded[Tombstone] | None:
+    """Store the decision with the files to delete; the stored one. None if another prune has withdrawn it."""
+    decided = msgspec.structs.replace(one.tombstone.value, decided=True, files=files)
+    document = task.layout.run(one.run.run).tombstone
+    if generation := await replace(task.store, document, decided, one.tombstone.generation):
+        return Loaded(decided, generation)
+    found = await load(task.store, document)
+    return found if found and found.value.decided else None

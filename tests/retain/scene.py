@@ -1,0 +1,89 @@
+"""A bucket with exports of a dataset, one a day, and prune."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.core.documents.run import Owner
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.export.placement.choose import running_export
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.run import TaskResult, run
+from bqdump.export.task import ReadRoute, Task
+from bqdump.export.work.work import work
+from bqdump.retain.prune import prune
+from bqdump.retain.task import Task as Pruning
+
+START, DAY = 1_790_000_000_000, 86_400_000
+KEEP = "{run}/{table}/{table}_*.{ext}"
+SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"), path=KEEP, keep_last=1)
+LAYOUT = SETTINGS.layout
+
+
+class Scene:
+    """A bucket and a dataset of two tables; each run is a day later than the one before."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore(page=100)
+        self.now = START
+        self.seconds = 0.0
+        self.warehouse = MemoryWarehouse(self.store, self._tick, seconds=lambda table: self.seconds)
+        for table in ("items", "sales"):
+            self.warehouse.put("p", "sales", table, [f"{table} {number}" for number in range(3)])
+
+    def _tick(self) -> int:
+        self.now += 1
+        return self.now
+
+    def task(self, name: str, **settings: Any) -> Task:
+        """The only task of a run."""
+        chosen = msgspec.structs.replace(SETTINGS, **settings)
+
+        async def at_once(call: Any) -> Any:
+            return call()
+
+        reading = ReadRoute(MemoryReader(self.warehouse, self.warehouse.clock), MemoryEncoder(), 2, at_once)
+        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1, open_read_route=lambda: reading)
+
+    def run(self, *names: str, **settings: Any) -> list[TaskResult]:
+        """Complete runs, a day apart."""
+        results = []
+        for name in names:
+            self.now += DAY
+            results.append(asyncio.run(run(self.task(name, **settings))))
+        return results
+
+    def abandon(self, name: str, **settings: Any) -> None:
+        """A run that exports its tables and dies before it publishes them."""
+        self.now += DAY
+
+        async def first_half() -> None:
+            task = self.task(name, **settings)
+            await work(running_export(task, await obtain_plan(task)))
+
+        asyncio.run(first_half())
+
+    def pruning(self, *, delete: bool = True, jobs: bool = True, **settings: Any) -> Pruning:
+        """A call of prune, a day after the last run."""
+        chosen = msgspec.structs.replace(SETTINGS, **settings)
+        at_work = self.warehouse.at_work if jobs else None
+        return Pruning(self.store, chosen, policy_of(chosen), self.now + DAY, delete, at_work)
+
+    def prune(self, *, delete: bool = True, **settings: Any) -> Pruned:
+        """Prune with these settings."""
+        return asyncio.run(prune(self.pruning(delete=delete, **settings)))
+
+    def names(self, part: str = "") -> list[str]:
+        """The names of objects that contain this."""
+        return [name for name in self.store.names_now() if part in name]
+
+    def removed(self, result: Pruned) -> list[str]:
+        """The runs that went, in order."""
+        return sorted(one.run for one in result.removed)

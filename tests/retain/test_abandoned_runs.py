@@ -1,0 +1,174 @@
+"""Runs that never finished: what is their own goes after a while, and what may be another's stays."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bqdump.core.documents.run import Plan
+from bqdump.core.errors import DeniedError
+from bqdump.export.placement.choose import running_export
+from bqdump.export.placement.final_names import announce, copy_over
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.publish.collect import all_tables, collect
+from bqdump.export.publish.publish import publish
+from bqdump.export.run import run
+from bqdump.export.work.work import work
+from bqdump.repository.ledger import read_ledger
+from bqdump.retain.prune import prune
+from retain.scene import DAY, LAYOUT, Scene
+
+REPLACE = "{table}/{table}_*.{ext}"
+
+
+def wait(scene: Scene, days: int) -> None:
+    scene.now += days * DAY
+
+
+@pytest.mark.parametrize("path", ["{run}/{table}/{table}_*.{ext}", "{table}/{run}/*.{ext}", REPLACE])
+def test_what_an_abandoned_run_has_left_goes_after_a_while(scene: Scene, path: str) -> None:
+    scene.run("a", path=path)
+    scene.abandon("dead", path=path)
+    scene.run("b", path=path)
+    assert scene.removed(scene.prune(path=path, keep_last=2)) == []
+    wait(scene, 7)
+    shown = scene.prune(path=path, keep_last=2, delete=False)
+    result = scene.prune(path=path, keep_last=2)
+    assert [(one.run, one.reasons) for one in result.removed] == [("dead", ("abandoned",))]
+    assert result.files == shown.files == (0 if path == REPLACE else 2)
+    assert scene.names("dead") == []
+    assert scene.removed(scene.prune(path=path, keep_last=2)) == []
+
+
+def test_a_run_whose_jobs_are_running_stays(scene: Scene) -> None:
+    async def check() -> None:
+        scene.seconds = 1e9
+        dead = asyncio.create_task(run(scene.task("dead")))
+        while [job.state for job in scene.warehouse._jobs.values()][-2:] != ["running", "running"]:
+            await asyncio.sleep(0)
+        dead.cancel()
+        result = await prune(scene.pruning(abandoned_after=3600))
+        assert [one.reasons for one in result.runs if one.run == "dead"] == [("its jobs are still running",)]
+
+    scene.run("a")
+    asyncio.run(check())
+
+
+def test_without_the_list_of_jobs_unfinished_runs_stay(scene: Scene) -> None:
+    async def denied(_: int) -> set[str]:
+        raise DeniedError("list the jobs of", "project p", "permission bigquery.jobs.create denied")
+
+    scene.run("a")
+    scene.abandon("dead")
+    wait(scene, 9)
+    for at_work, note in ((None, "set project"), (denied, "bigquery.jobs.create denied")):
+        result = asyncio.run(prune(scene.pruning()._replace(at_work=at_work)))
+        assert scene.removed(result) == []
+        assert note in result.notes[0].replace("{setting:project}", "project")
+
+
+def test_abandoned_after_can_be_switched_off(scene: Scene) -> None:
+    scene.run("a")
+    scene.abandon("dead")
+    wait(scene, 900)
+    assert scene.removed(scene.prune(abandoned_after=0)) == []
+
+
+def test_files_that_may_be_anothers_stay_and_are_named(scene: Scene) -> None:
+    """In one folder, the files of run `a` of table `b_c` and of run `a_b` of table `c` have the same names."""
+    path = "{table}/{run}_*.{ext}"
+    scene.run("one", path=path)
+    scene.abandon("dead", path=path)
+    scene.store.put_now("x/items/dead_000000000007.csv", b"another's")
+    wait(scene, 9)
+    result = scene.prune(path=path)
+    assert (scene.removed(result), result.files) == (["dead"], 2)
+    assert scene.names("dead") == ["x/items/dead_000000000007.csv"]
+
+
+def test_objects_in_the_folder_of_an_abandoned_run_that_are_not_its_own_are_named(scene: Scene) -> None:
+    scene.run("a")
+    scene.abandon("dead")
+    scene.store.put_now("x/dead/items/README", b"mine")
+    scene.store.put_now("x/dead/items/items_000000000009.csv", b"of a lost attempt")
+    wait(scene, 9)
+    shown, result = scene.prune(delete=False), scene.prune()
+    assert shown.left == result.left == ("x/dead/items/README",)
+    assert (shown.files, result.files) == (3, 3)
+    assert scene.names("dead") == ["x/dead/items/README"]
+
+
+def test_files_that_an_abandoned_run_has_placed_over_final_names_go_unless_they_are_named(scene: Scene) -> None:
+    async def half() -> Plan:
+        task = scene.task("dead", path=REPLACE)
+        plan = await obtain_plan(task)
+        export = running_export(task, plan)
+        await work(export)
+        collected = await collect(
+            export, await all_tables(export), (await read_ledger(scene.store, export.layout, plan)).done
+        )
+        staged = {f"x/gone/{number}.csv": infos[0] for number, infos in enumerate(collected.written.values())}
+        assert await announce(export, staged, ["items", "sales"]) is not None
+        assert await copy_over(export, staged, {})
+        return plan
+
+    scene.run("a", path=REPLACE)
+    scene.now += DAY
+    asyncio.run(half())
+    wait(scene, 9)
+    assert scene.removed(scene.prune(path=REPLACE)) == []  # it is named by publishing.json
+    scene.run("b", path=REPLACE)
+    scene.store.put_now("x/gone/1.csv", b"mine now")
+    result = scene.prune(path=REPLACE)
+    assert (scene.removed(result), result.files) == (["a", "dead"], 1)
+    assert scene.names("gone") == ["x/gone/1.csv"]
+
+
+def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) -> None:
+    """Its publisher has seen all files, stands still for weeks, and goes on."""
+
+    async def check(path: str) -> None:
+        task = scene.task("dead", path=path)
+        plan = await obtain_plan(task)
+        export = running_export(task, plan)
+        await work(export)
+        ledger = await read_ledger(scene.store, export.layout, plan)
+        scene.now += 9 * DAY
+        pruned: list[Any] = []
+
+        class Slow(type(scene.store)):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self.__dict__ = scene.store.__dict__
+
+            async def write(self, name: str, data: bytes, expect: int | None) -> int:
+                if name == export.layout.manifest.name and not pruned:
+                    await run(scene.task("new", path=path))
+                    pruned.append(await prune(scene.pruning(path=path)))
+                return int(await super().write(name, data, expect))
+
+        published = await publish(running_export(task._replace(store=Slow()), plan), ledger)
+        assert scene.removed(pruned[0]) == ["dead"]
+        assert published.result == "superseded"
+        assert scene.names(LAYOUT.run("dead").manifest.name) == []
+
+    for path in ("{run}/{table}/{table}_*.{ext}",):
+        asyncio.run(check(path))
+
+
+def test_what_a_pruned_run_writes_late_goes_with_the_next_prune(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.prune()
+    scene.store.put_now(LAYOUT.run("a").report, b"late")
+    scene.store.put_now(LAYOUT.run("a").staged("00000-00000", 0, "items_*.csv"), b"late")
+    scene.prune()
+    assert scene.names("/runs/a/") == []
+
+
+def test_a_run_that_is_being_planned_stays(scene: Scene) -> None:
+    scene.run("a")
+    scene.store.put_now(LAYOUT.run("new").planner.name, b'{"execution":"e","task":0}')
+    wait(scene, 99)
+    result = scene.prune()
+    assert [one.reasons for one in result.runs if one.run == "new"] == [("being planned",)]

@@ -1,0 +1,358 @@
+"""Prune: what goes, in which order, what stays, and what happens when it is killed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.check.verify import verify
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.errors import BqdumpError, DocumentError, UnavailableError, UsageError
+from bqdump.repository.references import refer
+from bqdump.repository.repository import overwrite
+from bqdump.repository.tags import change_tags
+from bqdump.retain.decide import decide
+from bqdump.retain.prune import prune
+from bqdump.retain.runs import read_runs
+from bqdump.retain.tombstones import entomb
+from retain.scene import LAYOUT, SETTINGS, Scene
+
+REPLACE = "{table}/{table}_*.{ext}"
+
+
+class Killed(BaseException):
+    """The process ends."""
+
+
+class Mortal(MemoryStore):
+    """Another view of a store, through which only so many writes and deletions are made before the process ends."""
+
+    def __init__(self, store: MemoryStore, writes: int) -> None:
+        self.__dict__ = dict(store.__dict__)
+        self.left, self.base = writes, store
+
+    def _spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def _put(self, *arguments: Any, **options: Any) -> Any:
+        self._spend()
+        return self.base._put(*arguments, **options)
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        results: list[bool | BqdumpError] = []
+        for one in objects:
+            self._spend()
+            results += await super().delete([one])
+        return results
+
+
+def test_a_dry_run_shows_and_changes_nothing(scene: Scene) -> None:
+    scene.run("a", "b", "c")
+    before = {name: scene.store.peek(name) for name in scene.names()}
+    result = scene.prune(delete=False, keep_last=2)
+    assert [(one.run, one.removed, one.reasons) for one in result.runs] == [
+        ("c", False, ("published", "last")),
+        ("b", False, ("last",)),
+        ("a", True, ()),
+    ]
+    assert (result.deleted, result.files) == (False, 2)
+    assert result.bytes == sum(len(found[0]) for name in scene.names("x/a/") if (found := scene.store.peek(name)))
+    assert {name: scene.store.peek(name) for name in scene.names()} == before
+
+
+def test_runs_go_with_their_files_and_documents_and_nothing_else_does(scene: Scene) -> None:
+    scene.run("a", "b", "c")
+    scene.store.put_now("x/README.txt", b"mine")
+    scene.store.put_now("other/a/items.csv", b"mine")
+    gone = ("x/a/", LAYOUT.run("a").root, LAYOUT.summary("a").name)
+    rest = [name for name in scene.names() if not name.startswith(gone)]
+    result = scene.prune(keep_last=2)
+    assert scene.removed(result) == ["a"]
+    assert scene.names() == rest
+    assert asyncio.run(verify(scene.store, SETTINGS, "b")).findings == ()
+
+
+def test_what_runs_replaced_is_gone_and_their_documents_go(scene: Scene) -> None:
+    scene.run("a", "b", "c", path=REPLACE)
+    files = [name for name in scene.names() if "_bqdump" not in name]
+    shown = scene.prune(delete=False, path=REPLACE)
+    result = scene.prune(path=REPLACE)
+    assert scene.removed(result) == scene.removed(shown) == ["a", "b"]
+    assert (shown.files, result.files) == (0, 0)
+    assert [name for name in scene.names() if "_bqdump" not in name] == files
+    assert scene.store.names_now() == [name for name in scene.names() if "/a/" not in name and "/b/" not in name]
+    assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
+
+
+def test_a_file_that_a_kept_run_names_stays(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.warehouse.drop("p", "sales", "items")
+    scene.run("c", include=("sales",), keep_others=True)
+    assert scene.removed(scene.prune()) == ["a", "b"]
+    assert [name for name in scene.names() if "/items/" in name] == ["x/b/items/items_000000000000.csv"]
+    assert scene.names("x/b/") == ["x/b/items/items_000000000000.csv"]
+    assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
+    scene.run("d", include=("sales",), allow=("removed-tables",))
+    result = scene.prune()
+    assert scene.removed(result) == ["c"]
+    assert scene.names("/items/") == []
+    assert result.files == 2
+
+
+def test_the_published_run_and_later_ones_stay(scene: Scene) -> None:
+    scene.run("a", "b", "c")
+    found = scene.store.peek(LAYOUT.latest.name)
+    assert found
+    latest = decode(found[0], Latest, LAYOUT.latest.name)
+    manifest = scene.store.peek(LAYOUT.run("a").manifest.name)
+    assert manifest
+    # As if b and c were complete and not yet published.
+    old = latest.__class__(
+        **{
+            name: getattr(latest, name)
+            for name in latest.__struct_fields__
+            if name not in ("run", "manifest", "snapshot")
+        }
+        | {"manifest_generation": manifest[1].generation},
+        run="a",
+        manifest=LAYOUT.run("a").manifest.name,
+        snapshot=decode(manifest[0], Manifest, "").snapshot,
+    )
+    asyncio.run(overwrite(scene.store, LAYOUT.latest, old))
+    assert scene.removed(scene.prune()) == []
+
+
+def test_without_a_published_run_nothing_goes(scene: Scene) -> None:
+    scene.run("a", "b")
+    found = scene.store.peek(LAYOUT.latest.name)
+    assert found
+    asyncio.run(scene.store.delete([(LAYOUT.latest.name, found[1].generation)]))
+    result = scene.prune()
+    assert [one.reasons[0] for one in result.runs] == ["nothing is published"] * 2
+
+
+@pytest.mark.parametrize("damage", [b"{", b'{"format_version": 9}', b""])
+@pytest.mark.parametrize("run", ["a", "c"])
+@pytest.mark.parametrize("delete", [False, True])
+def test_one_manifest_that_cannot_be_read_stops_everything(scene: Scene, run: str, damage: bytes, delete: bool) -> None:
+    scene.run("a", "b", "c")
+    scene.store.put_now(LAYOUT.run(run).manifest.name, damage)
+    before = scene.names()
+    with pytest.raises((DocumentError, UsageError), match=rf"runs/{run}/manifest.json|copy"):
+        scene.prune(delete=delete)
+    assert scene.names() == before
+
+
+def test_a_manifest_that_names_files_of_others_stops_everything(scene: Scene) -> None:
+    scene.run("a", "b", "c")
+    other = scene.store.put_now("x/deep/items.csv", b"not yours")
+    found = scene.store.peek(LAYOUT.run("a").manifest.name)
+    assert found
+    name, generation = re.findall(rb'"name":"(x/a/items[^"]*)".*?"generation":(\d+)', found[0])[0]
+    edited = found[0].replace(name, b"x/deep/items.csv").replace(generation, str(other.generation).encode())
+    scene.store.put_now(LAYOUT.run("a").manifest.name, edited)
+    with pytest.raises(DocumentError, match=r"'x/deep/items.csv' is not a file of run a"):
+        scene.prune()
+    assert scene.store.peek("x/deep/items.csv")
+
+
+def test_a_prefix_within_another_keeps_everything(scene: Scene) -> None:
+    inner = SETTINGS.target.__class__("gs", "memory", "x/inner/")
+    scene.run("a", "b", target=inner)
+    scene.run("a", "c", "d")
+    inside = scene.names("x/inner/")
+    assert scene.removed(scene.prune()) == ["a", "c"]
+    assert scene.names("x/inner/") == inside
+
+
+def test_a_copy_of_an_export_is_refused(scene: Scene) -> None:
+    scene.run("a", "b", "c")
+    for name in scene.names("x/"):
+        found = scene.store.peek(name)
+        assert found
+        scene.store.put_now(name.replace("x/", "copy/", 1), found[0])
+    before = scene.names()
+    moved = SETTINGS.target.__class__("gs", "memory", "copy/")
+    with pytest.raises(UsageError, match="it is a copy of an export"):
+        scene.prune(target=moved)
+    for name in scene.names("x/"):
+        found = scene.store.peek(name)
+        assert found
+        scene.store.put_now(name, found[0])
+    with pytest.raises(UsageError, match="it is a copy of an export"):
+        scene.prune()
+    assert scene.names() == before
+
+
+def test_a_prefix_that_was_handed_over_is_pruned_by_dataset(scene: Scene) -> None:
+    scene.run("a", "b")
+    for name in (LAYOUT.owner.name, LAYOUT.latest.name):
+        found = scene.store.peek(name)
+        assert found
+        asyncio.run(scene.store.delete([(name, found[1].generation)]))
+    scene.warehouse.put("p", "other", "items", ["1"])
+    scene.run("c", "d", dataset="other")
+    assert scene.removed(scene.prune(dataset="other")) == ["a", "c"]
+
+
+def test_objects_in_a_runs_folder_that_are_not_its_own_stay_and_are_named(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.store.put_now(f"{LAYOUT.run('a').root}notes.txt", b"mine")
+    assert scene.prune().left == (f"{LAYOUT.run('a').root}notes.txt",)
+    assert scene.names("/runs/a/") == [f"{LAYOUT.run('a').root}notes.txt"]
+
+
+def test_a_killed_prune_is_finished_by_the_next_one(scene: Scene) -> None:
+    """Killed before each write and each deletion, once."""
+    expected: list[str] | None = None
+    for writes in range(200):
+        scene = Scene()
+        scene.run("a", "b", "c")
+        task = scene.pruning()
+        try:
+            asyncio.run(prune(task._replace(store=Mortal(scene.store, writes))))
+            killed = False
+        except Killed:
+            killed = True
+        assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
+        for run in ("a", "b"):
+            # A manifest that is there, and no tombstone that is decided, means that all files are there.
+            found = scene.store.peek(LAYOUT.run(run).tombstone.name)
+            decided = found and decode(found[0], Tombstone, LAYOUT.run(run).tombstone.name).decided
+            if scene.store.peek(LAYOUT.run(run).manifest.name) and not decided:
+                assert asyncio.run(verify(scene.store, SETTINGS, run)).findings == ()
+        asyncio.run(prune(task))
+        names = [re.sub("-[0-9a-f]{8}[.]", ".", name) for name in scene.names()]
+        expected = expected or names
+        assert names == expected
+        assert not scene.names("/a/") + scene.names("/b/")
+        if not killed:
+            return
+    raise AssertionError("it never ended")
+
+
+def test_a_killed_prune_that_decided_nothing_is_taken_back_by_one_that_keeps_the_run(scene: Scene) -> None:
+    scene.run("a", "b")
+    with pytest.raises(Killed):
+        asyncio.run(prune(scene.pruning()._replace(store=Mortal(scene.store, 1))))
+    assert scene.names("tombstone")
+    assert not asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
+    scene.prune(keep_last=2)
+    assert not scene.names("tombstone")
+    assert asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
+
+
+def test_a_run_on_whose_files_another_relies_is_kept_until_that_one_has_ended(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.store.put_now(LAYOUT.run("new").planner.name, b'{"execution":"e","task":0}')
+    assert asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
+    for delete in (False, True):
+        result = scene.prune(delete=delete)
+        assert [one.reasons for one in result.runs if one.run == "a"] == [("run new relies on its files",)]
+    assert not scene.names("tombstone")
+    found = scene.store.peek(LAYOUT.run("new").planner.name)
+    assert found
+    asyncio.run(scene.store.delete([(LAYOUT.run("new").planner.name, found[1].generation)]))
+    assert scene.removed(scene.prune()) == ["a"]
+
+
+def test_one_of_planner_and_prune_always_sees_the_other(scene: Scene) -> None:
+    """At every point of a prune, a run that is being planned comes to rely on the files of a run that goes."""
+    for writes in range(60):
+        scene = Scene()
+        scene.run("a", "b")
+        scene.store.put_now(LAYOUT.run("new").planner.name, b'{"execution":"e","task":0}')
+        task, relies = scene.pruning(), False
+        try:
+            asyncio.run(prune(task._replace(store=Mortal(scene.store, writes))))
+        except Killed:
+            relies = asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
+            asyncio.run(prune(task))
+            if relies:
+                assert asyncio.run(verify(scene.store, SETTINGS, "a")).findings == ()
+        else:
+            return
+    raise AssertionError("it never ended")
+
+
+def test_of_two_prunes_the_one_that_withdraws_keeps_the_other_from_deleting(scene: Scene) -> None:
+    """Both have proposed; one sees a run that relies on the files, and the other looks after that one has ended."""
+
+    async def check() -> None:
+        task = scene.pruning()
+        runs = (await decide(task, await read_runs(task))).complete
+        planner = LAYOUT.run("new").planner.name
+        scene.store.put_now(planner, b'{"execution":"e","task":0}')
+        assert await refer(scene.store, LAYOUT, "a", "new")
+
+        class Meanwhile(MemoryStore):
+            """As the second prune, which has found nothing, decides, the first one withdraws."""
+
+            def __init__(self) -> None:
+                self.__dict__ = scene.store.__dict__
+
+            async def write(self, name: str, data: bytes, expect: int | None) -> int:
+                if name.endswith("tombstone.json") and expect:
+                    scene.store.put_now(planner, b'{"execution":"e","task":0}')
+                    assert (await entomb(task, runs)).kept == {"a": "run new relies on its files"}
+                return await super().write(name, data, expect)
+
+        await entomb(task._replace(store=Mortal(scene.store, 99)), ())
+        found = scene.store.peek(planner)
+        assert found
+        await scene.store.delete([(planner, found[1].generation)])
+        second = await entomb(task._replace(store=Meanwhile()), runs)
+        assert (second.decided, second.kept) == ([], {"a": "another prune keeps it"})
+
+    scene.run("a", "b")
+    asyncio.run(check())
+    assert scene.names("x/a/")
+
+
+def test_a_run_that_is_tagged_meanwhile_stays(scene: Scene) -> None:
+    async def check() -> None:
+        task = scene.pruning()
+        runs = (await decide(task, await read_runs(task))).complete
+        await change_tags(scene.store, LAYOUT, "a", ["keep"])
+        assert (await entomb(task, runs)).kept == {"a": "tag keep"}
+
+    scene.run("a", "b")
+    asyncio.run(check())
+    assert not scene.names("tombstone")
+
+
+def test_tags_keep(scene: Scene) -> None:
+    scene.run("a", "b", "c", "d")
+    asyncio.run(change_tags(scene.store, LAYOUT, "a", ["keep"]))
+    asyncio.run(change_tags(scene.store, LAYOUT, "b", ["audit"]))
+    assert scene.removed(scene.prune(delete=False)) == ["b", "c"]
+    assert scene.removed(scene.prune(keep_tag=("audit",))) == ["c"]
+    asyncio.run(change_tags(scene.store, LAYOUT, "a", remove=["keep"]))
+    assert scene.removed(scene.prune()) == ["a", "b"]
+    assert scene.names("_bqdump/tags/") == []
+
+
+def test_an_error_of_the_store_ends_prune_and_the_next_one_continues(scene: Scene) -> None:
+    scene.run("a", "b")
+
+    class Failing(MemoryStore):
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+            return [UnavailableError("delete", name, "not now") for name, _ in objects]
+
+    with pytest.raises(UnavailableError):
+        asyncio.run(prune(scene.pruning()._replace(store=Failing())))
+    result = scene.prune()
+    assert [(one.run, one.state) for one in result.removed] == [("a", "being pruned")]
+    assert not scene.names("/a/")
