@@ -84,7 +84,7 @@ def test_drills_are_read_by_one_listing_however_many_there_are() -> None:
 
     store.notes = notes  # type: ignore[method-assign]
     asyncio.run(runs(store, SETTINGS))
-    assert sorted(asked) == ["_bqdump/drills/", "_bqdump/history/"]
+    assert sorted(asked) == ["_bqdump/drills/", "_bqdump/history/", "_bqdump/tags/"]
 
 
 def test_a_note_that_cannot_be_read_does_not_hide_the_others() -> None:

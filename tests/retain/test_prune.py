@@ -354,5 +354,5 @@ def test_an_error_of_the_store_ends_prune_and_the_next_one_continues(scene: Scen
     with pytest.raises(UnavailableError):
         asyncio.run(prune(scene.pruning()._replace(store=Failing())))
     result = scene.prune()
-    assert [(one.run, one.state) for one in result.removed] == [("a", "being pruned")]
+    assert [(one.run, one.state) for one in result.removed] == [("a", "pruning")]
     assert not scene.names("/a/")

@@ -14,23 +14,34 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
 from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.errors import UsageError
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.values import tags
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
 
 
 @click.command(cls=Command)
+@click.argument("run", required=False)
+@click.option(
+    "--tag", "add", multiple=True, metavar="NAME", help="Add a tag to RUN; `keep` keeps it from being pruned."
+)
+@click.option("--untag", "remove", multiple=True, metavar="NAME", help="Remove a tag from RUN.")
 @json_option(list[RunLine])
 @settings_options()
-def runs(as_json: bool, **options: Any) -> None:
-    """List the runs of a target, latest snapshot time first; * marks the published run.
+def runs(run: str | None, add: tuple[str, ...], remove: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """List the runs of a target, latest snapshot time first; * marks the published run. With --tag: tag RUN first.
 
     \b
     Examples:
       bqdump runs --bucket my-exports
       bqdump runs --prefix nightly --json
+      bqdump runs --tag keep 20260131T030000Z     # prune never deletes this run
     """
     settings = load_settings(options, ("bucket",))
+    if run or add or remove:
+        _tag(settings, run or "", add, remove)
     lines = ask_store(settings, lambda store: verbs.runs(store, settings))
     if as_json:
         print_json(lines)
@@ -44,10 +55,11 @@ def runs(as_json: bool, **options: Any) -> None:
                 time_text(line.snapshot_time),
                 *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))),
                 _proof(line, now),
+                ", ".join(line.tags),
             )
             for line in lines
         ]
-        heads = ("", "run", "state", "as of", "tables", "files", "bytes", "proven restorable")
+        heads = ("", "run", "state", "as of", "tables", "files", "bytes", "proven restorable", "tags")
         print_table(heads, rows, right=(4, 5, 6))
         for line in lines:
             if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
@@ -56,6 +68,21 @@ def runs(as_json: bool, **options: Any) -> None:
                 tell(f"bqdump: run {line.run}: {line.problem}")
     else:
         sys.stdout.write(f"No runs in {settings.target} yet. Start one: bqdump run\n")
+
+
+def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, ...]) -> None:
+    """Change the tags of a run. Raises UsageError without a run, or without a tag."""
+    if not (add or remove):
+        raise UsageError("list runs", run, "this lists all runs; to tag one, add --tag NAME")
+    if not run:
+        raise UsageError(
+            "tag", "--tag" if add else "--untag", "no run given", "For example: bqdump runs --tag keep RUN"
+        )
+    try:
+        adding, removing = tags(add), tags(remove)
+    except ValueError as error:
+        raise UsageError("tag", f"run {run}", str(error)) from None
+    ask_store(settings, lambda store: verbs.tag(store, settings, run, adding, removing))
 
 
 def _proof(line: RunLine, now: float) -> str:

@@ -34,6 +34,8 @@ State = Literal[
     "superseded",
     # No manifest exists: planning, running or failed; `status` finds out which.
     "unfinished",
+    # Prune has decided to delete the run, or is deleting it.
+    "pruning",
     # A document of the run cannot be read.
     "unreadable",
 ]

@@ -23,6 +23,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import read, value_of
+from bqdump.repository.tags import read_tags
 
 READS_AT_ONCE = 4
 
@@ -36,10 +37,11 @@ class RunLine(Result, frozen=True, kw_only=True):
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
     all_proven: when a single drill last proved all. drill_problem: what the newest drill of the run found instead.
+    tags: those of `bqdump runs --tag`.
     """
 
     run: str
-    state: Literal["complete", "partial", "unfinished", "unreadable"]
+    state: Literal["complete", "partial", "unfinished", "pruning", "unreadable"]
     published: bool
     snapshot_time: datetime | None = None
     tables: int = 0
@@ -58,6 +60,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     provable_tables: int = 0
     drill_problem: str = ""
     all_proven: datetime | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def took(self) -> int:
@@ -78,8 +81,9 @@ class RunLine(Result, frozen=True, kw_only=True):
 
 async def list_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
     """All runs of a target, latest snapshot first. Runs without a snapshot time, or unreadable, come first."""
-    drills = await read_drills(store, settings.layout)
-    return await read_runs(store, settings, await published_run(store, settings), {}, drills)
+    drills, tags = await read_drills(store, settings.layout), await read_tags(store, settings.layout)
+    lines = await read_runs(store, settings, await published_run(store, settings), {}, drills)
+    return Rows(replace(line, tags=tags.get(line.run, ())) for line in lines)
 
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
@@ -152,6 +156,10 @@ async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, S
 async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary | RunLine:
     """A run without a summary: from its manifest, else its plan, else only its name."""
     layout = settings.layout.run(run)
+    tombstone = await value_of(store, layout.tombstone)
+    if tombstone and tombstone.decided:
+        taken = time_in(tombstone.snapshot_time)
+        return RunLine(run=run, state="pruning", published=False, snapshot_time=taken)
     if stored := await read(store, layout.manifest):
         name = layout.manifest.name
         return _sound(summary_of(contents_of(stored.data, name)), run, name)

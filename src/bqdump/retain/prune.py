@@ -123,7 +123,7 @@ def _unfinished(one: Unfinished, found: Found, reasons: tuple[str, ...]) -> Reta
 def _dying(tombstone: Tombstone) -> RetainedRun:
     return RetainedRun(
         run=tombstone.run,
-        state="being pruned",
+        state="pruning",
         removed=True,
         reasons=("a prune was interrupted",),
         dataset=".".join(filter(None, (tombstone.project, tombstone.dataset))),

@@ -25,7 +25,7 @@ EACH = 50
 CHARTED = 90
 # Unreadable runs whose reasons are shown above the list; the others are counted.
 PROBLEMS = 5
-TONES = {"complete": "good", "partial": "bad", "unfinished": "warn", "unreadable": "bad"}
+TONES = {"complete": "good", "partial": "bad", "unfinished": "warn", "pruning": "warn", "unreadable": "bad"}
 COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "unfinished": ("fell", "unfinished")}
 
 

@@ -19,7 +19,7 @@ class RetainedRun(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run: str
-    state: Literal["complete", "partial", "unfinished", "being pruned"]
+    state: Literal["complete", "partial", "unfinished", "pruning"]
     removed: bool
     reasons: tuple[str, ...]
     dataset: str = ""

@@ -26,7 +26,7 @@ def settings_file(chosen: Mapping[str, Any]) -> str:
         if setting.name in OF_ONE_RUN:
             continue
         if setting.name == RETENTION[0]:
-            parts.append("[retention]\n")
+            parts.append(f"{'' if chosen.keys() & {*RETENTION} else '# '}[retention]\n")
         mark = "" if setting.name in chosen else "# "
         # An empty table in TOML, where sections are a table of their own.
         default = {} if setting.name == "tables" else getattr(defaults, setting.name, "")

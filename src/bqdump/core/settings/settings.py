@@ -253,7 +253,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("keep_monthly", parse.kept, "N", "Keep the newest run of each of N months."),
     Setting("keep_yearly", parse.kept, "N", "Keep the newest run of each of N years."),
     Setting("keep_within", parse.period, "TIME", WITHIN),
-    Setting("keep_tag", parse.tags, "NAME,…", "Keep runs with this tag (see bqdump runs --tag)."),
+    Setting("keep_tag", parse.tags, "NAME,…", "Keep runs with this tag; those with the tag `keep` are always kept."),
     Setting("abandoned_after", parse.age, "TIME", ABANDONED),
     Setting("tables", parse_tables, "JSON", TABLES),
 )
