@@ -120,9 +120,10 @@ class _Present:
         """Names and generations."""
         async with self._lock:
             if not self._listed:
-                state = self._task.layout.state
+                state, lake = self._task.layout.state, self._task.layout.iceberg
                 async for page in self._task.store.objects(self._task.settings.target.prefix):
-                    self._found.update((info.name, info.generation) for info in page if not info.name.startswith(state))
+                    own = (one for one in page if one.name.startswith(lake) or not one.name.startswith(state))
+                    self._found.update((info.name, info.generation) for info in own)
                 self._listed = True
         return self._found
 

@@ -198,7 +198,10 @@ def _given_up(note: GivenUp, place: Place, name: str) -> str:
 
 
 def _tombstone(tombstone: Tombstone, place: Place, _: str) -> str:
-    return _of_run(tombstone.run, place) or _names((one.name for one in tombstone.files), place)
+    lake = place.layout.iceberg
+    return _of_run(tombstone.run, place) or _names(
+        (one.name for one in tombstone.files if not one.name.startswith(lake)), place
+    )
 
 
 def _named_after(note: Reference | Tags, _: Place, name: str) -> str:

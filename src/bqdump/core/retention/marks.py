@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
-from bqdump.core.documents.manifest import File, ManifestFiles
+from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles
 from bqdump.core.documents.retention import Doomed
 
 
-def files_of(manifest: ManifestFiles) -> Iterator[File]:
-    """Every file that a manifest names, those of failed tables and of exports before the first one included."""
+def files_of(manifest: ManifestFiles) -> Iterator[File | IcebergFile]:
+    """Every object that a manifest names, those of failed tables and of exports before the first one included."""
     for table in (*manifest.tables, *manifest.left):
-        yield from table.files
+        yield from table.objects
     yield from manifest.found
 
 
