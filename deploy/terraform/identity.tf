@@ -30,6 +30,15 @@ resource "google_project_iam_member" "read_sessions" {
   member  = google_service_account.job.member
 }
 
+# Creates the scratch dataset of a drill, which the account then owns. This role cannot be granted more narrowly.
+resource "google_project_iam_member" "drill_creates_datasets" {
+  count = var.drill_schedule == "" ? 0 : 1
+
+  project = var.project
+  role    = "roles/bigquery.user"
+  member  = google_service_account.job.member
+}
+
 # Finds row access policies, which would hide rows from the export, and reads their members, which the manifest records.
 # No narrower predefined role has these permissions.
 resource "google_project_iam_custom_role" "row_policies" {
@@ -66,27 +75,16 @@ resource "google_storage_bucket_iam_member" "see_bucket" {
 }
 
 resource "google_service_account" "scheduler" {
-  count = var.schedule == "" && var.workflow_schedule == "" && var.drill_schedule == "" ? 0 : 1
+  count = length(local.scheduled) == 0 && !local.by_workflow ? 0 : 1
 
   project      = var.project
   account_id   = "${var.name}-scheduler"
   display_name = "bqdump: starts exports on schedule"
 }
 
-# Starts this job only, without overrides.
-resource "google_cloud_run_v2_job_iam_member" "scheduler_runs_job" {
-  count = var.schedule == "" ? 0 : 1
-
-  project  = var.project
-  location = var.region
-  name     = google_cloud_run_v2_job.export.name
-  role     = "roles/run.invoker"
-  member   = google_service_account.scheduler[0].member
-}
-
 # Starts the workflow. This role cannot be granted more narrowly.
 resource "google_project_iam_member" "scheduler_starts_workflow" {
-  count = var.workflow && var.workflow_schedule != "" ? 1 : 0
+  count = local.by_workflow ? 1 : 0
 
   project = var.project
   role    = "roles/workflows.invoker"
@@ -107,7 +105,7 @@ resource "google_cloud_run_v2_job_iam_member" "workflow_runs_job" {
 
   project  = var.project
   location = var.region
-  name     = google_cloud_run_v2_job.export.name
+  name     = google_cloud_run_v2_job.jobs["export"].name
   role     = "roles/run.jobsExecutorWithOverrides"
   member   = google_service_account.workflow[0].member
 }

@@ -2,7 +2,6 @@ locals {
   source_project = var.source_project == "" ? var.project : var.source_project
   repository     = "${var.region}-docker.pkg.dev/${replace(var.project, ":", "/")}/${var.name}"
   image          = var.image == "" ? "${local.repository}/bqdump:latest" : var.image
-  drills         = var.drill_schedule == "" ? 0 : 1
   labels         = merge({ app = "bqdump" }, var.labels)
 
   environment = merge(
@@ -100,54 +99,4 @@ resource "google_storage_bucket" "exports" {
       age = 7
     }
   }
-}
-
-resource "google_cloud_run_v2_job" "export" {
-  project             = var.project
-  name                = var.name
-  location            = var.region
-  deletion_protection = var.deletion_protection
-  labels              = local.labels
-
-  template {
-    task_count = var.tasks
-    labels     = local.labels
-
-    # Parallelism is unset: Cloud Run starts as many tasks at once as it can, and accepts overrides with fewer tasks.
-    template {
-      service_account = google_service_account.job.email
-      max_retries     = var.max_retries
-      timeout         = var.timeout
-      encryption_key  = var.job_kms_key == "" ? null : var.job_kms_key
-
-      containers {
-        image = local.image
-        args  = ["run"]
-
-        dynamic "env" {
-          for_each = local.environment
-
-          content {
-            name  = env.key
-            value = env.value
-          }
-        }
-
-        resources {
-          limits = {
-            cpu    = var.cpu
-            memory = var.memory
-          }
-        }
-      }
-    }
-  }
-
-  depends_on = [
-    google_project_service.used,
-    google_bigquery_dataset_iam_member.read_dataset,
-    google_project_iam_member.run_jobs,
-    google_storage_bucket_iam_member.write_objects,
-    google_storage_bucket_iam_member.see_bucket,
-  ]
 }

@@ -132,9 +132,14 @@ variable "detect_row_policies" {
 }
 
 variable "schedule" {
-  description = "Cron schedule of the job. Empty: no schedule."
+  description = "Cron schedule of the job. Empty: no schedule. It is not used where workflow_schedule is set."
   type        = string
   default     = "0 3 * * *"
+
+  validation {
+    condition     = var.schedule == "" || length(regexall("\\S+", var.schedule)) == 5
+    error_message = "A cron schedule has five fields."
+  }
 }
 
 variable "time_zone" {
@@ -153,6 +158,11 @@ variable "workflow_schedule" {
   description = "Cron schedule of the workflow. Empty: no schedule."
   type        = string
   default     = ""
+
+  validation {
+    condition     = var.workflow_schedule == "" || length(regexall("\\S+", var.workflow_schedule)) == 5
+    error_message = "A cron schedule has five fields."
+  }
 }
 
 variable "exports" {
@@ -162,15 +172,20 @@ variable "exports" {
 }
 
 variable "hours_without_export" {
-  description = "Alert if nothing was published for this many hours. 0: no alert."
+  description = "Alert if nothing was published for this many hours (default: the longest time between two scheduled runs, and 2 hours). 0: no alert."
   type        = number
-  default     = 26
+  default     = null
 }
 
 variable "drill_schedule" {
   description = "Cron schedule of a drill, which proves that the published export can be restored. Empty: no drills."
   type        = string
   default     = ""
+
+  validation {
+    condition     = var.drill_schedule == "" || length(regexall("\\S+", var.drill_schedule)) == 5
+    error_message = "A cron schedule has five fields."
+  }
 }
 
 variable "drill_sample" {
@@ -179,28 +194,45 @@ variable "drill_sample" {
   default     = ""
 }
 
-variable "drill_image" {
-  description = "Image of the drill, built with REQUIREMENTS=verify (default: image)."
+variable "hours_without_proof" {
+  description = "Alert if no drill proved the export for this many hours (default: as for hours_without_export). 0: no alert."
+  type        = number
+  default     = null
+}
+
+variable "verify_schedule" {
+  description = "Cron schedule of a check of the published files. Empty: no checks."
   type        = string
   default     = ""
 }
 
-variable "drill_memory" {
-  description = "Memory of the drill."
+variable "verify_share" {
+  description = "Share of the files that one check reads, such as 10%."
+  type        = string
+  default     = "10%"
+}
+
+variable "verify_image" {
+  description = "Image of drill and check, built with REQUIREMENTS=verify (default: image)."
+  type        = string
+  default     = ""
+}
+
+variable "verify_memory" {
+  description = "Memory of drill and check."
   type        = string
   default     = "2Gi"
 }
 
-variable "days_without_proof" {
-  description = "Alert if no drill proved the export for this many days. 0: no alert."
-  type        = number
-  default     = 8
+variable "notification_channels" {
+  description = "Notification channels of all alerts: projects/P/notificationChannels/N. [] for none."
+  type        = list(string)
 }
 
-variable "notification_channels" {
-  description = "Notification channels for alerts: projects/P/notificationChannels/N."
-  type        = list(string)
-  default     = []
+variable "auto_close" {
+  description = "Time after which an open incident without data is closed; at least 1800s."
+  type        = string
+  default     = "86400s"
 }
 
 variable "labels" {

@@ -110,7 +110,8 @@ def _fits(value: Any, kind: str) -> bool:
 
 def check_references(document: Body) -> list[str]:
     """Names that are used but not declared, and variables that are declared but not used."""
-    text = " ".join(_texts(document))
+    # What was moved is no longer declared.
+    text = " ".join(_texts({key: value for key, value in document.items() if key != "moved"}))
     used = {kind: set(re.findall(rf"\b{kind}\.(\w+)", text)) for kind in ("var", "local")}
     variables = set(named(document, "variable"))
     local = {key for block in document.get("locals", []) for key, _ in _items(block)}

@@ -281,10 +281,10 @@ def test_a_deleted_role_is_undeleted(tmp_path: Path) -> None:
 
 
 def test_terraform_and_commands_grant_the_same_roles() -> None:
-    text = (ROOT / "deploy/terraform/identity.tf").read_text()
+    text = "".join((ROOT / f"deploy/terraform/{name}.tf").read_text() for name in ("identity", "jobs"))
     module = set(re.findall(r'role\s*= "(roles/[\w.]+)"', text))
     reads = deployment(read_route=True)
-    made = [*accounts(reads), *accounts(reads, workflow=True)]
+    made = [*accounts(reads), *accounts(reads, workflow=True, drill=True)]
     granted = {grant.role for account in made for grant in account.grants}
     (own,) = (role for role in granted if role.startswith("projects/"))
     assert granted - {own} == module

@@ -145,7 +145,7 @@ def test_the_job_can_be_destroyed_by_default(module: dict[str, Any]) -> None:
 
 
 def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> None:
-    [environment] = [block["environment"] for block in module["locals"]]
+    environment = _local(module, "environment")
     names = set(re.findall(r"\b([A-Z_]{5,})\s*=", environment))
     assert names == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
     assert names <= {setting.env for setting in SETTINGS}
@@ -155,17 +155,31 @@ def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> Non
 def test_the_alerts_count_the_lines_that_a_run_and_a_drill_log(
     module: dict[str, Any], name: str, event: LogEvent
 ) -> None:
-    [metric] = [body for kind, named_, body in resources(module) if kind == "google_logging_metric" and named_ == name]
-    found = re.search(r'jsonPayload\.event=\\"([^\\]+)\\"', metric["filter"])
-    assert found, metric["filter"]
-    assert found.group(1) == event
+    assert _plain(_local(module, "all_events")[name]["event"]) == event
 
 
-def test_a_drill_is_one_task_that_is_not_repeated(module: dict[str, Any]) -> None:
-    [job] = [body for kind, name, body in resources(module) if (kind, name) == ("google_cloud_run_v2_job", "drill")]
-    [template] = job["template"]
-    assert (template["task_count"], template["template"][0]["max_retries"]) == (1, 0)
-    assert "drill" in str(template["template"][0]["containers"][0]["args"])
+@pytest.mark.parametrize("kind", ["drill", "verify"])
+def test_a_drill_and_a_check_are_one_task_that_is_not_repeated(module: dict[str, Any], kind: str) -> None:
+    job = _local(module, "all_jobs")[kind]
+    assert (job["tasks"], job["max_retries"]) == (1, 0)
+    assert _plain(job["args"][0]) == kind
+
+
+def test_everything_that_is_scheduled_alerts_when_it_fails(module: dict[str, Any]) -> None:
+    assert set(_local(module, "all_jobs")) == set(_local(module, "all_failures")) - {"workflow"}
+
+
+def test_channels_are_required(module: dict[str, Any]) -> None:
+    assert "default" not in named(module, "variable")["notification_channels"]
+
+
+def _local(module: dict[str, Any], name: str) -> Any:
+    [value] = [block[name] for block in module["locals"] if name in block]
+    return value
+
+
+def _plain(text: str) -> str:
+    return text.strip('"')
 
 
 def test_the_module_deploys_the_workflow_that_bqdump_renders(module: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,7 +14,9 @@ from bqdump.cli.options import ALL, Command, load_settings, settings_options
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.request import parse_into
 from bqdump.core.restore.rotation import portion
-from bqdump.render.deployment import Deployment, check
+from bqdump.render.alerts import Watched
+from bqdump.render.alerts import alerts as alerts_script
+from bqdump.render.deployment import Deployment, check, check_schedule
 from bqdump.render.iam import accounts, script
 from bqdump.render.job import DRILL
 from bqdump.render.job import job as job_document
@@ -24,6 +27,7 @@ from bqdump.render.workflow import workflow_input, workflow_source
 from bqdump.render.yaml import to_yaml
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
 DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
 # The options of a deployment: their names are the fields of Deployment.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -126,8 +130,9 @@ def scheduler(target: str, **options: Any) -> None:
 @render.command(cls=Command)
 @click.option("--schedule-account/--no-schedule-account", default=True, help="Include the account of the schedule.")
 @click.option("--workflow", is_flag=True, help="Include the account of the workflow.")
+@click.option("--drill", is_flag=True, help="Include the permission of a scheduled drill to create datasets.")
 @deployment_options
-def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
+def iam(schedule_account: bool, workflow: bool, drill: bool, **options: Any) -> None:
     """Print service accounts and grants as a shell script, with the reason for each.
 
     \b
@@ -135,7 +140,53 @@ def iam(schedule_account: bool, workflow: bool, **options: Any) -> None:
       bqdump render iam --region europe-west1 | sh
     """
     deployment = _deployment(options)
-    click.echo(script(accounts(deployment, schedule=schedule_account, workflow=workflow), deployment.project), nl=False)
+    made = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
+    click.echo(script(made, deployment.project), nl=False)
+
+
+@render.command(cls=Command)
+@click.option(
+    "--notification-channel",
+    "channels",
+    metavar="CHANNEL",
+    multiple=True,
+    required=True,
+    help="Channel of notifications, projects/P/notificationChannels/N. Can be repeated.",
+)
+@click.option("--workflow", is_flag=True, help="The workflow starts the exports, and alerts once it gives up.")
+@click.option("--datasets", metavar="NAME,…", help="Datasets of the workflow (default: that of the settings).")
+@click.option("--drill-schedule", metavar="CRON", default="", help="Also alert on drills with this schedule.")
+@click.option("--verify-schedule", metavar="CRON", default="", help="Also alert on checks with this schedule.")
+@deployment_options
+def alerts(
+    channels: tuple[str, ...],
+    workflow: bool,
+    datasets: str | None,
+    drill_schedule: str,
+    verify_schedule: str,
+    **options: Any,
+) -> None:
+    """Print alerts on failed and overdue exports as a shell script.
+
+    An export is overdue 2 hours after the longest time between two starts of --schedule.
+
+    \b
+    Examples:
+      bqdump render alerts --region europe-west1 --notification-channel projects/p/notificationChannels/1 | sh
+    """
+    deployment = _deployment(options)
+    if not all(CHANNEL.fullmatch(channel) for channel in channels):
+        hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
+        cause = f"invalid value {next(one for one in channels if not CHANNEL.fullmatch(one))!r}"
+        raise UsageError("render", "--notification-channel", cause, hint)
+    if datasets and not workflow:
+        raise UsageError("render", "--datasets", "only valid with --workflow", "Remove it.")
+    named = tuple(dict.fromkeys(filter(None, (datasets or deployment.settings.dataset).split(","))))
+    for flag, schedule in (("--drill-schedule", drill_schedule), ("--verify-schedule", verify_schedule)):
+        if schedule:
+            check_schedule(flag, schedule)
+    watched = Watched(channels, named, workflow, drill_schedule, verify_schedule)
+    click.echo(alerts_script(deployment, watched), nl=False)
 
 
 @render.command(cls=Command)
@@ -162,15 +213,16 @@ def workflow(part: str, **options: Any) -> None:
 
 @render.command(cls=Command)
 @click.option("--source", default="./deploy/terraform", show_default=True, help="Path of the module.")
+@click.option("--notification-channel", "channels", metavar="CHANNEL", multiple=True, help="Channel of notifications.")
 @deployment_options
-def terraform(source: str, **options: Any) -> None:
+def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
     """Print a call of the Terraform module.
 
     \b
     Examples:
       bqdump render terraform --region europe-west1 > main.tf
     """
-    click.echo(module_call(_deployment(options), source), nl=False)
+    click.echo(module_call(_deployment(options), source, channels), nl=False)
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from bqdump.core.plan.routes import asks_for_reads
 from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.table_settings import TableSettings, tables_text
 from bqdump.core.settings.target import record_of
+from bqdump.render.cron import longest_pause
 
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
 NOT_DEPLOYED = (*OF_ONE_RUN, "to")
@@ -108,6 +109,14 @@ def setting_text(name: str, value: Any) -> str:
     return "tab" if name == "delimiter" and value == "\t" else str(value)
 
 
+def check_schedule(flag: str, schedule: str) -> None:
+    """Raises UsageError for a schedule that never starts anything, or that cron does not know."""
+    try:
+        longest_pause(schedule)
+    except ValueError as error:
+        raise UsageError("render", flag, f"invalid value {schedule!r}: {error}") from None
+
+
 def check(deployment: Deployment) -> Deployment:
     """Return the deployment if Google's APIs would accept its values. Raises UsageError."""
     named = "6 to 20 lowercase letters, digits and hyphens, since service accounts are named after it"
@@ -116,7 +125,6 @@ def check(deployment: Deployment) -> Deployment:
         ("--name", deployment.name, r"[a-z][a-z0-9-]{4,18}[a-z0-9]", named),
         ("--memory", deployment.memory, r"[0-9]+(Mi|Gi)", "a size such as 512Mi"),
         ("--cpu", deployment.cpu, r"[0-9]+|[0-9]+m", "a number of CPUs such as 1 or 500m"),
-        ("--schedule", deployment.schedule, r"\S+( \S+){4}", "a cron schedule of five fields"),
         ("--service-account", deployment.job_account, r"\S+@\S+", "the email address of a service account"),
     )
     if deployment.settings.target.folder:
@@ -125,4 +133,5 @@ def check(deployment: Deployment) -> Deployment:
     for flag, value, pattern, expected in rules:
         if not re.fullmatch(pattern, value):
             raise UsageError("render", flag, f"invalid value {value!r}; expected {expected}")
+    check_schedule("--schedule", deployment.schedule)
     return deployment

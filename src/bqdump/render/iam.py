@@ -31,9 +31,12 @@ class Account(NamedTuple):
     grants: list[Grant]
 
 
-def accounts(deployment: Deployment, *, schedule: bool = True, workflow: bool = False) -> list[Account]:
-    """Every account that a deployment needs, with the fewest permissions that suffice."""
-    made = [Account(deployment.job_account, "bqdump: exports", _job_grants(deployment))]
+def accounts(
+    deployment: Deployment, *, schedule: bool = True, workflow: bool = False, drill: bool = False
+) -> list[Account]:
+    """Every account that a deployment needs, with the fewest permissions that suffice. drill: the job also drills."""
+    grants = [*_job_grants(deployment), *([_creates_datasets(deployment)] if drill else [])]
+    made = [Account(deployment.job_account, "bqdump: exports", grants)]
     if schedule:
         start = _starts_workflow(deployment) if workflow else _starts_job(deployment)
         made.append(Account(deployment.scheduler_account, "bqdump: starts exports on schedule", [start]))
@@ -59,6 +62,11 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
         reads = "opens read sessions, for the read route"
         grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser", reads))
     return grants
+
+
+def _creates_datasets(deployment: Deployment) -> Grant:
+    why = f"creates the scratch dataset of a drill, which it then owns; {WHY_NO_LESS}"
+    return _on_project(deployment.project, deployment.job_account, "roles/bigquery.user", why)
 
 
 def _starts_job(deployment: Deployment) -> Grant:

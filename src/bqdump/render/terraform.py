@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from bqdump.core.errors import UsageError
+from bqdump.render.alerts import hours_between
 from bqdump.render.deployment import Deployment, environment
 
 # Settings for which the module has its own input variables.
@@ -14,8 +16,19 @@ OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_J
 UNICODE = {"b": "\\u0008", "f": "\\u000c"}
 
 
-def module_call(deployment: Deployment, source: str) -> str:
-    """The module call, with every value of the deployment. Raises UsageError for what the module does not support."""
+CHANNELS = """
+variable "notification_channels" {
+  description = "Notification channels of all alerts: projects/P/notificationChannels/N. [] for none."
+  type        = list(string)
+}
+"""
+
+
+def module_call(deployment: Deployment, source: str, channels: Sequence[str] = ()) -> str:
+    """The module call, with every value of the deployment. Raises UsageError for what the module does not support.
+
+    channels: of notifications; without, Terraform asks for them.
+    """
     settings = deployment.settings
     if deployment.service_account:
         cause = "the Terraform module creates the job's service account"
@@ -37,6 +50,7 @@ def module_call(deployment: Deployment, source: str) -> str:
         "max_retries": deployment.max_retries,
         "schedule": deployment.schedule,
         "time_zone": deployment.time_zone,
+        "hours_without_export": hours_between(deployment.schedule),
         "kms_key": settings.kms_key,
         "job_kms_key": deployment.job_kms_key,
         "read_route": deployment.reads,
@@ -48,7 +62,9 @@ def module_call(deployment: Deployment, source: str) -> str:
         width = max(map(len, others))
         inner = [f"    {name:<{width}} = {_value(value)}" for name, value in others.items()]
         lines += ["", "  settings = {", *inner, "  }"]
-    return "\n".join(['module "bqdump" {', *lines, "}"]) + "\n"
+    listed = _value(list(channels)) if channels else "var.notification_channels"
+    lines += ["", f"  notification_channels = {listed}"]
+    return "\n".join(['module "bqdump" {', *lines, "}"]) + "\n" + ("" if channels else CHANNELS)
 
 
 def _value(value: Any) -> str:

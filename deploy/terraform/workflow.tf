@@ -1,35 +1,3 @@
-resource "google_cloud_scheduler_job" "export" {
-  count = var.schedule == "" ? 0 : 1
-
-  project          = var.project
-  region           = var.region
-  name             = var.name
-  description      = "Runs the Cloud Run job ${var.name}"
-  schedule         = var.schedule
-  time_zone        = var.time_zone
-  attempt_deadline = "180s"
-
-  # A trigger that is delivered twice starts two executions. That is safe: the later snapshot time wins.
-  retry_config {
-    retry_count          = 3
-    min_backoff_duration = "30s"
-  }
-
-  http_target {
-    uri         = "https://run.googleapis.com/v2/projects/${var.project}/locations/${var.region}/jobs/${google_cloud_run_v2_job.export.name}:run"
-    http_method = "POST"
-    body        = base64encode("{}")
-    headers     = { "Content-Type" = "application/json" }
-
-    oauth_token {
-      service_account_email = google_service_account.scheduler[0].email
-      scope                 = "https://www.googleapis.com/auth/cloud-platform"
-    }
-  }
-
-  depends_on = [google_project_service.used, google_cloud_run_v2_job_iam_member.scheduler_runs_job]
-}
-
 resource "google_workflows_workflow" "exports" {
   count = var.workflow ? 1 : 0
 
@@ -44,14 +12,14 @@ resource "google_workflows_workflow" "exports" {
   labels              = local.labels
 
   user_env_vars = {
-    BQDUMP_JOB = google_cloud_run_v2_job.export.name
+    BQDUMP_JOB = google_cloud_run_v2_job.jobs["export"].name
   }
 
   depends_on = [google_project_service.used]
 }
 
 resource "google_cloud_scheduler_job" "workflow" {
-  count = var.workflow && var.workflow_schedule != "" ? 1 : 0
+  count = local.by_workflow ? 1 : 0
 
   project          = var.project
   region           = var.region
