@@ -116,11 +116,12 @@ class RestoreOptions(TypedDict, total=False):
     concurrency: int | str | None
     labels: Mapping[str, str] | None
     patience: int | str | None
+    job_timeout: int | str | None
     max_bytes_billed: int | str | None
     run_id: str | None
 
 
-@with_settings((*OF_TARGET, "project", "concurrency", "labels", "max_bytes_billed"))
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed"))
 def restore(
     run: str = "",
     *,
@@ -179,7 +180,7 @@ def restore(
     return _finish(services.serve_restore(settings, wanted.via, work))
 
 
-@with_settings((*OF_TARGET, "project", "concurrency", "labels", "max_bytes_billed"))
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed"))
 def drill(
     run: str = "",
     *,

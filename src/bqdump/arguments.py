@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     run_id: str | None
     snapshot_time: str | datetime | None
     patience: int | None
+    job_timeout: int | None
     allow_partial: bool | None
     max_bytes_billed: int | str | None
     allow: str | Sequence[str] | None

@@ -137,7 +137,7 @@ def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> S
     from bqdump.adapters.retry import RetryingWarehouse
 
     store = open_store(settings, patient=patient)
-    paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in), tasks)
+    paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in, settings.job_timeout), tasks)
     warehouse = RetryingWarehouse(paced, _patience(settings, BIGQUERY, patient=patient))
     return Services(store, warehouse, LazyReadRoute(settings, patient=patient))
 
@@ -148,7 +148,7 @@ def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -
     from bqdump.adapters.destination_wrappers import RateLimitedDestination, RetryingDestination
     from bqdump.adapters.endpoints import BIGQUERY
 
-    paced = RateLimitedDestination(BigQueryDestination(settings.jobs_in), tasks)
+    paced = RateLimitedDestination(BigQueryDestination(settings.jobs_in, settings.job_timeout), tasks)
     return RetryingDestination(paced, _patience(settings, BIGQUERY, patient=patient))
 
 

@@ -29,7 +29,7 @@ def raw(value: object) -> msgspec.Raw:
 
 async def requests() -> None:
     """Send every request of a Destination. Those that the stand-in refuses are sent all the same."""
-    destination = BigQueryDestination(PROJECT)
+    destination = BigQueryDestination(PROJECT, job_timeout=5400)
 
     async def send(request: Awaitable[object]) -> None:
         with suppress(BqdumpError):
@@ -43,6 +43,7 @@ async def requests() -> None:
         await send(destination.find_dataset(PROJECT, "new"))
         await send(destination.create_dataset(PROJECT, "new", raw({"location": "EU", "labels": labels})))
         await send(destination.change_dataset(NEW, raw({"labels": {"made": None}})))
+        await send(destination.change_access(NEW, raw([{"role": "OWNER", "specialGroup": "projectOwners"}]), "etag"))
         await send(destination.present(NEW))
         await send(destination.find_job("none", "EU"))
         for name in NAMES:
@@ -98,6 +99,12 @@ def test_a_load_never_creates_its_table_and_is_empty_or_appends(world: World) ->
         assert load["load"]["schema"] == COLUMNS
         assert {key: load["load"][key] for key in OPTIONS} == OPTIONS
     assert {body["jobReference"]["location"] for body in bodies} == {"EU"}
+
+
+def test_every_job_has_the_time_after_which_bigquery_cancels_it(world: World) -> None:
+    bodies = world.bodies("bigquery.jobs.insert")
+    assert [body["configuration"].get("jobTimeoutMs") for body in bodies] == ["5400000"] * len(bodies)
+    assert {kind for body in bodies for kind in body["configuration"]} >= {"load", "query", "copy"}
 
 
 def test_a_statement_has_its_billing_limit(world: World) -> None:

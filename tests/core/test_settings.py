@@ -72,6 +72,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         ["2026-01-31", "yesterday", "2026-01-31T03:00:00"],
     ),
     "patience": ("15m", 900, ["soon", "0", "25h", "-1s", "1.5m"]),
+    "job_timeout": ("2h", 7200, ["soon", "0", "25h"]),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
     "allow": (
@@ -253,7 +254,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True,
+                  "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60,
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
                   "allow": ["row-policies", "skipped"]}  # fmt: skip
 

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import requests
 
+from bqdump.core.errors import TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from integration.stage import Stage, csv_rows, expected_rows, records
 
@@ -113,3 +114,15 @@ def test_a_job_that_fails_for_good_publishes_nothing(stage: Stage) -> None:
     assert stage.extracted() == {"a": 1, "b": 1}
     assert stage.files() == []
     assert "_bqdump/latest.json" not in stage.objects()
+
+
+def test_a_job_that_takes_too_long_is_cancelled_and_fails_its_table_alone(stage: Stage) -> None:
+    stage.table("a")
+    stage.table("b")
+    stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "delay": 600, "times": 1}])
+    with pytest.raises(TablesFailedError, match="timed out"):
+        stage.run_tasks(1, job_timeout="1s")
+    assert stage.extracted()["b"] == 1
+    # Resumed, the table gets another job.
+    stage.run_tasks(1, execution="again", run_id="many")
+    assert {table.table for table in stage.manifest().tables} == {"a", "b"}

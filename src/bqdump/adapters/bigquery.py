@@ -91,7 +91,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
                     job_id=request.job_id,
                     location=request.dataset.location,
                     project=self._project,
-                    job_config=extract_config(request),
+                    job_config=self._timed(extract_config(request)),
                     **ONCE,
                 )
             return job_of(started)
@@ -150,7 +150,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
                     job_id=request.job_id,
                     location=request.dataset.location,
                     project=self._project,
-                    job_config=config,
+                    job_config=self._timed(config),
                     **QUERY_ONCE,
                 )
             return job_of(started)

@@ -20,13 +20,13 @@ ANSWER_ONCE: dict[str, Any] = {"retry": None, "job_retry": None, "api_timeout": 
 
 
 class BigQueryConnection:
-    """Google's client, whose jobs run in `job_project`."""
+    """Google's client, whose jobs run in `job_project`. job_timeout: seconds after which BigQuery cancels a job."""
 
-    def __init__(self, job_project: str) -> None:
+    def __init__(self, job_project: str, job_timeout: int | None = None) -> None:
         granted = credentials(BIGQUERY.variable)
         options = {"api_endpoint": host} if (host := os.environ.get(BIGQUERY.variable)) else None
         connection = session(granted)
-        self._project = job_project
+        self._project, self._job_timeout = job_project, job_timeout
         self._threads = Threads("bigquery")
         # Importing the client takes a while; meanwhile the first requests go to the bucket.
         self._opening = self._threads.start(
@@ -43,6 +43,12 @@ class BigQueryConnection:
         self._threads.close()
         if not self._opening.cancelled():
             self._client.close()
+
+    def _timed(self, config: Any) -> Any:
+        """The configuration of a job, with the longest time that it may take after its creation."""
+        if self._job_timeout is not None:
+            config.job_timeout_ms = self._job_timeout * 1000
+        return config
 
     def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         """A resource of the API, with properties that the client does not know."""

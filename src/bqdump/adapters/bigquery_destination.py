@@ -198,7 +198,7 @@ class BigQueryDestination(BigQueryWarehouse):
                     job_id=request.job_id,
                     location=request.to.dataset.location,
                     project=self._project,
-                    job_config=load_config(request),
+                    job_config=self._timed(load_config(request)),
                     **ONCE,
                 )
             return job_of(started)
@@ -216,7 +216,7 @@ class BigQueryDestination(BigQueryWarehouse):
                     job_id=request.job_id,
                     location=request.dataset.location,
                     project=self._project,
-                    job_config=config,
+                    job_config=self._timed(config),
                     **QUERY_ONCE,
                 )
             return job_of(started)
@@ -234,7 +234,7 @@ class BigQueryDestination(BigQueryWarehouse):
                     job_id=request.job_id,
                     location=request.to.dataset.location,
                     project=self._project,
-                    job_config=copy_config(request),
+                    job_config=self._timed(copy_config(request)),
                     **ONCE,
                 )
             return job_of(started)

@@ -49,7 +49,7 @@ EXECUTION = "BQDUMP_EXECUTION"
 @restore_options
 @json_option(Restoration, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options("concurrency", "labels", "max_bytes_billed")
+@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed")
 def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Restore RUN (default: the published run) into a dataset: alone, or as one task of several.
 

@@ -58,6 +58,12 @@ class Job:
         """The string that faults are matched with: the table, or the text of a query."""
         return subject(self.configuration)
 
+    @property
+    def seconds_left(self) -> float:
+        """Until the job is cancelled because it takes too long; this counts from its creation."""
+        limit = self.configuration.get("jobTimeoutMs")
+        return float("inf") if limit is None else max(0.0, self.accepted + int(limit) / 1000 - time.monotonic())
+
     def resource(self) -> dict[str, Any]:
         """The `Job` of the API."""
         status: dict[str, Any] = {"state": self.state}
@@ -190,7 +196,10 @@ class JobBoard:
     def _perform(self, job: Job) -> BigQueryError | None:
         """Run the job. Returns an injected error, a cancellation, or None."""
         fault = self._settings.take("run", job.subject)
-        job.cancelled.wait(self._settings.run_seconds + (fault.delay if fault else 0.0))
+        seconds, left = self._settings.run_seconds + (fault.delay if fault else 0.0), job.seconds_left
+        job.cancelled.wait(min(seconds, left))
+        if seconds > left and not job.cancelled.is_set():
+            return BigQueryError("stopped", "Job execution was cancelled: Job timed out")
         if not job.cancelled.is_set():
             if fault and fault.reason:
                 return BigQueryError(fault.reason, fault.message)

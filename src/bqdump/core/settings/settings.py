@@ -35,6 +35,7 @@ OF_ONE_START = (
     "allow",
     "allow_partial",
     "patience",
+    "job_timeout",
     "prune",
     "keep_last",
     "keep_hourly",
@@ -92,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     snapshot_time: str = ""
     patience: int | None = None
+    job_timeout: int | None = None
     allow_partial: bool = False
     max_bytes_billed: int = 0
     allow: tuple[Risk, ...] = ()
@@ -201,6 +203,7 @@ PATH = "File names, with one *. With {run}, each run keeps its files; without, a
 KEY = "Cloud KMS key of all files and documents in the bucket (default: the bucket's key)."
 RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An unfinished run resumes."
 SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
+JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
 BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
 ALLOW = f"Export despite these risks: {', '.join(REFUSED)}."
@@ -242,6 +245,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("run_id", parse.run_id, "ID", RUN_ID),
     Setting("snapshot_time", parse.snapshot_time, "TIME", SNAPSHOT),
     Setting("patience", parse.duration, "TIME", PATIENCE),
+    Setting("job_timeout", parse.duration, "TIME", JOB_TIMEOUT),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", parse.size, "SIZE", BILLED),
     Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),
