@@ -135,7 +135,7 @@ def camel(value: Any) -> Any:
         return {re.sub(r"_(\w)", lambda found: found[1].upper(), key): item for key, item in inner.items()}
     if isinstance(value, list):
         return [camel(item) for item in value]
-    return value.strip('"') if isinstance(value, str) else value
+    return value.removeprefix('"').removesuffix('"').replace('\\"', '"') if isinstance(value, str) else value
 
 
 def test_terraform_alerts_on_failures_alike(module: dict[str, Any]) -> None:

@@ -142,12 +142,6 @@ def test_every_explained_log_line_is_one_that_is_logged() -> None:
     assert [phrase for phrase in phrases if phrase not in sources] == []
 
 
-def test_alerts_name_sections_that_exist() -> None:
-    named = re.findall(r'docs/operate\.md, \\"(.*?)\\"', (ROOT / "deploy/terraform/alerts.tf").read_text())
-    assert len(named) == 2
-    assert [name for name in named if f"### {name}\n" not in OPERATE] == []
-
-
 def test_the_costs_add_up() -> None:
     second = 0.000018 + 0.5 * 0.000002
     assert [f"{seconds * second:.4f}" for seconds in (500, 60, 240)] == ["0.0095", "0.0011", "0.0046"]

@@ -102,6 +102,16 @@ def test_the_job_of_a_drill_is_one_task_that_is_not_retried() -> None:
     assert (environ["BQDUMP_DRILL_SAMPLE"], environ["BQDUMP_DRILL_PROJECT"]) == ("10%", "my-data")
 
 
+@pytest.mark.parametrize(("words", "share"), [([], "10%"), (["--sample", "25%"], "25%")])
+def test_the_job_of_a_check_is_one_task_that_reads_a_share(words: list[str], share: str) -> None:
+    document = yaml.safe_load(printed("job", *FLAGS, "--command", "verify", *words))
+    execution = document["spec"]["template"]["spec"]
+    task = execution["template"]["spec"]
+    assert discovery.check("run.v1", "Job", document) == []
+    args = ["verify", f"--read={share}"]
+    assert (execution["taskCount"], task["maxRetries"], task["containers"][0]["args"]) == (1, 0, args)
+
+
 @pytest.mark.parametrize("words", [["--sample", "10%"], ["--command", "drill", "--sample", "ten"]])
 def test_a_sample_that_no_drill_can_have_is_refused(words: list[str]) -> None:
     with pytest.raises(UsageError, match=r"sample|share"):

@@ -18,7 +18,7 @@ from bqdump.render.alerts import Watched
 from bqdump.render.alerts import alerts as alerts_script
 from bqdump.render.deployment import Deployment, check, check_schedule
 from bqdump.render.iam import accounts, script
-from bqdump.render.job import DRILL
+from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY
 from bqdump.render.job import job as job_document
 from bqdump.render.scheduler import scheduler_job
 from bqdump.render.terraform import module_call
@@ -76,13 +76,13 @@ def render() -> None:
 @render.command(cls=Command)
 @click.option(
     "--command",
-    type=click.Choice(["run", "restore", DRILL]),
+    type=click.Choice(["run", "restore", DRILL, VERIFY]),
     default="run",
     show_default=True,
     help="What the job does. A restore takes the variables of `bqdump restore`, such as BQDUMP_INTO.",
 )
 @click.option("--into", metavar="[PROJECT.]DATASET", help="With --command restore: the dataset to restore into.")
-@click.option("--sample", metavar="SHARE", help="With --command drill: the share of tables of each drill, such as 10%.")
+@click.option("--sample", metavar="SHARE", help="Share of each drill (tables) or verify (files), such as 10%.")
 @deployment_options
 def job(command: str, into: str | None, sample: str | None, **options: Any) -> None:
     """Print the Cloud Run job, for `gcloud run jobs replace`.
@@ -96,15 +96,15 @@ def job(command: str, into: str | None, sample: str | None, **options: Any) -> N
     deployment = _deployment(options)
     if into and command != "restore":
         raise UsageError("render", "--into", "only valid with --command restore", "Remove it.")
-    if sample and command != DRILL:
-        raise UsageError("render", "--sample", "only valid with --command drill", "Remove it.")
+    if sample and command not in ALONE:
+        raise UsageError("render", "--sample", "only valid with --command drill or verify", "Remove it.")
+    portion(None, sample or "")
     variables = _into(deployment, into) if into else _drill(deployment, sample or "") if command == DRILL else {}
-    click.echo(to_yaml(job_document(deployment, command, variables)), nl=False)
+    click.echo(to_yaml(job_document(deployment, command, variables, sample or SHARE)), nl=False)
 
 
 def _drill(deployment: Deployment, sample: str) -> dict[str, str]:
-    """The variables of a drill: its project, which pays for the export as well, and its sample. Raises UsageError."""
-    portion(None, sample)
+    """The variables of a drill: its project, which pays for the export as well, and its sample."""
     return {"BQDUMP_DRILL_PROJECT": deployment.project} | ({"BQDUMP_DRILL_SAMPLE": sample} if sample else {})
 
 

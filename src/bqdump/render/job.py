@@ -10,30 +10,36 @@ from typing import Any
 
 from bqdump.render.deployment import Deployment, environment
 
-DRILL = "drill"
+DRILL, VERIFY = "drill", "verify"
+# One task, which is not retried: it would fail again, and the comparison of a drill is billed each time.
+ALONE = (DRILL, VERIFY)
+# The share of the files that a check reads.
+SHARE = "10%"
 
 
-def job(deployment: Deployment, command: str = "run", variables: Mapping[str, str] = {}) -> dict[str, Any]:
+def job(
+    deployment: Deployment, command: str = "run", variables: Mapping[str, str] = {}, share: str = SHARE
+) -> dict[str, Any]:
     """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks.
 
-    command: the command of bqdump that its tasks run. variables: further variables of their environment. A drill is one
-    task, which is not retried: it would fail again, and its comparison is billed each time.
+    command: the command of bqdump that its tasks run. variables: further variables of their environment. share: of the
+    files that a check reads.
     """
     environ = environment(deployment.settings) | dict(variables)
     container = {
         "image": deployment.job_image,
-        "args": [command],
+        "args": [command, f"--read={share}"] if command == VERIFY else [command],
         "env": [{"name": name, "value": value} for name, value in environ.items()],
         "resources": {"limits": {"cpu": deployment.cpu, "memory": deployment.memory}},
     }
     task = {
         "containers": [container],
-        "maxRetries": 0 if command == DRILL else deployment.max_retries,
+        "maxRetries": 0 if command in ALONE else deployment.max_retries,
         "serviceAccountName": deployment.job_account,
         "timeoutSeconds": str(deployment.timeout_seconds),
     }
     execution: dict[str, Any] = {
-        "spec": {"taskCount": 1 if command == DRILL else deployment.tasks, "template": {"spec": task}}
+        "spec": {"taskCount": 1 if command in ALONE else deployment.tasks, "template": {"spec": task}}
     }
     if deployment.job_kms_key:
         key = {"run.googleapis.com/encryption-key": deployment.job_kms_key}
