@@ -26,6 +26,8 @@ FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-exports",
 DEPLOYMENT = Deployment(
     settings=Settings(project="my-data", dataset="sales", target=Target("gs", "my-exports")), region="europe-west1"
 )
+# As below `bqdump`: a command keeps the names of its option for help.
+NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 ALL = Watched((CHANNEL,), ("sales", "it's"), drill="0 6 * * 0", verify="0 7 * * *")
 GCLOUD = f"""#!{sys.executable}
 import json, pathlib, sys
@@ -95,7 +97,7 @@ def test_the_script_creates_or_updates_everything(tmp_path: Path, known: bool) -
 
 def test_the_command_refuses_what_is_no_channel_and_no_schedule() -> None:
     def refused(*words: str) -> str:
-        result = CliRunner().invoke(render, ["alerts", *FLAGS, *words])
+        result = CliRunner().invoke(render, ["alerts", *FLAGS, *words], **NAMES)
         assert result.exit_code
         return f"{result.output}{result.exception}"
 
@@ -106,7 +108,7 @@ def test_the_command_refuses_what_is_no_channel_and_no_schedule() -> None:
 
 
 def test_the_command_prints_the_script() -> None:
-    result = CliRunner().invoke(render, ["alerts", *FLAGS, "--notification-channel", CHANNEL], catch_exceptions=False)
+    result = CliRunner().invoke(render, ["alerts", *FLAGS, "--notification-channel", CHANNEL], **NAMES)
     assert result.output == alerts(DEPLOYMENT, Watched((CHANNEL,), ("sales",)))
 
 

@@ -54,7 +54,8 @@ EVERYTHING = resolve(
 
 
 def invoke(*words: str) -> Result:
-    return CliRunner().invoke(render, list(words), catch_exceptions=False)
+    # As below `bqdump`: a command keeps the names of its option for help.
+    return CliRunner().invoke(render, list(words), catch_exceptions=False, help_option_names=["-h", "--help"])
 
 
 def printed(*words: str) -> str:
