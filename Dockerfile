@@ -1,14 +1,14 @@
-# syntax=docker/dockerfile:1
-ARG PYTHON_VERSION=3.11
+# The base image by its digest, which names the same content forever. To renew it, or for another one: docs/upgrade.md.
+ARG BASE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
-FROM python:${PYTHON_VERSION}-slim AS build
+FROM ${BASE} AS build
 # Files get new modification times in the image. Unchecked bytecode stays valid anyway.
 ENV PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_LINK_MODE=copy \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-# runtime, or read to include the read route: docker build --build-arg REQUIREMENTS=read .
+# runtime; read to include the read route; verify for drills and checks: docker build --build-arg REQUIREMENTS=read .
 ARG REQUIREMENTS=runtime
 COPY requirements/tools.txt requirements/${REQUIREMENTS}.txt requirements/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/tools.txt
@@ -17,9 +17,10 @@ RUN python -m uv venv /app && \
 COPY pyproject.toml README.md LICENSE ./
 COPY src/ src/
 RUN python -m uv build --wheel --no-build-isolation --out-dir dist . && \
-    python -m uv pip install --python /app/bin/python --compile-bytecode --no-deps --no-index dist/*.whl
+    python -m uv pip install --python /app/bin/python --compile-bytecode --no-deps --no-index dist/*.whl && \
+    chmod -R a-w /app
 
-FROM python:${PYTHON_VERSION}-slim
+FROM ${BASE}
 # The base image has no bytecode for the standard library, and user 65532 cannot write it at run time.
 RUN python -m compileall -q --invalidation-mode unchecked-hash \
     -x '/(ensurepip|idlelib|lib2to3|site-packages|test|tests|turtledemo)/' \

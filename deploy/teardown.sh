@@ -45,7 +45,8 @@ later() {
 }
 
 at="--project=$project"
-for schedule in "$name jobs/$name:run" "$name-workflow workflows/$name/executions"; do
+for schedule in "$name jobs/$name:run" "$name-drill jobs/$name-drill:run" "$name-verify jobs/$name-verify:run" \
+  "$name-workflow workflows/$name/executions"; do
   id=${schedule%% *} target=${schedule#* }
   uri=$(gcloud scheduler jobs describe "$id" "$at" "--location=$REGION" '--format=value(httpTarget.uri)' 2>/dev/null || true)
   case $uri in
@@ -55,9 +56,22 @@ done
 if marked bqdump gcloud workflows describe "$name" "$at" "--location=$REGION" '--format=value(labels.app)'; then
   later gcloud workflows delete "$name" "$at" "--location=$REGION" --quiet
 fi
-if marked bqdump gcloud run jobs describe "$name" "$at" "--region=$REGION" '--format=value(metadata.labels.app)'; then
-  later gcloud run jobs delete "$name" "$at" "--region=$REGION" --quiet
-fi
+for job in "$name" "$name-drill" "$name-verify"; do
+  if marked bqdump gcloud run jobs describe "$job" "$at" "--region=$REGION" '--format=value(metadata.labels.app)'; then
+    later gcloud run jobs delete "$job" "$at" "--region=$REGION" --quiet
+  fi
+done
+for policy in $(gcloud monitoring policies list "$at" "--filter=userLabels.app=\"bqdump\" AND displayName:\"$name: \"" \
+  '--format=value(name)' 2>/dev/null || true); do
+  later gcloud monitoring policies delete "$policy" "$at" --quiet
+done
+for kind in published proven; do
+  metric=$(printf %s "$name" | tr - _)_$kind
+  counts=$(gcloud logging metrics describe "$metric" "$at" '--format=value(description)' 2>/dev/null || true)
+  case $counts in
+    *" Cloud Run job $name"*) later gcloud logging metrics delete "$metric" "$at" --quiet ;;
+  esac
+done
 if marked bqdump gcloud artifacts repositories describe "$name" "$at" "--location=$REGION" '--format=value(labels.app)'; then
   later gcloud artifacts repositories delete "$name" "$at" "--location=$REGION" --quiet
 fi
@@ -67,7 +81,7 @@ case $project in
   *:*) address=${project#*:}.${project%%:*} ;;
   *) address=$project ;;
 esac
-for account in "$name" "$name-scheduler" "$name-workflow"; do
+for account in "$name" "$name-scheduler" "$name-workflow" "$name-build"; do
   email=$account@$address.iam.gserviceaccount.com
   marked bqdump: gcloud iam service-accounts describe "$email" "$at" '--format=value(displayName)' || continue
   member=serviceAccount:$email
@@ -90,7 +104,7 @@ for account in "$name" "$name-scheduler" "$name-workflow"; do
   fi
   for role in $(gcloud projects get-iam-policy "$project" '--flatten=bindings[].members' \
     "--filter=bindings.members=$member" '--format=value(bindings.role)'); do
-    later gcloud projects remove-iam-policy-binding "$project" "--member=$member" "--role=$role" --condition=None
+    later gcloud projects remove-iam-policy-binding "$project" "--member=$member" "--role=$role" --all
   done
   later gcloud iam service-accounts delete "$email" "$at" --quiet
 done

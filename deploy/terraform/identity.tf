@@ -1,9 +1,28 @@
 # Accounts and their permissions. SECURITY.md has the same list as a table.
 
+locals {
+  accounts = merge(
+    { job = google_service_account.job.name, build = google_service_account.build.name },
+    { for account in google_service_account.scheduler : "scheduler" => account.name },
+    { for account in google_service_account.workflow : "workflow" => account.name },
+  )
+}
+
 resource "google_service_account" "job" {
   project      = var.project
   account_id   = var.name
   display_name = "bqdump: exports ${var.dataset} to ${var.bucket}"
+}
+
+# A new account is not known everywhere at once: https://cloud.google.com/iam/docs/service-accounts-create
+resource "time_sleep" "accounts_known" {
+  create_duration = "30s"
+
+  triggers = merge(
+    { job = google_service_account.job.member, build = google_service_account.build.member },
+    { for account in google_service_account.scheduler : "scheduler" => account.member },
+    { for account in google_service_account.workflow : "workflow" => account.member },
+  )
 }
 
 # Lists the tables and exports them.
@@ -11,14 +30,14 @@ resource "google_bigquery_dataset_iam_member" "read_dataset" {
   project    = local.source_project
   dataset_id = var.dataset
   role       = "roles/bigquery.dataViewer"
-  member     = google_service_account.job.member
+  member     = time_sleep.accounts_known.triggers["job"]
 }
 
 # Starts jobs in the billing project. This role cannot be granted more narrowly.
 resource "google_project_iam_member" "run_jobs" {
   project = var.project
   role    = "roles/bigquery.jobUser"
-  member  = google_service_account.job.member
+  member  = time_sleep.accounts_known.triggers["job"]
 }
 
 # Opens read sessions. Only the read route needs this.
@@ -27,7 +46,7 @@ resource "google_project_iam_member" "read_sessions" {
 
   project = var.project
   role    = "roles/bigquery.readSessionUser"
-  member  = google_service_account.job.member
+  member  = time_sleep.accounts_known.triggers["job"]
 }
 
 # Creates the scratch dataset of a drill, which the account then owns. This role cannot be granted more narrowly.
@@ -36,7 +55,7 @@ resource "google_project_iam_member" "drill_creates_datasets" {
 
   project = var.project
   role    = "roles/bigquery.user"
-  member  = google_service_account.job.member
+  member  = time_sleep.accounts_known.triggers["job"]
 }
 
 # Finds row access policies, which would hide rows from the export, and reads their members, which the manifest records.
@@ -57,21 +76,21 @@ resource "google_bigquery_dataset_iam_member" "see_row_policies" {
   project    = local.source_project
   dataset_id = var.dataset
   role       = google_project_iam_custom_role.row_policies[0].id
-  member     = google_service_account.job.member
+  member     = time_sleep.accounts_known.triggers["job"]
 }
 
 # Creates, reads, lists and deletes objects in this bucket. Cannot change who may read them.
 resource "google_storage_bucket_iam_member" "write_objects" {
   bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
   role   = "roles/storage.objectUser"
-  member = google_service_account.job.member
+  member = time_sleep.accounts_known.triggers["job"]
 }
 
 # Reads the bucket's location, retention policy and soft delete setting (storage.buckets.get).
 resource "google_storage_bucket_iam_member" "see_bucket" {
   bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
   role   = "roles/storage.legacyBucketReader"
-  member = google_service_account.job.member
+  member = time_sleep.accounts_known.triggers["job"]
 }
 
 resource "google_service_account" "scheduler" {
@@ -88,7 +107,7 @@ resource "google_project_iam_member" "scheduler_starts_workflow" {
 
   project = var.project
   role    = "roles/workflows.invoker"
-  member  = google_service_account.scheduler[0].member
+  member  = time_sleep.accounts_known.triggers["scheduler"]
 }
 
 resource "google_service_account" "workflow" {
@@ -107,7 +126,7 @@ resource "google_cloud_run_v2_job_iam_member" "workflow_runs_job" {
   location = var.region
   name     = google_cloud_run_v2_job.jobs["export"].name
   role     = "roles/run.jobsExecutorWithOverrides"
-  member   = google_service_account.workflow[0].member
+  member   = time_sleep.accounts_known.triggers["workflow"]
 }
 
 # Polls the job's operations, which belong to the project.
@@ -116,7 +135,7 @@ resource "google_project_iam_member" "workflow_waits" {
 
   project = var.project
   role    = "roles/run.viewer"
-  member  = google_service_account.workflow[0].member
+  member  = time_sleep.accounts_known.triggers["workflow"]
 }
 
 # Counts the tables of the dataset to choose the number of tasks.
@@ -126,7 +145,7 @@ resource "google_bigquery_dataset_iam_member" "workflow_counts_tables" {
   project    = local.source_project
   dataset_id = var.dataset
   role       = "roles/bigquery.metadataViewer"
-  member     = google_service_account.workflow[0].member
+  member     = time_sleep.accounts_known.triggers["workflow"]
 }
 
 # Writes the workflow's own log lines.
@@ -135,5 +154,59 @@ resource "google_project_iam_member" "workflow_logs" {
 
   project = var.project
   role    = "roles/logging.logWriter"
-  member  = google_service_account.workflow[0].member
+  member  = time_sleep.accounts_known.triggers["workflow"]
+}
+
+# Builds the image: reads the sources that gcloud uploads, pushes to this repository, and writes its log.
+resource "google_service_account" "build" {
+  project      = var.project
+  account_id   = "${var.name}-build"
+  display_name = "bqdump: builds the image"
+}
+
+resource "google_artifact_registry_repository_iam_member" "build_pushes" {
+  project    = var.project
+  location   = var.region
+  repository = google_artifact_registry_repository.images.name
+  role       = "roles/artifactregistry.writer"
+  member     = time_sleep.accounts_known.triggers["build"]
+}
+
+# gcloud creates the bucket of the sources with the first build.
+resource "google_project_iam_member" "build_reads_sources" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = time_sleep.accounts_known.triggers["build"]
+
+  condition {
+    title      = "sources_of_builds"
+    expression = "resource.name.startsWith(\"projects/_/buckets/${reverse(split(":", var.project))[0]}_cloudbuild\")"
+  }
+}
+
+resource "google_project_iam_member" "build_logs" {
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = time_sleep.accounts_known.triggers["build"]
+}
+
+# Reads the secrets that are variables of the job.
+resource "google_secret_manager_secret_iam_member" "read_secrets" {
+  for_each = toset([for secret in var.secrets : secret.secret])
+
+  project   = var.project
+  secret_id = each.value
+  role      = "roles/secretmanager.secretAccessor"
+  member    = time_sleep.accounts_known.triggers["job"]
+}
+
+# Deploys what runs as these accounts.
+resource "google_service_account_iam_member" "deploys" {
+  for_each = {
+    for pair in setproduct(var.deployers, keys(local.accounts)) : "${pair[0]}/${pair[1]}" => { member = pair[0], account = pair[1] }
+  }
+
+  service_account_id = local.accounts[each.value.account]
+  role               = "roles/iam.serviceAccountUser"
+  member             = each.value.member
 }

@@ -79,6 +79,21 @@ resource "google_cloud_run_v2_job" "jobs" {
           }
         }
 
+        dynamic "env" {
+          for_each = var.secrets
+
+          content {
+            name = env.key
+
+            value_source {
+              secret_key_ref {
+                secret  = env.value.secret
+                version = env.value.version
+              }
+            }
+          }
+        }
+
         resources {
           limits = {
             cpu    = var.cpu
@@ -96,6 +111,7 @@ resource "google_cloud_run_v2_job" "jobs" {
     google_project_iam_member.drill_creates_datasets,
     google_storage_bucket_iam_member.write_objects,
     google_storage_bucket_iam_member.see_bucket,
+    google_secret_manager_secret_iam_member.read_secrets,
   ]
 }
 
@@ -107,7 +123,7 @@ resource "google_cloud_run_v2_job_iam_member" "scheduler_runs_job" {
   location = var.region
   name     = google_cloud_run_v2_job.jobs[each.key].name
   role     = "roles/run.invoker"
-  member   = google_service_account.scheduler[0].member
+  member   = time_sleep.accounts_known.triggers["scheduler"]
 }
 
 resource "google_cloud_scheduler_job" "jobs" {

@@ -1,7 +1,8 @@
 locals {
   source_project = var.source_project == "" ? var.project : var.source_project
   repository     = "${var.region}-docker.pkg.dev/${replace(var.project, ":", "/")}/${var.name}"
-  image          = var.image == "" ? "${local.repository}/bqdump:latest" : var.image
+  # A tag is resolved to its digest, so that every task of an execution runs the same image, and `apply` deploys a new one.
+  image = var.image == "" ? data.google_artifact_registry_docker_image.latest[0].self_link : var.image
   labels         = merge({ app = "bqdump" }, var.labels)
 
   environment = merge(
@@ -23,6 +24,7 @@ locals {
     "iam.googleapis.com",
     "monitoring.googleapis.com",
     "run.googleapis.com",
+    "secretmanager.googleapis.com",
     "storage.googleapis.com",
     "workflowexecutions.googleapis.com",
     "workflows.googleapis.com",
@@ -64,6 +66,15 @@ resource "google_artifact_registry_repository" "images" {
   }
 
   depends_on = [google_project_service.used]
+}
+
+data "google_artifact_registry_docker_image" "latest" {
+  count = var.image == "" ? 1 : 0
+
+  project       = var.project
+  location      = var.region
+  repository_id = google_artifact_registry_repository.images.repository_id
+  image_name    = "bqdump:latest"
 }
 
 resource "google_storage_bucket" "exports" {

@@ -4,8 +4,13 @@ output "job" {
 }
 
 output "image" {
-  description = "Image of the job. Build and push it under this name."
+  description = "Image of the job."
   value       = local.image
+}
+
+output "repository" {
+  description = "Where images are pushed to: build bqdump:latest there."
+  value       = local.repository
 }
 
 output "bucket" {

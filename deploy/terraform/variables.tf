@@ -15,7 +15,7 @@ variable "name" {
 }
 
 variable "image" {
-  description = "Container image (default: bqdump:latest in the repository that this module creates)."
+  description = "Container image, best by its digest (default: that of bqdump:latest in the repository that this module creates)."
   type        = string
   default     = ""
 }
@@ -76,6 +76,23 @@ variable "settings" {
   description = "Other settings, by environment variable, such as BQDUMP_FORMAT."
   type        = map(string)
   default     = {}
+}
+
+variable "secrets" {
+  description = "Secrets by environment variable: the name of a secret of Secret Manager, and the number of a version."
+  type        = map(object({ secret = string, version = string }))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for secret in var.secrets : can(regex("^[1-9][0-9]*$", secret.version))])
+    error_message = "Name a version by its number: latest may change between two tasks."
+  }
+}
+
+variable "deployers" {
+  description = "Members that may deploy what runs as the accounts of this module, such as group:data-team@example.com."
+  type        = set(string)
+  default     = []
 }
 
 variable "tasks" {

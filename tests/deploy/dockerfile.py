@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import venv
 from fnmatch import fnmatch
 from pathlib import Path
@@ -136,8 +135,3 @@ def importable(python: Path, modules: list[str]) -> list[str]:
     code = "import importlib.util, sys; print(*[m for m in sys.argv[1:] if importlib.util.find_spec(m)])"
     found = subprocess.run([python, "-I", "-c", code, *modules], capture_output=True, text=True, check=True)
     return found.stdout.split()
-
-
-def python_version() -> str:
-    """The minor version of this interpreter, as in the base image's tag."""
-    return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -73,8 +74,13 @@ def test_the_container_runs_bqdump_run_as_a_numeric_user(stages: list[Stage]) ->
     assert int(group) > 0
 
 
-def test_both_stages_have_the_same_python(stages: list[Stage]) -> None:
-    assert len({step.words[0] for stage in stages for step in stage.steps if step.word == "FROM"}) == 1
+def test_both_stages_have_the_same_python_by_its_digest(stages: list[Stage]) -> None:
+    (base,) = {step.words[0] for stage in stages for step in stage.steps if step.word == "FROM"}
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", base)
+
+
+def test_no_frontend_is_fetched_to_read_the_dockerfile() -> None:
+    assert not re.search(r"^#\s*(syntax|check|escape)\s*=", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
 
 def test_every_package_is_installed_by_its_hash(stages: list[Stage]) -> None:
@@ -100,6 +106,7 @@ def test_the_buildpack_starts_what_the_container_starts(stages: list[Stage]) -> 
 @pytest.mark.timeout(400)
 def test_following_the_steps_gives_an_image_that_exports(stages: list[Stage], tmp_path: Path) -> None:
     image = follow(stages[0], ROOT, IGNORE, tmp_path / "image")
+    _nothing_can_be_changed(image / "app")
     _it_holds_the_runtime_only(image / "app/bin/python")
     _every_module_has_bytecode(next((image / "app/lib").glob("python3*/site-packages/bqdump")))
     bqdump = image / "app/bin/bqdump"
@@ -112,6 +119,12 @@ def _output(command: list[str | Path], **environ: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def _nothing_can_be_changed(app: Path) -> None:
+    paths = [path for path in app.rglob("*") if not path.is_symlink()]
+    assert paths
+    assert [str(path) for path in (app, *paths) if path.stat().st_mode & 0o222] == []
 
 
 def _it_holds_the_runtime_only(python: Path) -> None:

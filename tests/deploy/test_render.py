@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from bqdump.core.settings.resolve import environment as given_environment
 from bqdump.core.settings.resolve import flags, resolve
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
-from bqdump.render.deployment import NOT_DEPLOYED, Deployment, check, environment
-from bqdump.render.iam import SEE_ROW_POLICIES, accounts
+from bqdump.render.deployment import NOT_DEPLOYED, Deployment, Secret, check, environment
+from bqdump.render.iam import SEE_ROW_POLICIES, accounts, acting_as, build_account, script
 from bqdump.render.terraform import module_call
 from bqdump.render.workflow import workflow_input
 from bqdump.render.yaml import to_yaml
@@ -111,6 +112,44 @@ def test_the_job_of_a_check_is_one_task_that_reads_a_share(words: list[str], sha
     assert discovery.check("run.v1", "Job", document) == []
     args = ["verify", f"--read={share}"]
     assert (execution["taskCount"], task["maxRetries"], task["containers"][0]["args"]) == (1, 0, args)
+
+
+def test_a_secret_is_a_version_that_never_changes() -> None:
+    document = yaml.safe_load(printed("job", *FLAGS, "--secret", "SALT=my-salt:3"))
+    assert discovery.check("run.v1", "Job", document) == []
+    variables = document["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert variables[-1] == {"name": "SALT", "valueFrom": {"secretKeyRef": {"name": "my-salt", "key": "3"}}}
+    with pytest.raises(UsageError, match="SALT=my-salt:latest"):
+        invoke("job", *FLAGS, "--secret", "SALT=my-salt:latest")
+
+
+def test_a_grant_to_a_new_account_is_repeated_until_it_is_known(tmp_path: Path) -> None:
+    stub = f"""#!{sys.executable}
+import pathlib, sys
+here = pathlib.Path(__file__).parent
+if "describe" in sys.argv:
+    sys.exit(1)
+with (here / "log").open("a") as log:
+    log.write("x")
+sys.exit("--role=roles/run.invoker" in sys.argv and len((here / "log").read_text()) < 5)
+"""
+    for tool, text in (("gcloud", stub), ("bq", stub), ("sleep", "#!/bin/sh\n")):
+        (tmp_path / tool).write_text(text)
+        (tmp_path / tool).chmod(0o755)
+    text = script(accounts(deployment())[1:], "my-data")
+    done = subprocess.run(["sh"], input=text, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    # The account, then its grant, until the fifth call.
+    assert (done.returncode, len((tmp_path / "log").read_text())) == (0, 5)
+
+
+def test_whoever_deploys_may_act_as_every_account() -> None:
+    said = printed("iam", *FLAGS, "--workflow", "--deployer", "group:data@example.com")
+    emails = re.findall(r"^# (\S+@\S+)$", said, re.MULTILINE)
+    granted = re.findall(r"service-accounts add-iam-policy-binding (\S+) .*--member=group:data@example.com", said)
+    assert granted == emails
+    assert len(emails) == 3
+    with pytest.raises(UsageError, match="--deployer: invalid value 'me'"):
+        invoke("iam", *FLAGS, "--deployer", "me")
 
 
 @pytest.mark.parametrize("words", [["--sample", "10%"], ["--command", "drill", "--sample", "ten"]])
@@ -295,7 +334,9 @@ def test_terraform_and_commands_grant_the_same_roles() -> None:
     text = "".join((ROOT / f"deploy/terraform/{name}.tf").read_text() for name in ("identity", "jobs"))
     module = set(re.findall(r'role\s*= "(roles/[\w.]+)"', text))
     reads = deployment(read_route=True)
-    made = [*accounts(reads), *accounts(reads, workflow=True, drill=True)]
+    secret = deployment(secrets=(Secret("SALT", "salt", "3"),))
+    made = [*accounts(reads), *accounts(reads, workflow=True, drill=True), build_account(reads), *accounts(secret)]
+    made = [*made, *acting_as(made, "my-jobs", "user:me@example.com")]
     granted = {grant.role for account in made for grant in account.grants}
     (own,) = (role for role in granted if role.startswith("projects/"))
     assert granted - {own} == module

@@ -15,7 +15,7 @@ import pytest
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.deployment import Deployment
-from bqdump.render.iam import accounts
+from bqdump.render.iam import accounts, build_account
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -37,6 +37,8 @@ if "describe" in words:
     place = words.index("describe")
     answer = known.get(" ".join(words[1:place]) + " " + words[place + 1])
     sys.exit(print(answer) if answer is not None else 1)
+if "policies" in words and "list" in words:
+    sys.exit(print(known.get("policies", "")))
 if "get-iam-policy" in words:
     member = next(word for word in words if word.startswith("--filter=")).partition("=bindings.members=")[2]
     sys.exit(print("\\n".join(known.get("roles " + member.split(":")[1], []))))
@@ -56,7 +58,13 @@ def email(name: str) -> str:
 EVERYTHING: dict[str, Any] = {
     "scheduler jobs bqdump": RUN,
     "scheduler jobs bqdump-workflow": WORKFLOW,
+    "scheduler jobs bqdump-drill": f"{RUN.removesuffix(':run')}-drill:run",
     "workflows bqdump": "bqdump",
+    "run jobs bqdump-drill": "bqdump",
+    "policies": "projects/my-jobs/alertPolicies/7",
+    "logging metrics bqdump_published": "Exports published by the Cloud Run job bqdump, by dataset",
+    f"iam service-accounts {email('bqdump-build')}": "bqdump: builds the image",
+    f"roles {email('bqdump-build')}": ["roles/storage.objectViewer", "roles/logging.logWriter"],
     "run jobs bqdump": "bqdump",
     "artifacts repositories bqdump": "bqdump",
     "storage buckets gs://my-exports": "bqdump",
@@ -106,7 +114,9 @@ def test_everything_that_was_created_is_removed(world: World) -> None:
         "gcloud scheduler jobs delete bqdump", "gcloud scheduler jobs delete bqdump-workflow",
         "gcloud workflows delete bqdump", "gcloud run jobs delete bqdump",
         "gcloud artifacts repositories delete bqdump", f"gcloud iam service-accounts delete {email('bqdump')}",
-        "gcloud iam roles delete bqdump_row_policies",
+        "gcloud iam roles delete bqdump_row_policies", "gcloud run jobs delete bqdump-drill",
+        "gcloud scheduler jobs delete bqdump-drill", "gcloud logging metrics delete bqdump_published",
+        "gcloud monitoring policies delete projects/my-jobs/alertPolicies/7",
     ):  # fmt: skip
         assert head in heads
 
@@ -115,9 +125,9 @@ def test_every_grant_is_revoked_or_removed_with_its_resource(world: World) -> No
     world.run(EVERYTHING, "--yes")
     settings = Settings(project="my-data", dataset="sales", target=Target("gs", "my-exports"), job_project="my-jobs")
     deployment = Deployment(settings=settings, region="europe-west1")
-    for account in accounts(deployment, workflow=True):
+    for account in (*accounts(deployment, workflow=True), build_account(deployment)):
         for grant in account.grants:
-            if grant.on.startswith("job ") or grant.role == "roles/workflows.invoker":
+            if grant.on.startswith(("job ", "repository ")) or grant.role == "roles/workflows.invoker":
                 continue
             taken = [command for command in world.removed if grant.role in command and account.email in command]
             assert taken, grant
@@ -148,6 +158,7 @@ def test_a_bucket_without_the_label_stays_even_if_its_removal_is_requested(world
 def test_resources_of_the_same_name_without_the_label_stay(world: World) -> None:
     others = {
         "scheduler jobs bqdump": "https://example.com/hook",
+        "logging metrics bqdump_published": "Pages published",
         "workflows bqdump": "", "run jobs bqdump": "webshop", "artifacts repositories bqdump": "",
         f"iam service-accounts {email('bqdump')}": "Somebody else",
     }  # fmt: skip

@@ -16,8 +16,8 @@ from bqdump.core.restore.request import parse_into
 from bqdump.core.restore.rotation import portion
 from bqdump.render.alerts import Watched
 from bqdump.render.alerts import alerts as alerts_script
-from bqdump.render.deployment import Deployment, check, check_schedule
-from bqdump.render.iam import accounts, script
+from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
+from bqdump.render.iam import accounts, acting_as, build_account, script
 from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY
 from bqdump.render.job import job as job_document
 from bqdump.render.scheduler import scheduler_job
@@ -43,6 +43,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "schedule": {"help": "Schedule in cron format."},
     "time_zone": {"help": "Time zone of the schedule."},
     "job_kms_key": {"help": "Cloud KMS key of the job."},
+    "secrets": {
+        "metavar": "VARIABLE=SECRET:VERSION",
+        "multiple": True,
+        "help": "Variable with a version of a secret of Secret Manager. Can be repeated.",
+    },
     "read_route": {"is_flag": True, "help": "Grant the permissions of the read route even if no setting requires it."},
 }
 
@@ -52,13 +57,15 @@ def deployment_options(command: Decorated) -> Decorated:
     command = settings_options(*ALL)(command)
     for name, option in reversed(OPTIONS.items()):
         default = DEFAULTS[name]
-        shown = {"default": default, "show_default": default not in ("", False)} if "required" not in option else {}
-        command = click.option(f"--{name.replace('_', '-')}", name, **shown, **option)(command)
+        shown = {"default": default, "show_default": default not in ("", False, ())} if "required" not in option else {}
+        flag = "--secret" if name == "secrets" else f"--{name.replace('_', '-')}"
+        command = click.option(flag, name, **shown, **option)(command)
     return command
 
 
 def _deployment(options: dict[str, Any]) -> Deployment:
     own = {name: options.pop(name) for name in OPTIONS}
+    own["secrets"] = tuple(map(secret_of, own["secrets"]))
     return check(Deployment(settings=load_settings(options), **own))
 
 
@@ -131,8 +138,12 @@ def scheduler(target: str, **options: Any) -> None:
 @click.option("--schedule-account/--no-schedule-account", default=True, help="Include the account of the schedule.")
 @click.option("--workflow", is_flag=True, help="Include the account of the workflow.")
 @click.option("--drill", is_flag=True, help="Include the permission of a scheduled drill to create datasets.")
+@click.option("--build", is_flag=True, help="Print only the account that builds the image.")
+@click.option(
+    "--deployer", metavar="MEMBER", help="Let a member, such as user:me@example.com, deploy with each account."
+)
 @deployment_options
-def iam(schedule_account: bool, workflow: bool, drill: bool, **options: Any) -> None:
+def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deployer: str | None, **options: Any) -> None:
     """Print service accounts and grants as a shell script, with the reason for each.
 
     \b
@@ -140,7 +151,14 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, **options: Any) -> 
       bqdump render iam --region europe-west1 | sh
     """
     deployment = _deployment(options)
-    made = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
+    made = [build_account(deployment)]
+    if not build:
+        made = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
+    if deployer:
+        if not re.fullmatch(r"(user|group|serviceAccount|principal|principalSet):\S+", deployer):
+            hint = "Write user:EMAIL, group:EMAIL or serviceAccount:EMAIL."
+            raise UsageError("render", "--deployer", f"invalid value {deployer!r}", hint)
+        made = acting_as(made, deployment.project, deployer)
     click.echo(script(made, deployment.project), nl=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,23 @@ from bqdump.render.cron import longest_pause
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
 NOT_DEPLOYED = (*OF_ONE_RUN, "to")
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+
+
+class Secret(NamedTuple):
+    """A version of a secret of Secret Manager, and the variable of the job that has its value."""
+
+    variable: str
+    name: str
+    version: str
+
+
+def secret_of(text: str) -> Secret:
+    """A secret as VARIABLE=SECRET:VERSION. Raises UsageError; a version is a number, so that it never changes."""
+    found = re.fullmatch(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_-]{1,255}):([1-9][0-9]*)", text)
+    if found is None:
+        hint = "Write VARIABLE=SECRET:VERSION, with the number of a version: `gcloud secrets versions list SECRET`."
+        raise UsageError("render", "--secret", f"invalid value {text!r}", hint)
+    return Secret(*found.groups())
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +53,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "Etc/UTC"
     job_kms_key: str = ""
     read_route: bool = False
+    secrets: tuple[Secret, ...] = ()
 
     @property
     def project(self) -> str:

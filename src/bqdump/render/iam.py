@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqdump.render.deployment import Deployment
 
 WHY_NO_LESS = "it cannot be granted more narrowly"
+
+
+# A new account is not known everywhere at once: https://cloud.google.com/iam/docs/service-accounts-create
+WAITING = """
+# Repeats a grant to an account that was just created, for up to a minute.
+granted() {
+  until "$@"; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || return 1
+    sleep 5
+  done
+}"""
 
 
 class Grant(NamedTuple):
@@ -29,6 +42,30 @@ class Account(NamedTuple):
     email: str
     title: str
     grants: list[Grant]
+
+
+def build_account(deployment: Deployment) -> Account:
+    """The account that builds the image, with the fewest permissions that suffice."""
+    project, email = deployment.project, deployment.account(f"{deployment.name}-build")
+    # Cloud Build reads the sources from the bucket that `gcloud builds submit` creates for a project.
+    bucket = f"{project.rpartition(':')[2]}_cloudbuild"
+    reads = _on_project(project, email, "roles/storage.objectViewer", f"reads the sources in bucket {bucket} only")
+    only = f'expression=resource.name.startsWith("projects/_/buckets/{bucket}"),title={bucket}'
+    reads.command[reads.command.index("--condition=None")] = f"--condition={only}"
+    grants = [
+        _on_repository(deployment, email, "roles/artifactregistry.writer", "pushes images to this repository"),
+        reads,
+        _on_project(project, email, "roles/logging.logWriter", "writes the log of the build"),
+    ]
+    return Account(email, "bqdump: builds the image", grants)
+
+
+def acting_as(made: Sequence[Account], project: str, member: str) -> list[Account]:
+    """The accounts, each of which a member may deploy with. member: such as user:me@example.com."""
+    why = "lets this member deploy what runs as the account"
+    return [
+        account._replace(grants=[*account.grants, _on_account(project, account.email, member, why)]) for account in made
+    ]
 
 
 def accounts(
@@ -58,6 +95,8 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
         _on_bucket(bucket, email, "roles/storage.objectUser", writes),
         _on_bucket(bucket, email, "roles/storage.legacyBucketReader", looks),
     ]
+    secrets = dict.fromkeys(secret.name for secret in deployment.secrets)
+    grants.extend(_on_secret(deployment, secret, email) for secret in secrets)
     if deployment.reads:
         reads = "opens read sessions, for the read route"
         grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser", reads))
@@ -172,6 +211,28 @@ def _on_bucket(bucket: str, email: str, role: str, why: str) -> Grant:
     return Grant(role, f"bucket {bucket}", why, command)
 
 
+def _on_repository(deployment: Deployment, email: str, role: str, why: str) -> Grant:
+    bind = ["gcloud", "artifacts", "repositories", "add-iam-policy-binding", deployment.name]
+    where = [f"--project={deployment.project}", f"--location={deployment.region}"]
+    return Grant(role, f"repository {deployment.name}", why, [*bind, *where, *_to(email, role)])
+
+
+def _on_secret(deployment: Deployment, secret: str, email: str) -> Grant:
+    role, why = "roles/secretmanager.secretAccessor", "reads this secret, which is a variable of the job"
+    bind = ["gcloud", "secrets", "add-iam-policy-binding", secret, f"--project={deployment.project}"]
+    return Grant(role, f"secret {secret}", why, [*bind, *_to(email, role)])
+
+
+def _on_account(project: str, email: str, member: str, why: str) -> Grant:
+    role = "roles/iam.serviceAccountUser"
+    bind = ["gcloud", "iam", "service-accounts", "add-iam-policy-binding", email, f"--project={project}"]
+    return Grant(role, f"account {email}", why, [*bind, f"--member={member}", f"--role={role}", "--format=none"])
+
+
+def _to(email: str, role: str) -> list[str]:
+    return [f"--member={_member(email)}", f"--role={role}", "--format=none"]
+
+
 def _on_job(deployment: Deployment, email: str, role: str, why: str) -> Grant:
     bind = ["gcloud", "run", "jobs", "add-iam-policy-binding", deployment.name]
     where = [f"--project={deployment.project}", f"--region={deployment.region}"]
@@ -181,14 +242,15 @@ def _on_job(deployment: Deployment, email: str, role: str, why: str) -> Grant:
 
 def script(made: list[Account], project: str) -> str:
     """The commands as a shell script."""
-    lines = ["#!/bin/sh", "# Service accounts and grants of bqdump. Can be run again at any time.", "set -eu"]
+    lines = ["#!/bin/sh", "# Service accounts and grants of bqdump. Can be run again at any time.", "set -eu", WAITING]
     for account in made:
         name = account.email.partition("@")[0]
         manage = ["gcloud", "iam", "service-accounts"]
         describe = [*manage, "describe", account.email, f"--project={project}"]
         create = [*manage, "create", name, f"--project={project}", f"--display-name={account.title}"]
-        lines += ["", f"# {account.email}", f"{shlex.join(describe)} >/dev/null 2>&1 ||", f"  {shlex.join(create)}"]
+        lines += ["", f"# {account.email}", "tries=1", f"{shlex.join(describe)} >/dev/null 2>&1 || {{"]
+        lines += [f"  {shlex.join(create)}", "  tries=12", "}"]
         for grant in account.grants:
             *making, command = commands(grant)
-            lines += ["", *making, f"# {grant.role} on {grant.on}:", f"# {grant.why}.", command]
+            lines += ["", *making, f"# {grant.role} on {grant.on}:", f"# {grant.why}.", f"granted {command}"]
     return "\n".join(lines) + "\n"

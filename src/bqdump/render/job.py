@@ -8,13 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bqdump.render.deployment import Deployment, environment
+from bqdump.render.deployment import Deployment, Secret, environment
 
 DRILL, VERIFY = "drill", "verify"
 # One task, which is not retried: it would fail again, and the comparison of a drill is billed each time.
 ALONE = (DRILL, VERIFY)
 # The share of the files that a check reads.
 SHARE = "10%"
+
+
+def _secret(secret: Secret) -> dict[str, Any]:
+    return {
+        "name": secret.variable,
+        "valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.version}},
+    }
 
 
 def job(
@@ -29,7 +36,8 @@ def job(
     container = {
         "image": deployment.job_image,
         "args": [command, f"--read={share}"] if command == VERIFY else [command],
-        "env": [{"name": name, "value": value} for name, value in environ.items()],
+        "env": [{"name": name, "value": value} for name, value in environ.items()]
+        + [_secret(secret) for secret in deployment.secrets],
         "resources": {"limits": {"cpu": deployment.cpu, "memory": deployment.memory}},
     }
     task = {

@@ -62,6 +62,12 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         width = max(map(len, others))
         inner = [f"    {name:<{width}} = {_value(value)}" for name, value in others.items()]
         lines += ["", "  settings = {", *inner, "  }"]
+    if deployment.secrets:
+        inner = [
+            f"    {one.variable} = {{ secret = {_value(one.name)}, version = {_value(one.version)} }}"
+            for one in deployment.secrets
+        ]
+        lines += ["", "  secrets = {", *inner, "  }"]
     listed = _value(list(channels)) if channels else "var.notification_channels"
     lines += ["", f"  notification_channels = {listed}"]
     return "\n".join(['module "bqdump" {', *lines, "}"]) + "\n" + ("" if channels else CHANNELS)
