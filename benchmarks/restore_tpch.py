@@ -54,7 +54,7 @@ class Measured(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--scale", type=float, default=sized(0.1, 0.01), help="scale factor (default: %(default)s)")
+    parser.add_argument("--scale", type=float, default=sized(0.1, 0.001), help="scale factor (default: %(default)s)")
     scale = parser.parse_args().scale
     with running() as stack, tempfile.TemporaryDirectory() as folder:
         os.environ.update(stack.variables())

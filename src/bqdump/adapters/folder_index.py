@@ -23,7 +23,10 @@ from bqdump.core.errors import ConflictError
 from bqdump.ports.store import ObjectInfo
 
 INDEX = f"{OWN}index.sqlite"
+# An index of this version has its tables, so most openings change nothing.
+VERSION = 1
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS objects (
   name TEXT PRIMARY KEY, size INTEGER, changed INTEGER, crc32c TEXT, generation INTEGER, origin TEXT
 ) WITHOUT ROWID;
@@ -32,7 +35,10 @@ CREATE TABLE IF NOT EXISTS copies (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS generations (last INTEGER);
 INSERT INTO generations SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generations);
+PRAGMA user_version = 1;
+COMMIT;
 """
+CHANGE_NOTHING = "UPDATE generations SET last = last WHERE FALSE"
 
 
 class Row(NamedTuple):
@@ -81,7 +87,9 @@ def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
 def _locked(place: Path | str) -> sqlite3.Connection:
     rows = sqlite3.connect(place, timeout=60, isolation_level=None)
     try:
-        rows.executescript(SCHEMA)
+        complete = rows.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        # Either fails for an index that cannot be written, for which BEGIN IMMEDIATE alone succeeds.
+        rows.executescript(CHANGE_NOTHING if complete else SCHEMA)
         rows.execute("BEGIN IMMEDIATE")
     except BaseException:
         rows.close()
