@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.exported_definitions import Definition, Definitions
     from bqdump.core.documents.exported_tables import Manifest, Table
     from bqdump.core.documents.manifest import File, Totals
+    from bqdump.core.documents.project import RemovedDataset, SkippedDataset
     from bqdump.core.documents.run import Failure, Flag, Owner, Removed, Skipped
     from bqdump.core.errors import (
         AccessError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         BqdumpError,
         ConflictError,
         DamagedError,
+        DatasetsFailedError,
         DeniedError,
         DocumentError,
         JobFailedError,
@@ -56,8 +58,8 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from bqdump.core.plan.summary import Planned, PlannedTable
-    from bqdump.core.progress.export import Export
+    from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable
+    from bqdump.core.progress.export import DatasetExport, Export
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.plan import NotRestored
     from bqdump.core.restore.restorable import Restorable
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from bqdump.core.risks import Risk
     from bqdump.diagnosis import Cure, Diagnosis
     from bqdump.observe.history import RunLine
-    from bqdump.observe.status import Status
+    from bqdump.observe.status import DatasetStatus, Status
 
 __all__ = [
     "AccessError",
@@ -78,6 +80,9 @@ __all__ = [
     "ConflictError",
     "Cure",
     "DamagedError",
+    "DatasetExport",
+    "DatasetStatus",
+    "DatasetsFailedError",
     "Definition",
     "Definitions",
     "DeniedError",
@@ -101,11 +106,13 @@ __all__ = [
     "OutageError",
     "Owner",
     "Planned",
+    "PlannedDataset",
     "PlannedTable",
     "Pruned",
     "QuotaError",
     "ReadBack",
     "Removed",
+    "RemovedDataset",
     "Restorable",
     "Restoration",
     "RestoredObject",
@@ -118,6 +125,7 @@ __all__ = [
     "RunLine",
     "SessionLostError",
     "Skipped",
+    "SkippedDataset",
     "SourceCompared",
     "State",
     "Status",
@@ -162,9 +170,10 @@ _HOMES = {
     "core.documents.exported_definitions": ("Definition", "Definitions"),
     "core.documents.exported_tables": ("Manifest", "Table"),
     "core.documents.manifest": ("File", "Totals"),
+    "core.documents.project": ("RemovedDataset", "SkippedDataset"),
     "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
-    "core.plan.summary": ("Planned", "PlannedTable"),
-    "core.progress.export": ("Export",),
+    "core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable"),
+    "core.progress.export": ("DatasetExport", "Export"),
     "core.restore.drilled": ("Drilled",),
     "core.restore.restorable": ("Restorable",),
     "core.restore.plan": ("NotRestored",),
@@ -174,7 +183,7 @@ _HOMES = {
     "core.risks": ("Risk",),
     "diagnosis": ("Cure", "Diagnosis"),
     "observe.history": ("RunLine",),
-    "observe.status": ("Status",),
+    "observe.status": ("DatasetStatus", "Status"),
 }
 
 

@@ -41,6 +41,7 @@ from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.resolve import arguments, resolve
 from bqdump.core.settings.resolve import file as settings_file
 from bqdump.core.settings.settings import REQUIRED, RETENTION, Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.settings.task_identity import Identity
 from bqdump.core.settings.values import tags
 from bqdump.core.sizes import size_text
@@ -50,6 +51,7 @@ from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
+from bqdump.project.status import merged
 from bqdump.restoration.task import Request, Task, Via
 from bqdump.services import Services, read_config, run_id
 from bqdump.signatures import OF_TARGET, with_settings
@@ -77,6 +79,12 @@ def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
     # Tasks of one run are one execution, where a restarted task is the same one; a call alone is always a new one.
     owner = Owner(name if tasks > 1 else f"{name}-{secrets.token_hex(4)}", task)
 
+    async def export_set(at: Services, stores: Mapping[Target, ObjectStore]) -> Export:
+        return await verbs.run_set(at, stores, settings, name, owner, tasks)
+
+    if settings.names_several:
+        return _finish(services.serve_set(settings, export_set, tasks, patient=True))
+
     async def export(at: Services) -> Export:
         return await (await verbs.run(at, settings, name, owner, tasks)).export()
 
@@ -90,6 +98,9 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     tasks: the number of tasks to plan for.
     """
     settings = _settings(options, REQUIRED)
+    if settings.names_several:
+        work = partial(verbs.plan_set, settings=settings, name=settings.run_id or "RUN", tasks=tasks)
+        return _finish(services.serve_set(settings, work))
     return _serve(settings, lambda at: verbs.plan(at, settings, settings.run_id or "RUN", tasks))
 
 
@@ -214,7 +225,12 @@ def drill(
 @with_settings(OF_TARGET)
 def status(run: str = "", **options: Unpack[Options]) -> Status:
     """Read the progress of a run (default: the run that was planned last) from the bucket."""
-    return _ask(lambda store, settings: verbs.status(store, settings, run), options)
+    settings = _settings(options, ("bucket",))
+
+    async def every() -> Status:
+        return merged(await services.ask_each(settings, partial(verbs.status, run=run)))
+
+    return _finish(every())
 
 
 @with_settings(OF_TARGET)

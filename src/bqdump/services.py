@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
+from bqdump.core.errors import NotFoundError, UsageError, install_hint, open_files_error, out_of_files
+from bqdump.core.project.selection import targets_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER, Target
 from bqdump.core.settings.task_identity import Identity
@@ -196,6 +197,56 @@ async def serve(
         return await work(services)
     finally:
         await services.close()
+
+
+async def serve_set(
+    settings: Settings,
+    work: Callable[[Services, Mapping[Target, ObjectStore]], Awaitable[Answer]],
+    tasks: int = 1,
+    *,
+    patient: bool = False,
+) -> Answer:
+    """The same for a set of datasets, with the store of each target that the set may go to."""
+    first, *others = targets_of(settings)
+    services = open_services(_at(settings, first), tasks, patient=patient)
+    stores = {first: services.store}
+    try:
+        for target in others:
+            stores[target] = open_store(_at(settings, target), patient=patient)
+        return await work(services, stores)
+    finally:
+        for target, store in stores.items():
+            if target != first:
+                await store.close()
+        await services.close()
+
+
+async def ask_each(
+    settings: Settings, question: Callable[[ObjectStore, Settings], Awaitable[Answer]], *, patient: bool = False
+) -> list[Answer]:
+    """Ask every target of these settings the question: one, or for a set of datasets one for each location.
+
+    Raises NotFoundError if none of them has what the question is about.
+    """
+
+    async def one(at: Settings) -> Answer:
+        return await ask(at, lambda store: question(store, at), patient=patient)
+
+    answers: list[Answer] = []
+    missing: NotFoundError | None = None
+    targets = targets_of(settings) if settings.names_several else [settings.target]
+    for target in targets:
+        try:
+            answers.append(await one(_at(settings, target)))
+        except NotFoundError as error:
+            missing = missing or error
+    if missing and not answers:
+        raise missing
+    return answers
+
+
+def _at(settings: Settings, target: Target) -> Settings:
+    return msgspec.structs.replace(settings, target=target)
 
 
 def _patience(settings: Settings, endpoint: Endpoint, *, patient: bool) -> Patience:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, NotFoundError
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.results import Rows
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from bqdump.core.restore.rotation import Portion
     from bqdump.core.retention.result import Pruned
     from bqdump.core.settings.settings import Settings
+    from bqdump.core.settings.target import Target
     from bqdump.diagnosis import Diagnosis
     from bqdump.export.run import TaskResult
     from bqdump.export.task import Task
@@ -37,11 +40,15 @@ if TYPE_CHECKING:
     from bqdump.observe.status import Status
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
+    from bqdump.project.task import SetTask
     from bqdump.restoration.task import Task as RestoreTask
     from bqdump.retain.task import AtWork
     from bqdump.services import Services
 
 log = logging.getLogger(__name__)
+
+
+Answer = TypeVar("Answer")
 
 
 class Ended(NamedTuple):
@@ -80,6 +87,56 @@ async def _prune_after(services: Services, settings: Settings) -> None:
         log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())
 
 
+async def run_set(
+    services: Services,
+    stores: Mapping[Target, ObjectStore],
+    settings: Settings,
+    name: str,
+    owner: Owner,
+    tasks: int,
+    tell: Listener = ignore,
+) -> Export:
+    """Do one task's part of run `name` of a set of datasets. stores: by target. Raises DatasetsFailedError."""
+    from bqdump.project.result import exported_set
+    from bqdump.project.run import run_sets
+
+    made = _set_tasks(services, stores, settings, name, owner, tasks, tell)
+    return exported_set(await run_sets(settings, made))
+
+
+async def plan_set(
+    services: Services, stores: Mapping[Target, ObjectStore], settings: Settings, name: str, tasks: int
+) -> Planned:
+    """Plan run `name` of a set of datasets for this many tasks, without writing anything. stores: by target."""
+    from bqdump.core.documents.run import Owner
+    from bqdump.project.plan import plan_sets
+
+    return await plan_sets(settings, _set_tasks(services, stores, settings, name, Owner(name, 0), tasks, ignore))
+
+
+def _set_tasks(
+    services: Services,
+    stores: Mapping[Target, ObjectStore],
+    settings: Settings,
+    name: str,
+    owner: Owner,
+    tasks: int,
+    tell: Listener,
+) -> list[SetTask]:
+    """The task of the set that goes to each target."""
+    from msgspec.structs import replace
+
+    from bqdump.core.progress.together import Together
+    from bqdump.project.task import SetTask
+
+    hear = Together(tell).of
+    read_route = services.read_route.open
+    return [
+        SetTask(store, services.warehouse, replace(settings, target=at), name, owner, tasks, read_route, hear)
+        for at, store in stores.items()
+    ]
+
+
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
     """Plan run `name` for this many tasks, without writing anything."""
     from bqdump.core.plan.summary import planned
@@ -103,7 +160,14 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
 
 
 async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
-    """The progress of a run (default: the run that was planned last)."""
+    """The progress of a run (default: the run that was planned last), or of a set's run."""
+    from bqdump.project.status import set_status
+
+    name = run or settings.run_id
+    return await _either(settings, partial(_status, store, settings, name), partial(set_status, store, settings, name))
+
+
+async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
     from msgspec.structs import replace
 
     from bqdump.core.restore.restorable import restorable
@@ -111,8 +175,24 @@ async def status(store: ObjectStore, settings: Settings, run: str = "") -> Statu
     from bqdump.observe.status import status as read_status
     from bqdump.repository.drills import read_drills
 
-    found = await read_status(store, settings, run or settings.run_id or await newest_run(store, settings))
+    found = await read_status(store, settings, run or await newest_run(store, settings))
     return replace(found, restorable=restorable(await read_drills(store, settings.layout)))
+
+
+async def _either(
+    settings: Settings, of_one: Callable[[], Awaitable[Answer]], of_set: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """What is there: the export of one dataset or a set. The settings decide only what is looked for first.
+
+    The settings of a set are also those with which people look at one of its datasets.
+    """
+    first, second = (of_set, of_one) if settings.names_several else (of_one, of_set)
+    try:
+        return await first()
+    except NotFoundError:
+        with suppress(NotFoundError):
+            return await second()
+        raise
 
 
 async def runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import pytest
+from google.cloud import bigquery
 
 from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery import BigQueryWarehouse
@@ -39,6 +40,7 @@ class Stage(NamedTuple):
     a reason. read: the files written for a prefix, by name. shards: one row more than fits into a file. protect: create
     a row access policy on a table. blind: revoke or grant the permission to list those. stream_into: create a table
     with change data capture. slow: how long jobs run from now on, in seconds.
+    add_dataset: create another dataset, with a name that ends like this one; returns its name.
     """
 
     make: Callable[[], Warehouse]
@@ -53,6 +55,7 @@ class Stage(NamedTuple):
     blind: Callable[[bool], None]
     stream_into: Callable[[str], None]
     slow: Callable[[float], object]
+    add_dataset: Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,10 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
         found = {name: store.peek(name) for name in store.names_now() if name.startswith(prefix)}
         return {name: entry[0] for name, entry in found.items() if entry}
 
+    def add_dataset(name: str) -> str:
+        warehouse.datasets.setdefault((PROJECT, name), {})
+        return name
+
     return Stage(
         lambda: wrapped(warehouse), Dataset(PROJECT, "data", "US"), "target",
         lambda table, rows: warehouse.put(PROJECT, "data", table, rows),
@@ -84,7 +91,7 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
         faults.__setitem__, read, ["a", "b", "c"],
         lambda table, policy: warehouse.policies.setdefault(table, []).append(policy),
         lambda blind: setattr(warehouse, "sees_policies", not blind), warehouse.streamed.add,
-        lambda seconds: setattr(warehouse, "seconds", lambda table: seconds),
+        lambda seconds: setattr(warehouse, "seconds", lambda table: seconds), add_dataset,
     )  # fmt: skip
 
 
@@ -123,11 +130,16 @@ def on_servers(
         world.sql(f"CREATE TABLE `{PROJECT}.{dataset}.{table}` (line STRING PRIMARY KEY NOT ENFORCED)")
         world.control("PUT", "changes", {"project": PROJECT, "dataset": dataset, "table": table, "watermark": 1})
 
+    def add_dataset(name: str) -> str:
+        world.client.create_dataset(bigquery.Dataset(f"{PROJECT}.{name}"), exists_ok=True)
+        return name
+
     with world.settings(shard_bytes=10):
         yield Stage(
             lambda: wrapped(BigQueryWarehouse(PROJECT)), Dataset(PROJECT, dataset, "US"), bucket, put,
             lambda table: world.client.delete_table(f"{PROJECT}.{dataset}.{table}"), fail, read, ["aaaaaaaa"] * 5,
             protect, blind, stream_into, lambda seconds: world.control("PUT", "jobs", {"run_seconds": seconds}),
+            add_dataset,
         )  # fmt: skip
 
 
@@ -164,6 +176,16 @@ def on(stage: Stage, test: Callable[[Warehouse], Awaitable[Result]]) -> Result:
 def named(stage: Stage, job: str) -> str:
     """A job id for this test, since the tests share a server."""
     return f"{stage.dataset.name}_{job}"
+
+
+def test_lists_the_datasets_of_a_project_with_their_locations_and_without_hidden_ones(stage: Stage) -> None:
+    more = [stage.add_dataset(name) for name in ("more_1", "more_2", "more_3", "_hidden")]
+    listed = on(stage, lambda warehouse: warehouse.list_datasets(PROJECT))
+    assert [one.name for one in listed] == sorted({one.name for one in listed})
+    expected = dict.fromkeys((stage.dataset.name, *more[:3]), "US")
+    assert {one.name: one.location for one in listed}.items() >= expected.items()
+    assert more[3] not in [one.name for one in listed]
+    assert on(stage, lambda warehouse: warehouse.list_datasets("an-empty-project")) == []
 
 
 def request(stage: Stage, table: str, snapshot: int, job: str) -> ExtractRequest:

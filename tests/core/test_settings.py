@@ -25,7 +25,18 @@ REQUIRED = {"project": "proj", "dataset": "data", "bucket": "target"}
 # One good value and what it becomes, then bad values, as texts.
 VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "project": ("my-proj", "my-proj", ["a b", "-x", "", "x/y"]),
-    "dataset": ("sales_2026", "sales_2026", ["a.b", "a-b", "x" * 1025, ""]),
+    "dataset": (
+        " sales_2026 , ops_* ",
+        "sales_2026,ops_*",
+        ["a.b", "a-b", "x" * 1025, "", " , ", "sales,ops,sales", "_bqdump", "a,b c", "proj:sales"],
+    ),
+    "exclude_datasets": ("tmp_*, old", ("tmp_*", "old"), []),
+    "together": ("yes", True, ["perhaps", ""]),
+    "locations": (
+        "EU=gs://bucket-eu,asia-east1=gs://bucket-asia/x",
+        {"EU": "gs://bucket-eu", "asia-east1": "gs://bucket-asia/x"},
+        ["EU", "EU=bucket-eu", "EU=", "E U=gs://bucket-eu", "EU=gs://bucket-eu,eu=gs://bucket-2", "EU=gs://b"],
+    ),
     "bucket": ("my-bucket", "gs://my-bucket/", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
     "to": ("./out ", "./out/", ["s3://bucket-1/x", "gs://", "gs://UPPER/x", "gs://bucket-1/a//b", "://x"]),
     "prefix": (
@@ -256,7 +267,8 @@ def test_an_empty_optional_setting_means_none() -> None:
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60,
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
-                  "allow": ["row-policies", "skipped"]}  # fmt: skip
+                  "allow": ["row-policies", "skipped"],
+                  "exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}  # fmt: skip
 
 
 def test_the_digest_changes_with_what_shapes_the_plan_and_with_nothing_else() -> None:
@@ -265,6 +277,26 @@ def test_the_digest_changes_with_what_shapes_the_plan_and_with_nothing_else() ->
     inside = [name for name in VALUES if name not in OUTSIDE_DIGEST]
     changed = {_with(plain, name, BY_NAME[name].parse(VALUES[name][0])).digest() for name in inside}
     assert len(changed | {plain.digest()}) == len(inside) + 1
+
+
+def test_settings_of_a_set_change_the_digest_of_a_set_only() -> None:
+    of_set = {"exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}
+    digests = {settings(dataset="a*", **{name: value}).digest() for name, value in of_set.items()}
+    assert len(digests | {settings(dataset="a*").digest()}) == 4
+
+
+@pytest.mark.parametrize("dataset", ["a,b", "a*", "?"])
+def test_with_a_bucket_for_each_location_a_set_needs_no_other(dataset: str) -> None:
+    given = {"project": "proj", "dataset": dataset, "locations": "EU=gs://bucket-eu"}
+    assert not resolve(given_flags(given)).target
+    with pytest.raises(UsageError, match="missing: bucket"):
+        resolve(given_flags(given | {"dataset": "sales"}))
+
+
+def test_the_only_dataset_cannot_be_left_out() -> None:
+    with pytest.raises(UsageError, match="it leaves out the only dataset, sales"):
+        from_flags(dataset="sales", exclude_datasets="sal*")
+    assert from_flags(dataset="sales", exclude_datasets="ops_*").dataset == "sales"
 
 
 def _with(plain: Settings, name: str, value: Any) -> Settings:

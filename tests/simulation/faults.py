@@ -16,7 +16,7 @@ from bqdump.adapters import google_errors
 from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
-from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
@@ -311,6 +311,10 @@ class FaultyWarehouse:
 
     def __init__(self, warehouse: MemoryWarehouse, network: Network, laws: Laws) -> None:
         self._warehouse, self._network, self._laws = warehouse, network, laws
+
+    async def list_datasets(self, project: str) -> list[ListedDataset]:
+        """See Warehouse."""
+        return await self._network.call("datasets", "", lambda: self._warehouse.list_datasets(project))
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""

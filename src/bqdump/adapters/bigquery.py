@@ -24,13 +24,14 @@ from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
 from bqdump.core.errors import NotFoundError, TableGoneError, UnavailableError
-from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
 from bqdump.core.sql import statements as sql
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
 
 bigquery: Any = Later("google.cloud.bigquery")
 PAGE = 1000
 VIEWER = "Requires roles/bigquery.dataViewer on the dataset."
+LISTER = "Requires roles/bigquery.metadataViewer or roles/bigquery.dataViewer on the datasets."
 USER = "Requires roles/bigquery.jobUser on the project that runs the jobs."
 
 
@@ -49,6 +50,16 @@ class BigQueryWarehouse(BigQueryDefinitions):
             raise UnavailableError("read BigQuery's clock in", f"project {self._project}", "the query returned no row")
 
         return await self._threads.call(ask)
+
+    async def list_datasets(self, project: str) -> list[ListedDataset]:
+        """See Warehouse."""
+
+        def every() -> list[ListedDataset]:
+            with translated("list the datasets of", f"project {project}", LISTER):
+                items = self._client.list_datasets(project, page_size=PAGE, **ONCE)
+                return sorted(map(_listed, items), key=lambda one: one.name)
+
+        return await self._threads.call(every)
 
     async def tables(self, dataset: Dataset) -> list[Listed]:
         """See Warehouse."""
@@ -197,6 +208,13 @@ class BigQueryWarehouse(BigQueryDefinitions):
         created = datetime.fromtimestamp(since / 1000, UTC)
         place = {"project": self._project, "min_creation_time": created}
         return iter(self._client.list_jobs(page_size=PAGE, **place, **options, **ONCE).pages)
+
+
+def _listed(item: Any) -> ListedDataset:
+    """A line of a project's listing. Google's client has no names for some of what is in it."""
+    found = item._properties
+    kind = "EXTERNAL" if found.get("externalDatasetReference") else found.get("type") or "DEFAULT"
+    return ListedDataset(item.dataset_id, str(found.get("location", "")), str(kind))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import UnavailableError
-from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
 
 Result = TypeVar("Result")
@@ -56,6 +56,10 @@ class RateLimitedWarehouse:
         self._describe, self._policies, self._estimate = RateLimit(1), RateLimit(1), RateLimit(1)
         self._members, self._routines = RateLimit(1), RateLimit(1)
         self._insert = RateLimit(tasks)
+
+    async def list_datasets(self, project: str) -> list[ListedDataset]:
+        """See Warehouse."""
+        return await self._warehouse.list_datasets(project)
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""

@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 from bqdump.adapters.patience import Attempts, Patience, Retrying
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
-from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
@@ -226,6 +226,10 @@ class RetryingWarehouse:
 
     def __init__(self, warehouse: Warehouse, patience: Patience | None = None) -> None:
         self._warehouse, self._retrying = warehouse, Retrying(patience)
+
+    async def list_datasets(self, project: str) -> list[ListedDataset]:
+        """See Warehouse."""
+        return await self._retrying.call(lambda: self._warehouse.list_datasets(project))
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""

@@ -11,7 +11,11 @@ WIDER = {
     "tuple[Risk, ...]": "str | Sequence[str]",
     "dict[str, str]": "Mapping[str, str]",
 }
-WIDER_NAMES = {"snapshot_time": "str | datetime", "tables": "Mapping[str, Mapping[str, Any]] | str"}
+WIDER_NAMES = {
+    "dataset": "str | Sequence[str]",
+    "snapshot_time": "str | datetime",
+    "tables": "Mapping[str, Mapping[str, Any]] | str",
+}
 HEAD = '''\
 """The settings as keyword arguments of the Python API. Made by `python -m bqdump.cli.reference`, compared in tests."""
 

@@ -99,6 +99,8 @@ async def _watch(arguments: Sequence[str], environ: Mapping[str, str], execution
     """Follow the tasks' run in the bucket. Errors are ignored here: the tasks report theirs."""
     with suppress(BqdumpError):
         settings = _settings(arguments, environ)
+        if settings.names_several:
+            return
         os.environ.update(environ)
         store = open_store(settings)
         try:

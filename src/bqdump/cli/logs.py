@@ -18,6 +18,7 @@ from bqdump.cli.errors import sentence
 from bqdump.cli.streams import OutputError, silence
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import DATASET
 
 LABELS = "logging.googleapis.com/labels"
 FIELDS = ("event", "risk", "progress")
@@ -46,7 +47,7 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with `labels`; a record's `table` is another label.
+    """One JSON object a line, with `labels`; a record's `table` is another label, and its `dataset` replaces the run's.
 
     `event`, `risk` and `progress` are fields of their own: filters in Cloud Logging find them as `jsonPayload.event`.
     """
@@ -58,6 +59,8 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
         labels = self._labels
+        if dataset := getattr(record, "dataset", None) or DATASET.get():
+            labels = labels | {"dataset": str(dataset)}
         if table := getattr(record, "table", None):
             labels = labels | {"table": str(table)}
         line: dict[str, object] = {
@@ -83,7 +86,8 @@ class PlainLines(logging.Formatter):
         """The record as a readable line."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        line = f"{time} {level}{message_of(record)}"
+        dataset = DATASET.get()
+        line = f"{time} {level}{dataset and f'{dataset}: '}{message_of(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if self._traces and record.exc_info else line
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -12,7 +13,8 @@ import click
 from bqdump import verbs
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import serve
+from bqdump.cli.plan_set import print_set, refuse_datasets
+from bqdump.cli.wiring import serve, serve_set
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
@@ -36,17 +38,27 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     \b
     Examples:
       bqdump plan --project my-project --dataset sales --bucket my-exports
+      bqdump plan --dataset 'sales,ops_*' --bucket my-exports
       bqdump plan --tasks 30 --json
     """
     settings = load_settings(options)
     identity = identify(os.environ)
     name = _name(settings, identity)
-    shown = asyncio.run(serve(settings, lambda at: verbs.plan(at, settings, name, tasks or identity.tasks)))
+    shared = tasks or identity.tasks
+    if settings.names_several:
+        work = partial(verbs.plan_set, settings=settings, name=name, tasks=shared)
+        shown = asyncio.run(serve_set(settings, work))
+    else:
+        shown = asyncio.run(serve(settings, lambda at: verbs.plan(at, settings, name, shared)))
     if as_json:
         print_json(shown)
+    elif shown.datasets:
+        print_set(settings, shown)
     else:
         _print(settings, shown)
-    refuse(shown.flags, f"{shown.project}.{shown.dataset}")
+    refuse_datasets(shown)
+    if not shown.datasets:
+        refuse(shown.flags, f"{shown.project}.{shown.dataset}")
 
 
 def _name(settings: Settings, identity: Identity) -> str:

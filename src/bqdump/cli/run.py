@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -20,17 +21,19 @@ from bqdump.cli.output import print_json
 from bqdump.cli.progress import following
 from bqdump.cli.signals import until_signal
 from bqdump.cli.streams import OutputError, silence
-from bqdump.cli.wiring import serve
+from bqdump.cli.wiring import serve, serve_set
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
-from bqdump.core.times import rfc3339
+from bqdump.core.times import rfc3339, time_text
 from bqdump.export.run import TaskResult
+from bqdump.ports.store import ObjectStore
 from bqdump.services import Services, owner, run_id
 
 log = logging.getLogger(__name__)
@@ -49,6 +52,7 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
       bqdump run --project my-project --dataset sales --bucket my-exports
       bqdump run --format parquet --compression zstd --prefix nightly
       bqdump run --run-id 20260131T030000Z       # finish what a run has left
+      bqdump run --dataset 'sales,ops_*' --bucket my-exports   # each below a folder of its own
       bqdump run --json 2>log | jq -r .manifest
     """
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
@@ -62,7 +66,8 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
-        work = _run(settings, name, me, identity.tasks, follower.hear, as_json=as_json)
+        start = _run_set if settings.names_several else _run
+        work = start(settings, name, me, identity.tasks, follower.hear, as_json=as_json)
         resume = f"To resume run {name}, with the same settings: bqdump run --run-id {name}"
         done = asyncio.run(until_signal(work, resume, follower))
     if as_json:
@@ -89,6 +94,28 @@ async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Liste
         return await ended.export() if as_json else None
 
     return await serve(settings, work, tasks, patient=True)
+
+
+async def _run_set(
+    settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool
+) -> Export | None:
+    async def work(services: Services, stores: Mapping[Target, ObjectStore]) -> Export:
+        return await verbs.run_set(services, stores, settings, name, me, tasks, tell)
+
+    export = await serve_set(settings, work, tasks, patient=True)
+    _tell_set(settings, export)
+    return export if as_json else None
+
+
+def _tell_set(settings: Settings, export: Export) -> None:
+    if export.state == "superseded":
+        message = "run %s was not published: %s has a set with a later snapshot time"
+        log.warning(message, export.run, settings.target, extra=LogEvent.RUN_SUPERSEDED.extra())
+    elif export.state == "published":
+        datasets, tables = counted(len(export.datasets), "dataset"), counted(export.tables, "table")
+        files, size = counted(export.files, "file"), size_text(export.bytes)
+        message, done = "done: %s with %s in %s, %s, as of %s, in %s", LogEvent.RUN_DONE.extra()
+        log.info(message, datasets, tables, files, size, time_text(export.snapshot_time), export.manifest, extra=done)
 
 
 def _tell(settings: Settings, result: TaskResult) -> None:

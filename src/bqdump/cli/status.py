@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -15,14 +16,19 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_store
+from bqdump.cli.wiring import ask_each, ask_store
 from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
 from bqdump.observe.status import SILENT_SECONDS, Status, newest_run
 from bqdump.ports.store import ObjectStore
+from bqdump.project.status import merged
+
+ONE_AT_A_TIME = "--watch follows one dataset at a time"
+TO_FOLLOW = "Name one by its folder: --prefix [PREFIX/]DATASET. Without --watch, status shows all of them."
 
 
 @click.command(cls=Command)
@@ -47,14 +53,20 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
     """
     settings = load_settings(options, ("bucket",))
     name = run or settings.run_id
+    if watch and settings.names_several and merged(ask_each(settings, partial(_ask, run=name))).datasets:
+        raise UsageError("follow", settings.dataset, ONE_AT_A_TIME, TO_FOLLOW)
     if watch:
         return _watch(settings, name, as_json=as_json, quiet=quiet)
-    found = ask_store(settings, lambda store: verbs.status(store, settings, name))
+    found = merged(ask_each(settings, partial(_ask, run=name)))
     if as_json:
         print_json(found)
     elif not quiet:
         sys.stdout.write(_text(found))
     return DONE
+
+
+async def _ask(store: ObjectStore, settings: Settings, run: str) -> Status:
+    return await verbs.status(store, settings, run)
 
 
 def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
@@ -112,6 +124,12 @@ def _text(found: Status) -> str:
             f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} in progress, "
             f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in total"
         )
+    for one in found.datasets:
+        line = f"  {one.dataset}: {one.state}, {one.done} of {counted(one.tables, 'table')} done"
+        lines.append(line + (f", {len(one.failed)} failed" if one.failed else ""))
+        lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in one.failed]
+        if one.problem and not one.failed:
+            lines.append(f"    {one.problem}")
     if found.oldest_snapshot_time:
         lines += [
             f"  {older}" for older in [mixed_times(found.carried, time_text(found.oldest_snapshot_time))] if older

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from bqdump import services
@@ -33,6 +33,14 @@ def ask_store(
     return asyncio.run(services.ask(settings, question, patient=patient))
 
 
+def ask_each(
+    settings: Settings, question: Callable[[ObjectStore, Settings], Awaitable[Answer]], *, patient: bool = False
+) -> list[Answer]:
+    """Ask every target of these settings the question. See services.ask_each."""
+    import_lean()
+    return asyncio.run(services.ask_each(settings, question, patient=patient))
+
+
 async def serve(
     settings: Settings, work: Callable[[Services], Awaitable[Answer]], tasks: int = 1, *, patient: bool = False
 ) -> Answer:
@@ -45,6 +53,23 @@ async def serve(
         return work(opened)
 
     return await services.serve(settings, begin, tasks, patient=patient)
+
+
+async def serve_set(
+    settings: Settings,
+    work: Callable[[Services, Mapping[Target, ObjectStore]], Awaitable[Answer]],
+    tasks: int = 1,
+    *,
+    patient: bool = False,
+) -> Answer:
+    """Do the work on the source and the targets of a set of datasets. See services.serve_set."""
+    import_lean()
+
+    def begin(opened: Services, stores: Mapping[Target, ObjectStore]) -> Awaitable[Answer]:
+        gc.freeze()
+        return work(opened, stores)
+
+    return await services.serve_set(settings, begin, tasks, patient=patient)
 
 
 async def serve_restore(

@@ -140,6 +140,10 @@ class TablesFailedError(BqdumpError):
     """Some tables failed for good; nothing was published."""
 
 
+class DatasetsFailedError(TablesFailedError):
+    """Some datasets of a set could not be exported. The others are published, unless they are published together."""
+
+
 class VerificationError(BqdumpError):
     """What is stored differs from what the manifest says."""
 

@@ -34,7 +34,27 @@ class Words:
         return f"bqdump.{verb}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
-PYTHON = Words()
+class Unfilled(Words):
+    """Leaves the placeholders as they are, for a stored message that another process shows."""
+
+    def place(self, name: str) -> str:
+        """See Words."""
+        return self.setting(name, "")
+
+    def setting(self, name: str, value: str) -> str:
+        """See Words."""
+        return f"{{setting:{name}={value}}}" if value else f"{{setting:{name}}}"
+
+    def required(self, name: str) -> str:
+        """See Words."""
+        return f"{{required:{name}}}"
+
+    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
+        """See Words."""
+        return f"{{call:{' '.join([verb, *(f'{name}={value}' for name, value in arguments.items())])}}}"
+
+
+PYTHON, UNFILLED = Words(), Unfilled()
 
 
 def fill(message: str, words: Words = PYTHON) -> str:

@@ -40,8 +40,24 @@ class TaskResult(NamedTuple):
     again: Again | None = None
 
 
+class Complete(NamedTuple):
+    """A run of which every table is done, and that is not published yet."""
+
+    export: RunningExport
+    ledger: Ledger
+
+
 async def run(task: Task) -> TaskResult:
     """Do this task's part of the run, and publish when everything is done.
+
+    Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
+    """
+    done = await complete(task)
+    return await _publish(done.export, done.ledger) if isinstance(done, Complete) else done
+
+
+async def complete(task: Task) -> TaskResult | Complete:
+    """Do this task's part of the run up to its publication; a run that has its manifest is published.
 
     Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
     """
@@ -57,7 +73,7 @@ async def run(task: Task) -> TaskResult:
     units = await _settle_failures(export, units)
     if not await close_sessions(export, units):
         return _leave_to_others(export, units)
-    return await _publish(export, ledger_of(export.plan, units))
+    return Complete(export, ledger_of(export.plan, units))
 
 
 async def _end_again(export: RunningExport) -> TaskResult:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.catalog import Dataset, Listed
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
@@ -17,6 +17,7 @@ from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from bqdump.export.placement.protocol import Placement
+    from bqdump.export.work.in_flight import InFlight
     from bqdump.ports.encoder import Encoder
     from bqdump.ports.reader import Reader
 
@@ -46,10 +47,25 @@ def _no_read_route() -> ReadRoute:
     raise RuntimeError("this task was not given what the read route works with")
 
 
+class OfSet(NamedTuple):
+    """What the export of one dataset of a set has from the set.
+
+    number: the dataset's number, so that no two datasets give their jobs the same ids. listing: its tables at the
+    snapshot time. planned: when the set was planned, by BigQuery's clock. in_flight: what is in flight in a location,
+    for all datasets.
+    """
+
+    number: int
+    listing: Sequence[Listed]
+    planned: int
+    in_flight: Callable[[str], InFlight]
+
+
 class Task(NamedTuple):
     """One task of a run: `owner.task` of `tasks`. `tell` is called with each event.
 
     open_read_route: returns what the read route works with, always the same object; opened when it is first needed.
+    of_set: for the export of one dataset of a set.
     """
 
     store: ObjectStore
@@ -60,6 +76,7 @@ class Task(NamedTuple):
     tasks: int
     tell: Listener = ignore
     open_read_route: Callable[[], ReadRoute] = _no_read_route
+    of_set: OfSet | None = None
 
     @property
     def layout(self) -> RunLayout:

@@ -24,6 +24,23 @@ StatusState = Literal["planning", "running", "failed", "complete", "partial", "p
 
 
 @public
+class DatasetStatus(Result, frozen=True, kw_only=True):
+    """The progress of one dataset of a run that exports several: see Status. problem: why it is not exported."""
+
+    dataset: str
+    state: StatusState
+    tables: int = 0
+    done: int = 0
+    working: int = 0
+    waiting: int = 0
+    failed: tuple[Failure, ...] = ()
+    bytes: int = 0
+    latest: str = ""
+    last_done: datetime | None = None
+    problem: str = ""
+
+
+@public
 class Status(Result, frozen=True, kw_only=True):
     """The progress of a run, from its documents. Counts are tables; times are None until they are known.
 
@@ -31,6 +48,7 @@ class Status(Result, frozen=True, kw_only=True):
     done. planned: when planning began. dataset: with its project. carried: number of further tables carried over from
     earlier runs; in a published run, the oldest of them is as of `oldest_snapshot_time`. restorable: what drills have
     proven about the exports of this target; None while a run is followed.
+    datasets: each dataset, where several are exported; the numbers are their sums, and `latest` is the published set.
     """
 
     run: str
@@ -50,6 +68,7 @@ class Status(Result, frozen=True, kw_only=True):
     carried: int = 0
     oldest_snapshot_time: datetime | None = None
     restorable: Restorable | None = None
+    datasets: tuple[DatasetStatus, ...] = ()
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.

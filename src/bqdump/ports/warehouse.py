@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
 from bqdump.ports.definitions import DefinitionReader
 
 
@@ -92,6 +92,10 @@ class Job(NamedTuple):
 
 class Warehouse(DefinitionReader, Protocol):
     """A data warehouse. Every error is a BqdumpError."""
+
+    async def list_datasets(self, project: str) -> list[ListedDataset]:
+        """The datasets of a project that the caller may see, sorted by name, without hidden ones (`_…`)."""
+        ...
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """The dataset, its location and its resource. Raises NotFoundError if there is none."""

@@ -18,17 +18,18 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import missing_manifest
+from bqdump.repository.published import missing_manifest, refuse_set
 from bqdump.repository.repository import Loaded, read
 
 T = TypeVar("T", Latest, Manifest)
 
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
-    """The run that is published there. Raises NotFoundError."""
+    """The run that is published there. Raises NotFoundError, and UsageError where a set of datasets is published."""
     document = settings.layout.latest
     stored = await read(store, document)
     if stored is None:
+        await refuse_set(store, settings)
         cause = "nothing has been published there yet"
         raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
     return _decoded(stored.data, document).run

@@ -13,7 +13,7 @@ import time
 
 import msgspec
 
-from bqdump.core.documents.target import PrefixOwner
+from bqdump.core.documents.target import SET, PrefixOwner
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
@@ -62,7 +62,7 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
     raise UsageError(
         "plan the export",
         str(settings.target),
-        f"it belongs to {owner.project}.{owner.dataset}",
+        f"it belongs to {owner.owns}",
         "Give each dataset its own {setting:prefix}. If the dataset was renamed or moved to another project, hand the "
         f"prefix over: delete {' and '.join(f'{store.url}/{name}' for name in named)}.",
     )
@@ -88,5 +88,13 @@ async def _has_plan(store: ObjectStore, settings: Settings, owner: PrefixOwner) 
     for run in await store.folders(settings.layout.runs):
         plan = await value_of(store, settings.layout.run(run).plan)
         if plan and (plan.project, plan.dataset) == owner.source:
+            return True
+    return owner.dataset == SET and await _has_set(store, settings, owner.project)
+
+
+async def _has_set(store: ObjectStore, settings: Settings, project: str) -> bool:
+    for run in await store.folders(settings.layout.projects):
+        plan = await value_of(store, settings.layout.project_run(run).plan)
+        if plan and plan.project == project:
             return True
     return False

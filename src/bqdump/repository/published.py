@@ -89,6 +89,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
     if not run:
         latest = await read_latest(store, settings)
         if latest is None:
+            await refuse_set(store, settings)
             cause = "nothing has been published there yet"
             raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
         run, document = latest.run, Document(latest.manifest, Manifest)
@@ -96,6 +97,18 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
     if manifest is None:
         raise missing_manifest(run)
     return manifest
+
+
+async def refuse_set(store: ObjectStore, settings: Settings) -> None:
+    """Raise UsageError where a set of datasets is published: each of them is an export of its own."""
+    project = await value_of(store, settings.layout.project)
+    if project is None or not project.datasets:
+        return
+    names = [one.dataset for one in project.datasets]
+    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    example = f"{settings.target.prefix}{names[0]}"
+    cause = f"it holds the exports of {counted(len(names), 'dataset')} ({shown}), each in a folder of its own"
+    raise UsageError("find", str(settings.target), cause, f"Name one dataset: {{setting:prefix={example}}}.")
 
 
 def missing_manifest(run: str, runs: Sequence[str] = ()) -> NotFoundError:

@@ -73,8 +73,10 @@ class TableRoutes:
         return resources.dataset_resource(self._catalog.create_dataset(call.project, dataset_id, body))
 
     def list_datasets(self, call: Call) -> dict[str, Any]:
-        """datasets.list."""
-        page, token = call.page(self._catalog.datasets(call.project))
+        """datasets.list. Hidden datasets are listed only with `all`."""
+        every = call.query.get("all", "").lower() == "true"
+        shown = [one for one in self._catalog.datasets(call.project) if every or not one.dataset_id.startswith("_")]
+        page, token = call.page(shown)
         answer: dict[str, Any] = {"kind": "bigquery#datasetList", "etag": ""}
         if page:
             answer["datasets"] = [resources.dataset_item(dataset) for dataset in page]

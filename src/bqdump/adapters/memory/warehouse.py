@@ -12,7 +12,7 @@ from bqdump.adapters.memory.definitions import MemoryDefinitions
 from bqdump.adapters.memory.lines import file_of
 from bqdump.adapters.memory.store import MemoryStore
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
-from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
 from bqdump.core.settings.path_template import shard_name
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
@@ -41,6 +41,7 @@ class MemoryWarehouse(MemoryDefinitions):
 
     A row is a line of text. Files contain the lines, or an Avro file with one string column.
 
+    locations: of datasets in another location than `location`.
     clock: the current time in milliseconds. seconds: the duration of a job on this table. shard_rows: rows per file.
     failing: the error of a job, by table and job id. losing: whether a job silently omits the last row of each file.
     streams: the rows of each stream of all read sessions. sessions: the number
@@ -63,6 +64,7 @@ class MemoryWarehouse(MemoryDefinitions):
         self.store, self.clock, self.location = store, clock, location
         self.seconds, self.shard_rows, self.failing, self.losing, self.page = seconds, shard_rows, failing, losing, page
         self.datasets: dict[tuple[str, str], dict[str, MemoryTable]] = {}
+        self.locations: dict[str, str] = {}
         self.streams: dict[str, tuple[str, ...]] = {}
         self.sessions = 0
         self.streamed: set[str] = set()
@@ -84,11 +86,17 @@ class MemoryWarehouse(MemoryDefinitions):
         """Drop a table now."""
         self.datasets[project, dataset][table].versions.append(Version(self.clock(), None))
 
+    async def list_datasets(self, project: str) -> list[ListedDataset]:
+        """See Warehouse."""
+        names = sorted(name for owner, name in self.datasets if owner == project and not name.startswith("_"))
+        return [ListedDataset(name, self.locations.get(name, self.location)) for name in names]
+
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
         if (project, name) not in self.datasets:
             raise NotFoundError("find", f"dataset {project}.{name}", "no such dataset")
-        return Dataset(project, name, self.location, definition=self.resource(project, name))
+        location = self.locations.get(name, self.location)
+        return Dataset(project, name, location, definition=self.resource(project, name))
 
     async def now(self, location: str) -> int:
         """See Warehouse."""

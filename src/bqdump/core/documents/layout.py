@@ -1,6 +1,6 @@
 """The names of bqdump's documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
 
-Those of a restore are made in `restore_layout`.
+Those of a restore are made in `restore_layout`, those of a set of datasets in `project_layout`.
 
 A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix finds the units of one share.
 """
@@ -21,6 +21,8 @@ from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt, SharedSessi
 if TYPE_CHECKING:
     from bqdump.core.documents.drill import Drill
     from bqdump.core.documents.manifest_index import Contents, Summary
+    from bqdump.core.documents.project import Project
+    from bqdump.core.documents.project_layout import ProjectLayout
     from bqdump.core.documents.restore import Execution
     from bqdump.core.documents.retention import Reference, Tags, Tombstone
 
@@ -40,6 +42,8 @@ SMALL_DOCUMENTS = (
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
 RESTORE_NOTES = (["done"], ["failures"])
+PROJECT_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
+NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": PROJECT_NOTES}
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 # How a unit has ended: one of the two is stored, under one name.
 End: type[Receipt | GivenUp] = union(Receipt | GivenUp)
@@ -145,6 +149,24 @@ class Layout(NamedTuple):
     def run(self, run: str) -> RunLayout:
         """The names of one run."""
         return RunLayout(f"{self.runs}{run}/")
+
+    @property
+    def project(self) -> Document[Project]:
+        """The exports of several datasets that belong together."""
+        from bqdump.core.documents.project import Project
+
+        return Document(f"{self.state}project.json", Project, "page")
+
+    @property
+    def projects(self) -> str:
+        """The folder of all runs of a set of datasets."""
+        return f"{self.state}projects/"
+
+    def project_run(self, run: str) -> ProjectLayout:
+        """The names of one run of a set of datasets."""
+        from bqdump.core.documents.project_layout import ProjectLayout
+
+        return ProjectLayout(f"{self.projects}{run}/")
 
     @property
     def restores(self) -> str:
@@ -303,7 +325,7 @@ def is_note(name: str) -> bool:
     folders = rest.split("/")[:-1]
     if not state or folders in (["history"], ["staged"], ["drills"], ["tags"]):
         return bool(state)
-    return folders[2:3] in {"runs": NOTES, "restores": RESTORE_NOTES}.get(folders[0] if folders else "", ())
+    return folders[2:3] in NOTES_IN.get(folders[0] if folders else "", ())
 
 
 def attempt_of(name: str) -> int | None:

@@ -9,15 +9,18 @@ from msgspec import Meta
 
 from bqdump.core.documents.run import FORMAT_VERSION, RunId, Time
 
+# In place of a dataset's name: all datasets of the project that are exported as a set, below this prefix.
+SET = "*"
+
 
 class PrefixOwner(msgspec.Struct, frozen=True):
-    """The dataset that a prefix belongs to, which run claimed it, and when by that machine's clock.
+    """The dataset, or the set, that a prefix belongs to, which run claimed it, and when by that machine's clock.
 
     released: nothing was planned, so the next dataset may have the prefix.
     """
 
     project: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,100}$(?!\n)")]
-    dataset: Annotated[str, Meta(pattern=r"^\w{1,1024}$(?!\n)")]
+    dataset: Annotated[str, Meta(pattern=r"^(?:\w{1,1024}|\*)$(?!\n)")]
     run: RunId
     claimed: Time
     released: bool = False
@@ -27,6 +30,12 @@ class PrefixOwner(msgspec.Struct, frozen=True):
     def source(self) -> tuple[str, str]:
         """Project and dataset."""
         return self.project, self.dataset
+
+    @property
+    def owns(self) -> str:
+        """The owner in words."""
+        several = f"a set of datasets of {self.project}"
+        return several if self.dataset == SET else f"{self.project}.{self.dataset}"
 
 
 class Newest(msgspec.Struct, frozen=True):

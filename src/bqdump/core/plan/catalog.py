@@ -28,6 +28,14 @@ class Dataset(msgspec.Struct, frozen=True):
     definition: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class ListedDataset(msgspec.Struct, frozen=True):
+    """One line of a project's listing. kind: DEFAULT, or EXTERNAL for a dataset whose tables are not in BigQuery."""
+
+    name: str
+    location: str
+    kind: str = "DEFAULT"
+
+
 class Listed(msgspec.Struct, frozen=True):
     """One line of a dataset's listing. `created` is in milliseconds since 1970 UTC."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.run import Flag, Plan, Removed, TablePlan
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.results import Result, public, rows_of
@@ -41,11 +42,30 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @public
+class PlannedDataset(Result, frozen=True, kw_only=True):
+    """One dataset of a run that exports several. over: the published run that it was compared with.
+
+    bills: bytes that its queries will bill. problem: why a run would not export it.
+    """
+
+    dataset: str
+    location: str
+    tables: int
+    rows: int
+    bytes: int
+    bills: int
+    over: str
+    problem: str
+
+
+@public
 class Planned(Result, frozen=True, kw_only=True):
     """A plan as `--json` shows it. Shares: bytes by task.
 
     over: the published run that it was compared with, "" for none. removed: tables of that run that the export
     removes. kept: tables that it carries over unchanged.
+    datasets: each dataset, where several are exported; tables then have their dataset's name. skipped_datasets,
+    removed_datasets: those that the patterns match and that are not exported, and those of the last set that are left.
     """
 
     project: str
@@ -62,6 +82,9 @@ class Planned(Result, frozen=True, kw_only=True):
     over: str
     removed: tuple[Removed, ...]
     kept: tuple[str, ...]
+    datasets: tuple[PlannedDataset, ...] = ()
+    skipped_datasets: tuple[SkippedDataset, ...] = ()
+    removed_datasets: tuple[RemovedDataset, ...] = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The planned tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""

@@ -10,6 +10,25 @@ from bqdump.core.results import Result, public
 
 
 @public
+class DatasetExport(Result, frozen=True, kw_only=True):
+    """One dataset of a run that exports several. run, snapshot_time, manifest: of its published export, if any.
+
+    state: as in Export; `failed`: this run has not published it, for the reason in `problem`.
+    """
+
+    dataset: str
+    state: Literal["published", "superseded", "failed", "running"]
+    run: str = ""
+    snapshot_time: str = ""
+    tables: int = 0
+    rows: int = 0
+    files: int = 0
+    bytes: int = 0
+    manifest: str = ""
+    problem: str = ""
+
+
+@public
 class Export(Result, frozen=True, kw_only=True):
     """How a task of a run ended.
 
@@ -20,6 +39,7 @@ class Export(Result, frozen=True, kw_only=True):
     manifest: where the manifest is or will be. failed: tables missing from the export, if that is allowed.
     removed: tables of the previous export that this one removes. carried: number of tables carried over from earlier
     runs.
+    datasets: each dataset, where several are exported; the numbers are their sums, and `manifest` is project.json.
     """
 
     run: str
@@ -35,3 +55,4 @@ class Export(Result, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...]
     removed: tuple[Removed, ...] = ()
     carried: int = 0
+    datasets: tuple[DatasetExport, ...] = ()

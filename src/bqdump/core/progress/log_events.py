@@ -28,6 +28,20 @@ class LogEvent(enum.StrEnum):
     CLEANUP_FAILED = "cleanup_failed"
     """Files that no manifest lists could not be deleted. The export is not affected."""
 
+    # Several datasets
+    SET_PLANNED = "set_planned"
+    """The datasets of a run and their snapshot time are fixed; once for each run and bucket."""
+    SET_PUBLISHED = "set_published"
+    """project.json names the exports of this run that belong together."""
+    DATASET_PUBLISHED = "dataset_published"
+    """One dataset of the set is published."""
+    DATASET_FAILED = "dataset_failed"
+    """One dataset of the set cannot be exported, or published. The others are not affected."""
+    DATASET_SKIPPED = "dataset_skipped"
+    """The patterns match this dataset, and it is not exported."""
+    DATASET_REMOVED = "dataset_removed"
+    """The last set has this dataset; the next one will not. Its export stays."""
+
     # A task
     TASK_WAITS_FOR_PLAN = "task_waits_for_plan"
     """Another task is planning the run."""

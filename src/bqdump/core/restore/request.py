@@ -8,7 +8,8 @@ from typing import NamedTuple
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings import values as parse
-from bqdump.core.settings.settings import DATASET, PROJECT, Settings
+from bqdump.core.settings.datasets import DATASET
+from bqdump.core.settings.settings import PROJECT, Settings
 from bqdump.core.settings.target import BUCKET, Target, parse_target
 
 RESTORE = "restore"

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
+from bqdump.core.plan.catalog import select
+from bqdump.core.settings.datasets import names_several
 from bqdump.core.settings.path_template import parse_template
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import BUCKET, Target
@@ -105,6 +107,9 @@ def resolve(*sources: Source, required: Sequence[str] = REQUIRED) -> Settings:
     given = given_settings(*sources)
     target = _target(given)
     present = {name for name, one in given.items() if one.value} | ({"bucket"} if target.root else set())
+    if "locations" in present and names_several(given["dataset"].value if "dataset" in given else ""):
+        # Each location has a bucket of its own.
+        present.add("bucket")
     if missing := [name for name in required if name not in present]:
         names = [f"{{required:{name}}}" for name in missing]
         raise UsageError(READ, "", f"missing: {listed(names, 'and')}")
@@ -171,6 +176,9 @@ def check(settings: Settings) -> Settings:
         cause, hint = f"{settings.compression!r} is not a codec of {settings.format}", f"Expected {listed(codecs)}."
         raise UsageError(READ, "", cause, hint, setting="compression")
     parse_template(settings.path)
+    single = settings.dataset and not settings.names_several
+    if single and not all(select([settings.dataset], (), settings.exclude_datasets)):
+        raise UsageError(READ, "", f"it leaves out the only dataset, {settings.dataset}", setting="exclude_datasets")
     if settings.delimiter in settings.null_marker:
         cause = f"{settings.null_marker!r} contains the delimiter {settings.delimiter!r}"
         raise UsageError(READ, "", cause, "Use another marker or another delimiter.", setting="null_marker")

@@ -17,6 +17,7 @@ from bqdump.core.formats.formats import FORMATS
 from bqdump.core.plan.unsupported import POLICIES
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.settings import values as parse
+from bqdump.core.settings.datasets import names_several, parse_datasets, parse_locations
 from bqdump.core.settings.path_template import DEFAULT, Template, parse_template
 from bqdump.core.settings.table_settings import TableSettings, parse_tables
 from bqdump.core.settings.target import Target, parse_target, record_of
@@ -53,6 +54,9 @@ RETENTION = OF_ONE_START[OF_ONE_START.index("keep_last") :]
 FULL_AFTER = 30 * 86_400
 ABANDONED_AFTER = 7 * 86_400
 
+# Settings of an export of several datasets: an export of a single one does not record them.
+OF_SETS = ("exclude_datasets", "together", "locations")
+
 # Settings of a single run, and why a settings file, which every later run reads too, cannot contain them.
 OF_ONE_RUN = {
     "run_id": "a run is published once, so every later run would end at once, with nothing exported",
@@ -66,6 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     dataset: str
     target: Target
+    exclude_datasets: tuple[str, ...] = ()
+    together: bool = False
+    locations: dict[str, str] = {}
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     keep_others: bool = False
@@ -110,6 +117,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[TableSettings, ...] = ()
 
     @property
+    def names_several(self) -> bool:
+        """Whether `dataset` names several datasets, or is a pattern: each is exported below a folder of its own."""
+        return names_several(self.dataset)
+
+    @property
     def jobs_in(self) -> str:
         """The project in which jobs run and are billed."""
         return self.job_project or self.project
@@ -143,7 +155,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The settings that shape the plan, as JSON: two tasks of one run must agree on all of them."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         del values["target"]
-        return {name: value for name, value in values.items() if name not in OF_ONE_START} | record_of(self.target)
+        others = OF_ONE_START if self.names_several else (*OF_ONE_START, *OF_SETS)
+        return {name: value for name, value in values.items() if name not in others} | record_of(self.target)
 
     def digest(self) -> str:
         """A short fingerprint of the settings that shape the plan."""
@@ -182,12 +195,15 @@ class Setting(NamedTuple):
 
 
 PROJECT = parse.name(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,100}", "a project id")
-DATASET = parse.name(r"\w{1,1024}", "a dataset id: letters, digits and _, without the project")
 LOCATION = parse.name(r"[A-Za-z0-9-]+", "a location such as EU")
 KEY_NAME = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
 KMS_KEY = parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+", KEY_NAME)
 CODECS = tuple(sorted({codec for kind in FORMATS.values() for codec in kind.codecs}))
 WHERE = "Target of the export: gs://BUCKET/PREFIX, or a local folder (with the read route)."
+DATASETS = "Dataset to export, or several: names and patterns (* and ?), each below a folder of its own."
+LEAVE_OUT = "Leave out datasets that match (* and ? allowed), where {setting:dataset} has a pattern."
+TOGETHER = "Publish several datasets only once every one of them is complete."
+PLACES = "Buckets for datasets in other locations than {setting:bucket}; in bqdump.toml: a section [locations]."
 KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from the published export, unchanged."
 INCREMENTAL = "Export only tables that changed; the others keep the files of an earlier run."
 FULL = "With {setting:incremental}: export even unchanged tables after this time (default: 30d); 0: never."
@@ -214,7 +230,10 @@ TABLES = "Settings of single tables as JSON; in bqdump.toml: sections [tables.NA
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("project", PROJECT, "ID", "Project of the dataset.", variable="PROJECT_ID"),
-    Setting("dataset", DATASET, "NAME", "Dataset to export.", variable="SOURCE_DATASET"),
+    Setting("dataset", parse_datasets, "NAME", DATASETS, variable="SOURCE_DATASET"),
+    Setting("exclude_datasets", parse.patterns, "PATTERN,…", LEAVE_OUT),
+    Setting("together", parse.flag, "BOOL", TOGETHER),
+    Setting("locations", parse_locations, "LOCATION=gs://BUCKET,…", PLACES),
     Setting("bucket", parse.bucket, "NAME", "Bucket to export to, without gs://.", variable="DESTINATION_BUCKET"),
     Setting("to", parse_target, "TARGET", WHERE),
     Setting("prefix", parse.prefix, "FOLDER", "Folder in the target. Each dataset needs its own."),

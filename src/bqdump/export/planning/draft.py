@@ -41,6 +41,7 @@ from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import describe, row_policies
 from bqdump.export.planning.extras import refuse_missing_packages
 from bqdump.export.planning.target import PLAN
+from bqdump.export.task import OfSet
 from bqdump.ports.store import BucketInfo
 from bqdump.ports.warehouse import Warehouse
 
@@ -88,14 +89,15 @@ async def draft_plan(
     tasks: int,
     bucket: BucketInfo | None,
     published: Published | None,
+    of_set: OfSet | None = None,
 ) -> Draft:
     """Look at the dataset and plan its export, without storing anything.
 
-    published: the export that it would replace.
+    published: the export that it would replace. of_set: where the dataset is one of a set.
     Its flags hold the findings of the guards; `refuse` decides whether a run may continue.
     """
     dataset = await _dataset(warehouse, settings)
-    now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings)
+    now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
         message = "exclude %r: no table of %s matches%s"
@@ -111,7 +113,7 @@ async def draft_plan(
             indexes=await collector.indexes(settings.max_bytes_billed - sum(looked.bills.values()))
         )
     definitions = collector.definitions(looked.tables, looked.policies, around)
-    plan, lines = make_plan(settings, run, secrets.token_hex(4), dataset, snapshot, selection, looked.routing, tasks)
+    plan, lines = make_plan(settings, run, _nonce(of_set), dataset, snapshot, selection, looked.routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
     planned = read_tables(lines, plan)
     if bucket:
@@ -174,13 +176,21 @@ async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
     return dataset
 
 
+def _nonce(of_set: OfSet | None) -> str:
+    """A number that no other plan of the run has; nor has that of another dataset of the set."""
+    return secrets.token_hex(4) + (f"{of_set.number:06x}" if of_set else "")
+
+
 async def _listing_at_snapshot(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, of_set: OfSet | None
 ) -> tuple[int, int, list[Listed]]:
     """Now, the snapshot time, and what the dataset holds. The times come first, so that no table is missed.
 
     A table that is created or replaced between the two cannot be read at that time: then both are requested again.
     """
+    if of_set and settings.snapshot_ms is not None:
+        refuse_snapshot(settings, settings.snapshot_ms, of_set.planned, dataset)
+        return of_set.planned, settings.snapshot_ms, list(of_set.listing)
     tries = 1 if settings.snapshot_ms is not None else LISTINGS
     while True:
         now = await warehouse.now(dataset.location)

@@ -68,7 +68,9 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     async with stepping_back(task):
         async with pulse(task):
             published = await read_published(task.store, task.settings)
-            draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, published)
+            draft = await draft_plan(
+                task.warehouse, task.settings, task.run, task.tasks, bucket, published, task.of_set
+            )
             plan = draft.plan
             refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             objects = await _store_objects(task, draft)

@@ -26,7 +26,8 @@ from bqdump.core.units.documents import Claim, GivenUp, Unit
 from bqdump.core.units.parts import parts_of
 from bqdump.core.units.shares import read_units
 from bqdump.export.publish.clear import clear_written
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import RunningExport
+from bqdump.export.work.in_flight import InFlight, Shared, Slots
 from bqdump.export.work.jobs import extract_unit, query_unit
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.watch import Watch
@@ -39,9 +40,6 @@ log = logging.getLogger(__name__)
 STALE_AFTER = 8
 # After this many failed reads, the stored units count as damaged.
 TIMES_READ = 3
-# Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
-STARTING = 26
-
 
 # Exports one unit: see jobs.by_job for parameters and result.
 Export = Callable[[RunningExport, Watch, Unit, int, Callable[[], None]], Awaitable[Receipt | Failure]]
@@ -76,50 +74,6 @@ class Picture(NamedTuple):
 UNTOUCHED = Picture(UnitLedger.empty(), {})
 
 
-class Slots:
-    """Room for units: limits those in flight, and those claimed whose job has not started yet.
-
-    What a task has claimed no other task takes; so it claims no faster than it can start jobs.
-    """
-
-    def __init__(self, task: Task) -> None:
-        self._in_flight = asyncio.Semaphore(task.concurrency)
-        self._starting = asyncio.Semaphore(max(2, STARTING // task.tasks))
-
-    async def acquire(self) -> None:
-        """Wait for room for one more unit."""
-        await self._in_flight.acquire()
-        await self._starting.acquire()
-
-    def release(self) -> None:
-        """Give back the room: the unit was not taken."""
-        self._starting.release()
-        self._in_flight.release()
-
-    def hold(self) -> Hold:
-        """The room of a unit that was taken."""
-        return Hold(self._in_flight, self._starting)
-
-
-class Hold:
-    """The room that one unit takes, given back in two steps."""
-
-    def __init__(self, in_flight: asyncio.Semaphore, starting: asyncio.Semaphore) -> None:
-        self._in_flight, self._starting = in_flight, starting
-        self._has_started = False
-
-    def started(self) -> None:
-        """The unit's job is with BigQuery; may be said more than once."""
-        if not self._has_started:
-            self._has_started = True
-            self._starting.release()
-
-    def done(self) -> None:
-        """Nothing more is to be done for the unit."""
-        self.started()
-        self._in_flight.release()
-
-
 async def work(export: RunningExport) -> bool:
     """Work until nothing is left that this task may do. Receipts and failures are stored as they come.
 
@@ -127,8 +81,17 @@ async def work(export: RunningExport) -> bool:
     """
     if not export.plan.shares:
         return False
-    watch = Watch(export.warehouse, export.plan.location, export.task.tasks)
-    slots = Slots(export.task)
+    if export.task.of_set:
+        return await _work(export, export.task.of_set.in_flight(export.plan.location))
+    own = Shared(export.task)
+    try:
+        return await _work(export, own.at(export.plan.location))
+    finally:
+        own.close()
+
+
+async def _work(export: RunningExport, opened: InFlight) -> bool:
+    slots, watch = opened
     stop: list[QuotaError] = []
     taken = False
 
@@ -142,7 +105,6 @@ async def work(export: RunningExport) -> bool:
         finally:
             hold.done()
 
-    polling = asyncio.create_task(watch.run())
     try:
         async with asyncio.TaskGroup() as group:
             async for todo in _claimed(export, slots):
@@ -152,8 +114,6 @@ async def work(export: RunningExport) -> bool:
                 group.create_task(do(todo))
     except BaseExceptionGroup as failed:
         raise first_of(failed) from None
-    finally:
-        polling.cancel()
     if stop:
         raise stop[0]
     return taken

@@ -1,0 +1,74 @@
+"""bqdump plan for several datasets: a line for each, and all of them together."""
+
+from __future__ import annotations
+
+import sys
+
+from bqdump.cli.errors import words
+from bqdump.cli.output import print_table
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.summary import Planned
+from bqdump.core.project.removal import WHY
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+from bqdump.core.wording import fill
+
+NAMED = 3
+
+
+def print_set(settings: Settings, shown: Planned) -> None:
+    """Print the plan of several datasets."""
+    print_table(
+        ("dataset", "location", "tables", "rows", "bytes", "bills", "refused"),
+        [
+            (
+                one.dataset,
+                one.location,
+                f"{one.tables:,}",
+                f"{one.rows:,}",
+                size_text(one.bytes),
+                size_text(one.bills) if one.bills else "",
+                "yes" if one.problem else "",
+            )
+            for one in shown.datasets
+        ],
+        right=(2, 3, 4, 5),
+    )
+    if problems := [(one.dataset, fill(one.problem, words())) for one in shown.datasets if one.problem]:
+        sys.stdout.write("\nNot exported as the settings are:\n")
+        print_table(("dataset", "why"), problems)
+    if shown.skipped_datasets:
+        sys.stdout.write("\nNot exported:\n")
+        print_table(("dataset", "why"), [(one.dataset, one.reason) for one in shown.skipped_datasets])
+    if shown.removed_datasets:
+        sys.stdout.write("\nNot in the set any more (their exports stay):\n")
+        left = [(one.dataset, fill(WHY[one.reason], words()), one.run) for one in shown.removed_datasets]
+        print_table(("dataset", "why", "last run"), left)
+    if shown.removed:
+        sys.stdout.write("\nRemoved from the published exports:\n")
+        print_table(("table", "why"), [(one.table, one.reason) for one in shown.removed])
+    totals = shown.totals
+    tables, rows = counted(totals["tables"], "table"), counted(totals["rows"], "row")
+    sys.stdout.write(
+        f"\n{counted(len(shown.datasets), 'dataset')} of project {shown.project}: {tables}, {rows}, "
+        f"{size_text(totals['bytes'])} as of {time_text(shown.snapshot_time)}.\n"
+    )
+    if totals["bills"]:
+        sys.stdout.write(f"Their queries will bill {size_text(totals['bills'])}.\n")
+    place = f"{settings.target}" if settings.target else ", ".join(settings.locations.values())
+    sys.stdout.write(
+        f"Each dataset is exported below a folder of its own in {place}; --json and, for one dataset, "
+        "--dataset and --prefix show its tables.\n"
+    )
+
+
+def refuse_datasets(shown: Planned) -> None:
+    """Raise UsageError where a run would not export every dataset."""
+    refused = [one for one in shown.datasets if one.problem]
+    if not refused:
+        return
+    named = "; ".join(f"{one.dataset}: {one.problem.rstrip('.')}" for one in refused[:NAMED])
+    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
+    cause = f"{len(refused)} of {counted(len(shown.datasets), 'dataset')} would not be exported ({named}{more})"
+    raise UsageError("plan the export", f"project {shown.project}", cause)

@@ -1,0 +1,81 @@
+"""The events of several exports in one process as those of one run: tables and pieces of work have a dataset's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.progress.events import Advanced, Entered, Event, Listener, Looked, Started
+
+Ended = TypeVar("Ended", Receipt, Failure)
+
+
+class Together:
+    """Passes the events of each dataset's export on to one listener. Plans are added up as they come."""
+
+    def __init__(self, tell: Listener) -> None:
+        self._tell = tell
+        self._plans: dict[str, Plan] = {}
+
+    def of(self, dataset: str) -> Listener:
+        """The listener of this dataset's export."""
+
+        def tell(event: Event) -> None:
+            if isinstance(event, Plan):
+                self._plans[dataset] = event
+                self._tell(_sum(self._plans))
+            elif not isinstance(event, Entered):
+                self._tell(_renamed(event, dataset))
+
+        return tell
+
+
+def _renamed(event: Event, dataset: str) -> Event:
+    match event:
+        case Started():
+            return event._replace(piece=_in(dataset, event.piece), table=_in(dataset, event.table))
+        case Advanced():
+            return event._replace(piece=_in(dataset, event.piece))
+        case Receipt():
+            return _of(event, dataset)
+        case Failure():
+            return _of(event, dataset)
+        case Looked():
+            return Looked(
+                {_in(dataset, name): one._replace(piece=_in(dataset, one.piece), table=_in(dataset, one.table))
+                 for name, one in event.started.items()},
+                _each(event.receipts, dataset),
+                _each(event.failures, dataset),
+            )  # fmt: skip
+        case _:
+            return event
+
+
+def _each(ends: Mapping[str, Ended], dataset: str) -> dict[str, Ended]:
+    return {_in(dataset, piece): _of(end, dataset) for piece, end in ends.items()}
+
+
+def _of(end: Ended, dataset: str) -> Ended:
+    return replace(end, unit=_in(dataset, end.unit), table=_in(dataset, end.table))
+
+
+def _in(dataset: str, name: str) -> str:
+    return f"{dataset}.{name}"
+
+
+def _sum(plans: Mapping[str, Plan]) -> Plan:
+    """One plan with the numbers of all of them."""
+    every: Sequence[Plan] = list(plans.values())
+    return replace(
+        every[0],
+        tables=sum(plan.tables for plan in every),
+        rows=sum(plan.rows for plan in every),
+        bytes=sum(plan.bytes for plan in every),
+        shares=tuple(share for plan in every for share in plan.shares),
+        splits=tuple(
+            replace(split, table=_in(dataset, split.table)) for dataset, plan in plans.items() for split in plan.splits
+        ),
+    )

@@ -1,0 +1,69 @@
+"""A dataset of a set as an export of its own: its settings, and which of them apply to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from bqdump.core.documents.project import ProjectPlan
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.catalog import Listed, select
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.values import prefix
+from bqdump.core.times import rfc3339
+
+PLAN = "plan the export"
+
+
+def prefix_of(settings: Settings, dataset: str) -> str:
+    """The folder of a dataset's export, below the prefix of its set."""
+    return f"{settings.target.prefix}{dataset}/"
+
+
+def one_dataset(settings: Settings, dataset: str) -> Settings:
+    """The settings of the export of one dataset of a set: they name it alone, and its own folder.
+
+    Raises UsageError where the folder's name would be too long.
+    """
+    try:
+        folder = prefix(prefix_of(settings, dataset))
+    except ValueError as error:
+        raise UsageError(PLAN, dataset, f"its folder cannot be {prefix_of(settings, dataset)!r}: {error}") from None
+    target = msgspec.structs.replace(settings.target, prefix=folder)
+    return msgspec.structs.replace(
+        settings, dataset=dataset, target=target, exclude_datasets=(), together=False, locations={}
+    )
+
+
+def member_settings(settings: Settings, plan: ProjectPlan, dataset: str, listing: Sequence[Listed]) -> Settings:
+    """The same at the set's snapshot time, with the patterns and sections that match a table of this dataset.
+
+    Every pattern matches a table of some dataset: see `refuse_unmatched`.
+    """
+    own = one_dataset(settings, dataset)
+    names = [item.name for item in listing]
+    return msgspec.structs.replace(
+        own,
+        snapshot_time=rfc3339(plan.snapshot),
+        include=tuple(pattern for pattern in own.include if any(select(names, (pattern,), ()))),
+        exclude=tuple(pattern for pattern in own.exclude if any(select(names, (pattern,), ()))),
+        tables=tuple(section for section in own.tables if any(fnmatchcase(name, section.name) for name in names)),
+    )
+
+
+def matches_include(settings: Settings, listing: Sequence[Listed]) -> bool:
+    """Whether a dataset has a table that --include names; any dataset has where nothing is named."""
+    return not settings.include or any(select([item.name for item in listing], settings.include, ()))
+
+
+def refuse_unmatched(settings: Settings, listings: Sequence[Sequence[Listed]]) -> None:
+    """Raise UsageError for a pattern of --include, or a section of a table, that matches no table of any dataset."""
+    names = sorted({item.name for listing in listings for item in listing})
+    for pattern in settings.include:
+        if not any(select(names, (pattern,), ())):
+            raise UsageError(PLAN, repr(pattern), "matches no table of any dataset", setting="include")
+    for section in settings.tables:
+        if not any(fnmatchcase(name, section.name) for name in names):
+            raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of any dataset")

@@ -1,0 +1,127 @@
+"""Which datasets of a project a set has, and where each one goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bqdump.core.documents.project import SkippedDataset
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.catalog import ListedDataset, select
+from bqdump.core.settings.datasets import NAME, target_in
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.core.sizes import counted
+
+PLAN = "plan the export"
+NAMED = 10
+# Kinds of datasets whose tables are elsewhere: Spanner, AWS Glue, …
+EXTERNAL = "EXTERNAL"
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The datasets of a set, sorted by name, and those that its patterns match and that are not exported."""
+
+    datasets: tuple[ListedDataset, ...]
+    skipped: tuple[SkippedDataset, ...] = ()
+
+
+def names_of(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names and the patterns of the setting `dataset`."""
+    items = settings.dataset.split(",")
+    plain = tuple(item for item in items if NAME.fullmatch(item))
+    return plain, tuple(item for item in items if item not in plain)
+
+
+def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Chosen:
+    """The datasets that the settings name. Case matters, as in BigQuery; patterns match no hidden datasets (`_…`).
+
+    Raises UsageError for a name or pattern that matches nothing, or if nothing is left.
+    """
+    names, patterns = names_of(settings)
+    known = {one.name: one for one in listing}
+    visible = [name for name in known if not name.startswith("_")]
+    for name in names:
+        if name not in known:
+            cause = f"there is no dataset of this name in project {settings.project}, or it may not be seen"
+            raise UsageError(PLAN, name, cause, _guess(name, list(known)), setting="dataset")
+    for pattern in patterns:
+        if not any(select(visible, (pattern,), ())):
+            cause = f"matches no dataset of project {settings.project}"
+            raise UsageError(PLAN, repr(pattern), cause, _guess(pattern, visible), setting="dataset")
+    matched = {name for name, yes in zip(visible, select(visible, patterns or ("",), ()), strict=True) if yes}
+    wanted = sorted(matched.union(names))
+    for name, kept in zip(names, select(list(names), (), settings.exclude_datasets), strict=True):
+        if not kept:
+            cause = f"it leaves out {name}, which {{setting:dataset}} names"
+            raise UsageError(PLAN, "", cause, "Remove one of the two.", setting="exclude_datasets")
+    left = [name for name, kept in zip(wanted, select(wanted, (), settings.exclude_datasets), strict=True) if kept]
+    skipped = [SkippedDataset(name, "an external dataset: its tables are not in BigQuery") for name in left
+               if known[name].kind == EXTERNAL]  # fmt: skip
+    outside = {one.dataset for one in skipped}
+    chosen = tuple(known[name] for name in left if name not in outside)
+    if not chosen:
+        cause = f"no dataset of project {settings.project} is left to export"
+        raise UsageError(PLAN, settings.dataset, cause, "{setting:exclude_datasets} leaves out all of them.")
+    return Chosen(chosen, tuple(skipped))
+
+
+def by_target(chosen: Sequence[ListedDataset], settings: Settings) -> dict[Target, tuple[ListedDataset, ...]]:
+    """The datasets of each target. A bucket is in one location, so each location has a bucket of its own.
+
+    Raises UsageError, naming datasets and locations, where a location has none.
+    """
+    locations = {one.location.lower(): one.location for one in chosen}
+    _refuse_elsewhere(chosen, settings)
+    named = {name.lower() for name in settings.locations}
+    default = [location for key, location in sorted(locations.items()) if key not in named]
+    without = settings.target.bucket and len(default) > 1 and len(locations) > 1
+    if without or (default and not settings.target):
+        about = "; ".join(f"{location}: {_some(chosen, location)}" for location in locations.values())
+        missing = default if not settings.target else default[:1] and default[1:]
+        example = ", ".join(f'{location} = "gs://BUCKET-IN-{location.upper()}"' for location in missing)
+        cause = f"the datasets are in {counted(len(locations), 'location')} ({about}), and a bucket is in one"
+        hint = f"Give each location a bucket: a section [locations] in bqdump.toml with {example}."
+        raise UsageError(PLAN, f"project {settings.project}", cause, hint, setting="locations")
+    groups: dict[Target, list[ListedDataset]] = {}
+    for one in chosen:
+        groups.setdefault(target_in(one.location, settings.locations, settings.target), []).append(one)
+    return {target: tuple(datasets) for target, datasets in groups.items()}
+
+
+def targets_of(settings: Settings) -> list[Target]:
+    """All targets that a set may go to: the default one first."""
+    found = [settings.target] if settings.target else []
+    found += [target_in(location, settings.locations, settings.target) for location in settings.locations]
+    return list(dict.fromkeys(found))
+
+
+def _refuse_elsewhere(chosen: Sequence[ListedDataset], settings: Settings) -> None:
+    other = [one for one in chosen if settings.location and one.location.lower() != settings.location.lower()]
+    if other:
+        cause = f"{other[0].name} is in {other[0].location}"
+        hint = "Remove the setting to accept any location."
+        raise UsageError(PLAN, settings.location, cause, hint, setting="location")
+
+
+def _some(chosen: Sequence[ListedDataset], location: str) -> str:
+    names = [one.name for one in chosen if one.location.lower() == location.lower()]
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _guess(name: str, known: Sequence[str]) -> str:
+    import difflib
+
+    same = [one for one in known if one.lower() == name.lower()]
+    close = same or difflib.get_close_matches(re.sub("[*?]", "", name), known, n=1)
+    if close:
+        return f"Did you mean {close[0]}?"
+    shown = ", ".join(sorted(known)[:NAMED])
+    return f"Its datasets: {shown}{', …' if len(known) > NAMED else ''}." if known else "It has no datasets."
+
+
+def locations_of(datasets: Sequence[ListedDataset]) -> Mapping[str, str]:
+    """The locations of these datasets, each once, by the name in lower case."""
+    return {one.location.lower(): one.location for one in datasets}

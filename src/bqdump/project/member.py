@@ -1,0 +1,123 @@
+"""One dataset of a set: the task of its export, and what its end, or its failure, leaves in the set's notes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bqdump.core.documents.manifest import Latest
+from bqdump.core.documents.notes import shortened
+from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectPlan
+from bqdump.core.errors import (
+    AccessError,
+    AnswerError,
+    BqdumpError,
+    NotFoundError,
+    OutageError,
+    QuotaError,
+    TargetError,
+)
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import about
+from bqdump.core.project.member import member_settings
+from bqdump.core.wording import UNFILLED
+from bqdump.export.task import OfSet, Task
+from bqdump.project.task import RunningSet, SetTask
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import replace, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bqdump.export.work.in_flight import InFlight
+
+log = logging.getLogger(__name__)
+
+# Errors that are not about a single dataset: they end the task.
+OF_ALL = (AccessError, AnswerError, OutageError, QuotaError, TargetError)
+MESSAGE_BYTES, MESSAGE_CHARACTERS = 3000, 1000
+
+
+def member_task(running: RunningSet, number: int, in_flight: Callable[[str], InFlight]) -> Task:
+    """The task that exports one dataset of a set."""
+    return draft_task(running.task, running.plan, running.listings, number, in_flight)
+
+
+def _nothing_in_flight(location: str) -> InFlight:
+    raise RuntimeError(f"this task was not given what is in flight in {location}")
+
+
+def draft_task(
+    task: SetTask,
+    plan: ProjectPlan,
+    listings: Listings,
+    number: int,
+    in_flight: Callable[[str], InFlight] = _nothing_in_flight,
+) -> Task:
+    """The same for a set whose plan may not be stored yet. Without `in_flight`, it can plan, and not work."""
+    listing = listings.datasets[number]
+    settings = member_settings(task.settings, plan, plan.datasets[number].dataset, listing)
+    return Task(
+        task.store,
+        task.warehouse,
+        settings,
+        task.run,
+        task.owner,
+        task.tasks,
+        task.hear(settings.dataset),
+        task.open_read_route,
+        OfSet(number, listing, plan.planned, in_flight),
+    )
+
+
+@contextmanager
+def named(running: RunningSet, number: int) -> Iterator[str]:
+    """Log lines within this `with` name the dataset. Its name."""
+    dataset = running.plan.datasets[number].dataset
+    with about(dataset):
+        yield dataset
+
+
+def concerns_all(error: BqdumpError) -> bool:
+    """Whether an error ends the task, since no other dataset can do better now."""
+    return error.retryable or isinstance(error, OF_ALL)
+
+
+async def note_failure(running: RunningSet, number: int, error: BqdumpError) -> None:
+    """Note why a dataset cannot be exported, for this execution."""
+    task = running.task
+    failed = LogEvent.DATASET_FAILED.extra(dataset=running.plan.datasets[number].dataset)
+    log.error("the dataset is not exported: %s", error, extra=failed)
+    text = shortened(error.sentence(UNFILLED), MESSAGE_BYTES, MESSAGE_CHARACTERS)
+    failure = DatasetFailure(number, text, task.owner)
+    await replace(task.store, task.layout.failure(number, task.owner.execution), failure, 0)
+
+
+async def note_end(running: RunningSet, number: int, export: Task) -> None:
+    """Note that a dataset's export has ended: latest.json names this run, or a later one."""
+    latest = await read_latest(export.store, export.settings)
+    if latest is None:
+        raise NotFoundError("find", export.settings.layout.latest.name, "it has been deleted")
+    ended = await _ended(export, number, latest)
+    await replace(running.task.store, running.task.layout.ended(number), ended, 0)
+    published = LogEvent.DATASET_PUBLISHED.extra(dataset=export.settings.dataset)
+    log.info("the dataset is %s", ended.state, extra=published)
+
+
+async def _ended(export: Task, number: int, latest: Latest) -> Ended:
+    summary = await value_of(export.store, export.settings.layout.summary(latest.run))
+    totals = summary.totals if summary else None
+    return Ended(
+        number=number,
+        state="published" if latest.run == export.run else "superseded",
+        run=latest.run,
+        snapshot=latest.snapshot,
+        manifest_generation=latest.manifest_generation,
+        status=latest.status,
+        tables=totals.tables if totals else 0,
+        rows=summary.rows if summary else 0,
+        files=totals.files if totals else 0,
+        bytes=totals.bytes if totals else 0,
+    )

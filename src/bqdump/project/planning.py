@@ -1,0 +1,179 @@
+"""Planning the datasets of a set: one task plans them all, largest first, and the others work on what is planned.
+
+BigQuery limits requests per user, so several planners would not be faster. As with single exports, another task takes
+over when the planner shows no sign of life; two planners at once do no harm, since each plan is created only once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from bqdump.core.documents.project import Ready
+from bqdump.core.errors import BqdumpError, UsageError, first_of
+from bqdump.core.project.order import largest_first
+from bqdump.core.sizes import size_text
+from bqdump.export.planning.obtain import PATIENCE_SECONDS, obtain_plan
+from bqdump.export.planning.planner import PULSE_SECONDS
+from bqdump.export.planning.target import PLAN
+from bqdump.export.task import Task
+from bqdump.project.member import concerns_all, named, note_failure
+from bqdump.project.task import RunningSet
+from bqdump.repository.projects import Board, read_board
+from bqdump.repository.repository import load, overwrite, replace
+
+# Datasets that are planned at the same time: while one waits for a query, others describe tables.
+PLANNED_AT_ONCE = 4
+
+Open = Callable[[int], Task]
+
+
+class Planner:
+    """Plans the datasets of a set in this task, if that is up to it. `watch` looks after the planner of another one."""
+
+    def __init__(self, running: RunningSet, open_task: Open) -> None:
+        self._running, self._open = running, open_task
+        self._planning: asyncio.Task[None] | None = None
+        self._seen, self._since = 0, 0.0
+
+    async def begin(self) -> None:
+        """Plan in the background if this task is the first of its execution, or the planner itself, restarted."""
+        task, document = self._running.task, self._running.task.layout.planner
+        planner = await load(task.store, document)
+        if planner and planner.value == task.owner:
+            self._start()
+        elif planner is None or planner.value.execution != task.owner.execution:
+            await self._take_over(planner.generation if planner else 0)
+
+    async def watch(self) -> None:
+        """Take over planning if the planner's pulse has stopped. Raises what planning in this task has raised."""
+        if self._planning is not None:
+            if self._planning.done():
+                self._planning.result()
+            return
+        task, clock = self._running.task, asyncio.get_running_loop().time()
+        planner = await load(task.store, task.layout.planner)
+        generation = planner.generation if planner else 0
+        if generation and generation != self._seen:
+            self._seen, self._since = generation, clock
+        elif not generation or clock - self._since > PATIENCE_SECONDS:
+            # Without a note, the planner has given up: this task meets the same refusal.
+            await self._take_over(generation)
+
+    async def end(self) -> None:
+        """Stop planning."""
+        if self._planning is not None:
+            self._planning.cancel()
+            with suppress(asyncio.CancelledError, BqdumpError):
+                await self._planning
+
+    async def _take_over(self, generation: int) -> None:
+        task = self._running.task
+        if await replace(task.store, task.layout.planner, task.owner, generation):
+            self._start()
+
+    def _start(self) -> None:
+        self._planning = asyncio.create_task(self._plan())
+
+    async def _plan(self) -> None:
+        try:
+            await _plan_all(self._running, self._open)
+        except BqdumpError as error:
+            if not error.retryable:
+                await _step_back(self._running)
+            raise
+
+
+async def _step_back(running: RunningSet) -> None:
+    """Give planning up: waiting tasks take over at once, and meet the same error."""
+    task = running.task
+    # The error must be raised even if this fails.
+    with suppress(BqdumpError):
+        planner = await load(task.store, task.layout.planner)
+        if planner and planner.value == task.owner:
+            await task.store.delete([(task.layout.planner.name, planner.generation)])
+
+
+async def _plan_all(running: RunningSet, open_task: Open) -> None:
+    """Plan every dataset that is not planned yet. A refusal fails that dataset, and no other."""
+    task, limit = running.task, running.task.settings.max_bytes_billed
+    board = await read_board(task.store, task.layout)
+    failed = board.failed(task.owner.execution)
+    todo = [number for number in largest_first([one.tables for one in running.plan.datasets])
+            if number not in board.planned and number not in failed]  # fmt: skip
+    slots, bills = asyncio.Semaphore(PLANNED_AT_ONCE), {number: one.bills for number, one in board.planned.items()}
+
+    async def plan(number: int) -> None:
+        async with slots:
+            ready = await _planned(running, number, open_task)
+        if ready is None:
+            return
+        bills[number] = ready.bills
+        if not limit:
+            await replace(task.store, task.layout.planned(number), ready, 0)
+
+    async with _pulse(running):
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in todo:
+                    group.create_task(plan(number))
+        except BaseExceptionGroup as error:
+            raise first_of(error) from None
+        if limit:
+            # Nothing is worked on before it is known what all queries together bill.
+            _check_bills(running, bills)
+            for number in todo:
+                if number in bills:
+                    note = Ready(number, bills[number])
+                    await replace(task.store, task.layout.planned(number), note, 0)
+
+
+async def _planned(running: RunningSet, number: int, open_task: Open) -> Ready | None:
+    """The note that this dataset is planned; None where it cannot be, which is noted as well."""
+    with named(running, number):
+        try:
+            if problem := running.plan.datasets[number].problem:
+                await note_failure(running, number, BqdumpError("list", "its tables", problem))
+                return None
+            return Ready(number, (await obtain_plan(open_task(number))).bills)
+        except BqdumpError as error:
+            if concerns_all(error):
+                raise
+            await note_failure(running, number, error)
+            return None
+
+
+def _check_bills(running: RunningSet, bills: dict[int, int]) -> None:
+    total, limit = sum(bills.values()), running.task.settings.max_bytes_billed
+    if total > limit:
+        largest = sorted(bills, key=lambda number: -bills[number])[:3]
+        named = ", ".join(f"{running.plan.datasets[number].dataset} {size_text(bills[number])}" for number in largest)
+        cause = f"its queries would bill {size_text(total)}, more than the limit of {size_text(limit)} (most: {named})"
+        hint = "Raise {setting:max_bytes_billed}, or leave tables out with {setting:exclude}."
+        raise UsageError(PLAN, f"run {running.plan.run}", cause, hint)
+
+
+@asynccontextmanager
+async def _pulse(running: RunningSet) -> AsyncIterator[None]:
+    """Rewrite the planner's note regularly, so that the other tasks see that planning continues."""
+    task = running.task
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            await overwrite(task.store, task.layout.planner, task.owner)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
+
+
+def all_planned(board: Board, running: RunningSet) -> bool:
+    """Whether every dataset has its plan, has ended, or cannot be planned."""
+    known = {*board.planned, *board.ended, *board.failed(running.task.owner.execution)}
+    return len(known) == len(running.plan.datasets)

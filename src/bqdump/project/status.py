@@ -1,0 +1,114 @@
+"""The progress of a set's run, from its documents: that of each dataset, and all of them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.project import Project, ProjectPlan
+from bqdump.core.errors import NotFoundError
+from bqdump.core.project.member import one_dataset
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_of
+from bqdump.core.wording import fill
+from bqdump.observe.status import DatasetStatus, Status, StatusState, status
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.projects import Board, read_board, read_project, read_project_plan
+
+READS_AT_ONCE = 8
+# Datasets that have ended, in one way or another.
+ENDED = ("published", "superseded", "failed")
+
+
+async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
+    """The status of a set's run (default: the one that was planned last). Raises NotFoundError."""
+    plan = await read_project_plan(store, settings, run)
+    board, project = await asyncio.gather(
+        read_board(store, settings.layout.project_run(plan.run)), read_project(store, settings)
+    )
+    slots = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def one(number: int) -> DatasetStatus:
+        async with slots:
+            return await _dataset(store, settings, plan, board, number)
+
+    datasets = tuple(await asyncio.gather(*map(one, range(len(plan.datasets)))))
+    return Status(
+        run=plan.run,
+        state=_state(plan, project, datasets),
+        snapshot_time=time_of(plan.snapshot),
+        tables=sum(one.tables for one in datasets),
+        done=sum(one.done for one in datasets),
+        working=sum(one.working for one in datasets),
+        waiting=sum(one.waiting for one in datasets),
+        failed=(),
+        skipped=0,
+        bytes=sum(one.bytes for one in datasets),
+        latest=project.run if project else "",
+        last_done=max((one.last_done for one in datasets if one.last_done), default=None),
+        planned=time_of(plan.planned),
+        dataset=f"{plan.project}.{plan.names}",
+        datasets=datasets,
+    )
+
+
+def merged(found: Sequence[Status]) -> Status:
+    """One status of a set whose datasets go to several targets: the sums, and all datasets."""
+    first, *others = found
+    if not others:
+        return first
+    states = {one.state for one in found}
+    worst: tuple[StatusState, ...] = ("failed", "running", "planning", "partial")
+    state = next((one for one in worst if one in states), first.state)
+    return replace(
+        first,
+        state=state,
+        tables=sum(one.tables for one in found),
+        done=sum(one.done for one in found),
+        working=sum(one.working for one in found),
+        waiting=sum(one.waiting for one in found),
+        bytes=sum(one.bytes for one in found),
+        last_done=max((one.last_done for one in found if one.last_done), default=None),
+        datasets=tuple(dataset for one in found for dataset in one.datasets),
+    )
+
+
+async def _dataset(
+    store: ObjectStore, settings: Settings, plan: ProjectPlan, board: Board, number: int
+) -> DatasetStatus:
+    member = plan.datasets[number]
+    problems = [one[number].message for one in board.failures.values() if number in one]
+    problem = fill(problems[-1]) if problems and number not in board.ended else ""
+    try:
+        found = await status(store, one_dataset(settings, member.dataset), plan.run)
+    except NotFoundError:
+        state: StatusState = "failed" if problem else "planning"
+        waiting = 0 if problem else member.tables
+        return DatasetStatus(
+            dataset=member.dataset, state=state, tables=member.tables, waiting=waiting, problem=problem
+        )
+    state = "failed" if problem and found.state not in ("published", "superseded") else found.state
+    return DatasetStatus(
+        dataset=member.dataset,
+        state=state,
+        tables=found.tables or member.tables,
+        done=found.done,
+        working=found.working,
+        waiting=found.waiting if found.tables else member.tables,
+        failed=found.failed,
+        bytes=found.bytes,
+        latest=found.latest,
+        last_done=found.last_done,
+        problem=problem,
+    )
+
+
+def _state(plan: ProjectPlan, project: Project | None, datasets: tuple[DatasetStatus, ...]) -> StatusState:
+    if project and project.run == plan.run:
+        return "published" if project.status == "complete" else "partial"
+    if project and project.age > plan.age:
+        return "superseded"
+    ended = all(one.state in ENDED for one in datasets)
+    return "failed" if ended and any(one.state == "failed" for one in datasets) else "running"
