@@ -30,6 +30,7 @@ MEANT = {
     "JobFailedError": 1,
     "TableGoneError": 5,
     "DocumentError": 4,
+    "DatasetsFailedError": 3,
     "TablesFailedError": 3,
     "VerificationError": 4,
 }

@@ -191,5 +191,5 @@ def _log_plan(task: SetTask, plan: ProjectPlan) -> None:
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.DATASET_REMOVED.extra(dataset=removed.dataset))
     for skipped in plan.skipped:
-        message, event = "dataset %s is not exported: %s", LogEvent.DATASET_SKIPPED
-        log.warning(message, skipped.dataset, skipped.reason, extra=event.extra(dataset=skipped.dataset))
+        named = LogEvent.DATASET_SKIPPED.extra(dataset=skipped.dataset)
+        log.warning("dataset %s is not exported: %s", skipped.dataset, skipped.reason, extra=named)
