@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bqdump.arguments import Options
     from bqdump.check.doctor import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
-    from bqdump.check.verify import ReadBack, SourceCompared, Verified
+    from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
     from bqdump.core.documents.exported_definitions import Definition, Definitions
@@ -139,6 +139,7 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "Verified",
+    "VerifiedDataset",
     "__version__",
     "diff",
     "doctor",
@@ -164,7 +165,7 @@ _HOMES = {
     "arguments": ("Options",),
     "check.doctor": ("Check", "CheckOutcome"),
     "check.findings": ("Finding", "FindingKind"),
-    "check.verify": ("ReadBack", "SourceCompared", "Verified"),
+    "check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
     "core.documents.changes": ("TableChange",),
     "core.documents.definitions": ("Index", "RowPolicy", "Unread"),
     "core.documents.exported_definitions": ("Definition", "Definitions"),

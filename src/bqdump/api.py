@@ -236,7 +236,12 @@ def status(run: str = "", **options: Unpack[Options]) -> Status:
 @with_settings(OF_TARGET)
 def runs(**options: Unpack[Options]) -> Rows[RunLine]:
     """List the runs of a target, the latest snapshot time first."""
-    return _ask(verbs.runs, options)
+    settings = _settings(options, ("bucket",))
+
+    async def every() -> Rows[RunLine]:
+        return Rows(line for found in await services.ask_each(settings, verbs.runs) for line in found)
+
+    return _finish(every())
 
 
 @with_settings((*OF_TARGET, "project", *RETENTION))

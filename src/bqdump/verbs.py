@@ -196,10 +196,17 @@ async def _either(
 
 
 async def runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
-    """All runs of a target, the latest snapshot time first."""
+    """All runs of a target, the latest snapshot time first; of a set, also those of each dataset."""
     from bqdump.observe.history import list_runs
+    from bqdump.project.look import set_runs
 
-    return await list_runs(store, settings)
+    found: Rows[RunLine] = Rows()
+    with suppress(NotFoundError):
+        found = await set_runs(store, settings) if settings.names_several else await list_runs(store, settings)
+    if not found:
+        with suppress(NotFoundError):
+            found = await list_runs(store, settings) if settings.names_several else await set_runs(store, settings)
+    return found
 
 
 async def verify(
@@ -212,7 +219,7 @@ async def verify(
     bill: Callable[[int], None] = lambda _: None,
     tell: Listener = ignore,
 ) -> Verified:
-    """Compare the files of a run (default: the published run) with its manifest.
+    """Compare the files of a run (default: the published run) with its manifest; of a set, those of each dataset.
 
     parts: also read one in this many files (0: none). warehouse: compare tables with BigQuery as well, which needs
     every file; `bill` hears the bytes billed beforehand.
@@ -220,15 +227,28 @@ async def verify(
     from bqdump.check.compare_with_source import Source
     from bqdump.check.read_back import ReadOptions
     from bqdump.check.verify import verify as verify_run
-    from bqdump.repository.published import with_bucket
+    from bqdump.project.look import verify_set
+    from bqdump.repository.published import SetError, with_bucket
     from bqdump.services import open_reader
 
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None
     reader = open_reader() if parts else None
     reading = ReadOptions(reader, parts, checksums=source is not None) if reader else None
+
+    async def one(own: Settings, run: str) -> Verified:
+        return await verify_run(store, own, run, reading, source, tell)
+
+    async def either() -> Verified:
+        try:
+            return await one(settings, name)
+        except (NotFoundError, SetError):
+            with suppress(NotFoundError):
+                return await verify_set(store, settings, name, one)
+            raise
+
     try:
-        return await with_bucket(store, verify_run(store, settings, name, reading, source, tell))
+        return await with_bucket(store, either())
     finally:
         if reader:
             reader.close()
@@ -272,8 +292,13 @@ async def diff(
 async def report(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
     """The name of a run (default: the published run) and its report as HTML. since: with the changes since that run."""
     from bqdump.export.publish.report import report_page
+    from bqdump.project.look import set_report
+    from bqdump.repository.published import SetError
 
-    return await report_page(store, settings, run or settings.run_id, since)
+    try:
+        return await report_page(store, settings, run or settings.run_id, since)
+    except SetError:
+        return await set_report(store, settings)
 
 
 async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None = None, *, delete: bool) -> Pruned:

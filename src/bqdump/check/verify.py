@@ -51,11 +51,22 @@ class SourceCompared(msgspec.Struct, frozen=True):
 
 
 @public
+class VerifiedDataset(msgspec.Struct, frozen=True):
+    """One dataset of a set: the run that was verified, and the number of findings. problem: why it was not verified."""
+
+    dataset: str
+    run: str
+    findings: int
+    problem: str = ""
+
+
+@public
 class Verified(Result, frozen=True, kw_only=True):
     """The result for one run. Counts are from the manifest. read, source: None unless requested.
 
     copied: the files are copies, so generations were not compared. carried: number of tables carried over from earlier
-    runs; the oldest of them is as of `oldest_snapshot_time`.
+    runs; the oldest of them is as of `oldest_snapshot_time`. datasets: each dataset of a set; findings then name the
+    table with its dataset.
     """
 
     run: str
@@ -69,6 +80,7 @@ class Verified(Result, frozen=True, kw_only=True):
     copied: bool = False
     carried: int = 0
     oldest_snapshot_time: datetime | None = None
+    datasets: tuple[VerifiedDataset, ...] = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The findings as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""

@@ -12,7 +12,7 @@ from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_store
+from bqdump.cli.wiring import ask_each
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
@@ -20,6 +20,8 @@ from bqdump.core.settings.values import tags
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
+
+DATASETS = {"*": "all"}
 
 
 @click.command(cls=Command)
@@ -42,15 +44,17 @@ def runs(run: str | None, add: tuple[str, ...], remove: tuple[str, ...], as_json
     settings = load_settings(options, ("bucket",))
     if run or add or remove:
         _tag(settings, run or "", add, remove)
-    lines = ask_store(settings, lambda store: verbs.runs(store, settings))
+    lines = [line for found in ask_each(settings, verbs.runs) for line in found]
     if as_json:
         print_json(lines)
     elif lines:
         now = time.time()
+        several = any(line.dataset for line in lines)
         rows = [
             (
                 "*" if line.published else "",
                 line.run,
+                *([DATASETS.get(line.dataset, line.dataset)] if several else []),
                 line.state,
                 time_text(line.snapshot_time),
                 *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))),
@@ -59,8 +63,10 @@ def runs(run: str | None, add: tuple[str, ...], remove: tuple[str, ...], as_json
             )
             for line in lines
         ]
-        heads = ("", "run", "state", "as of", "tables", "files", "bytes", "proven restorable", "tags")
-        print_table(heads, rows, right=(4, 5, 6))
+        heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "files", "bytes", "proven restorable", "tags")
+        if several:
+            heads = (*heads[:2], "dataset", *heads[2:])
+        print_table(heads, rows, right=(5, 6, 7) if several else (4, 5, 6))
         for line in lines:
             if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
                 sys.stdout.write(f"run {line.run}: {older}\n")

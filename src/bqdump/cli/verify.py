@@ -69,9 +69,9 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
         verified = asyncio.run(serve(settings, compare)) if with_source else ask_store(settings, check)
     if as_json:
         print_json(verified)
-    elif verified.findings or not quiet:
+    elif verified.findings or any(one.problem for one in verified.datasets) or not quiet:
         _print(verified)
-    return DIFFERENCE if verified.findings else DONE
+    return DIFFERENCE if verified.findings or any(one.problem for one in verified.datasets) else DONE
 
 
 def _tell_bill(bytes_billed: int) -> None:
@@ -83,6 +83,13 @@ def _print(verified: Verified) -> None:
         f"run {verified.run}, the dataset as of {time_text(verified.snapshot_time)}: "
         f"{counted(verified.tables, 'table')}, {counted(verified.files, 'file')}, {size_text(verified.bytes)}"
     )
+    if verified.datasets:
+        print_table(
+            ("dataset", "run", "differences", "problem"),
+            [(one.dataset, one.run, f"{one.findings:,}", one.problem) for one in verified.datasets],
+            right=(2,),
+        )
+        sys.stdout.write("\n")
     if verified.findings:
         print_table(
             ("what", "table", "file", "expected", "found"),
@@ -108,6 +115,8 @@ def _print(verified: Verified) -> None:
             )
     if verified.findings:
         sys.stdout.write(f"{counted(len(verified.findings), 'difference')}.\n")
+    elif problems := sum(bool(one.problem) for one in verified.datasets):
+        sys.stdout.write(f"{counted(problems, 'dataset')} with a problem; what was verified has no differences.\n")
     elif verified.copied:
         sys.stdout.write("Every file is there, with its size and checksum.\n")
     else:

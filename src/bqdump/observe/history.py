@@ -38,6 +38,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
     all_proven: when a single drill last proved all. drill_problem: what the newest drill of the run found instead.
     tags: those of `bqdump runs --tag`.
+    dataset: where a run exports several: the dataset, or `*` for all of them together; else "".
     """
 
     run: str
@@ -61,6 +62,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     drill_problem: str = ""
     all_proven: datetime | None = None
     tags: tuple[str, ...] = ()
+    dataset: str = ""
 
     @property
     def took(self) -> int:

@@ -6,7 +6,7 @@ import logging
 
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.project import DatasetEntry, DatasetFailure, Ended, Project
-from bqdump.core.errors import DatasetsFailedError
+from bqdump.core.errors import BqdumpError, DatasetsFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.project.member import one_dataset
 from bqdump.core.sizes import counted
@@ -63,7 +63,19 @@ async def publish_set(running: RunningSet, board: Board) -> Project | None:
     if stored and stored.mine:
         done, published = counted(len(board.ended), "dataset"), LogEvent.SET_PUBLISHED.extra()
         log.info("published %s of run %s, as of %s", done, plan.run, rfc3339(plan.snapshot), extra=published)
+        await _store_report(running, stored.value)
     return stored.value if stored else None
+
+
+async def _store_report(running: RunningSet, project: Project) -> None:
+    """Write the page that lists the datasets. An error is only logged, because the set is published."""
+    try:
+        from bqdump.pages.project import render_project
+
+        await running.task.store.write(running.task.layout.report, render_project(project), None)
+    except (BqdumpError, OSError, ImportError) as error:
+        message = "the set is published, but its report could not be written: %s"
+        log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())
 
 
 def refuse_failed(running: RunningSet, board: Board) -> None:

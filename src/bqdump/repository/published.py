@@ -22,6 +22,10 @@ Answer = TypeVar("Answer")
 NAMED = 10
 
 
+class SetError(UsageError):
+    """One export is expected, and a set of datasets is published there."""
+
+
 async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     """The pointer to the published run, None if nothing was ever published here."""
     return await value_of(store, settings.layout.latest)
@@ -100,7 +104,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
 
 
 async def refuse_set(store: ObjectStore, settings: Settings) -> None:
-    """Raise UsageError where a set of datasets is published: each of them is an export of its own."""
+    """Raise SetError where a set of datasets is published: each of them is an export of its own."""
     project = await value_of(store, settings.layout.project)
     if project is None or not project.datasets:
         return
@@ -108,7 +112,7 @@ async def refuse_set(store: ObjectStore, settings: Settings) -> None:
     shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
     example = f"{settings.target.prefix}{names[0]}"
     cause = f"it holds the exports of {counted(len(names), 'dataset')} ({shown}), each in a folder of its own"
-    raise UsageError("find", str(settings.target), cause, f"Name one dataset: {{setting:prefix={example}}}.")
+    raise SetError("find", str(settings.target), cause, f"Name one dataset: {{setting:prefix={example}}}.")
 
 
 def missing_manifest(run: str, runs: Sequence[str] = ()) -> NotFoundError:

@@ -43,3 +43,8 @@ class ProjectLayout(NamedTuple):
     def failure(self, number: int, execution: str) -> Document[DatasetFailure]:
         """Why a dataset cannot be exported, as this execution has met it."""
         return Document(f"{self.root}failures/{number:05d}/{execution}.json", DatasetFailure, "note")
+
+    @property
+    def report(self) -> str:
+        """The page that lists the datasets."""
+        return f"{self.root}report.html"

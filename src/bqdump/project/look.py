@@ -1,0 +1,142 @@
+"""What commands show of a set: the runs, the files and the report of each of its datasets, and all of them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from bqdump.check.verify import Verified, VerifiedDataset
+from bqdump.core.documents.project import Project
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.project.member import one_dataset
+from bqdump.core.results import Rows
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_of
+from bqdump.observe.history import RunLine, list_runs
+from bqdump.pages.project import render_project
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.projects import read_project, read_project_plan
+
+Answer = TypeVar("Answer")
+AT_ONCE = 8
+# In place of a dataset's name: all of them together.
+ALL = "*"
+WORST = ("unreadable", "unfinished", "partial", "complete")
+
+
+async def published_set(store: ObjectStore, settings: Settings) -> Project:
+    """The set that is published there. Raises NotFoundError."""
+    project = await read_project(store, settings)
+    if project is None:
+        cause = "no set of datasets has been published there yet"
+        raise NotFoundError("find", f"a set in {settings.target}", cause, "Start one: {call:run}")
+    return project
+
+
+async def each_dataset(names: Sequence[str], ask: Callable[[str], Awaitable[Answer]]) -> list[Answer]:
+    """The answers about these datasets, some at a time, in their order."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> Answer:
+        async with slots:
+            return await ask(name)
+
+    return list(await asyncio.gather(*map(one, names)))
+
+
+async def set_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
+    """The runs of a set, each as a whole (dataset `*`) and then of each dataset. Raises NotFoundError."""
+    project = await read_project(store, settings)
+    newest = None
+    try:
+        newest = await read_project_plan(store, settings)
+    except NotFoundError:
+        if project is None:
+            raise
+    names = {one.dataset for one in project.datasets} if project else set[str]()
+    names |= {one.dataset for one in newest.datasets} if newest else set[str]()
+
+    async def lines(name: str) -> list[RunLine]:
+        return [replace(line, dataset=name) for line in await list_runs(store, one_dataset(settings, name))]
+
+    by_run: dict[str, list[RunLine]] = {}
+    for found in await each_dataset(sorted(names), lines):
+        for line in found:
+            by_run.setdefault(line.run, []).append(line)
+    published = project.run if project else ""
+    wholes = [(_whole(run, parts, published), parts) for run, parts in by_run.items()]
+    wholes.sort(key=lambda one: (one[0].snapshot_time is None, one[0].snapshot_time, one[0].run), reverse=True)
+    return Rows(line for whole, parts in wholes for line in (whole, *parts))
+
+
+def _whole(run: str, parts: Sequence[RunLine], published: str) -> RunLine:
+    times = [part.snapshot_time for part in parts if part.snapshot_time]
+    begun, ended = [part.begun for part in parts if part.begun], [part.ended for part in parts if part.ended]
+    states = {part.state for part in parts}
+    return RunLine(
+        run=run,
+        dataset=ALL,
+        state=next((state for state in WORST if state in states), "unfinished"),
+        published=run == published,
+        snapshot_time=min(times) if times else None,
+        tables=sum(part.tables for part in parts),
+        files=sum(part.files for part in parts),
+        bytes=sum(part.bytes for part in parts),
+        rows=sum(part.rows for part in parts),
+        failed=sum(part.failed for part in parts),
+        skipped=sum(part.skipped for part in parts),
+        begun=min(begun) if begun else None,
+        ended=max(ended) if ended else None,
+    )
+
+
+async def verify_set(
+    store: ObjectStore, settings: Settings, run: str, verify: Callable[[Settings, str], Awaitable[Verified]]
+) -> Verified:
+    """Verify the exports of a set: those that project.json names, or of this run. Raises NotFoundError without a set.
+
+    verify: verifies one export. Findings name the table with its dataset. What cannot be read is a dataset's `problem`.
+    """
+    project = await published_set(store, settings)
+
+    async def one(name: str) -> tuple[VerifiedDataset, Verified | None]:
+        entry = next(one for one in project.datasets if one.dataset == name)
+        wanted = run or entry.run
+        if not wanted:
+            return VerifiedDataset(dataset=name, run="", findings=0, problem=entry.problem or "not published"), None
+        try:
+            found = await verify(one_dataset(settings, name), wanted)
+        except (NotFoundError, DocumentError) as error:
+            return VerifiedDataset(dataset=name, run=wanted, findings=0, problem=str(error)), None
+        problem = "" if run or entry.state != "failed" else f"not published by run {project.run}: {entry.problem}"
+        return VerifiedDataset(dataset=name, run=found.run, findings=len(found.findings), problem=problem), found
+
+    # One after another, as each reads files with all of this machine.
+    pairs = [await one(entry.dataset) for entry in project.datasets]
+    found = [(part.dataset, whole) for part, whole in pairs if whole]
+    return Verified(
+        run=run or project.run,
+        snapshot_time=time_of(project.snapshot),
+        tables=sum(one.tables for _, one in found),
+        files=sum(one.files for _, one in found),
+        bytes=sum(one.bytes for _, one in found),
+        findings=tuple(
+            replace(finding, table=f"{name}.{finding.table}") for name, one in found for finding in one.findings
+        ),
+        copied=bool(found) and all(one.copied for _, one in found),
+        carried=sum(one.carried for _, one in found),
+        datasets=tuple(part for part, _ in pairs),
+    )
+
+
+async def set_report(store: ObjectStore, settings: Settings) -> tuple[str, bytes]:
+    """The run of the published set, and its report. Raises NotFoundError."""
+    project = await published_set(store, settings)
+    target = settings.target
+    if target.folder:
+        target = replace(target, root=str(Path(target.folder).absolute()))
+    return project.run, render_project(project, target)
