@@ -12,7 +12,7 @@ from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_each
+from bqdump.cli.wiring import ask_each, ask_store
 from bqdump.core.documents.manifest import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings

@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 AT_ONCE = 8
 # In place of a dataset's name: all of them together.
 ALL = "*"
-WORST = ("unreadable", "unfinished", "partial", "complete")
+WORST = ("unreadable", "unfinished", "pruning", "partial", "complete")
 
 
 async def published_set(store: ObjectStore, settings: Settings) -> Project:
