@@ -30,6 +30,7 @@ from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.project.selection import all_targets
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.request import requested, requested_drill
 from bqdump.core.restore.result import Restoration
@@ -51,6 +52,7 @@ from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
+from bqdump.project.look import merged_pruned, merged_verified
 from bqdump.project.status import merged
 from bqdump.restoration.task import Request, Task, Via
 from bqdump.services import Services, read_config, run_id
@@ -254,6 +256,14 @@ def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
     """
     settings = _settings(options, ("bucket",))
     policy_of(settings)
+    if settings.names_several:
+
+        async def every(at: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
+            own = {target: msgspec.structs.replace(settings, target=target) for target in stores}
+            work = at.warehouse.at_work
+            return merged_pruned([await verbs.prune(stores[one], own[one], work, delete=yes) for one in stores])
+
+        return _finish(services.serve_set(settings, every))
     if not settings.jobs_in:
         return _finish(services.ask(settings, lambda store: verbs.prune(store, settings, delete=yes)))
     return _serve(settings, lambda at: verbs.prune(at.store, settings, at.warehouse.at_work, delete=yes))
@@ -287,10 +297,23 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
     BigQuery bills one query per table; `max_bytes_billed` limits their sum. Requires `project`.
     """
     check = partial(verbs.verify, run=run, parts=parts_to_read(read, source=source))
-    if not source:
-        return _ask(check, options)
-    settings = _settings(options, ("bucket", "project"))
-    return _serve(settings, lambda at: check(at.store, settings, warehouse=at.warehouse, bill=_tell_bill))
+    settings = _settings(options, ("bucket", "project") if source else ("bucket",))
+
+    async def without_source() -> Verified:
+        return merged_verified(await services.ask_each(settings, check))
+
+    async def with_source() -> Verified:
+        found = []
+        for target in all_targets(settings):
+            own = msgspec.structs.replace(settings, target=target)
+
+            async def compare(at: Services, own: Settings = own) -> Verified:
+                return await check(at.store, own, warehouse=at.warehouse, bill=_tell_bill)
+
+            found.append(await services.serve(own, compare))
+        return merged_verified(found)
+
+    return _finish(with_source() if source else without_source())
 
 
 @with_settings(OF_TARGET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +30,17 @@ class Cure(msgspec.Struct, frozen=True):
     role: str
     on: str
     commands: list[str]
+
+
+# From the best outcome to the worst.
+SEVERITY = [
+    CheckOutcome.OK,
+    CheckOutcome.UNTRIED,
+    CheckOutcome.WARNING,
+    CheckOutcome.REFUSED,
+    CheckOutcome.MISSING,
+    CheckOutcome.DENIED,
+]
 
 
 @public
@@ -66,6 +77,20 @@ async def diagnose(
     return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
 
 
+def diagnose_together(settings: Settings, found: Sequence[Diagnosis]) -> Diagnosis:
+    """One diagnosis of several datasets: each check and each cure once."""
+    checks = list(dict.fromkeys(check for one in found for check in one.checks))
+    cures = {(cure.permission, tuple(cure.commands)): cure for one in found for cure in one.cures}
+    return Diagnosis(
+        verdict=max((one.verdict for one in found), key=SEVERITY.index, default=CheckOutcome.OK),
+        project=settings.project,
+        dataset=settings.dataset,
+        target=str(settings.target),
+        checks=checks,
+        cures=list(cures.values()),
+    )
+
+
 def environment(environ: Mapping[str, str]) -> list[Check]:
     """Whether the clients connect to Google: emulator variables point them elsewhere."""
     led = [name for name in EMULATORS if environ.get(name)]
@@ -84,16 +109,8 @@ def _diagnosis(settings: Settings, checks: list[Check], service_account: str) ->
     )
     deployment = Deployment(settings=settings, region="", service_account=service_account, read_route=READS in lacking)
     grants = {permission: grant for permission in lacking if (grant := grant_of(deployment, permission))}
-    severity = [
-        CheckOutcome.OK,
-        CheckOutcome.UNTRIED,
-        CheckOutcome.WARNING,
-        CheckOutcome.REFUSED,
-        CheckOutcome.MISSING,
-        CheckOutcome.DENIED,
-    ]
     return Diagnosis(
-        verdict=max((check.outcome for check in checks), key=severity.index),
+        verdict=max((check.outcome for check in checks), key=SEVERITY.index),
         project=settings.project,
         dataset=settings.dataset,
         target=str(settings.target),

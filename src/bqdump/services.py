@@ -14,7 +14,7 @@ import msgspec
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, UsageError, install_hint, open_files_error, out_of_files
-from bqdump.core.project.selection import targets_of
+from bqdump.core.project.selection import all_targets, targets_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER, Target
 from bqdump.core.settings.task_identity import Identity
@@ -234,8 +234,7 @@ async def ask_each(
 
     answers: list[Answer] = []
     missing: NotFoundError | None = None
-    targets = targets_of(settings) if settings.names_several else [settings.target]
-    for target in targets:
+    for target in all_targets(settings):
         try:
             answers.append(await one(_at(settings, target)))
         except NotFoundError as error:

@@ -78,10 +78,10 @@ async def run(
     return Ended(task, result)
 
 
-async def _prune_after(services: Services, settings: Settings) -> None:
+async def _prune_after(services: Services, settings: Settings, store: ObjectStore | None = None) -> None:
     """Prune. An error is only logged: the export is published."""
     try:
-        await prune(services.store, settings, services.warehouse.at_work, delete=True)
+        await prune(store or services.store, settings, services.warehouse.at_work, delete=True)
     except BqdumpError as error:
         message = "the export is published, but earlier runs could not be pruned: %s"
         log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())
@@ -101,7 +101,11 @@ async def run_set(
     from bqdump.project.run import run_sets
 
     made = _set_tasks(services, stores, settings, name, owner, tasks, tell)
-    return exported_set(await run_sets(settings, made))
+    results = await run_sets(settings, made)
+    for result in results:
+        if settings.prune and result.mine:
+            await _prune_after(services, result.task.settings, result.task.store)
+    return exported_set(results)
 
 
 async def plan_set(
@@ -151,12 +155,21 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
-    """Check permissions and risks before a run. service_account, words: see diagnose."""
-    from bqdump.diagnosis import diagnose
+    """Check permissions and risks before a run; of a set, for each dataset. service_account, words: see diagnose."""
+    from bqdump.diagnosis import diagnose, diagnose_together
 
-    return await diagnose(
-        services.store, services.warehouse, services.read_route.open, settings, service_account, words
-    )
+    async def one(own: Settings) -> Diagnosis:
+        return await diagnose(services.store, services.warehouse, services.read_route.open, own, service_account, words)
+
+    if not settings.names_several:
+        return await one(settings)
+    from bqdump.core.project.member import one_dataset
+    from bqdump.core.project.selection import by_target, choose_datasets
+    from bqdump.project.obtain import list_project
+
+    chosen = choose_datasets(await list_project(services.warehouse, settings), settings).datasets
+    here = by_target(chosen, settings).get(settings.target, ())
+    return diagnose_together(settings, [await one(one_dataset(settings, dataset.name)) for dataset in here])
 
 
 async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
@@ -302,13 +315,29 @@ async def report(store: ObjectStore, settings: Settings, run: str = "", since: s
 
 
 async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None = None, *, delete: bool) -> Pruned:
-    """Delete the runs that the retention policy does not keep. delete: False only shows. at_work: see retain.task."""
+    """Delete the runs that the retention policy does not keep; of a set, those of each dataset.
+
+    delete: False only shows. at_work: see retain.task.
+    """
     from bqdump.core.retention.policy import policy_of
+    from bqdump.project.look import prune_set
     from bqdump.retain.prune import prune as prune_runs
     from bqdump.retain.task import Task
 
-    task = Task(store, settings, policy_of(settings), int(time.time() * 1000), delete, at_work)
-    return await prune_runs(task)
+    async def one(own: Settings) -> Pruned:
+        return await prune_runs(Task(store, own, policy_of(own), int(time.time() * 1000), delete, at_work))
+
+    if not settings.names_several:
+        found = await one(settings)
+        if found.runs:
+            return found
+        with suppress(NotFoundError):
+            return await prune_set(store, settings, one)
+        return found
+    try:
+        return await prune_set(store, settings, one)
+    except NotFoundError:
+        return await one(settings)
 
 
 async def tag(

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.cli.errors import Flags
 from bqdump.cli.logs import set_up
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import ask_store, serve
+from bqdump.cli.wiring import ask_store, serve, serve_set
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned, RetainedRun
 from bqdump.core.settings.settings import RETENTION
+from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
+from bqdump.ports.store import ObjectStore
+from bqdump.project.look import merged_pruned
 from bqdump.services import Services
 
 SHOWN_LEFT = 10
@@ -52,7 +57,14 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     async def on_both(services: Services) -> Pruned:
         return await verbs.prune(services.store, settings, services.warehouse.at_work, delete=yes)
 
-    if settings.jobs_in:
+    if settings.names_several:
+
+        async def on_all(services: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
+            return merged_pruned([await verbs.prune(store, replace(settings, target=target), services.warehouse.at_work,
+                                                    delete=yes) for target, store in stores.items()])  # fmt: skip
+
+        result = asyncio.run(serve_set(settings, on_all))
+    elif settings.jobs_in:
         result = asyncio.run(serve(settings, on_both))
     else:
         result = ask_store(settings, partial(verbs.prune, settings=settings, delete=yes))
@@ -67,8 +79,11 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
 def _print(result: Pruned, *, quiet: bool) -> None:
     if not quiet:
         rows = [_row(one, deleted=result.deleted) for one in result.runs]
-        heads = ("run", "as of", "state", "tables", "size", "frees alone", "")
-        print_table(heads, rows, right=(3, 4, 5))
+        heads: tuple[str, ...] = ("run", "as of", "state", "tables", "size", "frees alone", "")
+        if several := len({one.dataset for one in result.runs if one.dataset}) > 1:
+            rows = [(one.dataset, *row) for one, row in zip(result.runs, rows, strict=True)]
+            heads = ("dataset", *heads)
+        print_table(heads, rows, right=(4, 5, 6) if several else (3, 4, 5))
     for name in result.left[:SHOWN_LEFT]:
         sys.stdout.write(f"left: {name}\n")
     if len(result.left) > SHOWN_LEFT:

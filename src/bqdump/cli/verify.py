@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.check.verify import Verified
@@ -16,11 +17,14 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_store, serve
+from bqdump.cli.wiring import ask_each, serve
 from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.project.selection import all_targets
 from bqdump.core.sampling import parts_to_read
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
+from bqdump.project.look import merged_verified
 from bqdump.services import Services
 
 EVERYTHING = "100%"
@@ -61,12 +65,16 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
     parts = parts_to_read(share or "", source=with_source, hint=hint)
     settings = load_settings(options, ("bucket", "project") if with_source else ("bucket",))
     with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
-        check = partial(verbs.verify, settings=settings, run=run or "", parts=parts, tell=follower.hear)
+        check = partial(verbs.verify, run=run or "", parts=parts, tell=follower.hear)
 
-        async def compare(services: Services) -> Verified:
-            return await check(services.store, warehouse=services.warehouse, bill=_tell_bill)
+        async def compare(services: Services, own: Settings) -> Verified:
+            return await check(services.store, own, warehouse=services.warehouse, bill=_tell_bill)
 
-        verified = asyncio.run(serve(settings, compare)) if with_source else ask_store(settings, check)
+        if with_source:
+            every = [replace(settings, target=target) for target in all_targets(settings)]
+            verified = merged_verified([asyncio.run(serve(own, partial(compare, own=own))) for own in every])
+        else:
+            verified = merged_verified(ask_each(settings, check))
     if as_json:
         print_json(verified)
     elif verified.findings or any(one.problem for one in verified.datasets) or not quiet:

@@ -16,13 +16,13 @@ from bqdump.core.wording import fill
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import swap
+from bqdump.repository.repository import Loaded, swap
 
 log = logging.getLogger(__name__)
 NAMED = 3
 
 
-async def publish_set(running: RunningSet, board: Board) -> Project | None:
+async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | None:
     """Write project.json, unless it names a later run. None where this run has published no dataset.
 
     Another execution may have published meanwhile what failed in this one: what is published stays named.
@@ -64,7 +64,7 @@ async def publish_set(running: RunningSet, board: Board) -> Project | None:
         done, published = counted(len(board.ended), "dataset"), LogEvent.SET_PUBLISHED.extra()
         log.info("published %s of run %s, as of %s", done, plan.run, rfc3339(plan.snapshot), extra=published)
         await _store_report(running, stored.value)
-    return stored.value if stored else None
+    return stored
 
 
 async def _store_report(running: RunningSet, project: Project) -> None:

@@ -14,6 +14,7 @@ from bqdump.core.documents.project import Project
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.results import Rows
+from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.observe.history import RunLine, list_runs
@@ -51,20 +52,13 @@ async def each_dataset(names: Sequence[str], ask: Callable[[str], Awaitable[Answ
 async def set_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. Raises NotFoundError."""
     project = await read_project(store, settings)
-    newest = None
-    try:
-        newest = await read_project_plan(store, settings)
-    except NotFoundError:
-        if project is None:
-            raise
-    names = {one.dataset for one in project.datasets} if project else set[str]()
-    names |= {one.dataset for one in newest.datasets} if newest else set[str]()
+    names = await names_in_set(store, settings)
 
     async def lines(name: str) -> list[RunLine]:
         return [replace(line, dataset=name) for line in await list_runs(store, one_dataset(settings, name))]
 
     by_run: dict[str, list[RunLine]] = {}
-    for found in await each_dataset(sorted(names), lines):
+    for found in await each_dataset(names, lines):
         for line in found:
             by_run.setdefault(line.run, []).append(line)
     published = project.run if project else ""
@@ -130,6 +124,55 @@ async def verify_set(
         copied=bool(found) and all(one.copied for _, one in found),
         carried=sum(one.carried for _, one in found),
         datasets=tuple(part for part, _ in pairs),
+    )
+
+
+def merged_verified(found: Sequence[Verified]) -> Verified:
+    """One result for a set whose datasets are in several targets."""
+    first, *others = found
+    if not others:
+        return first
+    return replace(
+        first,
+        tables=sum(one.tables for one in found),
+        files=sum(one.files for one in found),
+        bytes=sum(one.bytes for one in found),
+        findings=tuple(finding for one in found for finding in one.findings),
+        carried=sum(one.carried for one in found),
+        datasets=tuple(dataset for one in found for dataset in one.datasets),
+    )
+
+
+async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
+    """The datasets that the published set, or the one planned last, has there. Raises NotFoundError without a set."""
+    project = await read_project(store, settings)
+    names = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed} if project else set()
+    try:
+        names |= {one.dataset for one in (await read_project_plan(store, settings)).datasets}
+    except NotFoundError:
+        if not names:
+            raise
+    return sorted(names)
+
+
+async def prune_set(store: ObjectStore, settings: Settings, prune: Callable[[Settings], Awaitable[Pruned]]) -> Pruned:
+    """Prune the exports of each dataset of a set: the policy holds for each of them. Raises NotFoundError.
+
+    prune: prunes one export. One after another: what one has deleted stays deleted if the next one fails.
+    """
+    names = await names_in_set(store, settings)
+    return merged_pruned([await prune(one_dataset(settings, name)) for name in names])
+
+
+def merged_pruned(found: Sequence[Pruned]) -> Pruned:
+    """One result of several."""
+    return Pruned(
+        deleted=any(one.deleted for one in found),
+        runs=tuple(run for one in found for run in one.runs),
+        files=sum(one.files for one in found),
+        bytes=sum(one.bytes for one in found),
+        left=tuple(name for one in found for name in one.left),
+        notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
     )
 
 

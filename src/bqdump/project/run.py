@@ -28,13 +28,14 @@ class SetResult(NamedTuple):
     """How a task of a set's run ended. `unfinished`: other tasks are still at work.
 
     task: the one that ended. project: project.json as it is stored now, None where nothing is published or not all
-    datasets have ended.
+    datasets have ended. mine: this task has written it.
     """
 
     task: SetTask
     state: Literal["published", "superseded", "unfinished"]
     plan: ProjectPlan
     project: Project | None
+    mine: bool = False
 
 
 async def run_sets(settings: Settings, tasks: Sequence[SetTask]) -> list[SetResult]:
@@ -90,11 +91,14 @@ async def run_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> SetRe
         await planner.end()
         shared.close()
     settled = board.settled(running.plan, task.owner.execution)
-    project = await publish_set(running, board) if settled else None
+    stored = await publish_set(running, board) if settled else None
+    project = stored.value if stored else None
     refuse_failed(running, board)
     if not settled:
         open_ = counted(len(running.plan.datasets) - len(board.ended), "dataset")
         log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
         return SetResult(task, "unfinished", running.plan, None)
     published = project is not None and project.run == running.plan.run
-    return SetResult(task, "published" if published else "superseded", running.plan, project)
+    return SetResult(
+        task, "published" if published else "superseded", running.plan, project, stored is not None and stored.mine
+    )

@@ -56,6 +56,10 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
         return owner, generation
     if owner.released and not await _has_plan(store, settings, owner):
         return None, generation
+    if owner.dataset == SET:
+        own = f"{settings.target.prefix}{settings.dataset}"
+        hint = f"Export one dataset below a folder of its own: {{setting:prefix={own}}}."
+        raise UsageError("plan the export", str(settings.target), f"it belongs to {owner.owns}", hint)
     named = [settings.layout.owner.name] if generation else []
     if latest or await store.stat(settings.layout.latest.name):
         named.append(settings.layout.latest.name)

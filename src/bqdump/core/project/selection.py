@@ -91,6 +91,11 @@ def by_target(chosen: Sequence[ListedDataset], settings: Settings) -> dict[Targe
     return {target: tuple(datasets) for target, datasets in groups.items()}
 
 
+def all_targets(settings: Settings) -> list[Target]:
+    """The targets of a set, or of the export of one dataset."""
+    return targets_of(settings) if settings.names_several else [settings.target]
+
+
 def targets_of(settings: Settings) -> list[Target]:
     """All targets that a set may go to: the default one first."""
     found = [settings.target] if settings.target else []

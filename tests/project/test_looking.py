@@ -1,0 +1,117 @@
+"""Commands show a set and each of its datasets; where one export is expected, they name the command to use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import pytest
+
+from bqdump import verbs
+from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
+from bqdump.core.settings.settings import Settings
+from bqdump.project.plan import plan_sets
+from project.world import World
+
+Result = TypeVar("Result")
+
+
+def asked(question: Awaitable[Result]) -> Result:
+    async def main() -> Result:
+        return await question
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.put("sales", "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError):
+        world.run("first", 2)
+    return world
+
+
+def test_status_shows_each_dataset(world: World) -> None:
+    found = asked(verbs.status(world.store, world.settings()))
+    assert (found.run, found.state, found.tables, found.done) == ("first", "partial", 7, 6)
+    assert {one.dataset: one.state for one in found.datasets} == {
+        "ops_eu": "published", "ops_us": "published", "sales": "failed",
+    }  # fmt: skip
+    assert "bad" in found.datasets[-1].problem
+
+
+@pytest.mark.parametrize("dataset", ["*", ""])
+def test_a_set_is_found_whatever_the_settings_name(world: World, dataset: str) -> None:
+    settings = world.settings(dataset=dataset)
+    assert len(asked(verbs.status(world.store, settings)).datasets) == 3
+    assert {line.dataset for line in asked(verbs.runs(world.store, settings))} == {"*", "ops_eu", "ops_us", "sales"}
+
+
+@pytest.mark.parametrize("dataset", ["*", "", "ops_eu"])
+def test_one_dataset_is_found_below_its_folder(world: World, dataset: str) -> None:
+    settings = world.settings(dataset=dataset, prefix="x/ops_eu/")
+    assert asked(verbs.status(world.store, settings)).dataset == "p.ops_eu"
+    assert [line.run for line in asked(verbs.runs(world.store, settings))] == ["first"]
+    assert asked(verbs.verify(world.store, settings)).tables == 2
+
+
+def test_verify_names_differences_by_dataset_and_what_was_not_published(world: World) -> None:
+    info = world.store.put_now("x/ops_eu/items/items_000000000000.csv", b"changed")
+    found = asked(verbs.verify(world.store, world.settings()))
+    assert [(one.table, one.file) for one in found.findings] == [("ops_eu.items", info.name)]
+    problems = {one.dataset: one.problem for one in found.datasets}
+    assert (problems["ops_eu"], problems["ops_us"]) == ("", "")
+    assert "bad" in problems["sales"]
+
+
+def test_the_report_links_to_each_dataset(world: World) -> None:
+    run, page = asked(verbs.report(world.store, world.settings()))
+    stored = world.store.peek("x/_bqdump/projects/first/report.html")
+    assert stored
+    assert b'href="../../../ops_eu/_bqdump/runs/first/report.html"' in stored[0]
+    assert (run, b"x/ops_eu/_bqdump/runs/first/report.html" in page) == ("first", True)
+
+
+def test_commands_for_one_export_name_the_datasets_and_the_setting(world: World) -> None:
+    for question in (verbs.manifest(world.store, world.settings()),):
+        with pytest.raises(UsageError, match=r"3 datasets \(ops_eu, ops_us, sales\).* prefix='x/ops_eu'"):
+            asked(question)
+    with pytest.raises(NotFoundError, match="nothing has been published there yet"):
+        asked(verbs.manifest(world.store, world.settings(prefix="elsewhere/")))
+
+
+def test_prune_holds_for_each_dataset(world: World) -> None:
+    world.broken.clear()
+    world.run("second")
+    found = asked(verbs.prune(world.store, world.settings(keep_last=1), delete=True))
+    kept = {(one.dataset, one.run) for one in found.kept}
+    assert kept >= {("p.ops_eu", "second"), ("p.ops_us", "second"), ("p.sales", "second")}
+    assert {(one.dataset, one.run) for one in found.removed} == {("p.ops_eu", "first"), ("p.ops_us", "first")}
+
+
+def planned(world: World, **settings: Any) -> Any:
+    task = world.task("r", **settings)
+    own: Settings = task.settings
+    return asked(plan_sets(own, [task]))
+
+
+def test_plan_shows_each_dataset_and_writes_nothing() -> None:
+    world = World()
+    found = planned(world)
+    assert [(one.dataset, one.tables, one.problem) for one in found.datasets] == [
+        ("ops_eu", 2, ""), ("ops_us", 2, ""), ("sales", 2, ""),
+    ]  # fmt: skip
+    assert found.totals["tables"] == len(found.tables) == 6
+    assert "sales.orders" in {table.table for table in found.tables}
+    assert world.store.names_now() == []
+
+
+def test_plan_names_what_a_run_would_not_export() -> None:
+    world = World()
+    world.put("sales", "odd")
+    world.warehouse.put("p", "sales", "strange", [], kind="STRANGE")
+    found = planned(world)
+    assert {one.dataset for one in found.datasets if one.problem} == {"sales"}
