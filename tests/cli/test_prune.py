@@ -24,6 +24,7 @@ def scene(monkeypatch: pytest.MonkeyPatch, no_waiting: None) -> Scene:
     made.run("a", "b", "c")
     for command in (prune, runs):
         monkeypatch.setattr(command, "ask_store", lambda settings, ask: asyncio.run(ask(made.store)))
+    monkeypatch.setattr(runs, "ask_each", lambda settings, ask: [asyncio.run(ask(made.store, settings))])
     return made
 
 
