@@ -7,7 +7,7 @@ UV := $(BIN)/uv pip
 READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check lint types layers lock soak pictures clean
+.PHONY: help demo test quick check lint types layers lock sbom soak pictures clean
 
 help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -61,6 +61,9 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps --target $(VENV)/readers -r requirements/readers.txt
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
+
+sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/ (CycloneDX)
+	@$(BIN)/python deploy/sbom.py runtime read verify
 
 soak: $(VENV)/.dev  ## run 100,000 simulated schedules; a failure prints the seed to replay
 	$(BIN)/python -m tests.simulation --schedules 100000
