@@ -5,6 +5,7 @@ locals {
     { job = google_service_account.job.name, build = google_service_account.build.name },
     { for account in google_service_account.scheduler : "scheduler" => account.name },
     { for account in google_service_account.workflow : "workflow" => account.name },
+    { for account in google_service_account.events : "events" => account.name },
   )
 }
 
@@ -22,6 +23,7 @@ resource "time_sleep" "accounts_known" {
     { job = google_service_account.job.member, build = google_service_account.build.member },
     { for account in google_service_account.scheduler : "scheduler" => account.member },
     { for account in google_service_account.workflow : "workflow" => account.member },
+    { for account in google_service_account.events : "events" => account.member },
   )
 }
 

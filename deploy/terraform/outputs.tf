@@ -18,6 +18,11 @@ output "bucket" {
   value       = "gs://${var.bucket}"
 }
 
+output "published_topic" {
+  description = "Topic with a message for each published export. Empty without events."
+  value       = var.events ? google_pubsub_topic.published[0].id : ""
+}
+
 output "service_account" {
   description = "Service account of the job."
   value       = google_service_account.job.email

@@ -252,6 +252,18 @@ variable "auto_close" {
   default     = "86400s"
 }
 
+variable "events" {
+  description = "Send a message to the topic NAME-published after each published export."
+  type        = bool
+  default     = false
+}
+
+variable "events_service" {
+  description = "Cloud Run service in the same region that Eventarc calls after each published export. Empty: none."
+  type        = string
+  default     = ""
+}
+
 variable "labels" {
   description = "Labels for all resources that support labels."
   type        = map(string)

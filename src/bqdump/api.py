@@ -130,6 +130,7 @@ class RestoreOptions(TypedDict, total=False):
     labels: Mapping[str, str] | None
     patience: int | str | None
     job_timeout: int | str | None
+    notify: str | None
     max_bytes_billed: int | str | None
     run_id: str | None
 
@@ -193,7 +194,7 @@ def restore(
     return _finish(services.serve_restore(settings, wanted.via, work))
 
 
-@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed"))
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify"))
 def drill(
     run: str = "",
     *,

@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     snapshot_time: str | datetime | None
     patience: int | None
     job_timeout: int | None
+    notify: str | None
     allow_partial: bool | None
     max_bytes_billed: int | str | None
     allow: str | Sequence[str] | None

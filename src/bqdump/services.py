@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bqdump.adapters.patience import Patience
     from bqdump.export.task import ReadRoute
     from bqdump.ports.data_reader import DataReader
+    from bqdump.ports.notifier import Notifier
     from bqdump.restoration.task import Via
 
 Answer = TypeVar("Answer")
@@ -126,8 +127,19 @@ def _open_folder(settings: Settings, _patient: bool) -> ObjectStore:
     return FolderStore(Path(settings.target.folder))
 
 
+# The variable with the token that a webhook gets.
+NOTIFY_SECRET = "BQDUMP_NOTIFY_SECRET"  # noqa: S105 (a name)
 # By the scheme of the target.
 OPENERS: dict[str, Callable[[Settings, bool], ObjectStore]] = {BUCKET: _open_bucket, FOLDER: _open_folder}
+
+
+def open_notifier(settings: Settings) -> Notifier | None:
+    """Where notices are posted to, None if nowhere."""
+    if not settings.notify:
+        return None
+    from bqdump.adapters.webhook import Webhook
+
+    return Webhook(settings.notify, os.environ.get(NOTIFY_SECRET, ""))
 
 
 def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> Services:

@@ -65,14 +65,29 @@ class Ended(NamedTuple):
 
 
 async def run(
-    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener = ignore
+    services: Services,
+    settings: Settings,
+    name: str,
+    owner: Owner,
+    tasks: int,
+    tell: Listener = ignore,
+    *,
+    attempt: int | None = None,
 ) -> Ended:
-    """Do one task's part of run `name`, and publish when every task's part is done. Raises TablesFailedError."""
+    """Do one task's part of run `name`, and publish when every task's part is done. Raises TablesFailedError.
+
+    attempt: of this task, from 0; None where nothing restarts it.
+    """
     from bqdump.export.run import run as run_task
     from bqdump.export.task import Task
 
     task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.read_route.open)
-    result = await run_task(task)
+    try:
+        result = await run_task(task)
+    except Exception as error:
+        await _notify_failed(task.store, settings, name, owner, error, attempt)
+        raise
+    await _notify_published(Ended(task, result))
     if settings.prune and result.state == "published" and result.again is None:
         await _prune_after(services, settings)
     return Ended(task, result)
@@ -95,17 +110,40 @@ async def run_set(
     owner: Owner,
     tasks: int,
     tell: Listener = ignore,
+    *,
+    attempt: int | None = None,
 ) -> Export:
-    """Do one task's part of run `name` of a set of datasets. stores: by target. Raises DatasetsFailedError."""
+    """Do one task's part of run `name` of a set of datasets. stores: by target. Raises DatasetsFailedError.
+
+    attempt: see run.
+    """
     from bqdump.project.result import exported_set
     from bqdump.project.run import run_sets
 
     made = _set_tasks(services, stores, settings, name, owner, tasks, tell)
-    results = await run_sets(settings, made)
+    try:
+        results = await run_sets(settings, made)
+    except Exception as error:
+        await _notify_failed(made[0].store, made[0].settings, name, owner, error, attempt)
+        raise
     for result in results:
         if settings.prune and result.mine:
             await _prune_after(services, result.task.settings, result.task.store)
-    return exported_set(results)
+    exported = exported_set(results)
+    if any(result.mine for result in results):
+        await _notify_set(settings, exported)
+    return exported
+
+
+async def _notify_set(settings: Settings, exported: Export) -> None:
+    """Post that this task has published the set, where an address is set."""
+    from bqdump.core.notice import run_published
+    from bqdump.observe.notify import notify
+    from bqdump.services import open_notifier
+
+    notifier = open_notifier(settings)
+    if notifier and exported.state == "published":
+        await notify(notifier, run_published(settings, exported))
 
 
 async def plan_set(
@@ -139,6 +177,42 @@ def _set_tasks(
         SetTask(store, services.warehouse, replace(settings, target=at), name, owner, tasks, read_route, hear)
         for at, store in stores.items()
     ]
+
+
+async def _notify_failed(
+    store: ObjectStore, settings: Settings, run: str, owner: Owner, error: Exception, attempt: int | None
+) -> None:
+    """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks."""
+    from bqdump.core.notice import run_failed
+    from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
+    from bqdump.services import open_notifier
+
+    notifier = open_notifier(settings)
+    if notifier is None:
+        return
+    notice = run_failed(settings, run, error)
+    if of_tables(error):
+        await notify_once(notifier, store, settings, notice, owner)
+    elif concerns_all(error, owner, attempt):
+        await notify(notifier, notice)
+
+
+async def _notify_published(ended: Ended) -> None:
+    """Post that this task has published the run, where an address is set."""
+    from bqdump.core.notice import run_published
+    from bqdump.observe.notify import notify_once
+    from bqdump.services import open_notifier
+
+    task, result = ended.task, ended.result
+    notifier = open_notifier(task.settings)
+    if notifier is None or result.state != "published" or result.again is not None:
+        return
+    try:
+        notice = run_published(task.settings, await ended.export())
+    except BqdumpError as error:
+        log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())
+        return
+    await notify_once(notifier, task.store, task.settings, notice, task.owner)
 
 
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
@@ -369,14 +443,24 @@ async def drill(task: RestoreTask, portion: Portion) -> Drilled:
     """Restore a portion of an export into a scratch dataset, compare every value with the files, and drop it."""
     from bqdump.adapters.memory.store import MemoryStore
     from bqdump.check.read_back import ReadOptions
+    from bqdump.core.notice import drill_ended, drill_failed
+    from bqdump.observe.notify import notify
     from bqdump.restoration.drill import drill as run_drill
-    from bqdump.services import open_reader
+    from bqdump.services import open_notifier, open_reader
 
-    reader = open_reader()
+    reader, notifier = open_reader(), open_notifier(task.settings)
     try:
         request = task.request._replace(reading=ReadOptions(reader, checksums=True))
         # Nothing resumes a drill, so its receipts need not outlive it.
-        return await run_drill(task._replace(request=request, documents=MemoryStore()), portion)
+        done = await run_drill(task._replace(request=request, documents=MemoryStore()), portion)
+    except Exception as error:
+        if notifier:
+            await notify(notifier, drill_ended(task.settings, task.request.run, error))
+        raise
+    else:
+        if notifier and done.state != "proven":
+            await notify(notifier, drill_failed(task.settings, done))
+        return done
     finally:
         reader.close()
 

@@ -84,6 +84,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "patience": ("15m", 900, ["soon", "0", "25h", "-1s", "1.5m"]),
     "job_timeout": ("2h", 7200, ["soon", "0", "25h"]),
+    "notify": (
+        "https://example.com/hook?a=b",
+        "https://example.com/hook?a=b",
+        ["example.com", "http://example.com", "https://", "https://u:p@example.com", "https://a b", "file:///x"],
+    ),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
     "allow": (
@@ -265,7 +270,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
-                  "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60,
+                  "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60, "notify": "https://a.b",
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
                   "allow": ["row-policies", "skipped"],
                   "exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}  # fmt: skip

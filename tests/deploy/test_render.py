@@ -143,6 +143,12 @@ sys.exit("--role=roles/run.invoker" in sys.argv and len((here / "log").read_text
     assert (done.returncode, len((tmp_path / "log").read_text())) == (0, 5)
 
 
+def test_an_address_of_notices_is_a_secret_of_the_job() -> None:
+    with pytest.raises(UsageError, match="--secret BQDUMP_NOTIFY=SECRET:VERSION"):
+        invoke("job", *FLAGS, "--notify", "https://hooks.slack.com/services/s3cret")
+    assert "BQDUMP_NOTIFY" in printed("job", *FLAGS, "--secret", "BQDUMP_NOTIFY=slack-url:1")
+
+
 def test_whoever_deploys_may_act_as_every_account() -> None:
     said = printed("iam", *FLAGS, "--workflow", "--deployer", "group:data@example.com")
     emails = re.findall(r"^# (\S+@\S+)$", said, re.MULTILINE)
@@ -423,6 +429,6 @@ def test_strings_that_look_like_another_type_stay_strings(word: str) -> None:
 
 
 def test_every_setting_is_part_of_a_deployment() -> None:
-    left_out = ("run_id", "snapshot_time", "to", "iceberg")
+    left_out = (*NOT_DEPLOYED, "iceberg")
     names = {setting.env for setting in SETTINGS if setting.name not in left_out}
     assert set(environment(EVERYTHING)) == names

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.settings import SETTINGS
+from bqdump.core.settings.settings import SETTINGS, Settings
+from bqdump.core.settings.target import Target
 from bqdump.render.workflow import workflow_source
 from deploy import extract_schema
 from deploy.terraform import check_call, check_references, check_resources, load, load_module, named, resources
@@ -135,6 +136,9 @@ def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
         ("google_artifact_registry_repository_iam_member", "roles/artifactregistry.writer"),
         ("google_secret_manager_secret_iam_member", "roles/secretmanager.secretAccessor"),
         ("google_service_account_iam_member", "roles/iam.serviceAccountUser"),
+        ("google_pubsub_topic_iam_member", "roles/pubsub.publisher"),
+        ("google_project_iam_member", "roles/eventarc.eventReceiver"),
+        ("google_cloud_run_v2_service_iam_member", "roles/run.invoker"),
     }
 
 
@@ -205,3 +209,11 @@ def test_the_builder_reads_the_sources_only(module: dict[str, Any]) -> None:
 def test_every_account_can_be_deployed_by_the_deployers(module: dict[str, Any]) -> None:
     made = {name for kind, name, _ in resources(module) if kind == "google_service_account"}
     assert set(re.findall(r"google_service_account\.(\w+)", str(_local(module, "accounts")))) == made
+
+
+def test_events_are_about_the_object_that_a_publication_writes(module: dict[str, Any]) -> None:
+    name = Settings(project="p", dataset="d", target=Target("gs", "b", "x/")).layout.latest.name
+    assert name == "x/_bqdump/latest.json"
+    assert "/_bqdump/latest.json" in _local(module, "published")
+    (body,) = [body for kind, _, body in resources(module) if kind == "google_storage_notification"]
+    assert "OBJECT_FINALIZE" in str(body["event_types"])

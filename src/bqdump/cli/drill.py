@@ -66,7 +66,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 )
 @json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed")
+@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "notify")
 def drill(
     run: str | None,
     into: str | None,

@@ -22,7 +22,10 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 # Variables that are not settings of an export.
 OTHER_VARIABLES = (
     *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
-    *(f"BQDUMP_{name}" for name in ("INTO", "REPLACE", "MISSING_ONLY", "WITH_POLICIES", "KEEP_REFERENCES", "VIA")),
+    *(
+        f"BQDUMP_{name}"
+        for name in ("INTO", "REPLACE", "MISSING_ONLY", "WITH_POLICIES", "WITH_ACCESS", "KEEP_REFERENCES", "VIA")
+    ),
     *("BQDUMP_RESTORE_INCLUDE", "BQDUMP_RESTORE_EXCLUDE", "BQDUMP_RESTORE_VERIFY", "BQDUMP_YES", "BQDUMP_EXECUTION"),
     *("BQDUMP_DRILL_PROJECT", "BQDUMP_DRILL_TABLES", "BQDUMP_DRILL_SAMPLE"),
 )

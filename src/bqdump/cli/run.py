@@ -67,7 +67,8 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
         start = _run_set if settings.names_several else _run
-        work = start(settings, name, me, identity.tasks, follower.hear, as_json=as_json)
+        attempt = identity.attempt if identity.engine else None
+        work = start(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
         resume = f"To resume run {name}, with the same settings: bqdump run --run-id {name}"
         done = asyncio.run(until_signal(work, resume, follower))
     if as_json:
@@ -86,9 +87,11 @@ def _print(done: Export | None) -> None:
         silence(sys.stdout)
 
 
-async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool) -> Export | None:
+async def _run(
+    settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
+) -> Export | None:
     async def work(services: Services) -> Export | None:
-        ended = await verbs.run(services, settings, name, me, tasks, tell)
+        ended = await verbs.run(services, settings, name, me, tasks, tell, attempt=attempt)
         _tell(settings, ended.result)
         _refuse_standing_id(ended.result, me)
         return await ended.export() if as_json else None
@@ -97,10 +100,10 @@ async def _run(settings: Settings, name: str, me: Owner, tasks: int, tell: Liste
 
 
 async def _run_set(
-    settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, *, as_json: bool
+    settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
 ) -> Export | None:
     async def work(services: Services, stores: Mapping[Target, ObjectStore]) -> Export:
-        return await verbs.run_set(services, stores, settings, name, me, tasks, tell)
+        return await verbs.run_set(services, stores, settings, name, me, tasks, tell, attempt=attempt)
 
     export = await serve_set(settings, work, tasks, patient=True)
     _tell_set(settings, export)

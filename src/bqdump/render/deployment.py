@@ -15,7 +15,8 @@ from bqdump.core.settings.target import record_of
 from bqdump.render.cron import longest_pause
 
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
-NOT_DEPLOYED = (*OF_ONE_RUN, "to")
+# The address of notices may be a secret, which would be readable in the job.
+NOT_DEPLOYED = (*OF_ONE_RUN, "to", "notify")
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -148,6 +149,9 @@ def check(deployment: Deployment) -> Deployment:
     if deployment.settings.target.folder:
         cause = "a Cloud Run job cannot export to a folder of this machine"
         raise UsageError("render", "", cause, "Use a bucket.", setting="to")
+    if deployment.settings.notify:
+        cause, hint = "anybody who sees the job could read it", "Use --secret BQDUMP_NOTIFY=SECRET:VERSION instead."
+        raise UsageError("render", "", cause, hint, setting="notify")
     for flag, value, pattern, expected in rules:
         if not re.fullmatch(pattern, value):
             raise UsageError("render", flag, f"invalid value {value!r}; expected {expected}")

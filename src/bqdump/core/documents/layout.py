@@ -260,6 +260,10 @@ class RunLayout(NamedTuple):
         """The page for people about an execution that has published nothing, since tables failed."""
         return f"{self.root}failed-{execution}.html"
 
+    def notified(self, event: str, execution: str) -> Document[Owner]:
+        """Which task posts a notice, so that the others of its execution do not."""
+        return Document(f"{self.root}notified/{event}-{execution}.json", Owner)
+
     @property
     def publisher(self) -> Document[Owner]:
         """Which task publishes, so that others that finish with it do not do the same work."""

@@ -143,6 +143,12 @@ class LogEvent(enum.StrEnum):
     PRUNE_FAILED = "prune_failed"
     """The export is published, but earlier runs could not be pruned. The next prune continues."""
 
+    # Notices
+    NOTIFIED = "notified"
+    """A notice about the run or drill was delivered."""
+    NOTIFY_FAILED = "notify_failed"
+    """A notice was not delivered. The run is not affected."""
+
     # Services and files
     REQUEST_RETRIED = "request_retried"
     """A request failed for a transient reason, and is repeated."""

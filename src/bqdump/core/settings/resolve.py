@@ -12,6 +12,7 @@ from bqdump.core.settings.datasets import names_several
 from bqdump.core.settings.path_template import parse_template
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import BUCKET, Target
+from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
 
 READ = "read the settings"
@@ -140,7 +141,8 @@ def parsed(setting: Setting, value: Any, place: str) -> Any:
     try:
         return setting.parse(value)
     except ValueError as error:
-        cause = f"invalid value {_shown(value)}: {error}"
+        shown = "" if isinstance(error, SecretValueError) else f" {_shown(value)}"
+        cause = f"invalid value{shown}: {error}"
         raise UsageError(READ, "", cause, setting=setting.name, place=place) from None
 
 

@@ -37,6 +37,7 @@ OF_ONE_START = (
     "allow_partial",
     "patience",
     "job_timeout",
+    "notify",
     "prune",
     "keep_last",
     "keep_hourly",
@@ -101,6 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_time: str = ""
     patience: int | None = None
     job_timeout: int | None = None
+    notify: str = ""
     allow_partial: bool = False
     max_bytes_billed: int = 0
     allow: tuple[Risk, ...] = ()
@@ -219,6 +221,7 @@ PATH = "File names, with one *. With {run}, each run keeps its files; without, a
 KEY = "Cloud KMS key of all files and documents in the bucket (default: the bucket's key)."
 RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An unfinished run resumes."
 SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
+NOTIFY = "Post published and failed runs, and failed drills, to this https:// address, or a Slack webhook."
 JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
 BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
@@ -265,6 +268,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("snapshot_time", parse.snapshot_time, "TIME", SNAPSHOT),
     Setting("patience", parse.duration, "TIME", PATIENCE),
     Setting("job_timeout", parse.duration, "TIME", JOB_TIMEOUT),
+    Setting("notify", parse.notify_url, "URL", NOTIFY),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", parse.size, "SIZE", BILLED),
     Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from bqdump.core.documents.layout import RUN_ID, STATE
 from bqdump.core.documents.retention import MOST_TAGS, TAG
@@ -29,6 +30,12 @@ ROUTES = ("extract", "query", "read")
 MOST_LABELS = 64
 LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
 LABEL_VALUE = re.compile(r"[\w-]{0,63}")
+# Where an address without encryption stays on this machine.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class SecretValueError(ValueError):
+    """A wrong value that no message may repeat."""
 
 
 def text(value: Any) -> str:
@@ -60,6 +67,18 @@ def flag(value: Any) -> bool:
     if word in ("0", "false", "no", "off"):
         return False
     raise ValueError("expected true or false")
+
+
+def notify_url(value: Any) -> str:
+    """An address that notices are posted to; "" for none. It may be a secret, so errors do not repeat it."""
+    if value == "":
+        return ""
+    text = str(value).strip()
+    parts = urlsplit(text)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    if not secure or not parts.hostname or parts.username or re.search(r"\s", text):
+        raise SecretValueError("expected an address such as https://example.com/hook")
+    return text
 
 
 def count(value: Any) -> int:

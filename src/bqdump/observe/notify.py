@@ -1,0 +1,56 @@
+"""Telling people what happened to a run. It changes nothing about the run, and its errors are only logged."""
+
+from __future__ import annotations
+
+import logging
+
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import BqdumpError, OutageError, QuotaError, TablesFailedError, UnavailableError, first_of
+from bqdump.core.notice import Notice
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.notifier import Notifier
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import create
+
+log = logging.getLogger(__name__)
+
+# What a restarted task may get over.
+PASSING = (OutageError, QuotaError, UnavailableError)
+
+
+async def notify(notifier: Notifier, notice: Notice) -> None:
+    """Post a notice. Raises nothing: an export that is done stays done."""
+    try:
+        await notifier.post(notice)
+    except BqdumpError as error:
+        log.warning("%s", error, extra=LogEvent.NOTIFY_FAILED.extra())
+    else:
+        log.info("notified %s: %s", notifier.place, notice.event, extra=LogEvent.NOTIFIED.extra())
+
+
+async def notify_once(notifier: Notifier, store: ObjectStore, settings: Settings, notice: Notice, owner: Owner) -> None:
+    """Post a notice unless another task of the execution has. Raises nothing."""
+    document = settings.layout.run(notice.run).notified(notice.event, owner.execution)
+    try:
+        mine = (await create(store, document, owner)).mine
+    except BqdumpError as error:
+        log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())
+        return
+    if mine:
+        await notify(notifier, notice)
+
+
+def concerns_all(error: BaseException, owner: Owner, attempt: int | None) -> bool:
+    """Whether this task is the one to post an error that ends every task alike, or that another attempt may get over.
+
+    attempt: of this task; None where nothing restarts it.
+    """
+    if attempt is None:
+        return True
+    return owner.task == 0 and attempt == 0 and not isinstance(first_of(error), PASSING)
+
+
+def of_tables(error: BaseException) -> bool:
+    """Whether the error is that tables failed: then the run has a plan, and all tasks of the execution see the same."""
+    return isinstance(first_of(error), TablesFailedError)

@@ -1,0 +1,121 @@
+"""What happened to a run or a drill is posted once, and never changes what happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump import verbs
+from bqdump.adapters import webhook
+from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import NotFoundError, QuotaError, TablesFailedError
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.ports.warehouse import JobError
+from bqdump.services import LazyReadRoute, Services
+from hooks import Hook, hook
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    monkeypatch.setattr(webhook, "PAUSES", (0.0,))
+    monkeypatch.setenv("BQDUMP_NOTIFY_SECRET", "t0ken")
+    with hook() as made:
+        yield made
+
+
+class World:
+    """A dataset of two tables in memory, and runs of it that post to a webhook."""
+
+    def __init__(self, served: Hook, **options: Any) -> None:
+        self.store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
+        self.big = MemoryDestination(self.store, lambda: next(clock), **options)
+        for table in ("one", "two"):
+            self.big.put("project", "data", table, ["a", "b"])
+        self.settings = Settings(
+            project="project", dataset="data", target=Target("gs", "memory"), header=False, notify=served.url
+        )
+
+    def run(self, name: str = "r1", task: int = 0, attempt: int | None = None, **changed: Any) -> verbs.Ended:
+        settings = msgspec.structs.replace(self.settings, **changed)
+        services = Services(self.store, self.big, LazyReadRoute(settings))
+        return asyncio.run(verbs.run(services, settings, name, Owner(name, task), 1, attempt=attempt))
+
+
+def test_a_published_run_is_posted_with_its_result_once(served: Hook) -> None:
+    world = World(served)
+    world.run()
+    world.run()
+    ((headers, posted),) = served.posts
+    assert headers["authorization"] == "Bearer t0ken"
+    assert (posted["event"], posted["run"], posted["dataset"], posted["error"]) == ("run_published", "r1", "data", "")
+    assert (posted["result"]["state"], posted["result"]["tables"], posted["result"]["rows"]) == ("published", 2, 4)
+    assert "run r1 of project.data is published: 2 tables, 4 rows" in posted["text"]
+
+
+def test_tables_that_fail_are_posted_once_for_all_tasks_and_attempts(served: Hook) -> None:
+    world = World(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
+    for task, attempt in ((0, 0), (0, 1), (1, 0)):
+        with pytest.raises(TablesFailedError):
+            world.run(task=task, attempt=attempt)
+    (posted,) = served.bodies
+    assert (posted["event"], posted["result"]) == ("run_failed", None)
+    assert "one: invalid: no good" in posted["error"]
+    assert "the published export is unchanged" in posted["text"]
+
+
+def test_a_partial_export_says_what_is_missing(served: Hook) -> None:
+    world = World(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
+    world.run(allow_partial=True)
+    assert "1 table failed and missing" in served.bodies[0]["text"]
+
+
+@pytest.mark.parametrize(("task", "attempt", "posts"), [(0, None, 1), (0, 0, 1), (0, 1, 0), (1, 0, 0)])
+def test_what_ends_every_task_is_posted_by_the_first_one(
+    served: Hook, task: int, attempt: int | None, posts: int
+) -> None:
+    world = World(served)
+    with pytest.raises(NotFoundError):
+        world.run(task=task, attempt=attempt, dataset="gone")
+    assert [body["event"] for body in served.bodies] == ["run_failed"] * posts
+
+
+@pytest.mark.parametrize(("attempt", "posts"), [(0, 0), (None, 1)])
+def test_what_a_restarted_task_may_get_over_is_posted_only_where_nothing_restarts_it(
+    served: Hook, attempt: int | None, posts: int
+) -> None:
+    world = World(served, failing=lambda table, job: JobError("quotaExceeded", "later"))
+    with pytest.raises(QuotaError):
+        world.run(attempt=attempt)
+    assert len(served.posts) == posts
+
+
+def test_a_notice_that_is_not_delivered_changes_nothing(served: Hook, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(served)
+    served.statuses = [500, 500, 500]
+    assert world.run().result.state == "published"
+    assert len(served.posts) == 2
+    (line,) = [record for record in caplog.records if getattr(record, "event", "") == "notify_failed"]
+    assert "HTTP 500" in line.getMessage()
+    assert "s3cret" not in caplog.text
+
+
+def test_the_address_is_in_no_document(served: Hook) -> None:
+    world = World(served)
+    world.run()
+    documents = [world.store.peek(name) for name in world.store.names_now()]
+    assert documents
+    assert not any(b"s3cret" in found[0] for found in documents if found)
+
+
+def test_without_an_address_nothing_is_posted(served: Hook) -> None:
+    world = World(served)
+    world.run(notify="")
+    assert served.posts == []
+    assert not any("notified" in name for name in world.store.names_now())
