@@ -119,3 +119,34 @@ def test_without_an_address_nothing_is_posted(served: Hook) -> None:
     world.run(notify="")
     assert served.posts == []
     assert not any("notified" in name for name in world.store.names_now())
+
+
+class Project(World):
+    """Two datasets, which are exported together."""
+
+    def __init__(self, served: Hook, **options: Any) -> None:
+        super().__init__(served, **options)
+        self.big.put("project", "more", "three", ["c"])
+        self.settings = msgspec.structs.replace(self.settings, dataset="data,more")
+
+    def run_set(self, task: int = 0) -> None:
+        services = Services(self.store, self.big, LazyReadRoute(self.settings))
+        stores = {self.settings.target: self.store}
+        asyncio.run(verbs.run_set(services, stores, self.settings, "r1", Owner("r1", task), 2, attempt=0))
+
+
+def test_a_published_set_is_posted_once(served: Hook) -> None:
+    project = Project(served)
+    project.run_set()
+    project.run_set()
+    (posted,) = served.bodies
+    assert (posted["event"], posted["result"]["state"], posted["result"]["tables"]) == ("run_published", "published", 3)
+
+
+def test_a_set_with_a_dataset_that_failed_is_posted_once(served: Hook) -> None:
+    project = Project(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
+    for task in (0, 1):
+        with pytest.raises(TablesFailedError):
+            project.run_set(task)
+    assert [body["event"] for body in served.bodies][-1] == "run_failed"
+    assert [body["event"] for body in served.bodies].count("run_failed") == 1
