@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
 OPERATE = (ROOT / "docs/operate.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", DEPLOY, re.DOTALL)
-NOTE = f"""#!{sys.executable}
+NOTE = f"""#!{sys.executable} -IS
 import json, pathlib, sys
 here = pathlib.Path(__file__).parent
 words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]

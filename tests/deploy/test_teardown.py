@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "PROJECT_ID": "my-data", "SOURCE_DATASET": "sales", "DESTINATION_BUCKET": "my-exports", "REGION": "europe-west1",
     "BQDUMP_JOB_PROJECT": "my-jobs",
 }  # fmt: skip
-GCLOUD = f"""#!{sys.executable}
+GCLOUD = f"""#!{sys.executable} -IS
 import json, pathlib, sys
 here = pathlib.Path(__file__).parent
 words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]
