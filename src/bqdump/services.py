@@ -26,6 +26,7 @@ from bqdump.repository.published import with_bucket
 if TYPE_CHECKING:
     from bqdump.adapters.endpoints import Endpoint
     from bqdump.adapters.patience import Patience
+    from bqdump.check.service.run import Ports
     from bqdump.export.task import ReadRoute
     from bqdump.ports.data_reader import DataReader
     from bqdump.ports.notifier import Notifier
@@ -186,6 +187,21 @@ async def serve_restore(
         await store.close()
         if through:
             await through.store.close()
+        await destination.close()
+
+
+async def serve_check(settings: Settings, work: Callable[[Ports], Awaitable[Answer]]) -> Answer:
+    """Open what a check of the services works on, do the work, and close it."""
+    from bqdump.adapters.endpoints import LED
+    from bqdump.check.service.run import Ports
+
+    store, destination, route = open_store(settings), open_destination(settings, 1), LazyReadRoute(settings)
+    google = not any(os.environ.get(endpoint.variable) for endpoint in LED)
+    try:
+        return await with_bucket(store, work(Ports(destination, store, route.open, google)))
+    finally:
+        await route.close()
+        await store.close()
         await destination.close()
 
 

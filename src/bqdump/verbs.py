@@ -21,6 +21,9 @@ from bqdump.core.results import Rows
 from bqdump.core.wording import PYTHON, Words
 
 if TYPE_CHECKING:
+    from bqdump.check.service.claim import Claim
+    from bqdump.check.service.result import ServiceCheck, TriedClaim
+    from bqdump.check.service.run import Ports, Proposal
     from bqdump.check.verify import Verified
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.exported_tables import Manifest
@@ -244,6 +247,22 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
     chosen = choose_datasets(await list_project(services.warehouse, settings), settings).datasets
     here = by_target(chosen, settings).get(settings.target, ())
     return diagnose_together(settings, [await one(one_dataset(settings, dataset.name)) for dataset in here])
+
+
+async def propose_check(ports: Ports, settings: Settings, claims: tuple[Claim, ...]) -> Proposal:
+    """What a check of the services would create, and what it would bill. Makes nothing."""
+    from bqdump.check.service.run import propose
+
+    return await propose(ports, settings, claims)
+
+
+async def check_service(
+    ports: Ports, proposal: Proposal, tell: Callable[[TriedClaim], None] = lambda _: None
+) -> ServiceCheck:
+    """Try on BigQuery and Cloud Storage what bqdump relies on. tell: is called with each claim that was tried."""
+    from bqdump.check.service.run import check_service as check
+
+    return await check(ports, proposal, tell)
 
 
 async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:

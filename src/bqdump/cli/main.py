@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "Export the dataset, alone or as one task of several.",
     "plan": "Show what a run would do, without changing anything.",
     "doctor": "Check permissions and risks before a run.",
+    "check-service": "Try on BigQuery and Cloud Storage what bqdump relies on.",
     "status": "Show the progress of a run, read from the target only.",
     "runs": "List the runs of a target.",
     "prune": "Delete runs that the retention policy no longer keeps.",
@@ -55,7 +56,8 @@ class Commands(click.Group):
         """The command of this name."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"bqdump.cli.{cmd_name}"), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"bqdump.cli.{module}"), module)
         assert isinstance(command, click.Command)  # noqa: S101 (each module defines it)
         return command
 

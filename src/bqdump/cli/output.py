@@ -15,7 +15,12 @@ from bqdump.core.times import time_text
 
 def print_json(document: Any) -> None:
     """Print a document as JSON."""
-    sys.stdout.write(_json(document, indent=2) + "\n")
+    sys.stdout.write(json_text(document) + "\n")
+
+
+def json_text(document: Any) -> str:
+    """A document as indented JSON."""
+    return _json(document, indent=2)
 
 
 def print_json_line(document: Any) -> None:

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bqdump.check.service.claim import Claim
+from bqdump.check.service.claims import CLAIMS
 from bqdump.cli.arguments_module import arguments_module
 from bqdump.cli.commands_page import commands, commands_page
 from bqdump.cli.errors import described
 from bqdump.core.documents.manifest import Latest, Manifest
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings
 from bqdump.core.settings.target import Target
+from bqdump.render.confirmed import NONE, Confirmed, mark, read_confirmed
 from bqdump.render.types import type_tables
 
 SETTINGS_PAGE = Path("docs/settings.md")
 FORMATS = Path("docs/formats.md")
+CHECK_SERVICE = Path("docs/check-service.md")
+CONFIRMED = Path("docs/confirmed")
 ARGUMENTS = Path("src/bqdump/arguments.py")
 WORKFLOW = Path("src/bqdump/render/workflow.yaml")
 NOT_IN_WORKFLOWS = ("run_id", "to")
@@ -75,13 +81,30 @@ def settings_page() -> str:
     return f"{SETTINGS_HEAD}\n" + "\n".join(lines) + "\n"
 
 
-def with_types(page: str) -> str:
-    """The page with the tables of types between their two marks."""
+def with_types(page: str, confirmed: Mapping[str, Confirmed] = NONE) -> str:
+    """The page with the tables of types between their two marks. confirmed: see type_tables."""
     start = "<!-- types: made by `python -m bqdump.cli.reference`, compared in tests -->"
     end = "<!-- end of types -->"
     before, _, rest = page.partition(start)
     _, _, after = rest.partition(end)
-    return f"{before}{start}\n\n{type_tables()}\n\n{end}{after}"
+    return f"{before}{start}\n\n{type_tables(confirmed)}\n\n{end}{after}"
+
+
+def with_claims(page: str, confirmed: Mapping[str, Confirmed] = NONE) -> str:
+    """The page with the table of claims between its two marks."""
+    start, end = (
+        "<!-- claims: made by `python -m bqdump.cli.reference`, compared in tests -->",
+        "<!-- end of claims -->",
+    )
+    before, _, rest = page.partition(start)
+    rows = "\n".join(_claim(claim, confirmed) for claim in CLAIMS)
+    return f"{before}{start}\n\n| claim | | seen |\n|---|---|---|\n{rows}\n\n{end}{rest.partition(end)[2]}"
+
+
+def _claim(claim: Claim, confirmed: Mapping[str, Confirmed]) -> str:
+    sentence = claim.sentence.replace("|", "\\|").replace("<", "&lt;")
+    seen = mark(confirmed, [claim.id]) if claim.expected else "open"
+    return f"| `{claim.id}` | [{sentence}]({claim.page}) | {seen} |"
 
 
 def schema(document: Any) -> str:
@@ -115,7 +138,9 @@ def main() -> None:
     """Write the pages, and the parts of other files that follow from the settings."""
     WORKFLOW.write_text(with_variables(WORKFLOW.read_text()))
     SETTINGS_PAGE.write_text(settings_page())
-    FORMATS.write_text(with_types(FORMATS.read_text()))
+    confirmed = read_confirmed(CONFIRMED)
+    FORMATS.write_text(with_types(FORMATS.read_text(), confirmed))
+    CHECK_SERVICE.write_text(with_claims(CHECK_SERVICE.read_text(), confirmed))
     ARGUMENTS.write_text(arguments_module())
     COMMANDS.write_text(commands_page())
     for path, document in documents().items():

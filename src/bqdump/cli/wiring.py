@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from bqdump import services
 from bqdump.adapters.lean_imports import import_lean
+from bqdump.check.service.run import Ports
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.destination import Destination
@@ -86,3 +87,9 @@ async def serve_restore(
         return work(store, destination, through)
 
     return await services.serve_restore(settings, via, begin, tasks)
+
+
+async def serve_check(settings: Settings, work: Callable[[Ports], Awaitable[Answer]]) -> Answer:
+    """Do the work of a check of the services. See services.serve_check."""
+    import_lean()
+    return await services.serve_check(settings, work)

@@ -7,15 +7,21 @@ from itertools import groupby
 
 from bqdump.core.formats.fidelity import CELLS, SERVER, Back, Cell
 from bqdump.core.formats.types import TYPES
+from bqdump.render.confirmed import NONE, Confirmed, mark
 
 TITLES = {"csv": "CSV", "json": "JSON, newline-delimited", "avro": "Avro", "parquet": "Parquet"}
 NOTES = {"preserveAsciiControlCharacters": " for NUL"}
 HEAD = "| type | route | in the file | lost | loads back |\n|---|---|---|---|---|"
 
 
-def type_tables() -> str:
-    """One Markdown table per format; routes that write a type in the same form share a line."""
-    return "\n\n".join(f"### {TITLES[format_]}\n\n{_absent(format_)}{HEAD}\n{_lines(format_)}" for format_ in SERVER)
+def type_tables(confirmed: Mapping[str, Confirmed] = NONE) -> str:
+    """One Markdown table per format; routes that write a type in the same form share a line.
+
+    confirmed: what `bqdump check-service` has seen on the services, by claim.
+    """
+    return "\n\n".join(
+        f"### {TITLES[format_]}\n\n{_absent(format_)}{HEAD}\n{_lines(format_, confirmed)}" for format_ in SERVER
+    )
 
 
 def _writes(route: str, format_: str) -> bool:
@@ -30,21 +36,29 @@ def _absent(format_: str) -> str:
     return "".join(f"Note: {reason}.\n\n" for reason in reasons)
 
 
-def _lines(format_: str) -> str:
+def _lines(format_: str, confirmed: Mapping[str, Confirmed]) -> str:
     routes = [route for route in CELLS if _writes(route, format_)]
     return "\n".join(
-        _line(type_, ", ".join(alike), cell)
+        _line(type_, alike, cell, mark(confirmed, [f"{format_}.{type_}.{route}" for route in alike]))
         for type_ in TYPES
-        for cell, alike in groupby(routes, key=lambda route: CELLS[route][format_][type_])
+        for cell, alike in _alike(format_, routes, type_)
     )
 
 
-def _line(type_: str, routes: str, cell: Cell) -> str:
-    mark = "" if cell.sure else " †"
-    part = f"; {_text(cell.open)} †" if cell.open else ""
+def _alike(format_: str, routes: list[str], type_: str) -> Iterator[tuple[Cell, list[str]]]:
+    """The routes that write a type in the same form."""
+    for cell, alike in groupby(routes, key=lambda route: CELLS[route][format_][type_]):
+        yield cell, list(alike)
+
+
+def _line(type_: str, alike: list[str], cell: Cell, seen: str) -> str:
+    """A row. seen: stands behind what is not sure."""
+    routes = ", ".join(alike)
+    doubt = "" if cell.sure else f" {seen}"
+    part = f"; {_text(cell.open)} {seen}" if cell.open else ""
     if cell.holds == "no":
-        return f"| {type_} | {routes} | **no**{mark} | {cell.lost} | |"
-    cells = (type_, routes, _text(cell.file) + part + mark, _text(cell.lost), _text(_back(cell.back)))
+        return f"| {type_} | {routes} | **no**{doubt} | {cell.lost} | |"
+    cells = (type_, routes, _text(cell.file) + part + doubt, _text(cell.lost), _text(_back(cell.back)))
     return "| " + " | ".join(cells) + " |"
 
 

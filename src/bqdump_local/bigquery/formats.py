@@ -19,6 +19,11 @@ def _plain_decimal(ref: str) -> str:
     return f"rtrim(rtrim({ref}::VARCHAR, '0'), '.')"
 
 
+def plain_digits(ref: str) -> str:
+    """A BIGNUMERIC, which is a string, without trailing zeros."""
+    return f"CASE WHEN contains({ref}, '.') THEN {_plain_decimal(ref)} ELSE {ref} END"
+
+
 def _digits(ref: str) -> str:
     """A finite FLOAT64 as in files: 15 digits if they parse back to the same value, else 17. Integers have no point."""
     short = f"format('{{:.15g}}', {ref})"
@@ -44,7 +49,7 @@ def _text(field: Field, ref: str) -> str:
         case "NUMERIC":
             return _plain_decimal(ref)
         case "BIGNUMERIC":
-            return f"CASE WHEN contains({ref}, '.') THEN {_plain_decimal(ref)} ELSE {ref} END"
+            return plain_digits(ref)
         case "FLOAT":
             return _float(ref, _digits(ref))
         case _:

@@ -16,7 +16,7 @@ import fastavro
 
 from bqdump_local.bigquery import parquet
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.formats import select
+from bqdump_local.bigquery.formats import plain_digits, select
 from bqdump_local.bigquery.results import describe, stored_select
 from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal
 
@@ -86,6 +86,8 @@ def _from_parquet(field: Field, ref: str) -> str:
     if field.type == "GEOGRAPHY":
         # BigQuery writes POINT(1 2), and DuckDB POINT (1 2).
         return f"regexp_replace(({ref})::GEOMETRY::VARCHAR, '([A-Z]) \\(', '\\1(', 'g')"
+    if field.type == "BIGNUMERIC":
+        return plain_digits(f"({ref})::VARCHAR")
     return f"({ref})::{STORED[field.type]}"
 
 
@@ -134,7 +136,9 @@ def _from_text(field: Field, ref: str) -> str:
     match field.type:
         case "BYTES":
             return f"from_base64({ref})"
-        case "STRING" | "BIGNUMERIC" | "GEOGRAPHY" | "INTERVAL" | "RANGE":
+        case "BIGNUMERIC":
+            return plain_digits(ref)
+        case "STRING" | "GEOGRAPHY" | "INTERVAL" | "RANGE":
             return ref
         case _:
             return f"CAST({ref} AS {STORED[field.type]})"

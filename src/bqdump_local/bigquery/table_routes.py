@@ -65,6 +65,7 @@ class TableRoutes:
 
     def insert_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.insert."""
+        self._catalog.access.require(call.project, "bigquery.datasets.create")
         body = call.body
         refuse_unknown("Dataset", body, "dataset")
         dataset_id = (body.get("datasetReference") or {}).get("datasetId")

@@ -119,6 +119,8 @@ class LogEvent(enum.StrEnum):
     """The drill found a difference, or something that cannot be restored."""
     DRILL_DATASET_LEFT = "drill_dataset_left"
     """The scratch dataset of a drill could not be deleted; its tables expire after 3 days."""
+    CHECK_SCRATCH_LEFT = "check_scratch_left"
+    """What check-service made could not be deleted; the line has the command that deletes it."""
 
     # Risks
     RISK_ALLOWED = "risk_allowed"

@@ -1,0 +1,1 @@
+"""`bqdump check-service`: what bqdump relies on is tried on the services themselves."""

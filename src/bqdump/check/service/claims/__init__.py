@@ -1,0 +1,21 @@
+"""Every claim, by subject. A claim that joins is one more entry of its module's CLAIMS."""
+
+from __future__ import annotations
+
+from bqdump.check.service.claim import Claim
+from bqdump.check.service.claims import (
+    changes,
+    definitions,
+    empty_tables,
+    footers,
+    jobs,
+    loads,
+    objects,
+    policies,
+    reads,
+    times,
+    types,
+)
+
+MODULES = (types, reads, empty_tables, loads, footers, times, policies, jobs, changes, definitions, objects)
+CLAIMS: tuple[Claim, ...] = tuple(claim for module in MODULES for claim in module.CLAIMS)

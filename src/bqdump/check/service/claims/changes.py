@@ -1,0 +1,81 @@
+"""What a change leaves in a table's metadata: the looks by which an incremental export decides."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from bqdump.check.service.claim import Claim, Observed
+from bqdump.check.service.scratch import Scratch
+from bqdump.core.plan.looks import look_of
+from bqdump.core.sql import statements as sql
+
+PAGE = "operate.md#costs"
+Change = Callable[[Scratch, str], Awaitable[object]]
+
+
+async def _made(scratch: Scratch, name: str) -> str:
+    table = scratch.table(name)
+    await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1), (2)")
+    return table
+
+
+async def _changed(change: Change, scratch: Scratch) -> Observed:
+    """Whether two looks differ, of which one is before and one after something."""
+    name = scratch.new("changing")
+    await _made(scratch, name)
+    await scratch.now()
+    before, _ = await scratch.described(name)
+    await change(scratch, name)
+    await scratch.now()
+    after, _ = await scratch.described(name)
+    looks = look_of(before.definition), look_of(after.definition)
+    return {
+        "looks": "none" if None in looks else "equal" if looks[0] == looks[1] else "different",
+        "rows": f"{before.rows}, then {after.rows}",
+    }
+
+
+def _statement(text: str) -> Change:
+    return lambda scratch, name: scratch.run(text.format(scratch.table(name)))
+
+
+async def _copied(scratch: Scratch, name: str) -> None:
+    other = scratch.new("copied")
+    await _made(scratch, other)
+    await scratch.copy(other, name)
+
+
+async def _recreated(scratch: Scratch, name: str) -> None:
+    await scratch.begin(scratch.destination.drop_table(scratch.dataset, name))
+    await scratch.now()
+    await _made(scratch, name)
+
+
+async def _only_read(scratch: Scratch, name: str) -> None:
+    await scratch.extract(name, "csv")
+    await scratch.query(name, sql.select(scratch.dataset, name, None), "csv")
+    await scratch.ask(f"SELECT COUNT(*) FROM {scratch.table(name)}")
+
+
+CHANGES: dict[str, tuple[str, Change, str]] = {
+    "insert": ("an INSERT", _statement("INSERT INTO {} (n) VALUES (3)"), "different"),
+    "update": ("an UPDATE that keeps rows and bytes", _statement("UPDATE {} SET n = 7 WHERE n = 1"), "different"),
+    "delete": ("a DELETE", _statement("DELETE FROM {} WHERE n = 1"), "different"),
+    "copy": ("a copy job over the table, with as many rows", _copied, "different"),
+    "recreate": ("dropping the table and making it again with as many rows", _recreated, "different"),
+    "reading": ("exporting and querying", _only_read, "equal"),
+}
+# Tables that are written, changed and read.
+BILLED = {"insert": 2, "update": 2, "delete": 2, "copy": 2, "recreate": 2, "reading": 3}
+CLAIMS = tuple(
+    Claim(
+        f"changes.{id_}",
+        f"the looks before and after {what} are {looks}",
+        PAGE,
+        {"looks": looks},
+        partial(_changed, change),
+        {f"changes.{id_}": BILLED[id_]},
+    )
+    for id_, (what, change, looks) in CHANGES.items()
+)

@@ -1,0 +1,195 @@
+"""Jobs: ids, listings, statistics, options, parameters, and which files they replace."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import partial
+from typing import Any
+
+from bqdump.check.service import files
+from bqdump.check.service.claim import Claim, Observed
+from bqdump.check.service.claims.types import by
+from bqdump.check.service.scratch import MOST_BYTES_BILLED, Scratch
+from bqdump.core.errors import ConflictError
+from bqdump.core.settings.path_template import shard_name
+from bqdump.core.sql import statements as sql
+from bqdump.ports.destination import StatementRequest
+
+SALT = "BQDUMP_CHECK_SALT"
+MADE = {"made.small": 1}
+STALE = b"of an earlier export\n"
+
+
+async def small(scratch: Scratch) -> str:
+    """A table of three rows: n and v."""
+
+    async def make() -> str:
+        table = scratch.table("small")
+        await scratch.run(
+            f"CREATE TABLE {table} (n INT64, v STRING)",
+            f"INSERT INTO {table} (n, v) VALUES (1, 'a'), (2, 'b'), (3, NULL)",
+        )
+        return "small"
+
+    return await scratch.once("small", make)
+
+
+async def _taken(scratch: Scratch) -> Observed:
+    request = StatementRequest(scratch.job_id(), scratch.dataset, "t", "SELECT 1", scratch.labels, MOST_BYTES_BILLED)
+    first = await scratch.begin(scratch.destination.statement(request))
+    try:
+        await scratch.begin(scratch.destination.statement(request))
+    except ConflictError:
+        second = "refused: the id is taken"
+    else:
+        second = "started"
+    found = await scratch.destination.job(first.id, scratch.dataset.location)
+    return {"second request": second, "job by its id": "found" if found.id == first.id else found.id}
+
+
+async def _listed(scratch: Scratch) -> Observed:
+    since = await scratch.now()
+    ids = [(await scratch.run("SELECT 1")).id for _ in range(2)]
+    found = [job async for page in scratch.destination.jobs(since) for job in page]
+    mine = [job for job in found if job.id in ids]
+    times = [job.created for job in found]
+    return {
+        "own jobs": f"{len(mine)} of 2",
+        "order": "newest first" if times == sorted(times, reverse=True) else "another",
+        "states": ", ".join(sorted({job.state for job in mine})),
+    }
+
+
+async def _replaced(route: str, scratch: Scratch) -> Observed:
+    """Files of an earlier export, of which the job writes one anew."""
+    table, name = await small(scratch), scratch.new(f"replaced_{route}")
+    names = [shard_name(scratch.pattern(name, "csv"), number) for number in (0, 1)]
+    earlier = [await scratch.put(one, STALE) for one in names]
+    if route == "extract":
+        await scratch.extract(table, "csv", name=name)
+    else:
+        await scratch.query(table, sql.select(scratch.dataset, table, None), "csv", name=name)
+    now = {info.name: info.generation for info in await scratch.objects(scratch.pattern(name, "csv").partition("*")[0])}
+    first, second = (
+        "deleted" if info.name not in now else "unchanged" if now[info.name] == info.generation else "replaced"
+        for info in earlier
+    )
+    return {"first file": first, "stale file": second}
+
+
+async def _parameters(scratch: Scratch) -> Observed:
+    table = await small(scratch)
+    select = f"SELECT n, TO_HEX(SHA256(CONCAT(@salt_0, v))) AS v FROM {scratch.table(table)} WHERE n = 1"
+    os.environ[SALT] = "salt"
+    try:
+        found = await scratch.query(table, select, "csv", parameters={"salt_0": SALT})
+    finally:
+        del os.environ[SALT]
+    return {"value": files.csv_fields(found.data[0])[1][1]}
+
+
+async def _options(route: str, scratch: Scratch) -> Observed:
+    table = await small(scratch)
+    options: dict[str, Any] = {"header": False, "delimiter": "\t"}
+    if route == "extract":
+        found = await scratch.extract(table, "csv", **options)
+    else:
+        found = await scratch.query(table, sql.select(scratch.dataset, table, None, where="n = 1"), "csv", **options)
+    return {"a line": repr(sorted(found.data[0].decode().splitlines())[0])}
+
+
+async def _gzip(route: str, scratch: Scratch) -> Observed:
+    found = await by(route, scratch, await small(scratch), "csv", "gzip")
+    sizes = [info.size for info in found.files] == [len(data) for data in found.data]
+    return {"begins with": found.data[0][:2].hex(), "size": "as listed" if sizes else "another"}
+
+
+async def _names(scratch: Scratch) -> Observed:
+    strange = "日本 a-b"
+    table = scratch.table(strange)
+    await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1)")
+    found = await scratch.extract(strange, "csv", name=strange)
+    return {"file": found.files[0].name.rpartition("/")[2]}
+
+
+async def _estimated(scratch: Scratch) -> Observed:
+    table = await small(scratch)
+    select = sql.select(scratch.dataset, table, None)
+    found = await scratch.destination.estimate(scratch.dataset, table, select, {})
+    return {"columns": ", ".join(field["name"] for field in files.decoded(found.columns)), "bytes": str(found.bytes)}
+
+
+CLAIMS = (
+    Claim(
+        "jobs.id",
+        "a job id is used once: a second request with it is refused, and the first job is found by it",
+        "ARCHITECTURE.md#sharing-the-work",
+        {"second request": "refused: the id is taken", "job by its id": "found"},
+        _taken,
+    ),
+    Claim(
+        "jobs.listing",
+        "a listing of jobs has all of the caller's jobs, newest first, with their states",
+        "ARCHITECTURE.md#sharing-the-work",
+        {"own jobs": "2 of 2", "order": "newest first", "states": "done"},
+        _listed,
+    ),
+    *(
+        Claim(
+            f"jobs.replacing.{route}",
+            "a job replaces files of the same name, and leaves an earlier export's further files",
+            "ARCHITECTURE.md#publishing",
+            {"first file": "replaced", "stale file": "unchanged"},
+            partial(_replaced, route),
+            MADE | ({"jobs.replacing": 1} if route == "query" else {}),
+        )
+        for route in ("extract", "query")
+    ),
+    Claim(
+        "jobs.parameters",
+        "EXPORT DATA takes query parameters, so the salt of a mask is in no statement",
+        "routes.md#masks",
+        {"value": hashlib.sha256(b"salta").hexdigest()},
+        _parameters,
+        MADE | {"jobs.parameters": 1},
+    ),
+    *(
+        Claim(
+            f"jobs.options.{route}",
+            "CSV without a header and with tabs as delimiters",
+            "formats.md",
+            {"a line": repr("1\ta")},
+            partial(_options, route),
+            MADE | ({"jobs.options": 1} if route == "query" else {}),
+        )
+        for route in ("extract", "query")
+    ),
+    *(
+        Claim(
+            f"jobs.gzip.{route}",
+            "a gzip file is stored as it is, not decompressed by Cloud Storage when it is read",
+            "formats.md",
+            {"begins with": "1f8b", "size": "as listed"},
+            partial(_gzip, route),
+            MADE | ({"jobs.gzip": 1} if route == "query" else {}),
+        )
+        for route in ("extract", "query")
+    ),
+    Claim(
+        "jobs.names",
+        "a table's name with spaces and letters of any script is the name of its files",
+        "routes.md",
+        {"file": "日本 a-b_000000000000.csv"},
+        _names,
+        {"jobs.names": 1},
+    ),
+    Claim(
+        "jobs.estimate",
+        "a dry run reports the columns of the result, and a bill of 10 MB at least",
+        "operate.md#costs",
+        {"columns": "n, v", "bytes": str(10 << 20)},
+        _estimated,
+        MADE,
+    ),
+)

@@ -1,0 +1,116 @@
+"""Files load back: BigQuery's own files and those of the read route, as a restore loads them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+
+from bqdump.check.service.claim import Claim, Observed
+from bqdump.check.service.claims.types import TITLES, export, exported, values_table
+from bqdump.check.service.scratch import Exported, Scratch
+from bqdump.check.service.values import BY_TYPE, held, rows
+from bqdump.core.documents.manifest import File, TableEntry
+from bqdump.core.errors import JobFailedError
+from bqdump.core.formats.fidelity import SERVER
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.formats.types import Column, columns
+from bqdump.core.restore.columns import restored_columns
+from bqdump.core.restore.loading import loading
+from bqdump.core.sql.statements import as_text, identifier
+
+# How a table was exported, as its manifest has it.
+SETTINGS = {"compression": "none", "header": True, "delimiter": ","}
+
+
+async def load_back(scratch: Scratch, source: str, found: Exported, format_: str, route: str) -> dict[str, str]:
+    """Load files as a restore does and compare with the table: the rows, and for each column those that differ."""
+    _, definition = await scratch.described(source)
+    entry = _entry(source, found, format_, route, msgspec.Raw(msgspec.json.encode(definition)))
+    load = loading(entry, restored_columns(entry), SETTINGS | {"format": format_}, 0)
+    back = scratch.new("loaded")
+    await scratch.begin(scratch.destination.create_table(scratch.dataset, back, load.scratch))
+    uris = tuple(scratch.uri(file.name) for group in load.groups for file in group)
+    job = await scratch.load(back, uris, load.options, load.schema)
+    made = ", ".join(f"{value} AS {identifier(name)}" for name, value in zip(load.columns, load.values, strict=True))
+    compared = [column for column in columns(entry.definition) if column.name != "n"]
+    differ = ", ".join(f"COUNTIF({_text(column, 's')} != {_text(column, 'b')})" for column in compared)
+    counts = await scratch.ask(
+        f"SELECT COUNT(*), {differ} FROM {scratch.table(source)} AS s "
+        f"JOIN (SELECT {made} FROM {scratch.table(back)}) AS b ON s.n = b.n"
+    )
+    names = [column.name for column in compared]
+    different = dict(zip(names, map(str, counts[1:]), strict=True))
+    return {"rows loaded": str(job.rows), "rows found again": str(counts[0]), **different}
+
+
+def _text(column: Column, table: str) -> str:
+    """A value for a comparison that leaves out what is lost by the documentation: NULL or "", and the sign of zero."""
+    ref = f"{table}.{column.name}"
+    return f"IFNULL({as_text(column, f'{ref} + 0.0' if column.type == 'FLOAT64' else ref)}, '')"
+
+
+def _entry(table: str, found: Exported, format_: str, route: str, definition: msgspec.Raw) -> TableEntry:
+    return TableEntry(
+        table=table, kind="TABLE", route=route, unit="00000-00000", jobs=(), planned_rows=0, planned_bytes=0, created=0,
+        started=0, ended=0, task=0, definition=definition, format=format_,
+        files=tuple(File(info.name, info.size, info.crc32c, info.generation) for info in found.files),
+    )  # fmt: skip
+
+
+async def _loaded(format_: str, type_: str, scratch: Scratch) -> Observed:
+    """All types at once; if that is refused, each by itself."""
+    only = ""
+    try:
+        found = await scratch.once(("load", format_), lambda: _load(scratch, format_))
+    except JobFailedError:
+        only = type_
+        found = await scratch.once(("load", format_, type_), lambda: _load(scratch, format_, type_))
+    expected = rows([BY_TYPE[only]] if only else held(format_))
+    same = found["rows loaded"] == found["rows found again"] == str(expected)
+    return {"rows": "all" if same else str(found), "different": found[BY_TYPE[type_].column]}
+
+
+async def _load(scratch: Scratch, format_: str, only: str = "") -> dict[str, str]:
+    found = await export(scratch, format_, "extract", only)
+    return await load_back(scratch, await values_table(scratch, format_, only), found, format_, "extract")
+
+
+async def _direct(format_: str, type_: str, scratch: Scratch) -> Observed:
+    """Whether a load job reads a type that a restore loads as a string."""
+    found = await exported(scratch, format_, "extract", type_)
+    kind, table = BY_TYPE[type_], scratch.new("direct")
+    await scratch.run(f"CREATE TABLE {scratch.table(table)} ({kind.column} {kind.ddl})")
+    _, definition = await scratch.described(table)
+    options = {"sourceFormat": FORMATS[format_].api, "ignoreUnknownValues": True, "useAvroLogicalTypes": True}
+    uris = tuple(scratch.uri(file.name) for file in found.files)
+    raw = [msgspec.Raw(msgspec.json.encode(one)) for one in (options, definition["schema"])]
+    job = await scratch.load(table, uris, *raw)
+    return {"rows": str(job.rows)}
+
+
+CLAIMS = (
+    *(
+        Claim(
+            f"loads.{format_}.{kind.type}",
+            f"{kind.type} loads back from an extract's {format_} file as the same value",
+            f"formats.md#{TITLES[format_]}",
+            {"rows": "all", "different": "0"},
+            partial(_loaded, format_, kind.type),
+            {f"made.{format_}": 1, f"loads.{format_}": 2},
+        )
+        for format_ in SERVER
+        for kind in held(format_)
+    ),
+    *(
+        Claim(
+            f"direct.{format_}.{type_}",
+            f"whether a load job reads {type_} from an extract's {format_} file; a restore casts it from a string",
+            f"formats.md#{TITLES[format_]}",
+            {},
+            partial(_direct, format_, type_),
+            {f"made.{format_}": 1},
+        )
+        for format_, type_ in (("json", "INTERVAL"), ("json", "RANGE"), ("avro", "DATETIME"), ("avro", "INTERVAL"))
+    ),
+)

@@ -1,0 +1,57 @@
+"""Row access policies: listed, and reported by the statistics of each job that they apply to."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bqdump.check.service.claim import Claim, Observed
+from bqdump.check.service.claims.times import rows_in
+from bqdump.check.service.scratch import Exported, Scratch
+from bqdump.core.sql import statements as sql
+
+PAGE = "operate.md#guards"
+MADE = {"made.policed": 1}
+POLICY = {"filterPredicate": "n = 1", "grantees": ["allAuthenticatedUsers"]}
+
+
+async def _policed(scratch: Scratch) -> str:
+    async def make() -> str:
+        table = scratch.table("policed")
+        await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1), (2)")
+        body = msgspec.Raw(msgspec.json.encode(POLICY))
+        await scratch.begin(scratch.destination.create_row_policy(scratch.dataset, "policed", "first_only", body))
+        return "policed"
+
+    return await scratch.once("policed", make)
+
+
+async def _listed(scratch: Scratch) -> Observed:
+    found = await scratch.destination.row_policies(scratch.dataset, await _policed(scratch))
+    return {
+        "policies": ", ".join(one.name for one in found or ()),
+        "filter": "; ".join(one.filter for one in found or ()),
+    }
+
+
+async def _extract(scratch: Scratch) -> Observed:
+    return _reported(await scratch.extract(await _policed(scratch), "csv"))
+
+
+async def _query(scratch: Scratch) -> Observed:
+    table = await _policed(scratch)
+    return _reported(await scratch.query(table, sql.select(scratch.dataset, table, None), "csv"))
+
+
+def _reported(found: Exported) -> Observed:
+    applied = bool(found.job and found.job.row_policies)
+    return {"row policies applied": str(applied).lower(), "rows of 2": str(rows_in(found))}
+
+
+CLAIMS = (
+    Claim("policies.listing", "row access policies are listed with their filters", PAGE,
+          {"policies": "first_only", "filter": "n = 1"}, _listed, MADE),
+    Claim("policies.extract", "an extract job reports that row access policies applied (rowLevelSecurityStatistics)",
+          PAGE, {"row policies applied": "true"}, _extract, MADE),
+    Claim("policies.query", "EXPORT DATA reports that row access policies applied (rowLevelSecurityStatistics)",
+          PAGE, {"row policies applied": "true"}, _query, MADE | {"policies": 1}),
+)  # fmt: skip

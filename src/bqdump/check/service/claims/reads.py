@@ -1,0 +1,78 @@
+"""The read route: what the Storage Read API sends, and when."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bqdump.check.service import files
+from bqdump.check.service.claim import Claim, Observed
+from bqdump.check.service.claims.types import PAGE, TITLES, csv_forms, json_forms, values_table
+from bqdump.check.service.scratch import Scratch
+from bqdump.check.service.values import BY_TYPE, WIDEST
+
+TEXTS = {
+    "NUMERIC": {"fraction": "1.500000000", "whole": "100.000000000", "small": "0.000000001", "widest": WIDEST},
+    "BIGNUMERIC": {"fraction": "1.5", "whole": "100", "widest": f"999999999{WIDEST}"},
+    "JSON": {"number": "1.5"},
+    "GEOGRAPHY": {"point": "POINT(1.5 -2)"},
+    "INTERVAL": {"parts": "1-2 3 4:5:6.789", "negative": "0-0 -5 0:0:0"},
+    "RANGE": {"unbounded": "[2026-01-01, UNBOUNDED)"},
+}
+PARQUET = {
+    "NUMERIC": "FIXED_LEN_BYTE_ARRAY, DECIMAL(38, 9)",
+    **dict.fromkeys(("BIGNUMERIC", "JSON", "GEOGRAPHY", "INTERVAL", "RANGE"), "BYTE_ARRAY, STRING"),
+}
+
+
+async def _form(format_: str, type_: str, scratch: Scratch) -> Observed:
+    found = await scratch.read(await values_table(scratch, "json", type_), format_)
+    kind = BY_TYPE[type_]
+    if format_ == "csv":
+        return csv_forms(kind, found)
+    if format_ == "json":
+        return json_forms(kind, found)
+    return {"type": files.parquet_types(found.data[0])[kind.column]}
+
+
+def _expected(format_: str, type_: str) -> Observed:
+    if format_ == "parquet":
+        return {"type": PARQUET[type_]}
+    quote = format_ == "json" or type_ == "RANGE"
+    return {word: f'"{form}"' if quote else form for word, form in TEXTS[type_].items()}
+
+
+async def _snapshot(scratch: Scratch) -> Observed:
+    table = scratch.table("read_then")
+    await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1), (2)")
+    then = await scratch.now()
+    await scratch.run(f"INSERT INTO {table} (n) VALUES (3)")
+    before, after = await scratch.read("read_then", "csv", snapshot=then), await scratch.read("read_then", "csv")
+    return {"rows then": _rows(before.data), "rows now": _rows(after.data)}
+
+
+def _rows(data: tuple[bytes, ...]) -> str:
+    return str(sum(len(files.csv_fields(one)) - 1 for one in data))
+
+
+CLAIMS = (
+    *(
+        Claim(
+            f"{format_}.{type_}.read",
+            f"the Storage Read API sends {type_}, which the read route writes as {format_}",
+            f"{PAGE}#{TITLES[format_]}",
+            _expected(format_, type_),
+            partial(_form, format_, type_),
+            {f"made.json.{type_}": 1},
+        )
+        for format_ in ("csv", "json", "parquet")
+        for type_ in TEXTS
+    ),
+    Claim(
+        "read.snapshot",
+        "a read session with a snapshot time reads the rows of then",
+        "routes.md#snapshot-time",
+        {"rows then": "2", "rows now": "3"},
+        _snapshot,
+        {"read.snapshot": 2},
+    ),
+)

@@ -1,0 +1,324 @@
+"""The scratch dataset and prefix of a check, and what claims do there: statements, exports, loads, objects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from bqdump.check.service.claim import NotTriedError
+from bqdump.core.errors import (
+    AccessError,
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    QuotaError,
+    UnavailableError,
+)
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.settings.target import Target
+from bqdump.core.sql.statements import identifier
+from bqdump.export.task import ReadRoute
+from bqdump.export.work.job import NEW_JOB_HELPS, QUOTA
+from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
+from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import ReadRequest
+from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
+
+Answer = TypeVar("Answer")
+JOBS_AT_ONCE = 8
+DAY_MS = 24 * 3600 * 1000
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
+# How long cleaning up waits for jobs that were started before a signal, in seconds.
+PATIENCE = 60
+# Of each query: a guard, as the tables have a few rows.
+MOST_BYTES_BILLED = 100 << 20
+
+
+class Place(NamedTuple):
+    """Where a check works. folder: the prefix of its objects, which ends with a slash. key: a Cloud KMS key, or ""."""
+
+    dataset: Dataset
+    target: Target
+    folder: str
+    name: str
+    key: str = ""
+
+
+class Exported(NamedTuple):
+    """The files of an export, by name, with their bytes; and the job, None for the read route."""
+
+    files: tuple[ObjectInfo, ...]
+    data: tuple[bytes, ...]
+    job: Job | None = None
+
+
+class Scratch:
+    """What claims work with. All names are new: the dataset and the folder belong to one check."""
+
+    def __init__(
+        self, destination: Destination, store: ObjectStore, open_read_route: Callable[[], ReadRoute], place: Place
+    ) -> None:
+        self.destination, self.store, self.place = destination, store, place
+        self._open_read_route = open_read_route
+        self._room = asyncio.Semaphore(JOBS_AT_ONCE)
+        self._made: dict[Hashable, asyncio.Task[Any]] = {}
+        self._begun: set[asyncio.Task[Any]] = set()
+        self._running: set[str] = set()
+        self._names = 0
+        self._exists = False
+
+    async def create(self) -> None:
+        """Create the dataset. Raises errors such as DeniedError."""
+        place = self.place
+        definition = {
+            "location": place.dataset.location,
+            "defaultTableExpirationMs": str(DAY_MS),
+            "description": "Scratch dataset of bqdump check-service. It can be deleted.",
+            "labels": self.labels,
+        }
+        body = msgspec.Raw(msgspec.json.encode(definition))
+        self._exists = True
+        try:
+            await self.begin(self.destination.create_dataset(place.dataset.project, place.dataset.name, body))
+        except (AccessError, DeniedError, JobFailedError, NotFoundError):
+            self._exists = False
+            raise
+
+    @property
+    def dataset(self) -> Dataset:
+        """The scratch dataset."""
+        return self.place.dataset
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of all jobs."""
+        return {"bqdump_check": self.place.name}
+
+    def table(self, name: str) -> str:
+        """A table of the dataset, for a statement."""
+        return ".".join(map(identifier, (self.dataset.project, self.dataset.name, name)))
+
+    def new(self, what: str) -> str:
+        """A name that nothing else has."""
+        self._names += 1
+        return f"{what}_{self._names}"
+
+    async def once(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+        """What several claims share: made by the first one that needs it."""
+        if key not in self._made:
+            self._made[key] = asyncio.ensure_future(make())
+        return await asyncio.shield(self._made[key])
+
+    async def begin(self, request: Awaitable[Answer]) -> Answer:
+        """A request that changes something: a signal does not interrupt it, so that its outcome is known."""
+        begun = asyncio.ensure_future(request)
+        self._begun.add(begun)
+        begun.add_done_callback(self._begun.discard)
+        return await asyncio.shield(begun)
+
+    # BigQuery.
+
+    async def run(self, *statements: str) -> Job:
+        """Run statements, one after the other; the last job."""
+        jobs = [
+            await self._done(
+                self.destination.statement,
+                StatementRequest(self.job_id(), self.dataset, "t", text, self.labels, MOST_BYTES_BILLED),
+            )
+            for text in statements
+        ]
+        return jobs[-1]
+
+    async def ask(self, select: str) -> list[int]:
+        """The only row of a query."""
+        async with self._room:
+            return await self.destination.ask(self.dataset, "t", select, MOST_BYTES_BILLED)
+
+    async def described(self, name: str) -> tuple[Table, dict[str, Any]]:
+        """A table and its resource."""
+        found = await self.destination.table(self.dataset, name)
+        if found is None:
+            raise JobFailedError("read", f"table {name}", "it does not exist")
+        return found, msgspec.json.decode(found.definition)
+
+    async def now(self) -> int:
+        """BigQuery's clock (ms), after everything that has ended is in the past."""
+        first = await self.destination.now(self.dataset.location)
+        while (now := await self.destination.now(self.dataset.location)) <= first + 1:
+            await asyncio.sleep(FIRST_PAUSE)
+        return now
+
+    async def extract(
+        self, table: str, format_: str, *, codec: str = "none", snapshot: int = 0, name: str = "", **options: Any
+    ) -> Exported:
+        """An extract job of a table as of a time (0: now). name: of the files, which may exist already."""
+        name = name or self.new(f"extract_{format_}")
+        request = ExtractRequest(
+            self.job_id(), self.dataset, table, snapshot or await self.now(), self._uri(name, format_), format_, codec,
+            **{"header": True, "delimiter": ",", "labels": self.labels, **options},
+        )  # fmt: skip
+        return await self._exported(name, await self._done(self.destination.extract, request))
+
+    async def query(
+        self, table: str, select: str, format_: str, *, codec: str = "none", name: str = "", **options: Any
+    ) -> Exported:
+        """EXPORT DATA of a query of a table. name: see `extract`."""
+        name = name or self.new(f"query_{format_}")
+        request = QueryRequest(
+            self.job_id(), self.dataset, table, None, select, self._uri(name, format_), format_, codec,
+            **{"header": True, "delimiter": ",", "labels": self.labels, "parameters": {},
+               "max_bytes_billed": MOST_BYTES_BILLED, **options},
+        )  # fmt: skip
+        return await self._exported(name, await self._done(self.destination.query, request))
+
+    async def read(
+        self, table: str, format_: str, *, snapshot: int = 0, restriction: str = "", null_marker: str = ""
+    ) -> Exported:
+        """The read route: a read session of one stream, encoded by this process into one file."""
+        route = self._open_read_route()
+        found, _ = await self.described(table)
+        at = snapshot or await self.now()
+        session = await route.reader.open(ReadRequest(self.dataset, table, at, (), restriction, 1))
+        shape = FileShape(format_, "none", columns(found.definition), null_marker=null_marker)
+
+        def encoded() -> bytes:
+            import io
+
+            file = io.BytesIO()
+            rows = (batch for stream in session.streams for batch in route.reader.read(stream, 0))
+            route.encoder.encode(session.schema, rows, shape, file)
+            return file.getvalue()
+
+        data = await route.in_thread(encoded)
+        name = f"{self.place.folder}{self.new(f'read_{format_}')}.{format_}"
+        info = await self.put(name, data)
+        return Exported((info,), (data,))
+
+    async def load(
+        self, table: str, uris: tuple[str, ...], options: msgspec.Raw, schema: msgspec.Raw, **to: Any
+    ) -> Job:
+        """A load job into a table that exists and is empty. to: a partition."""
+        into = TableName(self.dataset, table, **to)
+        request = LoadRequest(self.job_id(), into, uris, options, schema, empty=True, labels=self.labels)
+        return await self._done(self.destination.load, request)
+
+    async def copy(self, source: str, to: str) -> Job:
+        """A copy job over a table."""
+        names = TableName(self.dataset, source), TableName(self.dataset, to)
+        return await self._done(self.destination.copy, CopyRequest(self.job_id(), *names, self.labels))
+
+    def job_id(self) -> str:
+        """The id of a job that does not exist yet."""
+        return self.new(f"bqdump_check_{self.place.name}")
+
+    async def _done(self, start: Callable[[Any], Awaitable[Job]], request: Any) -> Job:
+        """Start a job and wait for its end. Raises JobFailedError, or UnavailableError if it failed for a moment."""
+        async with self._room:
+            self._running.add(request.job_id)
+            try:
+                job = await self.begin(start(request))
+            except ConflictError:
+                # An answer was lost, and the request repeated.
+                job = await self._look(request.job_id)
+            except BqdumpError:
+                self._running.discard(request.job_id)
+                raise
+            job = await self._ended(job)
+        if job.error:
+            raise _kind(job.error.reason)("run", f"job {job.id}", f"{job.error.reason}: {job.error.message}")
+        return job
+
+    async def _ended(self, job: Job) -> Job:
+        pause = FIRST_PAUSE
+        while job.state != "done":
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 1.5)
+            job = await self._look(job.id)
+        self._running.discard(job.id)
+        return job
+
+    async def _look(self, job_id: str) -> Job:
+        return await self.destination.job(job_id, self.dataset.location)
+
+    # Cloud Storage.
+
+    def pattern(self, name: str, format_: str) -> str:
+        """The name of an export's files, with one `*`."""
+        return f"{self.place.folder}{name}/{name}_*.{format_}"
+
+    def _uri(self, name: str, format_: str) -> str:
+        return self.place.target.uri(self.pattern(name, format_))
+
+    def uri(self, name: str) -> str:
+        """The address of an object."""
+        return self.place.target.uri(name)
+
+    async def put(self, name: str, data: bytes, expect: int | None = 0) -> ObjectInfo:
+        """Write an object, by its complete name."""
+        await self.begin(self.store.write(name, data, expect))
+        found = await self.store.stat(name)
+        if found is None:
+            raise NotTriedError(f"object {name} disappeared")
+        return found
+
+    async def objects(self, prefix: str) -> list[ObjectInfo]:
+        """The objects below a prefix."""
+        return [info async for page in self.store.objects(prefix) for info in page]
+
+    async def _exported(self, name: str, job: Job) -> Exported:
+        files = await self.objects(f"{self.place.folder}{name}/")
+        data = await asyncio.gather(*(self.store.read(file.name) for file in files))
+        return Exported(tuple(files), tuple(stored.data for stored in data), job)
+
+    # Afterwards.
+
+    async def clean(self) -> list[str]:
+        """Delete the dataset and the objects, once what was started has ended. Returns what could not be deleted."""
+        for made in self._made.values():
+            made.cancel()
+        await asyncio.gather(*self._made.values(), *self._begun, return_exceptions=True)
+        left: list[str] = []
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for job_id in list(self._running):
+                    if found := await self.destination.find_job(job_id, self.dataset.location):
+                        await self._ended(found)
+        except (BqdumpError, TimeoutError):
+            # What they write is found below, or named there.
+            pass
+        try:
+            if self._exists:
+                await self.destination.drop_dataset(self.dataset)
+        except BqdumpError as error:
+            name = f"{self.dataset.project}:{self.dataset.name}"
+            left.append(
+                f"dataset {name}: {error.cause}. Its tables expire after a day; to delete it: bq rm -r -f -d {name}"
+            )
+        try:
+            await self._delete_objects()
+        except BqdumpError as error:
+            address = self.uri(self.place.folder)
+            left.append(
+                f"objects below {address}: {error.cause}. To delete them: gcloud storage rm --recursive {address}"
+            )
+        return left
+
+    async def _delete_objects(self) -> None:
+        found = await self.objects(self.place.folder)
+        for result in await self.store.delete([(info.name, info.generation) for info in found]):
+            if isinstance(result, BqdumpError):
+                raise result
+
+
+def _kind(reason: str) -> type[BqdumpError]:
+    """The error of a job that failed for this reason."""
+    if reason in NEW_JOB_HELPS:
+        return UnavailableError
+    return QuotaError if reason in QUOTA else DeniedError if reason == "accessDenied" else JobFailedError

@@ -1,0 +1,90 @@
+"""The documentation takes what the services have answered from files of bqdump check-service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bqdump.check.service.claims import CLAIMS
+from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
+from bqdump.cli.output import json_text
+from bqdump.cli.reference import CHECK_SERVICE, CONFIRMED, FORMATS, with_claims, with_types
+from bqdump.core.times import time_of
+from bqdump.render.confirmed import read_confirmed
+from docs.walk import ROOT
+
+DAY = 24 * 3600 * 1000
+NOVEMBER_26 = 1_795_651_200_000
+PAGES = (ROOT / FORMATS).read_text(), (ROOT / CHECK_SERVICE).read_text()
+
+
+def checked(folder: Path, name: str, day: int, /, google: bool = True, **verdicts: str) -> None:
+    """Put a file into the folder. verdicts: by a claim's id, with _ for the dots."""
+    claims = [TriedClaim(id_.replace("_", "."), Verdict(one), "", "", {}, {}) for id_, one in verdicts.items()]
+    made = ServiceCheck(version="1", date=time_of(NOVEMBER_26 + day * DAY), google=google, location="US", seconds=1.0,
+                        expected_bytes_billed=0, claims=tuple(claims))  # fmt: skip
+    (folder / name).write_text(json_text(made))
+
+
+def row(folder: Path, start: str) -> str:
+    page = with_types(PAGES[0], read_confirmed(folder))
+    return next(line for line in page.splitlines() if line.startswith(start))
+
+
+def test_a_confirmed_point_has_the_date_instead_of_a_mark(tmp_path: Path) -> None:
+    checked(tmp_path, "a.json", 0, csv_TIME_extract="confirmed", csv_TIME_query="confirmed")
+    assert row(tmp_path, "| TIME | extract, query | 23:59") == (
+        "| TIME | extract, query | 23:59:59.999999 (confirmed on 2026-11-26) |  | by its schema |"
+    )
+    assert "23:59:59.999999 (confirmed" not in PAGES[0]
+    page = with_claims(PAGES[1], read_confirmed(tmp_path))
+    assert "| `csv.TIME.query` | [TIME in csv: 23:59:59.999999](formats.md#csv) | (confirmed on 2026-11-26) |" in page
+
+
+def test_what_differs_is_marked_and_the_newest_answer_counts(tmp_path: Path) -> None:
+    checked(tmp_path, "b.json", 0, csv_TIME_extract="confirmed", csv_TIME_query="confirmed")
+    checked(tmp_path, "a.json", 1, csv_TIME_query="different")
+    assert "23:59:59.999999 (**BigQuery differs**, seen on 2026-11-27) |" in row(
+        tmp_path, "| TIME | extract, query | 23"
+    )
+    checked(tmp_path, "c.json", 2, csv_TIME_query="confirmed")
+    assert "23:59:59.999999 (confirmed on 2026-11-26) |" in row(tmp_path, "| TIME | extract, query | 23")
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [{"csv_TIME_extract": "confirmed"}, {"csv_TIME_extract": "confirmed", "csv_TIME_query": "not tried"},
+     {"google": False, "csv_TIME_extract": "confirmed", "csv_TIME_query": "confirmed"}, {}],
+)  # fmt: skip
+def test_half_an_answer_and_that_of_stand_ins_confirm_nothing(tmp_path: Path, verdicts: dict[str, Any]) -> None:
+    checked(tmp_path, "a.json", 0, **verdicts)
+    assert with_types(PAGES[0], read_confirmed(tmp_path)) == with_types(PAGES[0])
+
+
+def test_any_other_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text(json.dumps({"claims": 7}))
+    with pytest.raises(ValueError, match=r"notes\.json is not a file of bqdump check-service --output"):
+        read_confirmed(tmp_path)
+
+
+def test_the_pages_are_as_the_confirmed_files_say() -> None:
+    confirmed = read_confirmed(ROOT / CONFIRMED)
+    assert with_types(PAGES[0], confirmed) == PAGES[0]
+    assert with_claims(PAGES[1], confirmed) == PAGES[1]
+    assert all(f"| `{claim.id}` |" in PAGES[1] for claim in CLAIMS)
+
+
+def test_every_doubt_in_formats_is_tried_by_a_claim() -> None:
+    """If all claims were confirmed, no row would have a mark."""
+    page = with_types(PAGES[0])
+    tried = {claim.id for claim in CLAIMS}
+    format_ = ""
+    for line in page.splitlines():
+        if line.startswith("### "):
+            format_ = line.removeprefix("### ").partition(",")[0].lower()
+        elif line.startswith("| ") and "†" in line:
+            type_, routes = line.split(" | ")[0].removeprefix("| "), line.split(" | ")[1].split(", ")
+            assert {f"{format_}.{type_}.{route}" for route in routes} <= tried

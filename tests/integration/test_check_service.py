@@ -1,0 +1,213 @@
+"""A check of the services on the local stack: it passes, finds what deviates, and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bqdump import services
+from bqdump.check.service.result import ServiceCheck, Verdict
+from bqdump.check.service.run import Ports, check_service, chosen, propose
+from bqdump.ports.store import ObjectInfo, Stored
+from bqdump.ports.warehouse import Job
+from integration.command import call
+from integration.stage import Stage, until
+
+pytestmark = pytest.mark.slow
+
+COMMAND = (sys.executable, "-m", "bqdump", "check-service")
+# What bqdump relies on no answer for.
+OPEN = {"direct.json.INTERVAL", "direct.json.RANGE", "direct.avro.DATETIME", "direct.avro.INTERVAL",
+        "times.partition_snapshot"}  # fmt: skip
+
+
+def scratch(stage: Stage) -> list[str]:
+    return [one.dataset_id for one in stage.big.list_datasets() if one.dataset_id.startswith("bqdump_check_")]
+
+
+def test_the_local_stack_does_what_every_claim_says(stage: Stage, tmp_path: Path) -> None:
+    stage.upload("foreign.csv")
+    file = tmp_path / "found.json"
+    done = subprocess.run([*COMMAND, "--yes", "--json", "--output", str(file)], env=stage.variables, cwd=stage.folder,
+                          text=True, capture_output=True, check=False)  # fmt: skip
+    found = json.loads(done.stdout)
+    by_verdict = {one.value: {each["id"] for each in found["claims"] if each["verdict"] == one} for one in Verdict}
+    assert by_verdict["different"] == set(), [one for one in found["claims"] if one["verdict"] == "different"]
+    assert (done.returncode, by_verdict["observed"], by_verdict["not tried"]) == (0, OPEN, {"objects.key"})
+    assert len(by_verdict["confirmed"]) > 250
+    assert (found["google"], json.loads(file.read_text())) == (False, found)
+    assert not any(name in done.stdout for name in (stage.project, stage.bucket))
+    assert (scratch(stage), list(stage.objects())) == ([], ["foreign.csv"])
+    billed = sum(job.total_bytes_billed or 0 for job in stage.big.list_jobs() if job.job_type == "query")
+    assert 0 < billed <= found["expected_bytes_billed"]
+
+
+class Deviating:
+    """A port of which some answers are others."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
+class Rewriting(Deviating):
+    """A store whose files have other bytes."""
+
+    def __init__(self, port: Any, old: bytes, new: bytes) -> None:
+        super().__init__(port)
+        self._old, self._new = old, new
+
+    async def read(self, name: str) -> Stored:
+        found = await self._port.read(name)
+        return Stored(found.data.replace(self._old, self._new), found.generation)
+
+
+class Clockless(Deviating):
+    """A store in which each generation is smaller than the one before."""
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        found: ObjectInfo | None = await self._port.stat(name)
+        return found and found._replace(generation=2**62 - found.generation)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        generation: int = await self._port.write(name, data, 2**62 - expect if expect else expect)
+        return generation
+
+
+class Unfiltered(Deviating):
+    """A warehouse that reports no row access policies, and lists the oldest jobs first."""
+
+    async def job(self, job_id: str, location: str) -> Job:
+        found: Job = await self._port.job(job_id, location)
+        return found._replace(row_policies=False)
+
+    async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
+        pages = [job async for page in self._port.jobs(since) for job in page]
+        yield pages[::-1]
+
+
+def checked(stage: Stage, patterns: Sequence[str], store: Any = Deviating, big: Any = Deviating) -> ServiceCheck:
+    """Try claims in this process, on ports that deviate."""
+    settings = stage.settings()
+
+    async def check(ports: Ports) -> ServiceCheck:
+        deviating = ports._replace(store=store(ports.store), destination=big(ports.destination))
+        return await check_service(deviating, await propose(deviating, settings, chosen(patterns)))
+
+    return asyncio.run(services.serve_check(settings, check))
+
+
+def different(found: ServiceCheck) -> list[str]:
+    return [one.id for one in found.by_verdict(Verdict.DIFFERENT)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "claims", "deviating"),
+    [
+        (b'"say ""x"""', b'"say \\"x\\""', ["csv.STRING.*"], ["csv.STRING.extract", "csv.STRING.query"]),
+        (b"Infinity", b"inf", ["csv.FLOAT64.extract", "json.FLOAT64.query"],
+         ["csv.FLOAT64.extract", "json.FLOAT64.query"]),
+        (b",,", b',"",', ["csv.BYTES.extract", "csv.DATE.extract"], ["csv.BYTES.extract"]),
+        (b'"sqlType": "JSON"', b'"sqlTypo": "JSON"', ["avro.JSON.extract", "avro.GEOGRAPHY.extract"],
+         ["avro.JSON.extract"]),
+        (b"\x18\x03geo", b"\x18\x03gea", ["parquet.GEOGRAPHY.query", "parquet.BIGNUMERIC.query"],
+         ["parquet.GEOGRAPHY.query"]),
+        (b'"n"', b'"m"', ["json.TIME.extract"], ["json.TIME.extract"]),
+    ],
+    ids=["quotes", "infinity", "empty bytes", "sqlType", "GeoParquet", "not as expected at all"],
+)  # fmt: skip
+def test_files_in_another_form_are_found(
+    stage: Stage, old: bytes, new: bytes, claims: list[str], deviating: list[str]
+) -> None:
+    assert different(checked(stage, claims, lambda store: Rewriting(store, old, new))) == deviating
+
+
+def test_generations_policies_and_listings_that_deviate_are_found(stage: Stage) -> None:
+    found = checked(stage, ["objects.generations", "policies.*", "jobs.listing"], Clockless, Unfiltered)
+    assert different(found) == ["policies.extract", "policies.query", "jobs.listing", "objects.generations"]
+    assert len(found.by_verdict(Verdict.CONFIRMED)) == 1
+
+
+@pytest.mark.parametrize(
+    "deviation",
+    [
+        {"empty_table_files": 0},
+        {"bare_empty_files": True},
+    ],
+)  # fmt: skip
+def test_files_without_rows_that_deviate_are_found(
+    stage: Stage, deviation: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.stack.jobs(**deviation)
+    found = call(capsys, "check-service", "--project", stage.project, "--bucket", stage.bucket, "--yes",
+                 "--claims", "empty.csv.*", "--claims", "empty.gzip.*", "--claims", "jobs.gzip.*")  # fmt: skip
+    assert found.code == 4
+    shown = [line for line in found.out.splitlines() if line.startswith(("different", "confirmed"))]
+    assert {line.split()[1] for line in shown if line.startswith("different")} == {
+        f"empty.{what}.{route}" for what in ("csv", "gzip") for route in ("extract", "query")
+    }
+    assert (
+        "empty.csv.extract: a table without rows is one csv file without rows (extract) (docs/formats.md" in found.out
+    )
+
+
+def test_a_type_that_is_refused_hides_no_other(stage: Stage) -> None:
+    """The table with all types cannot be exported and loaded, so each type is tried by itself."""
+    stage.stack.jobs(faults=[{"at": "run", "table": "values_avro(_NUMERIC)?(@|$)", "reason": "invalid", "times": 99}])
+    found = checked(stage, ["avro.*.extract", "loads.avro.*"])
+    assert different(found) == ["avro.NUMERIC.extract", "loads.avro.NUMERIC"]
+    assert len(found.by_verdict(Verdict.CONFIRMED)) > 20
+
+
+def test_a_check_that_is_stopped_deletes_what_it_made(stage: Stage) -> None:
+    stage.stack.jobs(run_seconds=1)
+    running = subprocess.Popen([*COMMAND, "--yes", "--claims", "csv.*"], env=stage.variables, cwd=stage.folder)
+    until(lambda: [job for job in stage.big.list_jobs() if job.job_type == "extract" and job.state != "DONE"], "a job")
+    assert scratch(stage)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(30) == 143
+    assert (scratch(stage), list(stage.objects())) == ([], [])
+
+
+def test_without_permission_to_create_datasets_nothing_is_made(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.deny("bigquery.datasets.create")
+    found = call(capsys, "check-service", "--project", stage.project, "--bucket", stage.bucket, "--yes")
+    assert found.code == 5
+    (error,) = found.errors
+    assert "roles/bigquery.user" in error
+    assert (scratch(stage), list(stage.objects())) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["--bucket", "{bucket}"], 2, "--project"),
+        (["--project", "{project}"], 2, "--bucket"),
+        (["--project", "{project}", "--bucket", "{bucket}"], 2, "Add --yes."),
+        (["--project", "{project}", "--bucket", "no-such-bucket", "--yes"], 5, "no-such-bucket"),
+        (["--project", "{project}", "--to", "folder", "--yes"], 2, "BigQuery writes to Cloud Storage only"),
+        (["--project", "{project}", "--bucket", "{bucket}", "--yes", "--output", "no/such.json"], 2, "no such folder"),
+        (["--project", "{project}", "--bucket", "{bucket}", "--yes", "--claims", "cvs.*"], 2, "'csv.*'"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_made(
+    stage: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, error: str
+) -> None:
+    found = call(
+        capsys, "check-service", *(one.format(project=stage.project, bucket=stage.bucket) for one in arguments)
+    )
+    assert found.code == code
+    assert error in found.errors[-1]
+    assert scratch(stage) == []
