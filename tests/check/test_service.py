@@ -245,7 +245,7 @@ def test_the_result_names_no_project_bucket_or_dataset() -> None:
 
 @pytest.mark.parametrize(
     ("bucket", "given", "expected"),
-    [("EU", "", "EU"), ("EUR4", "", "EU"), ("NAM4", "us", "US"), ("EUROPE-WEST1", "europe-west1", "EUROPE-WEST1")],
+    [("EU", "", "EU"), ("EUR4", "", "EU"), ("NAM4", "us", "US"), ("EUROPE-WEST1", "EUROPE-west1", "europe-west1")],
 )
 def test_the_dataset_is_in_the_location_of_the_bucket(bucket: str, given: str, expected: str) -> None:
     world = World()

@@ -195,7 +195,7 @@ def test_without_permission_to_create_datasets_nothing_is_made(
     [
         (["--bucket", "{bucket}"], 2, "--project"),
         (["--project", "{project}"], 2, "--bucket"),
-        (["--project", "{project}", "--bucket", "{bucket}"], 2, "Add --yes."),
+        (["--project", "{project}", "--bucket", "{bucket}"], 2, "add --yes."),
         (["--project", "{project}", "--bucket", "no-such-bucket", "--yes"], 5, "no-such-bucket"),
         (["--project", "{project}", "--to", "folder", "--yes"], 2, "BigQuery writes to Cloud Storage only"),
         (["--project", "{project}", "--bucket", "{bucket}", "--yes", "--output", "no/such.json"], 2, "no such folder"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from bqdump import verbs
 from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
 from bqdump.check.service.run import Proposal, chosen
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, UNEXPECTED
-from bqdump.cli.logs import set_up
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import json_text, print_json, print_table
 from bqdump.cli.progress import following
-from bqdump.cli.signals import until_stopped
+from bqdump.cli.signals import Endings, until_stopped
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import serve_check
 from bqdump.core.errors import UsageError
@@ -52,7 +50,6 @@ def check_service(
     settings = load_settings(options, ("project", "bucket"))
     wanted = chosen(claims)
     _check_output(output)
-    set_up({}, sys.stderr, level=logging.WARNING)
     proposal = asyncio.run(serve_check(settings, lambda ports: verbs.propose_check(ports, settings, wanted)))
     if not (yes or _agreed(proposal)):
         tell("Nothing was created.")
@@ -64,7 +61,7 @@ def check_service(
 
     work = serve_check(settings, lambda ports: verbs.check_service(ports, proposal, show))
     with following(quiet=True) as follower:
-        found = asyncio.run(until_stopped(work, follower))
+        found = asyncio.run(until_stopped(work, follower, _stopped(proposal)))
     if output:
         _write(output, f"{json_text(found)}\n")
     if as_json:
@@ -72,6 +69,16 @@ def check_service(
     else:
         _print(found, quiet=quiet)
     return DIFFERENCE if found.by_verdict(Verdict.DIFFERENT) else DONE
+
+
+def _stopped(proposal: Proposal) -> Endings:
+    """What to say after the first signal, when the scratch dataset is deleted, and after a second one."""
+    place = proposal.place
+    return Endings(
+        "What the check created is deleted, except what a line above names.",
+        f"Not deleted: bq rm -r -f -d {place.dataset.project}:{place.dataset.name}; "
+        f"gcloud storage rm --recursive {place.target.uri(place.folder)}",
+    )
 
 
 def _check_output(output: Path | None) -> None:
@@ -98,8 +105,8 @@ def _agreed(proposal: Proposal) -> bool:
         "most, and some kilobytes of storage for some minutes."
     )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        cause = "standard input is not a terminal, so nobody can agree to that"
-        raise UsageError("check the service", "", cause, "Add --yes.")
+        cause = "cannot ask whether to create it: standard input is not a terminal"
+        raise UsageError("check the service", "", cause, "To create it without being asked, add --yes.")
     return click.confirm("Continue?", err=True)
 
 

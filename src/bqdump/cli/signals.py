@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bqdump.cli.exit_codes import INTERRUPTED, TERMINATED
 from bqdump.cli.progress import Follower
@@ -31,7 +31,17 @@ async def until_signal(work: Coroutine[Any, Any, Result], resume: str, follower:
     return await working
 
 
-async def until_stopped(work: Coroutine[Any, Any, Result], follower: Follower) -> Result:
+class Endings(NamedTuple):
+    """What to say at the end, as sentences: after cleaning up, and after a second signal, without it."""
+
+    clean: str
+    at_once: str
+
+
+REPEATED = Endings(UNPROVEN, UNPROVEN)
+
+
+async def until_stopped(work: Coroutine[Any, Any, Result], follower: Follower, say: Endings = REPEATED) -> Result:
     """How the work ends; on SIGTERM or Ctrl-C it is cancelled, cleans up, and the process ends.
 
     A second signal ends the process at once, without that.
@@ -42,7 +52,7 @@ async def until_stopped(work: Coroutine[Any, Any, Result], follower: Follower) -
 
     def stop(number: int, code: int) -> None:
         if received:
-            _leave(number, code, UNPROVEN, follower)
+            _leave(number, code, say.at_once, follower)
         received.append((number, code))
         working.cancel()
 
@@ -52,7 +62,7 @@ async def until_stopped(work: Coroutine[Any, Any, Result], follower: Follower) -
         return await working
     finally:
         if received and working.cancelled():
-            _leave(*received[0], UNPROVEN, follower)
+            _leave(*received[0], say.clean, follower)
 
 
 def _leave(number: int, code: int, resume: str, follower: Follower) -> None:

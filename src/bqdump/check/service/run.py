@@ -43,6 +43,7 @@ CHECK = "check the service"
 # BigQuery's location next to a dual-region bucket.
 # https://cloud.google.com/bigquery/docs/batch-loading-data#colocation
 DUAL_REGIONS = {"ASIA1": "asia-northeast1", "EUR4": "EU", "NAM4": "US"}
+MULTI_REGIONS = ("EU", "US")
 # Errors that say something about a claim; others only say that it could not be tried.
 TELLING = (ConflictError, DocumentError, JobFailedError, RowsError)
 LONGEST_TEXT = 500
@@ -108,7 +109,8 @@ async def _location(store: ObjectStore, settings: Settings) -> str:
         cause = f"its location cannot be read: {error.cause}"
         raise UsageError(CHECK, store.url, cause, "Grant storage.buckets.get, or set {setting:location}.") from None
     refuse_bucket(bucket, store.url)
-    nearby = DUAL_REGIONS.get(bucket.location.upper(), bucket.location)
+    place = bucket.location.upper()
+    nearby = place if place in MULTI_REGIONS else DUAL_REGIONS.get(place, place.lower())
     if settings.location and settings.location.lower() != nearby.lower():
         cause = f"{store.url} is in {bucket.location}, and load jobs need a dataset in the same location"
         hint = "Leave {setting:location} out, or use another bucket."

@@ -31,7 +31,18 @@ FULL: dict[str, Any] = {
 async def _created(scratch: Scratch) -> Observed:
     await scratch.begin(scratch.destination.create_table(scratch.dataset, "full", _raw(FULL)))
     _, found = await scratch.described("full")
-    return {key: _form(found.get(key)) for key in FULL} | {"expires": "yes" if "expirationTime" in found else "no"}
+    return {key: _form(_part(found.get(key), value)) for key, value in FULL.items()} | {
+        "expires": "yes" if "expirationTime" in found else "no"
+    }
+
+
+def _part(found: Any, wanted: Any) -> Any:
+    """What was found under the keys that are wanted: BigQuery may add others."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return {key: _part(found.get(key), value) for key, value in wanted.items()}
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        return [_part(*pair) for pair in zip(found, wanted, strict=True)]
+    return found
 
 
 def _form(value: Any) -> str:

@@ -22,6 +22,9 @@ from bqdump.core.sql.statements import as_text, identifier
 # How a table was exported, as its manifest has it.
 SETTINGS = {"compression": "none", "header": True, "delimiter": ","}
 
+# Types that CAST does not turn into strings, or not into equal ones.
+TEXTS = {"BYTES": "TO_HEX({})", "JSON": "TO_JSON_STRING({})", "FLOAT64": "CAST({} + 0.0 AS STRING)"}
+
 
 async def load_back(scratch: Scratch, source: str, found: Exported, format_: str, route: str) -> dict[str, str]:
     """Load files as a restore does and compare with the table: the rows, and for each column those that differ."""
@@ -34,7 +37,7 @@ async def load_back(scratch: Scratch, source: str, found: Exported, format_: str
     job = await scratch.load(back, uris, load.options, load.schema)
     made = ", ".join(f"{value} AS {identifier(name)}" for name, value in zip(load.columns, load.values, strict=True))
     compared = [column for column in columns(entry.definition) if column.name != "n"]
-    differ = ", ".join(f"COUNTIF({_text(column, 's')} != {_text(column, 'b')})" for column in compared)
+    differ = ", ".join(f"COUNTIF({text_of(column, 's')} != {text_of(column, 'b')})" for column in compared)
     counts = await scratch.ask(
         f"SELECT COUNT(*), {differ} FROM {scratch.table(source)} AS s "
         f"JOIN (SELECT {made} FROM {scratch.table(back)}) AS b ON s.n = b.n"
@@ -44,10 +47,11 @@ async def load_back(scratch: Scratch, source: str, found: Exported, format_: str
     return {"rows loaded": str(job.rows), "rows found again": str(counts[0]), **different}
 
 
-def _text(column: Column, table: str) -> str:
+def text_of(column: Column, table: str) -> str:
     """A value for a comparison that leaves out what is lost by the documentation: NULL or "", and the sign of zero."""
     ref = f"{table}.{column.name}"
-    return f"IFNULL({as_text(column, f'{ref} + 0.0' if column.type == 'FLOAT64' else ref)}, '')"
+    text = TEXTS[column.type].format(ref) if column.type in TEXTS and not column.repeated else as_text(column, ref)
+    return f"IFNULL({text}, '')"
 
 
 def _entry(table: str, found: Exported, format_: str, route: str, definition: msgspec.Raw) -> TableEntry:
