@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable
+    from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable, UnchangedTable
     from bqdump.core.progress.export import DatasetExport, Export
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.plan import NotRestored
@@ -135,6 +135,7 @@ __all__ = [
     "TargetError",
     "Totals",
     "UnavailableError",
+    "UnchangedTable",
     "Unread",
     "UsageError",
     "VerificationError",
@@ -173,7 +174,7 @@ _HOMES = {
     "core.documents.manifest": ("File", "Totals"),
     "core.documents.project": ("RemovedDataset", "SkippedDataset"),
     "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
-    "core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable"),
+    "core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
     "core.progress.export": ("DatasetExport", "Export"),
     "core.restore.drilled": ("Drilled",),
     "core.restore.restorable": ("Restorable",),

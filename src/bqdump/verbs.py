@@ -223,11 +223,13 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     from bqdump.core.plan.summary import planned
     from bqdump.export.carry import read_published
     from bqdump.export.planning.draft import draft_plan
+    from bqdump.export.planning.reuse import Earlier
     from bqdump.export.planning.target import check_target
 
     bucket = await check_target(services.store, settings)
     published = await read_published(services.store, settings)
-    draft = await draft_plan(services.warehouse, settings, name, tasks, bucket, published)
+    earlier = Earlier(services.store, published)
+    draft = await draft_plan(services.warehouse, settings, name, tasks, bucket, earlier)
     return planned(draft.plan, draft.tables)
 
 

@@ -1,4 +1,7 @@
-"""The demo: start the local stack, make data, export it with ten tasks, restore three tables, print what to look at."""
+"""The demo: start the local stack, make data, export it with ten tasks, restore three tables, export it twice more.
+
+The last export is of a dataset in which two tables changed. It ends with a list of what to look at.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -28,6 +32,8 @@ PROJECT, DATASET, SOURCE, TARGET = "demo-project", "TEST_DATA", "demo-source", "
 FILE_BYTES = 4_000_000
 MARK = ".bqdump-demo"
 # Restored into a second dataset: a partitioned and clustered table, a nested one, and a view.
+# They change between the second and the third export.
+CHANGED = ("dummy_02", "dummy_03")
 RESTORED, COPY = ("events", "orders", "clicks_by_day"), "RESTORED_DATA"
 
 
@@ -61,13 +67,57 @@ def run_demo(tasks: int, folder: Path, run_tasks: Callable[..., Execution], *, q
         if not execution.ok:
             console.print(f"[red]{counted(execution.failed, 'task')} failed[/red]")
             return 1
+        manifest = _published(folder)
         console.print(f"Restoring {listed(RESTORED, 'and')} into {COPY}, like [b]bqdump restore --verify[/b]")
         os.environ.update(stack.variables())
         restored = bqdump.restore(into=COPY, include=RESTORED, verify=True, project=PROJECT, bucket=TARGET)
+        console.print(
+            f"Exporting twice more with [b]bqdump run --incremental[/b]; before the last time, "
+            f"{listed(CHANGED, 'and')} change"
+        )
+        nights = _nights(stack)
     for failure in restored.failed:
         console.print(f"[red]{failure.name}: {failure.message}[/red]")
-    _summarise(console, folder, execution, restored, time.monotonic() - started)
+    _summarise(console, folder / TARGET, manifest, execution, restored, nights, time.monotonic() - started)
     return 1 if restored.failed else 0
+
+
+class Night(NamedTuple):
+    """An incremental export, and the seconds that it took. saved: bytes of unchanged tables."""
+
+    export: bqdump.Export
+    seconds: float
+    saved: int
+
+
+def _nights(stack: local_stack.Stack) -> list[Night]:
+    """Two incremental exports. The first one exports all: only then is there a look at tables before and after one."""
+    from bqdump_local.seed import change
+
+    nights = []
+    for name in ("second", "third"):
+        began = time.monotonic()
+        export = bqdump.run(
+            project=PROJECT,
+            dataset=DATASET,
+            bucket=TARGET,
+            on_unsupported="string",
+            incremental=True,
+            run_id=name,
+        )
+        seconds = time.monotonic() - began
+        tables = bqdump.manifest(name, bucket=TARGET).values()
+        nights.append(Night(export, seconds, sum(table.bytes for table in tables if table.carried_from)))
+        if name == "second":
+            change(stack, project=PROJECT, dataset=DATASET, tables=CHANGED)
+    return nights
+
+
+def _published(folder: Path) -> Manifest:
+    """The manifest of the published export."""
+    pointer = Layout("").latest.name
+    latest = decode((folder / TARGET / pointer).read_bytes(), Latest, pointer)
+    return decode((folder / TARGET / latest.manifest).read_bytes(), Manifest, latest.manifest)
 
 
 def _make_room(folder: Path) -> None:
@@ -81,12 +131,16 @@ def _make_room(folder: Path) -> None:
     (folder / MARK).write_text("Made by bqdump demo, which may remove this folder.\n")
 
 
-def _summarise(console: Console, folder: Path, execution: Execution, restored: Restoration, seconds: float) -> None:
-    target = folder / TARGET
-    pointer = Layout("").latest.name
-    latest = decode((target / pointer).read_bytes(), Latest, pointer)
-    manifest_file = target / latest.manifest
-    manifest = decode(manifest_file.read_bytes(), Manifest, latest.manifest)
+def _summarise(
+    console: Console,
+    target: Path,
+    manifest: Manifest,
+    execution: Execution,
+    restored: Restoration,
+    nights: list[Night],
+    seconds: float,
+) -> None:
+    manifest_file = target / Layout("").run(manifest.run).manifest.name
     totals = manifest.totals
     by_task = {table.task for table in manifest.tables}
     console.print(
@@ -98,6 +152,13 @@ def _summarise(console: Console, folder: Path, execution: Execution, restored: R
         f"[green b]Restored[/green b] {with_objects(len(restored.tables), len(restored.objects))}, "
         f"{counted(restored.rows, 'row')}{equal}"
     )
+    for night in nights:
+        of = night.export
+        unchanged = f", {of.reused:,} unchanged ({size_text(night.saved)})" if of.reused else ""
+        console.print(
+            f"[green b]Exported[/green b] {of.tables - of.reused} of {counted(of.tables, 'table')} in the {of.run} "
+            f"export{unchanged}, in {night.seconds:.1f} s"
+        )
     console.print(
         f"{len(by_task)} of {counted(len(execution.tasks), 'task')} exported tables. "
         f"The execution took {execution.seconds:.1f} s, the complete demo {seconds:.1f} s"

@@ -10,7 +10,7 @@ import importlib.util
 import io
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +77,16 @@ def seed_orders(stack: Stack, *, project: str, dataset: str) -> list[str]:
     finally:
         big.close()
     return ["clicks_by_day", "orders"]
+
+
+def change(stack: Stack, *, project: str, dataset: str, tables: Iterable[str]) -> None:
+    """Delete a row of each of these tables, which are some of the dummies."""
+    big = _bigquery(stack, project)
+    try:
+        for table in tables:
+            big.query_and_wait(f"DELETE FROM `{dataset}.{table}` WHERE id = 1")
+    finally:
+        big.close()
 
 
 def dummies() -> Iterator[Source]:

@@ -97,6 +97,7 @@ def test_a_table_that_was_found_unchanged_before_needs_no_look_from_before() -> 
         ({"kind": "SNAPSHOT"}, {}, "settings differ: kind"),
         ({}, {"shape": Shape(where="RAND() < 1")}, "its filter uses RAND"),
         ({"read_at": "job"}, {}, "it was read when its job ran"),
+        ({"rows": 4}, {}, "its files have 4 rows, and the table 3"),
     ],
 )
 def test_each_condition_that_fails_is_the_reason(entry: dict[str, Any], now: dict[str, Any], reason: str) -> None:

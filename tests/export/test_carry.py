@@ -156,7 +156,7 @@ def test_a_carried_file_that_is_gone_is_not_named_in_a_manifest() -> None:
         found = await world.store.stat("b/b_000000000000.csv")
         assert found is not None
         await world.store.delete([(found.name, found.generation)])
-        with pytest.raises(VerificationError, match="is gone since run r1 was published"):
+        with pytest.raises(VerificationError, match="is gone since run r1 exported it"):
             await published(*late)
         assert (await world.manifest()).run == "r1"
 

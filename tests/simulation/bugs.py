@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from simulation.incremental import simulate as simulate_incremental
 from simulation.law import Law
 from simulation.mutations import MUTATIONS as OF_EXPORTS
 from simulation.mutations import Mutation, planted
@@ -14,6 +15,7 @@ from simulation.restores.world import simulate as simulate_restores
 from simulation.world import Verdict, simulate
 
 MUTATIONS = (*OF_EXPORTS, *OF_RESTORES)
+SIMULATIONS = {Law.RESTORED: simulate_restores, Law.UNCHANGED: simulate_incremental}
 SCHEDULES = 1000
 SEEDS = Path(__file__).with_name("seeds.json")
 
@@ -26,7 +28,7 @@ def known_seeds() -> dict[str, int]:
 
 def schedules(mutation: Mutation) -> Callable[[int], Verdict]:
     """The simulation in which a bug is searched for."""
-    return simulate_restores if mutation.law is Law.RESTORED else simulate
+    return SIMULATIONS.get(mutation.law, simulate)
 
 
 def find(mutation: Mutation, hint: int | None) -> Verdict | None:

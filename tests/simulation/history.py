@@ -22,6 +22,8 @@ class History:
         self._time, self._dataset = time, dataset
         self._versions: dict[str, list[tuple[int, tuple[str, ...] | None]]] = {}
         self._serial = 0
+        # When each row was inserted or updated, by table.
+        self._written: dict[str, dict[str, int]] = {}
 
     def clock(self) -> int:
         """The warehouse's clock."""
@@ -31,7 +33,44 @@ class History:
         """Give a table these rows."""
         with _RoundedUp(warehouse, self._now()):
             warehouse.put(PROJECT, self._dataset, table, rows)
+        written = self._written.setdefault(table, {})
+        written |= {row: self._now() for row in rows if row not in written}
         self._versions.setdefault(table, []).append((self._now(), rows))
+
+    def delete(self, warehouse: MemoryWarehouse, table: str, left: tuple[str, ...]) -> None:
+        """Delete rows: the table's time goes back to that of the newest row that is left."""
+        times = [self._written[table][row] for row in left]
+        self._put(warehouse, table, left, max(times, default=self._first(table)))
+
+    def silently(self, warehouse: MemoryWarehouse, table: str, rows: tuple[str, ...]) -> None:
+        """Give a table other rows, with nothing in its metadata that shows it."""
+        self._put(warehouse, table, rows, self._modified(warehouse, table))
+
+    def recreate(self, warehouse: MemoryWarehouse, table: str, rows: tuple[str, ...]) -> None:
+        """Drop a table and create it with other rows, and the time of the old ones."""
+        modified = self._modified(warehouse, table)
+        self.drop(warehouse, table)
+        self._put(warehouse, table, rows, modified)
+
+    def alike(self, rows: tuple[str, ...]) -> tuple[str, ...]:
+        """As many other rows of the same size."""
+        self._serial += len(rows)
+        fresh = self._serial - len(rows)
+        return tuple(f"{fresh + at:0{len(row)}d}"[-len(row) :] for at, row in enumerate(rows))
+
+    def _put(self, warehouse: MemoryWarehouse, table: str, rows: tuple[str, ...], modified: int) -> None:
+        with _RoundedUp(warehouse, self._now()):
+            warehouse.put(PROJECT, self._dataset, table, rows, modified=modified)
+        written = self._written.setdefault(table, {})
+        written |= {row: modified for row in rows if row not in written}
+        self._versions.setdefault(table, []).append((self._now(), rows))
+
+    def _modified(self, warehouse: MemoryWarehouse, table: str) -> int:
+        version = warehouse.datasets[PROJECT, self._dataset][table].versions[-1]
+        return version.modified or version.since
+
+    def _first(self, table: str) -> int:
+        return self._versions[table][0][0]
 
     def drop(self, warehouse: MemoryWarehouse, table: str) -> None:
         """Drop a table."""

@@ -26,6 +26,10 @@ class Law(Enum):
         "generation."
     )
     NAMED_LOSSES = "Nothing is lost silently: what an export leaves out is named in its plan and its manifest."
+    UNCHANGED = (
+        "Cost follows change: what an export names again is exactly what the table was at the snapshot time, and what "
+        "provably did not change is not exported again."
+    )
     ASKED_REMOVALS = "No table leaves an export unless it is named as removed, and the settings allow that."
     RESTORED = (
         "A restored dataset equals its export: same rows, types, partitioning, clustering, constraints, descriptions, "

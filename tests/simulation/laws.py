@@ -242,7 +242,8 @@ class Laws:
         if before is None:
             return
         had = {entry.table for entry in before.tables} | {table.table for table in before.left}
-        gone = sorted(had - {unit.table for unit in self.view.units(plan)})
+        here = {unit.table for unit in self.view.units(plan)} | {one.table for one in plan.reused}
+        gone = sorted(had - here)
         chosen = dict(zip(gone, select(gone, (), tuple(plan.settings["exclude"])), strict=True))
         kept = {table for table in gone if not chosen[table] and plan.settings["keep_others"]}
         removed = {one.table: one.reason for one in plan.removed}
@@ -283,6 +284,25 @@ class Laws:
                     Law.ASKED_REMOVALS, told, f"{run} says that {entry.table} is of {entry.carried}: it is of {of.run}"
                 )
 
+    def _named_again(self, plan: Plan, manifest: Manifest, entries: list[TableEntry]) -> None:
+        """What was not exported again is what the table was, in files as the settings require them."""
+        names = sorted(one.table for one in plan.reused)
+        there = [entry.table for entry in entries]
+        self.hold(Law.UNCHANGED, sorted(there) == names, f"{manifest.run} has {there} of the unchanged {names}")
+        for entry in entries:
+            told = entry.carried is not None and entry.carried.unchanged_at == plan.snapshot
+            self.hold(Law.UNCHANGED, told, f"{manifest.run} says of {entry.table}: {entry.carried}")
+            fits = entry.format == plan.settings["format"]
+            self.hold(Law.UNCHANGED, fits, f"{manifest.run} names {entry.format} files of {entry.table}")
+            contents = [self._contents.get(file.generation, b"") for file in entry.files]
+            content = in_order(b"".join(map(lines_of, contents)))
+            wanted = self.histories[plan.dataset].content_at(entry.table, plan.snapshot)
+            self.hold(
+                Law.UNCHANGED,
+                content == wanted,
+                f"{manifest.run} names files of {entry.table} again, with {content!r}: it was {wanted!r}",
+            )
+
     def _announced(self, run: str, before: Before) -> None:
         now = self.view.publishing()
         assert now is not None
@@ -296,6 +316,7 @@ class Laws:
         assert plan is not None
         self._removals(plan)
         named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
+        named |= {one.table for one in plan.reused}
         every = sorted(listed | self.histories[plan.dataset].steady(plan.snapshot))
         choice = select(every, (), tuple(plan.settings["exclude"]))
         wanted = {table for table, chosen in zip(every, choice, strict=True) if chosen}
@@ -322,7 +343,9 @@ class Laws:
         done = done_tables(view.receipts(run), plan)
         failed = {failure.table for failure in manifest.failed if failure.table in units}
         own = [entry for entry in manifest.tables if entry.carried is None]
-        self._carried(run, manifest, [entry for entry in manifest.tables if entry.carried is not None])
+        again = {one.table for one in plan.reused}
+        self._carried(run, manifest, [one for one in manifest.tables if one.carried and one.table not in again])
+        self._named_again(plan, manifest, [one for one in manifest.tables if one.table in again])
         there = [entry.table for entry in own]
         self.hold(
             Law.TRUE, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}"

@@ -8,7 +8,8 @@ import random
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents.manifest import Latest, Manifest, snapshot_of
+from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.origin import snapshot_of
 from bqdump.core.errors import NotFoundError
 from simulation.contents import in_order, lines_of
 from simulation.law import Law

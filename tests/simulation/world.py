@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import random
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
 from unittest import mock
@@ -43,6 +44,11 @@ class Verdict(NamedTuple):
 
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
+    return judged(seed, lambda: World(seed, None if whole_trace else 60))
+
+
+def judged(seed: int, world: Callable[[], World]) -> Verdict:
+    """The verdict on a world that is made with nothing of this process's chance in it."""
     state, collecting = random.getstate(), gc.isenabled()
     level = logging.root.manager.disable
     random.seed(seed)
@@ -61,7 +67,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
                 # Pages take a fifth of the time, and no law is about them.
                 patches.enter_context(mock.patch("bqdump.pages.report.render_report", return_value=b"<html>"))
                 patches.enter_context(mock.patch("bqdump.pages.unpublished.render_unpublished", return_value=b"<html>"))
-            return World(seed, None if whole_trace else 60).verdict()
+            return world().verdict()
     finally:
         random.setstate(state)
         logging.disable(level)
@@ -137,6 +143,10 @@ class World:
         await asyncio.sleep(1000.0)
         self._readers()
         await ending.finish(self)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """What follows the end of all runs."""
 
     def _readers(self) -> list[asyncio.Task[None]]:
         latest = self.scenery.settings.layout.latest.name

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.check.findings import Finding, FindingKind
-from bqdump.core.documents.manifest import Manifest, TableEntry, snapshot_of
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.origin import snapshot_of
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset

@@ -36,6 +36,7 @@ from bqdump.core.sql import statements as sql
 from bqdump.core.wording import PYTHON, Words, fill
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import Draft, draft_plan
+from bqdump.export.planning.reuse import Earlier
 from bqdump.export.planning.target import refuse_bucket, refuse_key
 from bqdump.export.task import ReadRoute
 from bqdump.ports.reader import ReadRequest
@@ -310,7 +311,9 @@ class Doctor:
 
     async def _draft(self, bucket: BucketInfo | None) -> Draft:
         published = await read_published(self._store, self._settings)
-        return await draft_plan(self._warehouse, self._settings, "doctor", 1, bucket, published)
+        # Every table is tried, also those that the next run need not export.
+        settings = msgspec.structs.replace(self._settings, incremental=False)
+        return await draft_plan(self._warehouse, settings, "doctor", 1, bucket, Earlier(self._store, published))
 
     async def _session(self, draft: Draft) -> None:
         """The permission to open a read session, tried if a table takes the read route. Opening a session is free."""

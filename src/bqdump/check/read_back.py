@@ -9,7 +9,8 @@ from heapq import nlargest
 from typing import NamedTuple
 
 from bqdump.check.findings import Finding, FindingKind
-from bqdump.core.documents.manifest import File, Manifest, TableEntry, settings_of
+from bqdump.core.documents.manifest import File, Manifest, TableEntry
+from bqdump.core.documents.origin import settings_of
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import (

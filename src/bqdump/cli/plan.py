@@ -15,6 +15,7 @@ from bqdump.cli.options import ALL, Command, json_option, load_settings, setting
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.plan_set import print_set, refuse_datasets
 from bqdump.cli.wiring import serve, serve_set
+from bqdump.core.documents.origin import unchanged_tables
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
@@ -25,6 +26,8 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.services import run_id
 
+# More tables that are exported for one reason are not listed.
+MANY = 5
 VERBS = {"replace": "replaces the export", "keep": "adds an export"}
 
 
@@ -55,7 +58,7 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     elif shown.datasets:
         print_set(settings, shown)
     else:
-        _print(settings, shown)
+        print_plan(settings, shown)
     refuse_datasets(shown)
     if not shown.datasets:
         refuse(shown.flags, f"{shown.project}.{shown.dataset}")
@@ -69,23 +72,24 @@ def _name(settings: Settings, identity: Identity) -> str:
         return "RUN"
 
 
-def _print(settings: Settings, shown: Planned) -> None:
-    print_table(
-        ("table", "kind", "route", "rows", "bytes", "files", "task"),
-        [
-            (
-                t.table,
-                t.kind.lower(),
-                t.route,
-                f"{t.rows:,}",
-                size_text(t.bytes),
-                f"{t.files:,}",
-                f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share),
-            )
-            for t in shown.tables
-        ],
-        right=(3, 4, 5, 6),
-    )
+def print_plan(settings: Settings, shown: Planned) -> None:
+    """Print a plan for people: its tables, what it leaves out, and its totals."""
+    if shown.tables or not shown.unchanged:
+        _print_tables(shown)
+    if reasons := [(t.table, t.reason) for t in shown.tables if t.reason]:
+        same = {reason for _, reason in reasons}
+        sys.stdout.write("\nExported, although the export is incremental:\n")
+        if len(reasons) > MANY and len(same) == 1:
+            reasons = [(f"all {len(reasons):,}", reasons[0][1])]
+        print_table(("table", "why"), reasons)
+    if shown.unchanged:
+        sys.stdout.write("\n" if shown.tables else "")
+        sys.stdout.write("Unchanged, so not exported again:\n")
+        print_table(
+            ("table", "rows", "bytes", "files", "since run"),
+            [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged],
+            right=(1, 2, 3),
+        )
     if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract"]:
         sys.stdout.write("\nNot exported by a free extract job:\n")
         print_table(("table", "route", "bills", "why"), others, right=(2,))
@@ -103,7 +107,7 @@ def _print(settings: Settings, shown: Planned) -> None:
             right=(2,),
         )
     if shown.kept:
-        sys.stdout.write(f"\nCarried over unchanged from run {shown.over}:\n")
+        sys.stdout.write(f"\nExcluded, so carried over from run {shown.over}:\n")
         print_table(("table",), [(table,) for table in shown.kept])
     if shown.flags:
         sys.stdout.write("\nWarnings:\n")
@@ -115,16 +119,41 @@ def _print(settings: Settings, shown: Planned) -> None:
             ],
         )
     totals = shown.totals
-    excluded = f", {totals['excluded']:,} excluded by --include/--exclude" if totals["excluded"] else ""
     shares = [share["bytes"] for share in shown.shares] or [0]
+    saved = f", {size_text(totals['bytes_saved'])}: not exported again.\n"
+    unchanged = f"{unchanged_tables(totals['unchanged'])}{saved}" if totals["unchanged"] else ""
+    dealt = (
+        f"{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
+        f"recommended: {counted(shown.recommended_tasks, 'task')}.\n"
+    )
+    excluded = f", {totals['excluded']:,} excluded by --include/--exclude" if totals["excluded"] else ""
     least = "at least " if any(table.bills_at_least for table in shown.tables) else ""
     bill = f"Its queries will bill {least}{size_text(totals['bills'])}.\n" if totals["bills"] or least else ""
     sys.stdout.write(
         f"\n{counted(totals['tables'], 'table')}, {counted(totals['rows'], 'row')}, {size_text(totals['bytes'])} "
         f"of {shown.project}.{shown.dataset} ({shown.location}) as of {time_text(shown.snapshot_time)}{excluded}.\n"
-        f"{bill}{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
-        f"recommended: {counted(shown.recommended_tasks, 'task')}.\n"
+        f"{unchanged}"
+        f"{bill}{dealt if shown.shares or not unchanged else ''}"
         f"A run {VERBS[shown.mode]} in {settings.target} ({settings.path}).\n"
+    )
+
+
+def _print_tables(shown: Planned) -> None:
+    print_table(
+        ("table", "kind", "route", "rows", "bytes", "files", "task"),
+        [
+            (
+                t.table,
+                t.kind.lower(),
+                t.route,
+                f"{t.rows:,}",
+                size_text(t.bytes),
+                f"{t.files:,}",
+                f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share),
+            )
+            for t in shown.tables
+        ],
+        right=(3, 4, 5, 6),
     )
 
 

@@ -6,6 +6,7 @@ import sys
 
 from bqdump.cli.errors import words
 from bqdump.cli.output import print_table
+from bqdump.core.documents.origin import unchanged_tables
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.summary import Planned
 from bqdump.core.project.removal import WHY
@@ -54,6 +55,9 @@ def print_set(settings: Settings, shown: Planned) -> None:
         f"\n{counted(len(shown.datasets), 'dataset')} of project {shown.project}: {tables}, {rows}, "
         f"{size_text(totals['bytes'])} as of {time_text(shown.snapshot_time)}.\n"
     )
+    if totals["unchanged"]:
+        saved = size_text(totals["bytes_saved"])
+        sys.stdout.write(f"{unchanged_tables(totals['unchanged'])}, {saved}: not exported again.\n")
     if totals["bills"]:
         sys.stdout.write(f"Their queries will bill {size_text(totals['bills'])}.\n")
     place = f"{settings.target}" if settings.target else ", ".join(settings.locations.values())

@@ -129,10 +129,12 @@ def _tell(settings: Settings, result: TaskResult) -> None:
         log.warning(message, result.plan.run, target, extra=LogEvent.RUN_SUPERSEDED.extra())
     elif result.state == "published" and result.totals:
         totals = result.totals
-        carried = f" ({counted(totals.carried, 'table')} carried over)" if totals.carried else ""
+        named = (f"{totals.reused:,} unchanged", totals.reused), (f"{totals.carried:,} carried over", totals.carried)
+        kept = ", ".join(words for words, number in named if number)
+        kept = f" ({kept})" if kept else ""
         tables, files, done = counted(totals.tables, "table"), counted(totals.files, "file"), LogEvent.RUN_DONE.extra()
         message = "done: %s%s in %s, %s, the dataset as of %s, in %s"
-        log.info(message, tables, carried, files, size_text(totals.bytes), as_of, target, extra=done)
+        log.info(message, tables, kept, files, size_text(totals.bytes), as_of, target, extra=done)
     for failure in result.failed:
         missing = LogEvent.TABLE_MISSING.extra(table=failure.table)
         log.warning("%s is not part of this export: %s", failure.table, failure.message, extra=missing)

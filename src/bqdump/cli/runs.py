@@ -13,7 +13,7 @@ from bqdump.cli.options import Command, json_option, load_settings, settings_opt
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_each, ask_store
-from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.documents.origin import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import tags
@@ -22,6 +22,7 @@ from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
 
 DATASETS = {"*": "all"}
+LAST = ("proven restorable", "tags")
 
 
 @click.command(cls=Command)
@@ -57,16 +58,16 @@ def runs(run: str | None, add: tuple[str, ...], remove: tuple[str, ...], as_json
                 *([DATASETS.get(line.dataset, line.dataset)] if several else []),
                 line.state,
                 time_text(line.snapshot_time),
-                *(("", "", "") if line.problem else (f"{line.tables:,}", f"{line.files:,}", size_text(line.bytes))),
+                *_numbers(line),
                 _proof(line, now),
                 ", ".join(line.tags),
             )
             for line in lines
         ]
-        heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "files", "bytes", "proven restorable", "tags")
+        heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "unchanged", "files", "bytes", *LAST)
         if several:
             heads = (*heads[:2], "dataset", *heads[2:])
-        print_table(heads, rows, right=(5, 6, 7) if several else (4, 5, 6))
+        print_table(heads, rows, right=(5, 6, 7, 8) if several else (4, 5, 6, 7))
         for line in lines:
             if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
                 sys.stdout.write(f"run {line.run}: {older}\n")
@@ -89,6 +90,13 @@ def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, 
     except ValueError as error:
         raise UsageError("tag", f"run {run}", str(error)) from None
     ask_store(settings, lambda store: verbs.tag(store, settings, run, adding, removing))
+
+
+def _numbers(line: RunLine) -> tuple[str, str, str, str]:
+    """Tables, unchanged ones, files and bytes; nothing of a run that cannot be read."""
+    if line.problem:
+        return "", "", "", ""
+    return f"{line.tables:,}", f"{line.reused:,}", f"{line.files:,}", size_text(line.bytes)
 
 
 def _proof(line: RunLine, now: float) -> str:

@@ -17,7 +17,7 @@ from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_each, ask_store
-from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.documents.origin import mixed_times, unchanged_tables
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -130,6 +130,8 @@ def _text(found: Status) -> str:
         lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in one.failed]
         if one.problem and not one.failed:
             lines.append(f"    {one.problem}")
+    if found.reused:
+        lines.append(f"  {unchanged_tables(found.reused)}")
     if found.oldest_snapshot_time:
         lines += [
             f"  {older}" for older in [mixed_times(found.carried, time_text(found.oldest_snapshot_time))] if older

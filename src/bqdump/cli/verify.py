@@ -18,7 +18,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_each, serve
-from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.documents.origin import mixed_times
 from bqdump.core.project.selection import all_targets
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import Settings

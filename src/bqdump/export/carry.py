@@ -1,19 +1,19 @@
-"""What stays of the published export: compared while planning, and again while publishing.
+"""What an export takes over from earlier ones: compared while planning, and again while publishing.
 
 Between the two another run may publish tables that are not in the plan. These are carried over.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Latest, Manifest, TableEntry
 from bqdump.core.documents.run import Mode, Plan
 from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.plan.named_again import named_again
 from bqdump.core.plan.published import Published
 from bqdump.core.plan.removal import Carry, carry_from
 from bqdump.core.progress.log_events import LogEvent
@@ -22,9 +22,11 @@ from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import read
+from bqdump.repository.repository import read, value_of
+from bqdump.repository.standing import differs, present
 
 log = logging.getLogger(__name__)
+NAMED = 10
 
 FILES: dict[Mode, str] = {
     "replace": "replaces files (no {run} in {setting:path})",
@@ -40,15 +42,23 @@ async def read_published(store: ObjectStore, settings: Settings) -> Published | 
 
 
 async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
-    """What the manifest of this run takes over from the current published export. tables: those of the plan.
+    """What the manifest of this run takes over from earlier exports. tables: those that the plan exports.
 
-    Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run.
+    Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run,
+    and VerificationError where another run has replaced the files of a table that the plan names again.
     """
+    named = {one.table for one in export.plan.reused}
     latest = await read_latest(export.store, export.settings)
+    carry = await _stays(export, latest, named.union(tables))
+    return carry._replace(reused=await _named_again(export, latest)) if named else carry
+
+
+async def _stays(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry:
+    """What stays of the published export without a look at it. tables: all others of this run."""
     if latest is None or latest.age >= export.plan.age or not export.same_dataset(latest):
         return Carry()
     if latest.run == export.plan.over and not (export.plan.removed or export.plan.kept or export.settings.keep_others):
-        # Planning has found that everything in it is exported anew.
+        # Planning has found that everything in it is exported anew, or unchanged.
         return Carry(latest.run)
     data = await _manifest(export.store, latest)
     if data is None:
@@ -65,6 +75,28 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
     return carry_from(decode(data, Manifest, latest.manifest), export.plan, tables, kept, removed)
 
 
+async def _named_again(export: RunningExport, latest: Latest | None) -> tuple[TableEntry, ...]:
+    """The entries of the tables that the plan has found unchanged. Raises VerificationError if one has none."""
+    plan = export.plan
+    over = await value_of(export.store, export.settings.layout.run(plan.over).manifest)
+    if over is None:
+        raise _lost(plan, [one.table for one in plan.reused], f"the manifest of run {plan.over} is gone")
+    # With files kept, those of the other run are where they were.
+    replaced = latest and latest.replaces and latest.run != plan.over
+    since = await value_of(export.store, Document(latest.manifest, Manifest)) if latest and replaced else None
+    found = named_again(plan, over, since)
+    if found.lost:
+        by = f"run {latest.run}" if latest and since else f"the manifest of run {plan.over}"
+        raise _lost(plan, found.lost, f"{by} has other files of them, or none")
+    return found.entries
+
+
+def _lost(plan: Plan, tables: Sequence[str], why: str) -> VerificationError:
+    named = ", ".join(tables[:NAMED]) + (", …" if len(tables) > NAMED else "")
+    subject = f"{counted(len(tables), 'unchanged table')} of run {plan.run}"
+    return VerificationError("name again", subject, f"{why} ({named})", "Nothing was published. Start a new run.")
+
+
 def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -> None:
     """Raise UsageError where tables would be carried over between a run that replaces files and one that keeps them.
 
@@ -78,13 +110,15 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
 
 async def check_carried(export: RunningExport, carry: Carry) -> None:
     """Raise VerificationError unless every file of these tables exists as its manifest records."""
-    files = [file for entry in carry.tables for file in entry.files]
-    found = await asyncio.gather(*(export.store.stat(file.name) for file in files))
-    for file, info in zip(files, found, strict=True):
-        if info is None or info.generation != file.generation:
-            state = "is gone" if info is None else "was written again"
-            cause = f"it {state} since run {carry.over} was published"
-            raise VerificationError("carry over", file.name, cause, "Export its table anew.")
+    entries = (*carry.tables, *carry.reused)
+    found = await present(export.store, [file.name for entry in entries for file in entry.files])
+    for entry in entries:
+        for file in entry.files:
+            if state := differs(file, found.get(file.name)):
+                run = entry.carried.run if entry.carried else carry.over
+                cause = f"it {state} since run {run} exported it"
+                hint = "Start a new run, which exports its table anew."
+                raise VerificationError("carry over", file.name, cause, hint)
 
 
 async def _manifest(store: ObjectStore, latest: Latest) -> bytes | None:

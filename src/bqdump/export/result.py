@@ -58,6 +58,7 @@ async def exported(task: Task, result: TaskResult) -> Export:
         skipped=result.plan.skipped,
         removed=result.plan.removed,
         carried=totals.carried,
+        reused=totals.reused,
     )
 
 

@@ -35,6 +35,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     state: see docs/python.md. rows: exported rows if known, else BigQuery's count at planning.
     begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
+    reused: number of unchanged tables, whose files earlier runs exported.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
     all_proven: when a single drill last proved all. drill_problem: what the newest drill of the run found instead.
     tags: those of `bqdump runs --tag`.
@@ -63,6 +64,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     all_proven: datetime | None = None
     tags: tuple[str, ...] = ()
     dataset: str = ""
+    reused: int = 0
 
     @property
     def took(self) -> int:
@@ -173,8 +175,9 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
         state="unfinished",
         published=False,
         snapshot_time=time_of(plan.snapshot),
-        tables=plan.tables,
-        rows=plan.rows,
+        tables=plan.tables + len(plan.reused),
+        rows=plan.rows + sum(one.rows for one in plan.reused),
+        reused=len(plan.reused),
     )
 
 
@@ -207,4 +210,5 @@ def _finished(summary: Summary, published: str) -> RunLine:
         ended=time_of(summary.ended) if summary.ended else None,
         carried=totals.carried,
         oldest_snapshot_time=time_in(summary.oldest_snapshot_time),
+        reused=totals.reused,
     )

@@ -47,7 +47,8 @@ class Status(Result, frozen=True, kw_only=True):
     state: see docs/python.md. latest: the published run. last_done: when the last table, or part of a large one, was
     done. planned: when planning began. dataset: with its project. carried: number of further tables carried over from
     earlier runs; in a published run, the oldest of them is as of `oldest_snapshot_time`. restorable: what drills have
-    proven about the exports of this target; None while a run is followed.
+    proven about the exports of this target; None while a run is followed. reused: number of further tables that are
+    unchanged, so that they are not exported again.
     datasets: each dataset, where several are exported; the numbers are their sums, and `latest` is the published set.
     """
 
@@ -69,6 +70,7 @@ class Status(Result, frozen=True, kw_only=True):
     oldest_snapshot_time: datetime | None = None
     restorable: Restorable | None = None
     datasets: tuple[DatasetStatus, ...] = ()
+    reused: int = 0
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.
@@ -168,6 +170,7 @@ def status_of(sight: Sight) -> Status:
         dataset=f"{plan.project}.{plan.dataset}",
         carried=here.carried if here else len(plan.kept),
         oldest_snapshot_time=time_in(here.oldest_snapshot_time) if here else None,
+        reused=len(plan.reused),
     )
 
 

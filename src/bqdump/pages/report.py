@@ -12,7 +12,7 @@ from bqdump.core.restore.restorable import NEVER, Restorable
 from bqdump.core.times import time_text
 from bqdump.pages.document import document
 from bqdump.pages.gantt import bar, gantt, own_bars
-from bqdump.pages.summary import chosen, rows_of, totals, verdict
+from bqdump.pages.summary import chosen, rows_of, size_of, totals, verdict
 
 # As many rows as a browser shows without delay; the manifest has them all.
 ROWS = 2000
@@ -65,5 +65,5 @@ def _proof(proven: Restorable | None) -> list[tuple[str, str]]:
 
 
 def _row(entry: TableEntry) -> Row:
-    size, took = sum(file.size for file in entry.files), entry.ended - entry.created
+    size, took = size_of(entry), entry.ended - entry.created
     return Row(entry, rows_of(entry), size, took, bar(entry).attempt)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bqdump.core.documents.manifest import Manifest, TableEntry, mixed_times
+from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line
+from bqdump.core.documents.origin import mixed_times, unchanged_tables
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.gantt import own_bars, span
@@ -35,7 +36,8 @@ class Verdict(NamedTuple):
 
 def verdict(manifest: Manifest | Contents) -> Verdict:
     """The result of a run that has a manifest."""
-    exported, failed = counted(manifest.totals.tables, "table"), len(manifest.failed)
+    of = manifest.totals
+    exported, failed = counted(of.tables - of.reused, "table"), len(manifest.failed)
     if failed:
         tone, word, said = "bad", "Partial", f"{counted(failed, 'table')} failed; {exported} exported and published."
     elif lacking := {flag.table for flag in manifest.flags if flag.risk in LACKING}:
@@ -44,9 +46,11 @@ def verdict(manifest: Manifest | Contents) -> Verdict:
         tone, word = "warn", "Complete"
     else:
         tone, word, said = "good", "Complete", f"{exported} exported."
+    if unchanged := unchanged_tables(of.reused):
+        said += f" {unchanged}."
     if manifest.skipped:
         said += f" {counted(len(manifest.skipped), 'object')} not exported."
-    if older := mixed_times(manifest.totals.carried, manifest.oldest_snapshot_time):
+    if older := mixed_times(of.carried, manifest.oldest_snapshot_time):
         said += f" {older}."
     return Verdict(tone, word, said)
 
@@ -61,7 +65,7 @@ def totals(run: Manifest | Contents) -> list[tuple[str, str]]:
         ("files", count_text(numbers.files)),
         ("file size", size_text(numbers.bytes)),
         ("duration", duration_text(took)),
-        ("rate", rate_text(numbers.bytes, took)),
+        ("rate", rate_text(sum(size_of(one) for one in run.tables if not one.carried), took)),
     ]
     return [*shown, ("billed by queries", size_text(numbers.billed))] if numbers.billed else shown
 
@@ -71,6 +75,11 @@ def rows_of(entry: TableEntry | Line) -> int:
     if isinstance(entry, Line):
         return entry.rows
     return entry.planned_rows if entry.rows is None else entry.rows
+
+
+def size_of(entry: TableEntry | Line) -> int:
+    """The bytes of a table's files."""
+    return entry.size if isinstance(entry, Line) else sum(file.size for file in entry.files)
 
 
 def chosen(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

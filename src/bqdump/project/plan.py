@@ -18,6 +18,7 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import UNFILLED
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import draft_plan
+from bqdump.export.planning.reuse import Earlier
 from bqdump.export.planning.target import check_target
 from bqdump.project.member import concerns_all, draft_task
 from bqdump.project.obtain import Drafted, draft_set, list_project
@@ -78,9 +79,9 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
 async def _plan_dataset(task: SetTask, drafted: Drafted, number: int) -> Planned:
     export = draft_task(task, drafted.plan, drafted.listings, number)
     bucket = await check_target(export.store, export.settings)
-    published = await read_published(export.store, export.settings)
+    earlier = Earlier(export.store, await read_published(export.store, export.settings))
     draft = await draft_plan(
-        export.warehouse, export.settings, export.run, export.tasks, bucket, published, export.of_set
+        export.warehouse, export.settings, export.run, export.tasks, bucket, earlier, export.of_set
     )
     return planned(draft.plan, draft.tables)
 
@@ -94,7 +95,7 @@ def _together(settings: Settings, drafts: Sequence[Drafted], parts: Sequence[_Pa
             if number == len(shares):
                 shares.append({"units": 0, "bytes": 0})
             shares[number] = {key: shares[number][key] + share[key] for key in share}
-    sums = ("tables", "rows", "bytes", "files", "excluded", "bills")
+    sums = ("tables", "rows", "bytes", "files", "excluded", "bills", "unchanged", "bytes_saved")
     return Planned(
         project=settings.project,
         dataset=settings.dataset,
@@ -111,6 +112,7 @@ def _together(settings: Settings, drafts: Sequence[Drafted], parts: Sequence[_Pa
         over=next((drafted.plan.over for drafted in drafts), ""),
         removed=tuple(_in(name, one) for name, plan in plans.items() for one in plan.removed),
         kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
+        unchanged=tuple(_in(name, one) for name, plan in plans.items() for one in plan.unchanged),
         datasets=tuple(map(_summary, parts)),
         skipped_datasets=_once(one for drafted in drafts for one in drafted.plan.skipped),
         removed_datasets=_once(one for drafted in drafts for one in drafted.plan.removed),

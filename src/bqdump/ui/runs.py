@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.documents.manifest import mixed_times
+from bqdump.core.documents.origin import mixed_times
 from bqdump.core.errors import DocumentError
 from bqdump.core.restore.restorable import restorable
 from bqdump.core.sizes import size_text

@@ -21,10 +21,14 @@ LINES = msgspec.Raw(b'[{"name":"line","type":"STRING"}]')
 
 
 class Version(NamedTuple):
-    """A table's rows from `since` (ms) on; None if it was dropped then."""
+    """A table's rows from `since` (ms) on; None if it was dropped then.
+
+    modified: the lastModifiedTime that BigQuery reports for them, 0 for `since`.
+    """
 
     since: int
     rows: tuple[str, ...] | None
+    modified: int = 0
 
 
 class MemoryTable(NamedTuple):
@@ -45,7 +49,7 @@ class MemoryWarehouse(MemoryDefinitions):
     clock: the current time in milliseconds. seconds: the duration of a job on this table. shard_rows: rows per file.
     failing: the error of a job, by table and job id. losing: whether a job silently omits the last row of each file.
     streams: the rows of each stream of all read sessions. sessions: the number
-    of read sessions so far. streamed: the tables with change data capture.
+    of read sessions so far. streamed: the tables with change data capture. buffered: the rows in streaming buffers.
     """
 
     def __init__(
@@ -68,19 +72,22 @@ class MemoryWarehouse(MemoryDefinitions):
         self.streams: dict[str, tuple[str, ...]] = {}
         self.sessions = 0
         self.streamed: set[str] = set()
+        self.buffered: dict[str, int] = {}
         self.extracted: dict[str, ExtractRequest | QueryRequest] = {}
         self._jobs: dict[str, Job] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    def put(self, project: str, dataset: str, table: str, rows: Sequence[str], kind: str = "TABLE") -> None:
-        """Give a table these rows from now on."""
+    def put(
+        self, project: str, dataset: str, table: str, rows: Sequence[str], kind: str = "TABLE", modified: int = 0
+    ) -> None:
+        """Give a table these rows from now on. modified: its lastModifiedTime, if not now."""
         tables = self.datasets.setdefault((project, dataset), {})
         now = self.clock()
         known = tables.get(table)
         if known is None or known.versions[-1].rows is None:
             definition = {"id": f"{project}:{dataset}.{table}", "schema": {"fields": LINES}}
             tables[table] = MemoryTable(kind, now, [], msgspec.Raw(msgspec.json.encode(definition)))
-        tables[table].versions.append(Version(now, tuple(rows)))
+        tables[table].versions.append(Version(now, tuple(rows), modified))
 
     def drop(self, project: str, dataset: str, table: str) -> None:
         """Drop a table now."""
@@ -115,9 +122,14 @@ class MemoryWarehouse(MemoryDefinitions):
         found = self.datasets[dataset.project, dataset.name].get(name)
         if found is None or (rows := found.versions[-1].rows) is None:
             return None
-        state = b'{"numRows":"%d","lastModifiedTime":"%d",' % (len(rows), found.versions[-1].since)
-        definition = msgspec.Raw(state + bytes(found.definition)[1:])
-        return Table(name, found.kind, len(rows), sum(map(len, rows)), definition)
+        size = sum(map(len, rows))
+        numbers = {"numRows": len(rows), "numBytes": size, "creationTime": found.created}
+        numbers["lastModifiedTime"] = found.versions[-1].modified or found.versions[-1].since
+        state: dict[str, object] = {name: str(number) for name, number in numbers.items()}
+        if name in self.buffered:
+            state["streamingBuffer"] = {"estimatedRows": str(self.buffered[name])}
+        definition = msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + bytes(found.definition)[1:])
+        return Table(name, found.kind, len(rows), size, definition)
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""

@@ -17,7 +17,8 @@ from bqdump.core.documents.fingerprints import (
     modified,
     way,
 )
-from bqdump.core.documents.manifest import Manifest, TableEntry, settings_of
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.origin import settings_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.types import Column, columns

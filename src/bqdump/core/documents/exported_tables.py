@@ -12,8 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from bqdump.core.documents.exported_definitions import Definitions, readable_definitions
-from bqdump.core.documents.manifest import File, TableEntry, Totals, settings_of, snapshot_of
+from bqdump.core.documents.manifest import File, TableEntry, Totals
 from bqdump.core.documents.manifest import Manifest as Document
+from bqdump.core.documents.origin import read_time_of, settings_of, snapshot_of
 from bqdump.core.documents.run import Failure, Flag, ReadAt, Removed, Skipped
 from bqdump.core.results import html_table, public
 from bqdump.core.sizes import counted
@@ -33,8 +34,9 @@ class Table:
     `files`: gs://bucket/… or, in a folder, absolute paths.
     read_at: "job" where the table was read when its job ran instead of at the snapshot time, for the reason in `why`.
     billed: bytes billed for its query. definition: as BigQuery's tables.get returned it. settings: those that it was
-    exported with. carried_from: the earlier run that exported it, "" for this run. iceberg: the address of its Iceberg
-    metadata, "" for none.
+    exported with. carried_from: the earlier run that exported it, "" for this run. snapshot_time: the time as of which
+    it is. read_time: when its files were read; earlier than that for a table that has not changed since. iceberg: the
+    address of its Iceberg metadata, "" for none.
     """
 
     table: str
@@ -60,6 +62,7 @@ class Table:
     settings: dict[str, Any]
     carried_from: str
     iceberg: str
+    read_time: datetime
 
     def to_dict(self) -> dict[str, Any]:
         """The table as a dictionary, without its definition, settings and file checksums."""
@@ -195,4 +198,5 @@ def _table(document: Document, entry: TableEntry, address: str) -> Table:
         settings=settings_of(document, entry),
         carried_from=entry.carried.run if entry.carried else "",
         iceberg=address + entry.iceberg[-1].name if entry.iceberg else "",
+        read_time=time_of(read_time_of(document, entry)),
     )

@@ -28,7 +28,6 @@ from bqdump.core.documents.run import (
 )
 from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
-from bqdump.core.sizes import counted
 
 Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
 
@@ -284,25 +283,3 @@ class Intent(msgspec.Struct, frozen=True):
     run: RunId
     names: tuple[str, ...]
     format_version: int = FORMAT_VERSION
-
-
-def settings_of(manifest: Manifest, entry: TableEntry) -> dict[str, Any]:
-    """The settings with which a table of a manifest was exported."""
-    return manifest.settings | entry.carried.settings if entry.carried else manifest.settings
-
-
-def snapshot_of(manifest: Manifest, entry: TableEntry) -> int:
-    """The time (ms) as of which a table of a manifest is: of an unchanged table, the manifest's snapshot time."""
-    return entry.carried.as_of if entry.carried else manifest.snapshot
-
-
-def read_time_of(manifest: Manifest, entry: TableEntry) -> int:
-    """The time (ms) at which the files of a table of a manifest were read: the snapshot time of the run that did."""
-    return entry.carried.snapshot if entry.carried else manifest.snapshot
-
-
-def mixed_times(carried: int, oldest_snapshot_time: str) -> str:
-    """A phrase about tables that are older than their export; "" where none is."""
-    if not carried:
-        return ""
-    return f"{counted(carried, 'table')} carried over from earlier runs, the oldest as of {oldest_snapshot_time}"

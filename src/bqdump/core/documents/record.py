@@ -30,13 +30,13 @@ def make_manifest(
     """The manifest of a run.
 
     receipts, files: by the table's id in the plan. failed: one for each table that the export lacks. left, found: see
-    Manifest. carry: the tables that are carried over from the published export. definitions: as planned.
+    Manifest. carry: the tables whose files earlier runs exported. definitions: as planned.
     """
     receipts = {table: receipts[table] for table in files}
     hidden = hidden_rows(plan, receipts.values())
     own = [_entry(plan, table, receipts[table.id], files[table.id], hidden) for table in plans if table.id in receipts]
-    tables = tuple(sorted((*own, *carry.tables), key=lambda entry: entry.table))
-    oldest = min((entry.carried.snapshot for entry in carry.tables if entry.carried), default=plan.snapshot)
+    tables = tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table))
+    oldest = min((entry.carried.as_of for entry in carry.tables if entry.carried), default=plan.snapshot)
     failed = sorted((*failed, *carry.failed), key=lambda failure: failure.table)
     risks = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
     totals = Totals(
@@ -48,6 +48,7 @@ def make_manifest(
         rows=sum(table.rows or 0 for table in tables),
         billed=sum(table.billed or 0 for table in own),
         carried=len(carry.tables),
+        reused=len(carry.reused),
     )
     return Manifest(
         run=plan.run,
@@ -101,4 +102,6 @@ def _entry(plan: Plan, table: TablePlan, receipt: Receipt, files: Sequence[File]
         shape=table.shape,
         planned_billed=table.bills,
         billed=receipt.billed,
+        look=table.look,
+        look_before=table.look_before,
     )

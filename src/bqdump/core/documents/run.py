@@ -145,7 +145,8 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     rows, bytes: BigQuery's numbers while planning. pattern: the final object name with one `*`. why: the reason for its
     route. format, compression: "" for those of the settings. bills: the bytes that its query bills, by a dry run; a
-    lower bound where bills_at_least. look, look_before: see the manifest's TableEntry.
+    lower bound where bills_at_least. look, look_before: see the manifest's TableEntry. reason: why the
+    table is exported although the export is incremental, "" where it is not.
     """
 
     id: UnitId
@@ -165,6 +166,7 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     bills_at_least: bool = False
     look: Look | None = None
     look_before: Look | None = None
+    reason: str = ""
 
 
 class OfRun:
@@ -186,7 +188,7 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     definitions: the object with those of the dataset, "" in plans that have none.
     splits: the tables that are split into several units. planned: when planning began, by BigQuery's clock; 0 where
     that was not recorded. over: the published run that it was compared with, "" for none. removed: tables of that run
-    that the export removes. kept: tables that it carries over without a look at them. reused: unchanged tables, whose
+    that the export removes. kept: excluded tables that it carries over. reused: unchanged tables, whose
     files it names again; `tables`, `rows`, `bytes` and `bills` are without them.
     """
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bqdump.core.documents.run import Plan, Skipped
+from bqdump.core.documents.layout import unit_id
+from bqdump.core.documents.run import Plan, Skipped, TablePlan
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import unfit
 from bqdump.core.formats.types import columns
@@ -127,6 +128,26 @@ def make_plan(
         splits=dealt.splits,
     )
     return plan, dealt.lines
+
+
+def unchanged_plans(settings: Settings, plan: Plan, unchanged: Sequence[Routed]) -> list[TablePlan]:
+    """Tables whose files are named again, as the plan would export them."""
+    names = patterns(settings, plan.run, plan.snapshot, unchanged)
+    return [
+        TablePlan(
+            id=unit_id(0, 0),
+            table=item.table.name,
+            kind=item.table.kind,
+            route=item.route,
+            rows=item.table.rows,
+            bytes=item.table.bytes,
+            pattern=pattern,
+            definition=item.table.definition,
+            shape=item.shape,
+            read_at=item.read_at,
+        )
+        for item, pattern in zip(unchanged, names, strict=True)
+    ]
 
 
 def recommended_tasks(tables: int, read_bytes: int = 0) -> int:

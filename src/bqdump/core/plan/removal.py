@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.manifest import Carried, Manifest, TableEntry, TableFiles, settings_of
+from bqdump.core.documents.manifest import Carried, Manifest, TableEntry, TableFiles
+from bqdump.core.documents.origin import settings_of
 from bqdump.core.documents.run import (
     Failure,
     Flag,
@@ -39,7 +40,8 @@ class Carry(NamedTuple):
     """What a manifest takes over from the published export, and which of its tables it removes.
 
     over: the run that it was compared with, "" where nothing was published. left: files of tables whose last export
-    failed. flags: risks that the tables were exported with. definitions: of the published export.
+    failed. flags: risks that the tables were exported with. definitions: of the published export. reused: the entries
+    of unchanged tables; plan and definitions of this run include these.
     """
 
     over: str = ""
@@ -49,16 +51,17 @@ class Carry(NamedTuple):
     removed: tuple[Removed, ...] = ()
     flags: tuple[Flag, ...] = ()
     definitions: Definitions = Definitions()
+    reused: tuple[TableEntry, ...] = ()
 
     @property
     def names(self) -> set[str]:
-        """The tables that it takes over."""
+        """The tables that it takes over without a look at them."""
         return {entry.table for entry in self.tables}
 
     @property
     def files(self) -> dict[str, int]:
         """Generations of the files that stay as they are, by name."""
-        staying = [file for entry in self.tables for file in entry.files] + [
+        staying = [file for entry in (*self.tables, *self.reused) for file in entry.files] + [
             file for table in self.left for file in table.files
         ]
         return {file.name: file.generation for file in staying}
@@ -114,7 +117,7 @@ def carry_from(
     unfinished = {table.table for table in left}
     if plan.settings.get("keep_others"):
         unfinished |= {one.table for one in manifest.failed if one.table not in gone}
-    tables = tuple(_carried(manifest, entry, plan.settings) for entry in manifest.tables if entry.table in kept)
+    tables = tuple(carried(manifest, entry, plan.settings) for entry in manifest.tables if entry.table in kept)
     failed = tuple(one for one in manifest.failed if one.table in unfinished)
     flags = tuple(_flags(manifest, tables))
     return Carry(manifest.run, tables, left, failed, removed, flags, manifest.definitions)
@@ -130,8 +133,10 @@ def _flags(manifest: Manifest, tables: Sequence[TableEntry]) -> Iterator[Flag]:
             yield from (msgspec.structs.replace(flag, table=name, detail="") for name in names)
 
 
-def _carried(manifest: Manifest, entry: TableEntry, settings: Mapping[str, Any]) -> TableEntry:
+def carried(manifest: Manifest, entry: TableEntry, settings: Mapping[str, Any], unchanged_at: int = 0) -> TableEntry:
+    """A table of a manifest as another one names it again. settings: of the latter. unchanged_at: see Carried."""
     theirs = settings_of(manifest, entry)
     other = {name: theirs[name] for name in OF_FILES if name in theirs and theirs[name] != settings.get(name)}
     of = entry.carried or manifest
-    return msgspec.structs.replace(entry, carried=Carried(of.run, of.snapshot, of.snapshot_time, of.tool, other))
+    since = unchanged_at or (entry.carried.unchanged_at if entry.carried else 0)
+    return msgspec.structs.replace(entry, carried=Carried(of.run, of.snapshot, of.snapshot_time, of.tool, other, since))

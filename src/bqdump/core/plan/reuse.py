@@ -18,6 +18,7 @@ from bqdump.core.plan.repeatable import varying
 from bqdump.core.plan.routes import Routed
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
 from bqdump.core.version import VERSION
 
 # Risks with which the files of a table may hold less than the table, or other values.
@@ -101,6 +102,9 @@ def why_exported(
         return "its last export had restrictions"
     if reason := unproved(had, seen.look):
         return reason
+    if seen.look and not had.shape.where and had.rows not in (None, seen.look.rows):
+        # Rows that were inserted and deleted again leave no other trace.
+        return f"its files have {counted(had.rows or 0, 'row')}, and the table {seen.look.rows:,}"
     age = snapshot - published.origin(had)[1]
     return f"older than {period(full_every)}" if full_every and age >= full_every * 1000 else ""
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import ReadAt, Skipped
+from bqdump.core.documents.run import Look, ReadAt, Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import columns
@@ -61,7 +61,8 @@ class Routed(msgspec.Struct, frozen=True):
     """A table with its route, its file format and the part that is exported.
 
     read_at: "snapshot" if it is read at the snapshot time, "job" if when its job runs. bills: bytes that its query
-    bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound.
+    bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound. look, look_before, reason: see
+    TablePlan.
     """
 
     table: Table
@@ -73,6 +74,9 @@ class Routed(msgspec.Struct, frozen=True):
     read_at: ReadAt = "snapshot"
     bills: int | None = None
     bills_at_least: bool = False
+    look: Look | None = None
+    look_before: Look | None = None
+    reason: str = ""
 
 
 class Routing(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.run import Flag, Plan, Removed, TablePlan
 from bqdump.core.plan.draft import recommended_tasks
+from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.times import time_of
 
@@ -23,7 +24,8 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     """One table of a plan as `--json` shows it.
 
     files: the expected number, a lower bound. parts: the number of tasks that share it; share: that of the first.
-    bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`.
+    bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`. reason: why it is
+    exported although the export is incremental, "" where it is not.
     """
 
     table: str
@@ -39,6 +41,22 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     bills: int | None
     bills_at_least: bool
     parts: int
+    reason: str = ""
+
+
+@public
+class UnchangedTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that is not exported again, as it did not change. run: the one whose files the export names.
+
+    read_time: the snapshot time of that run. rows, bytes: BigQuery's numbers. files: how many.
+    """
+
+    table: str
+    run: str
+    read_time: datetime
+    rows: int
+    bytes: int
+    files: int
 
 
 @public
@@ -63,7 +81,8 @@ class Planned(Result, frozen=True, kw_only=True):
     """A plan as `--json` shows it. Shares: bytes by task.
 
     over: the published run that it was compared with, "" for none. removed: tables of that run that the export
-    removes. kept: tables that it carries over unchanged.
+    removes. kept: tables that it carries over, as they are excluded. unchanged: tables that an incremental export does
+    not export again; `tables` and `totals` are without them.
     datasets: each dataset, where several are exported; tables then have their dataset's name. skipped_datasets,
     removed_datasets: those that the patterns match and that are not exported, and those of the last set that are left.
     """
@@ -85,6 +104,7 @@ class Planned(Result, frozen=True, kw_only=True):
     datasets: tuple[PlannedDataset, ...] = ()
     skipped_datasets: tuple[SkippedDataset, ...] = ()
     removed_datasets: tuple[RemovedDataset, ...] = ()
+    unchanged: tuple[UnchangedTable, ...] = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The planned tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
@@ -109,6 +129,7 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
             bills=table.bills,
             bills_at_least=table.bills_at_least,
             parts=parts.get(table.table, 1),
+            reason=table.reason,
         )
         for table in tables
     ]
@@ -126,6 +147,8 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
             "files": sum(table.files for table in shown),
             "excluded": plan.excluded,
             "bills": plan.bills,
+            "unchanged": len(plan.reused),
+            "bytes_saved": bytes_saved(plan.reused),
         },
         recommended_tasks=recommended_tasks(plan.tables, read),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
@@ -135,4 +158,15 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
         over=plan.over,
         removed=plan.removed,
         kept=plan.kept,
+        unchanged=tuple(
+            UnchangedTable(
+                table=one.table,
+                run=one.run,
+                read_time=time_of(one.snapshot),
+                rows=one.rows,
+                bytes=one.bytes,
+                files=one.files,
+            )
+            for one in plan.reused
+        ),
     )

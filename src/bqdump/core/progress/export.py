@@ -38,7 +38,7 @@ class Export(Result, frozen=True, kw_only=True):
     snapshot time. uncounted: the number of tables for which neither is known. bytes: size of the files.
     manifest: where the manifest is or will be. failed: tables missing from the export, if that is allowed.
     removed: tables of the previous export that this one removes. carried: number of tables carried over from earlier
-    runs.
+    runs. reused: unchanged tables, whose files earlier runs exported.
     datasets: each dataset, where several are exported; the numbers are their sums, and `manifest` is project.json.
     """
 
@@ -56,3 +56,4 @@ class Export(Result, frozen=True, kw_only=True):
     removed: tuple[Removed, ...] = ()
     carried: int = 0
     datasets: tuple[DatasetExport, ...] = ()
+    reused: int = 0

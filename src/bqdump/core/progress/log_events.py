@@ -73,6 +73,8 @@ class LogEvent(enum.StrEnum):
     """The plan carries tables over from the published run."""
     TABLE_NOT_ICEBERG = "table_not_iceberg"
     """The table is exported, but not as an Iceberg table, or without a column that Iceberg has no type for."""
+    TABLES_UNCHANGED = "tables_unchanged"
+    """Tables that did not change since earlier runs, whose files the export names again (--incremental)."""
     TABLE_GIVEN_UP = "table_given_up"
     """The table was exported after this partial export had been settled without it."""
     JOB_RETRIED = "job_retried"

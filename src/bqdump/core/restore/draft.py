@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
-from bqdump.core.documents.manifest import Manifest, TableEntry, read_time_of, settings_of
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.origin import read_time_of, settings_of
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.columns import restored_columns

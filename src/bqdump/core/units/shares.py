@@ -109,6 +109,9 @@ def _unit(settings: Settings, id_: str, piece: _Piece, item: Routed, pattern: st
         read_at=item.read_at,
         bills=item.bills,
         bills_at_least=item.bills_at_least,
+        look=item.look,
+        look_before=item.look_before,
+        reason=item.reason,
     )
 
 

@@ -10,9 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
+from bqdump.core.documents.run import Look
 from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.guards import POLICED
+from bqdump.core.plan.looks import look_of
 from bqdump.core.plan.past_columns import as_of, may_differ
 from bqdump.core.plan.shape import WHOLE
 from bqdump.core.progress.log_events import LogEvent
@@ -28,10 +30,14 @@ DESCRIBE_AT_ONCE = 32
 
 
 class Described(NamedTuple):
-    """Tables in the requested order; unseen: by name, why the columns at the snapshot time cannot be seen."""
+    """Tables in the requested order; unseen: by name, why the columns at the snapshot time cannot be seen.
+
+    looks: the numbers of each table as they were read, by name; None where BigQuery does not report all of them.
+    """
 
     tables: list[Table]
     unseen: dict[str, str]
+    looks: dict[str, Look | None]
 
 
 async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed: Sequence[Listed]) -> Described:
@@ -41,10 +47,12 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
     """
     requests, dry_runs = asyncio.Semaphore(DESCRIBE_AT_ONCE), asyncio.Semaphore(DRY_RUNS_AT_ONCE)
     unseen: dict[str, str] = {}
+    looks: dict[str, Look | None] = {}
 
     async def one(item: Listed) -> Table:
         async with requests:
             found = await warehouse.table(dataset, item.name)
+        looks[item.name] = look_of(found.definition) if found else None
         # A table that was deleted stays in the plan: time travel still finds it, or its export fails by name.
         table = found or Table(item.name, item.kind, 0, 0, msgspec.Raw(b"null"))
         if not may_differ(table, snapshot):
@@ -59,7 +67,7 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
                 unseen[table.name] = error.cause
                 return table
 
-    return Described(list(await asyncio.gather(*map(one, listed))), unseen)
+    return Described(list(await asyncio.gather(*map(one, listed))), unseen, looks)
 
 
 async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: Table) -> Table:

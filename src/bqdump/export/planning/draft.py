@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from bqdump.core.documents.definitions import Definitions, RowPolicy
-from bqdump.core.documents.run import Plan, TablePlan
+from bqdump.core.documents.run import Look, Plan, TablePlan
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.definitions import definition_flags
-from bqdump.core.plan.draft import Selection, choose, make_plan, unmatched
+from bqdump.core.plan.draft import Selection, choose, make_plan, unchanged_plans, unmatched
 from bqdump.core.plan.file_names import refuse_names
 from bqdump.core.plan.guards import (
     column_flags,
@@ -27,9 +27,10 @@ from bqdump.core.plan.guards import (
     target_flags,
 )
 from bqdump.core.plan.hidden_data import Captured, lacking_flags
-from bqdump.core.plan.published import Published
+from bqdump.core.plan.looks import obstacle
 from bqdump.core.plan.removal import leaving, removal_flags
-from bqdump.core.plan.routes import Routing, route_tables
+from bqdump.core.plan.reuse import Seen
+from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.units.shares import read_tables
@@ -40,6 +41,7 @@ from bqdump.export.planning.change_capture import bill_of, captured_tables
 from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import describe, row_policies
 from bqdump.export.planning.extras import refuse_missing_packages
+from bqdump.export.planning.reuse import Earlier, Reusable, find_reusable, timed
 from bqdump.export.planning.target import PLAN
 from bqdump.export.task import OfSet
 from bqdump.ports.store import BucketInfo
@@ -66,7 +68,8 @@ class Looked(NamedTuple):
     """What the requests about single tables have returned.
 
     unseen: by table, why its columns at the snapshot time cannot be seen. listed: the row access policies by table,
-    None where they cannot be listed. policies: the same with their members.
+    None where they cannot be listed. policies: the same with their members. routing: what is exported.
+    reusable: also what need not be, as it did not change.
     """
 
     tables: list[Table]
@@ -75,6 +78,7 @@ class Looked(NamedTuple):
     policies: tuple[RowPolicy, ...]
     captured: Captured
     routing: Routing
+    reusable: Reusable
 
     @property
     def bills(self) -> dict[str, int]:
@@ -88,12 +92,12 @@ async def draft_plan(
     run: str,
     tasks: int,
     bucket: BucketInfo | None,
-    published: Published | None,
+    earlier: Earlier,
     of_set: OfSet | None = None,
 ) -> Draft:
     """Look at the dataset and plan its export, without storing anything.
 
-    published: the export that it would replace. of_set: where the dataset is one of a set.
+    earlier: the export that it would replace. of_set: where the dataset is one of a set.
     Its flags hold the findings of the guards; `refuse` decides whether a run may continue.
     """
     dataset = await _dataset(warehouse, settings)
@@ -104,7 +108,7 @@ async def draft_plan(
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
     collector = DefinitionCollector(warehouse, dataset)
     looked, around = await asyncio.gather(
-        _look(warehouse, dataset, settings, snapshot, listing, selection, collector),
+        _look(warehouse, dataset, settings, run, snapshot, listing, selection, collector, earlier),
         collector.around(selection, listing, indexes=not settings.max_bytes_billed),
     )
     check_bill(settings, looked.bills)
@@ -116,21 +120,24 @@ async def draft_plan(
     plan, lines = make_plan(settings, run, _nonce(of_set), dataset, snapshot, selection, looked.routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
     planned = read_tables(lines, plan)
+    plan = msgspec.structs.replace(plan, reused=looked.reusable.reused)
+    # What an unchanged table lacks, its files lack, too.
+    every = [*planned, *unchanged_plans(settings, plan, looked.reusable.unchanged)]
     if bucket:
-        refuse_names(_patterns(settings, plan, planned), bucket.names, str(settings.target))
+        refuse_names(_patterns(settings, plan, every), bucket.names, str(settings.target))
     found = [
         *policy_flags(looked.listed),
-        *table_flags(planned),
-        *lacking_flags(planned, looked.captured),
+        *table_flags(every),
+        *lacking_flags(every, looked.captured),
         *skipped_flags(plan.skipped, later),
         *column_flags(looked.unseen),
         *definition_flags(definitions),
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
-    if published and published.age < plan.age:
+    if (published := earlier.published) and published.age < plan.age:
         listed = {item.name for item in listing}
-        removed, kept = leaving(published, {table.table for table in planned}, listed, settings)
+        removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
         found += removal_flags(removed, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept)
@@ -142,10 +149,12 @@ async def _look(
     warehouse: Warehouse,
     dataset: Dataset,
     settings: Settings,
+    run: str,
     snapshot: int,
     listing: Sequence[Listed],
     selection: Selection,
     collector: DefinitionCollector,
+    earlier: Earlier,
 ) -> Looked:
     """The requests about single tables: their metadata, what hides or delays rows, and the costs of queries."""
 
@@ -156,13 +165,29 @@ async def _look(
     described, (listed, policies) = await asyncio.gather(
         describe(warehouse, dataset, snapshot, selection.chosen), protection()
     )
+    # The next run may choose an earlier snapshot time, and must know whether these looks are older.
+    looks = described.looks
+    if settings.snapshot_ms is not None:
+        looks = timed(looks, await warehouse.now(dataset.location) + 1)
     captured = await captured_tables(warehouse, dataset, settings, described.tables)
     chosen = {item.name for item in selection.chosen}
     unchosen = [item.name for item in listing if item.name not in chosen]
     routing = route_tables(settings, described.tables, unchosen, captured.tables or ())
     refuse_missing_packages(routing.routed)
-    routing = await estimate_queries(warehouse, dataset, snapshot, routing)
-    return Looked(described.tables, described.unseen, listed, policies, captured, routing)
+    seen = [_seen(item, looks, listed, captured) for item in routing.routed]
+    reusable = await find_reusable(earlier, settings, run, snapshot, seen)
+    routing = await estimate_queries(warehouse, dataset, snapshot, Routing(reusable.routed, routing.skipped))
+    return Looked(described.tables, described.unseen, listed, policies, captured, routing, reusable)
+
+
+def _seen(
+    item: Routed,
+    looks: Mapping[str, Look | None],
+    listed: Mapping[str, Sequence[RowPolicy] | None],
+    captured: Captured,
+) -> Seen:
+    name = item.table.name
+    return Seen(item, looks[name], obstacle(item.table, listed.get(name), captured))
 
 
 async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:

@@ -6,19 +6,22 @@ import asyncio
 import logging
 
 from bqdump.core.documents.codec import encode
+from bqdump.core.documents.origin import unchanged_tables
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence
+from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.planner import become_planner, pulse, replace_planner, stepping_back
+from bqdump.export.planning.reuse import Earlier, refers
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 FLAGS_LOGGED = 20
 # A planner whose pulse has stopped for this long, by the waiting task's own clock, is considered dead.
 PATIENCE_SECONDS = 60.0
+# Drafts of a plan, each of which prune may overtake.
+DRAFTS = 5
 
 
 async def obtain_plan(task: Task) -> Plan:
@@ -67,12 +72,8 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile."""
     async with stepping_back(task):
         async with pulse(task):
-            published = await read_published(task.store, task.settings)
-            draft = await draft_plan(
-                task.warehouse, task.settings, task.run, task.tasks, bucket, published, task.of_set
-            )
+            draft = await _draft(task, bucket)
             plan = draft.plan
-            refuse(plan.flags, f"{plan.project}.{plan.dataset}")
             objects = await _store_objects(task, draft)
             await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
@@ -86,6 +87,19 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     return plan
+
+
+async def _draft(task: Task, bucket: BucketInfo | None) -> Draft:
+    """A plan that may be stored. Raises UsageError for risks that are not allowed."""
+    for _ in range(DRAFTS):
+        earlier = Earlier(task.store, await read_published(task.store, task.settings))
+        draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
+        refuse(draft.plan.flags, f"{draft.plan.project}.{draft.plan.dataset}")
+        # A run that prune begins to delete after the draft is not named: the next draft sees its tombstone.
+        if await refers(task.store, task.settings, draft.plan):
+            return draft
+    cause = f"run {draft.plan.over}, whose files it would name again, is being pruned"
+    raise UnavailableError(PLAN, f"run {task.run}", cause, "Retry when prune has ended.")
 
 
 async def _store_objects(task: Task, draft: Draft) -> list[tuple[str, int]]:
@@ -125,6 +139,9 @@ def _log_plan(export: RunningExport) -> None:
     plan, tasks = export.plan, counted(export.task.tasks, "task")
     tables, planned = counted(plan.tables, "table"), LogEvent.RUN_PLANNED.extra()
     log.info("planned %s as of %s, for %s", tables, rfc3339(plan.snapshot), tasks, extra=planned)
+    if plan.reused:
+        unchanged, saved = unchanged_tables(len(plan.reused)), size_text(bytes_saved(plan.reused))
+        log.info("not exporting %s (%s)", unchanged, saved, extra=LogEvent.TABLES_UNCHANGED.extra())
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table))
     if plan.kept:

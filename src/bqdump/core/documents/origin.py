@@ -1,0 +1,35 @@
+"""The origin of a manifest's tables: when and with which settings each was exported, and phrases about many of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.sizes import counted
+
+
+def settings_of(manifest: Manifest, entry: TableEntry) -> dict[str, Any]:
+    """The settings with which a table of a manifest was exported."""
+    return manifest.settings | entry.carried.settings if entry.carried else manifest.settings
+
+
+def snapshot_of(manifest: Manifest, entry: TableEntry) -> int:
+    """The time (ms) as of which a table of a manifest is: of an unchanged table, the manifest's snapshot time."""
+    return entry.carried.as_of if entry.carried else manifest.snapshot
+
+
+def read_time_of(manifest: Manifest, entry: TableEntry) -> int:
+    """The time (ms) at which the files of a table of a manifest were read: the snapshot time of the run that did."""
+    return entry.carried.snapshot if entry.carried else manifest.snapshot
+
+
+def unchanged_tables(reused: int) -> str:
+    """A phrase about tables that were not exported again; "" where there are none."""
+    return f"{counted(reused, 'table')} unchanged since earlier runs" if reused else ""
+
+
+def mixed_times(carried: int, oldest_snapshot_time: str) -> str:
+    """A phrase about tables that are older than their export; "" where none is."""
+    if not carried:
+        return ""
+    return f"{counted(carried, 'table')} carried over from earlier runs, the oldest as of {oldest_snapshot_time}"

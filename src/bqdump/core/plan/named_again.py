@@ -1,0 +1,64 @@
+"""The manifest entries of unchanged tables: taken from the manifest that planning has compared with.
+
+Where files are replaced, another run may have been published since and have replaced those of an unchanged table by
+equal ones. Then its entry is taken, if its looks prove the same.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bqdump.core.documents.changes import way_of
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.origin import settings_of
+from bqdump.core.documents.run import Plan
+from bqdump.core.plan.looks import difference
+from bqdump.core.plan.removal import carried
+from bqdump.core.plan.reuse import HIDING, OF_FILES
+
+
+class NamedAgain(NamedTuple):
+    """Entries by table, and the tables that have none any more."""
+
+    entries: tuple[TableEntry, ...]
+    lost: tuple[str, ...]
+
+
+def named_again(plan: Plan, over: Manifest, latest: Manifest | None) -> NamedAgain:
+    """The entries of the plan's unchanged tables.
+
+    over: the manifest that the plan was made with. latest: the published one, where its run has replaced files since.
+    """
+    had = {entry.table: entry for entry in over.tables}
+    now = {entry.table: entry for entry in latest.tables} if latest else {}
+    left = {table.table: table.files for table in latest.left} if latest else {}
+    entries, lost = [], []
+    for reused in plan.reused:
+        entry = had.get(reused.table)
+        if entry is None:
+            lost.append(reused.table)
+        elif latest is None or left.get(reused.table) == entry.files:
+            entries.append(carried(over, entry, plan.settings, plan.snapshot))
+        elif reused.table in now and _holds(over, entry, latest, now[reused.table]):
+            entries.append(carried(latest, now[reused.table], plan.settings, plan.snapshot))
+        else:
+            lost.append(reused.table)
+    return NamedAgain(tuple(entries), tuple(lost))
+
+
+def _holds(over: Manifest, entry: TableEntry, latest: Manifest, now: TableEntry) -> bool:
+    """Whether the files of a later entry hold the same as those of the one that was planned with."""
+    if _files(now) == _files(entry):
+        return True
+    if now.look is None or entry.look is None or now.read_at != "snapshot" or difference(entry.look, now.look):
+        return False
+    if any(flag.table == now.table and flag.risk in HIDING for flag in latest.flags):
+        return False
+    proved = now.look_before is not None and not difference(now.look_before, now.look)
+    was, is_ = settings_of(over, entry), settings_of(latest, now)
+    same = way_of(over, entry) == way_of(latest, now) and all(was.get(name) == is_.get(name) for name in OF_FILES)
+    return same and (proved or bool(now.carried and now.carried.unchanged_at))
+
+
+def _files(entry: TableEntry) -> list[tuple[str, int]]:
+    return [(file.name, file.generation) for file in entry.files]

@@ -1,0 +1,111 @@
+"""Finding the tables that need not be exported again, and making sure that their files stay until this run names them.
+
+A planner that relies on the files of a manifest refers to its run, so that prune keeps what it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.run import Look, Plan, Reused
+from bqdump.core.plan.published import Published
+from bqdump.core.plan.reuse import Reuse, Seen, decide, look_before
+from bqdump.core.plan.routes import Routed
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.references import refer
+from bqdump.repository.repository import exists, value_of
+from bqdump.repository.standing import differs, present
+
+
+class Earlier(NamedTuple):
+    """The published export, and the place of its files."""
+
+    store: ObjectStore
+    published: Published | None
+
+
+class Reusable(NamedTuple):
+    """The tables to export, each with its looks and (incremental) why it is exported, and those that did not change."""
+
+    routed: tuple[Routed, ...]
+    unchanged: tuple[Routed, ...] = ()
+    reused: tuple[Reused, ...] = ()
+
+
+async def find_reusable(
+    earlier: Earlier, settings: Settings, run: str, snapshot: int, seen: Sequence[Seen]
+) -> Reusable:
+    """Sort tables into those that are exported and those whose files an earlier run has exported already.
+
+    run, snapshot: of this plan.
+    """
+    published = _base(earlier.published, settings, run, snapshot)
+    had = {one.table: one for one in published.tables} if published else {}
+    chosen = settings.snapshot_ms is not None
+    looked = [
+        replace(
+            one.routed,
+            look=None if one.obstacle else one.look,
+            look_before=None if one.obstacle else look_before(had.get(one.routed.table.name), snapshot, chosen=chosen),
+        )
+        for one in seen
+    ]
+    if not settings.incremental:
+        return Reusable(tuple(looked))
+    reuse, reasons = decide(published, seen, settings, snapshot)
+    if published and reuse:
+        reasons |= await _obstacles(earlier, published, settings, reuse)
+    return Reusable(
+        tuple(replace(one, reason=reasons[one.table.name]) for one in looked if one.table.name in reasons),
+        tuple(one for one in looked if one.table.name not in reasons),
+        tuple(found.reused for name, found in sorted(reuse.items()) if name not in reasons),
+    )
+
+
+def _base(published: Published | None, settings: Settings, run: str, snapshot: int) -> Published | None:
+    """The published export if it is an earlier one of the same dataset."""
+    if published is None or published.age >= (snapshot, run):
+        return None
+    return published if (published.project, published.dataset) == (settings.project, settings.dataset) else None
+
+
+async def _obstacles(
+    earlier: Earlier, published: Published, settings: Settings, reuse: Mapping[str, Reuse]
+) -> dict[str, str]:
+    """Why files that hold unchanged tables cannot be named again, by table."""
+    if busy := await _replacing(earlier.store, published, settings):
+        return dict.fromkeys(reuse, f"run {busy} is replacing files")
+    if await exists(earlier.store, settings.layout.run(published.run).tombstone):
+        return dict.fromkeys(reuse, f"run {published.run} is being pruned")
+    found = await present(earlier.store, [file.name for one in reuse.values() for file in one.files])
+    reasons = {}
+    for name, one in reuse.items():
+        states = {differs(file, found.get(file.name)) for file in one.files} - {""}
+        if states:
+            reasons[name] = "files gone" if "is gone" in states else "files were written again"
+    return reasons
+
+
+async def _replacing(store: ObjectStore, published: Published, settings: Settings) -> str:
+    """The run that may be replacing published files now, although another one is published; "" for none."""
+    if published.mode == "keep":
+        return ""
+    current = await value_of(store, settings.layout.publishing)
+    return current.run if current and current.run != published.run else ""
+
+
+async def refers(store: ObjectStore, settings: Settings, plan: Plan) -> bool:
+    """Refer to the run whose files a plan names, before the plan is stored; False if that run is being pruned.
+
+    Its manifest names all of them, also those that even earlier runs have exported.
+    """
+    return not plan.reused or await refer(store, settings.layout, plan.over, plan.run)
+
+
+def timed(looks: Mapping[str, Look | None], by: int) -> dict[str, Look | None]:
+    """The looks with a time of BigQuery's clock that is not before any of them."""
+    return {name: look and replace(look, by=by) for name, look in looks.items()}

@@ -1,0 +1,62 @@
+"""Whether files still exist as a manifest records them, found by listing: a request for each file would be too many."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+
+from bqdump.core.documents.manifest import File
+from bqdump.ports.store import ObjectInfo, ObjectStore
+
+# Up to this many files are looked at one by one.
+FEW = 16
+
+
+async def present(store: ObjectStore, names: Collection[str]) -> dict[str, ObjectInfo]:
+    """The objects of these names that exist, by name."""
+    wanted = sorted(set(names), key=str.encode)
+    if len(wanted) <= FEW:
+        found = await asyncio.gather(*map(store.stat, wanted))
+        return {info.name: info for info in found if info}
+    return await _listed(store, wanted)
+
+
+async def _listed(store: ObjectStore, wanted: list[str]) -> dict[str, ObjectInfo]:
+    """The same from listings, which skip what lies between the files, such as bqdump's own documents."""
+    encoded, known = [name.encode() for name in wanted], set(wanted)
+    prefix, last = _common(wanted[0], wanted[-1]), encoded[-1]
+    found: dict[str, ObjectInfo] = {}
+    at = 0
+    while at < len(wanted):
+        async with aclosing(_pages(store, prefix, wanted[at])) as pages:
+            at = len(wanted)
+            async for page in pages:
+                here = {info.name: info for info in page if info.name in known}
+                found |= here
+                if page and not here and page[-1].name.encode() < last:
+                    # Nothing wanted on this page: the listing goes on where the next wanted name is.
+                    at = bisect_left(encoded, page[-1].name.encode())
+                    break
+                if page and page[-1].name.encode() >= last:
+                    break
+    return found
+
+
+async def _pages(store: ObjectStore, prefix: str, start: str) -> AsyncGenerator[list[ObjectInfo], None]:
+    async for page in store.objects(prefix, start):
+        yield page
+
+
+def differs(file: File, info: ObjectInfo | None) -> str:
+    """How the object at a file's name differs from it, in words; "" if it does not."""
+    if info is None:
+        return "is gone"
+    same = (info.generation, info.size, info.crc32c) == (file.generation, file.size, file.crc32c)
+    return "" if same else "was written again"
+
+
+def _common(first: str, last: str) -> str:
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]

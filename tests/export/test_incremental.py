@@ -1,0 +1,510 @@
+"""Incremental exports: tables that provably did not change keep the files of an earlier run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.cli.plan import print_plan
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.origin import read_time_of, snapshot_of
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.plan.summary import Planned, planned
+from bqdump.core.risks import Risk
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.export.carry import read_published
+from bqdump.export.placement.choose import running_export
+from bqdump.export.placement.final_names import announce
+from bqdump.export.planning.draft import draft_plan
+from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.planning.reuse import Earlier
+from bqdump.export.publish.publish import publish
+from bqdump.export.run import TaskResult, run
+from bqdump.export.task import Task
+from bqdump.export.work.work import work
+from bqdump.ports.warehouse import JobError
+from bqdump.repository.ledger import read_ledger
+from bqdump.repository.published import read_manifest
+from bqdump.repository.repository import create, exists
+
+REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory"), incremental=True)
+KEEPING = msgspec.structs.replace(REPLACING, path="{run}/{table}_*.{ext}")
+BOTH = pytest.mark.parametrize("settings", [REPLACING, KEEPING], ids=["replace", "keep"])
+DAY = 86_400_000
+
+
+class World:
+    """Two tables, and runs of snapshot times a second apart."""
+
+    def __init__(self, settings: Settings = REPLACING) -> None:
+        self.now = 1_790_000_000_000
+        self.settings = settings
+        self.store = MemoryStore()
+        self.warehouse = MemoryWarehouse(self.store, lambda: self.now)
+        self.put("a", "1")
+        self.put("b", "2")
+        self.now += DAY
+
+    def put(self, table: str, *rows: str, modified: int = 0, kind: str = "TABLE") -> None:
+        self.warehouse.put("p", "d", table, rows, kind, modified)
+
+    def task(self, name: str, **settings: Any) -> Task:
+        self.now += 1000
+        chosen = msgspec.structs.replace(self.settings, **settings)
+        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
+
+    async def run(self, name: str, **settings: Any) -> TaskResult:
+        return await run(self.task(name, **settings))
+
+    async def planned(self, name: str, **settings: Any) -> tuple[Task, Plan]:
+        task = self.task(name, **settings)
+        plan = await obtain_plan(task)
+        await work(running_export(task, plan))
+        return task, plan
+
+    async def origins(self) -> dict[str, str]:
+        """The published tables, and which run has exported each."""
+        manifest = await self.manifest()
+        return {entry.table: entry.carried.run if entry.carried else manifest.run for entry in manifest.tables}
+
+    async def manifest(self) -> Manifest:
+        return await read_manifest(self.store, self.settings)
+
+    async def entry(self, table: str) -> TableEntry:
+        return next(entry for entry in (await self.manifest()).tables if entry.table == table)
+
+    async def reasons(self, **settings: Any) -> dict[str, str]:
+        """Why the next run would export each table that it exports."""
+        chosen = msgspec.structs.replace(self.settings, **settings)
+        earlier = Earlier(self.store, await read_published(self.store, chosen))
+        self.now += 1000
+        draft = await draft_plan(self.warehouse, chosen, "next", 1, None, earlier)
+        return {table.table: table.reason for table in draft.tables}
+
+    async def rows(self, table: str) -> list[str]:
+        """The rows in the published files, each at its generation."""
+        found: list[str] = []
+        for file in (await self.entry(table)).files:
+            stored = await self.store.read(file.name)
+            assert stored.generation == file.generation
+            found += stored.data.decode().split()
+        return found
+
+
+async def published(task: Task, plan: Plan) -> str:
+    return (await publish(running_export(task, plan), await read_ledger(task.store, task.layout, plan))).result
+
+
+def in_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(check())
+
+
+@BOTH
+def test_the_third_run_exports_nothing_of_what_did_not_change(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        await world.run("r1")
+        assert await world.reasons() == {"a": "first look missing", "b": "first look missing"}
+        await world.run("r2")
+        jobs = len(world.warehouse.extracted)
+        world.put("b", "2", "3")
+        await world.run("r3")
+        assert await world.origins() == {"a": "r2", "b": "r3"}
+        assert len(world.warehouse.extracted) == jobs + 1
+        assert (await world.rows("a"), await world.rows("b")) == (["1"], ["2", "3"])
+        manifest, entry = await world.manifest(), await world.entry("a")
+        assert (manifest.totals.tables, manifest.totals.reused, manifest.totals.carried) == (2, 1, 0)
+        # Its content was read at the snapshot time of r2, and is that of r3, too.
+        assert (read_time_of(manifest, entry), snapshot_of(manifest, entry)) == (world.now - 1000, world.now)
+        assert manifest.oldest_snapshot_time == manifest.snapshot_time
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_night_without_changes_is_published_without_a_job(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        for name in ("r1", "r2", "r3", "r4", "r5"):
+            result = await world.run(name)
+        assert await world.origins() == {"a": "r2", "b": "r2"}
+        assert len(world.warehouse.extracted) == 4
+        assert (result.state, result.plan.tables, result.plan.unit_count) == ("published", 0, 0)
+        manifest = await world.manifest()
+        assert (manifest.run, manifest.number, manifest.status) == ("r5", 5, "complete")
+        assert await world.rows("a") == ["1"]
+
+    in_a_loop(check)
+
+
+def test_looks_are_recorded_without_the_setting_so_that_it_pays_off_at_once() -> None:
+    async def check() -> None:
+        world = World()
+        await world.run("r1", incremental=False)
+        await world.run("r2", incremental=False)
+        await world.run("r3")
+        assert await world.origins() == {"a": "r2", "b": "r2"}
+
+    in_a_loop(check)
+
+
+def test_a_change_costs_one_more_export_until_a_look_from_before_exists() -> None:
+    async def check() -> None:
+        world = World()
+        for name in ("r1", "r2"):
+            await world.run(name)
+        world.put("a", "1", "9")
+        assert await world.reasons() == {"a": "changed: numRows 1 → 2"}
+        await world.run("r3")
+        assert await world.reasons() == {"a": "changed: numRows 1 → 2 (around its last export)"}
+        await world.run("r4")
+        await world.run("r5")
+        assert await world.origins() == {"a": "r4", "b": "r2"}
+
+    in_a_loop(check)
+
+
+def test_rows_deleted_between_the_snapshot_time_and_the_look_after_it_are_noticed() -> None:
+    async def check() -> None:
+        world = World()
+        first = world.now - DAY
+        world.put("a", "1", "x", modified=first)
+        await world.run("r1")
+        late = world.task("r2")
+
+        class Deleting(MemoryWarehouse):
+            """A row is deleted after the snapshot time, and leaves the time of the rows that are left."""
+
+            async def table(self, dataset: Any, name: str) -> Any:
+                if name == "a":
+                    world.now += 1
+                    world.put("a", "1", modified=first)
+                return await super().table(dataset, name)
+
+        deleting = Deleting(world.store, lambda: world.now)
+        deleting.__dict__.update(world.warehouse.__dict__)
+        await run(late._replace(warehouse=deleting))
+        assert await world.rows("a") == ["1", "x"]
+        assert await world.reasons() == {"a": "changed: numRows 2 → 1 (around its last export)"}
+
+    in_a_loop(check)
+
+
+def test_plan_says_why_each_table_is_exported() -> None:
+    async def check() -> None:
+        world = World()
+        world.put("v", "1", kind="VIEW")
+        for name in ("r1", "r2"):
+            await world.run(name)
+        view = {"v": "views are always exported"}
+        assert await world.reasons() == view
+        world.warehouse.buffered["a"] = 3
+        assert await world.reasons(allow=(Risk.STREAMING_BUFFER,)) == view | {"a": "streaming buffer"}
+        del world.warehouse.buffered["a"]
+        assert await world.reasons(compression="gzip") == view | dict.fromkeys("ab", "settings differ: compression")
+        world.now += 30 * DAY
+        assert await world.reasons() == view | dict.fromkeys("ab", "older than 30d")
+        assert await world.reasons(full_every=0) == view
+        assert await world.reasons(incremental=False) == dict.fromkeys("abv", "")
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_files_that_are_gone_or_written_again_are_exported_anew(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        for name in ("r1", "r2"):
+            await world.run(name)
+        (a,), (b,) = (await world.entry("a")).files, (await world.entry("b")).files
+        await world.store.delete([(a.name, a.generation)])
+        await world.store.write(b.name, (await world.store.read(b.name)).data, None)
+        assert await world.reasons() == {"a": "files gone", "b": "files were written again"}
+        await world.run("r3")
+        assert await world.origins() == {"a": "r3", "b": "r3"}
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_file_that_disappears_after_planning_refuses_the_run(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        for name in ("r1", "r2"):
+            await world.run(name)
+        late = await world.planned("r3")
+        (a,) = (await world.entry("a")).files
+        await world.store.delete([(a.name, a.generation)])
+        with pytest.raises(VerificationError, match="is gone since run r2 exported it"):
+            await published(*late)
+        assert (await world.manifest()).run == "r2"
+
+    in_a_loop(check)
+
+
+def test_a_planner_refers_to_the_run_whose_manifest_it_relies_on() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        layout = world.settings.layout
+        for name in ("r1", "r2"):
+            await world.run(name)
+        world.put("b", "2", "3")
+        for name in ("r3", "r4"):
+            await world.run(name)
+        assert await world.origins() == {"a": "r2", "b": "r4"}
+        assert await world.reasons() == {}
+        # A plan that is only shown refers to nothing.
+        assert not await exists(world.store, layout.run("r4").reference("next"))
+        await world.run("r5")
+        assert await exists(world.store, layout.run("r4").reference("r5"))
+        # What a kept manifest names is not pruned, whichever run has exported it.
+        await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2"))
+        assert await world.reasons() == {}
+        await create(world.store, layout.run("r5").tombstone, Tombstone(run="r5"))
+        assert await world.reasons() == dict.fromkeys("ab", "run r5 is being pruned")
+
+    in_a_loop(check)
+
+
+def test_a_run_that_prune_begins_to_delete_after_the_draft_is_not_named() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        for name in ("r1", "r2"):
+            await world.run(name)
+        layout = world.settings.layout
+
+        class Pruning(MemoryStore):
+            """Writes a tombstone just before the reference that should have kept the run."""
+
+            async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+                if name == layout.run("r2").reference("r3").name:
+                    await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2"))
+                return await super().write_note(name, data, expect)
+
+        pruning = Pruning()
+        pruning.__dict__.update(world.store.__dict__)
+        await run(world.task("r3")._replace(store=pruning))
+        assert await world.origins() == {"a": "r3", "b": "r3"}
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_run_that_is_published_meanwhile_changes_nothing_for_tables_that_did_not_change(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        for name in ("r1", "r2"):
+            await world.run(name)
+        full = await world.planned("r3", incremental=False)
+        late = await world.planned("r4")
+        await published(*full)
+        assert await published(*late) == "published"
+        # Replaced files are those of the other run, kept ones are where they were.
+        assert await world.origins() == dict.fromkeys("ab", "r3" if settings is REPLACING else "r2")
+        assert (await world.rows("a"), await world.rows("b")) == (["1"], ["2"])
+        await world.run("r5")
+        assert (await world.manifest()).totals.reused == 2
+
+    in_a_loop(check)
+
+
+def test_files_that_another_run_replaced_with_other_content_are_not_named() -> None:
+    async def check() -> None:
+        world = World()
+        for name in ("r1", "r2"):
+            await world.run(name)
+        full = await world.planned("r3", incremental=False, compression="gzip")
+        late = await world.planned("r4")
+        await published(*full)
+        with pytest.raises(VerificationError, match=r"run r3 has other files of them, or none \(a, b\)"):
+            await published(*late)
+        assert (await world.manifest()).run == "r3"
+
+    in_a_loop(check)
+
+
+def test_nothing_is_named_again_while_a_stopped_run_was_replacing_files() -> None:
+    async def check() -> None:
+        world = World()
+        for name in ("r1", "r2"):
+            await world.run(name)
+        middle, halfway = await world.planned("r3", incremental=False)
+        assert await announce(running_export(middle, halfway), ["a/a_000000000000.csv"], ["a", "b"])
+        assert await world.reasons() == dict.fromkeys("ab", "run r3 is replacing files")
+        await world.run("r4")
+        assert await world.origins() == {"a": "r4", "b": "r4"}
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_superseded_run_leaves_the_later_one_as_it_is(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        for name in ("r1", "r2"):
+            await world.run(name)
+        early = await world.planned("r3")
+        world.put("a", "9")
+        await world.run("r4")
+        assert await published(*early) == "superseded"
+        assert await world.origins() == {"a": "r4", "b": "r2"}
+        assert (await world.rows("a"), await world.rows("b")) == (["9"], ["2"])
+
+    in_a_loop(check)
+
+
+def test_a_chosen_snapshot_time_uses_looks_that_are_known_to_be_older() -> None:
+    async def check() -> None:
+        world = World()
+        for name in ("r1", "r2"):
+            await world.run(name, snapshot_time=str(world.now))
+        # Nothing shows that the look of r1 is older than the snapshot time of r2, a second later.
+        world.now += 60_000
+        await world.run("r3", snapshot_time=str(world.now - 30_000))
+        await world.run("r4", snapshot_time=str(world.now))
+        assert (await world.entry("a")).carried is not None
+
+    in_a_loop(check)
+
+
+def test_a_look_after_a_chosen_snapshot_time_is_none_from_before_it() -> None:
+    async def check() -> None:
+        world = World()
+        await world.run("r1")
+        world.now += 1000
+        chosen = world.now
+        world.now += 1000
+        world.put("a", "1", "x")
+        # The looks of both runs see the change; their files do not, as the snapshot times are earlier.
+        await world.run("r2", snapshot_time=str(chosen))
+        await world.run("r3", snapshot_time=str(chosen + 1))
+        assert await world.rows("a") == ["1"]
+        await world.run("r4")
+        assert await world.rows("a") == ["1", "x"]
+
+    in_a_loop(check)
+
+
+def test_a_dropped_table_leaves_by_name_and_one_created_again_is_exported() -> None:
+    async def check() -> None:
+        world = World()
+        world.put("c", "3")
+        for name in ("r1", "r2"):
+            await world.run(name)
+        world.warehouse.drop("p", "d", "a")
+        world.warehouse.drop("p", "d", "b")
+        world.put("b", "2", modified=world.now - DAY)
+        assert await world.reasons() == {"b": "recreated"}
+        await world.run("r3")
+        assert await world.origins() == {"b": "r3", "c": "r2"}
+        assert [(one.table, one.reason) for one in (await world.manifest()).removed] == [("a", "dropped")]
+        assert await world.store.stat("a/a_000000000000.csv") is None
+
+    in_a_loop(check)
+
+
+def test_excluded_tables_are_carried_over_and_unchanged_ones_named_again() -> None:
+    async def check() -> None:
+        world = World()
+        for name in ("r1", "r2"):
+            await world.run(name)
+        await world.run("r3", include=("a",), keep_others=True)
+        manifest = await world.manifest()
+        assert (manifest.totals.reused, manifest.totals.carried) == (1, 1)
+        assert [snapshot_of(manifest, entry) for entry in manifest.tables] == [world.now, world.now - 1000]
+        await world.run("r4")
+        assert await world.origins() == {"a": "r2", "b": "r2"}
+        assert (await world.manifest()).totals.reused == 2
+
+    in_a_loop(check)
+
+
+def test_a_risk_of_an_unchanged_table_must_be_allowed_as_if_it_were_exported() -> None:
+    async def check() -> None:
+        world = World()
+        times = {"timePartitioning": {"type": "DAY"}}
+        table = world.warehouse.datasets["p", "d"]["a"]
+        definition = msgspec.json.encode({**msgspec.json.decode(table.definition), **times})
+        world.warehouse.datasets["p", "d"]["a"] = table._replace(definition=msgspec.Raw(definition))
+        for name in ("r1", "r2"):
+            await world.run(name, allow=(Risk.PSEUDO_COLUMNS,))
+        with pytest.raises(UsageError, match="ingestion times are not exported"):
+            await world.run("r3")
+        await world.run("r4", allow=(Risk.PSEUDO_COLUMNS,))
+        assert await world.origins() == {"a": "r2", "b": "r2"}
+        assert [(flag.risk, flag.table) for flag in (await world.manifest()).flags] == [(Risk.PSEUDO_COLUMNS, "a")]
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_a_table_that_failed_is_exported_the_next_time(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        for name in ("r1", "r2"):
+            await world.run(name)
+        world.put("a", "1", "2")
+        world.warehouse.failing = lambda table, _: JobError("invalid", "no") if table == "a" else None
+        result = await world.run("r3", allow_partial=True)
+        assert [failure.table for failure in result.failed] == ["a"]
+        assert await world.origins() == {"b": "r2"}
+        world.warehouse.failing = lambda _, __: None
+        left = "its last export failed" if settings is REPLACING else "not in the published export"
+        assert await world.reasons() == {"a": left}
+        await world.run("r4")
+        assert await world.origins() == {"a": "r4", "b": "r2"}
+
+    in_a_loop(check)
+
+
+def test_plan_shows_what_is_exported_and_what_is_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
+    async def shown(world: World) -> Planned:
+        world.now += 1000
+        earlier = Earlier(world.store, await read_published(world.store, world.settings))
+        draft = await draft_plan(world.warehouse, world.settings, "next", 1, None, earlier)
+        return planned(draft.plan, draft.tables)
+
+    async def check() -> None:
+        world = World()
+        for name in ("r1", "r2"):
+            await world.run(name)
+        world.put("b", "2", "3")
+        plan = await shown(world)
+        assert [(one.table, one.run, one.rows, one.files) for one in plan.unchanged] == [("a", "r2", 1, 1)]
+        assert (plan.totals["tables"], plan.totals["unchanged"], plan.totals["bytes_saved"]) == (1, 1, 1)
+        print_plan(world.settings, plan)
+        printed = capsys.readouterr().out
+        assert "b      changed: numRows 1 → 2\n" in printed
+        assert "a         1    1 B      1  r2\n" in printed
+        assert "1 table unchanged since earlier runs, 1 B: not exported again.\n" in printed
+        await world.run("r3")
+        await world.run("r4")
+        print_plan(world.settings, await shown(world))
+        printed = capsys.readouterr().out
+        assert printed.startswith("Unchanged, so not exported again:\n")
+        assert "share" not in printed
+
+    in_a_loop(check)
+
+
+def test_a_report_says_since_which_run_a_table_is_unchanged() -> None:
+    async def check() -> None:
+        world = World()
+        for name in ("r1", "r2"):
+            await world.run(name)
+        world.put("b", "2", "3")
+        await world.run("r3")
+        page = (await world.store.read(world.settings.layout.run("r3").report)).data.decode()
+        assert "unchanged since run r2, as of" in page
+        assert "1 table exported. 1 table unchanged since earlier runs." in page
+        assert "carried over" not in page
+
+    in_a_loop(check)
