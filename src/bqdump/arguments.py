@@ -38,6 +38,7 @@ class Options(TypedDict, total=False):
     read_memory: int | str | None
     read_split: int | str | None
     path: str | None
+    partitions_min_bytes: int | str | None
     job_project: str | None
     location: str | None
     concurrency: int | str | None

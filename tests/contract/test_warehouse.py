@@ -20,9 +20,12 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingWarehouse
 from bqdump.core.documents.definitions import RowPolicy
+from bqdump.core.documents.run import Look
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError, UnavailableError
 from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.plan.looks import look_of
 from bqdump.core.sql import statements as sql
+from bqdump.core.sql.partitions import counted_rows
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
@@ -41,6 +44,7 @@ class Stage(NamedTuple):
     a row access policy on a table. blind: revoke or grant the permission to list those. stream_into: create a table
     with change data capture. slow: how long jobs run from now on, in seconds.
     add_dataset: create another dataset, with a name that ends like this one; returns its name.
+    put_by_day: give a table that is partitioned by a column `day` these rows, whose partition is named before the colon.
     """
 
     make: Callable[[], Warehouse]
@@ -56,6 +60,7 @@ class Stage(NamedTuple):
     stream_into: Callable[[str], None]
     slow: Callable[[float], object]
     add_dataset: Callable[[str], str]
+    put_by_day: Callable[[str, Sequence[str]], None]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +97,7 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
         lambda table, policy: warehouse.policies.setdefault(table, []).append(policy),
         lambda blind: setattr(warehouse, "sees_policies", not blind), warehouse.streamed.add,
         lambda seconds: setattr(warehouse, "seconds", lambda table: seconds), add_dataset,
+        lambda table, rows: warehouse.put(PROJECT, "data", table, rows, partitioned=True),
     )  # fmt: skip
 
 
@@ -134,12 +140,25 @@ def on_servers(
         world.client.create_dataset(bigquery.Dataset(f"{PROJECT}.{name}"), exists_ok=True)
         return name
 
+    def put_by_day(table: str, rows: Sequence[str]) -> None:
+        """Add the rows that it does not have, and delete those that it should not have."""
+        name = f"`{PROJECT}.{dataset}.{table}`"
+        world.sql(f"CREATE TABLE IF NOT EXISTS {name} (line STRING, day DATE) PARTITION BY day")
+        there = [line for (line,) in world.sql(f"SELECT line FROM {name}")]
+        if gone := [f"'{line}'" for line in there if line not in rows]:
+            world.sql(f"DELETE FROM {name} WHERE line IN ({', '.join(gone)})")
+        new = [row for row in rows if row not in there]
+        days = ["NULL" if row.startswith("__") else f"DATE '{row[:4]}-{row[4:6]}-{row[6:8]}'" for row in new]
+        if values := ", ".join(f"('{row}', {day})" for row, day in zip(new, days, strict=True)):
+            world.sql(f"INSERT INTO {name} (line, day) VALUES {values}")
+
     with world.settings(shard_bytes=10):
         yield Stage(
             lambda: wrapped(BigQueryWarehouse(PROJECT)), Dataset(PROJECT, dataset, "US"), bucket, put,
             lambda table: world.client.delete_table(f"{PROJECT}.{dataset}.{table}"), fail, read, ["aaaaaaaa"] * 5,
             protect, blind, stream_into, lambda seconds: world.control("PUT", "jobs", {"run_seconds": seconds}),
             add_dataset,
+            put_by_day,
         )  # fmt: skip
 
 
@@ -673,3 +692,72 @@ def test_retries_end_with_the_patience() -> None:
     impatient = RetryingWarehouse(inner, Patience(tries=1))
     with pytest.raises(UnavailableError):
         asyncio.run(impatient.now("US"))
+
+
+def test_partitions_are_listed_read_and_looked_at_one_by_one(stage: Stage) -> None:
+    rows = {"20260101": ["20260101:a", "20260101:b"], "20260102": ["20260102:c"], "__NULL__": ["__NULL__:d"]}
+    stage.put_by_day("parts", [row for some in rows.values() for row in some])
+    stage.put("whole", ["x"])
+
+    async def check(warehouse: Warehouse) -> None:
+        listed = {item.name: item.partitioned for item in await warehouse.tables(stage.dataset)}
+        assert listed == {"parts": True, "whole": False}
+        found = await warehouse.partitions(stage.dataset, ["parts", "whole"], 0)
+        assert {id_: one.rows for one in found["parts"] for id_ in [one.id]} == {
+            id_: len(of) for id_, of in rows.items()
+        }
+        assert [one.id for one in found["parts"]] == sorted(rows)
+        assert set(found) == {"parts"}
+        now = await warehouse.now("US")
+        assert all(0 < one.modified <= now and one.bytes > 0 for one in found["parts"])
+        for id_, expected in rows.items():
+            looked = await warehouse.table(stage.dataset, f"parts${id_}")
+            assert looked
+            assert (looked.rows, looked.kind) == (len(expected), "TABLE")
+            job = await warehouse.extract(request(stage, "parts", 0, f"part{id_}")._replace(partition=id_))
+            done, _ = await finished(warehouse, job)
+            assert done.error is None
+            read = lines(stage.read(f"part{id_}/"))
+            assert [line.partition(",")[0] for line in read] == expected
+        gone = await warehouse.table(stage.dataset, "parts$20200101")
+        assert gone is None or gone.rows == 0
+        assert await warehouse.table(stage.dataset, "gone$20260101") is None
+
+    on(stage, check)
+
+
+def test_a_look_at_a_partition_changes_with_its_rows_and_with_no_others(stage: Stage) -> None:
+    rows = ["20260101:a", "20260101:b", "20260102:c"]
+    stage.put_by_day("parts", rows)
+
+    async def look(warehouse: Warehouse) -> dict[str, Look | None]:
+        await next_millisecond(warehouse)
+        found = {id_: await warehouse.table(stage.dataset, f"parts${id_}") for id_ in ("20260101", "20260102")}
+        return {id_: look_of(table.definition) if table else None for id_, table in found.items()}
+
+    before = on(stage, look)
+    stage.put_by_day("parts", [*rows, "20260102:d"])
+    added = on(stage, look)
+    assert before["20260101"] == added["20260101"]
+    assert before["20260102"] != added["20260102"]
+    # A deletion may leave the time as it was.
+    stage.put_by_day("parts", rows[1:])
+    deleted = on(stage, look)
+    assert deleted["20260101"] != added["20260101"]
+
+
+def test_rows_are_counted_by_partition_as_of_a_time(stage: Stage) -> None:
+    stage.put_by_day("parts", ["20260101:a", "20260101:b", "__NULL__:d"])
+
+    async def check(warehouse: Warehouse) -> None:
+        then = await next_millisecond(warehouse)
+        await next_millisecond(warehouse)
+        stage.put_by_day("parts", ["20260102:c"])
+        table = await warehouse.table(stage.dataset, "parts")
+        assert table
+        select = counted_rows(stage.dataset, "parts", then, table.definition)
+        assert await warehouse.counts(stage.dataset, "parts", select, 0) == {"20260101": 2, "__NULL__": 1}
+        with pytest.raises(TableGoneError):
+            await warehouse.counts(stage.dataset, "gone", sql.select(stage.dataset, "gone", None, "COUNT(*)"), 0)
+
+    on(stage, check)

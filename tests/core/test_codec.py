@@ -30,6 +30,7 @@ from bqdump.core.documents.manifest import (
     Manifest,
     ManifestFiles,
     Named,
+    PartitionEntry,
     Pointer,
     Publishing,
     TableEntry,
@@ -41,9 +42,11 @@ from bqdump.core.documents.run import (
     Flag,
     Look,
     Owner,
+    Partitioned,
     Plan,
     Receipt,
     Removed,
+    RemovedPartitions,
     Reused,
     Share,
     Skipped,
@@ -55,7 +58,7 @@ from bqdump.core.errors import DocumentError
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk
 from bqdump.core.units import documents as units
-from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt, SharedSession, Unit
+from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt, SharedSession, Unit
 
 # JSON has no lone surrogates.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -104,6 +107,19 @@ ENTRY = st.builds(
     planned_billed=MAYBE, billed=MAYBE, carried=st.none() | CARRIED, look=st.none() | LOOK,
     look_before=st.none() | LOOK,
 )  # fmt: skip
+PARTITION = st.builds(
+    PartitionEntry,
+    id=TEXT,
+    route=TEXT,
+    job=TEXT,
+    files=COUNT,
+    planned_rows=COUNT,
+    planned_bytes=COUNT,
+    rows=MAYBE,
+    billed=MAYBE,
+    look=st.none() | LOOK,
+)
+PARTITIONED = st.builds(Partitioned, TEXT, UNIT, COUNT)
 SPLIT = st.builds(Split, TEXT, some(UNIT))
 DEFINED: dict[type[msgspec.Struct], Any] = {
     ObjectDefinition: st.builds(ObjectDefinition, TEXT, TEXT, RAW),
@@ -126,8 +142,11 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Definitions: DEFINITIONS,
     Share: st.builds(Share, COUNT, COUNT, COUNT, COUNT, COUNT),
     Split: SPLIT,
+    Partitioned: PARTITIONED,
+    PartitionEntry: PARTITION,
     Skipped: SKIPPED,
     Removed: REMOVED,
+    RemovedPartitions: st.builds(RemovedPartitions, TEXT, st.just("expired"), some(TEXT), RUN, TEXT, MAYBE),
     Carried: CARRIED,
     Look: LOOK,
     Reused: REUSED,
@@ -164,6 +183,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ),
     Failure: FAILURE,
     GivenUp: st.builds(GivenUp, FAILURE),
+    Changed: st.builds(Changed, UNIT, TEXT),
     File: FILE,
     IcebergFile: METADATA,
     TableFiles: FILES,
@@ -185,7 +205,21 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Publishing: st.builds(Publishing, RUN, TIME, TEXT, st.none() | LATEST),
     Intent: st.builds(Intent, RUN, some(TEXT)),
 }  # fmt: skip
-STORED = (Plan, PrefixOwner, Newest, Stages, Claim, Receipt, GivenUp, Failure, Manifest, ManifestFiles, Latest, Intent)
+STORED = (
+    Plan,
+    PrefixOwner,
+    Newest,
+    Stages,
+    Claim,
+    Receipt,
+    GivenUp,
+    Changed,
+    Failure,
+    Manifest,
+    ManifestFiles,
+    Latest,
+    Intent,
+)
 ROOT = "gs://b/x.json"
 
 
@@ -205,7 +239,9 @@ def test_a_unit_of_an_earlier_release_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in STRATEGIES if kind not in (Share, Split, Reused)], ids=lambda kind: kind.__name__
+    "kind",
+    [kind for kind in STRATEGIES if kind not in (Share, Split, Partitioned, Reused)],
+    ids=lambda kind: kind.__name__,
 )
 @given(data=st.data())
 def test_a_document_survives_its_bytes(kind: type[msgspec.Struct], data: st.DataObject) -> None:

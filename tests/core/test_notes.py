@@ -19,7 +19,7 @@ from bqdump.core.documents.target import Stages
 from bqdump.core.plan.table_names import name_problem
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES
-from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt
+from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt
 
 COUNT = st.just(2**63 - 1)
 TIME = st.just(253_402_300_799_999)
@@ -34,13 +34,14 @@ JOB = st.just(f"projects/{'p' * 100}/locations/{'l' * 30}/sessions/{'s' * 300}")
 FAILURE = st.builds(Failure, st.just("00000-00000"), NAMES, JOB, st.just(999), MESSAGE, MESSAGE, OWNER)
 NOTES = st.one_of(
     FAILURE, st.builds(GivenUp, FAILURE), st.builds(Claim, OWNER, NAMES, COUNT, JOB),
+    st.builds(Changed, st.just("00000-00000"), JOB),
     st.builds(ReadAttempt, OWNER, st.just("0" * 32)), st.builds(Stages, st.just("r" * 100)),
     st.builds(Receipt, st.just("00000-00000"), NAMES, JOB, st.just(999), COUNT, TIME, TIME, TIME, COUNT, COUNT, COUNT,
               st.just(tuple(Risk)), COUNT),
     st.builds(Summary, run=st.just("r" * 100), status=st.just("complete"), snapshot_time=st.just("2" * 24),
               totals=st.builds(Totals, *[COUNT] * 7), rows=COUNT, skipped=COUNT, failed=COUNT, begun=TIME, ended=TIME),
 )  # fmt: skip
-Note = Claim | Failure | GivenUp | ReadAttempt | Receipt | Stages | Summary
+Note = Changed | Claim | Failure | GivenUp | ReadAttempt | Receipt | Stages | Summary
 
 
 @given(NOTES)

@@ -161,7 +161,7 @@ def test_tables_are_counted_and_not_their_parts(done: set[str], data: st.DataObj
     table = {unit: "t" if unit in parts else unit for unit in (*parts, "x", "y", "z")}
     held = {unit: Held(Claim(Owner("e", 0), table[unit], 1), 1) for unit in running}
     failures = {unit: [failure(unit, table[unit])] for unit in failed}
-    units = UnitLedger({unit: receipt(unit, table=table[unit]) for unit in done}, failures, {}, {})
+    units = UnitLedger({unit: receipt(unit, table=table[unit]) for unit in done}, failures, {}, {}, {})
     ledger, progress = ledger_of(SHARED, units, held), Progress()
     progress.take(SHARED, 0.0)
     progress.take(ledger.seen, 1.0)

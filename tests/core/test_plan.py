@@ -37,7 +37,8 @@ LISTING = [
 
 
 def patterns_of(chosen: Settings, *names: str) -> list[str]:
-    return patterns(chosen, "r7", SNAPSHOT, route_tables(chosen, [table(name) for name in names]).routed)
+    made = patterns(chosen, "r7", SNAPSHOT, route_tables(chosen, [table(name) for name in names]).routed)
+    return [of_table[""] for of_table in made]
 
 
 def plan_of(tables: list[Table], tasks: int, chosen: Settings | None = None) -> tuple[Plan, bytes]:

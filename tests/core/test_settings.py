@@ -63,6 +63,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "read_memory": ("64 MB", 64_000_000, ["1MB", "all"]),
     "read_split": ("2GB", 2_000_000_000, ["big", "-1"]),
     "path": ("{table}_*.{ext}", "{table}_*.{ext}", []),
+    "partitions_min_bytes": ("2GB", 2_000_000_000, ["big", "-1"]),
     "job_project": ("jobs-1", "jobs-1", ["a b"]),
     "location": ("europe-west1", "europe-west1", ["EU!", "a b"]),
     "concurrency": ("7", 7, ["0", "1001", "many", "1.5", ""]),

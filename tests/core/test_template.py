@@ -19,6 +19,9 @@ VALID = [
     "a b/ünï/{table}/{table}_*.csv",
     "{table}/100%_*.{ext}",
     "..a/{table}/*",
+    "{table}/{partition}/{table}_*.{ext}",
+    "{partition}/{run}/{table}_*",
+    "{table}/day={partition}/*",
 ]
 INVALID = {
     "{table}/{table}.{ext}": "exactly one *",
@@ -44,6 +47,9 @@ INVALID = {
     "all/*.csv": "share the same files",
     "{date}/{table}_*": "{date} requires {run}",
     "": "exactly one *",
+    "{table}_{partition}_*": "must be in a folder, not in the file name",
+    "{table}/{partition}/{partition}/*": "once, in a folder without other fields",
+    "{table}-{partition}/{table}_*": "once, in a folder without other fields",
 }
 
 
@@ -92,6 +98,27 @@ def test_a_shard_leads_back_to_its_pattern(name: str, text: str, number: int) ->
     assert found is not None
     assert found[0] == pattern
     assert shard_name(*found) == shard_name(pattern, number)
+
+
+@pytest.mark.parametrize(
+    ("text", "partition", "pattern"),
+    [
+        ("{table}/{partition}/{table}_*.csv", "20260131", "t/20260131/t_*.csv"),
+        ("{table}/{partition}/{table}_*.csv", "__NULL__", "t/__NULL__/t_*.csv"),
+        ("{table}/{partition}/{table}_*.csv", "", "t/t_*.csv"),
+        ("{table}/p={partition}/{table}_*.csv", "-100", "t/p=-100/t_*.csv"),
+        ("{table}/p={partition}/{table}_*.csv", "__NULL__", "t/p=__HIVE_DEFAULT_PARTITION__/t_*.csv"),
+        ("{table}/p={partition}/{table}_*.csv", "", "t/t_*.csv"),
+    ],
+)
+def test_the_folder_of_a_partition_is_left_out_for_a_complete_table(text: str, partition: str, pattern: str) -> None:
+    assert parse_template(text).pattern(table="t", partition=partition) == pattern
+
+
+@given(TABLE_NAMES, TABLE_NAMES, st.sampled_from(["20260131", "__NULL__", "-1", "7"]))
+def test_no_partition_has_files_of_the_names_of_a_complete_table(one: str, other: str, partition: str) -> None:
+    template = parse_template("{table}/{partition}/{table}_*")
+    assert template.pattern(table=one, partition=partition) != template.pattern(table=other)
 
 
 @pytest.mark.parametrize(

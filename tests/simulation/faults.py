@@ -16,7 +16,7 @@ from bqdump.adapters import google_errors
 from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
@@ -382,6 +382,18 @@ class FaultyWarehouse:
         """See Warehouse."""
         ask = self._warehouse.ask
         return await self._network.call("ask", table, lambda: ask(dataset, table, select, max_bytes_billed))
+
+    async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
+        """See Warehouse."""
+        counts = self._warehouse.counts
+        return await self._network.call("counts", table, lambda: counts(dataset, table, select, max_bytes_billed))
+
+    async def partitions(
+        self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
+    ) -> dict[str, list[Partition]]:
+        """See Warehouse."""
+        partitions = self._warehouse.partitions
+        return await self._network.call("partitions", "", lambda: partitions(dataset, tables, max_bytes_billed))
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,12 +25,15 @@ from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
 from bqdump.core.errors import NotFoundError, TableGoneError, UnavailableError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.core.sql import statements as sql
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
 
 bigquery: Any = Later("google.cloud.bigquery")
 PAGE = 1000
+# A query of INFORMATION_SCHEMA.PARTITIONS covers at most so many tables.
+# https://cloud.google.com/bigquery/docs/information-schema-partitions
+TABLES_A_QUERY = 1000
 VIEWER = "Requires roles/bigquery.dataViewer on the dataset."
 LISTER = "Requires roles/bigquery.metadataViewer or roles/bigquery.dataViewer on the datasets."
 USER = "Requires roles/bigquery.jobUser on the project that runs the jobs."
@@ -57,7 +61,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
         def every() -> list[ListedDataset]:
             with translated("list the datasets of", f"project {project}", LISTER):
                 items = self._client.list_datasets(project, page_size=PAGE, **ONCE)
-                return sorted(map(_listed, items), key=lambda one: one.name)
+                return sorted(map(_listed_dataset, items), key=lambda one: one.name)
 
         return await self._threads.call(every)
 
@@ -68,7 +72,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
             reference = bigquery.DatasetReference(dataset.project, dataset.name)
             with translated("list the tables of", f"{dataset.project}.{dataset.name}", VIEWER):
                 items = self._client.list_tables(reference, page_size=PAGE, **ONCE)
-                listed = [Listed(item.table_id, item.table_type, milliseconds(item.created)) for item in items]
+                listed = [_listed(item) for item in items]
             return sorted(listed, key=lambda item: item.name)
 
         return await self._threads.call(every)
@@ -97,7 +101,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
             dataset = bigquery.DatasetReference(request.dataset.project, request.dataset.name)
             with translated("start the extract job of", f"table {request.table}", USER):
                 started = self._client.extract_table(
-                    dataset.table(f"{request.table}@{request.snapshot}"),
+                    dataset.table(_extracted(request)),
                     request.uri,
                     job_id=request.job_id,
                     location=request.dataset.location,
@@ -132,6 +136,15 @@ class BigQueryWarehouse(BigQueryDefinitions):
 
         return await self._threads.call(answer)
 
+    async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
+        """See Warehouse."""
+
+        def answer() -> dict[str, int]:
+            with _querying(f"table {table}", USER):
+                return {str(row[0]): int(row[1]) for row in self._rows(dataset, select, max_bytes_billed)}
+
+        return await self._threads.call(answer)
+
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
 
@@ -140,6 +153,22 @@ class BigQueryWarehouse(BigQueryDefinitions):
                 return [str(row[0]) for row in self._rows(dataset, sql.captured(dataset), max_bytes_billed)]
 
         return await self._threads.call(answer)
+
+    async def partitions(
+        self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
+    ) -> dict[str, list[Partition]]:
+        """See Warehouse."""
+        found: dict[str, list[Partition]] = {}
+
+        def answer(some: Sequence[str]) -> None:
+            with _querying(f"INFORMATION_SCHEMA.PARTITIONS of {dataset.project}.{dataset.name}", VIEWER):
+                for table, id_, *numbers in self._rows(dataset, sql.partitions(dataset, some), max_bytes_billed):
+                    rows, bytes_, modified = (int(number or 0) for number in numbers)
+                    found.setdefault(table, []).append(Partition(id_, rows, bytes_, modified))
+
+        for start in range(0, len(tables), TABLES_A_QUERY):
+            await self._threads.call(partial(answer, tables[start : start + TABLES_A_QUERY]))
+        return {table: sorted(some, key=lambda one: one.id) for table, some in found.items()}
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
@@ -210,11 +239,21 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return iter(self._client.list_jobs(page_size=PAGE, **place, **options, **ONCE).pages)
 
 
-def _listed(item: Any) -> ListedDataset:
+def _listed_dataset(item: Any) -> ListedDataset:
     """A line of a project's listing. Google's client has no names for some of what is in it."""
     found = item._properties
     kind = "EXTERNAL" if found.get("externalDatasetReference") else found.get("type") or "DEFAULT"
     return ListedDataset(item.dataset_id, str(found.get("location", "")), str(kind))
+
+
+def _listed(item: Any) -> Listed:
+    partitioned = not {"timePartitioning", "rangePartitioning"}.isdisjoint(item._properties)
+    return Listed(item.table_id, item.table_type, milliseconds(item.created), partitioned)
+
+
+def _extracted(request: ExtractRequest) -> str:
+    """The id of the source with its decorator."""
+    return f"{request.table}${request.partition}" if request.partition else f"{request.table}@{request.snapshot}"
 
 
 @contextmanager

@@ -8,12 +8,12 @@ when BigQuery reports a rate limit, and then returns to its share step by step.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import UnavailableError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
 
 Result = TypeVar("Result")
@@ -109,9 +109,19 @@ class RateLimitedWarehouse:
         """See Warehouse."""
         return await limited(self._insert, lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
 
+    async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
+        """See Warehouse."""
+        return await limited(self._insert, lambda: self._warehouse.counts(dataset, table, select, max_bytes_billed))
+
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
         return await limited(self._insert, lambda: self._warehouse.captured(dataset, max_bytes_billed))
+
+    async def partitions(
+        self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
+    ) -> dict[str, list[Partition]]:
+        """See Warehouse."""
+        return await limited(self._insert, lambda: self._warehouse.partitions(dataset, tables, max_bytes_billed))
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""

@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 from bqdump.adapters.patience import Attempts, Patience, Retrying
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
@@ -271,6 +271,12 @@ class RetryingWarehouse:
         """See DefinitionReader."""
         return await self._retrying.call(lambda: self._warehouse.indexes(dataset, max_bytes_billed))
 
+    async def partitions(
+        self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
+    ) -> dict[str, list[Partition]]:
+        """See Warehouse."""
+        return await self._retrying.call(lambda: self._warehouse.partitions(dataset, tables, max_bytes_billed))
+
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         return await self._retrying.call(lambda: self._warehouse.extract(request))
@@ -282,6 +288,10 @@ class RetryingWarehouse:
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse."""
         return await self._retrying.call(lambda: self._warehouse.ask(dataset, table, select, max_bytes_billed))
+
+    async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
+        """See Warehouse."""
+        return await self._retrying.call(lambda: self._warehouse.counts(dataset, table, select, max_bytes_billed))
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""

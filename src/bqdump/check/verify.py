@@ -162,7 +162,11 @@ async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple
     """The stored objects that the manifest lists, and extra files that match its tables."""
     named = {file.name for table in manifest.tables for file in table.files}
     spare = {file.name for table in manifest.left for file in table.files}
-    patterns = {pattern_of(manifest, table): table.table for table in manifest.tables}
+    patterns = {
+        pattern_of(manifest, table, id_): table.table
+        for table in manifest.tables
+        for id_ in ("", *(partition.id for partition in table.partitions))
+    }
     stored: dict[str, ObjectInfo] = {}
     findings: list[Finding] = []
     tell(Checking("listing", len(named), 0))

@@ -90,7 +90,7 @@ def print_plan(settings: Settings, shown: Planned) -> None:
             [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged],
             right=(1, 2, 3),
         )
-    if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract"]:
+    if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]:
         sys.stdout.write("\nNot exported by a free extract job:\n")
         print_table(("table", "route", "bills", "why"), others, right=(2,))
     if shown.skipped:
@@ -148,7 +148,7 @@ def _print_tables(shown: Planned) -> None:
                 t.route,
                 f"{t.rows:,}",
                 size_text(t.bytes),
-                f"{t.files:,}",
+                f"{t.files:,} in {counted(t.partitions, 'partition')}" if t.partitions else f"{t.files:,}",
                 f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share),
             )
             for t in shown.tables

@@ -23,6 +23,8 @@ class Risk(enum.StrEnum):
     UNSEEN_COLUMNS = "unseen-columns"
     REMOVED_TABLES = "removed-tables"
     DROPPED_TABLES = "dropped-tables"
+    REMOVED_PARTITIONS = "removed-partitions"
+    DROPPED_PARTITIONS = "dropped-partitions"
     LEFT_OUT_COLUMNS = "left-out-columns"
     COLUMNS_AS_TEXT = "columns-as-text"
     UNREAD_DEFINITIONS = "unread-definitions"
@@ -35,6 +37,7 @@ class Risk(enum.StrEnum):
 # Risks that lose nothing, or that another setting has accepted: reported, never refused.
 REPORTED = (
     Risk.DROPPED_TABLES,
+    Risk.DROPPED_PARTITIONS,
     Risk.LEFT_OUT_COLUMNS,
     Risk.COLUMNS_AS_TEXT,
     Risk.UNREAD_DEFINITIONS,

@@ -157,7 +157,7 @@ class RunningExport(NamedTuple):
         return self.placement.written(self.layout, table.pattern, table.id, attempt)
 
     def written_by(self, attempt: Receipt, table: TablePlan) -> str:
-        """The pattern of the names that this attempt wrote."""
+        """The pattern of the names that this attempt, at a table without partitions of its own or at one, wrote."""
         return self.placement.written(self.layout, table.pattern, attempt.unit, attempt.attempt)
 
     def tell(self, event: Event) -> None:

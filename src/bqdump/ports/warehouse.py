@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.definitions import DefinitionReader
 
 
 class ExtractRequest(NamedTuple):
-    """An extract job: the table `table` of `dataset` as it was at `snapshot` (ms), to gs:// `uri` with one `*`."""
+    """An extract job: the table `table` of `dataset` as it was at `snapshot` (ms), to gs:// `uri` with one `*`.
+
+    partition: the id of the only partition that is extracted, as it is when the job runs, whatever `snapshot` is: for a
+    partition, BigQuery documents no time. "" for the complete table.
+    """
 
     job_id: str
     dataset: Dataset
@@ -25,6 +29,7 @@ class ExtractRequest(NamedTuple):
     header: bool
     delimiter: str
     labels: dict[str, str]
+    partition: str = ""
 
 
 class QueryRequest(NamedTuple):
@@ -110,7 +115,19 @@ class Warehouse(DefinitionReader, Protocol):
         ...
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
-        """The complete definition of a table; None if it no longer exists. One request."""
+        """The complete definition of a table; None if it no longer exists. One request.
+
+        Of a partition, such as `t$20260131`, it has the rows, bytes and time; one that does not exist has no rows.
+        """
+        ...
+
+    async def partitions(
+        self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
+    ) -> dict[str, list[Partition]]:
+        """The partitions of these tables, by table and sorted by id; a table without partitions is not in the result.
+
+        One billed query for each 1,000 tables. Raises errors like `captured`.
+        """
         ...
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
@@ -138,6 +155,10 @@ class Warehouse(DefinitionReader, Protocol):
         It is billed, and fails if that would be more than `max_bytes_billed` (0: no limit).
         Raises JobFailedError like `estimate`, also if the query fails.
         """
+        ...
+
+    async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
+        """The rows of a query of this table: of a string and an integer each, by the string. Otherwise like `ask`."""
         ...
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:

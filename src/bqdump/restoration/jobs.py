@@ -86,10 +86,11 @@ class Jobs:
         schema: msgspec.Raw,
         *,
         empty: bool,
+        partition: str = "",
     ) -> Job:
-        """Load files into a table. empty: it must be empty."""
+        """Load files into a table, or one of its partitions. empty: it must be empty."""
         restore = self._restore
-        uris, to_table = restore.addresses(files), TableName(restore.target, to)
+        uris, to_table = restore.addresses(files), TableName(restore.target, to, partition)
         request = LoadRequest("", to_table, uris, options, schema, empty=empty, labels=restore.labels)
         return await self._run(step, part, lambda id_: restore.destination.load(request._replace(job_id=id_)))
 

@@ -176,7 +176,7 @@ async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
     load = work.step.load
     if not load.groups:
         return 0
-    if not load.casts and not by_ranges:
+    if not load.casts and (load.partitions or not by_ranges):
         return _sum(await _load(work, to, FULL))
     raw = work.scratch("raw")
     await _create_scratch(work, raw, load.scratch)
@@ -187,10 +187,10 @@ async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
 async def _load(work: TableWork, to: str, step: str) -> list[Job]:
     """Load every group of files. step: in the ids of the jobs."""
     load = work.step.load
-    alone = len(load.groups) == 1
+    alone, partitions = len(load.groups) == 1, load.partitions or [""] * len(load.groups)
     return await _all(
-        work.jobs.load(step, part, to, files, load.options, load.schema, empty=alone)
-        for part, files in enumerate(load.groups)
+        work.jobs.load(step, part, to, files, load.options, load.schema, empty=alone, partition=partition)
+        for part, (partition, files) in enumerate(zip(partitions, load.groups, strict=True))
     )
 
 

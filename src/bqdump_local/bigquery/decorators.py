@@ -105,11 +105,6 @@ def _range_condition(table: Table, ranges: dict[str, Any], partition: str) -> st
     return f"{column} >= {partition} AND {column} < {upper}"
 
 
-def partition_id_sql(table: Table) -> str | None:
-    """An expression for the partition id of a row; None for a table without partitions."""
-    return partition_key(table.properties)
-
-
 def partition_key(properties: dict[str, Any]) -> str | None:
     """An expression for the partition id of a row, by the properties of its table; None without partitions."""
     time, ranges = properties.get("timePartitioning"), properties.get("rangePartitioning")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bqdump_local.bigquery.decorators import partition_id_sql
-from bqdump_local.bigquery.formats import logical_bytes
+from bqdump_local.bigquery.partitions import partitions
 from bqdump_local.bigquery.tables import Table
 from bqdump_local.bigquery.types import Field, literal
 
@@ -132,11 +131,10 @@ def _partitions(catalog: Catalog, tables: list[Table]) -> str:
     )
     rows: list[list[object]] = []
     for table in (t for t in tables if t.kind == "TABLE"):
-        key = partition_id_sql(table) or "NULL"
-        sums = f"SELECT {key} AS id, count(*), {logical_bytes(table.fields)} FROM {table.current.name} GROUP BY id"
-        with catalog.warehouse.cursor() as cursor:
-            counted = cursor.execute(f"{sums} ORDER BY id").fetchall()
-        rows += [[table.project, table.dataset, table.table_id, *line, table.modified_ms] for line in counted]
+        found: list[tuple[object, ...]] = [*partitions(catalog, table)]
+        if not found and not {"timePartitioning", "rangePartitioning"} & table.properties.keys():
+            found = [(None, *measured(catalog, table), table.modified_ms)]
+        rows += [[table.project, table.dataset, table.table_id, *line] for line in found]
     shown = "table_catalog, table_schema, table_name, partition_id, total_rows, total_logical_bytes"
     modified = "make_timestamptz(modified_ms * 1000) AS last_modified_time"
     return f"SELECT {shown}, {modified} FROM ({_values(columns, rows)})"

@@ -10,6 +10,7 @@ from typing import Any
 
 from bqdump_local.bigquery.catalog import Catalog, Dataset
 from bqdump_local.bigquery.metadata import measured
+from bqdump_local.bigquery.partitions import partition
 from bqdump_local.bigquery.tables import SETTABLE, Table
 
 # The properties in tables.list, in addition to name, type and creation time.
@@ -91,8 +92,10 @@ def table_item(table: Table) -> dict[str, Any]:
     return item
 
 
-def table_resource(catalog: Catalog, table: Table, view: str | None = None) -> dict[str, Any]:
-    """A `Table`. `view=BASIC` omits values that must be computed."""
+def table_resource(
+    catalog: Catalog, table: Table, view: str | None = None, partition_id: str | None = None
+) -> dict[str, Any]:
+    """A `Table`. `view=BASIC` omits values that must be computed. partition_id: with the numbers of this partition."""
     resource: dict[str, Any] = {
         "kind": "bigquery#table",
         # It differs with every call, so that no client relies on it to detect changes.
@@ -107,8 +110,10 @@ def table_resource(catalog: Catalog, table: Table, view: str | None = None) -> d
     resource |= {key: table.properties[key] for key in SETTABLE if key in table.properties}
     if view == "BASIC":
         return resource
-    resource["lastModifiedTime"] = str(table.modified_ms)
-    rows, size = measured(catalog, table)
+    modified, (rows, size) = table.modified_ms, measured(catalog, table)
+    if partition_id is not None:
+        _, rows, size, modified = partition(catalog, table, partition_id)
+    resource["lastModifiedTime"] = str(modified)
     resource |= {
         "numRows": str(rows),
         "numBytes": str(size),

@@ -12,6 +12,7 @@ from bqdump_local.bigquery.bodies import refuse_unknown
 from bqdump_local.bigquery.definitions import check_access, patched
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
+from bqdump_local.bigquery.partitions import decorated
 from bqdump_local.bigquery.readers import reader
 from bqdump_local.bigquery.results import fetch
 from bqdump_local.bigquery.service import Service
@@ -146,9 +147,13 @@ class TableRoutes:
         return answer if token is None else {**answer, "nextPageToken": token}
 
     def get_table(self, call: Call) -> dict[str, Any]:
-        """tables.get."""
+        """tables.get, also of a partition such as `t$20260131`."""
         self._catalog.access.require(call.project, "bigquery.tables.get")
-        return resources.table_resource(self._catalog, self._table(call), call.query.get("view"))
+        name, partition = call.path["table"], None
+        if self._catalog.find_table(call.project, call.path["dataset"], name) is None and "$" in name:
+            name, partition = decorated(name)
+        table = self._catalog.table(call.project, call.path["dataset"], name)
+        return resources.table_resource(self._catalog, table, call.query.get("view"), partition)
 
     def patch_table(self, call: Call) -> dict[str, Any]:
         """tables.patch."""

@@ -47,6 +47,8 @@ class Version:
     fields: tuple[Field, ...]
     rows: int | None = None
     bytes: int | None = None
+    # See `partitions`: the expression for the partition of a row, and the partitions by id.
+    partitions: tuple[str, dict[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     def measure(self, cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:
         """The number of rows and logical bytes, which are computed once."""

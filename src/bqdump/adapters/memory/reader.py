@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from bqdump.adapters.memory.parquet_lines import parquet_of
-from bqdump.adapters.memory.warehouse import MemoryWarehouse
+from bqdump.adapters.memory.warehouse import MemoryWarehouse, day_of, of_partition
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
@@ -27,12 +27,15 @@ class MemoryReader:
         if found.kind != "TABLE":
             cause = "non-table entities cannot be read with the storage API"
             raise JobFailedError("open a read session of", subject, cause)
-        if request.restriction or set(request.columns) - {"line"}:
-            cause = "memory has one column, and supports no restriction"
+        partition = day_of(request.restriction)
+        if (request.restriction and not partition) or set(request.columns) - {"line"}:
+            cause = "memory has one column, and supports no restriction but to one partition"
             raise JobFailedError("open a read session of", subject, cause)
         rows = next((v.rows for v in reversed(found.versions) if v.since <= request.snapshot), None)
         if rows is None:
             raise NotFoundError("open a read session of", subject, "it did not exist at the snapshot time")
+        if partition:
+            rows = of_partition(rows, partition)
         # The warehouse keeps the sessions: any reader can read a stream by its name.
         streams, count = self._warehouse.streams, min(request.streams, len(rows))
         self._warehouse.sessions += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import NamedTuple
 
@@ -12,12 +14,17 @@ from bqdump.adapters.memory.definitions import MemoryDefinitions
 from bqdump.adapters.memory.lines import file_of
 from bqdump.adapters.memory.store import MemoryStore
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Table
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.core.settings.path_template import shard_name
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000
 LINES = msgspec.Raw(b'[{"name":"line","type":"STRING"}]')
+# A partitioned table has the column of its partitions in its definition; files do not have it.
+DAYS = [{"name": "line", "type": "STRING"}, {"name": "day", "type": "DATE"}]
+BY_DAY = {"type": "DAY", "field": "day"}
+ONE_DAY = re.compile(r"`day` (?:>= DATE '([0-9]{4})-([0-9]{2})-([0-9]{2})'|(IS NULL))")
+AS_OF = re.compile(r"TIMESTAMP_MILLIS\(([0-9]+)\)")
 
 
 class Version(NamedTuple):
@@ -43,7 +50,8 @@ class MemoryTable(NamedTuple):
 class MemoryWarehouse(MemoryDefinitions):
     """A Warehouse in dictionaries, which extracts into a MemoryStore.
 
-    A row is a line of text. Files contain the lines, or an Avro file with one string column.
+    A row is a line of text. Files contain the lines, or an Avro file with one string column. In a partitioned table,
+    what precedes the colon in a line is the id of its partition, as in `20260131:a`.
 
     locations: of datasets in another location than `location`.
     clock: the current time in milliseconds. seconds: the duration of a job on this table. shard_rows: rows per file.
@@ -78,14 +86,27 @@ class MemoryWarehouse(MemoryDefinitions):
         self._running: set[asyncio.Task[None]] = set()
 
     def put(
-        self, project: str, dataset: str, table: str, rows: Sequence[str], kind: str = "TABLE", modified: int = 0
+        self,
+        project: str,
+        dataset: str,
+        table: str,
+        rows: Sequence[str],
+        kind: str = "TABLE",
+        modified: int = 0,
+        *,
+        partitioned: bool = False,
     ) -> None:
-        """Give a table these rows from now on. modified: its lastModifiedTime, if not now."""
+        """Give a table these rows from now on. modified: its lastModifiedTime, if not now.
+
+        partitioned: a new table is partitioned by day.
+        """
         tables = self.datasets.setdefault((project, dataset), {})
         now = self.clock()
         known = tables.get(table)
         if known is None or known.versions[-1].rows is None:
-            definition = {"id": f"{project}:{dataset}.{table}", "schema": {"fields": LINES}}
+            definition: dict[str, object] = {"id": f"{project}:{dataset}.{table}", "schema": {"fields": LINES}}
+            if partitioned:
+                definition |= {"schema": {"fields": DAYS}, "timePartitioning": BY_DAY}
             tables[table] = MemoryTable(kind, now, [], msgspec.Raw(msgspec.json.encode(definition)))
         tables[table].versions.append(Version(now, tuple(rows), modified))
 
@@ -112,22 +133,29 @@ class MemoryWarehouse(MemoryDefinitions):
     async def tables(self, dataset: Dataset) -> list[Listed]:
         """See Warehouse."""
         tables = self.datasets[dataset.project, dataset.name]
-        return [Listed(n, t.kind, t.created) for n, t in sorted(tables.items()) if t.versions[-1].rows is not None]
+        return [
+            Listed(name, table.kind, table.created, _is_partitioned(table))
+            for name, table in sorted(tables.items())
+            if table.versions[-1].rows is not None
+        ]
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """See Warehouse."""
         return self._table(dataset, name)
 
     def _table(self, dataset: Dataset, name: str) -> Table | None:
-        found = self.datasets[dataset.project, dataset.name].get(name)
+        table, _, partition = name.partition("$")
+        found = self.datasets[dataset.project, dataset.name].get(table)
         if found is None or (rows := found.versions[-1].rows) is None:
             return None
+        since = found.versions[-1].modified or found.versions[-1].since
+        if partition:
+            rows, since = of_partition(rows, partition), _modified(found, partition)
         size = sum(map(len, rows))
-        numbers = {"numRows": len(rows), "numBytes": size, "creationTime": found.created}
-        numbers["lastModifiedTime"] = found.versions[-1].modified or found.versions[-1].since
-        state: dict[str, object] = {name: str(number) for name, number in numbers.items()}
-        if name in self.buffered:
-            state["streamingBuffer"] = {"estimatedRows": str(self.buffered[name])}
+        numbers = {"numRows": len(rows), "numBytes": size, "creationTime": found.created, "lastModifiedTime": since}
+        state: dict[str, object] = {key: str(number) for key, number in numbers.items()}
+        if table in self.buffered:
+            state["streamingBuffer"] = {"estimatedRows": str(self.buffered[table])}
         definition = msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + bytes(found.definition)[1:])
         return Table(name, found.kind, len(rows), size, definition)
 
@@ -140,21 +168,46 @@ class MemoryWarehouse(MemoryDefinitions):
         found = self._table(dataset, table)
         if found is None:
             raise TableGoneError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
-        return Estimate(found.bytes, at_least=False, columns=LINES)
+        columns = msgspec.json.decode(found.definition, type=dict[str, msgspec.Raw]).get("schema")
+        fields = msgspec.json.decode(columns, type=dict[str, msgspec.Raw])["fields"] if columns else LINES
+        return Estimate(found.bytes, at_least=False, columns=fields)
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
-        """See Warehouse. It counts the rows that the table has now, and ignores `select`."""
-        found = self._table(dataset, table)
-        if found is None:
+        """See Warehouse. It counts the rows of the table, as of a time where `select` has one."""
+        at = AS_OF.search(select)
+        rows = self._rows_at(dataset, table, int(at[1]) if at else None)
+        if rows is None:
             raise TableGoneError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
-        return [found.rows]
+        return [len(rows)]
+
+    async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
+        """See Warehouse. It counts the rows of each partition, as of a time where `select` has one."""
+        at = AS_OF.search(select)
+        rows = self._rows_at(dataset, table, int(at[1]) if at else None)
+        if rows is None:
+            raise TableGoneError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
+        return dict(Counter(map(_day, rows)))
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
         return sorted(self.streamed)
 
+    async def partitions(
+        self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
+    ) -> dict[str, list[Partition]]:
+        """See Warehouse."""
+        listed: dict[str, list[Partition]] = {}
+        for name in tables:
+            found = self.datasets[dataset.project, dataset.name].get(name)
+            rows = found.versions[-1].rows if found and _is_partitioned(found) else None
+            for partition in sorted({_day(row) for row in rows or ()}):
+                some = of_partition(rows or (), partition)
+                at = _modified(found, partition) if found else 0
+                listed.setdefault(name, []).append(Partition(partition, len(some), sum(map(len, some)), at))
+        return listed
+
     async def query(self, request: QueryRequest) -> Job:
-        """See Warehouse. It exports complete tables, and ignores `select`."""
+        """See Warehouse. It exports complete tables, or the partition that `select` names."""
         return self._start(request)
 
     def _start(self, request: ExtractRequest | QueryRequest) -> Job:
@@ -197,7 +250,7 @@ class MemoryWarehouse(MemoryDefinitions):
         await asyncio.sleep(self.seconds(request.table))
         error = self.failing(request.table, request.job_id)
         rows: tuple[str, ...] | None = ()
-        if error is None and (rows := self._rows_at(request)) is None:
+        if error is None and (rows := self._requested(request)) is None:
             error = JobError("notFound", f"Not found: Table {request.dataset.name}.{request.table}")
         elif isinstance(request, ExtractRequest) and self._kind(request) not in ("TABLE", "SNAPSHOT"):
             error = JobError("invalid", f"{request.table} is a {self._kind(request)}")
@@ -220,9 +273,47 @@ class MemoryWarehouse(MemoryDefinitions):
     def _kind(self, request: ExtractRequest) -> str:
         return self.datasets[request.dataset.project, request.dataset.name][request.table].kind
 
-    def _rows_at(self, request: ExtractRequest | QueryRequest) -> tuple[str, ...] | None:
-        found = self.datasets[request.dataset.project, request.dataset.name].get(request.table)
+    def _requested(self, request: ExtractRequest | QueryRequest) -> tuple[str, ...] | None:
+        if isinstance(request, ExtractRequest):
+            at = None if request.partition else request.snapshot
+            partition = request.partition
+        else:
+            at, partition = request.snapshot, day_of(request.select)
+        rows = self._rows_at(request.dataset, request.table, at)
+        return rows if rows is None or not partition else of_partition(rows, partition)
+
+    def _rows_at(self, dataset: Dataset, table: str, at: int | None) -> tuple[str, ...] | None:
+        """The rows of a table at a time (ms), or now; None if it does not exist."""
+        found = self.datasets[dataset.project, dataset.name].get(table)
         if found is None or found.versions[-1].rows is None:
             return None
-        as_of = self.clock() if request.snapshot is None else request.snapshot
+        as_of = self.clock() if at is None else at
         return next((v.rows for v in reversed(found.versions) if v.since <= as_of), None)
+
+
+def day_of(condition: str) -> str:
+    """The partition whose rows meet a condition in GoogleSQL; "" if it is not about one partition."""
+    found = ONE_DAY.search(condition)
+    return ("__NULL__" if found[4] else "".join(found.groups()[:3])) if found else ""
+
+
+def of_partition(rows: Sequence[str], partition: str) -> tuple[str, ...]:
+    """The rows of one partition."""
+    return tuple(row for row in rows if _day(row) == partition)
+
+
+def _day(row: str) -> str:
+    return row.partition(":")[0]
+
+
+def _is_partitioned(table: MemoryTable) -> bool:
+    return b'"timePartitioning"' in bytes(table.definition)
+
+
+def _modified(table: MemoryTable, partition: str) -> int:
+    """When rows of a partition were last added or changed: a deletion alone does not count."""
+    for newer, older in zip(reversed(table.versions), reversed(table.versions[:-1]), strict=False):
+        now, then = of_partition(newer.rows or (), partition), of_partition(older.rows or (), partition)
+        if not set(now) <= set(then) or len(now) > len(then):
+            return newer.since
+    return table.versions[0].since

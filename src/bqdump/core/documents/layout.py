@@ -16,7 +16,7 @@ from bqdump.core.documents.manifest import Intent, Latest, Manifest, ManifestFil
 from bqdump.core.documents.restore_layout import RestoreLayout
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
-from bqdump.core.units.documents import Claim, GivenUp, ReadAttempt, SharedSession
+from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
     from bqdump.core.documents.drill import Drill
@@ -45,8 +45,8 @@ RESTORE_NOTES = (["done"], ["failures"])
 PROJECT_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
 NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": PROJECT_NOTES}
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
-# How a unit has ended: one of the two is stored, under one name.
-End: type[Receipt | GivenUp] = union(Receipt | GivenUp)
+# How a unit has ended, or that it must be read in another way: one of them is stored, under one name.
+End: type[Receipt | GivenUp | Changed] = union(Receipt | GivenUp | Changed)
 
 
 def unit_id(share: int, number: int) -> str:
@@ -234,7 +234,7 @@ class RunLayout(NamedTuple):
         """The folder of receipts."""
         return f"{self.root}receipts/"
 
-    def receipt(self, unit: str) -> Document[Receipt | GivenUp]:
+    def receipt(self, unit: str) -> Document[Receipt | GivenUp | Changed]:
         """The proof that the unit is done."""
         return Document(f"{self.receipts}{unit}.json", End, "note")
 

@@ -21,6 +21,7 @@ from bqdump.core.documents.run import (
     OfRun,
     ReadAt,
     Removed,
+    RemovedPartitions,
     RunId,
     Skipped,
     Time,
@@ -89,6 +90,25 @@ class Carried(msgspec.Struct, frozen=True):
         return max(self.snapshot, self.unchanged_at)
 
 
+class PartitionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A partition that was exported by itself. files: how many of the table's files are its own, in their order.
+
+    rows: exported rows, None where neither the files nor the job report them. planned_rows, planned_bytes: BigQuery's
+    numbers while planning. look: at the partition, equal before the snapshot time and after the job; None where no such
+    looks prove that it did not change in between.
+    """
+
+    id: str
+    route: str
+    job: str
+    files: Count
+    planned_rows: Count
+    planned_bytes: Count
+    rows: Count | None = None
+    billed: Count | None = None
+    look: Look | None = None
+
+
 class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning.
 
@@ -99,7 +119,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     carried: set where an earlier run exported it. look: as of planning, after the snapshot time; None where the table
     can change without a trace in its metadata. look_before: the last one before the snapshot time, if an earlier export
     recorded it. iceberg: what makes its files an Iceberg table; the last object is the metadata file, which names the
-    others.
+    others. partitions: of a table that was exported by partition; the files of one follow those of the one before.
     """
 
     table: str
@@ -128,6 +148,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     look: Look | None = None
     look_before: Look | None = None
     iceberg: tuple[IcebergFile, ...] = ()
+    partitions: tuple[PartitionEntry, ...] = ()
 
 
 @public
@@ -164,7 +185,8 @@ class OfExport(OfRun):
 class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The part of a manifest that is not about single tables, and that its index has as well.
 
-    removed: tables of the run that was published before which this export does not have. oldest_snapshot_time: of the
+    removed: tables of the run that was published before which this export does not have; removed_partitions: such
+    partitions of tables that it has. oldest_snapshot_time: of the
     oldest table.
     """
 
@@ -184,6 +206,7 @@ class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     failed: tuple[Failure, ...]
     flags: tuple[Flag, ...] = ()
     removed: tuple[Removed, ...] = ()
+    removed_partitions: tuple[RemovedPartitions, ...] = ()
     oldest_snapshot_time: str = ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.manifest import File, Manifest, TableEntry, TableFiles, Totals
+from bqdump.core.documents.manifest import File, Manifest, PartitionEntry, TableEntry, TableFiles, Totals
 from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
 from bqdump.core.plan.definitions import with_carried
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
@@ -19,6 +19,7 @@ def make_manifest(
     plan: Plan,
     number: int,
     receipts: Mapping[str, Receipt],
+    partitions: Mapping[str, tuple[PartitionEntry, ...]],
     failed: Sequence[Failure],
     plans: Sequence[TablePlan],
     files: Mapping[str, Sequence[File]],
@@ -29,12 +30,16 @@ def make_manifest(
 ) -> Manifest:
     """The manifest of a run.
 
-    receipts, files: by the table's id in the plan. failed: one for each table that the export lacks. left, found: see
-    Manifest. carry: the tables whose files earlier runs exported. definitions: as planned.
+    receipts, partitions, files: by the table's id in the plan. failed: one for each table that the export lacks. left,
+    found: see Manifest. carry: the tables whose files earlier runs exported. definitions: as planned.
     """
     receipts = {table: receipts[table] for table in files}
     hidden = hidden_rows(plan, receipts.values())
-    own = [_entry(plan, table, receipts[table.id], files[table.id], hidden) for table in plans if table.id in receipts]
+    own = [
+        _entry(plan, table, receipts[table.id], partitions.get(table.id, ()), files[table.id], hidden)
+        for table in plans
+        if table.id in receipts
+    ]
     tables = tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table))
     oldest = min((entry.carried.as_of for entry in carry.tables if entry.carried), default=plan.snapshot)
     failed = sorted((*failed, *carry.failed), key=lambda failure: failure.table)
@@ -72,12 +77,20 @@ def make_manifest(
         flags=tuple(dict.fromkeys((*with_jobs(plan.flags, risks), *carry.flags))),
         over=carry.over,
         removed=carry.removed,
+        removed_partitions=plan.removed_partitions,
         oldest_snapshot_time=rfc3339(min(oldest, plan.snapshot)),
         definitions=with_carried(definitions, carry.definitions, carry.names),
     )
 
 
-def _entry(plan: Plan, table: TablePlan, receipt: Receipt, files: Sequence[File], hidden: set[str]) -> TableEntry:
+def _entry(
+    plan: Plan,
+    table: TablePlan,
+    receipt: Receipt,
+    partitions: tuple[PartitionEntry, ...],
+    files: Sequence[File],
+    hidden: set[str],
+) -> TableEntry:
     known = [file.rows for file in files if file.rows is not None]
     return TableEntry(
         table=table.table,
@@ -104,4 +117,5 @@ def _entry(plan: Plan, table: TablePlan, receipt: Receipt, files: Sequence[File]
         billed=receipt.billed,
         look=table.look,
         look_before=table.look_before,
+        partitions=partitions,
     )

@@ -57,6 +57,14 @@ class Split(msgspec.Struct, frozen=True, array_like=True):
     units: tuple[UnitId, ...]
 
 
+class Partitioned(msgspec.Struct, frozen=True, array_like=True):
+    """A table of which each partition is a unit. lead: the unit of its first partition. units: their number."""
+
+    table: str
+    lead: UnitId
+    units: Count
+
+
 @public
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     """An object of the dataset that is not exported, and why. asked: a setting says so (`--on-unsupported skip`)."""
@@ -92,6 +100,7 @@ class Reused(msgspec.Struct, frozen=True, array_like=True):
     """A table that did not change: the export names the files of an earlier run again.
 
     run, snapshot: the run that exported them, and its snapshot time. rows, bytes: BigQuery's numbers. files: how many.
+    partitions: the number that were exported by themselves.
     """
 
     table: str
@@ -100,6 +109,7 @@ class Reused(msgspec.Struct, frozen=True, array_like=True):
     rows: Count
     bytes: Count
     files: Count
+    partitions: Count = 0
 
 
 # Why a table of the published export is not in the next one.
@@ -125,6 +135,24 @@ class Removed(msgspec.Struct, frozen=True):
         return time_in(self.snapshot_text)
 
 
+PartitionReason = Literal["expired", "dropped"]
+
+
+@public
+class RemovedPartitions(msgspec.Struct, frozen=True):
+    """Partitions that an export removes from a table of the published one, and why. run, snapshot_time: of that table.
+
+    rows: of these partitions, as exported where that is known, else as planned.
+    """
+
+    table: str
+    reason: PartitionReason
+    partitions: tuple[str, ...]
+    run: RunId
+    snapshot_text: str = msgspec.field(name="snapshot_time")
+    rows: Count | None
+
+
 @public
 class Flag(msgspec.Struct, frozen=True):
     """One risk of an export, about one table, or (table "") about the complete export.
@@ -147,6 +175,10 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     route. format, compression: "" for those of the settings. bills: the bytes that its query bills, by a dry run; a
     lower bound where bills_at_least. look, look_before: see the manifest's TableEntry. reason: why the
     table is exported although the export is incremental, "" where it is not.
+
+    partition: the id of the only partition that is exported, "" for the complete table. partition_look: at it, before
+    the snapshot time. rows_at: the rows of the complete table at the snapshot time, where they were counted.
+    partitions: of a table that is exported by partition, one for each, by id; its own pattern is only to be shown.
     """
 
     id: UnitId
@@ -167,6 +199,15 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     look: Look | None = None
     look_before: Look | None = None
     reason: str = ""
+    partition_look: Look | None = None
+    partition: str = ""
+    rows_at: Count | None = None
+    partitions: tuple[TablePlan, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[TablePlan, ...]:
+        """The plans of its partitions, where it is exported by partition; else its own."""
+        return self.partitions or (self,)
 
 
 class OfRun:
@@ -186,9 +227,10 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of units of a run; the units themselves are in the object `units`, one JSON line each.
 
     definitions: the object with those of the dataset, "" in plans that have none.
-    splits: the tables that are split into several units. planned: when planning began, by BigQuery's clock; 0 where
-    that was not recorded. over: the published run that it was compared with, "" for none. removed: tables of that run
-    that the export removes. kept: excluded tables that it carries over. reused: unchanged tables, whose
+    splits: the tables that are split into several units. partitioned: those exported by partition. planned: when
+    planning began, by BigQuery's clock; 0 where that was not recorded. over: the published run that it was compared
+    with, "" for none. removed: tables of that run that the export removes; removed_partitions: such partitions of
+    tables that it exports. kept: excluded tables that it carries over. reused: unchanged tables, whose
     files it names again; `tables`, `rows`, `bytes` and `bills` are without them.
     """
 
@@ -214,11 +256,13 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     bills: Count = 0
     flags: tuple[Flag, ...] = ()
     splits: tuple[Split, ...] = ()
+    partitioned: tuple[Partitioned, ...] = ()
     planned: Time = 0
     over: str = ""
     removed: tuple[Removed, ...] = ()
     kept: tuple[str, ...] = ()
     reused: tuple[Reused, ...] = ()
+    removed_partitions: tuple[RemovedPartitions, ...] = ()
 
     @property
     def unit_count(self) -> int:
@@ -255,7 +299,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     """The proof that a unit is done: its job, its number of files, and the job's times as BigQuery reports them.
 
     rows: exported rows, where the route reports them. billed: bytes that its query billed. risks: allowed risks that
-    were found while exporting, in addition to those of planning. first: the number of its first file.
+    were found while exporting, in addition to those of planning. first: the number of its first file. unchanged: of a
+    partition: it looked the same after the job as before the snapshot time.
     """
 
     unit: UnitId
@@ -271,6 +316,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     billed: Count | None = None
     risks: tuple[Risk, ...] = ()
     first: Count = 0
+    unchanged: bool = False
 
 
 @public

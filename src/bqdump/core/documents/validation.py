@@ -30,7 +30,7 @@ from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.settings.path_template import Template, parse_template
-from bqdump.core.units.documents import GivenUp, SharedSession
+from bqdump.core.units.documents import Changed, GivenUp, SharedSession
 from bqdump.core.units.parts import shares_problem
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
@@ -159,6 +159,8 @@ def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
         for entry in manifest.tables:
             if wrong := files_problem(entry.table, entry.format, entry.compression, entry.definition):
                 return wrong
+            if entry.partitions and sum(one.files for one in entry.partitions) != len(entry.files):
+                return f"the files of table {entry.table[:100]!r} are not those of its partitions"
         if wrong := _definitions_problem(manifest.definitions):
             return wrong
     entries: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
@@ -189,7 +191,7 @@ def _session(session: SharedSession, _: Place, __: str) -> str:
     return f"stream {strange[0]!r} does not belong to session {session.name!r}" if strange else ""
 
 
-def _note(note: Receipt | Failure, _: Place, name: str) -> str:
+def _note(note: Receipt | Failure | Changed, _: Place, name: str) -> str:
     return "" if note.unit == unit_of(name) else f"it is about unit {note.unit}"
 
 
@@ -232,4 +234,5 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Receipt: _note,
     Failure: _note,
     GivenUp: _given_up,
+    Changed: _note,
 }

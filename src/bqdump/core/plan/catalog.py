@@ -37,11 +37,25 @@ class ListedDataset(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """One line of a dataset's listing. `created` is in milliseconds since 1970 UTC."""
+    """One line of a dataset's listing. `created` is in milliseconds since 1970 UTC. partitioned: it has partitions."""
 
     name: str
     kind: str
     created: int
+    partitioned: bool = False
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """One partition of a table, by a listing. id: such as `20260131`, as in `t$20260131`. modified: ms since 1970 UTC.
+
+    `__NULL__` holds rows without a value in the column, `__UNPARTITIONED__` those outside of an integer range, or
+    streamed ones that have no partition yet.
+    """
+
+    id: str
+    rows: int
+    bytes: int
+    modified: int
 
 
 class Table(msgspec.Struct, frozen=True):

@@ -126,6 +126,7 @@ def make_plan(
         excluded=selection.excluded,
         bills=sum(item.bills or 0 for item in routed),
         splits=dealt.splits,
+        partitioned=dealt.partitioned,
     )
     return plan, dealt.lines
 
@@ -141,7 +142,7 @@ def unchanged_plans(settings: Settings, plan: Plan, unchanged: Sequence[Routed])
             route=item.route,
             rows=item.table.rows,
             bytes=item.table.bytes,
-            pattern=pattern,
+            pattern=pattern[""],
             definition=item.table.definition,
             shape=item.shape,
             read_at=item.read_at,
@@ -150,9 +151,11 @@ def unchanged_plans(settings: Settings, plan: Plan, unchanged: Sequence[Routed])
     ]
 
 
-def recommended_tasks(tables: int, read_bytes: int = 0) -> int:
+def recommended_tasks(jobs: int, read_bytes: int = 0) -> int:
     """The recommended number of tasks. Extract jobs run in BigQuery, and one task watches hundreds of them.
+
+    jobs: tables, or partitions that are exported by themselves.
 
     read_bytes: of the tables on the read route, which each task reads at some hundred MB a second.
     """
-    return max(1, min(MOST_RECOMMENDED, max(-(-tables // TABLES_A_TASK), -(-read_bytes // READ_BYTES_A_TASK))))
+    return max(1, min(MOST_RECOMMENDED, max(-(-jobs // TABLES_A_TASK), -(-read_bytes // READ_BYTES_A_TASK))))

@@ -85,6 +85,11 @@ GUARDS: dict[Risk, Guard] = {
         "{setting:prefix} of its own. If tables were dropped by mistake, restore them first.",
     ),
     Risk.DROPPED_TABLES: Guard("tables that are no longer in the dataset are removed from the published export"),
+    Risk.REMOVED_PARTITIONS: Guard(
+        "more than half of a table's partitions would be removed from the published export",
+        "If they were dropped by mistake, restore them first.",
+    ),
+    Risk.DROPPED_PARTITIONS: Guard("partitions that the table no longer has are removed from the published export"),
     Risk.LEFT_OUT_COLUMNS: Guard("columns that the format cannot hold are left out"),
     Risk.COLUMNS_AS_TEXT: Guard("columns that the format cannot hold are exported as strings"),
     Risk.UNREAD_DEFINITIONS: Guard("definitions could not be read, so a restore cannot create them again"),

@@ -6,14 +6,14 @@ https://cloud.google.com/bigquery/docs/querying-partitioned-tables#query_an_inge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from bqdump.core.documents.run import Flag, TablePlan
 from bqdump.core.plan.catalog import EXTRACTABLE, Table
-from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN, has_partition_times
+from bqdump.core.plan.ingestion_time import MOST_LOADS, PSEUDO_COLUMN, has_partition_times
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
 
@@ -52,11 +52,17 @@ def serves_stale(definition: msgspec.Raw) -> bool:
     return bool(decoded and decoded.max_staleness)
 
 
-def lacking_flags(tables: Iterable[TablePlan], captured: Captured) -> Iterator[Flag]:
-    """The risks of these tables. captured: the dataset's change data capture."""
+def lacking_flags(
+    tables: Iterable[TablePlan], captured: Captured, reused: Mapping[str, int] | None = None
+) -> Iterator[Flag]:
+    """The risks of these tables. captured: the dataset's change data capture.
+
+    reused: of unchanged tables, the number of partitions that an earlier run has exported by themselves.
+    """
     tables = list(tables)
     for table in tables:
-        kept = table.kind not in EXTRACTABLE or table.shape.partition_times
+        by_partition = 0 < (len(table.partitions) or (reused or {}).get(table.table, 0)) <= MOST_LOADS
+        kept = table.kind not in EXTRACTABLE or table.shape.partition_times or by_partition
         if not kept and has_partition_times(table.definition):
             yield Flag(Risk.PSEUDO_COLUMNS, table.table, (PSEUDO_COLUMN,), PSEUDO_COLUMN, allowed=False)
         if captured.tables and table.table in captured.tables and (problem := _unapplied(table)):

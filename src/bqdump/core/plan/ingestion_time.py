@@ -16,6 +16,9 @@ import msgspec
 from bqdump.core.formats.types import Column
 
 PSEUDO_COLUMN = "_PARTITIONTIME"
+# Files by partition go back into their partitions by one load job each. A table takes 1,500 a day, those that failed
+# included: https://cloud.google.com/bigquery/quotas#load_jobs
+MOST_LOADS = 1_000
 # What it is called in files. BigQuery refuses columns whose names begin with _PARTITION.
 COLUMN = "bqdump_partition_time"
 

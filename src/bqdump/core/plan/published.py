@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.core.documents.manifest import Carried, File
+from bqdump.core.documents.manifest import Carried, File, PartitionEntry
 from bqdump.core.documents.run import (
     FORMAT_VERSION,
     Count,
@@ -40,6 +40,7 @@ class Had(msgspec.Struct, frozen=True):
     carried: Carried | None = None
     look: Look | None = None
     look_before: Look | None = None
+    partitions: tuple[PartitionEntry, ...] = ()
 
 
 class Published(msgspec.Struct, frozen=True):

@@ -80,7 +80,8 @@ def decide(
 
 def reuse_of(published: Published, had: Had, rows: int, bytes_: int) -> Reuse:
     """The files of a table of the published export, named again."""
-    return Reuse(Reused(had.table, *published.origin(had), rows, bytes_, len(had.files)), had.files)
+    of, files, partitions = published.origin(had), len(had.files), len(had.partitions)
+    return Reuse(Reused(had.table, *of, rows, bytes_, files, partitions), had.files)
 
 
 def why_exported(

@@ -57,12 +57,29 @@ class Choice(NamedTuple):
     why: str
 
 
+class RoutedPartition(NamedTuple):
+    """A partition of a table that is exported by itself. rows, bytes: by a listing of the partitions.
+
+    look: at the partition before the snapshot time, None where there is none that proves anything. why: the reason for
+    its route, where that is not the table's.
+    """
+
+    id: str
+    rows: int
+    bytes: int
+    route: str
+    look: Look | None = None
+    why: str = ""
+    bills: int | None = None
+
+
 class Routed(msgspec.Struct, frozen=True):
     """A table with its route, its file format and the part that is exported.
 
-    read_at: "snapshot" if it is read at the snapshot time, "job" if when its job runs. bills: bytes that its query
-    bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound. look, look_before, reason: see
-    TablePlan.
+    read_at: "snapshot" if it is read at the snapshot time, "job" if when its job runs. partitions: what is exported by
+    itself, () for the complete table. rows_at: the rows of the table at the snapshot time, where they were counted.
+    bills: bytes that its query bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound.
+    look, look_before, reason: see TablePlan.
     """
 
     table: Table
@@ -77,6 +94,8 @@ class Routed(msgspec.Struct, frozen=True):
     look: Look | None = None
     look_before: Look | None = None
     reason: str = ""
+    partitions: tuple[RoutedPartition, ...] = ()
+    rows_at: int | None = None
 
 
 class Routing(msgspec.Struct, frozen=True):

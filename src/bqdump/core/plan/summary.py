@@ -12,7 +12,9 @@ from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.run import Flag, Plan, Removed, TablePlan
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.plan.reuse import bytes_saved
+from bqdump.core.plan.table_names import pattern_of
 from bqdump.core.results import Result, public, rows_of
+from bqdump.core.settings.path_template import PARTITION
 from bqdump.core.times import time_of
 
 # BigQuery starts a new file at about 1 GB of logical bytes.
@@ -23,7 +25,8 @@ FILE_BYTES = 1_000_000_000
 class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     """One table of a plan as `--json` shows it.
 
-    files: the expected number, a lower bound. parts: the number of tasks that share it; share: that of the first.
+    files: the expected number, a lower bound. partitions: the number that are exported by themselves, 0 where the table
+    is exported as one. parts: the number of tasks that share it; share: that of the first.
     bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`. reason: why it is
     exported although the export is incremental, "" where it is not.
     """
@@ -41,6 +44,7 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     bills: int | None
     bills_at_least: bool
     parts: int
+    partitions: int = 0
     reason: str = ""
 
 
@@ -123,13 +127,14 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
             read_at=table.read_at,
             rows=table.rows,
             bytes=table.bytes,
-            files=max(1, -(-table.bytes // FILE_BYTES)),
+            files=sum(max(1, -(-piece.bytes // FILE_BYTES)) for piece in table.pieces),
             share=int(table.id.split("-")[0]),
-            path=table.pattern,
+            path=pattern_of(plan, table, PARTITION) if table.partitions else table.pattern,
             bills=table.bills,
             bills_at_least=table.bills_at_least,
             parts=parts.get(table.table, 1),
             reason=table.reason,
+            partitions=len(table.partitions),
         )
         for table in tables
     ]
@@ -150,7 +155,7 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
             "unchanged": len(plan.reused),
             "bytes_saved": bytes_saved(plan.reused),
         },
-        recommended_tasks=recommended_tasks(plan.tables, read),
+        recommended_tasks=recommended_tasks(plan.unit_count, read),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],
         tables=shown,
         skipped=[{"table": item.table, "kind": item.kind, "reason": item.reason} for item in plan.skipped],

@@ -50,8 +50,8 @@ def shown(table: str) -> str:
     return repr(table) if len(table) <= MOST_SHOWN else f"{table[:MOST_SHOWN]!r}… ({len(table):,} characters)"
 
 
-def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Routed]) -> list[str]:
-    """The final object name pattern of each table.
+def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Routed]) -> list[dict[str, str]]:
+    """The final object name patterns of each table: by the id of its partition, or by "" for a complete table.
 
     Raises UsageError for a table whose name cannot be part of an object name, makes it too long, or puts files into
     the folder of bqdump's own documents.
@@ -64,14 +64,12 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
         "date": rfc3339(snapshot)[:10],
     }
 
-    def pattern_by(template: Template, item: Routed) -> str:
+    def pattern_by(template: Template, item: Routed, partition: str = "") -> str:
         ext = extension(item.format, item.compression)
-        return settings.target.prefix + template.pattern(table=item.table.name, ext=ext, **fixed)
+        return settings.target.prefix + template.pattern(partition=partition, table=item.table.name, ext=ext, **fixed)
 
-    made = []
-    for item in routed:
-        refuse_name(item.table.name)
-        pattern, called = pattern_by(template, item), f"table {shown(item.table.name)}"
+    def checked(item: Routed, partition: str) -> str:
+        pattern, called = pattern_by(template, item, partition), f"table {shown(item.table.name)}"
         if STATE in pattern.split("/")[:-1]:
             folder = pattern.partition(f"{STATE}/")[0] + f"{STATE}/"
             cause = f"its files would be in {folder}, where bqdump stores its own documents"
@@ -88,15 +86,21 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
                 else "Leave it out with {setting:exclude}."
             )
             raise UsageError(PLAN, called, cause, hint)
-        made.append(pattern)
+        return pattern
+
+    made = []
+    for item in routed:
+        refuse_name(item.table.name)
+        made.append({one: checked(item, one) for one in [part.id for part in item.partitions] or [""]})
     return made
 
 
-def pattern_of(export: Plan | Manifest, table: TablePlan | TableEntry) -> str:
-    """The pattern of a table's final file names, from the settings in the plan or manifest."""
+def pattern_of(export: Plan | Manifest, table: TablePlan | TableEntry, partition: str = "") -> str:
+    """The pattern of the final file names of a table, or of a partition, by the settings in the plan or manifest."""
     carried = table.carried if isinstance(table, TableEntry) else None
     settings, of = (export.settings | carried.settings, carried) if carried else (export.settings, export)
     name = parse_template(str(settings["path"])).pattern(
+        partition=partition,
         table=table.table,
         ext=extension(table.format or str(settings["format"]), table.compression or str(settings["compression"])),
         run=of.run,

@@ -26,6 +26,7 @@ from bqdump.core.progress.events import (
 )
 from bqdump.core.progress.work import Work
 from bqdump.core.sizes import counted, size_text
+from bqdump.core.units.partitions import units_by_table
 from bqdump.core.units.shares import JOB_WEIGHT
 
 SLOWEST = 3
@@ -190,7 +191,7 @@ class Progress:
         weight = done_bytes + done * JOB_WEIGHT
         whole = self._whole()
         weight_of_all, left = self._weights(whole, bytes_done)
-        tables = work.tables({split.table: len(split.units) for split in self._plan.splits} if self._plan else {})
+        tables = work.tables(units_by_table(self._plan) if self._plan else {})
         longest = heapq.nsmallest(SLOWEST, work.running.values(), key=lambda piece: piece.since)
         return View(
             run=self._plan.run if self._plan else "",

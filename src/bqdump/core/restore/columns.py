@@ -8,7 +8,7 @@ import msgspec
 
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.formats.types import Column, columns
-from bqdump.core.plan.ingestion_time import has_partition_times
+from bqdump.core.plan.ingestion_time import MOST_LOADS, has_partition_times
 from bqdump.core.plan.shape import Shape
 from bqdump.core.sizes import counted, listed
 from bqdump.core.sql.statements import masked_type
@@ -25,14 +25,22 @@ class Restored(NamedTuple):
     """The columns of a restored table, in the order of its files: for the API, and as a tree.
 
     texts: those that the files have as strings. partition_times: the column that the files have in addition, with the
-    partition time of each row; "" without one. notes: how they differ from the source.
+    partition time of each row; "" without one. by_arrival: each file loads into the partition that its rows are from,
+    as no column has its time. notes: how they differ from the source.
     """
 
     fields: tuple[Field, ...]
     columns: tuple[Column, ...]
     texts: frozenset[str]
     partition_times: str
+    by_arrival: bool
     notes: tuple[str, ...]
+
+
+def loads_by_partition(entry: TableEntry) -> bool:
+    """Whether the files of each partition by the time of arrival load into that partition: nothing else says when."""
+    count = len(entry.partitions)
+    return 0 < count <= MOST_LOADS and has_partition_times(entry.definition) and not entry.shape.partition_times
 
 
 def restored_columns(entry: TableEntry) -> Restored:
@@ -41,7 +49,7 @@ def restored_columns(entry: TableEntry) -> Restored:
     Columns that are not in the export are left out, as no value of them exists. A masked column has the type of what
     replaced its values; REQUIRED does not hold for NULLs.
     """
-    shape = entry.shape
+    shape, by_arrival = entry.shape, loads_by_partition(entry)
     fields: dict[str, Field] = {field["name"]: field for field in _fields(entry.definition)}
     by_name = {column.name: column for column in columns(entry.definition)}
     names = [name for name in shape.columns or by_name if name in by_name and name not in shape.left_out]
@@ -52,13 +60,14 @@ def restored_columns(entry: TableEntry) -> Restored:
         _note("masked", [name for name in names if name in shape.masks]),
         _note("no longer generated", generated),
         "rows are filtered" if shape.where else "",
-        TODAY if has_partition_times(entry.definition) and not shape.partition_times else "",
+        TODAY if has_partition_times(entry.definition) and not (shape.partition_times or by_arrival) else "",
     ]
     return Restored(
         tuple(field for field, _ in made),
         tuple(column for _, column in made),
         frozenset(name for name in names if name in shape.texts),
         shape.partition_times,
+        by_arrival,
         tuple(filter(None, notes)),
     )
 

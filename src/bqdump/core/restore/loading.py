@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.partition_files import files_by_partition
 from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column
@@ -43,11 +44,19 @@ def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], 
         values.append(_arrival(entry, restored.partition_times, snapshot))
         why = "; ".join(filter(None, (why, "a column of the files has the partition times")))
     scratch = _scratch(entry.definition, fields)
+    groups, partitions = grouped(entry.files), tuple[str, ...]()
+    if restored.by_arrival:
+        pairs_ = [(one.id, group) for one, files in files_by_partition(entry) for group in grouped(files)]
+        groups, partitions = tuple(group for _, group in pairs_), tuple(id_ for id_, _ in pairs_)
+        scratch["timePartitioning"] = {"type": _unit(entry)}
+        names.append(PSEUDO_COLUMN)
+        values.append(identifier(PSEUDO_COLUMN))
     return Load(
         options=_raw(_options(format_, entry.route, restored, settings)),
         # Files may have values that the table refuses as NULL; a query then says so better than a load job.
         schema=_raw(scratch["schema"] if why else {"fields": fields}),
-        groups=grouped(entry.files),
+        groups=groups,
+        partitions=partitions,
         scratch=_raw(scratch),
         columns=tuple(names),
         values=tuple(values),
@@ -113,8 +122,13 @@ class _Forms:
 
 def _arrival(entry: TableEntry, column: str, snapshot: int) -> str:
     """The partition time of a row; rows that were in the streaming buffer go to the partition of the snapshot time."""
-    unit = msgspec.json.decode(entry.definition)["timePartitioning"].get("type") or "DAY"
+    unit = _unit(entry)
     return f"IFNULL({identifier(column)}, TIMESTAMP_TRUNC(TIMESTAMP_MILLIS({snapshot}), {unit}))"
+
+
+def _unit(entry: TableEntry) -> str:
+    """The unit of time by which a table is partitioned."""
+    return str(msgspec.json.decode(entry.definition)["timePartitioning"].get("type") or "DAY")
 
 
 def _scratch(definition: msgspec.Raw, fields: Sequence[Field]) -> dict[str, Any]:

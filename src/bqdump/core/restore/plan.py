@@ -46,7 +46,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """How the files of a table load.
 
     options: of the format, see LoadRequest. schema: the columns as the files have them (a TableSchema). groups: the
-    files of each load job, which respect the limits of a job; none where the table has no rows.
+    files of each load job, which respect the limits of a job; none where the table has no rows. partitions: the one
+    that each group loads into, where only the files' names say so; else none.
     casts: "" where the files load directly; otherwise why they load into a scratch table first, from which a billed
     query fills the table. scratch: the definition of a scratch table, for tables.insert. columns, values: the columns
     of the table, and the expression that each of them is filled with from a scratch table, see statements.fill.
@@ -59,6 +60,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     values: tuple[str, ...]
     casts: str = ""
+    partitions: tuple[str, ...] = ()
 
     def value_of(self, column: str) -> str:
         """The expression that fills a column."""
@@ -90,7 +92,8 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def direct(self) -> bool:
         """Whether one load job fills the table; others are built under another name, then copied."""
-        return self.action != "replace" and len(self.load.groups) == 1 and not self.load.casts
+        load = self.load
+        return self.action != "replace" and len(load.groups) == 1 and not (load.casts or load.partitions)
 
     @property
     def jobs(self) -> int:

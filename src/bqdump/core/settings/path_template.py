@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from functools import cache
 from typing import NamedTuple
 
 from bqdump.core.documents.layout import STATE
 from bqdump.core.documents.run import Mode
 from bqdump.core.errors import UsageError
 
-FIELDS = ("table", "ext", "run", "project", "dataset", "date")
+FIELDS = ("table", "ext", "run", "project", "dataset", "date", "partition")
 DEFAULT = "{table}/{table}_*.{ext}"
 SHARD = re.compile(r"(?=([0-9]{12}))")
 MAX_OBJECT_NAME_BYTES = 1024
+PARTITION = "{partition}"
+BY_PARTITION = "{table}/{partition}/{table}_*.{ext}"
+# In a folder such as `day={partition}`: what Hive, Spark and DuckDB read as NULL.
+NULL_PARTITION, HIVE_NULL = "__NULL__", "__HIVE_DEFAULT_PARTITION__"
 
 
 class Template(NamedTuple):
@@ -34,11 +39,26 @@ class Template(NamedTuple):
         """What a plan with this template says of it."""
         return "keep" if self.keeps else "replace"
 
-    def pattern(self, **values: str) -> str:
-        """The object name pattern of one table, with a single `*` in its last part."""
-        return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.text)
+    @property
+    def by_partition(self) -> bool:
+        """Whether the files of each partition are in a folder of their own."""
+        return PARTITION in self.text
+
+    def pattern(self, *, partition: str = "", **values: str) -> str:
+        """The object name pattern of one table, with a single `*` in its last part; or of one of its partitions.
+
+        For a complete table, the folder with {partition} is left out: its files have a folder less in their names than
+        those of any partition.
+        """
+        parts = self.text.split("/")
+        if not partition:
+            parts = [part for part in parts if PARTITION not in part]
+        hive = partition == NULL_PARTITION and any(part.endswith(f"={PARTITION}") for part in parts)
+        values["partition"] = HIVE_NULL if hive else partition
+        return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], "/".join(parts))
 
 
+@cache
 def parse_template(text: str) -> Template:
     """Check a template.
 
@@ -67,12 +87,24 @@ def parse_template(text: str) -> Template:
         raise wrong("control characters and # ? [ ] are not allowed")
     if "table" not in fields:
         raise wrong("without {table} all tables would share the same files")
+    if PARTITION in text and (problem := _partition_problem(parts)):
+        raise wrong(problem, f"For example: {BY_PARTITION}")
     if "date" in fields and "run" not in fields:
         raise wrong(
             "{date} requires {run}: without {run}, each export replaces the previous one, whatever its date",
             "For example: {date}/{run}/{table}/{table}_*.{ext}",
         )
     return Template(text)
+
+
+def _partition_problem(parts: list[str]) -> str:
+    """Why {partition} cannot be where it is; "" where it can. Its folder is left out for complete tables."""
+    if PARTITION in parts[-1]:
+        return "{partition} must be in a folder, not in the file name"
+    own = [part for part in parts if PARTITION in part]
+    if len(own) > 1 or own[0].count("{") > 1:
+        return "{partition} must be there once, in a folder without other fields"
+    return ""
 
 
 def shard_name(pattern: str, number: int) -> str:

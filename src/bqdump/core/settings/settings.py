@@ -93,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     read_memory: int = 256 * 10**6
     read_split: int = 10**9
     path: str = DEFAULT
+    partitions_min_bytes: int = 10**9
     job_project: str = ""
     location: str = ""
     concurrency: int = 500
@@ -218,6 +219,7 @@ ROWS = "Maximum rows per Parquet row group (read route); 0: chosen from the row 
 MEMORY = "Memory for rows with the read route, in addition to about 200 MB for the process."
 SPLIT = "Split larger tables among tasks, at least this many bytes each (read route); 0: never."
 PATH = "File names, with one *. With {run}, each run keeps its files; without, a run replaces the last one's."
+PARTITIONS = "With {partition} in the path: export larger tables by partition; 0: all partitioned tables."
 KEY = "Cloud KMS key of all files and documents in the bucket (default: the bucket's key)."
 RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An unfinished run resumes."
 SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
@@ -259,6 +261,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("read_memory", parse.memory, "SIZE", MEMORY),
     Setting("read_split", parse.size, "SIZE", SPLIT),
     Setting("path", parse.text, "TEMPLATE", PATH),
+    Setting("partitions_min_bytes", parse.size, "SIZE", PARTITIONS),
     Setting("job_project", PROJECT, "ID", "Project that runs and pays for the jobs (default: the dataset's)."),
     Setting("location", LOCATION, "NAME", "Required location of the dataset (default: any)."),
     Setting("concurrency", parse.count, "N", "Concurrent jobs per task, 1 to 1000."),

@@ -201,6 +201,18 @@ def captured(dataset: Dataset) -> str:
     return f"SELECT table_name FROM {view} WHERE upsert_stream_apply_watermark IS NOT NULL"  # noqa: S608 (quoted above)
 
 
+def partitions(dataset: Dataset, tables: Iterable[str]) -> str:
+    """The query for the partitions of these tables: table, id, rows, bytes, and time (ms).
+
+    A partition may have several rows, such as one for each storage tier.
+    Source: https://cloud.google.com/bigquery/docs/information-schema-partitions
+    """
+    view = f"{identifier(dataset.project)}.{identifier(dataset.name)}.INFORMATION_SCHEMA.PARTITIONS"
+    sums = "SUM(total_rows), SUM(total_logical_bytes), MAX(UNIX_MILLIS(last_modified_time))"
+    chosen = f"table_name IN ({', '.join(map(literal, tables))}) AND partition_id IS NOT NULL"
+    return f"SELECT table_name, partition_id, {sums} FROM {view} WHERE {chosen} GROUP BY 1, 2"  # noqa: S608 (quoted above)
+
+
 def indexes(dataset: Dataset) -> str:
     """The query for the search and vector indexes of a dataset: table, name, kind, and the statement that creates it.
 

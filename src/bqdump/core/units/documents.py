@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import msgspec
 
-from bqdump.core.documents.run import Count, Failure, Owner, TablePlan
+from bqdump.core.documents.run import Count, Failure, Owner, TablePlan, UnitId
 
 
 class Unit(TablePlan, frozen=True, omit_defaults=True):
-    """The unit of work: a table, or a part of it where the plan splits it among tasks.
+    """The unit of work: a table, one of its partitions, or a part of it where the plan splits it among tasks.
 
-    rows, bytes: of a part, its share of the table's.
+    rows, bytes: of a part, its share of the table's; of a partition, its own.
     """
 
 
@@ -53,6 +53,17 @@ class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
     def retired(self) -> bool:
         """Whether another session must be opened."""
         return not self.name
+
+
+class Changed(msgspec.Struct, frozen=True, tag_field="outcome", tag="changed"):
+    """A partition that was changed while an extract job read it, so that its files do not count.
+
+    A query reads it as of the snapshot time instead. Stored under the name of the unit's receipt until there is one, so
+    that all tasks do the same. job: the extract job.
+    """
+
+    unit: UnitId
+    job: str
 
 
 class GivenUp(msgspec.Struct, frozen=True, tag_field="outcome", tag="given up"):

@@ -10,6 +10,7 @@ import msgspec
 from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
 from bqdump.core.risks import Risk
 from bqdump.core.units.documents import Unit
+from bqdump.core.units.partitions import tables_of_partitions
 
 
 class Done(NamedTuple):
@@ -20,10 +21,10 @@ class Done(NamedTuple):
 
 
 def table_plans(units: Iterable[Unit], plan: Plan) -> list[TablePlan]:
-    """One for each table, by table: of a split one that of its first part, with the rows and bytes of all."""
-    if not plan.splits:
-        return sorted(units, key=lambda unit: unit.table)
-    by_id = {unit.id: unit for unit in units}
+    """One for each table, by table: of one with several units that of its first, with the rows and bytes of all."""
+    units = list(units)
+    by_id: dict[str, TablePlan] = {unit.id: unit for unit in units if not unit.partition}
+    by_id |= {table.id: table for table in tables_of_partitions(units, plan)}
     for split in plan.splits:
         first, *others = (by_id.pop(unit) for unit in split.units)
         rows, bytes_ = (sum(getattr(part, what) for part in (first, *others)) for what in ("rows", "bytes"))
@@ -32,9 +33,22 @@ def table_plans(units: Iterable[Unit], plan: Plan) -> list[TablePlan]:
 
 
 def done_tables(receipts: Mapping[str, Receipt], plan: Plan) -> dict[str, Done]:
-    """The tables that are done, by the table's id in the plan. A split table is done when all its parts are."""
+    """The tables that are done, by the table's id in the plan. One of several units is done when all of these are."""
     parts = {unit for split in plan.splits for unit in split.units}
-    done = {unit: Done(receipt, (receipt,)) for unit, receipt in receipts.items() if unit not in parts}
+    several = {one.table: one for one in plan.partitioned}
+    done = {
+        unit: Done(receipt, (receipt,))
+        for unit, receipt in receipts.items()
+        if unit not in parts and receipt.table not in several
+    }
+    by_table: dict[str, list[Receipt]] = {}
+    for receipt in receipts.values() if several else ():
+        if receipt.table in several:
+            by_table.setdefault(receipt.table, []).append(receipt)
+    for table, some in by_table.items():
+        if len(some) == several[table].units:
+            ordered = sorted(some, key=lambda one: (one.unit != several[table].lead, one.unit))
+            done[several[table].lead] = Done(_together(ordered), tuple(ordered))
     for split in plan.splits:
         if all(unit in receipts for unit in split.units):
             attempts = tuple(receipts[unit] for unit in split.units)
@@ -44,6 +58,7 @@ def done_tables(receipts: Mapping[str, Receipt], plan: Plan) -> dict[str, Done]:
 
 def _together(parts: Sequence[Receipt]) -> Receipt:
     rows = [part.rows for part in parts if part.rows is not None]
+    billed = [part.billed for part in parts if part.billed is not None]
     risks: dict[Risk, None] = dict.fromkeys(risk for part in parts for risk in part.risks)
     return msgspec.structs.replace(
         parts[0],
@@ -52,6 +67,7 @@ def _together(parts: Sequence[Receipt]) -> Receipt:
         started=min(part.started for part in parts),
         ended=max(part.ended for part in parts),
         rows=sum(rows) if len(rows) == len(parts) else None,
+        billed=sum(billed) if billed else None,
         risks=tuple(risks),
     )
 

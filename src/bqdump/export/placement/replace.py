@@ -10,7 +10,7 @@ from bqdump.core.documents.manifest import File, Latest, ManifestFiles, TableFil
 from bqdump.core.documents.target import Stages
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan.removal import Carry
-from bqdump.core.settings.path_template import shard_name, split_shard
+from bqdump.core.settings.path_template import split_shard
 from bqdump.export.carry import check_carried
 from bqdump.export.placement.final_names import announce, copy_over, make_ready, origin, refuse_others, withdraw
 from bqdump.export.placement.protocol import Exported, Placed
@@ -94,7 +94,8 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
 
     Not those which another task of this run has just placed there.
     """
-    tables, mark = {plan.pattern: plan.table for plan in exported.plans}, origin(export.plan)
+    tables = {piece.pattern: plan.table for plan in exported.plans for piece in plan.pieces}
+    mark = origin(export.plan)
     found: dict[str, list[File]] = {}
     async for page in export.store.objects(export.settings.target.prefix):
         for info in page:
@@ -113,11 +114,7 @@ async def _replace(
     `staying`: names left as they are. Raises VerificationError if a file that stays no longer exists.
     """
     written = exported.collected.written
-    names = {
-        plan.id: [shard_name(plan.pattern, number) for number in range(len(written[plan.id]))]
-        for plan in exported.plans
-        if plan.id in written
-    }
+    names = exported.collected.final
     staged = {name: info for table in names for name, info in zip(names[table], written[table], strict=True)}
     carry = await announce(export, (*staged, *staying), exported.tables)
     if carry is None:

@@ -13,6 +13,7 @@ import msgspec
 from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.documents.run import Look, Plan, TablePlan
 from bqdump.core.errors import UsageError
+from bqdump.core.plan.by_partition import Before
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.definitions import definition_flags
 from bqdump.core.plan.draft import Selection, choose, make_plan, unchanged_plans, unmatched
@@ -29,6 +30,7 @@ from bqdump.core.plan.guards import (
 from bqdump.core.plan.hidden_data import Captured, lacking_flags
 from bqdump.core.plan.looks import obstacle
 from bqdump.core.plan.removal import leaving, removal_flags
+from bqdump.core.plan.removed_partitions import leaving_partitions, partition_flags
 from bqdump.core.plan.reuse import Seen
 from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.progress.log_events import LogEvent
@@ -41,6 +43,7 @@ from bqdump.export.planning.change_capture import bill_of, captured_tables
 from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import describe, row_policies
 from bqdump.export.planning.extras import refuse_missing_packages
+from bqdump.export.planning.partitions import Partitioned, look_before, partitioned
 from bqdump.export.planning.reuse import Earlier, Reusable, find_reusable, timed
 from bqdump.export.planning.target import PLAN
 from bqdump.export.task import OfSet
@@ -77,13 +80,22 @@ class Looked(NamedTuple):
     listed: dict[str, list[RowPolicy] | None]
     policies: tuple[RowPolicy, ...]
     captured: Captured
-    routing: Routing
+    divided: Partitioned
     reusable: Reusable
+
+    @property
+    def routing(self) -> Routing:
+        """The route of every table, and of the partitions that are exported by themselves."""
+        return self.divided.routing
 
     @property
     def bills(self) -> dict[str, int]:
         """The bytes that queries bill, by table."""
-        return bill_of(self.captured) | {item.table.name: item.bills or 0 for item in self.routing.routed}
+        return (
+            bill_of(self.captured)
+            | self.divided.bills
+            | {item.table.name: item.bills or 0 for item in self.routing.routed}
+        )
 
 
 async def draft_plan(
@@ -101,6 +113,7 @@ async def draft_plan(
     Its flags hold the findings of the guards; `refuse` decides whether a run may continue.
     """
     dataset = await _dataset(warehouse, settings)
+    before = await look_before(warehouse, dataset, settings)
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
@@ -108,7 +121,7 @@ async def draft_plan(
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
     collector = DefinitionCollector(warehouse, dataset)
     looked, around = await asyncio.gather(
-        _look(warehouse, dataset, settings, run, snapshot, listing, selection, collector, earlier),
+        _look(warehouse, dataset, settings, run, snapshot, listing, selection, collector, earlier, before),
         collector.around(selection, listing, indexes=not settings.max_bytes_billed),
     )
     check_bill(settings, looked.bills)
@@ -128,7 +141,7 @@ async def draft_plan(
     found = [
         *policy_flags(looked.listed),
         *table_flags(every),
-        *lacking_flags(every, looked.captured),
+        *lacking_flags(every, looked.captured, {one.table: one.partitions for one in plan.reused}),
         *skipped_flags(plan.skipped, later),
         *column_flags(looked.unseen),
         *definition_flags(definitions),
@@ -140,7 +153,9 @@ async def draft_plan(
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
         found += removal_flags(removed, published)
-        plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept)
+        parts = leaving_partitions(published, planned, snapshot)
+        found += partition_flags(parts, published)
+        plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept, removed_partitions=parts)
     plan = msgspec.structs.replace(plan, flags=judge(found, settings), planned=now)
     return Draft(plan, planned, lines, definitions)
 
@@ -155,6 +170,7 @@ async def _look(
     selection: Selection,
     collector: DefinitionCollector,
     earlier: Earlier,
+    before: Before,
 ) -> Looked:
     """The requests about single tables: their metadata, what hides or delays rows, and the costs of queries."""
 
@@ -177,7 +193,8 @@ async def _look(
     seen = [_seen(item, looks, listed, captured) for item in routing.routed]
     reusable = await find_reusable(earlier, settings, run, snapshot, seen)
     routing = await estimate_queries(warehouse, dataset, snapshot, Routing(reusable.routed, routing.skipped))
-    return Looked(described.tables, described.unseen, listed, policies, captured, routing, reusable)
+    divided = await partitioned(warehouse, dataset, settings, snapshot, routing, before, listed)
+    return Looked(described.tables, described.unseen, listed, policies, captured, divided, reusable)
 
 
 def _seen(
@@ -230,5 +247,6 @@ def _patterns(settings: Settings, plan: Plan, tables: Sequence[TablePlan]) -> It
     """Each table, and the patterns of its files where they are written and where they are published."""
     layout, placement = settings.layout.run(plan.run), placement_of(plan)
     for table in tables:
-        for pattern in {table.pattern: 0, placement.written(layout, table.pattern, table.id, 0): 0}:
-            yield table.table, pattern
+        for piece in table.pieces:
+            for pattern in {piece.pattern: 0, placement.written(layout, piece.pattern, piece.id, 0): 0}:
+                yield table.table, pattern

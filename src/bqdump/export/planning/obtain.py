@@ -12,6 +12,7 @@ from bqdump.core.documents.target import Newest
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence
+from bqdump.core.plan.removed_partitions import partitions_sentence
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
@@ -31,6 +32,8 @@ from bqdump.repository.repository import load, overwrite, replace, value_of
 log = logging.getLogger(__name__)
 
 FLAGS_LOGGED = 20
+# Risks that have log lines of their own.
+NAMED_ABOVE = (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES, Risk.REMOVED_PARTITIONS, Risk.DROPPED_PARTITIONS)
 # A planner whose pulse has stopped for this long, by the waiting task's own clock, is considered dead.
 PATIENCE_SECONDS = 60.0
 # Drafts of a plan, each of which prune may overtake.
@@ -144,10 +147,12 @@ def _log_plan(export: RunningExport) -> None:
         log.info("not exporting %s (%s)", unchanged, saved, extra=LogEvent.TABLES_UNCHANGED.extra())
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table))
+    for parts in plan.removed_partitions:
+        log.warning("%s", partitions_sentence(parts), extra=LogEvent.PARTITIONS_REMOVED.extra(table=parts.table))
     if plan.kept:
         tables, carried = counted(len(plan.kept), "table"), LogEvent.TABLES_CARRIED_OVER.extra()
         log.info("carrying over %s from run %s", tables, plan.over, extra=carried)
-    flags = [flag for flag in plan.flags if flag.risk not in (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES)]
+    flags = [flag for flag in plan.flags if flag.risk not in NAMED_ABOVE]
     for flag in flags[:FLAGS_LOGGED]:
         costs = flag.risk in COSTS_ONLY
         level, event = (logging.INFO, LogEvent.COST_NOTED) if costs else (logging.WARNING, LogEvent.RISK_ALLOWED)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.manifest import File
+from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Receipt, TablePlan
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.settings.path_template import shard_name, split_shard
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
+from bqdump.core.units.partitions import is_by_query
 from bqdump.core.units.shares import read_tables
 from bqdump.core.units.tables import Done
 from bqdump.export.publish.count import count_rows
@@ -23,18 +27,52 @@ from bqdump.ports.store import ObjectInfo
 TIMES_COUNTED = 3
 
 
+class Attempt(NamedTuple):
+    """An attempt whose files count: the plan of what it exported, its receipt, and its files."""
+
+    plan: TablePlan
+    receipt: Receipt
+    files: list[ObjectInfo]
+
+
 class Collected:
     """What a run has written.
 
-    written: the files of each table in order, by its id in the plan. surplus: files that failed attempts have left at
+    written: the files of each table in order, by its id in the plan. final: their published names, in the same order.
+    attempts: the receipts of each table's files, in that order, too. surplus: files that failed attempts have left at
     names of the same patterns, or of failed tables. rows: the rows that each file reports, by its name; None where it
     does not.
     """
 
     def __init__(self) -> None:
         self.written: dict[str, list[ObjectInfo]] = {}
+        self.final: dict[str, list[str]] = {}
+        self.attempts: dict[str, list[Attempt]] = {}
         self.surplus: list[ObjectInfo] = []
         self.rows: dict[str, int | None] = {}
+
+    def add(
+        self,
+        table: TablePlan,
+        attempts: Sequence[tuple[TablePlan, Receipt]],
+        files_of: Callable[[TablePlan, Receipt], Iterator[ObjectInfo]],
+    ) -> None:
+        """Add the files of a table, attempt by attempt. Each of its patterns has numbers from 0 on."""
+        self.written[table.id], self.final[table.id], self.attempts[table.id] = [], [], []
+        numbers: dict[str, int] = {}
+        for piece, receipt in attempts:
+            files = list(files_of(piece, receipt))
+            first = numbers.get(piece.pattern, 0)
+            numbers[piece.pattern] = first + len(files)
+            self.written[table.id] += files
+            self.final[table.id] += [shard_name(piece.pattern, first + at) for at in range(len(files))]
+            self.attempts[table.id].append(Attempt(piece, receipt, files))
+
+    def rows_of_attempt(self, attempt: Attempt) -> int | None:
+        """The rows of the files of one attempt, None if one of them does not record them."""
+        counts = [self.rows[info.name] for info in attempt.files]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     def rows_of(self, table: str) -> int | None:
         """The rows of all files of a table, None if one of them does not record them."""
@@ -66,10 +104,10 @@ async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[
     """
     written: dict[str, list[Receipt]] = {}
     for table in tables:
-        for receipt in done[table.id].attempts if table.id in done else ():
-            written.setdefault(export.written_by(receipt, table), []).append(receipt)
+        for piece, receipt in _attempts(table, done):
+            written.setdefault(export.written_by(receipt, piece), []).append(receipt)
     # Of tables that have failed, too: what their attempts have left at final names must not look like an export.
-    patterns = {*written, *map(export.written, tables)}
+    patterns = {*written, *(export.written(piece) for table in tables for piece in table.pieces)}
     found: dict[str, dict[int, ObjectInfo]] = {pattern: {} for pattern in written}
     collected = Collected()
     async for page in export.store.objects(_common_prefix(export, patterns)):
@@ -84,12 +122,23 @@ async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[
                 collected.surplus.append(info)
     for table in tables:
         if table.id in done:
-            collected.written[table.id] = [
-                info
-                for receipt in done[table.id].attempts
-                for info in _files_of(table, receipt, found, export.written_by(receipt, table))
-            ]
+            collected.add(
+                table,
+                _attempts(table, done),
+                lambda piece, receipt: _files_of(piece, receipt, found, export.written_by(receipt, piece)),
+            )
     return collected
+
+
+def _attempts(table: TablePlan, done: Mapping[str, Done]) -> list[tuple[TablePlan, Receipt]]:
+    """The attempts whose files a table has, in their order, each with the plan of what it exported."""
+    if table.id not in done:
+        return []
+    receipts = done[table.id].attempts
+    if not table.partitions:
+        return [(table, receipt) for receipt in receipts]
+    by_unit = {receipt.unit: receipt for receipt in receipts}
+    return [(piece, by_unit[piece.id]) for piece in table.partitions]
 
 
 def _files_of(
@@ -145,7 +194,11 @@ def _difference(
     export: RunningExport, table: TablePlan, done: Done, collected: Collected, hidden: set[str]
 ) -> VerificationError | None:
     """How the rows of a table's files differ from what BigQuery reported; None if they do not."""
+    if table.partitions and (different := _different_partition(table, collected, hidden)):
+        return different
     rows, reported = collected.rows_of(table.id), done.receipt.rows
+    if rows is None and reported is None and table.partitions and hidden.isdisjoint((table.table, "")):
+        rows = _known_rows(table, collected)
     expected = expected_rows(export.plan, table, hidden)
     if rows is not None and reported is not None and rows != reported:
         return _wrong_rows(table, rows, f"BigQuery reported {reported:,}")
@@ -155,6 +208,44 @@ def _difference(
     if rows is not None and expected is not None and rows != expected:
         return _wrong_rows(table, rows, f"BigQuery had {expected:,} at {rfc3339(export.plan.snapshot)}")
     return None
+
+
+def _different_partition(table: TablePlan, collected: Collected, hidden: set[str]) -> VerificationError | None:
+    """How the rows of a partition's files differ from those that its job, or the looks at it, report; None if not."""
+    for attempt in collected.attempts[table.id]:
+        rows, plan = collected.rows_of_attempt(attempt), attempt.plan
+        named = msgspec.structs.replace(table, table=f"{table.table}${plan.partition}")
+        reported = attempt.receipt.rows
+        if rows is not None and reported is not None and rows != reported:
+            return _wrong_rows(named, rows, f"BigQuery reported {reported:,}")
+        seen = _rows_seen(attempt, table, hidden)
+        if rows is not None and seen is not None and rows != seen:
+            return _wrong_rows(named, rows, f"BigQuery had {seen:,} at the snapshot time")
+        if seen and not attempt.files:
+            return _wrong_rows(named, 0, f"BigQuery had {seen:,} at the snapshot time")
+    return None
+
+
+def _rows_seen(attempt: Attempt, table: TablePlan, hidden: set[str]) -> int | None:
+    """The rows of a partition at the snapshot time, by equal looks before it and after the job."""
+    whole = not table.shape.where and hidden.isdisjoint((table.table, ""))
+    return (
+        attempt.plan.partition_look.rows
+        if whole and attempt.receipt.unchanged and attempt.plan.partition_look
+        else None
+    )
+
+
+def _known_rows(table: TablePlan, collected: Collected) -> int | None:
+    """The rows of a table by partition: of its files, its job, or the looks at it; None if one is not known."""
+    total = 0
+    for attempt in collected.attempts[table.id]:
+        known = (collected.rows_of_attempt(attempt), attempt.receipt.rows, _rows_seen(attempt, table, set()))
+        rows = next((count for count in known if count is not None), None)
+        if rows is None:
+            return None
+        total += rows
+    return total
 
 
 def _wrong_rows(table: TablePlan, rows: int, expected: str) -> VerificationError:
@@ -170,3 +261,21 @@ def _common_prefix(export: RunningExport, patterns: Iterable[str]) -> str:
     first, last = heads[0], heads[-1]
     same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     return first[:same]
+
+
+def partition_entries(collected: Collected, table: str) -> tuple[PartitionEntry, ...]:
+    """The partitions of a table that was exported by partition, by the table's id in the plan."""
+    return tuple(
+        PartitionEntry(
+            id=attempt.plan.partition,
+            route="query" if is_by_query(attempt.receipt.attempt) else attempt.plan.route,
+            job=attempt.receipt.job,
+            files=len(attempt.files),
+            planned_rows=attempt.plan.rows,
+            planned_bytes=attempt.plan.bytes,
+            rows=attempt.receipt.rows if (rows := collected.rows_of_attempt(attempt)) is None else rows,
+            billed=attempt.receipt.billed,
+            look=attempt.plan.partition_look if attempt.receipt.unchanged else None,
+        )
+        for attempt in collected.attempts[table]
+    )

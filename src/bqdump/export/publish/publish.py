@@ -20,7 +20,7 @@ from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.times import rfc3339
 from bqdump.export.placement.protocol import Exported
 from bqdump.export.publish.clear import delete
-from bqdump.export.publish.collect import all_tables, collect, prove, read_definitions
+from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.ended import has_ended, read_manifest_files
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
@@ -88,10 +88,13 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
         return await read_manifest_files(export)
     files = {table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()}
     receipts = {table: one.receipt for table, one in done.items()}
+    partitions = {
+        table.id: partition_entries(collected, table.id) for table in tables if table.partitions and table.id in files
+    }
     number = latest.number + 1 if latest else 1
     left, found, carry = placed.left, placed.found, placed.carry
     manifest = make_manifest(
-        export.plan, number, receipts, ledger.failed, tables, files, left, found, carry, definitions
+        export.plan, number, receipts, partitions, ledger.failed, tables, files, left, found, carry, definitions
     )
     if export.settings.iceberg:
         # Imported by runs that need it only.

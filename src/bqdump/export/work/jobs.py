@@ -10,6 +10,7 @@ import msgspec
 from bqdump.core.documents.run import Failure, Receipt
 from bqdump.core.plan.guards import job_risks, objection
 from bqdump.core.sql import statements as sql
+from bqdump.core.sql.partitions import shape_of_partition
 from bqdump.core.units.documents import Unit
 from bqdump.export.task import RunningExport
 from bqdump.export.work.job import Start, Work, ended_job
@@ -96,18 +97,20 @@ def _extract(export: RunningExport, unit: Unit, attempt: int) -> ExtractRequest:
         header=settings.header,
         delimiter=settings.delimiter,
         labels=settings.labels,
+        partition=unit.partition,
     )
 
 
 def _query(export: RunningExport, unit: Unit, attempt: int) -> QueryRequest:
     settings = export.settings
     snapshot = export.plan.snapshot if unit.read_at == "snapshot" else None
+    shape = shape_of_partition(unit.shape, unit.definition, unit.partition)
     return QueryRequest(
         job_id=export.job_id(unit, attempt),
         dataset=export.source,
         table=unit.table,
         snapshot=snapshot,
-        select=sql.select_part(export.source, unit.table, snapshot, unit.definition, unit.shape),
+        select=sql.select_part(export.source, unit.table, snapshot, unit.definition, shape),
         uri=_uri(export, unit, attempt),
         format=export.format_of(unit),
         codec=export.compression_of(unit),

@@ -36,6 +36,7 @@ from bqdump.core.progress.events import Advanced
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
+from bqdump.core.sql.partitions import shape_of_partition
 from bqdump.core.units.documents import ReadAttempt, Unit
 from bqdump.core.units.parts import Part, numbers_of, parts_of
 from bqdump.export.publish.clear import delete
@@ -223,7 +224,8 @@ class _Attempt:
         """The request to read the table, with at least one stream for each task."""
         unit, source, snapshot = self._unit, self._export.source, self._export.plan.snapshot
         streams = parts * min(self._export.read_route.streams, max(1, unit.bytes // STREAM_BYTES))
-        rows = sql.condition(unit.definition, unit.shape.where)
+        shape = shape_of_partition(unit.shape, unit.definition, unit.partition)
+        rows = sql.condition(unit.definition, shape.where)
         most = min(streams, MOST_STREAMS)
         return ReadRequest(source, unit.table, snapshot, self._columns(), rows, most, least=parts)
 

@@ -3,59 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents.layout import unit_id
-from bqdump.core.documents.run import Failure, Plan, Receipt
-from bqdump.core.errors import (
-    BqdumpError,
-    DocumentError,
-    QuotaError,
-    first_of,
-    open_files_error,
-    out_of_files,
-    words_of,
-)
+from bqdump.core.errors import DocumentError, QuotaError, first_of
 from bqdump.core.progress.events import Started
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.sizes import counted
-from bqdump.core.units.documents import Claim, GivenUp, Unit
-from bqdump.core.units.parts import parts_of
+from bqdump.core.units.documents import Claim, Unit
 from bqdump.core.units.shares import read_units
-from bqdump.export.publish.clear import clear_written
 from bqdump.export.task import RunningExport
 from bqdump.export.work.in_flight import InFlight, Shared, Slots
-from bqdump.export.work.jobs import extract_unit, query_unit
-from bqdump.export.work.read import read_unit, withdraw_files
-from bqdump.export.work.watch import Watch
+from bqdump.export.work.unit import Todo, finish_unit
 from bqdump.repository.repository import replace
-from bqdump.repository.units.ledger import Held, UnitLedger, looked, read_claims, read_unit_ledger, write_end
-
-log = logging.getLogger(__name__)
+from bqdump.repository.units.ledger import Held, UnitLedger, looked, read_claims, read_unit_ledger
 
 # This many claims lost in a row mean that the picture of free units is outdated.
 STALE_AFTER = 8
 # After this many failed reads, the stored units count as damaged.
 TIMES_READ = 3
-
-# Exports one unit: see jobs.by_job for parameters and result.
-Export = Callable[[RunningExport, Watch, Unit, int, Callable[[], None]], Awaitable[Receipt | Failure]]
-EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit, "read": read_unit}
-
-
-class Todo(NamedTuple):
-    """A unit to work on: the generation of the claim to replace (0 for none, None when it is ours already).
-
-    again: see Claim.
-    """
-
-    unit: Unit
-    replaces: int | None
-    first_attempt: int
-    again: str
 
 
 class Free(NamedTuple):
@@ -99,7 +65,7 @@ async def _work(export: RunningExport, opened: InFlight) -> bool:
         hold = slots.hold()
         export.tell(Started(todo.unit.id, todo.unit.table, todo.unit.bytes, export.owner.task))
         try:
-            await _finish_unit(export, watch, todo, hold.started)
+            await finish_unit(export, watch, todo, hold.started)
         except QuotaError as error:
             stop.append(error)
         finally:
@@ -117,53 +83,6 @@ async def _work(export: RunningExport, opened: InFlight) -> bool:
     if stop:
         raise stop[0]
     return taken
-
-
-async def _finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
-    outcome = await _export(export, watch, todo, started)
-    export.tell(outcome)
-    table, called = outcome.table, _called(export.plan, todo.unit)
-    if isinstance(outcome, Failure):
-        failed = LogEvent.TABLE_FAILED.extra(table=table)
-        log.error("%s: failed: %s: %s", called, outcome.reason, outcome.message, extra=failed)
-        document = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
-        await replace(export.store, document, outcome, 0)
-        return
-    files, exported = counted(outcome.files, "file"), LogEvent.TABLE_EXPORTED.extra(table=table)
-    log.info("%s: exported in %s", called, files, extra=exported)
-    recorded = await write_end(export.store, export.layout, export.plan, outcome)
-    if isinstance(recorded, GivenUp):
-        log.warning("%s: excluded from this partial export", called, extra=LogEvent.TABLE_GIVEN_UP.extra(table=table))
-        await clear_written(export, export.written_by(outcome, todo.unit))
-    elif recorded != outcome:
-        # Another task recorded the end of the same job first, or read the same rows.
-        log.debug("%s: its end is recorded already", called)
-        if todo.unit.route == "read":
-            await withdraw_files(export, todo.unit, outcome)
-
-
-async def _export(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> Receipt | Failure:
-    """How the unit ended. An unexpected error fails its table, by name, and no other table in flight.
-
-    Raises what ends the task: a BqdumpError about the target or a service, and what this machine refuses (OSError).
-    """
-    unit = todo.unit
-    try:
-        return await EXPORTS[unit.route](export, watch, unit, todo.first_attempt, started)
-    except (BqdumpError, OSError):
-        raise
-    except Exception as error:
-        if out_of_files(error):
-            raise open_files_error("export", f"table {unit.table}") from error
-        unexpected = LogEvent.UNEXPECTED_ERROR.extra(table=unit.table)
-        log.exception("%s: unexpected error", _called(export.plan, unit), exc_info=error, extra=unexpected)
-        return Failure(unit.id, unit.table, "", todo.first_attempt, "unexpected", words_of(error), export.owner)
-
-
-def _called(plan: Plan, unit: Unit) -> str:
-    """The display name of a unit."""
-    part = parts_of(plan).get(unit.id) if plan.splits else None
-    return f"{unit.table} (part {part.number + 1} of {part.of})" if part else unit.table
 
 
 async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
@@ -229,7 +148,8 @@ async def _open(export: RunningExport, picture: Picture, shares: list[int], help
                 failure = picture.ledger.last_failure(unit.id)
                 again = picture.ledger.outdated.get(unit.id)
                 attempt = failure.attempt + 1 if failure else 0
-                yield Todo(unit, takeable[unit.id].replaces, attempt, again.job if again else "")
+                changed = picture.ledger.changed.get(unit.id)
+                yield Todo(unit, takeable[unit.id].replaces, attempt, again.job if again else "", changed)
 
 
 def _free(export: RunningExport, picture: Picture, unit: str) -> Free | None:

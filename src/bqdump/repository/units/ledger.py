@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
-from bqdump.core.documents.layout import End, RunLayout, unit_of
+from bqdump.core.documents.layout import End as Ends
+from bqdump.core.documents.layout import RunLayout, unit_of
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.events import Looked, Started
-from bqdump.core.units.documents import Claim, GivenUp
+from bqdump.core.units.documents import Changed, Claim, GivenUp
+from bqdump.core.units.partitions import is_by_query
 from bqdump.core.units.parts import parts_of
 from bqdump.core.units.tables import by_table
 from bqdump.ports.store import ObjectStore
@@ -21,28 +23,33 @@ from bqdump.repository.repository import create, notes, swap
 from bqdump.repository.units.sessions import current_session, outdated
 
 WRITES_AT_ONCE = 16
+End = Receipt | GivenUp | Changed
 
 
 class UnitLedger(NamedTuple):
     """Receipts by unit, failures by unit and execution, and the units permanently excluded from the run.
 
-    outdated: receipts that no longer count because their read sessions were retired.
+    outdated: receipts that no longer count because their read sessions were retired. changed: partitions that were
+    changed while extract jobs read them.
     """
 
     receipts: dict[str, Receipt]
     failures: dict[str, list[Failure]]
     given_up: dict[str, Failure]
     outdated: dict[str, Receipt]
+    changed: dict[str, Changed]
 
     @classmethod
     def empty(cls) -> UnitLedger:
         """The ledger of a new run."""
-        return cls({}, {}, {}, {})
+        return cls({}, {}, {}, {}, {})
 
-    def add_end(self, unit: str, ended: Receipt | GivenUp) -> None:
-        """Add the end of a unit."""
+    def add_end(self, unit: str, ended: Receipt | GivenUp | Changed) -> None:
+        """Add the end of a unit, or that it must be read in another way."""
         if isinstance(ended, Receipt):
             self.receipts[unit] = ended
+        elif isinstance(ended, Changed):
+            self.changed[unit] = ended
         else:
             self.given_up[unit] = ended.failure
 
@@ -120,7 +127,7 @@ async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[U
     for note in every:
         unit = unit_of(note.name)
         if note.name.startswith(layout.receipts):
-            ledger.add_end(unit, decode(note.data, End, note.name))
+            ledger.add_end(unit, decode(note.data, Ends, note.name))
         elif note.name.startswith(layout.claims):
             claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
         elif note.name.startswith(layout.failures):
@@ -132,7 +139,7 @@ async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[U
 async def read_unit_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> UnitLedger:
     """The current ledger."""
     ledger = UnitLedger.empty()
-    async for ends in notes(store, Notes(layout.receipts, End)):
+    async for ends in notes(store, Notes(layout.receipts, Ends)):
         for end in ends:
             ledger.add_end(unit_of(end.name), end.value)
     async for failures in notes(store, Notes(layout.failures, Failure)):
@@ -163,14 +170,15 @@ async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: lis
     return await read_unit_ledger(store, layout, plan)
 
 
-async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: Receipt | GivenUp) -> Receipt | GivenUp:
+async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: End) -> End:
     """Record the end of a unit unless one is recorded; returns the recorded one.
 
-    Only a receipt whose read session was retired is replaced.
+    Only a receipt whose read session was retired is replaced; and a note that an extract job's files do not count, by
+    the receipt of the query that follows, or as the unit is given up.
     """
-    document = layout.receipt(end.unit if isinstance(end, Receipt) else end.failure.unit)
+    document = layout.receipt(end.failure.unit if isinstance(end, GivenUp) else end.unit)
 
-    async def step(found: Receipt | GivenUp | None) -> Receipt | GivenUp | None:
+    async def step(found: End | None) -> End | None:
         stays = found == end or (found and not await _makes_room(store, layout, plan, found, end))
         return None if stays else end
 
@@ -180,9 +188,9 @@ async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: Rece
     return stored.value
 
 
-async def _makes_room(
-    store: ObjectStore, layout: RunLayout, plan: Plan, found: Receipt | GivenUp, end: Receipt | GivenUp
-) -> bool:
+async def _makes_room(store: ObjectStore, layout: RunLayout, plan: Plan, found: End, end: End) -> bool:
+    if isinstance(found, Changed):
+        return isinstance(end, GivenUp) or (isinstance(end, Receipt) and is_by_query(end.attempt))
     part = parts_of(plan).get(found.unit) if isinstance(found, Receipt) and plan.splits else None
     if part is None or not isinstance(found, Receipt):
         return False

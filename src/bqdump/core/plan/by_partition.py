@@ -1,0 +1,155 @@
+"""Which tables are exported by partition, and how each of their partitions is read.
+
+For a partition BigQuery documents no time travel in extract jobs. So an extract job reads it as it is, between two
+looks at it: one before the snapshot time, one after the job. If they are equal, it was so at the snapshot time. A
+partition that has changed is read by a query, or a read session, which do travel in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.run import Look
+from bqdump.core.formats.fidelity import unfit
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import Listed, Partition, Table, select
+from bqdump.core.plan.partitioning import RANGE, UNPARTITIONED, Partitioning, partitioning_of
+from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
+from bqdump.core.plan.unsupported import as_they_are
+from bqdump.core.settings.settings import Settings
+
+# The least that a query bills. https://cloud.google.com/bigquery/pricing#on_demand_pricing
+LEAST_BILLED = 10 << 20
+NO_LOOK = "no look at it before the snapshot time proves anything"
+MOVED = "it was changed while the export was planned"
+CHOSEN_TIME = "the snapshot time was chosen"
+BY_QUERY = "only a query reads it as of the snapshot time"
+
+
+class Before(NamedTuple):
+    """What was seen before the snapshot time was taken, by table.
+
+    tables: looks at the complete tables that are exported by partition, None where one proves nothing. partitions: as
+    listed. looks: at each of these, by id. With a chosen snapshot time, which is older than any look, only the tables.
+    """
+
+    tables: dict[str, Look | None]
+    partitions: dict[str, list[Partition]]
+    looks: dict[str, dict[str, Look]]
+
+
+class After(NamedTuple):
+    """What was seen after the snapshot time, by table: only of tables that may have changed meanwhile.
+
+    partitions: as listed. rows: of the complete table at the snapshot time, None where they cannot be counted.
+    counted: the rows of each partition at a chosen snapshot time, by id. uncounted: why these cannot be counted.
+    """
+
+    partitions: dict[str, list[Partition]]
+    rows: dict[str, int | None]
+    counted: dict[str, dict[str, int]]
+    uncounted: dict[str, str]
+
+
+class _State(msgspec.Struct, rename="camel"):
+    streaming_buffer: msgspec.Raw | None = None
+    max_staleness: str | None = None
+
+
+_STATE = msgspec.json.Decoder(_State | None)
+
+
+def candidates(settings: Settings, listing: Sequence[Listed]) -> list[Listed]:
+    """The tables that have partitions, among those that the patterns choose."""
+    chosen = select([item.name for item in listing], settings.include, settings.exclude)
+    return [
+        item for item, yes in zip(listing, chosen, strict=True) if yes and item.partitioned and item.kind == "TABLE"
+    ]
+
+
+def is_large(settings: Settings, table: Table) -> bool:
+    """Whether a table is large enough to be exported by partition."""
+    return table.rows > 0 and table.bytes >= settings.partitions_min_bytes
+
+
+def proves(definition: msgspec.Raw) -> bool:
+    """Whether equal looks at a table, or a partition, prove that it has not changed: nothing is applied to it later."""
+    state = _STATE.decode(definition)
+    return bool(state and state.streaming_buffer is None and not state.max_staleness)
+
+
+def unchanged(before: Before, table: Table, now: Look | None) -> bool:
+    """Whether a table is the same as before the snapshot time. now: the look at it after the snapshot time."""
+    then = before.tables.get(table.name)
+    return bool(then and now and proves(table.definition) and then.same(now))
+
+
+def can_query(settings: Settings, table: Table) -> bool:
+    """Whether a query may read the table as an extract job would write it."""
+    required = requirements_of(settings, table)
+    misfits = unfit(required.format, "query", as_they_are(columns(table.definition), required.shape))
+    return required.route != "extract" and not obstacle("query", table, required) and not misfits
+
+
+def by_partition(
+    item: Routed, settings: Settings, before: Before, after: After, *, same: bool
+) -> tuple[tuple[RoutedPartition, ...], str]:
+    """The partitions of a table, each with its route; or none, and the reason why the table is exported as one.
+
+    same: the table has not changed since before the snapshot time.
+    """
+    name = item.table.name
+    partitioning = partitioning_of(item.table.definition)
+    if partitioning is None:
+        return (), "this release does not know its partitioning"
+    if item.read_at != "snapshot":
+        return (), "it is not read at the snapshot time"
+    if why := after.uncounted.get(name):
+        return (), f"its partitions at the snapshot time cannot be counted: {why}"
+    then = _exported(partitioning, before.partitions.get(name, ()))
+    now = then if same else _exported(partitioning, after.partitions.get(name, ()))
+    if (counted := after.counted.get(name)) is not None:
+        then = now = _exported(partitioning, [_as_counted(item.table, *pair) for pair in counted.items()])
+    if problem := next((why for id_ in {**then, **now} if (why := partitioning.problem(id_))), ""):
+        return (), problem
+    if same and sum(one.rows for one in then.values()) != item.table.rows:
+        return (), "the rows of its partitions do not add up to those of the table"
+    found = []
+    for id_ in sorted({**then, **now}):
+        one = now.get(id_) or then[id_]
+        look = before.looks.get(name, {}).get(id_)
+        why = "" if look and then.get(id_) == now.get(id_) else _reason(before, name, id_, look)
+        route = "query" if why and item.route == "extract" else item.route
+        if route != item.route and not can_query(settings, item.table):
+            return (), f"partition {id_}: {why}, and the settings allow no query"
+        bills = _bill(item, one) if route == "query" else None
+        words = f"{why}: {BY_QUERY}" if route != item.route else ""
+        found.append(RoutedPartition(id_, one.rows, one.bytes, route, look, words, bills))
+    return tuple(found), ""
+
+
+def _as_counted(table: Table, id_: str, rows: int) -> Partition:
+    return Partition(id_, rows, table.bytes * rows // max(1, table.rows), 0)
+
+
+def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[str, Partition]:
+    """By id. Streamed rows without a partition are no part of an export, as in a complete table."""
+    streamed = UNPARTITIONED if partitioning.unit != RANGE else ""
+    return {one.id: one for one in listed if one.id != streamed}
+
+
+def _reason(before: Before, table: str, partition: str, look: Look | None) -> str:
+    if look:
+        return MOVED
+    if table not in before.partitions:
+        return CHOSEN_TIME
+    return NO_LOOK if any(one.id == partition for one in before.partitions.get(table, ())) else MOVED
+
+
+def _bill(item: Routed, partition: Partition) -> int:
+    """About what the query of a partition bills: its part of what that of the table would."""
+    whole = item.table.bytes if item.bills is None else item.bills
+    return max(LEAST_BILLED, whole * partition.bytes // max(1, item.table.bytes))

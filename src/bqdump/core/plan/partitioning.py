@@ -1,0 +1,113 @@
+"""How a table is partitioned, and the values that each of its partitions holds, by the partition's id.
+
+Source: https://cloud.google.com/bigquery/docs/partitioned-tables,
+https://cloud.google.com/bigquery/docs/managing-partitioned-table-data#select_a_partition_to_read
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
+
+# Rows without a value in the column; rows outside of an integer range, or streamed ones without a partition yet.
+NULL, UNPARTITIONED = "__NULL__", "__UNPARTITIONED__"
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (of any zone)
+# The length of the ids.
+DIGITS = {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}
+RANGE = "RANGE"
+TYPES = ("DATE", "DATETIME", "TIMESTAMP")
+
+
+class Partitioning(NamedTuple):
+    """By `unit` of time, or by RANGE of integers.
+
+    column: _PARTITIONTIME for the time at which rows arrive. type: of the column. start, end, interval: of a RANGE.
+    """
+
+    unit: str
+    column: str
+    type: str
+    start: int = 0
+    end: int = 0
+    interval: int = 1
+
+    @property
+    def by_arrival(self) -> bool:
+        """Whether no column says in which partition a row is."""
+        return self.column == PSEUDO_COLUMN
+
+    def problem(self, partition: str) -> str:
+        """Why the partition of this id cannot be exported by itself; "" where it can."""
+        if partition == NULL or (partition == UNPARTITIONED and self.unit == RANGE):
+            return ""
+        if self.unit == RANGE:
+            number = int(partition) if re.fullmatch(r"-?[0-9]{1,19}", partition) else self.start - 1
+            known = self.start <= number < self.end and (number - self.start) % self.interval == 0
+            return "" if known else f"its range has no partition {partition[:50]!r}"
+        return (
+            "" if self._begins(partition) else f"a table partitioned by {self.unit} has no partition {partition[:50]!r}"
+        )
+
+    def bounds(self, partition: str) -> tuple[str, str]:
+        """The least value of a partition, and the first beyond it, in GoogleSQL; "" where there is none beyond it."""
+        if self.unit == RANGE:
+            return partition, str(min(int(partition) + self.interval, self.end))
+        begins = self._begins(partition)
+        if begins is None:
+            raise ValueError(self.problem(partition))
+        after = _after(begins, self.unit)
+        return self._value(begins), self._value(after) if after else ""
+
+    def begins_ms(self, partition: str) -> int | None:
+        """The first time of a partition in ms since 1970 UTC; None for one that is not of a time."""
+        begins = None if self.unit == RANGE else self._begins(partition)
+        return int((begins - EPOCH) / timedelta(milliseconds=1)) if begins else None
+
+    def _begins(self, partition: str) -> datetime | None:
+        if not re.fullmatch(rf"[0-9]{{{DIGITS[self.unit]}}}", partition):
+            return None
+        # What a shorter id leaves out is the first month, day or hour.
+        full = partition + "0000010100"[len(partition) :]
+        try:
+            return datetime(int(full[:4]), int(full[4:6]), int(full[6:8]), int(full[8:]))  # noqa: DTZ001 (of any zone)
+        except ValueError:
+            return None
+
+    def _value(self, time: datetime) -> str:
+        if self.type == "DATE":
+            return f"DATE '{time.date().isoformat()}'"
+        zone = "+00" if self.type == "TIMESTAMP" else ""
+        return f"{self.type} '{time.isoformat(sep=' ')}{zone}'"
+
+
+def partitioning_of(definition: msgspec.Raw) -> Partitioning | None:
+    """The partitioning of a table; None where it has none, or one that this release does not know."""
+    body: dict[str, Any] = msgspec.json.decode(definition) or {}
+    types = {column.name.lower(): (column.name, column.type) for column in columns(definition)}
+    if by_time := body.get("timePartitioning"):
+        unit, field = by_time.get("type") or "DAY", by_time.get("field")
+        name, type_ = types.get(field.lower(), ("", "")) if field else (PSEUDO_COLUMN, "TIMESTAMP")
+        return Partitioning(unit, name, type_) if unit in DIGITS and type_ in TYPES else None
+    if by_range := body.get("rangePartitioning"):
+        name, type_ = types.get(by_range["field"].lower(), ("", ""))
+        of = by_range["range"]
+        numbers = (int(of[key]) for key in ("start", "end", "interval"))
+        return Partitioning(RANGE, name, type_, *numbers) if name else None
+    return None
+
+
+def _after(time: datetime, unit: str) -> datetime | None:
+    """The beginning of the next partition; None after the last year."""
+    try:
+        if unit in ("HOUR", "DAY"):
+            return time + timedelta(**{f"{unit.lower()}s": 1})
+        months = time.year * 12 + time.month - 1 + (1 if unit == "MONTH" else 12)
+        return time.replace(year=months // 12, month=months % 12 + 1)
+    except (OverflowError, ValueError):
+        return None

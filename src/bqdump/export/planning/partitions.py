@@ -1,0 +1,212 @@
+"""Partitions of large tables, seen before the snapshot time, and again after it where a table has changed meanwhile.
+
+With {partition} in the path. Listing them is one billed query for each 1,000 tables; a look at one is a free request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.definitions import RowPolicy
+from bqdump.core.documents.run import Look
+from bqdump.core.errors import JobFailedError, UsageError
+from bqdump.core.plan.by_partition import (
+    LEAST_BILLED,
+    After,
+    Before,
+    by_partition,
+    candidates,
+    is_large,
+    proves,
+    unchanged,
+)
+from bqdump.core.plan.catalog import Dataset, Partition, Table
+from bqdump.core.plan.looks import look_of
+from bqdump.core.plan.partitioning import partitioning_of
+from bqdump.core.plan.routes import Routed, Routing
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import size_text
+from bqdump.core.sql import statements as sql
+from bqdump.core.sql.partitions import counted_rows
+from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
+from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
+from bqdump.ports.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+PLAN = "plan the export"
+VIEW = "INFORMATION_SCHEMA.PARTITIONS"
+TABLES_A_QUERY = 1000
+# The partition column, of which a table that requires a filter on it is counted by reading.
+COLUMN_BYTES = 8
+NOTHING = Before({}, {}, {})
+
+
+class Partitioned(NamedTuple):
+    """A routing with its partitions. bills: the bytes billed for finding them, by what was queried."""
+
+    routing: Routing
+    bills: dict[str, int]
+
+
+async def look_before(warehouse: Warehouse, dataset: Dataset, settings: Settings) -> Before:
+    """Look at the partitions of large tables, before the snapshot time is taken.
+
+    Raises UsageError where listing them would bill more than the settings allow, and what the query raises.
+    """
+    if not settings.template.by_partition:
+        return NOTHING
+    names = [item.name for item in candidates(settings, await warehouse.tables(dataset))]
+    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
+
+    async def get(name: str) -> Table | None:
+        async with slots:
+            return await warehouse.table(dataset, name)
+
+    found = await asyncio.gather(*map(get, names))
+    large = [table for table in found if table and is_large(settings, table)]
+    looks = {table.name: look_of(table.definition) if proves(table.definition) else None for table in large}
+    if settings.snapshot_ms is not None:
+        return Before(dict.fromkeys(looks), {}, {})
+    listed = await _list(warehouse, dataset, settings, list(looks))
+
+    async def look(name: str) -> Look | None:
+        table = await get(name)
+        return look_of(table.definition) if table and proves(table.definition) else None
+
+    seen: dict[str, dict[str, Look]] = {}
+    for table, partitions in listed.items():
+        provable = partitions if looks[table] else []
+        ids = [one.id for one in provable]
+        all_ = await asyncio.gather(*(look(f"{table}${id_}") for id_ in ids))
+        seen[table] = {id_: one for id_, one in zip(ids, all_, strict=True) if one}
+    return Before(looks, listed, seen)
+
+
+async def partitioned(
+    warehouse: Warehouse,
+    dataset: Dataset,
+    settings: Settings,
+    snapshot: int,
+    routing: Routing,
+    before: Before,
+    policies: Mapping[str, Sequence[RowPolicy] | None],
+) -> Partitioned:
+    """The routing with the partitions of large tables. policies: by table, None where they cannot be listed."""
+    items = {item.table.name: item for item in routing.routed if item.table.name in before.tables}
+    if not items:
+        return Partitioned(routing, _bill(len(before.partitions)))
+    same = {name for name, item in items.items() if unchanged(before, item.table, look_of(item.table.definition))}
+    open_ = [item for name, item in items.items() if name not in same and item.read_at == "snapshot"]
+    if settings.snapshot_ms is not None:
+        return await _counted(warehouse, dataset, settings, snapshot, routing, before, open_)
+    listed = await _list(warehouse, dataset, settings, [item.table.name for item in open_])
+    slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
+
+    async def count(item: Routed) -> int | None:
+        if item.shape.where or policies.get(item.table.name):
+            return None
+        async with slots:
+            return await _rows_at(warehouse, dataset, settings, snapshot, item.table)
+
+    rows = dict(zip([item.table.name for item in open_], await asyncio.gather(*map(count, open_)), strict=True))
+    after = After(listed, rows, {}, {})
+    routed = [_divided(item, settings, before, after, same) for item in routing.routed]
+    bills = _bill(len(before.partitions), len(open_))
+    bills |= {f"rows of {item.table.name}": item.table.rows * COLUMN_BYTES for item in open_ if _filtered(item.table)}
+    return Partitioned(Routing(tuple(routed), routing.skipped), bills)
+
+
+async def _counted(
+    warehouse: Warehouse,
+    dataset: Dataset,
+    settings: Settings,
+    snapshot: int,
+    routing: Routing,
+    before: Before,
+    items: Sequence[Routed],
+) -> Partitioned:
+    """The same for a chosen snapshot time: a listing shows the partitions of today, a query those of then."""
+    bills = {f"partitions of {item.table.name}": max(LEAST_BILLED, item.table.rows * COLUMN_BYTES) for item in items}
+    _refuse_bill(settings, sum(bills.values()))
+    slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
+    uncounted: dict[str, str] = {}
+
+    async def count(item: Routed) -> dict[str, int]:
+        table = item.table
+        if partitioning_of(table.definition) is None:
+            return {}
+        async with slots:
+            select = counted_rows(dataset, table.name, snapshot, table.definition)
+            try:
+                return await warehouse.counts(dataset, table.name, select, settings.max_bytes_billed)
+            except JobFailedError as error:
+                uncounted[table.name] = error.cause.partition("\n")[0]
+                return {}
+
+    counted = dict(zip([item.table.name for item in items], await asyncio.gather(*map(count, items)), strict=True))
+    rows = {table: sum(found.values()) for table, found in counted.items()}
+    after = After({}, dict(rows), counted, uncounted)
+    routed = [_divided(item, settings, before, after, ()) for item in routing.routed]
+    return Partitioned(Routing(tuple(routed), routing.skipped), bills)
+
+
+def _divided(item: Routed, settings: Settings, before: Before, after: After, same: Collection[str]) -> Routed:
+    name = item.table.name
+    if name not in before.tables:
+        return item
+    partitions, reason = by_partition(item, settings, before, after, same=name in same)
+    if not partitions:
+        message = "%s: exported as one, not by partition: %s"
+        log.warning(message, name, reason or "it has no partitions", extra=LogEvent.NOT_BY_PARTITION.extra(table=name))
+        return item
+    bills = [one.bills for one in partitions if one.bills is not None]
+    return msgspec.structs.replace(
+        item, partitions=partitions, bills=sum(bills) if bills else None, rows_at=after.rows.get(name)
+    )
+
+
+async def _list(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, tables: Sequence[str]
+) -> dict[str, list[Partition]]:
+    if not tables:
+        return {}
+    _refuse_bill(settings, sum(_bill(len(tables)).values()))
+    return await warehouse.partitions(dataset, tables, settings.max_bytes_billed)
+
+
+def _refuse_bill(settings: Settings, needed: int) -> None:
+    """Raise UsageError where finding the partitions would bill more than the settings allow."""
+    limit = settings.max_bytes_billed
+    if 0 < limit < needed:
+        cause = f"the query for the partitions of tables bills {size_text(needed)}"
+        hint = "Raise it, or remove {partition} from {setting:path}."
+        raise UsageError(PLAN, size_text(limit), cause, hint, setting="max_bytes_billed")
+
+
+async def _rows_at(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, snapshot: int, table: Table
+) -> int | None:
+    """The rows of a table at the snapshot time. BigQuery knows them without reading, unless a filter is required."""
+    where = sql.condition(table.definition, "")
+    select = sql.select(dataset, table.name, snapshot, "COUNT(*)", where)
+    try:
+        return (await warehouse.ask(dataset, table.name, select, settings.max_bytes_billed))[0]
+    except JobFailedError as error:
+        log.debug("%s: its rows cannot be counted: %s", table.name, error)
+        return None
+
+
+def _filtered(table: Table) -> bool:
+    return bool(sql.condition(table.definition, ""))
+
+
+def _bill(*tables: int) -> dict[str, int]:
+    """The bytes billed by queries for the partitions of so many tables each."""
+    queries = sum(-(-count // TABLES_A_QUERY) for count in tables)
+    return {VIEW: queries * LEAST_BILLED} if queries else {}
