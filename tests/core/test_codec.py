@@ -48,6 +48,7 @@ from bqdump.core.documents.run import (
     Removed,
     RemovedPartitions,
     Reused,
+    ReusedPartitions,
     Share,
     Skipped,
     Split,
@@ -146,6 +147,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     PartitionEntry: PARTITION,
     Skipped: SKIPPED,
     Removed: REMOVED,
+    ReusedPartitions: st.builds(ReusedPartitions, TEXT, some(TEXT), some(RUN), COUNT, COUNT, COUNT),
     RemovedPartitions: st.builds(RemovedPartitions, TEXT, st.just("expired"), some(TEXT), RUN, TEXT, MAYBE),
     Carried: CARRIED,
     Look: LOOK,
@@ -240,7 +242,7 @@ def test_a_unit_of_an_earlier_release_is_read() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in STRATEGIES if kind not in (Share, Split, Partitioned, Reused)],
+    [kind for kind in STRATEGIES if kind not in (Share, Split, Partitioned, Reused, ReusedPartitions)],
     ids=lambda kind: kind.__name__,
 )
 @given(data=st.data())

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import TablesFailedError, UsageError
@@ -83,6 +84,13 @@ class World:
 
     def manifest(self) -> Manifest:
         return asyncio.run(read_manifest(self.store, self.settings))
+
+    def plan(self, name: str) -> Plan:
+        """The plan of a run."""
+        document = self.settings.layout.run(name).plan
+        found = self.store.peek(document.name)
+        assert found
+        return decode(found[0], Plan, document.name)
 
     def entry(self, table: str = "events") -> TableEntry:
         return next(entry for entry in self.manifest().tables if entry.table == table)

@@ -10,10 +10,10 @@ from collections.abc import Collection, Sequence
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Latest, Manifest, TableEntry
+from bqdump.core.documents.manifest import Carried, File, Latest, Manifest
 from bqdump.core.documents.run import Mode, Plan
 from bqdump.core.errors import UsageError, VerificationError
-from bqdump.core.plan.named_again import named_again
+from bqdump.core.plan.named_again import NamedAgain, NamedPartitions, named_again, partitions_named_again
 from bqdump.core.plan.published import Published
 from bqdump.core.plan.removal import Carry, carry_from
 from bqdump.core.progress.log_events import LogEvent
@@ -50,7 +50,10 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
     named = {one.table for one in export.plan.reused}
     latest = await read_latest(export.store, export.settings)
     carry = await _stays(export, latest, named.union(tables))
-    return carry._replace(reused=await _named_again(export, latest)) if named else carry
+    if not (named or export.plan.reused_partitions):
+        return carry
+    again, partitions = await _named_again(export, latest)
+    return carry._replace(reused=again.entries, partitions=partitions.partitions)
 
 
 async def _stays(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry:
@@ -75,20 +78,21 @@ async def _stays(export: RunningExport, latest: Latest | None, tables: Collectio
     return carry_from(decode(data, Manifest, latest.manifest), export.plan, tables, kept, removed)
 
 
-async def _named_again(export: RunningExport, latest: Latest | None) -> tuple[TableEntry, ...]:
-    """The entries of the tables that the plan has found unchanged. Raises VerificationError if one has none."""
+async def _named_again(export: RunningExport, latest: Latest | None) -> tuple[NamedAgain, NamedPartitions]:
+    """The entries of what the plan has found unchanged. Raises VerificationError if something has none."""
     plan = export.plan
     over = await value_of(export.store, export.settings.layout.run(plan.over).manifest)
     if over is None:
-        raise _lost(plan, [one.table for one in plan.reused], f"the manifest of run {plan.over} is gone")
+        every = [one.table for one in plan.reused] + [some.table for some in plan.reused_partitions]
+        raise _lost(plan, every, f"the manifest of run {plan.over} is gone")
     # With files kept, those of the other run are where they were.
     replaced = latest and latest.replaces and latest.run != plan.over
     since = await value_of(export.store, Document(latest.manifest, Manifest)) if latest and replaced else None
-    found = named_again(plan, over, since)
-    if found.lost:
+    found, partitions = named_again(plan, over, since), partitions_named_again(plan, over, since)
+    if lost := (*found.lost, *partitions.lost):
         by = f"run {latest.run}" if latest and since else f"the manifest of run {plan.over}"
-        raise _lost(plan, found.lost, f"{by} has other files of them, or none")
-    return found.entries
+        raise _lost(plan, lost, f"{by} has other files of them, or none")
+    return found, partitions
 
 
 def _lost(plan: Plan, tables: Sequence[str], why: str) -> VerificationError:
@@ -110,12 +114,15 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
 
 async def check_carried(export: RunningExport, carry: Carry) -> None:
     """Raise VerificationError unless every file of these tables exists as its manifest records."""
-    entries = (*carry.tables, *carry.reused)
-    found = await present(export.store, [file.name for entry in entries for file in entry.files])
-    for entry in entries:
-        for file in entry.files:
+    entries: list[tuple[Carried | None, tuple[File, ...]]] = [
+        *((entry.carried, entry.files) for entry in (*carry.tables, *carry.reused)),
+        *((one.entry.carried, one.files) for some in carry.partitions.values() for one in some),
+    ]
+    found = await present(export.store, [file.name for _, files in entries for file in files])
+    for of, files in entries:
+        for file in files:
             if state := differs(file, found.get(file.name)):
-                run = entry.carried.run if entry.carried else carry.over
+                run = of.run if of else carry.over
                 cause = f"it {state} since run {run} exported it"
                 hint = "Start a new run, which exports its table anew."
                 raise VerificationError("carry over", file.name, cause, hint)

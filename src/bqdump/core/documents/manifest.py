@@ -95,7 +95,7 @@ class PartitionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
     rows: exported rows, None where neither the files nor the job report them. planned_rows, planned_bytes: BigQuery's
     numbers while planning. look: at the partition, equal before the snapshot time and after the job; None where no such
-    looks prove that it did not change in between.
+    looks prove that it did not change in between. carried: set where an earlier run exported it.
     """
 
     id: str
@@ -107,6 +107,7 @@ class PartitionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     rows: Count | None = None
     billed: Count | None = None
     look: Look | None = None
+    carried: Carried | None = None
 
 
 class TableEntry(msgspec.Struct, frozen=True, kw_only=True):

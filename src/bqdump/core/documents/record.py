@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, PartitionEntry, TableEntry, TableFiles, Totals
+from bqdump.core.documents.partition_files import files_by_partition
 from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
 from bqdump.core.plan.definitions import with_carried
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.plan.guards import with_jobs
-from bqdump.core.plan.removal import Carry
+from bqdump.core.plan.removal import Carry, PartitionFiles
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 
@@ -36,7 +39,10 @@ def make_manifest(
     receipts = {table: receipts[table] for table in files}
     hidden = hidden_rows(plan, receipts.values())
     own = [
-        _entry(plan, table, receipts[table.id], partitions.get(table.id, ()), files[table.id], hidden)
+        _with_unchanged(
+            _entry(plan, table, receipts[table.id], partitions.get(table.id, ()), files[table.id], hidden),
+            carry.partitions.get(table.table, ()),
+        )
         for table in plans
         if table.id in receipts
     ]
@@ -118,4 +124,28 @@ def _entry(
         look=table.look,
         look_before=table.look_before,
         partitions=partitions,
+    )
+
+
+def _with_unchanged(entry: TableEntry, unchanged: Sequence[PartitionFiles]) -> TableEntry:
+    """The entry of a table with its partitions that are named again, in the order of their ids."""
+    if not unchanged:
+        return entry
+    own = [PartitionFiles(one, files) for one, files in files_by_partition(entry)]
+    every = sorted([*own, *unchanged], key=lambda one: one.entry.id)
+    more = [one.entry for one in unchanged]
+    rows = [one.rows for one in more]
+    looked = [one.look.rows for one in more if one.look]
+    expected = None if entry.expected_rows is None or len(looked) < len(more) else entry.expected_rows + sum(looked)
+    routes = {one.entry.route for one in every}
+    return msgspec.structs.replace(
+        entry,
+        # That of most of its files: what a query reads of changed partitions is in the same form.
+        route="extract" if "extract" in routes else entry.route,
+        planned_rows=entry.planned_rows + sum(one.planned_rows for one in more),
+        planned_bytes=entry.planned_bytes + sum(one.planned_bytes for one in more),
+        rows=None if entry.rows is None or None in rows else entry.rows + sum(filter(None, rows)),
+        expected_rows=expected,
+        files=tuple(file for one in every for file in one.files),
+        partitions=tuple(one.entry for one in every),
     )

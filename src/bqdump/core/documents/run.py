@@ -112,6 +112,20 @@ class Reused(msgspec.Struct, frozen=True, array_like=True):
     partitions: Count = 0
 
 
+class ReusedPartitions(msgspec.Struct, frozen=True, array_like=True):
+    """Partitions of a table that did not change: the export names the files of earlier runs again.
+
+    runs: those that exported them. rows, bytes: BigQuery's numbers. files: how many.
+    """
+
+    table: str
+    partitions: tuple[str, ...]
+    runs: tuple[RunId, ...]
+    rows: Count
+    bytes: Count
+    files: Count
+
+
 # Why a table of the published export is not in the next one.
 RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
 
@@ -231,7 +245,8 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     planning began, by BigQuery's clock; 0 where that was not recorded. over: the published run that it was compared
     with, "" for none. removed: tables of that run that the export removes; removed_partitions: such partitions of
     tables that it exports. kept: excluded tables that it carries over. reused: unchanged tables, whose
-    files it names again; `tables`, `rows`, `bytes` and `bills` are without them.
+    files it names again; reused_partitions: such partitions of tables that changed. `tables`, `rows`, `bytes` and
+    `bills` are without them.
     """
 
     format_version: int = FORMAT_VERSION
@@ -263,6 +278,7 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[str, ...] = ()
     reused: tuple[Reused, ...] = ()
     removed_partitions: tuple[RemovedPartitions, ...] = ()
+    reused_partitions: tuple[ReusedPartitions, ...] = ()
 
     @property
     def unit_count(self) -> int:

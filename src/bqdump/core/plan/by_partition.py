@@ -7,7 +7,7 @@ partition that has changed is read by a query, or a read session, which do trave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -95,11 +95,11 @@ def can_query(settings: Settings, table: Table) -> bool:
 
 
 def by_partition(
-    item: Routed, settings: Settings, before: Before, after: After, *, same: bool
+    item: Routed, settings: Settings, before: Before, after: After, *, same: bool, reused: Collection[str] = ()
 ) -> tuple[tuple[RoutedPartition, ...], str]:
     """The partitions of a table, each with its route; or none, and the reason why the table is exported as one.
 
-    same: the table has not changed since before the snapshot time.
+    reused: the partitions that are not exported again. same: the table has not changed since before the snapshot time.
     """
     name = item.table.name
     partitioning = partitioning_of(item.table.definition)
@@ -118,10 +118,10 @@ def by_partition(
     if same and sum(one.rows for one in then.values()) != item.table.rows:
         return (), "the rows of its partitions do not add up to those of the table"
     found = []
-    for id_ in sorted({**then, **now}):
+    for id_ in sorted({**then, **now}.keys() - set(reused)):
         one = now.get(id_) or then[id_]
         look = before.looks.get(name, {}).get(id_)
-        why = "" if look and then.get(id_) == now.get(id_) else _reason(before, name, id_, look)
+        why = "" if look and then.get(id_) == now.get(id_) else _reason(settings, before, name, id_, look)
         route = "query" if why and item.route == "extract" else item.route
         if route != item.route and not can_query(settings, item.table):
             return (), f"partition {id_}: {why}, and the settings allow no query"
@@ -141,10 +141,10 @@ def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[s
     return {one.id: one for one in listed if one.id != streamed}
 
 
-def _reason(before: Before, table: str, partition: str, look: Look | None) -> str:
+def _reason(settings: Settings, before: Before, table: str, partition: str, look: Look | None) -> str:
     if look:
         return MOVED
-    if table not in before.partitions:
+    if settings.snapshot_ms is not None:
         return CHOSEN_TIME
     return NO_LOOK if any(one.id == partition for one in before.partitions.get(table, ())) else MOVED
 

@@ -61,7 +61,7 @@ def lacking_flags(
     """
     tables = list(tables)
     for table in tables:
-        by_partition = 0 < (len(table.partitions) or (reused or {}).get(table.table, 0)) <= MOST_LOADS
+        by_partition = 0 < len(table.partitions) + (reused or {}).get(table.table, 0) <= MOST_LOADS
         kept = table.kind not in EXTRACTABLE or table.shape.partition_times or by_partition
         if not kept and has_partition_times(table.definition):
             yield Flag(Risk.PSEUDO_COLUMNS, table.table, (PSEUDO_COLUMN,), PSEUDO_COLUMN, allowed=False)

@@ -34,6 +34,7 @@ VOLATILE = (
 )
 SIZES = "num"
 GONE = "it no longer exists"
+PARTITIONS_EXPIRE = "its partitions expire"
 INCOMPLETE = "BigQuery does not report its creationTime, lastModifiedTime, numRows and numBytes"
 
 
@@ -118,7 +119,7 @@ def changing(definition: msgspec.Raw) -> str:
     if decoded.max_staleness:
         return "max_staleness is set"
     if decoded.time_partitioning and decoded.time_partitioning.expiration_ms:
-        return "its partitions expire"
+        return PARTITIONS_EXPIRE
     return "the table expires" if decoded.expiration_time else ""
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from bqdump.core.documents.changes import way_of
-from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.manifest import Manifest, PartitionEntry, TableEntry
 from bqdump.core.documents.origin import settings_of
+from bqdump.core.documents.partition_files import files_by_partition
 from bqdump.core.documents.run import Plan
 from bqdump.core.plan.looks import difference
-from bqdump.core.plan.removal import carried
+from bqdump.core.plan.removal import PartitionFiles, carried
 from bqdump.core.plan.reuse import HIDING, OF_FILES
 
 
@@ -21,6 +24,13 @@ class NamedAgain(NamedTuple):
     """Entries by table, and the tables that have none any more."""
 
     entries: tuple[TableEntry, ...]
+    lost: tuple[str, ...]
+
+
+class NamedPartitions(NamedTuple):
+    """Unchanged partitions by table, and the tables of which some are lost."""
+
+    partitions: dict[str, tuple[PartitionFiles, ...]]
     lost: tuple[str, ...]
 
 
@@ -44,6 +54,33 @@ def named_again(plan: Plan, over: Manifest, latest: Manifest | None) -> NamedAga
         else:
             lost.append(reused.table)
     return NamedAgain(tuple(entries), tuple(lost))
+
+
+def partitions_named_again(plan: Plan, over: Manifest, latest: Manifest | None) -> NamedPartitions:
+    """The unchanged partitions of tables that the plan exports otherwise. See named_again for over and latest.
+
+    Where another run has replaced files since, only those that it has not replaced can be named again.
+    """
+    had = {entry.table: entry for entry in over.tables}
+    standing = {(file.name, file.generation) for entry in latest.tables for file in entry.files} if latest else set()
+    standing |= {(file.name, file.generation) for table in latest.left for file in table.files} if latest else set()
+    found: dict[str, tuple[PartitionFiles, ...]] = {}
+    lost = []
+    for reused in plan.reused_partitions:
+        entry = had.get(reused.table)
+        known = {one.id: (one, files) for one, files in files_by_partition(entry)} if entry else {}
+        some = [known[id_] for id_ in reused.partitions if id_ in known]
+        gone = latest and any((file.name, file.generation) not in standing for _, files in some for file in files)
+        if entry is None or len(some) < len(reused.partitions) or gone:
+            lost.append(reused.table)
+        else:
+            found[reused.table] = tuple(PartitionFiles(_carried(over, entry, one, plan), files) for one, files in some)
+    return NamedPartitions(found, tuple(lost))
+
+
+def _carried(over: Manifest, entry: TableEntry, partition: PartitionEntry, plan: Plan) -> PartitionEntry:
+    of = replace(entry, carried=partition.carried or entry.carried)
+    return replace(partition, carried=carried(over, of, plan.settings, plan.snapshot).carried)
 
 
 def _holds(over: Manifest, entry: TableEntry, latest: Manifest, now: TableEntry) -> bool:

@@ -78,6 +78,10 @@ class Published(msgspec.Struct, frozen=True):
         of = had.carried or self
         return of.run, of.snapshot
 
+    def origin_of(self, had: Had, partition: PartitionEntry) -> tuple[str, int]:
+        """The run that exported a partition, and its snapshot time."""
+        return (partition.carried.run, partition.carried.snapshot) if partition.carried else self.origin(had)
+
     def settings_of(self, had: Had) -> dict[str, Any]:
         """The settings with which a table was exported."""
         return self.settings | had.carried.settings if had.carried else self.settings

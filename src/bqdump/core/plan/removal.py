@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.manifest import Carried, Manifest, TableEntry, TableFiles
+from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, TableFiles
 from bqdump.core.documents.origin import settings_of
 from bqdump.core.documents.run import (
     Failure,
@@ -36,12 +36,20 @@ WHY: dict[RemovalReason, str] = {
 }
 
 
+class PartitionFiles(NamedTuple):
+    """A partition that is named again, and its files."""
+
+    entry: PartitionEntry
+    files: tuple[File, ...]
+
+
 class Carry(NamedTuple):
     """What a manifest takes over from the published export, and which of its tables it removes.
 
     over: the run that it was compared with, "" where nothing was published. left: files of tables whose last export
     failed. flags: risks that the tables were exported with. definitions: of the published export. reused: the entries
-    of unchanged tables; plan and definitions of this run include these.
+    of unchanged tables; plan and definitions of this run include these. partitions: the unchanged partitions of other
+    tables with their files, by table.
     """
 
     over: str = ""
@@ -52,6 +60,7 @@ class Carry(NamedTuple):
     flags: tuple[Flag, ...] = ()
     definitions: Definitions = Definitions()
     reused: tuple[TableEntry, ...] = ()
+    partitions: Mapping[str, tuple[PartitionFiles, ...]] = {}
 
     @property
     def names(self) -> set[str]:
@@ -64,6 +73,7 @@ class Carry(NamedTuple):
         staying = [file for entry in (*self.tables, *self.reused) for file in entry.files] + [
             file for table in self.left for file in table.files
         ]
+        staying += [file for some in self.partitions.values() for one in some for file in one.files]
         return {file.name: file.generation for file in staying}
 
 

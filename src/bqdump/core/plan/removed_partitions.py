@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from bqdump.core.documents.manifest import PartitionEntry
-from bqdump.core.documents.run import Flag, PartitionReason, RemovedPartitions, TablePlan
+from bqdump.core.documents.run import Flag, PartitionReason, RemovedPartitions, ReusedPartitions, TablePlan
 from bqdump.core.plan.partitioning import partitioning_of
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.risks import Risk
@@ -31,16 +31,20 @@ class _Definition(msgspec.Struct, rename="camel"):
 _DEFINITION = msgspec.json.Decoder(_Definition | None)
 
 
-def leaving_partitions(published: Published, planned: Iterable[TablePlan], now: int) -> tuple[RemovedPartitions, ...]:
+def leaving_partitions(
+    published: Published, planned: Iterable[TablePlan], reused: Iterable[ReusedPartitions], now: int
+) -> tuple[RemovedPartitions, ...]:
     """What the next export lacks of tables that both export by partition. now: the snapshot time in ms.
 
-    planned: the tables of the plan, with every partition that the next export has.
+    planned: the tables of the plan. reused: their partitions that are not exported again.
     """
+    unchanged = {one.table: one.partitions for one in reused}
     had = {one.table: one for one in published.tables if one.partitions}
     found: list[RemovedPartitions] = []
     for table in planned:
         if table.partitions and table.table in had:
-            found += _leaving(published, had[table.table], table, now)
+            there = {piece.partition for piece in table.partitions}.union(unchanged.get(table.table, ()))
+            found += _leaving(published, had[table.table], table, there, now)
     return tuple(found)
 
 
@@ -68,8 +72,9 @@ def _named(removed: RemovedPartitions) -> str:
     return ", ".join(removed.partitions[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _leaving(published: Published, had: Had, table: TablePlan, now: int) -> Iterator[RemovedPartitions]:
-    there = {piece.partition for piece in table.partitions}
+def _leaving(
+    published: Published, had: Had, table: TablePlan, there: set[str], now: int
+) -> Iterator[RemovedPartitions]:
     gone = {one.id: one for one in had.partitions if one.id not in there}
     expired = _expired(table.definition, gone, now)
     of = had.carried or published

@@ -44,7 +44,7 @@ from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import describe, row_policies
 from bqdump.export.planning.extras import refuse_missing_packages
 from bqdump.export.planning.partitions import Partitioned, look_before, partitioned
-from bqdump.export.planning.reuse import Earlier, Reusable, find_reusable, timed
+from bqdump.export.planning.reuse import Earlier, Reusable, earlier_export, find_reusable, same_dataset, timed
 from bqdump.export.planning.target import PLAN
 from bqdump.export.task import OfSet
 from bqdump.ports.store import BucketInfo
@@ -113,7 +113,8 @@ async def draft_plan(
     Its flags hold the findings of the guards; `refuse` decides whether a run may continue.
     """
     dataset = await _dataset(warehouse, settings)
-    before = await look_before(warehouse, dataset, settings)
+    base = same_dataset(earlier.published, settings)
+    before = await look_before(warehouse, dataset, settings, base, in_set=of_set is not None)
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
@@ -133,7 +134,7 @@ async def draft_plan(
     plan, lines = make_plan(settings, run, _nonce(of_set), dataset, snapshot, selection, looked.routing, tasks)
     later = {item.name for item in listing if item.created > snapshot}
     planned = read_tables(lines, plan)
-    plan = msgspec.structs.replace(plan, reused=looked.reusable.reused)
+    plan = msgspec.structs.replace(plan, reused=looked.reusable.reused, reused_partitions=looked.divided.reused)
     # What an unchanged table lacks, its files lack, too.
     every = [*planned, *unchanged_plans(settings, plan, looked.reusable.unchanged)]
     if bucket:
@@ -141,7 +142,7 @@ async def draft_plan(
     found = [
         *policy_flags(looked.listed),
         *table_flags(every),
-        *lacking_flags(every, looked.captured, {one.table: one.partitions for one in plan.reused}),
+        *lacking_flags(every, looked.captured, _reused_partitions(plan)),
         *skipped_flags(plan.skipped, later),
         *column_flags(looked.unseen),
         *definition_flags(definitions),
@@ -153,7 +154,7 @@ async def draft_plan(
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
         found += removal_flags(removed, published)
-        parts = leaving_partitions(published, planned, snapshot)
+        parts = leaving_partitions(published, planned, plan.reused_partitions, snapshot)
         found += partition_flags(parts, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept, removed_partitions=parts)
     plan = msgspec.structs.replace(plan, flags=judge(found, settings), planned=now)
@@ -193,8 +194,16 @@ async def _look(
     seen = [_seen(item, looks, listed, captured) for item in routing.routed]
     reusable = await find_reusable(earlier, settings, run, snapshot, seen)
     routing = await estimate_queries(warehouse, dataset, snapshot, Routing(reusable.routed, routing.skipped))
-    divided = await partitioned(warehouse, dataset, settings, snapshot, routing, before, listed)
+    by_name = {one.routed.table.name: one for one in seen}
+    base = earlier_export(earlier.published, settings, run, snapshot)
+    divided = await partitioned(warehouse, dataset, settings, snapshot, routing, before, listed, by_name, earlier, base)
     return Looked(described.tables, described.unseen, listed, policies, captured, divided, reusable)
+
+
+def _reused_partitions(plan: Plan) -> dict[str, int]:
+    """The number of partitions of each table that are not exported again."""
+    unchanged = {one.table: one.partitions for one in plan.reused}
+    return unchanged | {one.table: len(one.partitions) for one in plan.reused_partitions}
 
 
 def _seen(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.run import Look
+from bqdump.core.documents.run import Look, ReusedPartitions
 from bqdump.core.errors import JobFailedError, UsageError
 from bqdump.core.plan.by_partition import (
     LEAST_BILLED,
@@ -28,6 +28,8 @@ from bqdump.core.plan.by_partition import (
 from bqdump.core.plan.catalog import Dataset, Partition, Table
 from bqdump.core.plan.looks import look_of
 from bqdump.core.plan.partitioning import partitioning_of
+from bqdump.core.plan.published import Published
+from bqdump.core.plan.reuse import Seen
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -36,6 +38,8 @@ from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
 from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
+from bqdump.export.planning.partition_reuse import Expected, LookAt, find_unchanged
+from bqdump.export.planning.reuse import Earlier
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -48,18 +52,30 @@ NOTHING = Before({}, {}, {})
 
 
 class Partitioned(NamedTuple):
-    """A routing with its partitions. bills: the bytes billed for finding them, by what was queried."""
+    """A routing with its partitions. bills: the bytes billed for finding them, by what was queried.
+
+    reused: the partitions of these tables that are not exported again.
+    """
 
     routing: Routing
     bills: dict[str, int]
+    reused: tuple[ReusedPartitions, ...] = ()
 
 
-async def look_before(warehouse: Warehouse, dataset: Dataset, settings: Settings) -> Before:
+async def look_before(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, *, in_set: bool = False
+) -> Before:
     """Look at the partitions of large tables, before the snapshot time is taken.
 
+    published: the export of the same dataset, if there is one. What an incremental plan expects to be unchanged is
+    looked at after the snapshot time only. in_set: the dataset is one of several, whose snapshot time is taken already.
     Raises UsageError where listing them would bill more than the settings allow, and what the query raises.
     """
     if not settings.template.by_partition:
+        return NOTHING
+    if in_set:
+        message = "%s: its tables are exported as one, not by partition: it is exported together with other datasets"
+        log.warning(message, dataset.name, extra=LogEvent.NOT_BY_PARTITION.extra())
         return NOTHING
     names = [item.name for item in candidates(settings, await warehouse.tables(dataset))]
     slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
@@ -73,19 +89,30 @@ async def look_before(warehouse: Warehouse, dataset: Dataset, settings: Settings
     looks = {table.name: look_of(table.definition) if proves(table.definition) else None for table in large}
     if settings.snapshot_ms is not None:
         return Before(dict.fromkeys(looks), {}, {})
-    listed = await _list(warehouse, dataset, settings, list(looks))
+    now = await warehouse.now(dataset.location) if settings.incremental and published else 0
+    expected = Expected(published if now else None, settings, now)
+    by_name = {table.name: table for table in large if not expected.table(table, looks[table.name])}
+    listed = await _list(warehouse, dataset, settings, list(by_name))
+    look_at = looking(warehouse, dataset)
+    seen: dict[str, dict[str, Look]] = {}
+    for name, partitions in listed.items():
+        later = expected.partitions(by_name[name], partitions)
+        ids = [one.id for one in partitions if looks[name] and one.id not in later]
+        all_ = await asyncio.gather(*(look_at(f"{name}${id_}") for id_ in ids))
+        seen[name] = {id_: one for id_, one in zip(ids, all_, strict=True) if one}
+    return Before(looks, listed, seen)
+
+
+def looking(warehouse: Warehouse, dataset: Dataset) -> LookAt:
+    """Looks at tables and partitions by name, some at a time; None for one that proves nothing."""
+    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
 
     async def look(name: str) -> Look | None:
-        table = await get(name)
+        async with slots:
+            table = await warehouse.table(dataset, name)
         return look_of(table.definition) if table and proves(table.definition) else None
 
-    seen: dict[str, dict[str, Look]] = {}
-    for table, partitions in listed.items():
-        provable = partitions if looks[table] else []
-        ids = [one.id for one in provable]
-        all_ = await asyncio.gather(*(look(f"{table}${id_}") for id_ in ids))
-        seen[table] = {id_: one for id_, one in zip(ids, all_, strict=True) if one}
-    return Before(looks, listed, seen)
+    return look
 
 
 async def partitioned(
@@ -96,12 +123,20 @@ async def partitioned(
     routing: Routing,
     before: Before,
     policies: Mapping[str, Sequence[RowPolicy] | None],
+    seen: Mapping[str, Seen],
+    earlier: Earlier,
+    published: Published | None,
 ) -> Partitioned:
-    """The routing with the partitions of large tables. policies: by table, None where they cannot be listed."""
+    """The routing with the partitions of large tables. policies: by table, None where they cannot be listed.
+
+    seen: by table. published: the earlier export of the same dataset, if there is one.
+    """
     items = {item.table.name: item for item in routing.routed if item.table.name in before.tables}
     if not items:
         return Partitioned(routing, _bill(len(before.partitions)))
-    same = {name for name, item in items.items() if unchanged(before, item.table, look_of(item.table.definition))}
+    same = {
+        name for name in items if name in before.partitions and unchanged(before, items[name].table, seen[name].look)
+    }
     open_ = [item for name, item in items.items() if name not in same and item.read_at == "snapshot"]
     if settings.snapshot_ms is not None:
         return await _counted(warehouse, dataset, settings, snapshot, routing, before, open_)
@@ -115,11 +150,20 @@ async def partitioned(
             return await _rows_at(warehouse, dataset, settings, snapshot, item.table)
 
     rows = dict(zip([item.table.name for item in open_], await asyncio.gather(*map(count, open_)), strict=True))
+    present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
+    some = [seen[name] for name in items]
+    look_at = looking(warehouse, dataset)
+    found = await find_unchanged(earlier, published, settings, snapshot, some, before, present, same, look_at)
+    for name, one in found.items():
+        if (count_ := rows.get(name)) is not None:
+            rows[name] = count_ - one.reused.rows
     after = After(listed, rows, {}, {})
-    routed = [_divided(item, settings, before, after, same) for item in routing.routed]
+    reused = {name: one.entries for name, one in found.items()}
+    routed = [_divided(item, settings, before, after, same, reused) for item in routing.routed]
+    kept = tuple(found[item.table.name].reused for item in routed if item.partitions and item.table.name in found)
     bills = _bill(len(before.partitions), len(open_))
     bills |= {f"rows of {item.table.name}": item.table.rows * COLUMN_BYTES for item in open_ if _filtered(item.table)}
-    return Partitioned(Routing(tuple(routed), routing.skipped), bills)
+    return Partitioned(Routing(tuple(routed), routing.skipped), bills, kept)
 
 
 async def _counted(
@@ -152,15 +196,22 @@ async def _counted(
     counted = dict(zip([item.table.name for item in items], await asyncio.gather(*map(count, items)), strict=True))
     rows = {table: sum(found.values()) for table, found in counted.items()}
     after = After({}, dict(rows), counted, uncounted)
-    routed = [_divided(item, settings, before, after, ()) for item in routing.routed]
+    routed = [_divided(item, settings, before, after, (), {}) for item in routing.routed]
     return Partitioned(Routing(tuple(routed), routing.skipped), bills)
 
 
-def _divided(item: Routed, settings: Settings, before: Before, after: After, same: Collection[str]) -> Routed:
+def _divided(
+    item: Routed,
+    settings: Settings,
+    before: Before,
+    after: After,
+    same: Collection[str],
+    reused: Mapping[str, Collection[str]],
+) -> Routed:
     name = item.table.name
     if name not in before.tables:
         return item
-    partitions, reason = by_partition(item, settings, before, after, same=name in same)
+    partitions, reason = by_partition(item, settings, before, after, same=name in same, reused=reused.get(name, ()))
     if not partitions:
         message = "%s: exported as one, not by partition: %s"
         log.warning(message, name, reason or "it has no partitions", extra=LogEvent.NOT_BY_PARTITION.extra(table=name))

@@ -43,7 +43,7 @@ async def find_reusable(
 
     run, snapshot: of this plan.
     """
-    published = _base(earlier.published, settings, run, snapshot)
+    published = earlier_export(earlier.published, settings, run, snapshot)
     had = {one.table: one for one in published.tables} if published else {}
     chosen = settings.snapshot_ms is not None
     looked = [
@@ -58,7 +58,7 @@ async def find_reusable(
         return Reusable(tuple(looked))
     reuse, reasons = decide(published, seen, settings, snapshot)
     if published and reuse:
-        reasons |= await _obstacles(earlier, published, settings, reuse)
+        reasons |= await obstacles(earlier, published, settings, reuse)
     return Reusable(
         tuple(replace(one, reason=reasons[one.table.name]) for one in looked if one.table.name in reasons),
         tuple(one for one in looked if one.table.name not in reasons),
@@ -66,17 +66,22 @@ async def find_reusable(
     )
 
 
-def _base(published: Published | None, settings: Settings, run: str, snapshot: int) -> Published | None:
+def earlier_export(published: Published | None, settings: Settings, run: str, snapshot: int) -> Published | None:
     """The published export if it is an earlier one of the same dataset."""
-    if published is None or published.age >= (snapshot, run):
+    return None if published is None or published.age >= (snapshot, run) else same_dataset(published, settings)
+
+
+def same_dataset(published: Published | None, settings: Settings) -> Published | None:
+    """The published export if it is one of the same dataset."""
+    if published is None:
         return None
     return published if (published.project, published.dataset) == (settings.project, settings.dataset) else None
 
 
-async def _obstacles(
+async def obstacles(
     earlier: Earlier, published: Published, settings: Settings, reuse: Mapping[str, Reuse]
 ) -> dict[str, str]:
-    """Why files that hold unchanged tables cannot be named again, by table."""
+    """Why files that hold unchanged tables, or partitions, cannot be named again, by the keys of `reuse`."""
     if busy := await _replacing(earlier.store, published, settings):
         return dict.fromkeys(reuse, f"run {busy} is replacing files")
     if await exists(earlier.store, settings.layout.run(published.run).tombstone):
@@ -103,7 +108,9 @@ async def refers(store: ObjectStore, settings: Settings, plan: Plan) -> bool:
 
     Its manifest names all of them, also those that even earlier runs have exported.
     """
-    return not plan.reused or await refer(store, settings.layout, plan.over, plan.run)
+    if not (plan.reused or plan.reused_partitions):
+        return True
+    return await refer(store, settings.layout, plan.over, plan.run)
 
 
 def timed(looks: Mapping[str, Look | None], by: int) -> dict[str, Look | None]:
