@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,7 +125,7 @@ def export() -> dict[str, Any]:
     manifest = loop.run_until_complete(read_manifest(store, SETTINGS))
     assert [len(entry.partitions) for entry in manifest.tables] == [PARTITIONS] * TABLES
     whole = TABLES * PARTITIONS
-    bucket = sum(len(found[0]) + len(name) for name in store.names_now() if (found := store.peek(name)))
+    bucket = footprint(vars(store), set()) + footprint(vars(warehouse), set())
     found = store.peek(SETTINGS.layout.run("run").manifest.name)
     return {
         # Looks before the snapshot time, then jobs and the looks after them.
@@ -138,6 +138,19 @@ def export() -> dict[str, Any]:
         "before": before,
         "manifest MB": len(found[0]) / 1e6 if found else 0.0,
     }
+
+
+def footprint(value: object, seen: set[int]) -> int:
+    """The bytes of memory of a value and of what is in its collections: the least that it takes."""
+    if id(value) in seen or not isinstance(value, (str, bytes, int, dict, list, tuple, set, deque)):
+        return 0
+    seen.add(id(value))
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        size += sum(footprint(key, seen) + footprint(item, seen) for key, item in value.items())
+    elif isinstance(value, (list, tuple, set, deque)):
+        size += sum(footprint(item, seen) for item in value)
+    return size
 
 
 def peak() -> float:

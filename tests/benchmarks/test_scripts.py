@@ -23,6 +23,7 @@ SCRIPTS = {
     "load_processes": (r"4 tables × +2 tasks: .* MiB in the largest task, \d+ s$", ""),
     "makespan": (r"^bqdump, one task, with planning +\d+\.\d\d +\d+\.\d\d ", ""),
     "naive": (r"^bqdump, 2 tasks +\d+\.\d\d +\d\.\d{3} +\d+\.\d\d +\d\.\d{3} +30$", ""),
+    "partitions": (r"^export: time \d\.\d\d and requests \d\.\d\d of the ideal, memory \d\.\d\d of 512 MiB$", ""),
     "planning": (r"^balance: .*largest first 1\.\d{3}, in turn \d\.\d{3}", ""),
     "read_route": (r"^csv\.gz +\d\.\d\d GB of Arrow within RLIMIT_DATA 512 MiB", "--rounds 1 --without-pandas"),
     "request_counts": (r"^bqdump, 10 tasks, first export", ""),

@@ -44,7 +44,7 @@ class Stage(NamedTuple):
     a row access policy on a table. blind: revoke or grant the permission to list those. stream_into: create a table
     with change data capture. slow: how long jobs run from now on, in seconds.
     add_dataset: create another dataset, with a name that ends like this one; returns its name.
-    put_by_day: give a table that is partitioned by a column `day` these rows, whose partition is named before the colon.
+    put_by_day: give a table that is partitioned by a column `day` these rows, which begin with their day and a colon.
     """
 
     make: Callable[[], Warehouse]
@@ -101,6 +101,18 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
     )  # fmt: skip
 
 
+def put_partitions(world: World, name: str, rows: Sequence[str]) -> None:
+    """Add the rows that a table does not have, and delete those that it should not have."""
+    world.sql(f"CREATE TABLE IF NOT EXISTS {name} (line STRING, day DATE) PARTITION BY day")
+    there = [line for (line,) in world.sql(f"SELECT line FROM {name}")]
+    if gone := [f"'{line}'" for line in there if line not in rows]:
+        world.sql(f"DELETE FROM {name} WHERE line IN ({', '.join(gone)})")
+    new = [row for row in rows if row not in there]
+    days = ["NULL" if row.startswith("__") else f"DATE '{row[:4]}-{row[4:6]}-{row[6:8]}'" for row in new]
+    if values := ", ".join(f"('{row}', {day})" for row, day in zip(new, days, strict=True)):
+        world.sql(f"INSERT INTO {name} (line, day) VALUES {values}")
+
+
 @contextmanager
 def on_servers(
     world: World, monkeypatch: pytest.MonkeyPatch, wrapped: Callable[[Warehouse], Warehouse]
@@ -141,16 +153,7 @@ def on_servers(
         return name
 
     def put_by_day(table: str, rows: Sequence[str]) -> None:
-        """Add the rows that it does not have, and delete those that it should not have."""
-        name = f"`{PROJECT}.{dataset}.{table}`"
-        world.sql(f"CREATE TABLE IF NOT EXISTS {name} (line STRING, day DATE) PARTITION BY day")
-        there = [line for (line,) in world.sql(f"SELECT line FROM {name}")]
-        if gone := [f"'{line}'" for line in there if line not in rows]:
-            world.sql(f"DELETE FROM {name} WHERE line IN ({', '.join(gone)})")
-        new = [row for row in rows if row not in there]
-        days = ["NULL" if row.startswith("__") else f"DATE '{row[:4]}-{row[4:6]}-{row[6:8]}'" for row in new]
-        if values := ", ".join(f"('{row}', {day})" for row, day in zip(new, days, strict=True)):
-            world.sql(f"INSERT INTO {name} (line, day) VALUES {values}")
+        put_partitions(world, f"`{PROJECT}.{dataset}.{table}`", rows)
 
     with world.settings(shard_bytes=10):
         yield Stage(

@@ -21,7 +21,7 @@ from bqdump.core.times import rfc3339
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.ports.warehouse import ExtractRequest, Job
+from bqdump.ports.warehouse import ExtractRequest, Job, JobError
 from bqdump.repository.published import read_manifest
 
 REPLACE = Settings(project="p", dataset="d", target=Target("gs", "memory"), partitions_min_bytes=1,
@@ -239,6 +239,39 @@ def test_without_queries_a_change_fails_the_table_by_name() -> None:
         TablesFailedError, match=r"partition .*: it was changed since the snapshot time, and the settings"
     ):
         world.export()
+
+
+@MODES
+def test_rows_that_are_streamed_in_leave_all_partitions_to_queries(settings: Settings) -> None:
+    world = World(settings)
+    world.warehouse.buffered["events"] = 3
+    entry = world.export(allow=(Risk.STREAMING_BUFFER,))
+    assert world.lines(entry) == by_day(ROWS)
+    assert {(one.route, one.look) for one in entry.partitions} == {("query", None)}
+
+
+@MODES
+def test_a_partition_that_fails_fails_its_table_and_leaves_its_earlier_files(settings: Settings) -> None:
+    world = World(settings)
+    world.export()
+    world.put([*ROWS, "20260102:late"])
+    units = iter(("20260102",))
+    bad = JobError("invalid", "It cannot be read.")
+    failing: dict[str, JobError] = {}
+    world.warehouse.failing = lambda _, job: failing.get(job)
+    world.warehouse.before = lambda one: failing.update({one.job_id: bad} if one.partition in units else {})
+    with pytest.raises(TablesFailedError, match=r"events: invalid: partition 20260102: It cannot be read"):
+        world.export("r2")
+    units = iter(("20260102",))
+    world.now += 1000
+    asyncio.run(run(world.task("r3", allow_partial=True)))
+    manifest = world.manifest()
+    assert [entry.table for entry in manifest.tables] == ["small"]
+    assert [failure.message for failure in manifest.failed] == ["partition 20260102: It cannot be read."]
+    left = [file.name for table in manifest.left for file in table.files]
+    if settings is REPLACE:
+        assert left == [name for name in world.data() if "events" in name]
+    assert len(left) == (3 if settings is REPLACE else 0)
 
 
 @MODES

@@ -15,7 +15,7 @@ from bqdump.cli.options import ALL, Command, json_option, load_settings, setting
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.plan_set import print_set, refuse_datasets
 from bqdump.cli.wiring import serve, serve_set
-from bqdump.core.documents.origin import unchanged_tables
+from bqdump.core.documents.origin import unchanged_parts
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
@@ -121,7 +121,8 @@ def print_plan(settings: Settings, shown: Planned) -> None:
     totals = shown.totals
     shares = [share["bytes"] for share in shown.shares] or [0]
     saved = f", {size_text(totals['bytes_saved'])}: not exported again.\n"
-    unchanged = f"{unchanged_tables(totals['unchanged'])}{saved}" if totals["unchanged"] else ""
+    reused = unchanged_parts(totals["unchanged"], totals["unchanged_partitions"])
+    unchanged = f"{reused}{saved}" if reused else ""
     dealt = (
         f"{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
         f"recommended: {counted(shown.recommended_tasks, 'task')}.\n"
@@ -148,13 +149,20 @@ def _print_tables(shown: Planned) -> None:
                 t.route,
                 f"{t.rows:,}",
                 size_text(t.bytes),
-                f"{t.files:,} in {counted(t.partitions, 'partition')}" if t.partitions else f"{t.files:,}",
+                _files(t),
                 f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share),
             )
             for t in shown.tables
         ],
         right=(3, 4, 5, 6),
     )
+
+
+def _files(table: PlannedTable) -> str:
+    if not table.partitions:
+        return f"{table.files:,}"
+    unchanged = f" ({table.unchanged_partitions:,} unchanged)" if table.unchanged_partitions else ""
+    return f"{table.files:,} in {counted(table.partitions, 'partition')}{unchanged}"
 
 
 def _bill(table: PlannedTable) -> str:

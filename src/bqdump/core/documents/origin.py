@@ -28,6 +28,12 @@ def unchanged_tables(reused: int) -> str:
     return f"{counted(reused, 'table')} unchanged since earlier runs" if reused else ""
 
 
+def unchanged_parts(tables: int, partitions: int) -> str:
+    """A phrase about tables and partitions that were not exported again; "" where there are none."""
+    counts = [counted(count, word) for count, word in ((tables, "table"), (partitions, "partition")) if count]
+    return f"{' and '.join(counts)} unchanged since earlier runs" if counts else ""
+
+
 def mixed_times(carried: int, oldest_snapshot_time: str) -> str:
     """A phrase about tables that are older than their export; "" where none is."""
     if not carried:

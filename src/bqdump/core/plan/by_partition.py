@@ -8,7 +8,7 @@ partition that has changed is read by a query, or a read session, which do trave
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from bqdump.core.documents.run import Look
 from bqdump.core.formats.fidelity import unfit
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Listed, Partition, Table, select
-from bqdump.core.plan.partitioning import RANGE, UNPARTITIONED, Partitioning, partitioning_of
+from bqdump.core.plan.partitioning import Partitioning, partitioning_of
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
 from bqdump.core.plan.unsupported import as_they_are
 from bqdump.core.settings.settings import Settings
@@ -45,7 +45,7 @@ class After(NamedTuple):
     """What was seen after the snapshot time, by table: only of tables that may have changed meanwhile.
 
     partitions: as listed. rows: of the complete table at the snapshot time, None where they cannot be counted.
-    counted: the rows of each partition at a chosen snapshot time, by id. uncounted: why these cannot be counted.
+    counted: the rows of each partition at a chosen snapshot time, by id. uncounted: why rows cannot be counted.
     """
 
     partitions: dict[str, list[Partition]]
@@ -55,7 +55,7 @@ class After(NamedTuple):
 
 
 class _State(msgspec.Struct, rename="camel"):
-    streaming_buffer: msgspec.Raw | None = None
+    streaming_buffer: Any = None
     max_staleness: str | None = None
 
 
@@ -108,7 +108,7 @@ def by_partition(
     if item.read_at != "snapshot":
         return (), "it is not read at the snapshot time"
     if why := after.uncounted.get(name):
-        return (), f"its partitions at the snapshot time cannot be counted: {why}"
+        return (), f"its rows at the snapshot time cannot be counted: {why}"
     then = _exported(partitioning, before.partitions.get(name, ()))
     now = then if same else _exported(partitioning, after.partitions.get(name, ()))
     if (counted := after.counted.get(name)) is not None:
@@ -137,8 +137,7 @@ def _as_counted(table: Table, id_: str, rows: int) -> Partition:
 
 def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[str, Partition]:
     """By id. Streamed rows without a partition are no part of an export, as in a complete table."""
-    streamed = UNPARTITIONED if partitioning.unit != RANGE else ""
-    return {one.id: one for one in listed if one.id != streamed}
+    return {one.id: one for one in listed if one.id != partitioning.streamed}
 
 
 def _reason(settings: Settings, before: Before, table: str, partition: str, look: Look | None) -> str:

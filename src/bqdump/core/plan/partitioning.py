@@ -42,6 +42,11 @@ class Partitioning(NamedTuple):
         """Whether no column says in which partition a row is."""
         return self.column == PSEUDO_COLUMN
 
+    @property
+    def streamed(self) -> str:
+        """The id of streamed rows that have no partition yet, "" where that is the id of other rows, too."""
+        return "" if self.unit == RANGE else UNPARTITIONED
+
     def problem(self, partition: str) -> str:
         """Why the partition of this id cannot be exported by itself; "" where it can."""
         if partition == NULL or (partition == UNPARTITIONED and self.unit == RANGE):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bqdump.core.documents.fingerprints import way
 from bqdump.core.documents.manifest import File
-from bqdump.core.documents.run import Look, Reused
+from bqdump.core.documents.run import Look, Reused, ReusedPartitions
 from bqdump.core.plan.looks import difference
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.plan.repeatable import varying
@@ -154,6 +154,6 @@ def period(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def bytes_saved(reused: Sequence[Reused]) -> int:
-    """The bytes of these tables, by BigQuery's count, that are not exported again."""
+def bytes_saved(reused: Sequence[Reused | ReusedPartitions]) -> int:
+    """The bytes of these tables and partitions, by BigQuery's count, that are not exported again."""
     return sum(one.bytes for one in reused)

@@ -28,7 +28,8 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     files: the expected number, a lower bound. partitions: the number that are exported by themselves, 0 where the table
     is exported as one. parts: the number of tasks that share it; share: that of the first.
     bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`. reason: why it is
-    exported although the export is incremental, "" where it is not.
+    exported although the export is incremental, "" where it is not. unchanged_partitions: those that are not exported
+    again; rows, bytes and files are without them.
     """
 
     table: str
@@ -45,6 +46,7 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     bills_at_least: bool
     parts: int
     partitions: int = 0
+    unchanged_partitions: int = 0
     reason: str = ""
 
 
@@ -118,6 +120,7 @@ class Planned(Result, frozen=True, kw_only=True):
 def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
     """The plan as it is shown, its tables by name."""
     parts = {split.table: len(split.units) for split in plan.splits}
+    unchanged = {one.table: len(one.partitions) for one in plan.reused_partitions}
     shown = [
         PlannedTable(
             table=table.table,
@@ -135,6 +138,7 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
             parts=parts.get(table.table, 1),
             reason=table.reason,
             partitions=len(table.partitions),
+            unchanged_partitions=unchanged.get(table.table, 0),
         )
         for table in tables
     ]
@@ -153,7 +157,8 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
             "excluded": plan.excluded,
             "bills": plan.bills,
             "unchanged": len(plan.reused),
-            "bytes_saved": bytes_saved(plan.reused),
+            "unchanged_partitions": sum(unchanged.values()),
+            "bytes_saved": bytes_saved([*plan.reused, *plan.reused_partitions]),
         },
         recommended_tasks=recommended_tasks(plan.unit_count, read),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],

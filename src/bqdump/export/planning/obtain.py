@@ -6,8 +6,8 @@ import asyncio
 import logging
 
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.origin import unchanged_tables
-from bqdump.core.documents.run import Plan
+from bqdump.core.documents.origin import unchanged_parts
+from bqdump.core.documents.run import Plan, Reused, ReusedPartitions
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
@@ -142,8 +142,10 @@ def _log_plan(export: RunningExport) -> None:
     plan, tasks = export.plan, counted(export.task.tasks, "task")
     tables, planned = counted(plan.tables, "table"), LogEvent.RUN_PLANNED.extra()
     log.info("planned %s as of %s, for %s", tables, rfc3339(plan.snapshot), tasks, extra=planned)
-    if plan.reused:
-        unchanged, saved = unchanged_tables(len(plan.reused)), size_text(bytes_saved(plan.reused))
+    reused: list[Reused | ReusedPartitions] = [*plan.reused, *plan.reused_partitions]
+    if reused:
+        partitions = sum(len(one.partitions) for one in plan.reused_partitions)
+        unchanged, saved = unchanged_parts(len(plan.reused), partitions), size_text(bytes_saved(reused))
         log.info("not exporting %s (%s)", unchanged, saved, extra=LogEvent.TABLES_UNCHANGED.extra())
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table))

@@ -143,11 +143,18 @@ async def partitioned(
     listed = await _list(warehouse, dataset, settings, [item.table.name for item in open_])
     slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
+    uncounted: dict[str, str] = {}
+
     async def count(item: Routed) -> int | None:
-        if item.shape.where or policies.get(item.table.name):
+        # Rows that are streamed in may be counted, and are in no partition yet.
+        if item.shape.where or policies.get(item.table.name) or not proves(item.table.definition):
             return None
         async with slots:
-            return await _rows_at(warehouse, dataset, settings, snapshot, item.table)
+            try:
+                return await _rows_at(warehouse, dataset, settings, snapshot, item.table)
+            except JobFailedError as error:
+                uncounted[item.table.name] = error.cause.partition("\n")[0]
+                return None
 
     rows = dict(zip([item.table.name for item in open_], await asyncio.gather(*map(count, open_)), strict=True))
     present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
@@ -157,7 +164,7 @@ async def partitioned(
     for name, one in found.items():
         if (count_ := rows.get(name)) is not None:
             rows[name] = count_ - one.reused.rows
-    after = After(listed, rows, {}, {})
+    after = After(listed, rows, {}, uncounted)
     reused = {name: one.entries for name, one in found.items()}
     routed = [_divided(item, settings, before, after, same, reused) for item in routing.routed]
     kept = tuple(found[item.table.name].reused for item in routed if item.partitions and item.table.name in found)
@@ -183,15 +190,16 @@ async def _counted(
 
     async def count(item: Routed) -> dict[str, int]:
         table = item.table
-        if partitioning_of(table.definition) is None:
+        if (partitioning := partitioning_of(table.definition)) is None:
             return {}
         async with slots:
             select = counted_rows(dataset, table.name, snapshot, table.definition)
             try:
-                return await warehouse.counts(dataset, table.name, select, settings.max_bytes_billed)
+                found = await warehouse.counts(dataset, table.name, select, settings.max_bytes_billed)
             except JobFailedError as error:
                 uncounted[table.name] = error.cause.partition("\n")[0]
                 return {}
+        return {id_: rows for id_, rows in found.items() if id_ != partitioning.streamed}
 
     counted = dict(zip([item.table.name for item in items], await asyncio.gather(*map(count, items)), strict=True))
     rows = {table: sum(found.values()) for table, found in counted.items()}
@@ -240,17 +248,11 @@ def _refuse_bill(settings: Settings, needed: int) -> None:
         raise UsageError(PLAN, size_text(limit), cause, hint, setting="max_bytes_billed")
 
 
-async def _rows_at(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings, snapshot: int, table: Table
-) -> int | None:
+async def _rows_at(warehouse: Warehouse, dataset: Dataset, settings: Settings, snapshot: int, table: Table) -> int:
     """The rows of a table at the snapshot time. BigQuery knows them without reading, unless a filter is required."""
     where = sql.condition(table.definition, "")
     select = sql.select(dataset, table.name, snapshot, "COUNT(*)", where)
-    try:
-        return (await warehouse.ask(dataset, table.name, select, settings.max_bytes_billed))[0]
-    except JobFailedError as error:
-        log.debug("%s: its rows cannot be counted: %s", table.name, error)
-        return None
+    return (await warehouse.ask(dataset, table.name, select, settings.max_bytes_billed))[0]
 
 
 def _filtered(table: Table) -> bool:

@@ -36,7 +36,7 @@ async def extract_partition(
         return msgspec.structs.replace(outcome, unchanged=True) if isinstance(outcome, Receipt) else outcome
     table = Table(unit.table, unit.kind, unit.rows, unit.bytes, unit.definition)
     if not can_query(export.settings, table):
-        return Failure(unit.id, unit.table, outcome.job, outcome.attempt, CHANGED, _called(unit), export.owner)
+        return Failure(unit.id, unit.table, outcome.job, outcome.attempt, CHANGED, NO_QUERY, export.owner)
     return Changed(unit.id, outcome.job)
 
 
@@ -63,7 +63,3 @@ async def is_unchanged(export: RunningExport, unit: Unit) -> bool:
 async def _look(export: RunningExport, unit: Unit) -> Look | None:
     table = await export.warehouse.table(export.source, f"{unit.table}${unit.partition}")
     return look_of(table.definition) if table and proves(table.definition) else None
-
-
-def _called(unit: Unit) -> str:
-    return f"partition {unit.partition}: {NO_QUERY}"

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.errors import BqdumpError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.log_events import LogEvent
@@ -52,6 +54,9 @@ async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: 
         log.warning(message, called, extra=LogEvent.PARTITION_CHANGED.extra(table=table))
         outcome = await _export(export, watch, todo, started, query_changed)
         recorded = await _record(export, outcome)
+    if isinstance(outcome, Failure) and todo.unit.partition:
+        # The table's other partitions may be exported.
+        outcome = msgspec.structs.replace(outcome, message=f"partition {todo.unit.partition}: {outcome.message}")
     if isinstance(outcome, Changed):
         # Another task has recorded its end meanwhile.
         if isinstance(recorded, Receipt):
