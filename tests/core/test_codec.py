@@ -147,7 +147,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     PartitionEntry: PARTITION,
     Skipped: SKIPPED,
     Removed: REMOVED,
-    ReusedPartitions: st.builds(ReusedPartitions, TEXT, some(TEXT), some(RUN), COUNT, COUNT, COUNT),
+    ReusedPartitions: st.builds(ReusedPartitions, TEXT, some(TEXT), COUNT, COUNT, COUNT),
     RemovedPartitions: st.builds(RemovedPartitions, TEXT, st.just("expired"), some(TEXT), RUN, TEXT, MAYBE),
     Carried: CARRIED,
     Look: LOOK,

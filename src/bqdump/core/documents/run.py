@@ -115,12 +115,11 @@ class Reused(msgspec.Struct, frozen=True, array_like=True):
 class ReusedPartitions(msgspec.Struct, frozen=True, array_like=True):
     """Partitions of a table that did not change: the export names the files of earlier runs again.
 
-    runs: those that exported them. rows, bytes: BigQuery's numbers. files: how many.
+    rows, bytes: BigQuery's numbers. files: how many.
     """
 
     table: str
     partitions: tuple[str, ...]
-    runs: tuple[RunId, ...]
     rows: Count
     bytes: Count
     files: Count

@@ -61,14 +61,12 @@ def unchanged_partitions(
     return {id_: entries[id_] for id_, look in looks.items() if look and (had := entries[id_].look) and had.same(look)}
 
 
-def reused_partitions(published: Published, table: str, entries: Iterable[PartitionEntry]) -> ReusedPartitions:
+def reused_partitions(table: str, entries: Iterable[PartitionEntry]) -> ReusedPartitions:
     """The record of unchanged partitions of a table."""
-    had = next(one for one in published.tables if one.table == table)
     entries = sorted(entries, key=lambda one: one.id)
     return ReusedPartitions(
         table,
         tuple(one.id for one in entries),
-        tuple(sorted({published.origin_of(had, one)[0] for one in entries})),
         sum(one.look.rows if one.look else one.planned_rows for one in entries),
         sum(one.look.bytes if one.look else one.planned_bytes for one in entries),
         sum(one.files for one in entries),

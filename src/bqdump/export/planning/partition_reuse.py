@@ -108,9 +108,7 @@ async def find_unchanged(
             found[name] = unchanged
     usable = await _usable(earlier, published, settings, found)
     return {
-        name: Found(entries, reused_partitions(published, name, entries.values()))
-        for name, entries in usable.items()
-        if entries
+        name: Found(entries, reused_partitions(name, entries.values())) for name, entries in usable.items() if entries
     }
 
 
