@@ -356,3 +356,17 @@ def test_an_error_of_the_store_ends_prune_and_the_next_one_continues(scene: Scen
     result = scene.prune()
     assert [(one.run, one.state) for one in result.removed] == [("a", "pruning")]
     assert not scene.names("/a/")
+
+
+def test_files_of_partitions_that_later_runs_name_stay(scene: Scene) -> None:
+    path = "{run}/{table}/day={partition}/{table}_*.{ext}"
+    settings: dict[str, Any] = {"path": path, "partitions_min_bytes": 0, "incremental": True}
+    rows = ["20260101:a", "20260102:b"]
+    scene.warehouse.put("p", "sales", "days", rows, partitioned=True)
+    scene.run("a", **settings)
+    for name in ("b", "c"):
+        scene.warehouse.put("p", "sales", "days", rows := [*rows, f"20260102:{name}"])
+        scene.run(name, **settings)
+    scene.prune(**settings)
+    files = [name for name in scene.names() if name.startswith(("x/a/days", "x/b/days", "x/c/days"))]
+    assert files == ["x/a/days/day=20260101/days_000000000000.csv", "x/c/days/day=20260102/days_000000000000.csv"]

@@ -5,12 +5,13 @@ Sizes are bytes, times are milliseconds since 1970 UTC, or strings in RFC 3339.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.manifest import ManifestFiles, TableFiles
+from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.run import FORMAT_VERSION, Count, Mode, RunId, Time
 
 # The tags of a run must fit into a note.
@@ -61,10 +62,24 @@ class Maker(msgspec.Struct, frozen=True):
     run: RunId
 
 
+class HeldPartition(msgspec.Struct, frozen=True):
+    """A partition of a table: the number of its files, and the run that exported it, None for that of the table."""
+
+    files: Count
+    carried: Maker | None = None
+
+
 class HeldTable(TableFiles, frozen=True):
     """A table of a manifest with the run that exported it, None for the manifest's own."""
 
     carried: Maker | None = None
+    partitions: tuple[HeldPartition, ...] = ()
+
+    def makers(self, run: str) -> Iterator[tuple[str, File]]:
+        """Each file, with the run that exported it. run: that of the manifest."""
+        maker = self.carried.run if self.carried else run
+        makers = [one.carried.run if one.carried else maker for one in self.partitions for _ in range(one.files)]
+        yield from zip(makers or [maker] * len(self.files), self.files, strict=False)
 
 
 class Holding(ManifestFiles, frozen=True, kw_only=True):

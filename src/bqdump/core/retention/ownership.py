@@ -32,8 +32,7 @@ def foreign_file(manifest: Holding) -> str:
     if manifest.mode != "keep":
         return ""
     for table in manifest.tables:
-        maker = table.carried.run if table.carried else manifest.run
-        for file in table.files:
+        for maker, file in table.makers(manifest.run):
             if maker not in file.name:
                 return f"{file.name!r} is not a file of run {maker}"
     return ""
