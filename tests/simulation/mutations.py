@@ -21,7 +21,7 @@ from bqdump import export, repository, restoration
 from bqdump.adapters import google_errors, retry
 from bqdump.core.documents import layout, notes, record
 from bqdump.core.plan import draft as plan
-from bqdump.core.plan import looks, named_again, removal, reuse
+from bqdump.core.plan import removal, reuse
 from bqdump.core.units import shares
 from bqdump.export import carry, task
 from bqdump.export.placement import final_names, keep, replace
@@ -188,30 +188,6 @@ MUTATIONS = (
              edit("changed = difference(had.look_before, had.look)", "changed = ''")),
     Mutation("the current look may be another one", Law.UNCHANGED, reuse, "unproved",
              edit("if changed := difference(had.look, now):", "if False:")),
-    Mutation("a look after a chosen snapshot time counts as one before it", Law.UNCHANGED, reuse, "look_before",
-             edit("chosen and not 0 < look.by <= snapshot", "False")),
-    Mutation("a table that was carried over without a look counts as unchanged", Law.UNCHANGED, reuse, "unproved",
-             edit("if had.carried and had.carried.unchanged_at:", "if had.carried:")),
-    Mutation("a table that was created again counts as unchanged", Law.UNCHANGED, looks, "difference",
-             edit("if before.created != now.created:", "if False:")),
-    Mutation("a time that went back counts as unchanged", Law.UNCHANGED, looks, "difference",
-             edit("if before.modified != now.modified:", "if before.modified < now.modified:")),
-    Mutation("rows and bytes are not compared", Law.UNCHANGED, looks, "difference",
-             edit("if was != is_:", "if False:")),
-    Mutation("times are not compared", Law.UNCHANGED, looks, "difference",
-             edit("if before.modified != now.modified:", "if False:")),
-    Mutation("a table with change data capture has looks", Law.UNCHANGED, looks, "obstacle",
-             edit("if captured.tables and table.name in captured.tables:", "if False:")),
-    Mutation("a table that serves stale rows has looks", Law.UNCHANGED, looks, "changing",
-             edit("if decoded.max_staleness:", "if False:")),
-    Mutation("a table whose partitions expire has looks", Law.UNCHANGED, looks, "changing",
-             edit("if decoded.time_partitioning and decoded.time_partitioning.expiration_ms:", "if False:")),
-    Mutation("files of another format are named again", Law.UNCHANGED,
-             reuse, "settings_differ", wrong.returns("")),
-    Mutation("files that another run has written meanwhile are named without proof", Law.UNCHANGED,
-             named_again, "_holds", wrong.returns(True)),
-    Mutation("unchanged tables are exported again", Law.UNCHANGED, reuse, "why_exported",
-             edit("if reason := unproved(had, seen.look):", "if reason := unproved(had, seen.look) or 'again':")),
 )  # fmt: skip
 
 
