@@ -1,6 +1,6 @@
 """Obtaining the plan of a set: which datasets it has, and the one time at which all of them are read.
 
-The first task to store it wins; the others take what is stored.
+One task makes it, the others wait for it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
+from bqdump.export.planning.obtain import PATIENCE_SECONDS
 from bqdump.export.planning.target import check_target
 from bqdump.ports.warehouse import Warehouse
+from bqdump.project.election import Silence, becomes_planner, step_back
 from bqdump.project.task import RunningSet, SetTask
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.projects import read_project
@@ -38,6 +40,7 @@ LISTINGS_AT_ONCE = 16
 # How often the tables are listed until none was created after the snapshot time.
 LISTINGS = 3
 NAMED = 20
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # Why a dataset without a table that --include names is not exported.
 NOTHING_INCLUDED = "none of its tables matches --include"
 
@@ -60,7 +63,7 @@ async def obtain_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Ru
     listed: every dataset of the project. Raises UsageError if the run was planned with other settings, if datasets
     would leave the set unasked, or if the prefix belongs to a single dataset.
     """
-    running = await stored_set(task) or await _make(task, chosen, listed)
+    running = await stored_set(task) or await _make_or_await(task, chosen, listed)
     await claim_prefix(task.store, task.of_prefix, task.run)
     return running
 
@@ -126,15 +129,29 @@ async def draft_set(
     return Drafted(plan, Listings(tuple(tuple(tables) for _, tables in members)), before)
 
 
+async def _make_or_await(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
+    """The plan that this task makes, or another one. Listing all tables is the work of one task."""
+    if await becomes_planner(task):
+        return await _make(task, chosen, listed)
+    silence, pause = Silence(PATIENCE_SECONDS), FIRST_PAUSE
+    while not (running := await stored_set(task)):
+        if await silence.ended(task, asyncio.get_running_loop().time()):
+            return await _make(task, chosen, listed)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+    return running
+
+
 async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
-    await check_target(task.store, task.of_prefix)
-    await claim_prefix(task.store, task.of_prefix, task.run)
     try:
+        await check_target(task.store, task.of_prefix)
+        await claim_prefix(task.store, task.of_prefix, task.run)
         before = await read_project(task.store, task.settings)
         drafted = await draft_set(task.warehouse, task.settings, task.run, chosen, listed, before)
         refuse_leaving(drafted.plan.removed, before, task.settings)
     except BqdumpError as error:
         if not error.retryable:
+            await step_back(task)
             await release_prefix(task.store, task.of_prefix, task.run)
         raise
     plan, listings = drafted.plan, drafted.listings

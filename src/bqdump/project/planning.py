@@ -18,10 +18,11 @@ from bqdump.export.planning.obtain import PATIENCE_SECONDS, obtain_plan
 from bqdump.export.planning.planner import PULSE_SECONDS
 from bqdump.export.planning.target import PLAN
 from bqdump.export.task import Task
+from bqdump.project.election import Silence, becomes_planner, step_back
 from bqdump.project.member import concerns_all, named, note_failure
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board, read_board
-from bqdump.repository.repository import load, overwrite, replace
+from bqdump.repository.repository import overwrite, replace
 
 # Datasets that are planned at the same time: while one waits for a query, others describe tables.
 PLANNED_AT_ONCE = 4
@@ -35,31 +36,20 @@ class Planner:
     def __init__(self, running: RunningSet, open_task: Open) -> None:
         self._running, self._open = running, open_task
         self._planning: asyncio.Task[None] | None = None
-        self._seen, self._since = 0, 0.0
+        self._silence = Silence(PATIENCE_SECONDS)
 
     async def begin(self) -> None:
-        """Plan in the background if this task is the first of its execution, or the planner itself, restarted."""
-        task, document = self._running.task, self._running.task.layout.planner
-        planner = await load(task.store, document)
-        if planner and planner.value == task.owner:
+        """Plan in the background if that is up to this task."""
+        if await becomes_planner(self._running.task):
             self._start()
-        elif planner is None or planner.value.execution != task.owner.execution:
-            await self._take_over(planner.generation if planner else 0)
 
     async def watch(self) -> None:
         """Take over planning if the planner's pulse has stopped. Raises what planning in this task has raised."""
         if self._planning is not None:
             if self._planning.done():
                 self._planning.result()
-            return
-        task, clock = self._running.task, asyncio.get_running_loop().time()
-        planner = await load(task.store, task.layout.planner)
-        generation = planner.generation if planner else 0
-        if generation and generation != self._seen:
-            self._seen, self._since = generation, clock
-        elif not generation or clock - self._since > PATIENCE_SECONDS:
-            # Without a note, the planner has given up: this task meets the same refusal.
-            await self._take_over(generation)
+        elif await self._silence.ended(self._running.task, asyncio.get_running_loop().time()):
+            self._start()
 
     async def end(self) -> None:
         """Stop planning."""
@@ -67,11 +57,6 @@ class Planner:
             self._planning.cancel()
             with suppress(asyncio.CancelledError, BqdumpError):
                 await self._planning
-
-    async def _take_over(self, generation: int) -> None:
-        task = self._running.task
-        if await replace(task.store, task.layout.planner, task.owner, generation):
-            self._start()
 
     def _start(self) -> None:
         self._planning = asyncio.create_task(self._plan())
@@ -81,18 +66,8 @@ class Planner:
             await _plan_all(self._running, self._open)
         except BqdumpError as error:
             if not error.retryable:
-                await _step_back(self._running)
+                await step_back(self._running.task)
             raise
-
-
-async def _step_back(running: RunningSet) -> None:
-    """Give planning up: waiting tasks take over at once, and meet the same error."""
-    task = running.task
-    # The error must be raised even if this fails.
-    with suppress(BqdumpError):
-        planner = await load(task.store, task.layout.planner)
-        if planner and planner.value == task.owner:
-            await task.store.delete([(task.layout.planner.name, planner.generation)])
 
 
 async def _plan_all(running: RunningSet, open_task: Open) -> None:
