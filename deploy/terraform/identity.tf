@@ -12,7 +12,7 @@ locals {
 resource "google_service_account" "job" {
   project      = var.project
   account_id   = var.name
-  display_name = "bqdump: exports ${var.dataset} to ${var.bucket}"
+  display_name = substr("bqdump: exports ${var.dataset} to ${var.bucket}", 0, 100)
 }
 
 # A new account is not known everywhere at once: https://cloud.google.com/iam/docs/service-accounts-create
@@ -29,10 +29,21 @@ resource "time_sleep" "accounts_known" {
 
 # Lists the tables and exports them.
 resource "google_bigquery_dataset_iam_member" "read_dataset" {
+  for_each = local.named_datasets
+
   project    = local.source_project
-  dataset_id = var.dataset
+  dataset_id = each.value
   role       = "roles/bigquery.dataViewer"
   member     = time_sleep.accounts_known.triggers["job"]
+}
+
+# The same for every dataset of the project, where a pattern names them: also for those that are created later.
+resource "google_project_iam_member" "read_datasets" {
+  count = local.has_pattern ? 1 : 0
+
+  project = local.source_project
+  role    = "roles/bigquery.dataViewer"
+  member  = google_service_account.job.member
 }
 
 # Starts jobs in the billing project. This role cannot be granted more narrowly.
@@ -73,12 +84,20 @@ resource "google_project_iam_custom_role" "row_policies" {
 }
 
 resource "google_bigquery_dataset_iam_member" "see_row_policies" {
-  count = var.detect_row_policies ? 1 : 0
+  for_each = var.detect_row_policies ? local.named_datasets : []
 
   project    = local.source_project
-  dataset_id = var.dataset
+  dataset_id = each.value
   role       = google_project_iam_custom_role.row_policies[0].id
   member     = time_sleep.accounts_known.triggers["job"]
+}
+
+resource "google_project_iam_member" "see_row_policies" {
+  count = var.detect_row_policies && local.has_pattern ? 1 : 0
+
+  project = local.source_project
+  role    = google_project_iam_custom_role.row_policies[0].id
+  member  = google_service_account.job.member
 }
 
 # Creates, reads, lists and deletes objects in this bucket. Cannot change who may read them.
@@ -93,6 +112,23 @@ resource "google_storage_bucket_iam_member" "see_bucket" {
   bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
   role   = "roles/storage.legacyBucketReader"
   member = time_sleep.accounts_known.triggers["job"]
+}
+
+# The same in the buckets of other locations, which exist already.
+resource "google_storage_bucket_iam_member" "write_objects_elsewhere" {
+  for_each = local.other_buckets
+
+  bucket = each.value
+  role   = "roles/storage.objectUser"
+  member = google_service_account.job.member
+}
+
+resource "google_storage_bucket_iam_member" "see_buckets_elsewhere" {
+  for_each = local.other_buckets
+
+  bucket = each.value
+  role   = "roles/storage.legacyBucketReader"
+  member = google_service_account.job.member
 }
 
 resource "google_service_account" "scheduler" {
@@ -142,10 +178,10 @@ resource "google_project_iam_member" "workflow_waits" {
 
 # Counts the tables of the dataset to choose the number of tasks.
 resource "google_bigquery_dataset_iam_member" "workflow_counts_tables" {
-  count = var.workflow ? 1 : 0
+  for_each = var.workflow ? local.named_datasets : []
 
   project    = local.source_project
-  dataset_id = var.dataset
+  dataset_id = each.value
   role       = "roles/bigquery.metadataViewer"
   member     = time_sleep.accounts_known.triggers["workflow"]
 }

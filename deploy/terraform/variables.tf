@@ -27,8 +27,14 @@ variable "source_project" {
 }
 
 variable "dataset" {
-  description = "Dataset to export."
+  description = "Dataset to export, or several: names and patterns (* and ?), separated by commas."
   type        = string
+}
+
+variable "locations" {
+  description = "Buckets for datasets in other locations than the bucket's, as {EU = \"gs://BUCKET\"}. They must exist."
+  type        = map(string)
+  default     = {}
 }
 
 variable "bucket" {

@@ -122,6 +122,7 @@ def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
     assert _grants(module) == {
         ("google_bigquery_dataset_iam_member", "roles/bigquery.dataViewer"),
         ("google_bigquery_dataset_iam_member", "roles/bigquery.metadataViewer"),
+        ("google_project_iam_member", "roles/bigquery.dataViewer"),
         ("google_project_iam_member", "roles/bigquery.jobUser"),
         ("google_project_iam_member", "roles/bigquery.user"),
         ("google_project_iam_member", "roles/bigquery.readSessionUser"),
@@ -142,6 +143,13 @@ def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
     }
 
 
+def test_only_a_pattern_of_datasets_is_granted_on_the_project(module: dict[str, Any]) -> None:
+    [body] = [body for _, name, body in resources(module) if name == "read_datasets"]
+    assert body["count"] == "${local.has_pattern ? 1 : 0}"
+    [body] = [body for kind, name, body in resources(module) if name == "read_dataset" and "dataset" in kind]
+    assert body["for_each"] == "${local.named_datasets}"
+
+
 def test_every_role_is_explained(module: dict[str, Any]) -> None:
     security = (ROOT / "SECURITY.md").read_text()
     assert [role for _, role in _grants(module) if f"`{role}`" not in security] == []
@@ -159,7 +167,8 @@ def test_the_job_can_be_destroyed_by_default(module: dict[str, Any]) -> None:
 def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> None:
     environment = _local(module, "environment")
     names = set(re.findall(r"\b([A-Z_]{5,})\s*=", environment))
-    assert names == {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
+    own = {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
+    assert names == own | {"BQDUMP_LOCATIONS"}
     assert names <= {setting.env for setting in SETTINGS}
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bqdump.core.project.selection import all_targets, names_of
 from bqdump.render.deployment import Deployment
 
 WHY_NO_LESS = "it cannot be granted more narrowly"
@@ -84,17 +85,18 @@ def accounts(
 
 
 def _job_grants(deployment: Deployment) -> list[Grant]:
-    email, bucket = deployment.job_account, deployment.settings.target.bucket
+    email = deployment.job_account
     pays = f"starts jobs in the project that pays; {WHY_NO_LESS}"
     writes = "creates, reads, lists and deletes objects of this bucket; cannot change who may read them"
     looks = "reads the bucket's location, retention policy and soft delete policy"
     grants = [
-        _on_dataset(deployment, email, "roles/bigquery.dataViewer", "lists the tables and exports them"),
-        see_row_policies(deployment),
+        *_on_datasets(deployment, email, "roles/bigquery.dataViewer", "lists the tables and exports them"),
+        *see_row_policies(deployment),
         _on_project(deployment.project, email, "roles/bigquery.jobUser", pays),
-        _on_bucket(bucket, email, "roles/storage.objectUser", writes),
-        _on_bucket(bucket, email, "roles/storage.legacyBucketReader", looks),
     ]
+    for target in all_targets(deployment.settings):
+        grants.append(_on_bucket(target.bucket, email, "roles/storage.objectUser", writes))
+        grants.append(_on_bucket(target.bucket, email, "roles/storage.legacyBucketReader", looks))
     secrets = dict.fromkeys(secret.name for secret in deployment.secrets)
     grants.extend(_on_secret(deployment, secret, email) for secret in secrets)
     if deployment.reads:
@@ -125,7 +127,7 @@ def _workflow_grants(deployment: Deployment) -> list[Grant]:
     return [
         _on_job(deployment, email, "roles/run.jobsExecutorWithOverrides", starts),
         _on_project(project, email, "roles/run.viewer", waits),
-        _on_dataset(deployment, email, "roles/bigquery.metadataViewer", counts),
+        *_on_datasets(deployment, email, "roles/bigquery.metadataViewer", counts),
         _on_project(project, email, "roles/logging.logWriter", "writes the workflow's log lines"),
     ]
 
@@ -161,7 +163,7 @@ SEE_ROW_POLICIES = ("bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolici
 def grant_of(deployment: Deployment, permission: str) -> Grant | None:
     """The grant that gives the job's account this permission, None for one that no export needs."""
     if permission in SEE_ROW_POLICIES:
-        return see_row_policies(deployment)
+        return see_row_policies(deployment)[0]
     return next((one for one in _job_grants(deployment) if permission in PERMISSIONS.get(one.role, ())), None)
 
 
@@ -174,26 +176,35 @@ def commands(grant: Grant) -> list[str]:
     return [*made, shlex.join(grant.command)]
 
 
-def see_row_policies(deployment: Deployment) -> Grant:
-    """A custom role: the smallest predefined role with these permissions is bigquery.dataOwner."""
+def see_row_policies(deployment: Deployment) -> list[Grant]:
+    """A custom role on each dataset: the smallest predefined role with these permissions is bigquery.dataOwner."""
     project, role = deployment.settings.project, f"{deployment.name.replace('-', '_')}_row_policies"
     why = "detects row access policies, which hide rows, and records their members; without it, runs need --allow "
     why += "unseen-row-policies"
-    grant = _on_dataset(deployment, deployment.job_account, f"projects/{project}/roles/{role}", why)
+    granted = _on_datasets(deployment, deployment.job_account, f"projects/{project}/roles/{role}", why)
     # A deleted role keeps its name for some days, and cannot be granted until it is undeleted. One that exists may lack
     # permissions that an earlier version did not need.
     roles, where = ["gcloud", "iam", "roles"], [role, f"--project={project}"]
     content = ["--title=bqdump: see row access policies", f"--permissions={','.join(SEE_ROW_POLICIES)}"]
     made_by = ([*roles, "undelete", *where], [*roles, "update", *where, *content], [*roles, "create", *where, *content])
-    return grant._replace(made_by=made_by)
+    return [grant._replace(made_by=made_by) for grant in granted]
 
 
 def _member(email: str) -> str:
     return f"serviceAccount:{email}"
 
 
-def _on_dataset(deployment: Deployment, email: str, role: str, why: str) -> Grant:
-    project, dataset = deployment.settings.project, deployment.settings.dataset
+def _on_datasets(deployment: Deployment, email: str, role: str, why: str) -> list[Grant]:
+    """Grants on each dataset; on the project where a pattern names them, also for those that are created later."""
+    project = deployment.settings.project
+    names, patterns = names_of(deployment.settings)
+    if patterns:
+        return [_on_project(project, email, role, f"{why}; on the project, as a pattern names the datasets")]
+    return [_on_dataset(deployment, name, email, role, why) for name in names]
+
+
+def _on_dataset(deployment: Deployment, dataset: str, email: str, role: str, why: str) -> Grant:
+    project = deployment.settings.project
     statement = f'GRANT `{role}` ON SCHEMA `{project}`.`{dataset}` TO "{_member(email)}"'
     command = ["bq", f"--project_id={deployment.project}", "query", "--use_legacy_sql=false", statement]
     return Grant(role, f"dataset {project}.{dataset}", why, command)

@@ -12,7 +12,14 @@ from bqdump.render.alerts import hours_between
 from bqdump.render.deployment import Deployment, environment
 
 # Settings for which the module has its own input variables.
-OWN_VARIABLES = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY")
+OWN_VARIABLES = (
+    "PROJECT_ID",
+    "SOURCE_DATASET",
+    "DESTINATION_BUCKET",
+    "BQDUMP_JOB_PROJECT",
+    "BQDUMP_KMS_KEY",
+    "BQDUMP_LOCATIONS",
+)
 UNICODE = {"b": "\\u0008", "f": "\\u000c"}
 
 
@@ -41,6 +48,7 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         "image": deployment.image,
         "source_project": settings.project,
         "dataset": settings.dataset,
+        "locations": settings.locations,
         "bucket": settings.target.bucket,
         "bucket_location": settings.location,
         "tasks": deployment.tasks,
@@ -57,7 +65,7 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
     }
     others = {name: value for name, value in environment(settings).items() if name not in OWN_VARIABLES}
     width = max(map(len, values))
-    lines = [f"  {name:<{width}} = {_value(value)}" for name, value in values.items() if value != ""]
+    lines = [f"  {name:<{width}} = {_value(value)}" for name, value in values.items() if value not in ("", {})]
     if others:
         width = max(map(len, others))
         inner = [f"    {name:<{width}} = {_value(value)}" for name, value in others.items()]

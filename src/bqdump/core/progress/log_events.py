@@ -14,7 +14,7 @@ class LogEvent(enum.StrEnum):
     RUN_PROGRESS = "run_progress"
     """The numbers of the run so far, once a minute."""
     RUN_PUBLISHED = "run_published"
-    """latest.json names this run now."""
+    """latest.json names this run now; for several datasets, also once when project.json does."""
     RUN_DONE = "run_done"
     """The totals of the published run."""
     RUN_SUPERSEDED = "run_superseded"
@@ -31,8 +31,6 @@ class LogEvent(enum.StrEnum):
     # Several datasets
     SET_PLANNED = "set_planned"
     """The datasets of a run and their snapshot time are fixed; once for each run and bucket."""
-    SET_PUBLISHED = "set_published"
-    """project.json names the exports of this run that belong together."""
     DATASET_PUBLISHED = "dataset_published"
     """One dataset of the set is published."""
     DATASET_FAILED = "dataset_failed"
