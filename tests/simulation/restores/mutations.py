@@ -29,7 +29,7 @@ MUTATIONS = (
     Mutation("a failed job of an earlier start is taken for done", Law.RESTORED,
              job, "_job", wrong.believes_attached),
     Mutation("a group of files is forgotten", Law.RESTORED, tables, "_load",
-             edit("enumerate(load.groups)", "enumerate(load.groups[:1])")),
+             edit("zip(partitions, load.groups, strict=True)", "zip(partitions, load.groups[:1])")),
     Mutation("scratch tables of killed tasks are not removed", Law.RESTORED,
              run, "sweep_scratch", known.nothing, here_only=True),
     Mutation("whatever has the name of a table is taken for the restore's own", Law.RESTORED,
