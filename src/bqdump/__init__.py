@@ -11,6 +11,7 @@ __version__ = VERSION
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bqdump.api import (
+        check_service,
         diff,
         doctor,
         drill,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bqdump.arguments import Options
     from bqdump.check.doctor import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
+    from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
@@ -123,6 +125,7 @@ __all__ = [
     "Rows",
     "RowsError",
     "RunLine",
+    "ServiceCheck",
     "SessionLostError",
     "Skipped",
     "SkippedDataset",
@@ -134,14 +137,17 @@ __all__ = [
     "TablesFailedError",
     "TargetError",
     "Totals",
+    "TriedClaim",
     "UnavailableError",
     "UnchangedTable",
     "Unread",
     "UsageError",
+    "Verdict",
     "VerificationError",
     "Verified",
     "VerifiedDataset",
     "__version__",
+    "check_service",
     "diff",
     "doctor",
     "drill",
@@ -160,12 +166,14 @@ __all__ = [
 # Where each name is defined; errors are in core.errors.
 _HOMES = {
     "api": (
+        "check_service",
         *("diff", "doctor", "drill", "manifest", "plan", "prune", "report", "restore", "run", "runs", "status", "tag"),
         "verify",
     ),
     "arguments": ("Options",),
     "check.doctor": ("Check", "CheckOutcome"),
     "check.findings": ("Finding", "FindingKind"),
+    "check.service.result": ("ServiceCheck", "TriedClaim", "Verdict"),
     "check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
     "core.documents.changes": ("TableChange",),
     "core.documents.definitions": ("Index", "RowPolicy", "Unread"),

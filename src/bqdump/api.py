@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, S
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 
 from bqdump import services, verbs
 from bqdump.arguments import Options
+from bqdump.check.service.result import ServiceCheck
 from bqdump.check.verify import Verified
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported_tables import Manifest
@@ -57,6 +58,9 @@ from bqdump.project.status import merged
 from bqdump.restoration.task import Request, Task, Via
 from bqdump.services import Services, read_config, run_id
 from bqdump.signatures import OF_TARGET, with_settings
+
+if TYPE_CHECKING:
+    from bqdump.check.service.run import Ports
 
 Result = TypeVar("Result")
 Raised = TypeVar("Raised", bound=BaseException)
@@ -115,6 +119,23 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     """
     settings = _settings(options, REQUIRED)
     return _serve(settings, lambda at: verbs.doctor(at, settings, service_account))
+
+
+@with_settings(("project", "bucket", "to", "prefix", "job_project", "location", "kms_key", "patience"))
+def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> ServiceCheck:
+    """Try on BigQuery and Cloud Storage what bqdump relies on, in a scratch dataset and prefix that are deleted.
+
+    It creates them, and bills its queries, without asking. What differs is returned, not raised.
+    claims: patterns of ids, such as "csv.*" (default: all claims).
+    """
+    from bqdump.check.service.run import chosen
+
+    settings, wanted = _settings(options, ("project", "bucket")), chosen(claims)
+
+    async def check(ports: Ports) -> ServiceCheck:
+        return await verbs.check_service(ports, await verbs.propose_check(ports, settings, wanted))
+
+    return _finish(services.serve_check(settings, check))
 
 
 class RestoreOptions(TypedDict, total=False):

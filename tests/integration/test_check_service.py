@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import bqdump
 from bqdump import services
 from bqdump.check.service.result import ServiceCheck, Verdict
 from bqdump.check.service.run import Ports, check_service, chosen, propose
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 COMMAND = (sys.executable, "-m", "bqdump", "check-service")
 # What bqdump relies on no answer for.
 OPEN = {"direct.json.INTERVAL", "direct.json.RANGE", "direct.avro.DATETIME", "direct.avro.INTERVAL",
-        "times.partition_snapshot"}  # fmt: skip
+        "direct.json.defaults", "times.partition_snapshot"}  # fmt: skip
 
 
 def scratch(stage: Stage) -> list[str]:
@@ -40,7 +41,7 @@ def test_the_local_stack_does_what_every_claim_says(stage: Stage, tmp_path: Path
                           text=True, capture_output=True, check=False)  # fmt: skip
     found = json.loads(done.stdout)
     by_verdict = {one.value: {each["id"] for each in found["claims"] if each["verdict"] == one} for one in Verdict}
-    assert by_verdict["different"] == set(), [one for one in found["claims"] if one["verdict"] == "different"]
+    assert {one["id"]: one["observed"] for one in found["claims"] if one["verdict"] == "different"} == {}
     assert (done.returncode, by_verdict["observed"], by_verdict["not tried"]) == (0, OPEN, {"objects.key"})
     assert len(by_verdict["confirmed"]) > 250
     assert (found["google"], json.loads(file.read_text())) == (False, found)
@@ -211,3 +212,10 @@ def test_bad_input_is_refused_before_anything_is_made(
     assert found.code == code
     assert error in found.errors[-1]
     assert scratch(stage) == []
+
+
+def test_python_gets_the_same_claims_without_being_asked(stage: Stage) -> None:
+    found = bqdump.check_service(project=stage.project, bucket=stage.bucket, claims=["definitions.*", "objects.key"])
+    assert {one.verdict.value for one in found.claims} == {"confirmed", "not tried"}
+    assert {row["id"].partition(".")[0] for row in found.to_dicts()} == {"definitions", "objects"}
+    assert (scratch(stage), list(stage.objects())) == ([], [])

@@ -8,6 +8,7 @@ import msgspec
 
 from bqdump.check.service.claim import Claim, Observed
 from bqdump.check.service.scratch import MOST_BYTES_BILLED, Scratch
+from bqdump.core.errors import ConflictError
 
 PAGE = "restore.md#how-tables-are-loaded"
 FIELDS: list[dict[str, Any]] = [
@@ -100,6 +101,26 @@ async def _views(scratch: Scratch) -> Observed:
     return {"kind": kinds.get("a_view", "")}
 
 
+async def _patched(scratch: Scratch) -> Observed:
+    body = {"schema": {"fields": FIELDS[:1]}, "description": "first", "labels": {"a": "1", "b": "2"}}
+    await scratch.begin(scratch.destination.create_table(scratch.dataset, "patched", _raw(body)))
+    changes = _raw({"description": None, "labels": {"a": None, "c": "3"}})
+    await scratch.begin(scratch.destination.change_table(scratch.dataset, "patched", changes))
+    _, found = await scratch.described("patched")
+    return {"description": found.get("description", "none"), "labels": _form(found.get("labels"))}
+
+
+async def _stale(scratch: Scratch) -> Observed:
+    """Its own access entries again, as of another reading."""
+    resource = await scratch.destination.find_dataset(scratch.dataset.project, scratch.dataset.name)
+    access = msgspec.json.decode(resource or b"{}").get("access", [])
+    try:
+        await scratch.begin(scratch.destination.change_access(scratch.dataset, _raw(access), "of-another-reading"))
+    except ConflictError:
+        return {"change": "refused"}
+    return {"change": "done"}
+
+
 def _raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
@@ -143,6 +164,10 @@ CLAIMS = (
         {"listed": "plus_one", "called": "2"},
         _routines,
     ),
+    Claim("definitions.patch", "changing a table merges its labels and replaces other properties; null removes",
+          PAGE, {"description": "none", "labels": '{"b":"2","c":"3"}'}, _patched),
+    Claim("definitions.etag", "access entries are changed only if the dataset has not changed since they were read",
+          PAGE, {"change": "refused"}, _stale),
     Claim("definitions.view", "a view is created from its definition, and listed as a view", PAGE,
           {"kind": "VIEW"}, _views),
 )  # fmt: skip

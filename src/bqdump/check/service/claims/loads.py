@@ -93,6 +93,20 @@ async def _direct(format_: str, type_: str, scratch: Scratch) -> Observed:
     return {"rows": str(job.rows)}
 
 
+async def _defaults(scratch: Scratch) -> Observed:
+    """A row without a key for a column that has a default value."""
+    table = scratch.new("defaults")
+    await scratch.run(f"CREATE TABLE {scratch.table(table)} (n INT64, v INT64 DEFAULT 7)")
+    _, definition = await scratch.described(table)
+    source = await scratch.put(f"{scratch.place.folder}defaults.json", b'{"n":"1"}\n')
+    schema = {"fields": [{"name": field["name"], "type": field["type"]} for field in definition["schema"]["fields"]]}
+    options = {"sourceFormat": FORMATS["json"].api}
+    raw = [msgspec.Raw(msgspec.json.encode(one)) for one in (options, schema)]
+    await scratch.load(table, (scratch.uri(source.name),), *raw)
+    (value,) = await scratch.ask(f"SELECT IFNULL(MAX(v), -1) FROM {scratch.table(table)}")
+    return {"value": "NULL" if value == -1 else str(value)}
+
+
 CLAIMS = (
     *(
         Claim(
@@ -116,5 +130,13 @@ CLAIMS = (
             {f"made.{format_}": 1},
         )
         for format_, type_ in (("json", "INTERVAL"), ("json", "RANGE"), ("avro", "DATETIME"), ("avro", "INTERVAL"))
+    ),
+    Claim(
+        "direct.json.defaults",
+        "whether a load job fills a missing key by the column's default; a restore sets defaults after loading",
+        "restore.md#how-tables-are-loaded",
+        {},
+        _defaults,
+        {"direct.defaults": 1},
     ),
 )
