@@ -9,22 +9,19 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from bqdump.check.service.claim import NotTriedError
+from bqdump.check.service.jobs import FIRST_PAUSE, StartedJobs
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
-    ConflictError,
     DeniedError,
     JobFailedError,
     NotFoundError,
-    QuotaError,
-    UnavailableError,
 )
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.settings.target import Target
 from bqdump.core.sql.statements import identifier
 from bqdump.export.task import ReadRoute
-from bqdump.export.work.job import NEW_JOB_HELPS, QUOTA
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import ReadRequest
@@ -32,11 +29,7 @@ from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 
 Answer = TypeVar("Answer")
-JOBS_AT_ONCE = 8
 DAY_MS = 24 * 3600 * 1000
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
-# How long cleaning up waits for jobs that were started before a signal, in seconds.
-PATIENCE = 60
 # Of each query: a guard, as the tables have a few rows.
 MOST_BYTES_BILLED = 100 << 20
 
@@ -67,10 +60,8 @@ class Scratch:
     ) -> None:
         self.destination, self.store, self.place = destination, store, place
         self._open_read_route = open_read_route
-        self._room = asyncio.Semaphore(JOBS_AT_ONCE)
+        self.jobs = StartedJobs(destination, place.dataset.location)
         self._made: dict[Hashable, asyncio.Task[Any]] = {}
-        self._begun: set[asyncio.Task[Any]] = set()
-        self._running: set[str] = set()
         self._names = 0
         self._exists = False
 
@@ -86,7 +77,7 @@ class Scratch:
         body = msgspec.Raw(msgspec.json.encode(definition))
         self._exists = True
         try:
-            await self.begin(self.destination.create_dataset(place.dataset.project, place.dataset.name, body))
+            await self.jobs.begin(self.destination.create_dataset(place.dataset.project, place.dataset.name, body))
         except (AccessError, DeniedError, JobFailedError, NotFoundError):
             self._exists = False
             raise
@@ -117,18 +108,15 @@ class Scratch:
         return await asyncio.shield(self._made[key])
 
     async def begin(self, request: Awaitable[Answer]) -> Answer:
-        """A request that changes something: a signal does not interrupt it, so that its outcome is known."""
-        begun = asyncio.ensure_future(request)
-        self._begun.add(begun)
-        begun.add_done_callback(self._begun.discard)
-        return await asyncio.shield(begun)
+        """A request that changes something, see StartedJobs.begin."""
+        return await self.jobs.begin(request)
 
     # BigQuery.
 
     async def run(self, *statements: str) -> Job:
         """Run statements, one after the other; the last job."""
         jobs = [
-            await self._done(
+            await self.jobs.done(
                 self.destination.statement,
                 StatementRequest(self.job_id(), self.dataset, "t", text, self.labels, MOST_BYTES_BILLED),
             )
@@ -138,7 +126,7 @@ class Scratch:
 
     async def ask(self, select: str) -> list[int]:
         """The only row of a query."""
-        async with self._room:
+        async with self.jobs.room:
             return await self.destination.ask(self.dataset, "t", select, MOST_BYTES_BILLED)
 
     async def described(self, name: str) -> tuple[Table, dict[str, Any]]:
@@ -164,7 +152,7 @@ class Scratch:
             self.job_id(), self.dataset, table, snapshot or await self.now(), self._uri(name, format_), format_, codec,
             **{"header": True, "delimiter": ",", "labels": self.labels, **options},
         )  # fmt: skip
-        return await self._exported(name, await self._done(self.destination.extract, request))
+        return await self._exported(name, await self.jobs.done(self.destination.extract, request))
 
     async def query(
         self, table: str, select: str, format_: str, *, codec: str = "none", name: str = "", **options: Any
@@ -176,7 +164,7 @@ class Scratch:
             **{"header": True, "delimiter": ",", "labels": self.labels, "parameters": {},
                "max_bytes_billed": MOST_BYTES_BILLED, **options},
         )  # fmt: skip
-        return await self._exported(name, await self._done(self.destination.query, request))
+        return await self._exported(name, await self.jobs.done(self.destination.query, request))
 
     async def read(
         self, table: str, format_: str, *, snapshot: int = 0, restriction: str = "", null_marker: str = ""
@@ -207,45 +195,16 @@ class Scratch:
         """A load job into a table that exists and is empty. to: a partition."""
         into = TableName(self.dataset, table, **to)
         request = LoadRequest(self.job_id(), into, uris, options, schema, empty=True, labels=self.labels)
-        return await self._done(self.destination.load, request)
+        return await self.jobs.done(self.destination.load, request)
 
     async def copy(self, source: str, to: str) -> Job:
         """A copy job over a table."""
         names = TableName(self.dataset, source), TableName(self.dataset, to)
-        return await self._done(self.destination.copy, CopyRequest(self.job_id(), *names, self.labels))
+        return await self.jobs.done(self.destination.copy, CopyRequest(self.job_id(), *names, self.labels))
 
     def job_id(self) -> str:
         """The id of a job that does not exist yet."""
         return self.new(f"bqdump_check_{self.place.name}")
-
-    async def _done(self, start: Callable[[Any], Awaitable[Job]], request: Any) -> Job:
-        """Start a job and wait for its end. Raises JobFailedError, or UnavailableError if it failed for a moment."""
-        async with self._room:
-            self._running.add(request.job_id)
-            try:
-                job = await self.begin(start(request))
-            except ConflictError:
-                # An answer was lost, and the request repeated.
-                job = await self._look(request.job_id)
-            except BqdumpError:
-                self._running.discard(request.job_id)
-                raise
-            job = await self._ended(job)
-        if job.error:
-            raise _kind(job.error.reason)("run", f"job {job.id}", f"{job.error.reason}: {job.error.message}")
-        return job
-
-    async def _ended(self, job: Job) -> Job:
-        pause = FIRST_PAUSE
-        while job.state != "done":
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 1.5)
-            job = await self._look(job.id)
-        self._running.discard(job.id)
-        return job
-
-    async def _look(self, job_id: str) -> Job:
-        return await self.destination.job(job_id, self.dataset.location)
 
     # Cloud Storage.
 
@@ -262,7 +221,7 @@ class Scratch:
 
     async def put(self, name: str, data: bytes, expect: int | None = 0) -> ObjectInfo:
         """Write an object, by its complete name."""
-        await self.begin(self.store.write(name, data, expect))
+        await self.jobs.begin(self.store.write(name, data, expect))
         found = await self.store.stat(name)
         if found is None:
             raise NotTriedError(f"object {name} disappeared")
@@ -283,16 +242,9 @@ class Scratch:
         """Delete the dataset and the objects, once what was started has ended. Returns what could not be deleted."""
         for made in self._made.values():
             made.cancel()
-        await asyncio.gather(*self._made.values(), *self._begun, return_exceptions=True)
+        await asyncio.gather(*self._made.values(), return_exceptions=True)
+        await self.jobs.ended()
         left: list[str] = []
-        try:
-            async with asyncio.timeout(PATIENCE):
-                for job_id in list(self._running):
-                    if found := await self.destination.find_job(job_id, self.dataset.location):
-                        await self._ended(found)
-        except (BqdumpError, TimeoutError):
-            # What they write is found below, or named there.
-            pass
         try:
             if self._exists:
                 await self.destination.drop_dataset(self.dataset)
@@ -315,10 +267,3 @@ class Scratch:
         for result in await self.store.delete([(info.name, info.generation) for info in found]):
             if isinstance(result, BqdumpError):
                 raise result
-
-
-def _kind(reason: str) -> type[BqdumpError]:
-    """The error of a job that failed for this reason."""
-    if reason in NEW_JOB_HELPS:
-        return UnavailableError
-    return QuotaError if reason in QUOTA else DeniedError if reason == "accessDenied" else JobFailedError

@@ -11,11 +11,12 @@ from bqdump.check.service.claims import (
     jobs,
     loads,
     objects,
+    partitions,
     policies,
     reads,
     times,
     types,
 )
 
-MODULES = (types, reads, empty_tables, loads, footers, times, policies, jobs, changes, definitions, objects)
+MODULES = (types, reads, empty_tables, loads, footers, times, partitions, policies, jobs, changes, definitions, objects)
 CLAIMS: tuple[Claim, ...] = tuple(claim for module in MODULES for claim in module.CLAIMS)

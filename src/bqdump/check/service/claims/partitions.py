@@ -1,0 +1,200 @@
+"""Partitions: their ids, rows and looks, required filters, and partition times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bqdump.check.service import files
+from bqdump.check.service.claim import Claim, Observed
+from bqdump.check.service.claims.times import rows_in
+from bqdump.check.service.scratch import MOST_BYTES_BILLED, Scratch
+from bqdump.core.plan.looks import look_of
+from bqdump.core.plan.partitioning import partitioning_of
+from bqdump.core.sql import statements as sql
+from bqdump.core.sql.partitions import rows_of
+
+CONDITION, PARTITIONS = "routes.md", "partitions.md#how-a-partition-is-read-as-of-the-snapshot-time"
+PARTITIONED = "(n INT64, d DATE) PARTITION BY d"
+ROWS = "(1, DATE '2026-01-30'), (2, DATE '2026-01-31'), (3, DATE '2026-01-31'), (4, NULL)"
+IDS = {"20260130": "1", "20260131": "2", "__NULL__": "1"}
+CHANGED = "2026-01-30"
+
+
+async def _partitioned(scratch: Scratch) -> str:
+    async def make() -> str:
+        table = scratch.table("by_day")
+        await scratch.run(f"CREATE TABLE {table} {PARTITIONED}", f"INSERT INTO {table} (n, d) VALUES {ROWS}")
+        return "by_day"
+
+    return await scratch.once("by_day", make)
+
+
+async def _partition_then(scratch: Scratch) -> Observed:
+    table = await _partitioned(scratch)
+    found = await scratch.extract(f"{table}$20260131", "csv")
+    return {"rows": str(rows_in(found))}
+
+
+async def _extracts(scratch: Scratch) -> Observed:
+    table = await _partitioned(scratch)
+    found = {id_: await scratch.extract(table, "csv", partition=id_) for id_ in IDS}
+    return {id_: str(rows_in(one)) for id_, one in found.items()}
+
+
+async def _queries(scratch: Scratch) -> Observed:
+    table = await _partitioned(scratch)
+    definition, _ = await scratch.described(table)
+    partitioning = partitioning_of(definition.definition)
+    if partitioning is None:
+        return {"partitioning": "none"}
+    then = await scratch.now()
+    select = {id_: sql.select(scratch.dataset, table, then, where=rows_of(partitioning, id_)) for id_ in IDS}
+    found = {id_: await scratch.query(table, one, "csv") for id_, one in select.items()}
+    return {id_: str(rows_in(one)) for id_, one in found.items()}
+
+
+async def _listing(scratch: Scratch) -> Observed:
+    table = await _partitioned(scratch)
+    found = await scratch.destination.partitions(scratch.dataset, [table], MOST_BYTES_BILLED)
+    return {one.id: str(one.rows) for one in found.get(table, ())}
+
+
+async def _look(scratch: Scratch) -> Observed:
+    table = await _partitioned(scratch)
+    found = {id_: (await scratch.described(f"{table}${id_}"))[0] for id_ in (*IDS, "20250101")}
+    rows = {id_: str(one.rows) for id_, one in found.items()}
+    return rows | {"looks": "given" if all(look_of(one.definition) for one in found.values()) else "incomplete"}
+
+
+async def _changed(scratch: Scratch) -> Observed:
+    """Two partitions, of which one gets a row."""
+    table = scratch.table("one_day")
+    await scratch.run(f"CREATE TABLE {table} {PARTITIONED}", f"INSERT INTO {table} (n, d) VALUES {ROWS}")
+    before = [look_of((await scratch.described(f"one_day${id_}"))[0].definition) for id_ in IDS]
+    await scratch.now()
+    await scratch.run(f"INSERT INTO {table} (n, d) VALUES (9, DATE '{CHANGED}')")
+    after = [look_of((await scratch.described(f"one_day${id_}"))[0].definition) for id_ in IDS]
+    pairs = zip(IDS, before, after, strict=True)
+    return {id_: "equal" if one and other and one.same(other) else "different" for id_, one, other in pairs}
+
+
+async def _filtered(scratch: Scratch) -> str:
+    async def make() -> str:
+        table = scratch.table("filtered")
+        await scratch.run(
+            f"CREATE TABLE {table} {PARTITIONED} OPTIONS (require_partition_filter = TRUE)",
+            f"INSERT INTO {table} (n, d) VALUES {ROWS}",
+        )
+        return "filtered"
+
+    return await scratch.once("filtered", make)
+
+
+async def _condition(scratch: Scratch) -> str:
+    found, _ = await scratch.described(await _filtered(scratch))
+    return sql.condition(found.definition, "")
+
+
+async def _filter_query(scratch: Scratch) -> Observed:
+    table, where = await _filtered(scratch), await _condition(scratch)
+    found = await scratch.query(table, sql.select(scratch.dataset, table, None, where=where), "csv")
+    return {"rows": str(rows_in(found))}
+
+
+async def _filter_read(scratch: Scratch) -> Observed:
+    table, where = await _filtered(scratch), await _condition(scratch)
+    return {"rows": str(rows_in(await scratch.read(table, "csv", restriction=where)))}
+
+
+async def _filter_extract(scratch: Scratch) -> Observed:
+    return {"rows": str(rows_in(await scratch.extract(await _filtered(scratch), "csv")))}
+
+
+async def _arrival(scratch: Scratch) -> str:
+    """A table that is partitioned by ingestion time, with a row that is loaded into a partition."""
+
+    async def make() -> str:
+        body = {"schema": {"fields": [{"name": "n", "type": "INT64"}]}, "timePartitioning": {"type": "DAY"}}
+        create = scratch.destination.create_table(scratch.dataset, "arrival", _raw(body))
+        await scratch.begin(create)
+        source = await scratch.put(f"{scratch.place.folder}arrival.csv", b"1\n")
+        options = {"sourceFormat": "CSV"}
+        uris = (scratch.uri(source.name),)
+        await scratch.load("arrival", uris, _raw(options), _raw(body["schema"]), partition="20260131")
+        return "arrival"
+
+    return await scratch.once("arrival", make)
+
+
+async def _arrival_extract(scratch: Scratch) -> Observed:
+    found = await scratch.extract(await _arrival(scratch), "csv")
+    return {"columns": ",".join(files.csv_fields(found.data[0])[0])}
+
+
+async def _arrival_query(scratch: Scratch) -> Observed:
+    table = await _arrival(scratch)
+    select = sql.select(scratch.dataset, table, None, f"*, {sql.identifier('_PARTITIONTIME')} AS arrived")
+    found = await scratch.query(table, select, "csv")
+    return {"row": ",".join(files.csv_fields(found.data[0])[1])}
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+BY_DAY = {"made.by_day": 1}
+CLAIMS = (
+    Claim("partitions.extract", "an extract job of t$p writes the rows of one partition, also of __NULL__", PARTITIONS,
+          IDS, _extracts, BY_DAY),
+    Claim("partitions.query", "a condition selects the rows of one partition as of a time", PARTITIONS,
+          IDS, _queries, BY_DAY | {"partitions.query": 3}),
+    Claim("partitions.listing", "INFORMATION_SCHEMA.PARTITIONS has the rows of each partition", PARTITIONS,
+          IDS, _listing, BY_DAY | {"partitions.listing": 1}),
+    Claim("partitions.look", "tables.get of t$p reports the rows of a partition, and none of one that does not exist",
+          PARTITIONS, IDS | {"20250101": "0", "looks": "given"}, _look, BY_DAY),
+    Claim("partitions.change", "a row in one partition changes the look at it, and at no other", PARTITIONS,
+          {"20260130": "different", "20260131": "equal", "__NULL__": "equal"}, _changed, {"partitions.change": 2}),
+    Claim("partitions.snapshot", "whether a partition is extracted as of a time (t$p@ms); bqdump does not rely on it",
+          PARTITIONS, {}, _partition_then, BY_DAY),
+    Claim(
+        "partitions.filter.query",
+        "a condition that every row meets satisfies a required partition filter (query)",
+        CONDITION,
+        {"rows": "4"},
+        _filter_query,
+        {"made.filtered": 1, "partitions.filter": 1},
+    ),
+    Claim(
+        "partitions.filter.read",
+        "a condition that every row meets satisfies a required partition filter (read session)",
+        CONDITION,
+        {"rows": "4"},
+        _filter_read,
+        {"made.filtered": 1},
+    ),
+    Claim(
+        "partitions.filter.extract",
+        "an extract job needs no filter where queries require one",
+        CONDITION,
+        {"rows": "4"},
+        _filter_extract,
+        {"made.filtered": 1},
+    ),
+    Claim(
+        "partitions.arrival.extract",
+        "an extract has no column with the time of ingestion-time partitions",
+        "routes.md#partition-times",
+        {"columns": "n"},
+        _arrival_extract,
+    ),
+    Claim(
+        "partitions.arrival.query",
+        "a load job into a partition (t$p) gives its rows that partition time, which a query reads by an alias",
+        "routes.md#partition-times",
+        {"row": "1,2026-01-31 00:00:00 UTC"},
+        _arrival_query,
+        {"partitions.arrival": 1},
+    ),
+)  # fmt: skip
