@@ -80,6 +80,11 @@ class Scene:
         """Prune with these settings."""
         return asyncio.run(prune(self.pruning(delete=delete, **settings)))
 
+    def delete_now(self, part: str) -> None:
+        """Delete the objects whose names contain this, as another process would."""
+        found = [stored[1] for name in self.names(part) if (stored := self.store.peek(name))]
+        asyncio.run(self.store.delete([(info.name, info.generation) for info in found]))
+
     def names(self, part: str = "") -> list[str]:
         """The names of objects that contain this."""
         return [name for name in self.store.names_now() if part in name]

@@ -31,6 +31,7 @@ class Law(Enum):
         "provably did not change is not exported again."
     )
     ASKED_REMOVALS = "No table leaves an export unless it is named as removed, and the settings allow that."
+    PRUNED = "Prune deletes no file that a kept manifest names, whatever runs at the same time."
     RESTORED = (
         "A restored dataset equals its export: same rows, types, partitioning, clustering, constraints, descriptions, "
         "labels, views. What could not be restored is named."

@@ -28,7 +28,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.published import read_latest, read_manifest
+from bqdump.repository.published import read_latest, read_manifest, refuse_pruned
 
 
 @public
@@ -101,7 +101,8 @@ async def verify(
     For a copy of an export (see Verified), size and CRC32C only. With `reading`: also the bytes of the sampled files.
     With a `source` (requires a `reading` with checksums): also BigQuery's data at the snapshot time.
     `tell` is called with the progress.
-    Raises NotFoundError if the run does not exist or nothing is published, DocumentError for a damaged manifest.
+    Raises NotFoundError if the run does not exist, nothing is published, or the run is pruned meanwhile, DocumentError
+    for a damaged manifest.
     """
     manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
     read = compared = None
@@ -117,6 +118,8 @@ async def verify(
             found = await compare(source, asked, back.digests)
             findings += found.findings
             compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
+    if findings:
+        await refuse_pruned(store, settings, "verify", manifest.run, read=True)
     totals = manifest.totals
     return Verified(
         run=manifest.run,

@@ -22,6 +22,7 @@ from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
+from bqdump.repository.references import refer
 from bqdump.repository.repository import read, value_of
 from bqdump.repository.standing import differs, present
 
@@ -72,6 +73,9 @@ async def _stays(export: RunningExport, latest: Latest | None, tables: Collectio
     removed = tuple(published.removed(had, reasons[name]) for name, had in sorted(gone.items()) if name in reasons)
     kept = sorted(gone.keys() - reasons.keys())
     refuse_other_mode(published, export.plan, kept)
+    if kept and not await refer(export.store, export.settings.layout, latest.run, export.plan.run):
+        # Another run was published meanwhile, and this one pruned.
+        return await _stays(export, await read_latest(export.store, export.settings), tables)
     for name in sorted(set(kept).difference(export.plan.kept)):
         message = "%s is carried over from run %s, which was published after this run was planned"
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))

@@ -107,7 +107,7 @@ async def read_runs(
     known |= await _read_summaries(store, settings)
     slots = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def line(run: str) -> RunLine:
+    async def line(run: str) -> RunLine | None:
         if run in known:
             return _finished(known[run], published)
         try:
@@ -115,12 +115,12 @@ async def read_runs(
                 found = await _look_at(store, settings, run)
         except DocumentError as error:
             return RunLine(run=run, state="unreadable", published=run == published, problem=str(error))
-        if isinstance(found, RunLine):
+        if found is None or isinstance(found, RunLine):
             return found
         known[run] = found
         return _finished(found, published)
 
-    lines = await asyncio.gather(*map(line, runs))
+    lines = [found for found in await asyncio.gather(*map(line, runs)) if found]
     proofs = by_run(drills)
     return Rows(sorted((_with_proof(one, proofs.get(one.run)) for one in lines), key=_order, reverse=True))
 
@@ -157,11 +157,13 @@ async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, S
     return summaries
 
 
-async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary | RunLine:
-    """A run without a summary: from its manifest, else its plan, else only its name."""
+async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary | RunLine | None:
+    """A run without a summary: from its manifest, else its plan, else only its name. None for one that was pruned."""
     layout = settings.layout.run(run)
     tombstone = await value_of(store, layout.tombstone)
     if tombstone and tombstone.decided:
+        if tombstone.emptied:
+            return None
         taken = time_in(tombstone.snapshot_time)
         return RunLine(run=run, state="pruning", published=False, snapshot_time=taken)
     if stored := await read(store, layout.manifest):

@@ -18,7 +18,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import missing_manifest, refuse_set
+from bqdump.repository.published import missing_manifest, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, read
 
 T = TypeVar("T", Latest, Manifest)
@@ -40,6 +40,7 @@ async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loa
     document = settings.layout.run(run).manifest
     stored = await read(store, document)
     if stored is None:
+        await refuse_pruned(store, settings, "read", run)
         raise missing_manifest(run, await store.folders(settings.layout.runs))
     manifest = _decoded(stored.data, document)
     before, now = recorded_target(manifest.settings).prefix, settings.target.prefix

@@ -15,7 +15,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.repository import swap, value_of
+from bqdump.repository.repository import exists, swap, value_of
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -89,16 +89,20 @@ async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
     """The manifest of a run (default: the published run). Raises NotFoundError."""
-    document = settings.layout.run(run).manifest
-    if not run:
+    while not run:
         latest = await read_latest(store, settings)
         if latest is None:
             await refuse_set(store, settings)
             cause = "nothing has been published there yet"
             raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
-        run, document = latest.run, Document(latest.manifest, Manifest)
-    manifest = await value_of(store, document)
+        if manifest := await value_of(store, Document(latest.manifest, Manifest)):
+            return manifest
+        # Where another run was published meanwhile, this one may have been pruned.
+        now = await read_latest(store, settings)
+        run = latest.run if now is None or now.run == latest.run else ""
+    manifest = await value_of(store, settings.layout.run(run).manifest)
     if manifest is None:
+        await refuse_pruned(store, settings, "read", run)
         raise missing_manifest(run)
     return manifest
 
@@ -113,6 +117,21 @@ async def refuse_set(store: ObjectStore, settings: Settings) -> None:
     example = f"{settings.target.prefix}{names[0]}"
     cause = f"it holds the exports of {counted(len(names), 'dataset')} ({shown}), each in a folder of its own"
     raise SetError("find", str(settings.target), cause, f"Name one dataset: {{setting:prefix={example}}}.")
+
+
+async def refuse_pruned(
+    store: ObjectStore, settings: Settings, operation: str, run: str, *, read: bool = False
+) -> None:
+    """Raise NotFoundError if the run is being pruned. read: its manifest was read before, so it may be gone by now."""
+    names = settings.layout.run(run)
+    tombstone = await value_of(store, names.tombstone)
+    if tombstone and tombstone.decided:
+        cause = "it is being pruned"
+    elif read and not await exists(store, names.manifest):
+        cause = "it was pruned meanwhile"
+    else:
+        return
+    raise NotFoundError(operation, f"run {run}", cause, "{call:runs} lists the runs that are kept.")
 
 
 def missing_manifest(run: str, runs: Sequence[str] = ()) -> NotFoundError:

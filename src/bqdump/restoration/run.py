@@ -6,11 +6,13 @@ import logging
 
 import msgspec
 
+from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Entered, Restoring
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import NotRestored
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted
+from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
 from bqdump.restoration.access import grant_access
 from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
@@ -34,7 +36,24 @@ async def run(task: Task) -> Restoration:
 
 
 async def carry_out(restore: RunningRestore) -> Restoration:
-    """Do this task's part of a restore that is decided."""
+    """Do this task's part of a restore that is decided. Raises NotFoundError if something fails for want of its run."""
+    try:
+        result = await _carry_out(restore)
+    except BqdumpError as error:
+        if not error.retryable:
+            await _refuse_pruned(restore)
+        raise
+    if result.failed:
+        await _refuse_pruned(restore)
+    return result
+
+
+async def _refuse_pruned(restore: RunningRestore) -> None:
+    task = restore.task
+    await refuse_pruned(task.store, task.settings, "restore", restore.manifest.run, read=True)
+
+
+async def _carry_out(restore: RunningRestore) -> Restoration:
     if done := await value_of(restore.state, restore.layout.result):
         return await _compared(restore, done)
     totals = restore.plan.totals

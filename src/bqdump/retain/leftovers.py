@@ -57,7 +57,8 @@ async def _written(task: Task, plan: Plan) -> Leftovers:
         return Leftovers((), ())
     units = read_units((await task.store.read(plan.units)).data, plan)
     alone = "{run}" in str(plan.settings.get("path", "")).split("/")[:-1]
-    own = {unit.pattern for unit in units} if alone else set()
+    patterns = {unit.pattern for unit in units}
+    own = patterns if alone else set()
     counted = await _counted(task, plan, units)
     found: dict[str, Doomed] = {}
     left: set[str] = set()
@@ -66,7 +67,7 @@ async def _written(task: Task, plan: Plan) -> Leftovers:
             for info in page:
                 if info.name in counted or split_shard(info.name, own):
                     found[info.name] = _doomed(info)
-                elif plan.run in info.name.split("/"):
+                elif plan.run in info.name.split("/") or split_shard(info.name, patterns):
                     left.add(info.name)
     return Leftovers(tuple(found.values()), tuple(sorted(left)))
 

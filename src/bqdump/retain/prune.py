@@ -35,11 +35,11 @@ async def prune(task: Task) -> Pruned:
     if not task.delete:
         return await _shown(task, found, decided)
     await _withdraw_stale(task, [*found.complete, *found.unfinished], decided)
-    entombed = await entomb(task, (*decided.complete, *decided.abandoned))
-    doomed = (*found.decided, *entombed.decided)
-    swept = await sweep(task, doomed, found.remains)
-    left = (*entombed.left, *swept.left)
-    result = _result(found, decided, entombed.kept, Swept(swept.files, swept.bytes, left), deleted=True)
+    # First the abandoned ones, which may rely on the files of others.
+    abandoned, complete = await entomb(task, decided.abandoned), await entomb(task, decided.complete)
+    swept = await sweep(task, (*found.decided, *abandoned.decided, *complete.decided), found.remains)
+    kept, left = abandoned.kept | complete.kept, (*abandoned.left, *swept.left)
+    result = _result(found, decided, kept, Swept(swept.files, swept.bytes, left), deleted=True)
     _log(result)
     return result
 
@@ -55,8 +55,9 @@ async def _shown(task: Task, found: Found, decided: Decided) -> Pruned:
     """What would be deleted."""
     kept: dict[str, str] = {}
     tombstones, left = [one.value for one in found.decided], list[str]()
+    abandoned = {one.run for one in decided.abandoned}
     for one in decided.complete:
-        if later := await referring(task, one.run):
+        if later := await referring(task, one.run, abandoned):
             kept[one.run] = f"run {later} relies on its files"
         elif manifest := await read_holding(task.store, task.layout.run(one.run).manifest.name):
             tombstones.append(Tombstone(run=one.run, files=doomed_of(manifest)))
@@ -76,7 +77,7 @@ def _result(found: Found, decided: Decided, kept: Mapping[str, str], swept: Swep
     runs = [
         *(_complete(one, found, reasons[one.run]) for one in found.complete),
         *(_unfinished(one, found, reasons[one.run]) for one in found.unfinished),
-        *(_dying(one.value) for one in found.decided),
+        *(_dying(one.value) for one in found.decided if not one.value.emptied),
     ]
     runs.sort(key=lambda one: (one.snapshot_time is None, one.snapshot_time or EPOCH, one.run), reverse=True)
     return Pruned(

@@ -1,5 +1,7 @@
 """The deletion of runs that is decided: manifest, then files, then documents, and the tombstone last.
 
+Files that other runs name stay, and with them the tombstone, so that no new run gets their names with the run's id.
+
 Every step may be repeated, by any prune: what a tombstone names is deleted only at its generation, and only where no
 manifest names it. The manifests are read after those of the removed runs are gone. So of two prunes that remove runs
 with files in common, the one that comes later deletes these.
@@ -11,10 +13,12 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.core.documents.retention import Doomed, Tombstone
 from bqdump.core.retention.marks import Sweep
 from bqdump.core.retention.ownership import is_document
-from bqdump.repository.repository import Loaded, delete, value_of
+from bqdump.repository.repository import Loaded, delete, exists, replace, value_of
 from bqdump.retain.leftovers import outermost
 from bqdump.retain.runs import READS_AT_ONCE, read_holding
 from bqdump.retain.task import Task
@@ -31,15 +35,15 @@ class Swept(NamedTuple):
 async def sweep(task: Task, decided: Sequence[Loaded[Tombstone]], remains: Sequence[str]) -> Swept:
     """Delete these runs. remains: folders that hold no run any more."""
     for one in decided:
-        await _delete_manifest(task, one.value.run)
+        await _delete_manifest(task, one)
     present = await removable(task, [one.value for one in decided])
     deleted = await delete(task.store, [(one.name, one.generation) for one in present])
     left = list[str]()
     for run in remains:
         left += await _delete_documents(task, run)
     for one in decided:
-        left += await _delete_documents(task, one.value.run)
-        await delete(task.store, [(task.layout.run(one.value.run).tombstone.name, one.generation)])
+        left += await _delete_documents(task, one.value.run, one.generation)
+        await _close(task, one)
     return Swept(deleted, sum(one.size for one in present), tuple(left))
 
 
@@ -89,25 +93,51 @@ async def _present(task: Task, doomed: Iterable[Doomed], tombstones: Iterable[To
     return found
 
 
-async def _delete_manifest(task: Task, run: str) -> None:
+async def _delete_manifest(task: Task, one: Loaded[Tombstone]) -> None:
     """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at."""
-    names = task.layout.run(run)
-    for name in (task.layout.summary(run).name, names.manifest.name, names.contents.name):
-        if info := await task.store.stat(name):
+    names = task.layout.run(one.value.run)
+    for name in (task.layout.summary(one.value.run).name, names.manifest.name, names.contents.name):
+        if (info := await task.store.stat(name)) and await _still(task, one.value.run, one.generation):
             await delete(task.store, [(name, info.generation)])
 
 
-async def _delete_documents(task: Task, run: str) -> list[str]:
-    """Delete the run's documents; the names of objects in its folder that are none of them."""
+async def _delete_documents(task: Task, run: str, tombstone: int = 0) -> list[str]:
+    """Delete the run's documents; the names of objects in its folder that are none of them. tombstone: see _still."""
     names, left = task.layout.run(run), list[str]()
     async for page in task.store.objects(names.root):
         own = [info for info in page if is_document(info.name, names)]
         left += [info.name for info in page if info not in own and info.name != names.tombstone.name]
-        await delete(task.store, [(info.name, info.generation) for info in own])
+        if own and await _still(task, run, tombstone):
+            await delete(task.store, [(info.name, info.generation) for info in own])
     for name in (task.layout.stages(run).name, task.layout.tags(run).name):
-        if info := await task.store.stat(name):
+        if (info := await task.store.stat(name)) and await _still(task, run, tombstone):
             await delete(task.store, [(name, info.generation)])
     return left
+
+
+async def _still(task: Task, run: str, tombstone: int) -> bool:
+    """Whether what was listed before this is of the run that is pruned, not of a new one that has its id.
+
+    tombstone: the generation of its tombstone. As long as it is there, no new run begins. 0: what is left of a run
+    without one; a new run writes the note of its planner first.
+    """
+    names = task.layout.run(run)
+    if tombstone:
+        found = await task.store.stat(names.tombstone.name)
+        return found is not None and found.generation == tombstone
+    return not await exists(task.store, names.planner) and not await exists(task.store, names.plan)
+
+
+async def _close(task: Task, one: Loaded[Tombstone]) -> None:
+    """Delete the tombstone, unless files are left, which other runs name: then it keeps their names taken."""
+    document = task.layout.run(one.value.run).tombstone
+    left = await _present(task, one.value.files, [one.value]) if one.value.mode == "keep" else []
+    if not left:
+        await delete(task.store, [(document.name, one.generation)])
+    elif tuple(left) != one.value.files or not one.value.emptied:
+        emptied = msgspec.structs.replace(one.value, emptied=True, files=tuple(left))
+        # Where this loses, another prune has done the same.
+        await replace(task.store, document, emptied, one.generation)
 
 
 def _common_folder(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ prune withdraws it. Nothing is deleted before that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -70,10 +70,11 @@ async def withdraw(task: Task, tombstone: Loaded[Tombstone]) -> None:
     await task.store.delete([(name, tombstone.generation)])
 
 
-async def referring(task: Task, run: str) -> str:
-    """A run that relies on the files of this one and has not ended, "" for none.
+async def referring(task: Task, run: str, abandoned: Container[str] = ()) -> str:
+    """A run that relies on the files of this one and has not ended, "" for none. abandoned: runs that do not count.
 
-    One that has a manifest names the files there. One of which nothing is left never came to rely on them.
+    One that has a manifest names the files there. One of which nothing is left never came to rely on them, and one
+    whose deletion is decided is not published any more.
     """
     layout = task.layout
     async for page in task.store.notes(layout.run(run).references):
@@ -81,7 +82,10 @@ async def referring(task: Task, run: str) -> str:
             # The name tells, so that a damaged note counts as well.
             later = note.name.rpartition("/")[2].removesuffix(".json")
             names = layout.run(later)
-            if await exists(task.store, names.manifest):
+            if later in abandoned or await exists(task.store, names.manifest):
+                continue
+            tombstone = await value_of(task.store, names.tombstone)
+            if tombstone and tombstone.decided:
                 continue
             if await exists(task.store, names.plan) or await exists(task.store, names.planner):
                 return later

@@ -42,8 +42,9 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is being pruned. Whoever finds it must not rely on the run's files any more.
 
     decided: nothing that refers to the run was found, so it is deleted for good; until then the tombstone may be
-    withdrawn. files: what the run named, since its manifest is deleted first. project, dataset, snapshot_time: for
-    display, "" where they are not known.
+    withdrawn. files: what the run named, since its manifest is deleted first. emptied: only files that other runs name
+    are left of it. As long as there are any, no other run may have its id, and so their names. project, dataset,
+    snapshot_time: for display, "" where they are not known.
     """
 
     format_version: int = FORMAT_VERSION
@@ -53,6 +54,7 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str = ""
     snapshot_time: str = ""
     decided: bool = False
+    emptied: bool = False
     files: tuple[Doomed, ...] = ()
 
 

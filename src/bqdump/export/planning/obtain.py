@@ -27,7 +27,7 @@ from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix
-from bqdump.repository.repository import load, overwrite, replace, value_of
+from bqdump.repository.repository import exists, load, overwrite, replace, value_of
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ async def _make_or_await(task: Task) -> Plan:
 async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile."""
     async with stepping_back(task):
+        await _refuse_pruned(task)
         async with pulse(task):
             draft = await _draft(task, bucket)
             plan = draft.plan
@@ -103,6 +104,13 @@ async def _draft(task: Task, bucket: BucketInfo | None) -> Draft:
             return draft
     cause = f"run {draft.plan.over}, whose files it would name again, is being pruned"
     raise UnavailableError(PLAN, f"run {task.run}", cause, "Retry when prune has ended.")
+
+
+async def _refuse_pruned(task: Task) -> None:
+    """Raise UsageError for the id of a run that was pruned, as long as files of it are left, which other runs name."""
+    if await exists(task.store, task.layout.tombstone):
+        cause = "a run of this id was pruned, and other runs may still name its files"
+        raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
 
 
 async def _store_objects(task: Task, draft: Draft) -> list[tuple[str, int]]:

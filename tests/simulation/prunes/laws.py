@@ -1,0 +1,133 @@
+"""Law 10, asserted at the instant of every deletion, and whenever a process that reads reports its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import File, Manifest
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.errors import BqdumpError
+from bqdump.core.settings.settings import Settings
+from simulation.contents import lines_of
+from simulation.law import Law
+from simulation.laws import Broken
+from simulation.view import View, standing
+
+Rows = dict[str, list[bytes]]
+
+
+class PruneLaws:
+    """Judges every deletion. `broken`: the first finding; `stop` is called with it.
+
+    rows: of each table of each run, as its files had them when its manifest was stored. foreign: generations of objects
+    that are not the export's.
+    """
+
+    def __init__(self, store: MemoryStore, settings: Settings, stop: Callable[[], None]) -> None:
+        self.store, self.stop = store, stop
+        self.view = View(store, settings.layout)
+        self.broken: Broken | None = None
+        self.rows: dict[str, Rows] = {}
+        self.foreign: dict[str, int] = {}
+
+    def hold(self, holds: bool, what: str) -> None:
+        """Blame what does not hold."""
+        if not holds:
+            self.blame(what)
+
+    def blame(self, what: str) -> None:
+        """Keep the first finding, and end the schedule."""
+        if self.broken is None:
+            self.broken = Broken(Law.PRUNED, what)
+            self.stop()
+
+    def tombstone(self, run: str) -> Tombstone | None:
+        """What says that a run is being pruned."""
+        name = self.view.layout.run(run).tombstone.name
+        found = self.store.peek(name)
+        return decode(found[0], Tombstone, name) if found else None
+
+    def kept(self) -> list[Manifest]:
+        """The manifests of runs that are not being pruned; of those that replace files, only the published one."""
+        latest = self.view.latest()
+        found = []
+        for run in self.rows:
+            manifest, tombstone = self.view.manifest(run), self.tombstone(run)
+            gone = tombstone is not None and tombstone.decided
+            # What a process writes that was taken for dead is withdrawn by it.
+            if manifest is None or gone or self.view.plan(run) is None:
+                continue
+            if manifest.mode == "keep" or (latest is not None and latest.run == run):
+                found.append(manifest)
+        return found
+
+    def named(self) -> dict[tuple[str, int], str]:
+        """What they name, at its generation, and which run does."""
+        return {
+            (file.name, file.generation): manifest.run
+            for manifest in self.kept()
+            for _, file in standing(manifest).values()
+        }
+
+    def deleting(self, process: str, objects: Sequence[tuple[str, int]]) -> None:
+        """A process deletes these."""
+        there = [one for one in objects if (found := self.store.peek(one[0])) and found[1].generation == one[1]]
+        if not there:
+            return
+        named = self.named()
+        for one in there:
+            self.hold(one not in named, f"{process} deletes {one[0]}, which {named.get(one)} names")
+            self.hold(self.foreign.get(one[0]) != one[1], f"{process} deletes {one[0]}, which is not the export's")
+
+    def heard(self, _process: str, operation: str, arguments: tuple[Any, ...], _late: bool) -> None:
+        """A request was carried out."""
+        name = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+        if operation == "write" and name.endswith("/manifest.json"):
+            run = name.split("/")[-2]
+            manifest = self.view.manifest(run)
+            if manifest is not None and run not in self.rows:
+                self.rows[run] = {entry.table: self._lines(entry.files) for entry in manifest.tables}
+        if operation == "write" and name == self.view.layout.latest.name:
+            self._published()
+
+    def _published(self) -> None:
+        """Whatever a run that is published names is there: prune has not taken it away before."""
+        latest = self.view.latest()
+        manifest = self.view.manifest(latest.run) if latest else None
+        self.hold(manifest is not None, "the published run has no manifest")
+        if manifest is not None and manifest.mode == "keep":
+            self.whole(manifest)
+
+    def whole(self, manifest: Manifest) -> None:
+        """Hold that every file of a manifest is there."""
+        for name, (_, file) in standing(manifest).items():
+            found = self.store.peek(name)
+            there = found is not None and found[1].generation == file.generation
+            self.hold(there, f"{manifest.run} names {name}, which is not there")
+
+    def pruned(self, run: str) -> bool:
+        """Whether a run is being pruned, was, or never ended."""
+        return self.view.manifest(run) is None or self.tombstone(run) is not None
+
+    def verified(self, run: str, findings: Sequence[object], *, replaced: bool) -> None:
+        """A verification has ended. replaced: a later run may have replaced its files."""
+        self.hold(not findings or replaced, f"a verification of {run} finds {findings}")
+
+    def refused(self, what: str, run: str, error: BqdumpError) -> None:
+        """A verification or a restore was refused: only because the run is not there, and it is said why."""
+        self.hold(self.pruned(run), f"{what} of {run} fails, which is not being pruned: {error!r}")
+        self.hold("prune" in str(error) or "there is none" in str(error), f"{what} of {run}: {error}")
+
+    def restored(self, run: str, big: MemoryDestination, dataset: tuple[str, str]) -> None:
+        """A restore reports that everything is restored."""
+        for table, rows in self.rows[run].items():
+            found = big.datasets[dataset].get(table)
+            has = sorted(str(row).encode() for row in (found.versions[-1].rows or ())) if found else None
+            self.hold(has == rows, f"{table} of {run} is restored with {has}, and had {rows}")
+
+    def _lines(self, files: Sequence[File]) -> list[bytes]:
+        content = b"".join(lines_of(found[0]) for file in files if (found := self.store.peek(file.name)))
+        return sorted(content.splitlines())

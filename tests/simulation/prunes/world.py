@@ -1,0 +1,330 @@
+"""One schedule of retention: prunes at the same time as exports, verifications and restores, all of which may die."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from bqdump.adapters.destination_wrappers import RetryingDestination
+from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
+from bqdump.check.verify import Verified, verify
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.result import Restoration
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.export.run import TaskResult
+from bqdump.export.run import run as export
+from bqdump.export.task import Task
+from bqdump.repository.tags import change_tags
+from bqdump.restoration.run import run as restore
+from bqdump.restoration.task import Request
+from bqdump.restoration.task import Task as RestoreTask
+from bqdump.retain.prune import prune
+from bqdump.retain.task import Task as PruneTask
+from simulation.faults import Network
+from simulation.loop import StoppedError, StuckError, VirtualLoop
+from simulation.process import CrashedError, Process, adopt
+from simulation.prunes.laws import PruneLaws
+from simulation.restores.network import FaultyPort
+from simulation.trace import Trace
+from simulation.weather import CALM, Dice, forecast
+from simulation.world import Verdict
+
+PROJECT, SOURCE = "p", "d"
+EPOCH = 1_790_000_000_000
+TABLES = ("a", "b", "c")
+# Longer than any request takes: a run that has not ended after this time has no request under way.
+ABANDONED_SECONDS = 900
+SETTINGS = Settings(
+    project=PROJECT,
+    dataset=SOURCE,
+    target=Target("gs", "bucket", "x/"),
+    header=False,
+    format="avro",
+    keep_last=1,
+    abandoned_after=ABANDONED_SECONDS,
+    allow=("removed-tables",),  # type: ignore[arg-type]
+)
+PATHS = ("{run}/{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}", "{table}/{run}_*.{ext}", "{table}/*.{ext}")
+
+
+def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
+    """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
+    state, collecting = random.getstate(), gc.isenabled()
+    level = logging.root.manager.disable
+    random.seed(seed)
+    names = random.Random(f"{seed} names")
+    # The collector would end abandoned generators at moments that depend on what ran before.
+    gc.disable()
+    logging.disable(logging.CRITICAL)
+    try:
+        with ExitStack() as patches:
+            patches.enter_context(mock.patch("secrets.token_hex", lambda size: names.randbytes(size).hex()))
+            patches.enter_context(mock.patch("bqdump.repository.prefix_owner.now", return_value=EPOCH))
+            for page in ("report.render_report", "unpublished.render_unpublished", "restored.render_restored"):
+                patches.enter_context(mock.patch(f"bqdump.pages.{page}", return_value=b"<html>"))
+            return World(seed, None if whole_trace else 60).verdict()
+    finally:
+        random.setstate(state)
+        logging.disable(level)
+        if collecting:
+            gc.enable()
+
+
+class Deletions:
+    """A store that shows deletions to the laws before they are made, one by one."""
+
+    def __init__(self, store: MemoryStore, laws: PruneLaws, process: str) -> None:
+        self._store, self._laws, self._process = store, laws, process
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+        results: list[bool | BqdumpError] = []
+        for one in objects:
+            self._laws.deleting(self._process, [one])
+            results += await self._store.delete([one])
+        return results
+
+
+class World:
+    """Everything of one schedule."""
+
+    def __init__(self, seed: int, trace: int | None) -> None:
+        self.seed = seed
+        self.rng = random.Random(f"{seed} world")
+        self.loop = VirtualLoop(f"{seed} loop", adopt)
+        self.trace = Trace(self.loop.time, trace)
+        self.dice = Dice(f"{seed} dice", CALM)
+        self.store = MemoryStore("bucket", page=self.rng.choice((1, 3, 1000)))
+        self.big = MemoryDestination(self.store, self.clock, seconds=self._seconds, shard_rows=2)
+        self.settings = msgspec.structs.replace(SETTINGS, path=self.rng.choice(PATHS))
+        self.laws = PruneLaws(self.store, self.settings, self.loop.stop)
+        self.started: dict[str, Settings] = {}
+        self._processes = 0
+
+    def clock(self) -> int:
+        """The warehouse's clock, and that of prune."""
+        return EPOCH + int(self.loop.time() * 1000)
+
+    def verdict(self) -> Verdict:
+        """Run it to its end."""
+        try:
+            self.loop.complete(self._main())
+        except StoppedError:
+            pass
+        except StuckError as error:
+            self.laws.blame(str(error))
+        except Exception:
+            if self.laws.broken is None:
+                raise
+        return Verdict(self.seed, self.laws.broken, list(self.trace), self.loop.steps)
+
+    async def _main(self) -> None:
+        rng = self.rng
+        for name in TABLES:
+            self._put(name)
+        self.laws.foreign["x/README.txt"] = self.store.put_now("x/README.txt", b"mine").generation
+        for number in range(rng.choice((1, 2, 2, 3, 4))):
+            await self._export(f"r{number}")
+            await asyncio.sleep(rng.uniform(1.0, 100.0))
+        self.dice.weather = forecast(rng)
+        begun = list(self.started)
+        work: list[Coroutine[Any, Any, object]] = [
+            self._export(f"n{number}", rng.uniform(0.0, 30.0)) for number in range(rng.choice((0, 1, 1, 2)))
+        ]
+        work += [self._prune(rng.choice((0.0, rng.uniform(0.0, 60.0)))) for _ in range(rng.choice((1, 2, 2, 3)))]
+        work += [self._verify(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 1, 2)))]
+        work += [self._restore(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 1)))]
+        work += [self._tag(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 0, 1)))]
+        await asyncio.gather(*work)
+        self.dice.clear_up()
+        await asyncio.sleep(1000.0)
+        await self._finish()
+
+    def _put(self, table: str) -> None:
+        """Give a table new rows."""
+        rows = [f"{table} at {self.clock()} {number}" for number in range(self.rng.randint(0, 4))]
+        self.big.put(PROJECT, SOURCE, table, rows)
+
+    async def _export(self, run: str, start: float = 0.0, *, again: bool = False) -> TaskResult | BqdumpError | None:
+        """One task of a run; it exports some tables only, at times, and keeps the others of the published export."""
+        await asyncio.sleep(start)
+        settings = self.started.get(run)
+        if settings is None or not again:
+            for table in self.rng.sample(TABLES, self.rng.randint(0, 2)):
+                self._put(table)
+            settings = self.settings
+            if self.rng.random() < 0.6:
+                chosen = tuple(self.rng.sample(TABLES, self.rng.choice((1, 1, 2))))
+                settings = msgspec.structs.replace(settings, include=chosen, keep_others=True)
+            self.started[run] = settings
+
+        def work(process: Process, network: Network) -> Coroutine[Any, Any, TaskResult]:
+            warehouse: Any = RetryingWarehouse(FaultyPort(self.big, network, self.laws.heard), self._patience())
+            return export(Task(self._store(process, network), warehouse, settings, run, Owner(process.name, 0), 1))
+
+        ended: TaskResult | BqdumpError | None = await self._process(f"export {run}", run, work)
+        return ended
+
+    async def _prune(self, start: float = 0.0, **policy: Any) -> Pruned | BqdumpError | None:
+        """One prune, with a policy of its own."""
+        await asyncio.sleep(start)
+        rng = self.rng
+        chosen = {"keep_last": rng.choice((1, 1, 2)), "keep_tag": rng.choice(((), (), ("audit",)))} | policy
+        settings = msgspec.structs.replace(self.settings, **chosen)
+
+        def work(process: Process, network: Network) -> Coroutine[Any, Any, Pruned]:
+            warehouse: Any = RetryingWarehouse(FaultyPort(self.big, network, self.laws.heard), self._patience())
+            store = self._store(process, network)
+            return prune(
+                PruneTask(store, settings, policy_of(settings), self.clock(), delete=True, at_work=warehouse.at_work)
+            )
+
+        ended: Pruned | BqdumpError | None = await self._process("prune", "", work)
+        return ended
+
+    async def _verify(self, run: str, start: float) -> None:
+        await asyncio.sleep(start)
+        latest = self.laws.view.latest()
+
+        def work(process: Process, network: Network) -> Coroutine[Any, Any, Verified]:
+            return verify(self._store(process, network), self.settings, run)
+
+        ended = await self._process(f"verify {run}", run, work)
+        if isinstance(ended, NotFoundError):
+            self.laws.refused("a verification", run, ended)
+        elif isinstance(ended, Verified):
+            now = self.laws.view.latest()
+            moved = latest is None or now is None or not latest.run == now.run == run
+            replaced = not self.settings.template.keeps and (moved or bool(self._announced()))
+            self.laws.verified(run, ended.findings, replaced=replaced)
+
+    async def _restore(self, run: str, start: float) -> None:
+        await asyncio.sleep(start)
+        if not self.settings.template.keeps:
+            return
+        into = f"copy{self._processes}"
+
+        def work(process: Process, network: Network) -> Coroutine[Any, Any, Restoration]:
+            destination: Any = FaultyPort(self.big, network, self.laws.heard)
+            request = Request(Options(project=PROJECT, dataset=into), run)
+            return restore(
+                RestoreTask(
+                    self._store(process, network),
+                    RetryingDestination(destination, self._patience()),
+                    self.settings,
+                    request,
+                    Owner(process.name, 0),
+                    1,
+                )
+            )
+
+        ended = await self._process(f"restore {run}", run, work)
+        if isinstance(ended, Restoration) and ended.state == "restored":
+            self.laws.restored(run, self.big, (PROJECT, into))
+        elif isinstance(ended, NotFoundError):
+            self.laws.refused("a restore", run, ended)
+
+    async def _tag(self, run: str, start: float) -> None:
+        await asyncio.sleep(start)
+
+        def work(process: Process, network: Network) -> Coroutine[Any, Any, tuple[str, ...]]:
+            name = self.rng.choice(("keep", "audit"))
+            return change_tags(self._store(process, network), self.settings.layout, run, [name])
+
+        ended = await self._process(f"tag {run}", run, work)
+        if ended == ("keep",):
+            self.laws.hold(not self.laws.pruned(run), f"{run} is tagged, and pruned")
+
+    def _announced(self) -> bool:
+        now, latest = self.laws.view.publishing(), self.laws.view.latest()
+        return now is not None and latest is not None and now.run != latest.run
+
+    async def _process(self, name: str, run: str, work: Any) -> Any:
+        """One process, from its start to its end: its result or its error, None where it died."""
+        self._processes += 1
+        process = Process(f"{name}#{self._processes}", run)
+        network = Network(process, self.dice, self.trace)
+        if (fatal := self.dice.kill_after()) is not None:
+            self.loop.call_later(fatal, process.kill)
+        try:
+            result = await process.execute(work(process, network))
+        except CrashedError:
+            self.trace.add(process.name, "died", "", "")
+            return None
+        except BqdumpError as error:
+            self.trace.add(process.name, "failed", "", f"{type(error).__name__} {error}")
+            if self.dice.weather is CALM and isinstance(error, (UnavailableError, QuotaError)):
+                self.laws.blame(f"{process.name} fails: {error!r}")
+            return error
+        except Exception as error:
+            self.laws.blame(f"{process.name} failed: {error!r}")
+            raise
+        self.trace.add(process.name, "ended", "", getattr(result, "state", ""))
+        return result
+
+    def _store(self, process: Process, network: Network) -> Any:
+        store: Any = FaultyPort(Deletions(self.store, self.laws, process.name), network, self.laws.heard)
+        return RetryingStore(store, self._patience())
+
+    def _patience(self) -> Patience:
+        return Patience(tries=self.dice.weather.tries)
+
+    def _seconds(self, table: str) -> float:
+        return 0.0 if self.dice.weather is CALM else self.dice.rng.choice((0.0, 0.1, 1.0, 20.0))
+
+    async def _finish(self) -> None:
+        """In calm weather: resume some runs, leave the others, publish a last one, and prune."""
+        for run in list(self.started):
+            if self.rng.random() < 0.5:
+                await self._export(run, again=True)
+        await asyncio.sleep(ABANDONED_SECONDS + 1.0)
+        ended = await self._export("last")
+        self.laws.hold(isinstance(ended, TaskResult), f"the last run ends with {ended!r}")
+        count = self.rng.choice((1, 2))
+        result = await self._prune(keep_last=count, keep_tag=())
+        if not isinstance(result, Pruned):
+            self.laws.blame(f"the last prune ends with {result!r}")
+            return
+        again = await self._prune(keep_last=count, keep_tag=())
+        self.laws.hold(isinstance(again, Pruned) and not again.removed, f"another prune removes {again}")
+        self._all_in_place({one.run for one in result.kept}, set(result.left))
+
+    def _all_in_place(self, kept: set[str], told: set[str]) -> None:
+        """What is kept is whole, and of the rest nothing is left that prune has not told."""
+        view, layout = self.laws.view, self.settings.layout
+        names = set(self.store.names_now())
+        named = self.laws.named()
+        for run in self.laws.rows.keys() - kept:
+            # Its names stay taken as long as another run names files of it.
+            tombstone = self.laws.tombstone(run)
+            needed = tombstone is None or any((one.name, one.generation) in named for one in tombstone.files)
+            self.laws.hold(needed, f"the tombstone of {run} stays, and nothing names its files")
+            kept = kept | ({run} if tombstone else set())
+            names.discard(layout.run(run).tombstone.name)
+        folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}
+        self.laws.hold(folders <= kept, f"documents of {sorted(folders - kept)} stay")
+        for manifest in self.laws.kept():
+            self.laws.whole(manifest)
+        stay = {name for name, _ in named} | self.laws.foreign.keys()
+        unfinished = [plan for run in kept if view.manifest(run) is None and (plan := view.plan(run))]
+        for name in names - stay:
+            own = name.startswith(layout.state) or name in told or any(plan.run in name for plan in unfinished)
+            self.laws.hold(own, f"{name} stays, and nothing names it")
