@@ -182,6 +182,25 @@ def test_a_bucket_that_keeps_its_objects_gets_none(outside: Stage, capsys: pytes
     assert outside.objects() == {}
 
 
+def test_lifecycle_rules_that_can_delete_an_export_are_refused(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.table("orders")
+    bucket = outside.store.get_bucket(outside.bucket)
+    bucket.add_lifecycle_delete_rule(age=90, matches_prefix=["tmp/"])
+    bucket.add_lifecycle_delete_rule(age=30)
+    bucket.patch()
+    called = call(capsys, "doctor", "--json")
+    assert called.code == 2
+    (found,) = [one for one in diagnosed(called)["checks"] if one["name"] == "guard: lifecycle-rules"]
+    assert found["outcome"] == "refused"
+    assert "(rule 2 deletes objects older than 30 days)" in found["detail"]
+    ran = outside.execute()
+    assert ran.codes == [2]
+    assert "lifecycle rules of the bucket can delete files that manifests name" in ran.text
+    assert call(capsys, "doctor", "--allow", "lifecycle-rules").code == 0
+
+
 def test_a_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
     assert outside.execute().codes == [0]

@@ -1,7 +1,7 @@
 """`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full.
 
-`--restores` simulates restores instead of exports. `--bugs` searches for a seed that finds each planted bug, and keeps
-it in seeds.json.
+`--restores` simulates restores instead of exports, `--prunes` prunes. `--bugs` searches for a seed that finds each
+planted bug, and keeps it in seeds.json.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from simulation.bugs import MUTATIONS, search, write_seeds
 from simulation.law import Law
+from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.world import Verdict
 from simulation.world import simulate as simulate_exports
@@ -31,8 +32,8 @@ def show(verdict: Verdict) -> None:
     """Print a failure: its seed, its last steps, and what is wrong."""
     say(f"seed {verdict.seed}:", *verdict.trace)
     say(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
-    restores = " --restores" if verdict.broken and verdict.broken.law is Law.RESTORED else ""
-    say(f"replay: python -m tests.simulation{restores} --seed {verdict.seed} --trace")
+    kind = {Law.RESTORED: " --restores", Law.PRUNED: " --prunes"}.get(verdict.broken.law, "") if verdict.broken else ""
+    say(f"replay: python -m tests.simulation{kind} --seed {verdict.seed} --trace")
 
 
 def find_bugs(processes: int) -> int:
@@ -57,11 +58,12 @@ def main() -> int:
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--trace", action="store_true", help="print every step of the schedule given by --seed")
     parser.add_argument("--restores", action="store_true", help="simulate restores instead of exports")
+    parser.add_argument("--prunes", action="store_true", help="simulate prunes instead of exports")
     parser.add_argument("--bugs", action="store_true", help="write seeds.json anew")
     wanted = parser.parse_args()
     if wanted.bugs:
         return find_bugs(wanted.processes)
-    simulate = simulate_restores if wanted.restores else simulate_exports
+    simulate = simulate_restores if wanted.restores else simulate_prunes if wanted.prunes else simulate_exports
     if wanted.seed is not None:
         verdict = simulate(wanted.seed, whole_trace=wanted.trace)
         show(verdict)

@@ -10,12 +10,14 @@ from simulation.incremental import simulate as simulate_incremental
 from simulation.law import Law
 from simulation.mutations import MUTATIONS as OF_EXPORTS
 from simulation.mutations import Mutation, planted
+from simulation.prunes.mutations import MUTATIONS as OF_PRUNES
+from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.mutations import MUTATIONS as OF_RESTORES
 from simulation.restores.world import simulate as simulate_restores
 from simulation.world import Verdict, simulate
 
-MUTATIONS = (*OF_EXPORTS, *OF_RESTORES)
-SIMULATIONS = {Law.RESTORED: simulate_restores, Law.UNCHANGED: simulate_incremental}
+MUTATIONS = (*OF_EXPORTS, *OF_RESTORES, *OF_PRUNES)
+SIMULATIONS = {Law.RESTORED: simulate_restores, Law.UNCHANGED: simulate_incremental, Law.PRUNED: simulate_prunes}
 SCHEDULES = 1000
 SEEDS = Path(__file__).with_name("seeds.json")
 

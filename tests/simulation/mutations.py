@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
-from bqdump import export, repository, restoration
+from bqdump import export, repository, restoration, retain
 from bqdump.adapters import google_errors, retry
 from bqdump.core.documents import layout, notes, record
 from bqdump.core.plan import draft as plan
@@ -204,7 +204,7 @@ def planted(mutation: Mutation) -> Iterator[None]:
 
 
 def _modules() -> list[ModuleType]:
-    packages = (export, repository, restoration)
+    packages = (export, repository, restoration, retain)
     return [
         importlib.import_module(info.name)
         for package in packages

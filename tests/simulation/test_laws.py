@@ -1,4 +1,4 @@
-"""Exports and restores under faults: 1,000 schedules of each, with every law asserted at every step.
+"""Exports, restores and prunes under faults: 1,000 schedules of each, with every law asserted at every step.
 
 `.ci/run` goes on with further ones, and `make soak` with many more. Each planted bug is found by one of the first 560.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.world import simulate
 
@@ -35,9 +36,17 @@ def test_a_restored_dataset_equals_its_export(part: int) -> None:
         assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
 
 
-@pytest.mark.parametrize("what", ["world", "restores.world"])
+@pytest.mark.parametrize("part", range(20))
+def test_prune_deletes_nothing_that_is_kept(part: int) -> None:
+    for seed in range(part * EACH, (part + 1) * EACH):
+        verdict = simulate_prunes(seed)
+        replay = f"replay: python -m tests.simulation --prunes --seed {seed} --trace"
+        assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
+
+
+@pytest.mark.parametrize("what", ["world", "restores.world", "prunes.world"])
 def test_a_seed_replays_exactly_in_any_process(what: str) -> None:
-    schedule = {"world": simulate, "restores.world": simulate_restores}[what]
+    schedule = {"world": simulate, "restores.world": simulate_restores, "prunes.world": simulate_prunes}[what]
     here = "\n".join(f"{verdict.steps} {verdict.trace}" for verdict in map(schedule, range(5)))
     program = (
         f"from simulation.{what} import simulate\n"

@@ -15,7 +15,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from bqdump.adapters.checksums import Summed
 from bqdump.adapters.endpoints import STORAGE
 from bqdump.adapters.gcs_batches import Batches
-from bqdump.adapters.gcs_objects import ADMIN, generation_of, info_of, lacking
+from bqdump.adapters.gcs_objects import ADMIN, generation_of, info_of, lacking, lifecycle_of
 from bqdump.adapters.gcs_uploads import NOT_AS_SENT, ON_THE_WAY, Upload, retry_policy
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
@@ -72,6 +72,7 @@ class CloudStore:
                 versions=bool(found.versioning_enabled),
                 holds=bool(found.default_event_based_hold),
                 kms_key=found.default_kms_key_name or "",
+                lifecycle=lifecycle_of(found._properties),
             )
 
         return await self._threads.call(get)

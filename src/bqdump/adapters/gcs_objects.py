@@ -1,4 +1,4 @@
-"""An object of Cloud Storage as the port's ObjectInfo, and errors that all requests about objects share."""
+"""Cloud Storage's resources as the types of the port, and errors that all requests about objects share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from bqdump.adapters.endpoints import STORAGE
 from bqdump.core.errors import AnswerError, DamagedError
+from bqdump.core.plan.lifecycle import LifecycleRule
 from bqdump.ports.store import ObjectInfo
 
 ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
@@ -32,6 +33,12 @@ def generation_of(blob: Any, operation: str, subject: str) -> int:
     if blob.generation is None:
         raise lacking(operation, subject, "the answer has no generation")
     return int(blob.generation)
+
+
+def lifecycle_of(bucket: Any) -> tuple[LifecycleRule, ...]:
+    """The lifecycle rules in a bucket's JSON answer."""
+    rules = (bucket.get("lifecycle") or {}).get("rule") or ()
+    return tuple(LifecycleRule((one.get("action") or {}).get("type", ""), one.get("condition") or {}) for one in rules)
 
 
 def lacking(operation: str, subject: str, cause: str) -> AnswerError:

@@ -7,6 +7,7 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.plan.file_names import NameRules
+from bqdump.core.plan.lifecycle import LifecycleRule
 
 Result = TypeVar("Result")
 
@@ -56,6 +57,7 @@ class BucketInfo(NamedTuple):
     location: "" for a folder. retention_seconds: how long objects cannot be deleted. soft_delete_seconds: how long
     deleted objects are kept. versions: whether replaced objects are kept as noncurrent versions. holds: whether new
     objects get a hold. kms_key: the default Cloud KMS key, "" for Google's keys. names: rules for object names.
+    lifecycle: the rules by which objects are deleted or change their class.
     """
 
     location: str
@@ -65,6 +67,7 @@ class BucketInfo(NamedTuple):
     holds: bool = False
     kms_key: str = ""
     names: NameRules = NameRules()
+    lifecycle: tuple[LifecycleRule, ...] = ()
 
 
 class ObjectStore(Protocol):

@@ -112,6 +112,10 @@ class PruneLaws:
         """Whether a run is being pruned, was, or never ended."""
         return self.view.manifest(run) is None or self.tombstone(run) is not None
 
+    def gone(self, run: str) -> bool:
+        """Whether a run that ended is there no more."""
+        return run in self.rows and self.view.manifest(run) is None
+
     def verified(self, run: str, findings: Sequence[object], *, replaced: bool) -> None:
         """A verification has ended. replaced: a later run may have replaced its files."""
         self.hold(not findings or replaced, f"a verification of {run} finds {findings}")

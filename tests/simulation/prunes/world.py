@@ -241,6 +241,8 @@ class World:
             self.laws.restored(run, self.big, (PROJECT, into))
         elif isinstance(ended, NotFoundError):
             self.laws.refused("a restore", run, ended)
+        elif isinstance(ended, Restoration):
+            self.laws.hold(not self.laws.gone(run), f"a restore of {run}, which was pruned, ends with {ended.failed}")
 
     async def _tag(self, run: str, start: float) -> None:
         await asyncio.sleep(start)
@@ -321,6 +323,8 @@ class World:
             names.discard(layout.run(run).tombstone.name)
         folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}
         self.laws.hold(folders <= kept, f"documents of {sorted(folders - kept)} stay")
+        of_runs = [name.removesuffix(".json").split("/")[-1] for name in names if name.startswith(layout.history)]
+        self.laws.hold({*of_runs} <= kept, f"summaries of {sorted({*of_runs} - kept)} stay")
         for manifest in self.laws.kept():
             self.laws.whole(manifest)
         stay = {name for name, _ in named} | self.laws.foreign.keys()

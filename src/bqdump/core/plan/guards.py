@@ -84,6 +84,10 @@ GUARDS: dict[Risk, Guard] = {
         "To refresh only the chosen tables, add {setting:keep_others}. To export a selection separately, give it a "
         "{setting:prefix} of its own. If tables were dropped by mistake, restore them first.",
     ),
+    Risk.LIFECYCLE_RULES: Guard(
+        "lifecycle rules of the bucket can delete files that manifests name",
+        "Remove them, or limit them to other names (matchesPrefix); `bqdump prune` deletes old runs.",
+    ),
     Risk.DROPPED_TABLES: Guard("tables that are no longer in the dataset are removed from the published export"),
     Risk.REMOVED_PARTITIONS: Guard(
         "more than half of a table's partitions would be removed from the published export",

@@ -28,6 +28,7 @@ from bqdump.core.plan.guards import (
     target_flags,
 )
 from bqdump.core.plan.hidden_data import Captured, lacking_flags
+from bqdump.core.plan.lifecycle import lifecycle_flags
 from bqdump.core.plan.looks import obstacle
 from bqdump.core.plan.removal import leaving, removal_flags
 from bqdump.core.plan.removed_partitions import leaving_partitions, partition_flags
@@ -149,6 +150,7 @@ async def draft_plan(
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
+        found += lifecycle_flags(bucket.lifecycle, settings, run, planned)
     if (published := earlier.published) and published.age < plan.age:
         listed = {item.name for item in listing}
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
