@@ -258,12 +258,15 @@ def status(run: str = "", **options: Unpack[Options]) -> Status:
 
 
 @with_settings(OF_TARGET)
-def runs(**options: Unpack[Options]) -> Rows[RunLine]:
-    """List the runs of a target, the latest snapshot time first."""
-    settings = _settings(options, ("bucket",))
+def runs(*, storage: bool = False, **options: Unpack[Options]) -> Rows[RunLine]:
+    """List the runs of a target, the latest snapshot time first.
+
+    storage: also read every manifest, for the bytes that each run shares with others.
+    """
+    settings, question = _settings(options, ("bucket",)), partial(verbs.runs, storage=storage)
 
     async def every() -> Rows[RunLine]:
-        return Rows(line for found in await services.ask_each(settings, verbs.runs) for line in found)
+        return Rows(line for found in await services.ask_each(settings, question) for line in found)
 
     return _finish(every())
 

@@ -303,17 +303,21 @@ async def _either(
         raise
 
 
-async def runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
-    """All runs of a target, the latest snapshot time first; of a set, also those of each dataset."""
+async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
+    """All runs of a target, the latest snapshot time first; of a set, also those of each dataset.
+
+    storage: with what each run of one dataset shares with others.
+    """
     from bqdump.observe.history import list_runs
     from bqdump.project.look import set_runs
 
+    of_one = partial(list_runs, storage=storage)
     found: Rows[RunLine] = Rows()
     with suppress(NotFoundError):
-        found = await set_runs(store, settings) if settings.names_several else await list_runs(store, settings)
+        found = await set_runs(store, settings) if settings.names_several else await of_one(store, settings)
     if not found:
         with suppress(NotFoundError):
-            found = await list_runs(store, settings) if settings.names_several else await set_runs(store, settings)
+            found = await of_one(store, settings) if settings.names_several else await set_runs(store, settings)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -31,21 +32,25 @@ LAST = ("proven restorable", "tags")
     "--tag", "add", multiple=True, metavar="NAME", help="Add a tag to RUN; `keep` keeps it from being pruned."
 )
 @click.option("--untag", "remove", multiple=True, metavar="NAME", help="Remove a tag from RUN.")
+@click.option("--storage", is_flag=True, help="Also show what removing each run would free (reads all manifests).")
 @json_option(list[RunLine])
 @settings_options()
-def runs(run: str | None, add: tuple[str, ...], remove: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def runs(
+    run: str | None, add: tuple[str, ...], remove: tuple[str, ...], storage: bool, as_json: bool, **options: Any
+) -> None:
     """List the runs of a target, latest snapshot time first; * marks the published run. With --tag: tag RUN first.
 
     \b
     Examples:
       bqdump runs --bucket my-exports
       bqdump runs --prefix nightly --json
+      bqdump runs --storage
       bqdump runs --tag keep 20260131T030000Z     # prune never deletes this run
     """
     settings = load_settings(options, ("bucket",))
     if run or add or remove:
         _tag(settings, run or "", add, remove)
-    lines = [line for found in ask_each(settings, verbs.runs) for line in found]
+    lines = [line for found in ask_each(settings, partial(verbs.runs, storage=storage)) for line in found]
     if as_json:
         print_json(lines)
     elif lines:
@@ -59,15 +64,17 @@ def runs(run: str | None, add: tuple[str, ...], remove: tuple[str, ...], as_json
                 line.state,
                 time_text(line.snapshot_time),
                 *_numbers(line),
+                *((_size(line.alone), _size(line.shared)) if storage else ()),
                 _proof(line, now),
                 ", ".join(line.tags),
             )
             for line in lines
         ]
-        heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "unchanged", "files", "bytes", *LAST)
+        sizes = ("frees alone", "shared") if storage else ()
+        heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "unchanged", "files", "bytes", *sizes, *LAST)
         if several:
             heads = (*heads[:2], "dataset", *heads[2:])
-        print_table(heads, rows, right=(5, 6, 7, 8) if several else (4, 5, 6, 7))
+        print_table(heads, rows, right=range(5 if several else 4, (9 if several else 8) + len(sizes)))
         for line in lines:
             if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
                 sys.stdout.write(f"run {line.run}: {older}\n")
@@ -75,6 +82,10 @@ def runs(run: str | None, add: tuple[str, ...], remove: tuple[str, ...], as_json
                 tell(f"bqdump: run {line.run}: {line.problem}")
     else:
         sys.stdout.write(f"No runs in {settings.target} yet. Start one: bqdump run\n")
+
+
+def _size(count: int | None) -> str:
+    return "" if count is None else size_text(count)
 
 
 def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, ...]) -> None:

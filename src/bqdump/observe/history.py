@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal
@@ -17,12 +17,14 @@ from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.restore.restorable import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
+from bqdump.core.retention.marks import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import read, value_of
+from bqdump.repository.repository import exists, read, value_of
+from bqdump.repository.storage import read_storage
 from bqdump.repository.tags import read_tags
 
 READS_AT_ONCE = 4
@@ -40,6 +42,8 @@ class RunLine(Result, frozen=True, kw_only=True):
     all_proven: when a single drill last proved all. drill_problem: what the newest drill of the run found instead.
     tags: those of `bqdump runs --tag`.
     dataset: where a run exports several: the dataset, or `*` for all of them together; else "".
+    alone, shared: with `storage`, the bytes of files that no other run names, which removing this run frees, and of
+    those that others name as well.
     """
 
     run: str
@@ -65,6 +69,8 @@ class RunLine(Result, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     dataset: str = ""
     reused: int = 0
+    alone: int | None = None
+    shared: int | None = None
 
     @property
     def took(self) -> int:
@@ -83,11 +89,25 @@ class RunLine(Result, frozen=True, kw_only=True):
         return self.state in ("complete", "partial")
 
 
-async def list_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
-    """All runs of a target, latest snapshot first. Runs without a snapshot time, or unreadable, come first."""
+async def list_runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
+    """All runs of a target, latest snapshot first. Runs without a snapshot time, or unreadable, come first.
+
+    storage: with what each run shares with others, which takes reading every manifest.
+    """
     drills, tags = await read_drills(store, settings.layout), await read_tags(store, settings.layout)
     lines = await read_runs(store, settings, await published_run(store, settings), {}, drills)
-    return Rows(replace(line, tags=tags.get(line.run, ())) for line in lines)
+    lines = Rows(replace(line, tags=tags.get(line.run, ())) for line in lines)
+    return with_storage(lines, await read_storage(store, settings)) if storage else lines
+
+
+def with_storage(lines: Iterable[RunLine], storage: Storage) -> Rows[RunLine]:
+    """The same runs with what each one shares with others."""
+    return Rows(
+        replace(line, alone=storage.of(line.run).alone, shared=storage.of(line.run).shared)
+        if line.run in storage
+        else line
+        for line in lines
+    )
 
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
@@ -104,11 +124,13 @@ async def read_runs(
     Ended runs have a summary, and one listing returns all summaries. Other runs are read individually.
     """
     runs = await store.folders(settings.layout.runs)
-    known |= await _read_summaries(store, settings)
+    noted = await _read_summaries(store, settings)
+    known |= noted
     slots = asyncio.Semaphore(READS_AT_ONCE)
 
     async def line(run: str) -> RunLine | None:
-        if run in known:
+        # One that was read from its manifest may have been pruned since.
+        if run in noted or (run in known and await exists(store, settings.layout.run(run).manifest)):
             return _finished(known[run], published)
         try:
             async with slots:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
 from typing import NamedTuple
 
 from bqdump.core.documents.document import Document
@@ -17,10 +16,10 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.copies import published_run
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, exists, load, value_of
+from bqdump.repository.storage import READS_AT_ONCE, PresentFiles
 from bqdump.repository.tags import read_tags
 from bqdump.retain.task import Task
 
-READS_AT_ONCE = 4
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
 
 
@@ -75,7 +74,8 @@ async def read_runs(task: Task) -> Found:
     latest = await _latest_of_original(task)
     publishing = await value_of(store, layout.publishing)
     tags = await read_tags(store, layout)
-    storage, present, slots = Storage(), _Present(task), asyncio.Semaphore(READS_AT_ONCE)
+    storage, present = Storage(), PresentFiles(store, task.settings)
+    slots = asyncio.Semaphore(READS_AT_ONCE)
 
     async def look(run: str) -> Complete | Unfinished | Loaded[Tombstone] | str:
         async with slots:
@@ -109,42 +109,22 @@ async def read_holding(store: ObjectStore, name: str) -> Holding | None:
     return manifest
 
 
-class _Present:
-    """The files below the target, listed when they are first needed: where exports replace files, few are left."""
-
-    def __init__(self, task: Task) -> None:
-        self._task, self._found, self._lock = task, set[tuple[str, int]](), asyncio.Lock()
-        self._listed = False
-
-    async def files(self) -> Container[tuple[str, int]]:
-        """Names and generations."""
-        async with self._lock:
-            if not self._listed:
-                state, lake = self._task.layout.state, self._task.layout.iceberg
-                async for page in self._task.store.objects(self._task.settings.target.prefix):
-                    own = (one for one in page if one.name.startswith(lake) or not one.name.startswith(state))
-                    self._found.update((info.name, info.generation) for info in own)
-                self._listed = True
-        return self._found
-
-
 async def _look_at(
-    task: Task, run: str, storage: Storage, present: _Present
+    task: Task, run: str, storage: Storage, present: PresentFiles
 ) -> Complete | Unfinished | Loaded[Tombstone] | str:
     names = task.layout.run(run)
     tombstone = await load(task.store, names.tombstone)
     if tombstone and tombstone.value.decided:
         return tombstone
     if manifest := await read_holding(task.store, names.manifest.name):
-        replaces = manifest.mode == "replace"
-        storage.add(run, manifest, await present.files() if replaces else None)
+        storage.add(run, manifest, await present.of(manifest))
         return Complete(
             run,
             (manifest.project, manifest.dataset),
             manifest.snapshot,
             manifest.snapshot_time,
             manifest.status == "complete",
-            replaces,
+            manifest.mode == "replace",
             manifest.totals.tables,
             tombstone,
         )

@@ -19,8 +19,9 @@ from bqdump.core.documents.retention import Doomed, Tombstone
 from bqdump.core.retention.marks import Sweep
 from bqdump.core.retention.ownership import is_document
 from bqdump.repository.repository import Loaded, delete, exists, replace, value_of
+from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.leftovers import outermost
-from bqdump.retain.runs import READS_AT_ONCE, read_holding
+from bqdump.retain.runs import read_holding
 from bqdump.retain.task import Task
 
 

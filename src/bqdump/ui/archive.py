@@ -17,11 +17,13 @@ from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.history import RunLine, published_run, read_runs
+from bqdump.observe.history import RunLine, published_run, read_runs, with_storage
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.repository import exists, read, value_of
+from bqdump.repository.storage import read_storage
+from bqdump.repository.tags import read_tags
 
 KEPT_BYTES = 128 << 20
 # Unfinished runs whose pages are open.
@@ -53,6 +55,14 @@ class Archive:
     async def runs(self, published: str = "", drills: Sequence[Drill] = ()) -> list[RunLine]:
         """All runs, the latest snapshot time first. published: the one to mark as published."""
         return await read_runs(self.store, self.settings, published, self._summaries, drills)
+
+    async def with_storage(self, lines: Sequence[RunLine]) -> list[RunLine]:
+        """The same with what each run shares with others. Reads every manifest."""
+        return with_storage(lines, await read_storage(self.store, self.settings))
+
+    async def tags(self) -> dict[str, tuple[str, ...]]:
+        """The tags of each run that has any."""
+        return await read_tags(self.store, self.settings.layout)
 
     async def drills(self) -> list[Drill]:
         """All drills, the earliest first."""

@@ -31,10 +31,12 @@ COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "un
 
 async def runs_page(archive: Archive, request: Request) -> Response:
     """All runs: result, duration and size of each."""
-    (named, unclear), (newest, unknown), drills = await asyncio.gather(
-        _read(archive.published()), _read(archive.newest()), archive.drills()
+    (named, unclear), (newest, unknown), drills, tags = await asyncio.gather(
+        _read(archive.published()), _read(archive.newest()), archive.drills(), archive.tags()
     )
     lines = await archive.runs(named, drills)
+    if storage := "storage" in request.query_params:
+        lines = await archive.with_storage(lines)
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
     shown = lines[(now - 1) * EACH : now * EACH]
     # The newest run may have an early snapshot time, so that it is far down in the list.
@@ -49,6 +51,8 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         trail=(),
         tones=TONES,
         lines=lines,
+        tags=tags,
+        storage=storage,
         shown=shown,
         now=now,
         pages=pages,

@@ -112,6 +112,11 @@ class PruneLaws:
         """Whether a run is being pruned, was, or never ended."""
         return self.view.manifest(run) is None or self.tombstone(run) is not None
 
+    def doomed(self, run: str) -> bool:
+        """Whether the deletion of a run that ended is decided."""
+        tombstone = self.tombstone(run)
+        return self.gone(run) or bool(tombstone and tombstone.decided)
+
     def gone(self, run: str) -> bool:
         """Whether a run that ended is there no more."""
         return run in self.rows and self.view.manifest(run) is None

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from typing import Any
 from unittest import mock
@@ -103,6 +103,17 @@ class Deletions:
         return results
 
 
+class Pausing(FaultyPort):
+    """A port whose process pauses, at times, between a reference or a tombstone and what follows it."""
+
+    async def _request(self, name: str, ask: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
+        answer = await super()._request(name, ask, arguments)
+        dice = self._network.dice
+        if name.startswith("write") and ("/references/" in arguments[0] or arguments[0].endswith("/tombstone.json")):
+            await asyncio.sleep(0.0 if dice.weather is CALM else dice.rng.choice((0.0, 0.0, 20.0, 80.0)))
+        return answer
+
+
 class World:
     """Everything of one schedule."""
 
@@ -147,9 +158,9 @@ class World:
         self.dice.weather = forecast(rng)
         begun = list(self.started)
         work: list[Coroutine[Any, Any, object]] = [
-            self._export(f"n{number}", rng.uniform(0.0, 30.0)) for number in range(rng.choice((0, 1, 1, 2)))
+            self._export(f"n{number}", rng.uniform(0.0, 30.0)) for number in range(rng.choice((0, 1, 2, 2)))
         ]
-        work += [self._prune(rng.choice((0.0, rng.uniform(0.0, 60.0)))) for _ in range(rng.choice((1, 2, 2, 3)))]
+        work += [self._prune_repeatedly(rng.uniform(0.0, 30.0)) for _ in range(rng.choice((1, 1, 2)))]
         work += [self._verify(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 1, 2)))]
         work += [self._restore(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 1)))]
         work += [self._tag(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 0, 1)))]
@@ -199,6 +210,11 @@ class World:
 
         ended: Pruned | BqdumpError | None = await self._process("prune", "", work)
         return ended
+
+    async def _prune_repeatedly(self, start: float) -> None:
+        await asyncio.sleep(start)
+        for _ in range(self.rng.choice((1, 2, 4))):
+            await self._prune(self.rng.choice((0.0, self.rng.uniform(0.0, 40.0))))
 
     async def _verify(self, run: str, start: float) -> None:
         await asyncio.sleep(start)
@@ -253,7 +269,7 @@ class World:
 
         ended = await self._process(f"tag {run}", run, work)
         if ended == ("keep",):
-            self.laws.hold(not self.laws.pruned(run), f"{run} is tagged, and pruned")
+            self.laws.hold(not self.laws.doomed(run), f"{run} is tagged, and pruned")
 
     def _announced(self) -> bool:
         now, latest = self.laws.view.publishing(), self.laws.view.latest()
@@ -283,7 +299,7 @@ class World:
         return result
 
     def _store(self, process: Process, network: Network) -> Any:
-        store: Any = FaultyPort(Deletions(self.store, self.laws, process.name), network, self.laws.heard)
+        store: Any = Pausing(Deletions(self.store, self.laws, process.name), network, self.laws.heard)
         return RetryingStore(store, self._patience())
 
     def _patience(self) -> Patience:

@@ -86,3 +86,6 @@ class Storage:
     def of(self, run: str) -> Usage:
         """The usage of a run that was added."""
         return Usage(*self._named[run], self._alone[run])
+
+    def __contains__(self, run: object) -> bool:
+        return run in self._named

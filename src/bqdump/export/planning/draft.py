@@ -150,7 +150,7 @@ async def draft_plan(
     ]
     if bucket:
         found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
-        found += lifecycle_flags(bucket.lifecycle, settings, run, planned)
+        found += lifecycle_flags(bucket.lifecycle, settings, run, every)
     if (published := earlier.published) and published.age < plan.age:
         listed = {item.name for item in listing}
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)

@@ -1,0 +1,59 @@
+"""The storage of a target: what each run names, and what it shares with others. It takes reading every manifest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container
+from contextlib import suppress
+
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.retention import Holding
+from bqdump.core.errors import DocumentError
+from bqdump.core.retention.marks import Storage
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import value_of
+
+READS_AT_ONCE = 4
+
+
+class PresentFiles:
+    """The files below the target, listed when they are first needed.
+
+    Where exports replace files, few of those that older manifests name are left.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+        self._store, self._settings, self._lock = store, settings, asyncio.Lock()
+        self._found: set[tuple[str, int]] | None = None
+
+    async def of(self, manifest: Holding) -> Container[tuple[str, int]] | None:
+        """Names and generations of what exists; None where everything that this manifest names does."""
+        if manifest.mode == "keep":
+            return None
+        async with self._lock:
+            if self._found is None:
+                self._found = await self._list()
+        return self._found
+
+    async def _list(self) -> set[tuple[str, int]]:
+        found, layout = set[tuple[str, int]](), self._settings.layout
+        async for page in self._store.objects(self._settings.target.prefix):
+            files = (one for one in page if one.name.startswith(layout.iceberg) or layout.state not in one.name)
+            found.update((one.name, one.generation) for one in files)
+        return found
+
+
+async def read_storage(store: ObjectStore, settings: Settings) -> Storage:
+    """The storage of all runs whose manifests can be read."""
+    storage, present, slots = Storage(), PresentFiles(store, settings), asyncio.Semaphore(READS_AT_ONCE)
+
+    async def add(run: str) -> None:
+        async with slots:
+            with suppress(DocumentError):
+                document = Document(settings.layout.run(run).manifest.name, Holding)
+                if manifest := await value_of(store, document):
+                    storage.add(run, manifest, await present.of(manifest))
+
+    await asyncio.gather(*map(add, await store.folders(settings.layout.runs)))
+    return storage
