@@ -370,3 +370,21 @@ def test_files_of_partitions_that_later_runs_name_stay(scene: Scene) -> None:
     scene.prune(**settings)
     files = [name for name in scene.names() if name.startswith(("x/a/days", "x/b/days", "x/c/days"))]
     assert files == ["x/a/days/day=20260101/days_000000000000.csv", "x/c/days/day=20260102/days_000000000000.csv"]
+
+
+@pytest.mark.parametrize("keeping", [{"retention_seconds": 3600}, {"holds": True}])
+def test_a_bucket_that_keeps_all_objects_is_refused(scene: Scene, keeping: dict[str, Any]) -> None:
+    scene.run("a", "b")
+    before, scene.store.bucket = scene.names(), scene.store.bucket._replace(**keeping)
+    with pytest.raises(UsageError, match=r"Nothing was deleted\."):
+        scene.prune()
+    assert scene.names() == before
+
+
+def test_what_deleted_files_cost_is_said(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.store.bucket = scene.store.bucket._replace(soft_delete_seconds=604_800, versions=True)
+    assert scene.prune(delete=False).notes == (
+        "Soft delete is on: deleted files stay billed for 7 days.",
+        "Versioning is on: deleted files stay billed as noncurrent versions.",
+    )

@@ -14,6 +14,7 @@ from bqdump.core.retention.marks import doomed_of
 from bqdump.core.retention.result import Pruned, RetainedRun
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import EPOCH, time_in, time_of
+from bqdump.retain.bucket import bucket_notes
 from bqdump.retain.decide import Decided, decide
 from bqdump.retain.leftovers import leftovers_of
 from bqdump.retain.runs import Complete, Found, Unfinished, read_holding, read_runs
@@ -27,11 +28,13 @@ log = logging.getLogger(__name__)
 async def prune(task: Task) -> Pruned:
     """Delete the runs that the policy does not keep, or only show which these are.
 
-    Raises DocumentError if a document that decides cannot be read, UsageError for a copy of an export. Nothing is
-    deleted then.
+    Raises DocumentError if a document that decides cannot be read, UsageError for a copy of an export, or a bucket that
+    keeps all objects. Nothing is deleted then.
     """
+    notes = await bucket_notes(task)
     found = await read_runs(task)
     decided = await decide(task, found)
+    decided = decided._replace(notes=(*decided.notes, *notes))
     if not task.delete:
         return await _shown(task, found, decided)
     await _withdraw_stale(task, [*found.complete, *found.unfinished], decided)
