@@ -26,6 +26,7 @@ from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.times import rfc3339
 from bqdump.export.run import TaskResult
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
@@ -104,13 +105,21 @@ class Deletions:
 
 
 class Pausing(FaultyPort):
-    """A port whose process pauses, at times, between a reference or a tombstone and what follows it."""
+    """A port whose process pauses, at times, between a reference or a tombstone and what follows it.
+
+    referred: called as soon as a reference is stored.
+    """
+
+    referred: Callable[[str], None] = staticmethod(lambda run: None)
 
     async def _request(self, name: str, ask: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         answer = await super()._request(name, ask, arguments)
-        dice = self._network.dice
-        if name.startswith("write") and ("/references/" in arguments[0] or arguments[0].endswith("/tombstone.json")):
-            await asyncio.sleep(0.0 if dice.weather is CALM else dice.rng.choice((0.0, 0.0, 20.0, 80.0)))
+        dice, calm = self._network.dice, self._network.dice.weather is CALM
+        if name == "write_note" and "/references/" in arguments[0] and not calm:
+            self.referred(self._network.process.run)
+            await asyncio.sleep(dice.rng.choice((0.0, 20.0, 80.0, 200.0)))
+        elif name == "write" and arguments[0].endswith("/tombstone.json") and not calm:
+            await asyncio.sleep(dice.rng.choice((0.0, 0.0, 20.0, 80.0)))
         return answer
 
 
@@ -211,6 +220,17 @@ class World:
         ended: Pruned | BqdumpError | None = await self._process("prune", "", work)
         return ended
 
+    def _referred(self, run: str) -> None:
+        """At times, while a run is about to take files over: another one is published, and what it relies on pruned."""
+        plan = self.laws.view.plan(run)
+        if plan is not None and self.rng.random() < 0.6:
+            self.loop.create_task(self._overtake(f"o{self._processes}", rfc3339(plan.snapshot - 1)))
+
+    async def _overtake(self, run: str, snapshot_time: str) -> None:
+        self.started[run] = msgspec.structs.replace(self.settings, snapshot_time=snapshot_time)
+        await self._export(run, again=True)
+        await self._prune(keep_last=1, keep_tag=())
+
     async def _prune_repeatedly(self, start: float) -> None:
         await asyncio.sleep(start)
         for _ in range(self.rng.choice((1, 2, 4))):
@@ -300,6 +320,7 @@ class World:
 
     def _store(self, process: Process, network: Network) -> Any:
         store: Any = Pausing(Deletions(self.store, self.laws, process.name), network, self.laws.heard)
+        store.referred = self._referred
         return RetryingStore(store, self._patience())
 
     def _patience(self) -> Patience:
@@ -314,7 +335,9 @@ class World:
             if self.rng.random() < 0.5:
                 await self._export(run, again=True)
         await asyncio.sleep(ABANDONED_SECONDS + 1.0)
-        ended = await self._export("last")
+        # Of all tables, so that it need not carry over what another run was replacing when it stopped.
+        self.started["last"] = self.settings
+        ended = await self._export("last", again=True)
         self.laws.hold(isinstance(ended, TaskResult), f"the last run ends with {ended!r}")
         count = self.rng.choice((1, 2))
         result = await self._prune(keep_last=count, keep_tag=())
