@@ -79,7 +79,7 @@ def test_help_shows_every_setting_with_its_type_and_default() -> None:
 
 
 def test_functions_that_read_a_target_show_what_they_use() -> None:
-    assert list(inspect.signature(bqdump.runs).parameters) == ["config", *OF_TARGET]
+    assert list(inspect.signature(bqdump.runs).parameters) == ["storage", "config", *OF_TARGET]
     assert "delimiter" not in (bqdump.runs.__doc__ or "")
 
 

@@ -105,22 +105,33 @@ class Deletions:
 
 
 class Pausing(FaultyPort):
-    """A port whose process pauses, at times, between a reference or a tombstone and what follows it.
+    """A port whose process pauses, at times, at a reference or a tombstone, before and after it looks around.
 
-    referred: called as soon as a reference is stored.
+    referred: called when it pauses at a reference.
     """
 
     referred: Callable[[str], None] = staticmethod(lambda run: None)
+    looking = False
 
     async def _request(self, name: str, ask: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
+        subject = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+        if name == "write_note" and "/references/" in subject:
+            self.looking = True
+            await self._pause()
         answer = await super()._request(name, ask, arguments)
-        dice, calm = self._network.dice, self._network.dice.weather is CALM
-        if name == "write_note" and "/references/" in arguments[0] and not calm:
-            self.referred(self._network.process.run)
-            await asyncio.sleep(dice.rng.choice((0.0, 20.0, 80.0, 200.0)))
-        elif name == "write" and arguments[0].endswith("/tombstone.json") and not calm:
+        dice = self._network.dice
+        if self.looking and name == "stat" and subject.endswith("/manifest.json"):
+            self.looking = False
+            await self._pause()
+        elif name == "write" and subject.endswith("/tombstone.json") and dice.weather is not CALM:
             await asyncio.sleep(dice.rng.choice((0.0, 0.0, 20.0, 80.0)))
         return answer
+
+    async def _pause(self) -> None:
+        dice = self._network.dice
+        if dice.weather is not CALM and (seconds := dice.rng.choice((0.0, 0.0, 20.0, 200.0))):
+            self.referred(self._network.process.run)
+            await asyncio.sleep(seconds)
 
 
 class World:
@@ -223,7 +234,7 @@ class World:
     def _referred(self, run: str) -> None:
         """At times, while a run is about to take files over: another one is published, and what it relies on pruned."""
         plan = self.laws.view.plan(run)
-        if plan is not None and self.rng.random() < 0.6:
+        if plan is not None:
             self.loop.create_task(self._overtake(f"o{self._processes}", rfc3339(plan.snapshot - 1)))
 
     async def _overtake(self, run: str, snapshot_time: str) -> None:
