@@ -134,5 +134,5 @@ def test_what_cannot_be_tagged_is_said(
 def test_runs_shows_what_each_run_would_free(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["runs", *TARGET, "--storage"]) == 0
     head, first, *_ = said(capsys)
-    assert head == "run state as of tables files bytes frees alone shared proven restorable tags"
-    assert "2 2 48 B 48 B 0 B" in first
+    assert head == "run state as of tables unchanged files bytes frees alone shared proven restorable tags"
+    assert "48 B 48 B 0 B" in first

@@ -388,3 +388,18 @@ def test_what_deleted_files_cost_is_said(scene: Scene) -> None:
         "Soft delete is on: deleted files stay billed for 7 days.",
         "Versioning is on: deleted files stay billed as noncurrent versions.",
     )
+
+
+def test_files_of_unchanged_tables_stay_when_the_run_that_exported_them_goes(scene: Scene) -> None:
+    scene.run("a", "b", "c", incremental=True)
+    before = scene.names("x/b/")
+    assert before
+    assert scene.removed(scene.prune(incremental=True)) == ["a", "b"]
+    assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
+    assert scene.names("x/b/") == before
+    scene.run("d", incremental=True)
+    scene.prune(incremental=True)
+    assert asyncio.run(verify(scene.store, SETTINGS, "d")).findings == ()
+    scene.run("e")
+    scene.prune()
+    assert scene.names("x/b/") + scene.names("/runs/b/") == []

@@ -36,7 +36,7 @@ def test_a_restored_dataset_equals_its_export(part: int) -> None:
         assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
 
 
-@pytest.mark.parametrize("part", range(20))
+@pytest.mark.parametrize("part", range(10))
 def test_prune_deletes_nothing_that_is_kept(part: int) -> None:
     for seed in range(part * EACH, (part + 1) * EACH):
         verdict = simulate_prunes(seed)
