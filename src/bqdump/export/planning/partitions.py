@@ -157,6 +157,7 @@ async def partitioned(
                 return None
 
     rows = dict(zip([item.table.name for item in open_], await asyncio.gather(*map(count, open_)), strict=True))
+    rows |= {name: items[name].table.rows for name in same}
     present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
     some = [seen[name] for name in items]
     look_at = looking(warehouse, dataset)
