@@ -12,7 +12,7 @@ DOCUMENTS = re.compile(
     r"(plan|planner|publisher|intent|manifest|contents)\.json"
     r"|(units|definitions)-[0-9a-f]{1,32}\.jsonl?"
     r"|(report|failed-[^/]+)\.html"
-    r"|(claims|readings|sessions|receipts|references)/[^/]+\.json"
+    r"|(claims|readings|sessions|receipts|references|notified)/[^/]+\.json"
     r"|failures/[^/]+/[^/]+\.json"
     r"|data/.+",
     re.DOTALL,
