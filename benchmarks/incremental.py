@@ -56,9 +56,14 @@ class Counted(MemoryStore):
         return await super().stat(name)
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore. Notes are written by this, too."""
+        """See ObjectStore."""
         self.requests["write"] += 1
         return await super().write(name, data, expect)
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        self.requests["write"] += 1
+        return await super().write_note(name, data, expect)
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore."""
@@ -117,7 +122,7 @@ async def measure() -> list[Night]:
         await asyncio.sleep(NIGHT)
         if night == 2:
             for number in range(CHANGED):
-                warehouse.put("p", "d", f"table_{number * (TABLES // CHANGED):05}", [str(night)] * ROWS)
+                warehouse.put("p", "d", f"table_{number * (TABLES // CHANGED):05}", [f"{night:05}"] * ROWS)
             await asyncio.sleep(1)
         store.requests, store.copied, warehouse.requests = Counter(), 0, Counter()
         began = loop.time()
