@@ -8,7 +8,7 @@ ENV PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-# runtime; read to include the read route; verify for drills and checks: docker build --build-arg REQUIREMENTS=read .
+# runtime; or with an extra: read for the read route, verify for drills and checks, otel for OpenTelemetry: docker build --build-arg REQUIREMENTS=read .
 ARG REQUIREMENTS=runtime
 COPY requirements/tools.txt requirements/${REQUIREMENTS}.txt requirements/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/tools.txt

@@ -42,6 +42,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra read -c requirements/dev.txt pyproject.toml -o requirements/read.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra verify -c requirements/dev.txt pyproject.toml -o requirements/verify.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra otel -c requirements/dev.txt pyproject.toml -o requirements/otel.txt
 	printf '$(READERS)' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
@@ -63,7 +64,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 	@touch $@ $(VENV)/.local
 
 sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/ (CycloneDX)
-	@$(BIN)/python deploy/sbom.py runtime read verify
+	@$(BIN)/python deploy/sbom.py runtime otel read verify
 
 soak: $(VENV)/.dev  ## run 100,000 simulated schedules; a failure prints the seed to replay
 	$(BIN)/python -m tests.simulation --schedules 100000

@@ -83,10 +83,12 @@ async def run(
     """
     from bqdump.export.run import run as run_task
     from bqdump.export.task import Task
+    from bqdump.telemetry import observed
 
     task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.read_route.open)
     try:
-        result = await run_task(task)
+        with observed("run", name, _about(settings, owner), tell) as hear:
+            result = await run_task(task._replace(tell=hear))
     except Exception as error:
         await _notify_failed(task.store, settings, name, owner, error, attempt)
         raise
@@ -94,6 +96,11 @@ async def run(
     if settings.prune and result.state == "published" and result.again is None:
         await _prune_after(services, settings)
     return Ended(task, result)
+
+
+def _about(settings: Settings, owner: Owner) -> dict[str, str | int]:
+    """What every span and metric of an export is about."""
+    return {"bqdump.project": settings.project, "bqdump.dataset": settings.dataset, "bqdump.task": owner.task}
 
 
 async def _prune_after(services: Services, settings: Settings, store: ObjectStore | None = None) -> None:
@@ -122,10 +129,12 @@ async def run_set(
     """
     from bqdump.project.result import exported_set
     from bqdump.project.run import run_sets
+    from bqdump.telemetry import observed
 
     made = _set_tasks(services, stores, settings, name, owner, tasks, tell)
     try:
-        results = await run_sets(settings, made)
+        with observed("run", name, _about(settings, owner), tell) as hear:
+            results = await run_sets(settings, _set_tasks(services, stores, settings, name, owner, tasks, hear))
     except Exception as error:
         await _notify_failed(made[0].store, made[0].settings, name, owner, error, attempt)
         raise
@@ -453,15 +462,23 @@ async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
     from bqdump.check.read_back import ReadOptions
     from bqdump.restoration.run import run as run_task
     from bqdump.services import open_reader
+    from bqdump.telemetry import observed
 
-    if not values:
-        return await run_task(task)
-    reader = open_reader()
+    options = task.request.options
+    about: dict[str, str | int] = {
+        "bqdump.project": options.project,
+        "bqdump.dataset": options.dataset,
+        "bqdump.task": task.owner.task,
+    }
+    reader = open_reader() if values else None
     try:
-        reading = ReadOptions(reader, checksums=True)
-        return await run_task(task._replace(request=task.request._replace(reading=reading)))
+        if reader:
+            task = task._replace(request=task.request._replace(reading=ReadOptions(reader, checksums=True)))
+        with observed("restore", task.owner.execution, about, task.tell) as hear:
+            return await run_task(task._replace(tell=hear))
     finally:
-        reader.close()
+        if reader:
+            reader.close()
 
 
 async def drill(task: RestoreTask, portion: Portion) -> Drilled:

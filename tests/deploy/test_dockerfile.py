@@ -32,7 +32,7 @@ def stages() -> list[Stage]:
     return read((ROOT / "Dockerfile").read_text())
 
 
-@pytest.mark.parametrize("requirements", ["runtime", "read", "verify"])
+@pytest.mark.parametrize("requirements", ["runtime", "otel", "read", "verify"])
 def test_every_copied_path_exists_and_is_sent_to_the_build(requirements: str) -> None:
     stages = read((ROOT / "Dockerfile").read_text(), REQUIREMENTS=requirements)
     copies = [step for stage in stages for step in stage.steps if step.word == "COPY" and not step.stage]
@@ -165,7 +165,7 @@ def test_the_dockerfile_has_no_lint() -> None:
     assert done.stdout + done.stderr == ""
 
 
-@pytest.mark.parametrize("requirements", ["runtime", "read", "verify"])
+@pytest.mark.parametrize("requirements", ["runtime", "otel", "read", "verify"])
 def test_the_lock_of_an_image_names_every_dependency(requirements: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / f"requirements/{requirements}.txt").read_text().splitlines()

@@ -151,6 +151,9 @@ class LogEvent(enum.StrEnum):
     PRUNE_FAILED = "prune_failed"
     """The export is published, but earlier runs could not be pruned. The next prune continues."""
 
+    TELEMETRY_MISSING = "telemetry_missing"
+    """OTEL_* variables ask for traces or metrics, and the packages for them are not installed."""
+
     # Notices
     NOTIFIED = "notified"
     """A notice about the run or drill was delivered."""

@@ -1,0 +1,123 @@
+"""Traces and metrics through OpenTelemetry's SDK, which reads the standard OTEL_* variables itself.
+
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
+
+from bqdump.core.progress.events import Event
+from bqdump.core.progress.spans import Attributes, Span, Spans, trace_id
+from bqdump.core.version import VERSION
+
+MS = 1_000_000
+# A task must not stay up for a collector that does not answer.
+FLUSH_MS = 5_000
+
+
+class Telemetry:
+    """The spans and metrics of one task of a command: run, restore or drill."""
+
+    def __init__(self, command: str, run: str, attributes: Attributes) -> None:
+        resource = Resource.create({"service.name": "bqdump", "service.version": VERSION, **_named()})
+        self._traces, self._metrics = TracerProvider(resource=resource), _metrics(resource)
+        if exporter := _span_exporter():
+            self._traces.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._traces.get_tracer("bqdump", VERSION)
+        meter = self._metrics.get_meter("bqdump", VERSION)
+        self._tables = meter.create_counter("bqdump.tables", "{table}", "Tables that are done or failed")
+        self._rows = meter.create_counter("bqdump.rows", "{row}", "Exported rows, where they are known")
+        self._billed = meter.create_counter("bqdump.bytes_billed", "By", "Bytes billed by queries")
+        self._seconds = meter.create_histogram("bqdump.job.duration", "s", "BigQuery jobs, from creation to end")
+        self._common = dict(attributes)
+        self._root = self._tracer.start_span(
+            f"bqdump.{command}", _parent(run), attributes={"bqdump.run": run, **attributes}
+        )
+        self._spans = Spans(lambda: time.time_ns() // MS, self._table)
+
+    def hear(self, event: Event) -> None:
+        """A listener of events."""
+        self._spans.hear(event)
+
+    def end(self, error: str = "") -> None:
+        """End the command's span, and send what is left. Raises nothing."""
+        if error:
+            self._root.set_status(Status(StatusCode.ERROR, error))
+        self._root.end()
+        for provider in (self._traces, self._metrics):
+            provider.force_flush(FLUSH_MS)
+            provider.shutdown()
+
+    def _table(self, span: Span) -> None:
+        context = self._add(span, set_span_in_context(self._root))
+        outcome = {**self._common, "outcome": "failed" if span.error else "done"}
+        self._tables.add(1, outcome)
+        self._rows.add(int(span.attributes.get("bqdump.rows", 0)), self._common)
+        self._billed.add(int(span.attributes.get("bqdump.bytes_billed", 0)), self._common)
+        if span.job:
+            self._add(span.job, context)
+            self._seconds.record((span.job.end - span.job.begin) / 1000, self._common)
+
+    def _add(self, span: Span, parent: Any) -> Any:
+        made = self._tracer.start_span(span.name, parent, attributes=span.attributes, start_time=span.begin * MS)
+        if span.error:
+            made.set_status(Status(StatusCode.ERROR, span.error))
+        made.end(span.end * MS)
+        return set_span_in_context(made)
+
+
+def _parent(run: str) -> Any:
+    """All tasks of a run are in one trace, whose id follows from the run's name."""
+    number = trace_id(run)
+    context = SpanContext(number, number & (2**64 - 1) or 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    return set_span_in_context(NonRecordingSpan(context))
+
+
+def _named() -> dict[str, str]:
+    name = os.environ.get("OTEL_SERVICE_NAME", "")
+    return {"service.name": name} if name else {}
+
+
+def _span_exporter() -> SpanExporter | None:
+    exporter: SpanExporter | None = _chosen("OTEL_TRACES_EXPORTER", ConsoleSpanExporter, _otlp_spans)
+    return exporter
+
+
+def _metrics(resource: Resource) -> MeterProvider:
+    exporter: MetricExporter | None = _chosen("OTEL_METRICS_EXPORTER", ConsoleMetricExporter, _otlp_metrics)
+    return MeterProvider([PeriodicExportingMetricReader(exporter)] if exporter else [], resource)
+
+
+def _chosen(variable: str, console: Callable[[], Any], otlp: Callable[[], Any]) -> Any:
+    name = os.environ.get(variable, "").strip() or "otlp"
+    return {"none": lambda: None, "console": console}.get(name, otlp)()
+
+
+def _otlp_spans() -> SpanExporter:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+def _otlp_metrics() -> MetricExporter:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    return OTLPMetricExporter()
