@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import VerificationError
 from bqdump.core.risks import Risk
 from bqdump.export.run import run
@@ -98,3 +99,38 @@ def test_what_is_published_is_as_of_the_snapshot_time(
             world.happen()
             world.often = 0.0
     assert published
+
+
+@MODES
+@pytest.mark.parametrize("seed", range(15))
+def test_tasks_that_are_killed_and_followed_by_others_publish_the_same(
+    settings: Any, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = msgspec.structs.replace(settings, incremental=True, allow=(Risk.REMOVED_PARTITIONS,))
+    world = Restless(chosen, seed, monkeypatch)
+    world.export("r0")
+    world.check()
+
+    async def one(execution: str, number: int) -> None:
+        task = world.task("r1", number, 2)
+        await run(task._replace(owner=Owner(execution, number)))
+
+    async def every() -> None:
+        world.often = 0.05
+        killed = [asyncio.create_task(one("e1", number)) for number in range(2)]
+        for _ in range(world.dice.randrange(20, 400)):
+            await asyncio.sleep(0)
+        for task in killed:
+            if world.dice.random() < 0.7:
+                task.cancel()
+        ended = await asyncio.gather(*killed, return_exceptions=True)
+        assert not [one for one in ended if isinstance(one, Exception) and not isinstance(one, VerificationError)]
+        await asyncio.gather(*(one("e2", number) for number in range(2)))
+
+    try:
+        asyncio.run(every())
+    except VerificationError:
+        return
+    finally:
+        world.often = 0.0
+    world.check()

@@ -12,17 +12,20 @@ import pytest
 from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.documents.run import Owner, Plan, Receipt
 from bqdump.core.errors import TablesFailedError, UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
+from bqdump.core.units.documents import Changed, GivenUp
+from bqdump.core.units.partitions import FIRST_QUERY
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError
 from bqdump.repository.published import read_manifest
+from bqdump.repository.units.ledger import write_end
 
 REPLACE = Settings(project="p", dataset="d", target=Target("gs", "memory"), partitions_min_bytes=1,
                    path="{table}/day={partition}/{table}_*.{ext}")  # fmt: skip
@@ -414,3 +417,29 @@ def test_a_limit_below_the_listing_of_partitions_is_refused_by_name() -> None:
     world = World(REPLACE)
     with pytest.raises(UsageError, match=r"the query for the partitions of tables bills 10\.5 MB"):
         world.export(max_bytes_billed=1)
+
+
+def test_either_an_extract_job_counts_or_a_change_is_recorded_and_never_both() -> None:
+    world = World(REPLACE)
+
+    async def check() -> None:
+        task = world.task("r1")
+        plan = await obtain_plan(task)
+        first, second = "00000-00000", "00000-00001"
+
+        async def record(end: Receipt | GivenUp | Changed) -> Receipt | GivenUp | Changed:
+            return await write_end(task.store, task.layout, plan, end)
+
+        def receipt(unit: str, attempt: int) -> Receipt:
+            return Receipt(unit, "events", f"job_{attempt}", attempt, 1, 1, 1, 1, 0)
+
+        changed = await record(Changed(first, "job_0"))
+        assert changed == Changed(first, "job_0")
+        # A task whose look was equal goes on with the query, as all others do.
+        assert await record(receipt(first, 0)) == changed
+        assert await record(receipt(first, FIRST_QUERY)) == receipt(first, FIRST_QUERY)
+        assert await record(changed) == receipt(first, FIRST_QUERY)
+        assert await record(receipt(second, 0)) == receipt(second, 0)
+        assert await record(Changed(second, "job_0")) == receipt(second, 0)
+
+    asyncio.run(check())
