@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -172,11 +173,14 @@ def test_a_type_that_is_refused_hides_no_other(stage: Stage) -> None:
 
 def test_a_check_that_is_stopped_deletes_what_it_made(stage: Stage) -> None:
     stage.stack.jobs(run_seconds=1)
-    running = subprocess.Popen([*COMMAND, "--yes", "--claims", "csv.*"], env=stage.variables, cwd=stage.folder)
+    running = subprocess.Popen([*COMMAND, "--yes", "--claims", "csv.*"], env=stage.variables, cwd=stage.folder,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
     until(lambda: [job for job in stage.big.list_jobs() if job.job_type == "extract" and job.state != "DONE"], "a job")
     assert scratch(stage)
     running.send_signal(signal.SIGTERM)
-    assert running.wait(30) == 143
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 143
+    assert "What the check created is deleted, except what a line above names." in said
     assert (scratch(stage), list(stage.objects())) == ([], [])
 
 
@@ -219,3 +223,16 @@ def test_python_gets_the_same_claims_without_being_asked(stage: Stage) -> None:
     assert {one.verdict.value for one in found.claims} == {"confirmed", "not tried"}
     assert {row["id"].partition(".")[0] for row in found.to_dicts()} == {"definitions", "objects"}
     assert (scratch(stage), list(stage.objects())) == ([], [])
+
+
+def test_no_claim_removes_a_variable_that_threads_of_other_claims_may_be_reading(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object, name: str) -> None:
+        raise AssertionError(f"{name} is removed")
+
+    monkeypatch.setenv("CHECK_SERVICE_SALT", "another")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(os.environ), "__delitem__", refuse)
+        found = checked(stage, ["jobs.parameters"])
+    assert [one.verdict for one in found.claims] == [Verdict.CONFIRMED]

@@ -16,7 +16,7 @@ from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
 from bqdump.ports.destination import StatementRequest
 
-SALT = "BQDUMP_CHECK_SALT"
+SALT = "CHECK_SERVICE_SALT"
 MADE = {"made.small": 1}
 STALE = b"of an earlier export\n"
 
@@ -81,11 +81,9 @@ async def _replaced(route: str, scratch: Scratch) -> Observed:
 async def _parameters(scratch: Scratch) -> Observed:
     table = await small(scratch)
     select = f"SELECT n, TO_HEX(SHA256(CONCAT(@salt_0, v))) AS v FROM {scratch.table(table)} WHERE n = 1"
+    # It stays there: threads of Google's clients read the environment, and fail if a variable disappears meanwhile.
     os.environ[SALT] = "salt"
-    try:
-        found = await scratch.query(table, select, "csv", parameters={"salt_0": SALT})
-    finally:
-        del os.environ[SALT]
+    found = await scratch.query(table, select, "csv", parameters={"salt_0": SALT})
     return {"value": files.csv_fields(found.data[0])[1][1]}
 
 
