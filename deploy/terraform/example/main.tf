@@ -1,8 +1,12 @@
-# Exports one dataset every night, and sends an e-mail if that fails.
+# Exports one dataset every night, and sends an e-mail if that fails. From the root of a clone:
 #
+#   alias terraform="terraform -chdir=deploy/terraform/example"
 #   terraform init
-#   terraform apply -target=module.bqdump.google_artifact_registry_repository.images
-#   gcloud builds submit --project=my-project --tag=europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:latest ../../..
+#   terraform apply -target=module.bqdump.google_artifact_registry_repository_iam_member.build_pushes \
+#     -target=module.bqdump.google_project_iam_member.build_reads_sources \
+#     -target=module.bqdump.google_project_iam_member.build_logs
+#   gcloud builds submit --project=my-project --config=deploy/cloudbuild.yaml \
+#     --substitutions=_IMAGE=europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:latest,_ACCOUNT=bqdump-build@my-project.iam.gserviceaccount.com .
 #   terraform apply
 
 terraform {

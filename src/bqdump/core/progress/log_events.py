@@ -108,7 +108,7 @@ class LogEvent(enum.StrEnum):
     TABLE_NOT_RESTORED = "table_not_restored"
     """The table could not be restored. The others are not affected; the same command tries it again."""
     OBJECT_RESTORED = "object_restored"
-    """A view, routine, index or row access policy is restored."""
+    """A view, routine, index or row access policy is restored, or an access entry granted."""
     OBJECT_NOT_RESTORED = "object_not_restored"
     """A view, routine, index or row access policy could not be created, for the reason that BigQuery gave."""
     VALUES_DIFFER = "values_differ"
