@@ -145,7 +145,8 @@ class World:
         self.dice = Dice(f"{seed} dice", CALM)
         self.store = MemoryStore("bucket", page=self.rng.choice((1, 3, 1000)))
         self.big = MemoryDestination(self.store, self.clock, seconds=self._seconds, shard_rows=2)
-        self.settings = msgspec.structs.replace(SETTINGS, path=self.rng.choice(PATHS))
+        path, incremental = self.rng.choice(PATHS), random.Random(f"{seed} incremental").random() < 0.6
+        self.settings = msgspec.structs.replace(SETTINGS, path=path, incremental=incremental)
         self.laws = PruneLaws(self.store, self.settings, self.loop.stop)
         self.started: dict[str, Settings] = {}
         self._processes = 0
