@@ -12,6 +12,7 @@ import click
 from bqdump.cli.options import Command, load_settings, settings_options
 from bqdump.cli.wiring import ask_store
 from bqdump.core.errors import UsageError, install_hint
+from bqdump.ports.store import ObjectStore
 
 
 @click.command(cls=Command)
@@ -36,7 +37,13 @@ def ui(port: int, **options: Any) -> None:
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
         cause = "the console's packages are not installed"
         raise UsageError("serve the console", "bqdump ui", cause, install_hint("ui"))
+    from bqdump.repository.published import read_latest, refuse_set
     from bqdump.ui.server import serve
+
+    async def work(store: ObjectStore) -> None:
+        if await read_latest(store, settings) is None:
+            await refuse_set(store, settings)
+        await serve(store, settings, port, listening)
 
     def listening(address: str) -> None:
         sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
@@ -44,4 +51,4 @@ def ui(port: int, **options: Any) -> None:
 
     # Ctrl-C is the regular way to stop it.
     with suppress(KeyboardInterrupt):
-        ask_store(settings, lambda store: serve(store, settings, port, listening))
+        ask_store(settings, work)
