@@ -188,6 +188,16 @@ MUTATIONS = (
              edit("changed = difference(had.look_before, had.look)", "changed = ''")),
     Mutation("the current look may be another one", Law.UNCHANGED, reuse, "unproved",
              edit("if changed := difference(had.look, now):", "if False:")),
+    Mutation("a table that was created again counts as unchanged", Law.UNCHANGED, reuse, "difference",
+             edit("if before.created != now.created:", "if False:")),
+    Mutation("rows and bytes are not compared", Law.UNCHANGED, reuse, "difference",
+             edit("if was != is_:", "if False:")),
+    Mutation("times are not compared", Law.UNCHANGED, reuse, "difference",
+             edit("if before.modified != now.modified:", "if False:")),
+    Mutation("a table that was carried over without a look counts as unchanged", Law.UNCHANGED, reuse, "unproved",
+             edit("if had.carried and had.carried.unchanged_at:", "if had.carried:")),
+    Mutation("unchanged tables are exported again", Law.UNCHANGED, reuse, "why_exported",
+             edit("if reason := unproved(had, seen.look):", "if reason := unproved(had, seen.look) or 'again':")),
 )  # fmt: skip
 
 
