@@ -17,7 +17,7 @@ from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.layout import SMALL
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
-from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
+from bqdump.ports.store import Copy, ObjectInfo, ObjectStore, Stored
 from local.storage_server import Http, storage_server
 
 Result = TypeVar("Result")
@@ -213,6 +213,33 @@ def test_copies_carry_content_and_origin(make: Callable[[], ObjectStore]) -> Non
         assert (await store.read("t")).data == b"new"
         assert (await store.read("u")).data == b"changed"
         assert await store.stat("t") == copied
+
+    on(make, check)
+
+
+def test_appends_to_exactly_the_named_generation(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.write("a/o", b"one", 0)
+        added = await store.append("a/o", first, b" two", "scratch/1")
+        assert (added.name, added.size, added.crc32c) == ("a/o", 7, crc32c(b"one two"))
+        assert added.generation != first
+        assert await store.read("a/o") == Stored(b"one two", added.generation)
+        for name, generation in (("a/o", first), ("a/o", 7), ("gone", 7), ("gone", 0)):
+            with pytest.raises(ConflictError):
+                await store.append(name, generation, b"!", "scratch/2")
+        assert [info.name for info in await everything(store.objects(""))] == ["a/o"]
+        assert await store.stat("a/o") == added
+
+    on(make, check)
+
+
+def test_one_of_two_rivals_appends(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.write("o", b"one", 0)
+        adding = (store.append("o", first, b"!", f"scratch/{number}") for number in range(3))
+        results = await asyncio.gather(*adding, return_exceptions=True)
+        assert sorted(type(result).__name__ for result in results) == ["ConflictError", "ConflictError", "ObjectInfo"]
+        assert (await store.read("o")).data == b"one!"
 
     on(make, check)
 

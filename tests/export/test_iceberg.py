@@ -306,3 +306,23 @@ def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> None:
         assert not world.warehouse.extracted
 
     in_a_loop(check)
+
+
+def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one() -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        earlier, later = await world.planned("r1"), await world.planned("r2")
+        write, first = world.store.write, True
+
+        async def delayed(name: str, data: bytes, expect: int | None) -> int:
+            nonlocal first
+            if first and name.endswith(f"a/metadata/{HINT}"):
+                first = False
+                await published(*later)
+            return await write(name, data, expect)
+
+        world.store.write = delayed  # type: ignore[method-assign]
+        await published(*earlier)
+        assert runs_of(world.hinted("a")) == ["r1", "r2"]
+
+    in_a_loop(check)

@@ -17,15 +17,15 @@ PACKAGES = Path(sys.prefix) / "readers"
 
 
 class Scanner:
-    """A process with all readers."""
+    """A process with all readers. buckets: the folder of the local stack's buckets."""
 
-    def __init__(self) -> None:
+    def __init__(self, buckets: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("scan.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(PACKAGES)},
+            env=os.environ | {"PYTHONPATH": str(PACKAGES), "BUCKETS": str(buckets)},
         )
 
     def rows(
@@ -48,7 +48,13 @@ class Scanner:
 
 
 @pytest.fixture(scope="session")
-def scanner() -> Iterator[Scanner]:
-    made = Scanner()
+def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the local stack keeps objects as files."""
+    return tmp_path_factory.mktemp("buckets")
+
+
+@pytest.fixture(scope="session")
+def scanner(buckets: Path) -> Iterator[Scanner]:
+    made = Scanner(buckets)
     yield made
     made.close()

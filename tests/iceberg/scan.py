@@ -28,7 +28,8 @@ def cell(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [cell(item) for item in value]
     if isinstance(value, Decimal):
-        return str(value)
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, datetime) and value.tzinfo:
         return f"{value.replace(tzinfo=None).isoformat()} UTC"
     return value.hex() if isinstance(value, bytes | float) else value.isoformat()
@@ -52,11 +53,27 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
     return list(table.cast(pa.schema([field.with_type(in_utc(field.type)) for field in table.schema])).to_pylist())
 
 
+def local(location: str) -> str:
+    """The path of an object: buckets are folders below BUCKETS."""
+    return location.replace("gs://", f"{os.environ.get('BUCKETS')}/", 1)
+
+
 class Duck:
     def __init__(self) -> None:
         import duckdb
+        from fsspec.implementations.local import LocalFileSystem
+
+        class Buckets(LocalFileSystem):  # type: ignore[misc]
+            protocol = ("gs",)
+
+            @classmethod
+            def _strip_protocol(cls, path: Any) -> Any:
+                return [local(one) for one in path] if isinstance(path, list) else local(path)
 
         self._duckdb = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+        self._duckdb.register_filesystem(Buckets())
+        # Otherwise GEOGRAPHY is a GEOMETRY, which does not become the binary value that the Iceberg table declares.
+        self._duckdb.execute("set enable_geoparquet_conversion = false")
         for name in ("avro", "iceberg"):
             folder = Path(str(importlib.import_module(f"duckdb_extension_{name}").__file__)).parent
             file = folder / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
@@ -71,19 +88,31 @@ class Duck:
         return rows_of(found.to_arrow_table())
 
 
-def pyiceberg_rows(place: str, snapshot: int | None, where: str, zone: str) -> list[dict[str, Any]]:
+def table_of(place: str) -> Any:
+    """The table, whose files are found below BUCKETS."""
+    from pyiceberg.io.pyarrow import PyArrowFileIO
     from pyiceberg.table import StaticTable
 
-    scan = StaticTable.from_metadata(place).scan(where or "true", snapshot_id=snapshot)
+    class Buckets(PyArrowFileIO):  # type: ignore[misc]
+        def new_input(self, location: str) -> Any:
+            return super().new_input(local(location))
+
+    sys.modules["buckets"] = type(sys)("buckets")
+    sys.modules["buckets"].Buckets = Buckets  # type: ignore[attr-defined]
+    return StaticTable.from_metadata(place, {"py-io-impl": "buckets.Buckets"})
+
+
+def pyiceberg_rows(place: str, snapshot: int | None, where: str, zone: str) -> list[dict[str, Any]]:
+    scan = table_of(place).scan(where or "true", snapshot_id=snapshot)
     return list(scan.to_arrow().to_pylist())
 
 
 def polars_rows(place: str, snapshot: int | None, where: str, zone: str) -> list[dict[str, Any]]:
     import polars as pl
-    from pyiceberg.table import StaticTable
 
-    table = StaticTable.from_metadata(place)
-    frame = pl.scan_iceberg(table, snapshot_id=snapshot)
+    # In buckets, PyIceberg reads the files for polars.
+    way: Any = "pyiceberg" if place.startswith("gs://") else None
+    frame = pl.scan_iceberg(table_of(place), snapshot_id=snapshot, reader_override=way)
     return (frame.filter(pl.sql_expr(where)) if where else frame).collect().rows(named=True)
 
 

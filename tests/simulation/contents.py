@@ -1,4 +1,4 @@
-"""What a file holds, as lines: files of the simulation are text, or Avro of one column."""
+"""What a file holds, as lines: files of the simulation are text, or Avro or Parquet of one column."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import io
 
 import fastavro
 
+from bqdump.adapters.memory.parquet_lines import rows_of_parquet
 from bqdump.core.formats.avro_blocks import read_header
+
+
+def is_parquet(data: bytes) -> bool:
+    """Whether this is the beginning of a Parquet file."""
+    return data.startswith(b"PAR1")
 
 
 def is_avro(data: bytes) -> bool:
@@ -30,6 +36,8 @@ def miscounted(data: bytes) -> bytes:
 
 def lines_of(data: bytes) -> bytes:
     """The rows of a file, a line each."""
+    if is_parquet(data):
+        return "".join(f"{row}\n" for row in rows_of_parquet(data, "")).encode()
     if not is_avro(data):
         return data
     return "".join(f"{row['line']}\n" for row in fastavro.reader(io.BytesIO(data))).encode()

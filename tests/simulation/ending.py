@@ -164,6 +164,7 @@ def _all_in_place(world: World, complete: list[str]) -> None:
         return
     laws.hold(Law.RESUMABLE, not latest.uncleared or latest.mode == "keep", f"{latest.uncleared} were never cleared")
     manifests = [manifest for run in complete if (manifest := view.manifest(run))]
+    laws.lake.at_the_end([manifest for manifest in manifests if manifest.mode == "keep" or manifest.run == latest.run])
     # Runs that keep their files keep them whatever comes later; of those that replace, the last one counts.
     kept = [manifest for manifest in manifests if manifest.mode == "keep"]
     _nothing_beside(world, kept)

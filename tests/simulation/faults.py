@@ -20,7 +20,7 @@ from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, 
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
-from simulation.contents import flipped, is_avro, miscounted
+from simulation.contents import flipped, is_avro, is_parquet, miscounted
 from simulation.law import Law
 from simulation.laws import Laws
 from simulation.process import Outside, Process
@@ -112,7 +112,7 @@ class FaultyStore:
         """See ObjectStore."""
         stored = await self._network.call("read", name, lambda: self._store.read(name, start, length))
         # Of the files of one attempt one does at most: all of them are counted again, and not without an end.
-        file = is_avro(stored.data)
+        file = is_avro(stored.data) or is_parquet(stored.data)
         place = name.rpartition("/")[0] if file else name
         damage = self._network.dice.damage(place, start, of_file=file) if stored.data else None
         if damage is None:
@@ -129,6 +129,8 @@ class FaultyStore:
     def _damaged(self, name: str, data: bytes, damage: Damage) -> bytes:
         if damage is Damage.CUT:
             return data[: len(data) // 2]
+        if is_parquet(data):
+            return flipped(data, -1)
         if not is_avro(data):
             return flipped(data, len(data) // 2)
         # Another number of rows that nothing confirms would be believed.
@@ -199,6 +201,17 @@ class FaultyStore:
             return result
 
         return await self._batch("copy", [(wish.target, wish) for wish in copies], one)
+
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore."""
+
+        async def add() -> ObjectInfo:
+            added = await self._store.append(name, generation, data, scratch)
+            added = self._lose_record(name) or added
+            self._laws.appended(self._network.process.run, name)
+            return added
+
+        return await self._network.call("append", name, add, changes=True)
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""

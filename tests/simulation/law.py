@@ -32,6 +32,10 @@ class Law(Enum):
     )
     ASKED_REMOVALS = "No table leaves an export unless it is named as removed, and the settings allow that."
     PRUNED = "Prune deletes no file that a kept manifest names, whatever runs at the same time."
+    LAKE = (
+        "The Iceberg metadata that latest.json's manifest names is there, and names exactly the files of its tables "
+        "with their rows; version-hint.text never goes back in time."
+    )
     RESTORED = (
         "A restored dataset equals its export: same rows, types, partitioning, clustering, constraints, descriptions, "
         "labels, views. What could not be restored is named."

@@ -16,6 +16,7 @@ from bqdump.core.units.tables import done_tables, table_plans
 from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import in_order, lines_of
 from simulation.history import History
+from simulation.lake import Lake
 from simulation.law import Law
 from simulation.process import Process
 from simulation.view import View, all_files, standing
@@ -57,6 +58,7 @@ class Laws:
         self._at_work: dict[str, set[str]] = {}
         self._contents: dict[int, bytes] = {}
         self._named: set[tuple[str, int]] = set()
+        self.lake = Lake(view, self.hold)
 
     def blame(self, law: Law, what: str) -> None:
         """Remember a finding, and stop the schedule."""
@@ -96,6 +98,8 @@ class Laws:
             self._pointed(run, before)
         elif name == layout.publishing.name:
             self._announced(run, before)
+        elif name.startswith(layout.iceberg):
+            self.lake.written(run, name, before)
         elif name == layout.run(run).manifest.name:
             self.hold(Law.TRUE, before is None, f"the manifest of {run} was written twice")
             self._completed(run)
@@ -104,6 +108,15 @@ class Laws:
         elif name == layout.run(run).plan.name:
             self.hold(Law.RESUMABLE, before is None, f"the plan of {run} was written twice")
             self._planned(run, self._listed.get(process.name, set()))
+
+    def appended(self, run: str, name: str) -> None:
+        """Somebody has added to an object."""
+        view, plan = self.view, self.view.plan(run)
+        staged = name.startswith(view.layout.run(run).staging)
+        kept = plan is not None and plan.mode == "keep"
+        own = staged or (kept and split_shard(name, {unit.pattern for unit in view.units(plan)}) is not None)  # type: ignore[arg-type]
+        self.hold(Law.OWN_FILES, own, f"{run} added to {name}, which is none of its files")
+        self.hold(Law.TRUE, view.manifest(run) is None, f"{run} added to {name} after its manifest was written")
 
     def copied(self, run: str, wish: Copy, before: Before, result: ObjectInfo) -> None:
         """Somebody has copied an object over another."""
@@ -130,6 +143,7 @@ class Laws:
         run = process.run
         may = self._may_clear(process, info) if self._of_another(run, info) else self._may_delete(run, info)
         self.hold(Law.OWN_FILES, may, f"{run} deleted {info.name} (generation {info.generation})")
+        self.lake.deleted(run, info)
         if not info.name.startswith(self.view.layout.state):
             latest = self.view.latest()
             manifest = self.view.manifest(latest.run) if latest else None
@@ -183,6 +197,8 @@ class Laws:
         if info.name.startswith(layout.root):
             other = plan is not None and info.name not in (plan.units, plan.definitions)
             return other and ("/units-" in info.name or "/definitions-" in info.name)
+        if info.name.startswith(view.layout.iceberg):
+            return self.lake.may_delete(run, info)
         if info.name.startswith(view.layout.state) or info.name in self.foreign:
             return False
         if plan is not None and plan.mode == "keep":
@@ -212,6 +228,7 @@ class Laws:
         manifest, info = view.manifest(latest.run), view.info(latest.manifest)
         whole = manifest is not None and info is not None and info.generation == latest.manifest_generation
         self.hold(Law.COMPLETE, whole, f"latest.json names {latest.run}, whose manifest is not the one that it says")
+        self.lake.is_whole()
         if before is not None and manifest is not None:
             self._nothing_left_unasked(view.manifest(old.run), manifest)
         self._readers_see_whole()
@@ -338,6 +355,7 @@ class Laws:
         plan, manifest = view.plan(run), view.manifest(run)
         assert plan is not None
         assert manifest is not None
+        self.lake.completed(manifest)
         self._named |= {(file.name, file.generation) for file in all_files(manifest)}
         units = {unit.table: unit for unit in table_plans(view.units(plan), plan)}
         done = done_tables(view.receipts(run), plan)

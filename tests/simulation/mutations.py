@@ -27,7 +27,7 @@ from bqdump.export import carry, task
 from bqdump.export.placement import final_names, keep, replace
 from bqdump.export.planning import definitions, planner
 from bqdump.export.planning import obtain as planning
-from bqdump.export.publish import abandoned, clear, collect, count
+from bqdump.export.publish import abandoned, clear, collect, count, iceberg
 from bqdump.export.work import jobs, work
 from bqdump.export.work import recheck as policies
 from bqdump.repository import prefix_owner as prefix
@@ -180,6 +180,14 @@ MUTATIONS = (
              edit("removed.append(", 'if reason != "dropped" or not chosen:\n            removed.append(')),
     Mutation("tables that were left out are removed although they are to be kept", Law.ASKED_REMOVALS,
              removal, "leaving", edit("if not chosen and settings.keep_others:", "if False:")),
+    Mutation("metadata that another task's manifest names is dropped", Law.LAKE, iceberg, "drop_metadata",
+             edit("named = _names([made]) if made else set()", "named = set()")),
+    Mutation("snapshots stay whose files were replaced", Law.LAKE, iceberg._Lake, "_history",
+             edit("[] if self._manifest.replaces else history.runs()", "history.runs()")),
+    Mutation("metadata that was replaced stays", Law.RESUMABLE, clear, "clear_stale",
+             edit("(table.objects for table in", "(table.files for table in")),
+    Mutation("what a superseded run has written of its metadata stays", Law.RESUMABLE,
+             iceberg, "withdraw_metadata", wrong.nothing),
     Mutation("a table that goes while the run is planned is passed over in silence", Law.NAMED_LOSSES,
              definitions, "describe", wrong.without_dropped_tables),
     Mutation("a look before the files were read is not needed", Law.UNCHANGED, reuse, "unproved",

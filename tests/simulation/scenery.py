@@ -16,6 +16,7 @@ from simulation.history import DATASET, PROJECT, RIVAL, History
 
 PATHS = ("{table}/{table}_*.{ext}", "{table}_*.{ext}", "out/{table}/*.{ext}")
 KEEPING_PATHS = ("{run}/{table}/{table}_*.{ext}", "{table}/{run}-*.{ext}")
+LAKES = 0.12
 NAMES = ("a", "b", "注文" * 50, "orders", "orders_000000000000", "a_b")
 
 
@@ -34,6 +35,7 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
     # Drawn apart, so that the other schedules stay what they were.
     seldom = random.Random(str(rng.getstate()))
     reads = seldom.random() < 0.25
+    lake = random.Random(f"lake {rng.getstate()}").random() < LAKES
     settings = Settings(
         project=PROJECT,
         dataset=DATASET,
@@ -54,6 +56,8 @@ def build(rng: random.Random, store: MemoryStore, warehouse: MemoryWarehouse, hi
             *((Risk.REMOVED_TABLES,) if seldom.random() < 0.7 else ()),
         ),
     )
+    if lake:
+        settings = msgspec.structs.replace(settings, format="parquet", iceberg=True)
     warehouse.policies = {table: ["some_rows"] for table in NAMES if rng.random() < 0.1}
     warehouse.sees_policies = rng.random() < 0.8
     warehouse.datasets[PROJECT, DATASET] = {}
@@ -97,9 +101,10 @@ def selecting(rng: random.Random, settings: Settings) -> Settings:
 def _others(settings: Settings, prefix: str) -> list[str]:
     """Names close to ours that no export may touch."""
     ext = settings.format
+    other = "orc" if ext == "parquet" else "parquet"
     near = (
         "a/notes.txt", f"a/a_1.{ext}", f"a/a_0000000000000.{ext}", f"a/a_000000000000.{ext}.bak",
-        "a/a_000000000001.parquet", f"b/a_000000000000.{ext}", f"z/z_000000000000.{ext}", f"a_00000000000.{ext}",
+        f"a/a_000000000001.{other}", f"b/a_000000000000.{ext}", f"z/z_000000000000.{ext}", f"a_00000000000.{ext}",
         "_bqdumper/x", f"orders_.{ext}",
     )  # fmt: skip
     return [prefix + name for name in near] + ([] if prefix == "" else [f"a/a_000000000000.{ext}", "latest.json"])

@@ -10,10 +10,13 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.layout import End, Layout, unit_of
 from bqdump.core.documents.manifest import (
     File,
+    IcebergFile,
     Intent,
     Latest,
     Manifest,
     Publishing,
+    TableEntry,
+    TableFiles,
 )
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.target import PrefixOwner
@@ -124,6 +127,12 @@ class View:
 def all_files(manifest: Manifest) -> list[File]:
     """Every file that a manifest names, whatever for."""
     return [*(file for _, file in standing(manifest).values()), *manifest.found]
+
+
+def metadata_of(manifest: Manifest) -> dict[str, tuple[IcebergFile, ...]]:
+    """The Iceberg metadata that a manifest names, by table."""
+    tables: tuple[TableEntry | TableFiles, ...] = (*manifest.tables, *manifest.left)
+    return {table.table: table.iceberg for table in tables if table.iceberg}
 
 
 def standing(manifest: Manifest) -> dict[str, tuple[str, File]]:

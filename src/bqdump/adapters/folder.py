@@ -168,6 +168,18 @@ class FolderStore:
 
         return await self._locked("copy files in", "", each, writes=True)
 
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore. The file is copied, since no file is changed in place."""
+        if (found := await self.stat(name)) is None or found.generation != generation:
+            raise ConflictError("append to", f"{self.url}/{name}", "it has another generation, or does not exist")
+
+        def fill(file: IO[bytes]) -> None:
+            with self._path(name).open("rb") as source:
+                shutil.copyfileobj(source, file)
+            file.write(data)
+
+        return (await self.upload(name, fill, generation))[0]
+
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
 

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import IO, Any, TypeVar, cast
 
 from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
@@ -176,6 +177,34 @@ class CloudStore:
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore."""
         return await self._batches.copy(copies, origin)
+
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore. https://cloud.google.com/storage/docs/composite-objects"""
+
+        def appended() -> ObjectInfo:
+            parts = [{"name": name, "generation": generation}]
+            parts.append({"name": scratch, "generation": self._upload(scratch, data, None, None)})
+            subject, query = f"{self.url}/{name}", dict[str, Any](ifGenerationMatch=generation)
+            if self._kms_key:
+                query["kmsKeyName"] = self._kms_key
+            with translated("append to", subject, ADMIN):
+                try:
+                    answer = self._client._post_resource(
+                        f"{self._bucket.blob(name).path}/compose", {"sourceObjects": parts}, query_params=query, **ONCE
+                    )
+                except NotFound as error:
+                    raise ConflictError("append to", subject, error.message or "no such generation") from error
+            return info_of(name, answer)
+
+        try:
+            return await self._threads.call(appended)
+        finally:
+            await self._threads.call(lambda: self._forget(scratch))
+
+    def _forget(self, scratch: str) -> None:
+        """Delete an object that is not needed any more; where that fails, it stays in the folder of staged files."""
+        with suppress(BqdumpError), translated("delete", f"{self.url}/{scratch}", ADMIN):
+            self._bucket.blob(scratch).delete(**ONCE)
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""

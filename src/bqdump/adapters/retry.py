@@ -82,6 +82,10 @@ class RetryingStore:
 
         return await self._each(copies, checked)
 
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore. If it was carried out although its answer was lost, this raises a ConflictError."""
+        return await self._retrying.call(lambda: self._store.append(name, generation, data, scratch))
+
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
         return await self._each(objects, self._store.delete)

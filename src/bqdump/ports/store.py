@@ -145,6 +145,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """Add bytes to the end of an object of this generation, without reading it. The object gets a new generation.
+
+        scratch: the name of an object that may be needed meanwhile, which no other request uses. Raises ConflictError
+        where the object has another generation, or does not exist.
+        """
+        ...
+
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """Delete each object at exactly this generation; False if that generation no longer exists."""
         ...

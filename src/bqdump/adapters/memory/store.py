@@ -90,6 +90,13 @@ class MemoryStore:
         """See ObjectStore."""
         return [self._copy(wish, origin) for wish in copies]
 
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore."""
+        found = self._objects.get(name)
+        if found is None:
+            raise ConflictError("append to", f"{self.url}/{name}", "no such object")
+        return self._put(name, found.data + data, generation, "", note=False)
+
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
         results: list[bool | BqdumpError] = []

@@ -75,6 +75,8 @@ class LogEvent(enum.StrEnum):
     """The table is exported, but not as an Iceberg table, or without a column that Iceberg has no type for."""
     TABLES_UNCHANGED = "tables_unchanged"
     """Tables that did not change since earlier runs, whose files the export names again (--incremental)."""
+    FILES_WITHOUT_IDS = "files_without_ids"
+    """Files that BigQuery wrote could not get field ids; readers of Iceberg tables find columns by name."""
     TABLE_GIVEN_UP = "table_given_up"
     """The table was exported after this partial export had been settled without it."""
     JOB_RETRIED = "job_retried"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -24,7 +25,7 @@ from bqdump.core.iceberg.table import HINT, METADATA, Request, Written, hint_of,
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.publish.clear import delete
-from bqdump.export.publish.count import read_footer
+from bqdump.export.publish.count import TIMES_READ, read_footer
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.published import read_latest
@@ -105,10 +106,17 @@ class _Lake:
 
     async def _data_file(self, file: File) -> DataFile:
         async with self._requests:
-            info = ObjectInfo(file.name, file.size, file.crc32c, file.generation)
-            return DataFile(
-                self._root + file.name, file.size, file_facts(await read_footer(self._store, info), file.name)
-            )
+            for _ in range(TIMES_READ - 1):
+                with suppress(DocumentError):
+                    return await self._described(file)
+            return await self._described(file)
+
+    async def _described(self, file: File) -> DataFile:
+        info = ObjectInfo(file.name, file.size, file.crc32c, file.generation)
+        facts = file_facts(await read_footer(self._store, info), file.name)
+        if file.rows is not None and facts.rows != file.rows:
+            raise DocumentError("describe", file.name, f"it has {facts.rows:,} rows, and {file.rows:,} were counted")
+        return DataFile(self._root + file.name, file.size, facts)
 
     async def _history(self, table: str) -> History:
         """What earlier runs have recorded of the table, with the snapshots that can still be read."""

@@ -51,9 +51,11 @@ async def publish(export: RunningExport, ledger: Ledger) -> Published:
         return Published("superseded", manifest)
     await export.placement.clear(export, manifest)
     if export.settings.iceberg:
+        from bqdump.export.publish.field_ids import clear_scratch
         from bqdump.export.publish.iceberg import show_metadata
 
         await show_metadata(export, manifest)
+        await clear_scratch(export)
     return Published("published", manifest)
 
 
@@ -75,6 +77,11 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
     done = ledger.done
     try:
         collected = await collect(export, tables, done)
+        if export.settings.iceberg:
+            # Imported by runs that need it only.
+            from bqdump.export.publish.field_ids import add_field_ids
+
+            await add_field_ids(export, tables, collected)
         await prove(export, tables, done, collected)
         failed = frozenset(failure.table for failure in ledger.failed)
         latest = await read_latest(export.store, export.settings)
@@ -97,7 +104,6 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
         export.plan, number, receipts, partitions, ledger.failed, tables, files, left, found, carry, definitions
     )
     if export.settings.iceberg:
-        # Imported by runs that need it only.
         from bqdump.export.publish.iceberg import with_iceberg
 
         manifest = await with_iceberg(export, manifest, latest)
