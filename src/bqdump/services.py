@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bqdump.export.task import ReadRoute
     from bqdump.ports.data_reader import DataReader
     from bqdump.ports.notifier import Notifier
+    from bqdump.ports.query_shell import QueryShell
     from bqdump.restoration.task import Via
 
 Answer = TypeVar("Answer")
@@ -293,6 +294,18 @@ def open_reader() -> DataReader:
         cause = f"reading files needs {error.name}, which is not installed"
         raise UsageError("read files", "", cause, install_hint("verify")) from None
     return DataFiles()
+
+
+def open_shell() -> QueryShell:
+    """The shell for queries over an export. Raises UsageError if its packages are not installed."""
+    try:
+        from bqdump.adapters.duckdb_shell import DuckDBShell
+    except ImportError as error:
+        if out_of_files(error):
+            raise open_files_error("load", "the packages that read files") from error
+        cause = f"queries need {error.name}, which is not installed"
+        raise UsageError("query", "", cause, install_hint("verify")) from None
+    return DuckDBShell()
 
 
 def run_id(settings: Settings, identity: Identity) -> str:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from bqdump.check.service.claim import Claim
     from bqdump.check.service.result import ServiceCheck, TriedClaim
     from bqdump.check.service.run import Ports, Proposal
+    from bqdump.check.query import Export as Queried
     from bqdump.check.verify import Verified
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.exported_tables import Manifest
+    from bqdump.core.documents.manifest import TableEntry
     from bqdump.core.documents.run import Owner
     from bqdump.core.plan.summary import Planned
     from bqdump.core.progress.export import Export
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from bqdump.export.task import Task
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import Status
+    from bqdump.ports.query_shell import QueryShell
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
     from bqdump.project.task import SetTask
@@ -383,6 +386,21 @@ async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Man
     target = settings.target
     address = f"{Path(target.folder).absolute()}/" if target.folder else target.uri("")
     return readable(await read_manifest(store, settings, run or settings.run_id), address)
+
+
+async def sql(
+    store: ObjectStore,
+    settings: Settings,
+    shell: QueryShell,
+    run: str = "",
+    reading: Callable[[TableEntry], None] = lambda _: None,
+) -> Queried:
+    """A run (default: the published run) to query in the shell. reading: hears of each table whose files are read."""
+    from bqdump.check.query import Export as Queried
+    from bqdump.repository.published import read_manifest, with_bucket
+
+    manifest = await with_bucket(store, read_manifest(store, settings, run or settings.run_id))
+    return Queried(settings, manifest, shell, reading)
 
 
 async def diff(

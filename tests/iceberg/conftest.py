@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 
+from bqdump.core.formats.fidelity import unfit
+from formats.exports import Way
+from formats.values import Kind
+
+READ = Way("read", "parquet", "zstd")
 READERS = ("duckdb", "pyiceberg", "polars")
 PACKAGES = Path(sys.prefix) / "readers"
 
@@ -45,6 +50,11 @@ class Scanner:
         self._process.wait()
         assert self._process.stdout
         self._process.stdout.close()
+
+
+def iceberg_kinds(way: Way) -> list[Kind]:
+    """The columns that an Iceberg table of this way can have."""
+    return [kind for kind in way.kinds if not unfit("parquet", way.route, [kind.column], iceberg=True)]
 
 
 @pytest.fixture(scope="session")

@@ -10,17 +10,15 @@ import msgspec
 import pytest
 
 import bqdump
-from bqdump.core.formats.fidelity import unfit
 from bqdump_local.stack import running
 from formats.exports import Way
 from formats.forms import read_parquet
 from formats.values import KINDS, ROWS, Kind, create, expected, wkb
-from iceberg.conftest import READERS, Scanner
+from iceberg.conftest import READ, READERS, Scanner, iceberg_kinds
 from iceberg.scan import cell
 from integration.stage import Stage
 
 EACH = pytest.mark.parametrize("reader", READERS)
-READ = Way("read", "parquet", "zstd")
 STRINGS = next(kind for kind in KINDS if kind.name == "s")
 
 
@@ -37,15 +35,11 @@ def stage(buckets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             made.close()
 
 
-def kinds(way: Way) -> list[Kind]:
-    return [kind for kind in way.kinds if not unfit("parquet", way.route, [kind.column], iceberg=True)]
-
-
 @pytest.fixture(scope="module")
 def lake(stage: Stage) -> Path:
     """Two runs into a folder: between them one column is dropped and one is added."""
     folder = stage.folder / "lake"
-    for statement in create("every", kinds(READ)):
+    for statement in create("every", iceberg_kinds(READ)):
         stage.sql(statement)
     stage.sql("CREATE TABLE empty (id INT64, tags ARRAY<STRING>)")
     settings: dict[str, Any] = {"project": stage.project, "dataset": stage.dataset, "to": str(folder)}
@@ -70,7 +64,7 @@ def wanted(kinds: list[Kind], form: Callable[[Kind, Any], Any]) -> dict[str, lis
 @EACH
 def test_every_type_of_the_read_route_is_read(lake: Path, scanner: Scanner, reader: str) -> None:
     found = columns(scanner.rows(reader, bqdump.manifest("monday", to=str(lake))["every"].iceberg))
-    assert {kind.name: found[kind.name] for kind in kinds(READ)} == wanted(kinds(READ), read_parquet)
+    assert {kind.name: found[kind.name] for kind in iceberg_kinds(READ)} == wanted(iceberg_kinds(READ), read_parquet)
 
 
 @EACH
@@ -96,7 +90,7 @@ def test_a_table_without_rows_is_read(lake: Path, scanner: Scanner, reader: str)
 def way(stage: Stage, request: pytest.FixtureRequest) -> Way:
     """A run by a route whose files BigQuery writes, into a folder of the bucket."""
     made = Way(request.param, "parquet", "snappy")
-    for statement in create(f"by_{made.route}", kinds(made)):
+    for statement in create(f"by_{made.route}", iceberg_kinds(made)):
         stage.sql(statement)
     flags: dict[str, Any] = {
         "format": "parquet",
@@ -113,9 +107,13 @@ def way(stage: Stage, request: pytest.FixtureRequest) -> Way:
 def test_every_type_that_bigquery_writes_is_read(stage: Stage, way: Way, scanner: Scanner, reader: str) -> None:
     entry = bqdump.manifest(bucket=stage.bucket, prefix=way.route)[f"by_{way.route}"]
     found = columns(scanner.rows(reader, entry.iceberg))
-    assert {kind.name: found[kind.name] for kind in kinds(way)} == wanted(kinds(way), in_table)
+    assert {kind.name: found[kind.name] for kind in iceberg_kinds(way)} == wanted(iceberg_kinds(way), in_table)
 
 
 def in_table(kind: Kind, value: Any) -> Any:
     """TIMESTAMPs are instants again; GEOGRAPHY is WKB."""
     return wkb(value) if kind.type == "GEOGRAPHY" and value is not None else value
+
+
+def test_the_manifest_has_the_address_of_the_metadata(lake: Path) -> None:
+    assert Path(bqdump.manifest(to=str(lake))["every"].iceberg).is_file()

@@ -170,9 +170,9 @@ def _sources(file: DataFile, path: Path) -> Iterator[str]:
     match file.format:
         case "csv":
             _check_quotes(path, file.codec)
-            yield _csv(file, path, header=file.header, null=file.null_marker)
+            yield csv_relation(file, path, header=file.header, null=file.null_marker)
         case "json":
-            yield _json(file, path)
+            yield json_relation(file, path)
         case "parquet":
             yield f"read_parquet({_literal(path)})"
         case "avro":
@@ -182,8 +182,11 @@ def _sources(file: DataFile, path: Path) -> Iterator[str]:
             raise ValueError(f"unsupported format {file.format}")
 
 
-def _csv(file: DataFile, path: Path, *, header: bool, null: str = "") -> str:
-    """null: the unquoted text that means NULL. In quotes it is a string; an empty string always counts as NULL."""
+def csv_relation(file: DataFile, path: Path, *, header: bool, null: str = "") -> str:
+    """A CSV file as a relation of strings.
+
+    null: the unquoted text that means NULL. In quotes it is a string; an empty string always counts as NULL.
+    """
     columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
     return (
         f"read_csv({_literal(path)}, auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, "
@@ -194,7 +197,8 @@ def _csv(file: DataFile, path: Path, *, header: bool, null: str = "") -> str:
     )
 
 
-def _json(file: DataFile, path: Path) -> str:
+def json_relation(file: DataFile, path: Path) -> str:
+    """A file of newline-delimited JSON as a relation of strings, also within structs and lists."""
     columns = ", ".join(f"{_literal(column.name)}: {_literal(_text_type(column))}" for column in file.columns)
     return (
         f"read_json({_literal(path)}, format = 'newline_delimited', auto_detect = false, columns = {{{columns}}}, "
@@ -239,7 +243,7 @@ def _schema_differences(cursor: Any, file: DataFile, path: Path, source: str) ->
 
 
 def _header_differences(cursor: Any, file: DataFile, path: Path) -> list[str]:
-    first = f"SELECT * FROM {_csv(file, path, header=False)} LIMIT 1"
+    first = f"SELECT * FROM {csv_relation(file, path, header=False)} LIMIT 1"
     found = cursor.execute(first).fetchone()
     expected = tuple(column.name for column in file.columns)
     return (

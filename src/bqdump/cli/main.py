@@ -35,6 +35,7 @@ COMMANDS = {
     "report": "Write a run's self-contained HTML report.",
     "ui": "Browse runs, tables and files: a read-only console on localhost.",
     "verify": "Compare the stored files with the manifest.",
+    "sql": "Query an export with DuckDB.",
     "restore": "Restore an export into a dataset.",
     "drill": "Prove that an export can be restored: restore, compare, drop.",
     "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",

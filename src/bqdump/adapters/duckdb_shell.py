@@ -1,0 +1,148 @@
+"""A QueryShell with DuckDB. Files that are not on this machine are stored in the folder for temporary files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import duckdb
+import google_crc32c
+
+from bqdump.adapters.avro_batches import parquet_batches
+from bqdump.adapters.data_files import csv_relation, json_relation
+from bqdump.core.errors import DamagedError, DocumentError, UsageError
+from bqdump.core.formats.types import Column
+from bqdump.core.sql.views import empty_table, literal, quoted, view
+from bqdump.ports.data_reader import DataFile
+from bqdump.ports.query_shell import Answer, Source
+
+INSTANT = re.compile("TIME(STAMP)? WITH TIME ZONE")
+SETTINGS = (
+    # GEOGRAPHY stays WKB: without DuckDB's extension nothing can be done with its own type.
+    "SET enable_geoparquet_conversion = false",
+    # Statistics of Parquet omit NaN, and DuckDB would conclude that there is none.
+    "SET disabled_optimizers = 'statistics_propagation'",
+    "SET TimeZone = 'UTC'",
+)
+
+
+class DuckDBShell:
+    """See QueryShell."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+        for statement in SETTINGS:
+            self._connection.execute(statement)
+        self._folder = Path(tempfile.mkdtemp(prefix="bqdump-"))
+        self._columns: dict[str, tuple[Column, ...]] = {}
+        self._attached: set[str] = set()
+        self._files = 0
+
+    def define(self, table: str, columns: Sequence[Column]) -> None:
+        """See QueryShell. Raises UsageError for tables whose names differ by case only."""
+        if any(table.lower() == known.lower() for known in self._columns):
+            cause = "DuckDB does not distinguish it from a table whose name differs by case only"
+            raise UsageError("query", f"table {table}", cause)
+        self._columns[table] = tuple(columns)
+        self._connection.execute(empty_table(table, columns))
+
+    def needed(self, statement: str) -> list[str]:
+        """See QueryShell."""
+        try:
+            named = {name.lower() for name in self._connection.get_table_names(statement)}
+        except duckdb.Error:
+            # Not one query: every word may be a table.
+            named = {word.lower() for word in re.findall(r'"[^"]+"|[\w-]+', statement)}
+        named = {name.strip('"') for name in named}
+        return [table for table in self._columns if table.lower() in named and table not in self._attached]
+
+    async def attach(self, table: str, sources: Sequence[Source]) -> None:
+        """See QueryShell."""
+        relations = []
+        for file, content in sources:
+            path = content if isinstance(content, Path) else await self._stored(file, content)
+            relations += await asyncio.to_thread(self._relations, file, path)
+        if relations:
+            source = "(" + " UNION ALL BY NAME ".join(f"FROM {one}" for one in relations) + ")"
+            await asyncio.to_thread(self._show, table, source, sources[0].file)
+        self._attached.add(table)
+
+    def run(self, statement: str) -> Answer:
+        """See QueryShell."""
+        try:
+            found = self._connection.sql(statement)
+            if found is None:
+                return Answer((), [])
+            # DuckDB makes Python's datetimes of instants only with another package.
+            shown = (
+                f"{quoted(name)}::{INSTANT.sub('VARCHAR', str(kind))} AS {quoted(name)}"
+                for name, kind in zip(found.columns, found.types, strict=True)
+            )
+            return Answer(tuple(found.columns), [list(row) for row in found.project(", ".join(shown)).fetchall()])
+        except duckdb.Error as error:
+            raise UsageError("run", "the statement", str(error).strip()) from None
+
+    def close(self) -> None:
+        """See QueryShell."""
+        self._connection.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _stored(self, file: DataFile, content: AsyncIterator[bytes]) -> Path:
+        """The file on this machine, with its checksum verified."""
+        path, checksum = self._new(), 0
+        try:
+            with path.open("wb") as stored:
+                async for piece in content:
+                    checksum = google_crc32c.extend(checksum, piece)
+                    await asyncio.to_thread(stored.write, piece)
+        except OSError as error:
+            cause = error.strerror or str(error)
+            raise UsageError("store", f"temporary files in {self._folder}", cause, "Set TMPDIR.") from error
+        if base64.b64encode(checksum.to_bytes(4, "big")).decode() != file.crc32c:
+            raise DamagedError("read", file.name, "the received bytes do not match the checksum in the manifest")
+        return path
+
+    def _new(self) -> Path:
+        self._files += 1
+        return self._folder / str(self._files)
+
+    def _relations(self, file: DataFile, path: Path) -> list[str]:
+        """Relations that together have the rows of a file."""
+        if not path.stat().st_size and file.format in ("csv", "json"):
+            return []
+        if file.format == "csv":
+            return [csv_relation(file, path, header=file.header, null=file.null_marker)]
+        if file.format == "json":
+            return [json_relation(file, path)]
+        if file.format == "parquet":
+            return [f"read_parquet({literal(path)})"]
+        made = []
+        try:
+            for batch in parquet_batches(self._linked(path), file.name):
+                kept = self._new()
+                shutil.move(batch, kept)
+                made.append(f"read_parquet({literal(kept)})")
+        except ValueError as error:
+            raise DocumentError("read", file.name, str(error)) from None
+        return made
+
+    def _linked(self, path: Path) -> Path:
+        """The same file in the folder for temporary files, as batches are made next to it."""
+        if path.parent == self._folder:
+            return path
+        link = self._new()
+        link.symlink_to(path.absolute())
+        return link
+
+    def _show(self, table: str, source: str, file: DataFile) -> None:
+        try:
+            found = self._connection.execute(f"SELECT * FROM {source} LIMIT 0").description  # noqa: S608 (quoted)
+            kinds = {item[0]: str(item[1]) for item in found or ()}
+            self._connection.execute(view(table, self._columns[table], source, file.format, kinds))
+        except duckdb.Error as error:
+            raise DocumentError("read", f"table {table}", str(error).partition("\n")[0]) from None

@@ -1,0 +1,113 @@
+"""bqdump sql: one statement, several, or a prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.cli.main import start
+from bqdump.core.documents.run import Owner
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.export.run import run
+from bqdump.export.task import Task
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of two tables in a folder."""
+    made = tmp_path_factory.mktemp("exported")
+    store = MemoryStore()
+    warehouse = MemoryWarehouse(store, lambda: 1_800_000_000_000, shard_rows=2)
+    warehouse.put("p", "d", "letters", ["a", "b", "c"])
+    warehouse.put("p", "d", "Größe", ["x"])
+    settings = Settings(project="p", dataset="d", target=Target("gs", "memory"), header=False)
+    asyncio.run(run(Task(store, warehouse, settings, "r1", Owner("x", 0), 1)))
+
+    async def copy() -> None:
+        target = FolderStore(made)
+        for name in store.names_now():
+            found = store.peek(name)
+            assert found
+            await target.write(name, found[0], 0)
+
+    asyncio.run(copy())
+    return made
+
+
+@pytest.fixture
+def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+    def answer(*arguments: str) -> tuple[int, str, str]:
+        code = start(["sql", "--to", str(folder), *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return answer
+
+
+def test_a_statement_is_answered_as_a_table_csv_or_json(say: Say) -> None:
+    statement = "SELECT line, upper(line) AS upper FROM letters ORDER BY 1"
+    code, out, err = say("-c", statement)
+    assert (code, out) == (0, "line  upper\na     A\nb     B\nc     C\n")
+    assert "reading letters: 2 files" in err
+    assert "3 rows" in err
+    assert list(csv.reader(io.StringIO(say("-c", statement, "--csv")[1])))[1:] == [["a", "A"], ["b", "B"], ["c", "C"]]
+    assert json.loads(say("-c", statement, "--json")[1])["rows"] == [["a", "A"], ["b", "B"], ["c", "C"]]
+
+
+def test_a_table_of_any_name_is_a_view(say: Say) -> None:
+    assert say("-c", 'SELECT * FROM "Größe"', "--csv")[1] == "line\nx\n"
+
+
+def test_numbers_that_json_does_not_have_are_strings(say: Say) -> None:
+    assert json.loads(say("-c", "SELECT 'nan'::DOUBLE AS n, NULL AS m", "--json")[1])["rows"] == [["nan", None]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-c", "SELECT * FROM lettres"), "Table with name lettres does not exist"),
+        (("-c", "SELEC"), "syntax error"),
+        (("r2", "-c", "SELECT 1"), "cannot find the manifest of run r2"),
+        (("-c", "SELECT 1", "--csv", "--json"), "--csv and --json exclude each other"),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence(say: Say, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = say(*arguments)
+    assert code == 2 or "r2" in arguments
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_a_prompt_goes_on_after_a_mistake(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = iter([".tables", "SELEC;", "SELECT count(*) AS n", "FROM letters;", ".help", ".exit"])
+    monkeypatch.setattr(builtins, "input", lambda prompt: next(typed))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    code, out, err = say()
+    assert code == 0
+    assert out.split() == ["table", "rows", "size", "Größe", "2", "B", "letters", "6", "B", "n", "3"]
+    assert "Run r1, the dataset as of" in err
+    assert "syntax error" in err
+
+
+def test_the_end_of_input_and_ctrl_c_are_no_errors(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: Iterator[BaseException] = iter([KeyboardInterrupt(), EOFError()])
+
+    def raising(prompt: str) -> str:
+        raise next(events)
+
+    monkeypatch.setattr(builtins, "input", raising)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert say()[0] == 0

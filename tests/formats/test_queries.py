@@ -1,0 +1,97 @@
+"""`bqdump sql` has the values of every format with the types of BigQuery, as far as DuckDB has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from bqdump.adapters.duckdb_shell import DuckDBShell
+from bqdump.check.query import Export
+from bqdump.core.errors import UsageError
+from bqdump.services import ask
+from formats.exports import WAYS, Exports, Way
+from formats.values import Kind, expected
+
+# What DuckDB has no type for is text, in the form of the file.
+AS_IN_THE_FILE = ("BIGNUMERIC", "JSON", "GEOGRAPHY", "INTERVAL", "RANGE")
+SOME = [way for way in WAYS if way.codec == "none" or (way.codec, way.format) == ("gzip", "json")]
+
+
+@pytest.fixture
+def shell() -> Iterator[DuckDBShell]:
+    made = DuckDBShell()
+    yield made
+    made.close()
+
+
+def query(exports: Exports, way: Way, shell: DuckDBShell, statement: str) -> list[dict[str, Any]]:
+    settings = exports.stage.settings(prefix=str(way))
+    export = Export(settings, exports.manifest(way), shell)
+    asyncio.run(ask(settings, lambda store: export.attach(store, statement)))
+    answer = shell.run(statement)
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+
+def kinds(way: Way) -> list[Kind]:
+    """Those whose values are the same in all formats."""
+    text = way.format in ("csv", "json")
+    return [kind for kind in way.kinds if kind.type not in AS_IN_THE_FILE and not (text and kind.name == "as_")]
+
+
+def wanted(way: Way, kind: Kind, value: Any) -> Any:
+    if kind.type == "TIMESTAMP" and value is not None:
+        return f"{shortened(value)}+00"
+    if way.format == "csv" and way.route != "read" and value in ("", b""):
+        return None
+    return value
+
+
+def shortened(value: datetime) -> str:
+    text = value.replace(tzinfo=None).isoformat(" ")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def same(found: Any, value: Any) -> bool:
+    return bool(found == value) or (found != found and value != value)
+
+
+@pytest.mark.parametrize("way", SOME, ids=str)
+def test_values_have_their_types(exports: Exports, way: Way, shell: DuckDBShell) -> None:
+    rows = query(exports, way, shell, f"SELECT * FROM values_{way.route}_{way.format} ORDER BY id")
+    assert [row["id"] for row in rows] == list(range(len(rows)))
+    for kind in kinds(way):
+        if kind.name == "st":
+            assert [row["st"] and row["st"]["a"] for row in rows][:3] == [1, 2, None]
+            continue
+        values = [wanted(way, kind, value) for value in expected(kind)]
+        found = [row[kind.name] for row in rows]
+        assert [(one, other) for one, other in zip(found, values, strict=True) if not same(one, other)] == [], kind.name
+
+
+@pytest.mark.parametrize("way", SOME, ids=str)
+def test_a_table_without_rows_has_its_columns(exports: Exports, way: Way, shell: DuckDBShell) -> None:
+    assert query(exports, way, shell, f"SELECT * FROM empty_{way.route}_{way.format}") == []
+
+
+def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell: DuckDBShell) -> None:
+    way = Way("read", "csv", "none")
+    settings = exports.stage.settings(prefix=str(way))
+    heard: list[str] = []
+    export = Export(settings, exports.manifest(way), shell, lambda entry: heard.append(entry.table))
+
+    def attach(statement: str) -> None:
+        asyncio.run(ask(settings, lambda store: export.attach(store, statement)))
+
+    for statement in ("SELECT 1", "FROM values_read_csv", "SELECT count(*) FROM VALUES_READ_CSV v", "SHOW TABLES"):
+        attach(statement)
+        shell.run(statement)
+    assert heard == ["values_read_csv"]
+
+
+def test_a_statement_that_fails_is_one_clear_error(shell: DuckDBShell) -> None:
+    with pytest.raises(UsageError, match=r"the statement: Parser Error: syntax error"):
+        shell.run("SELEC 1")
