@@ -21,10 +21,10 @@ from bqdump.core.results import Rows
 from bqdump.core.wording import PYTHON, Words
 
 if TYPE_CHECKING:
+    from bqdump.check.query import Export as Queried
     from bqdump.check.service.claim import Claim
     from bqdump.check.service.result import ServiceCheck, TriedClaim
     from bqdump.check.service.run import Ports, Proposal
-    from bqdump.check.query import Export as Queried
     from bqdump.check.verify import Verified
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.exported_tables import Manifest

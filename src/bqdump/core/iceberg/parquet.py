@@ -24,8 +24,8 @@ MICROS = 2
 UTF8_TYPES = (STRING, ENUM, JSON)
 # Writers may shorten longer texts in statistics.
 LONGEST_TEXT = 63
-# What reading a decoded footer raises where it lacks what every footer has.
-LACKING = (LookupError, AttributeError, TypeError, ValueError, OverflowError, StopIteration)
+# What reading a decoded footer raises where it lacks what every footer has; RuntimeError from within generators.
+LACKING = (LookupError, AttributeError, TypeError, ValueError, OverflowError, StopIteration, RuntimeError)
 WIDTHS = {"int": 4, "date": 4, "long": 8, "time": 8, "timestamp": 8, "timestamptz": 8}
 
 
