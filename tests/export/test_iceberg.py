@@ -326,3 +326,25 @@ def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one()
         assert runs_of(world.hinted("a")) == ["r1", "r2"]
 
     in_a_loop(check)
+
+
+@BOTH
+def test_a_table_that_did_not_change_keeps_its_snapshot_and_one_without_metadata_is_exported_anew(
+    settings: Settings,
+) -> None:
+    async def check() -> None:
+        world = World(msgspec.structs.replace(settings, incremental=True))
+        await run(world.task("r0", iceberg=False))
+        for name in ("r1", "r2", "r3"):
+            await run(world.task(name))
+        world.warehouse.put("p", "d", "b", ["5"])
+        await run(world.task("r4"))
+        manifest = await world.manifest()
+        carried = {entry.table: entry.carried.run if entry.carried else "" for entry in manifest.tables}
+        assert carried["a"] in ("r1", "r2")
+        assert carried["b"] == ""
+        assert runs_of(await world.metadata("a"))[-1] == carried["a"]
+        assert runs_of(await world.metadata("b"))[-1] == "r4"
+        assert world.named_exist(await world.metadata("a"))
+
+    in_a_loop(check)

@@ -141,6 +141,9 @@ def settings_differ(published: Published, had: Had, routed: Routed, settings: Ma
     now = way(routed.route, routed.format, routed.compression, routed.shape, settings, VERSION)
     differ = [name for name in {**was, **now} if was.get(name) != now.get(name)]
     differ += [name for name in OF_FILES if theirs.get(name) != settings.get(name)]
+    if settings.get("iceberg") and not theirs.get("iceberg"):
+        # Its files have no field ids.
+        differ.append("iceberg")
     if had.kind != routed.table.kind:
         differ.insert(0, "kind")
     return f"settings differ: {', '.join(name.replace('_', ' ') for name in differ)}" if differ else ""

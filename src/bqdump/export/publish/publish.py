@@ -106,7 +106,13 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
     if export.settings.iceberg:
         from bqdump.export.publish.iceberg import with_iceberg
 
-        manifest = await with_iceberg(export, manifest, latest)
+        try:
+            manifest = await with_iceberg(export, manifest, latest)
+        except VerificationError:
+            # A later run may have replaced the files meanwhile.
+            if not await has_ended(export):
+                raise
+            return await read_manifest_files(export)
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
         if await pruned_meanwhile(export.store, export.layout, export.plan):
             await delete(export, [(export.layout.manifest.name, generation)])
