@@ -11,27 +11,33 @@ from bqdump.check.service.values import BY_TYPE
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.footer import instants, second_footer
 
-
-async def _with_second_footer(scratch: Scratch, type_: str) -> tuple[str, Exported]:
-    """An extract's file with what follows it, as one object."""
-    table = await values_table(scratch, "parquet", type_)
-    found = await export(scratch, "parquet", "extract", type_)
-    definition, _ = await scratch.described(table)
-    at = set(instants(columns(definition.definition)))
-    data = found.data[0] + second_footer(files.footer(found.data[0]), at, "the file")
-    info = await scratch.put(f"{scratch.place.folder}{scratch.new('footer')}.parquet", data)
-    return table, Exported((info,), (data,))
+# Its second footer has a flag that the first one lacks.
+TYPE = "TIMESTAMP"
 
 
 async def _loaded(scratch: Scratch) -> Observed:
-    table, made = await _with_second_footer(scratch, "TIMESTAMP")
-    counts = await load_back(scratch, table, made, "parquet", "extract")
-    return {"different": counts[BY_TYPE["TIMESTAMP"].column], "rows": counts["rows found again"]}
+    """An extract's file, to which Cloud Storage adds a second footer without a download."""
+    table = await values_table(scratch, "parquet", TYPE)
+    definition, _ = await scratch.described(table)
+    at = set(instants(columns(definition.definition)))
+    found = await scratch.extract(table, "parquet")
+    file, data = found.files[0], found.data[0]
+    added = second_footer(files.footer(data), at, "the file")
+    part = f"{scratch.place.folder}{scratch.new('footer')}"
+    info = await scratch.begin(scratch.store.append(file.name, file.generation, added, part))
+    stored = (await scratch.store.read(file.name)).data
+    counts = await load_back(scratch, table, Exported((info,), (stored,)), "parquet", "extract")
+    return {
+        "content": "the file and the footer" if stored == data + added else "another",
+        "generation": "larger" if info.generation > file.generation else "not larger",
+        "different": counts[BY_TYPE[TYPE].column],
+        "rows": counts["rows found again"],
+    }
 
 
 async def _ids(scratch: Scratch) -> Observed:
     """What BigQuery writes itself."""
-    found = await export(scratch, "parquet", "extract", "TIMESTAMP")
+    found = await export(scratch, "parquet", "extract", TYPE)
     ids = second_footer(files.footer(found.data[0]), (), "the file")
     return {"field ids": "none" if ids else "some"}
 
@@ -47,9 +53,14 @@ CLAIMS = (
     ),
     Claim(
         "footers.load",
-        "a load job reads a Parquet file by its last footer",
-        "restore.md#how-tables-are-loaded",
-        {"different": "0", "rows": str(len(BY_TYPE["TIMESTAMP"].samples))},
+        "a footer is composed to a Parquet file, and a load job reads the file by its last footer",
+        "iceberg.md#files-that-bigquery-writes",
+        {
+            "content": "the file and the footer",
+            "generation": "larger",
+            "different": "0",
+            "rows": str(len(BY_TYPE[TYPE].samples)),
+        },
         _loaded,
         {"made.parquet.TIMESTAMP": 1, "footers.load": 2},
     ),
