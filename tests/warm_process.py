@@ -164,6 +164,14 @@ def leave_nothing_out() -> None:
         allow(name)
 
 
+def run(module: str) -> None:
+    """Run a module as a program, or the program that is the first argument."""
+    if module == "-c":
+        exec(compile(sys.argv.pop(1), "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
 def end(ended: SystemExit) -> None:
     """End as Python does, without taking apart one by one what the process is made of: that would copy its memory."""
     if not isinstance(ended.code, int):
@@ -184,7 +192,7 @@ if __name__ == "__main__":
     gc.freeze()
     module = serve(socket.socket(fileno=int(sys.argv[1])))
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        run(module)
     except SystemExit as ended:
         end(ended)
     end(SystemExit(0))

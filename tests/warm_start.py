@@ -1,5 +1,7 @@
 """Starts commands and stand-ins as forks of a process that has imported what they import: a third of the CPU time.
 
+Programs of a test's own are started so with `-P -c`, which nothing else has.
+
 It stays a start through `subprocess` or asyncio, and a child process with its own arguments, environment, folder,
 streams, process group and exit code: only the system call below is another one. Other programs, and commands whose
 environment changes Python itself, start as ever; so does everything on systems other than Linux.
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 STARTS = {
+    "-c": [sys.executable, "-P", "-c"],
     "bqdump": [sys.executable, "-m", "bqdump"],
     "bqdump.ui.decode": [sys.executable, "-P", "-m", "bqdump.ui.decode"],
     "bqdump_local.serve": [sys.executable, "-P", "-m", "bqdump_local.serve"],

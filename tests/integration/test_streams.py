@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from bqdump.core.progress.log_events import LogEvent
+from bqdump_local.stack import Stack
 from integration.stage import Stage, records
 from logged import lines_of
 
@@ -46,6 +48,16 @@ def test_an_export_that_fails_keeps_its_exit_code(stage: Stage, away: str) -> No
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def exported(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A dataset that has been exported; commands that only look leave it as it is."""
+    made = Stage(stack, tmp_path_factory.mktemp("exported"))
+    made.table("a")
+    assert made.execute("--run-id", "r1").codes == [0]
+    yield made
+    made.close()
+
+
 FULL, CLOSED = "{} >/dev/full", "{} >&-"
 
 
@@ -60,20 +72,16 @@ FULL, CLOSED = "{} >/dev/full", "{} >&-"
     ids=str,
 )  # fmt: skip
 def test_a_result_that_cannot_be_printed_is_an_error_in_one_sentence(
-    stage: Stage, away: str, arguments: list[str]
+    exported: Stage, away: str, arguments: list[str]
 ) -> None:
-    stage.table("a")
-    assert stage.execute("--run-id", "r1").codes == [0]
-    done = shell(stage, away, *arguments)
+    done = shell(exported, away, *arguments)
     assert done.returncode == 1, done
     assert done.stderr.startswith("bqdump: cannot write to standard output: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_that_has_seen_enough_ends_a_command_in_silence(stage: Stage) -> None:
-    stage.table("a")
-    assert stage.execute("--run-id", "r1").codes == [0]
-    done = shell(stage, "{} | true", "status")
+def test_a_reader_that_has_seen_enough_ends_a_command_in_silence(exported: Stage) -> None:
+    done = shell(exported, "{} | true", "status")
     assert (done.returncode in (0, 1), done.stderr) == (True, "")
 
 

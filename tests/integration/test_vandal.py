@@ -92,7 +92,7 @@ def process(
     variables = {**world.variables, "PATH": os.environ["PATH"], **({"BQDUMP_TO": to} if to else {})}
     del variables["DESTINATION_BUCKET"]
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], env=variables, cwd=folder or world.folder, text=True,
+        [sys.executable, "-P", "-c", program, *arguments], env=variables, cwd=folder or world.folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
 
