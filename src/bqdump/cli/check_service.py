@@ -28,8 +28,12 @@ WIDEST = 100
 
 @click.command("check-service", cls=Command)
 @click.option("--claims", multiple=True, metavar="PATTERN", help="Try only claims with such ids, as in 'csv.*'.")
-@click.option("--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also write the result as JSON to a file. It names no project, bucket or account.")  # fmt: skip
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the result as JSON to a file. It names no project, bucket or account.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before anything is created. [BQDUMP_YES]", envvar="BQDUMP_YES")
 @json_option(ServiceCheck)
 @quiet_option

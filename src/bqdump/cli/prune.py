@@ -60,8 +60,9 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     if settings.names_several:
 
         async def on_all(services: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
-            return merged_pruned([await verbs.prune(store, replace(settings, target=target), services.warehouse.at_work,
-                                                    delete=yes) for target, store in stores.items()])  # fmt: skip
+            at_work, own = services.warehouse.at_work, partial(replace, settings)
+            pruned = [await verbs.prune(store, own(target=at), at_work, delete=yes) for at, store in stores.items()]
+            return merged_pruned(pruned)
 
         result = asyncio.run(serve_set(settings, on_all))
     elif settings.jobs_in:

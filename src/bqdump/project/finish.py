@@ -31,8 +31,8 @@ async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | No
     failed = board.failed(task.owner.execution)
     if not any(one.state == "published" for one in board.ended.values()):
         return None
-    entries = [await _entry(running, number, board.ended.get(number), failed.get(number))
-               for number in range(len(plan.datasets))]  # fmt: skip
+    numbers = range(len(plan.datasets))
+    entries = [await _entry(running, number, board.ended.get(number), failed.get(number)) for number in numbers]
 
     def project(known: Project | None) -> Project:
         before = {one.dataset: one for one in known.datasets} if known and known.run == plan.run else {}

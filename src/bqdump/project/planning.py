@@ -75,8 +75,8 @@ async def _plan_all(running: RunningSet, open_task: Open) -> None:
     task, limit = running.task, running.task.settings.max_bytes_billed
     board = await read_board(task.store, task.layout)
     failed = board.failed(task.owner.execution)
-    todo = [number for number in largest_first([one.tables for one in running.plan.datasets])
-            if number not in board.planned and number not in failed]  # fmt: skip
+    numbers = largest_first([one.tables for one in running.plan.datasets])
+    todo = [number for number in numbers if number not in board.planned and number not in failed]
     slots, bills = asyncio.Semaphore(PLANNED_AT_ONCE), {number: one.bills for number, one in board.planned.items()}
 
     async def plan(number: int) -> None:

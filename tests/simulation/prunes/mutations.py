@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from bqdump.check import verify
 from bqdump.core.retention import marks
-from bqdump.retain import tombstones
+from bqdump.export.planning import obtain
+from bqdump.repository import references
+from bqdump.restoration import run as restoring
+from bqdump.retain import sweep, tombstones
 from simulation.law import Law
-from simulation.mutations import Mutation
+from simulation.mutations import Mutation, edit
 from simulation.prunes import wrong
 
 MUTATIONS = (
     Mutation("files that a kept run names are deleted", Law.PRUNED, marks.Sweep, "mark", wrong.marks_nothing),
     Mutation("prune does not look for runs that rely on files", Law.PRUNED,
              tombstones, "referring", wrong.finds_nobody, here_only=True),
+    Mutation("a run that takes files over does not look for a tombstone", Law.PRUNED, references, "refer",
+             edit("return not await exists(store, names.tombstone) and await exists(store, names.manifest)",
+                  "return True")),
+    Mutation("nothing is looked at once the tombstone is stored", Law.PRUNED, tombstones, "entomb",
+             edit("objections = await _objections(task, proposed)", "objections = {}")),
+    Mutation("the id of a pruned run is free although its files are named", Law.PRUNED,
+             obtain, "_refuse_pruned", wrong.does_nothing),
+    Mutation("a tombstone goes although files of its run are named", Law.PRUNED, sweep, "_close",
+             edit('if one.value.mode == "keep" else []', 'if False else []')),
+    Mutation("the summary of a pruned run stays", Law.PRUNED, sweep, "_delete_manifest",
+             edit("task.layout.summary(one.value.run).name, ", "")),
+    Mutation("a verification reports the files of a pruned run as missing", Law.PRUNED,
+             verify, "refuse_pruned", wrong.does_nothing, here_only=True),
+    Mutation("a restore does not say that its run was pruned", Law.PRUNED,
+             restoring, "_refuse_pruned", wrong.does_nothing, here_only=True),
 )  # fmt: skip

@@ -148,10 +148,9 @@ class Scratch:
     ) -> Exported:
         """An extract job of a table as of a time (0: now). name: of the files, which may exist already."""
         name = name or self.new(f"extract_{format_}")
-        request = ExtractRequest(
-            self.job_id(), self.dataset, table, snapshot or await self.now(), self._uri(name, format_), format_, codec,
-            **{"header": True, "delimiter": ",", "labels": self.labels, **options},
-        )  # fmt: skip
+        given = {"header": True, "delimiter": ",", "labels": self.labels, **options}
+        at, uri = snapshot or await self.now(), self._uri(name, format_)
+        request = ExtractRequest(self.job_id(), self.dataset, table, at, uri, format_, codec, **given)
         return await self._exported(name, await self.jobs.done(self.destination.extract, request))
 
     async def query(
@@ -159,11 +158,10 @@ class Scratch:
     ) -> Exported:
         """EXPORT DATA of a query of a table. name: see `extract`."""
         name = name or self.new(f"query_{format_}")
-        request = QueryRequest(
-            self.job_id(), self.dataset, table, None, select, self._uri(name, format_), format_, codec,
-            **{"header": True, "delimiter": ",", "labels": self.labels, "parameters": {},
-               "max_bytes_billed": MOST_BYTES_BILLED, **options},
-        )  # fmt: skip
+        bounded = {"parameters": {}, "max_bytes_billed": MOST_BYTES_BILLED}
+        given = {"header": True, "delimiter": ",", "labels": self.labels, **bounded, **options}
+        uri = self._uri(name, format_)
+        request = QueryRequest(self.job_id(), self.dataset, table, None, select, uri, format_, codec, **given)
         return await self._exported(name, await self.jobs.done(self.destination.query, request))
 
     async def read(

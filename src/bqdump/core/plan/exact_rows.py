@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import msgspec
 
@@ -23,8 +24,8 @@ class _Definition(msgspec.Struct, rename="camel"):
     num_rows: str | int | None = None
     last_modified_time: str | int | None = None
     max_staleness: str | None = None
-    biglake_configuration: msgspec.Raw | None = None
-    streaming_buffer: msgspec.Raw | None = None
+    biglake_configuration: Any = None
+    streaming_buffer: Any = None
     time_partitioning: _Partitioning | None = None
 
 

@@ -58,8 +58,8 @@ def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Cho
             cause = f"it leaves out {name}, which {{setting:dataset}} names"
             raise UsageError(PLAN, "", cause, "Remove one of the two.", setting="exclude_datasets")
     left = [name for name, kept in zip(wanted, select(wanted, (), settings.exclude_datasets), strict=True) if kept]
-    skipped = [SkippedDataset(name, "an external dataset: its tables are not in BigQuery") for name in left
-               if known[name].kind == EXTERNAL]  # fmt: skip
+    external = [name for name in left if known[name].kind == EXTERNAL]
+    skipped = [SkippedDataset(name, "an external dataset: its tables are not in BigQuery") for name in external]
     outside = {one.dataset for one in skipped}
     chosen = tuple(known[name] for name in left if name not in outside)
     if not chosen:

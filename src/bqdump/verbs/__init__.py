@@ -1,0 +1,34 @@
+"""What bqdump does: one function for each verb, on ports that are open. The command line and the Python API call these.
+
+A front end parses settings and arguments, opens the ports, and renders the result. Each verb imports its packages when
+it is called, so that a task of a run loads nothing that only other verbs need.
+"""
+
+from bqdump.verbs.checks import check_service, doctor, propose_check, verify
+from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
+from bqdump.verbs.looking import diff, manifest, report, runs, sql, status
+from bqdump.verbs.restores import drill, plan_restore, restore
+from bqdump.verbs.retention import prune, tag
+
+__all__ = [
+    "Ended",
+    "check_service",
+    "diff",
+    "doctor",
+    "drill",
+    "manifest",
+    "plan",
+    "plan_restore",
+    "plan_set",
+    "propose_check",
+    "prune",
+    "report",
+    "restore",
+    "run",
+    "run_set",
+    "runs",
+    "sql",
+    "status",
+    "tag",
+    "verify",
+]

@@ -1,0 +1,101 @@
+"""Before an export and after it: permissions and risks, the services themselves, the stored files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bqdump.core.errors import NotFoundError
+from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.wording import PYTHON, Words
+
+if TYPE_CHECKING:
+    from bqdump.check.service.claim import Claim
+    from bqdump.check.service.result import ServiceCheck, TriedClaim
+    from bqdump.check.service.run import Ports, Proposal
+    from bqdump.check.verify import Verified
+    from bqdump.core.settings.settings import Settings
+    from bqdump.diagnosis import Diagnosis
+    from bqdump.ports.store import ObjectStore
+    from bqdump.ports.warehouse import Warehouse
+    from bqdump.services import Services
+
+
+async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
+    """Check permissions and risks before a run; of a set, for each dataset. service_account, words: see diagnose."""
+    from bqdump.diagnosis import diagnose, diagnose_together
+
+    async def one(own: Settings) -> Diagnosis:
+        return await diagnose(services.store, services.warehouse, services.read_route.open, own, service_account, words)
+
+    if not settings.names_several:
+        return await one(settings)
+    from bqdump.core.project.member import one_dataset
+    from bqdump.core.project.selection import by_target, choose_datasets
+    from bqdump.project.obtain import list_project
+
+    chosen = choose_datasets(await list_project(services.warehouse, settings), settings).datasets
+    here = by_target(chosen, settings).get(settings.target, ())
+    return diagnose_together(settings, [await one(one_dataset(settings, dataset.name)) for dataset in here])
+
+
+async def propose_check(ports: Ports, settings: Settings, claims: tuple[Claim, ...]) -> Proposal:
+    """What a check of the services would create, and what it would bill. Makes nothing."""
+    from bqdump.check.service.run import propose
+
+    return await propose(ports, settings, claims)
+
+
+async def check_service(
+    ports: Ports, proposal: Proposal, tell: Callable[[TriedClaim], None] = lambda _: None
+) -> ServiceCheck:
+    """Try on BigQuery and Cloud Storage what bqdump relies on. tell: is called with each claim that was tried."""
+    from bqdump.check.service.run import check_service as check
+
+    return await check(ports, proposal, tell)
+
+
+async def verify(
+    store: ObjectStore,
+    settings: Settings,
+    run: str = "",
+    *,
+    parts: int = 0,
+    warehouse: Warehouse | None = None,
+    bill: Callable[[int], None] = lambda _: None,
+    tell: Listener = ignore,
+) -> Verified:
+    """Compare the files of a run (default: the published run) with its manifest; of a set, those of each dataset.
+
+    parts: also read one in this many files (0: none). warehouse: compare tables with BigQuery as well, which needs
+    every file; `bill` hears the bytes billed beforehand.
+    """
+    from bqdump.check.compare_with_source import Source
+    from bqdump.check.read_back import ReadOptions
+    from bqdump.check.verify import verify as verify_run
+    from bqdump.project.look import verify_set
+    from bqdump.repository.published import SetError, with_bucket
+    from bqdump.services import open_reader
+
+    name = run or settings.run_id
+    source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None
+    reader = open_reader() if parts else None
+    reading = ReadOptions(reader, parts, checksums=source is not None) if reader else None
+
+    async def one(own: Settings, run: str) -> Verified:
+        return await verify_run(store, own, run, reading, source, tell)
+
+    async def either() -> Verified:
+        try:
+            return await one(settings, name)
+        except (NotFoundError, SetError):
+            with suppress(NotFoundError):
+                return await verify_set(store, settings, name, one)
+            raise
+
+    try:
+        return await with_bucket(store, either())
+    finally:
+        if reader:
+            reader.close()

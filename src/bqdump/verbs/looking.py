@@ -1,0 +1,143 @@
+"""What the documents of a target say about runs, tables and changes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from bqdump.core.errors import NotFoundError
+from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.results import Rows
+
+if TYPE_CHECKING:
+    from bqdump.check.query import Export as Queried
+    from bqdump.core.documents.changes import TableChange
+    from bqdump.core.documents.exported_tables import Manifest
+    from bqdump.core.documents.manifest import TableEntry
+    from bqdump.core.settings.settings import Settings
+    from bqdump.observe.history import RunLine
+    from bqdump.observe.status import Status
+    from bqdump.ports.query_shell import QueryShell
+    from bqdump.ports.store import ObjectStore
+
+
+Answer = TypeVar("Answer")
+
+
+async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
+    """The progress of a run (default: the run that was planned last), or of a set's run."""
+    from bqdump.project.status import set_status
+
+    name = run or settings.run_id
+    return await _either(settings, partial(_status, store, settings, name), partial(set_status, store, settings, name))
+
+
+async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
+    from msgspec.structs import replace
+
+    from bqdump.core.restore.restorable import restorable
+    from bqdump.observe.status import newest_run
+    from bqdump.observe.status import status as read_status
+    from bqdump.repository.drills import read_drills
+
+    found = await read_status(store, settings, run or await newest_run(store, settings))
+    return replace(found, restorable=restorable(await read_drills(store, settings.layout)))
+
+
+async def _either(
+    settings: Settings, of_one: Callable[[], Awaitable[Answer]], of_set: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """What is there: the export of one dataset or a set. The settings decide only what is looked for first.
+
+    The settings of a set are also those with which people look at one of its datasets.
+    """
+    first, second = (of_set, of_one) if settings.names_several else (of_one, of_set)
+    try:
+        return await first()
+    except NotFoundError:
+        with suppress(NotFoundError):
+            return await second()
+        raise
+
+
+async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
+    """All runs of a target, the latest snapshot time first; of a set, also those of each dataset.
+
+    storage: with what each run of one dataset shares with others.
+    """
+    from bqdump.observe.history import list_runs
+    from bqdump.project.look import set_runs
+
+    of_one = partial(list_runs, storage=storage)
+    found: Rows[RunLine] = Rows()
+    with suppress(NotFoundError):
+        found = await set_runs(store, settings) if settings.names_several else await of_one(store, settings)
+    if not found:
+        with suppress(NotFoundError):
+            found = await of_one(store, settings) if settings.names_several else await set_runs(store, settings)
+    return found
+
+
+async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
+    """The manifest of a run (default: the published run)."""
+    from bqdump.core.documents.exported_tables import readable
+    from bqdump.repository.published import read_manifest
+
+    target = settings.target
+    address = f"{Path(target.folder).absolute()}/" if target.folder else target.uri("")
+    return readable(await read_manifest(store, settings, run or settings.run_id), address)
+
+
+async def sql(
+    store: ObjectStore,
+    settings: Settings,
+    shell: QueryShell,
+    run: str = "",
+    reading: Callable[[TableEntry], None] = lambda _: None,
+) -> Queried:
+    """A run (default: the published run) to query in the shell. reading: hears of each table whose files are read."""
+    from bqdump.check.query import Export as Queried
+    from bqdump.repository.published import read_manifest, with_bucket
+
+    manifest = await with_bucket(store, read_manifest(store, settings, run or settings.run_id))
+    return Queried(settings, manifest, shell, reading)
+
+
+async def diff(
+    store: ObjectStore,
+    settings: Settings,
+    before: str,
+    after: str = "",
+    *,
+    values: bool = False,
+    tell: Listener = ignore,
+) -> Rows[TableChange]:
+    """What changed from one run to another (default: the published run). values: compare the files' values as well."""
+    from bqdump.check.compare_values import compare_values
+    from bqdump.core.documents.changes import compare
+    from bqdump.repository.published import read_manifest
+    from bqdump.services import open_reader
+
+    old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
+    if not values:
+        return Rows(compare(old, new))
+    reader = open_reader()
+    try:
+        return Rows(await compare_values(store, old, new, reader, tell))
+    finally:
+        reader.close()
+
+
+async def report(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
+    """The name of a run (default: the published run) and its report as HTML. since: with the changes since that run."""
+    from bqdump.export.publish.report import report_page
+    from bqdump.project.look import set_report
+    from bqdump.repository.published import SetError
+
+    try:
+        return await report_page(store, settings, run or settings.run_id, since)
+    except SetError:
+        return await set_report(store, settings)

@@ -1,0 +1,51 @@
+"""Which runs are kept: prune, and the tags of runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bqdump.core.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from bqdump.core.retention.result import Pruned
+    from bqdump.core.settings.settings import Settings
+    from bqdump.ports.store import ObjectStore
+    from bqdump.retain.task import AtWork
+
+
+async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None = None, *, delete: bool) -> Pruned:
+    """Delete the runs that the retention policy does not keep; of a set, those of each dataset.
+
+    delete: False only shows. at_work: see retain.task.
+    """
+    from bqdump.core.retention.policy import policy_of
+    from bqdump.project.look import prune_set
+    from bqdump.retain.prune import prune as prune_runs
+    from bqdump.retain.task import Task
+
+    async def one(own: Settings) -> Pruned:
+        return await prune_runs(Task(store, own, policy_of(own), int(time.time() * 1000), delete, at_work))
+
+    if not settings.names_several:
+        found = await one(settings)
+        if found.runs:
+            return found
+        with suppress(NotFoundError):
+            return await prune_set(store, settings, one)
+        return found
+    try:
+        return await prune_set(store, settings, one)
+    except NotFoundError:
+        return await one(settings)
+
+
+async def tag(
+    store: ObjectStore, settings: Settings, run: str, add: Sequence[str] = (), remove: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Add tags to a run and remove others; the tags that it has then."""
+    from bqdump.repository.tags import change_tags
+
+    return await change_tags(store, settings.layout, run, add, remove)
