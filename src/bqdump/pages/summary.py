@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line
-from bqdump.core.documents.origin import mixed_times, unchanged_tables
+from bqdump.core.documents.origin import earlier_bytes, mixed_times, unchanged_tables
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.gantt import own_bars, span
@@ -64,10 +64,20 @@ def totals(run: Manifest | Contents) -> list[tuple[str, str]]:
         ("rows", count_text(sum(map(rows_of, run.tables)))),
         ("files", count_text(numbers.files)),
         ("file size", size_text(numbers.bytes)),
+        *_shared(run),
         ("duration", duration_text(took)),
         ("rate", rate_text(sum(size_of(one) for one in run.tables if not one.carried), took)),
     ]
     return [*shown, ("billed by queries", size_text(numbers.billed))] if numbers.billed else shown
+
+
+def _shared(run: Manifest | Contents) -> list[tuple[str, str]]:
+    """The part of the file size that earlier runs name as well. Removing the run frees at most the rest."""
+    earlier = sum(one.earlier if isinstance(one, Line) else earlier_bytes(one) for one in run.tables)
+    if not earlier:
+        return []
+    own = run.totals.bytes - earlier
+    return [("exported by this run", size_text(own)), ("shared with earlier runs", size_text(earlier))]
 
 
 def rows_of(entry: TableEntry | Line) -> int:

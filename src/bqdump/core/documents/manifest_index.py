@@ -16,6 +16,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.fingerprints import Side, bytes_fingerprint, fingerprint, modified, way
 from bqdump.core.documents.layout import LARGEST
 from bqdump.core.documents.manifest import Carried, Head, TableEntry, Totals
+from bqdump.core.documents.origin import earlier_bytes
 from bqdump.core.documents.run import (
     FORMAT_VERSION,
     Count,
@@ -33,7 +34,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 
     size: of the files. schema: a fingerprint of its columns. offset, length: the place of its entry in the manifest,
     in bytes. why: why it was not read at the snapshot time, where read_at is "job". content, made, modified: see
-    `fingerprints.Side`. carried: set where an earlier run exported it.
+    `fingerprints.Side`. carried: set where an earlier run exported it. earlier: bytes of files that earlier runs
+    exported.
     """
 
     table: str
@@ -58,6 +60,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     made: str = ""
     modified: Time = 0
     carried: Carried | None = None
+    earlier: Count = 0
 
     @property
     def side(self) -> Side:
@@ -177,4 +180,5 @@ def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> L
         fingerprint(made),
         modified(entry.kind, entry.definition),
         entry.carried,
+        earlier_bytes(entry),
     )

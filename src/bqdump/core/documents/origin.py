@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from bqdump.core.documents.manifest import Manifest, TableEntry
@@ -21,6 +22,15 @@ def snapshot_of(manifest: Manifest, entry: TableEntry) -> int:
 def read_time_of(manifest: Manifest, entry: TableEntry) -> int:
     """The time (ms) at which the files of a table of a manifest were read: the snapshot time of the run that did."""
     return entry.carried.snapshot if entry.carried else manifest.snapshot
+
+
+def earlier_bytes(entry: TableEntry) -> int:
+    """The bytes of a table's files that earlier runs exported. The manifests of these runs name them as well."""
+    sizes = iter([file.size for file in entry.files])
+    if entry.carried:
+        return sum(sizes)
+    parts = [(one.carried, sum(islice(sizes, one.files))) for one in entry.partitions]
+    return sum(size for carried, size in parts if carried)
 
 
 def unchanged_tables(reused: int) -> str:
