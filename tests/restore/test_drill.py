@@ -21,7 +21,10 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.restore.rotation import Portion, in_turn, portion
 from bqdump.core.restore.temporary import LIFETIME_MS
 from bqdump.core.settings.target import Target
+from bqdump.export.run import run as export
+from bqdump.export.task import Task as ExportTask
 from bqdump.repository.drills import read_drills
+from bqdump.repository.published import read_manifest
 from bqdump.restoration.drill import NAME, drill
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
@@ -73,6 +76,27 @@ def test_a_restore_after_a_drill_starts_afresh() -> None:
     drilled(world)
     assert world.restore().state == "restored"
     assert {name: world.rows(name) for name in ROWS} == ROWS
+
+
+@pytest.mark.parametrize("path", ["{table}_*.{ext}", "{run}/{table}_*.{ext}"], ids=["replace", "keep"])
+def test_a_drill_proves_an_incremental_export_with_files_of_earlier_runs(path: str) -> None:
+    world = World()
+    settings = msgspec.structs.replace(SETTINGS, target=Target("gs", "memory", "nightly/"), path=path, incremental=True)
+    for run in ("r1", "r2", "r3"):
+        if run == "r3":
+            world.big.put("project", "data", "two", ["c", "d"])
+        asyncio.run(export(ExportTask(world.store, world.big, settings, run, Owner(run, 0), 1)))
+    manifest = asyncio.run(read_manifest(world.store, settings))
+    origins = {entry.table: entry.carried and entry.carried.run for entry in manifest.tables}
+    assert origins == {"none": "r2", "one": "r2", "two": None}
+    done = drilled(world, settings=settings)
+    assert (done.state, done.tables, done.of, done.rows) == ("proven", ("none", "one", "two"), 3, 4)
+    (note,) = asyncio.run(read_drills(world.store, settings.layout))
+    assert (note.proven, note.run, note.tables, note.of) == (True, "r3", 3, 3)
+    # A file of an earlier run is proven like one of its own.
+    file = next(entry for entry in manifest.tables if entry.table == "one").files[0]
+    world.store.put_now(file.name, b"changed\n")
+    assert drilled(world, settings=settings).state == "different"
 
 
 def test_tables_take_turns_until_every_table_is_proven() -> None:
