@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = {
     "console": (r"verification: \d+\.\d\d s, again \d+\.\d\d s \(.* of the baseline\), \d+ KB$", ""),
     "datasets": (r"^3 datasets of 4 tables +\d+\.\d +\d\.\d\d +\d+ requests +\d\.\d\d ", ""),
+    "iceberg": (r"^20 tables × 2 files +\d+\.\d\d +\d+ +\d+\.\d\d +\d+ +\d\.\d{3} +\d\.\d\d$", ""),
     "incremental": (r"^extract jobs +20 +1 +0\.050$", ""),
     "load_memory": (r"tasks 1× 2× 4×: memory 1\.00 \d+\.\d\d \d+\.\d\d$", ""),
     "load_processes": (r"4 tables × +2 tasks: .* MiB in the largest task, \d+ s$", ""),
