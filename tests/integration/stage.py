@@ -101,8 +101,9 @@ class Stage:
     def close(self) -> None:
         """Let go of the clients, and set back what the test has changed on the stack."""
         self.stack.jobs(
-            pending_seconds=0.0, run_seconds=0.0, shard_bytes=1_000_000_000, empty_shards=0, bare_empty_files=False,
-            any_table_names=False, read_stream_bytes=64_000_000, read_batch_bytes=1_000_000, faults=[],
+            pending_seconds=0.0, run_seconds=0.0, shard_bytes=1_000_000_000, empty_table_files=1, empty_shards=0,
+            bare_empty_files=False, any_table_names=False, read_stream_bytes=64_000_000, read_batch_bytes=1_000_000,
+            faults=[],
         )  # fmt: skip
         self.deny()
         self.big.close()

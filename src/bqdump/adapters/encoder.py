@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from isal import isal_zlib
@@ -14,6 +15,7 @@ from bqdump.ports.reader import Batch
 GZIP_LEVEL = 1
 GZIP_WINDOW = 31
 MEMORY = 128 << 20
+_IMPORTING = threading.Lock()
 
 
 class ArrowEncoder:
@@ -26,11 +28,7 @@ class ArrowEncoder:
         """See Encoder."""
         target = _Gzip(file) if shape.codec == "gzip" and shape.format != "parquet" else _Plain(file)
         given, source = cast("IO[bytes]", target), _Source(batches)
-        # Only the library that the format needs is imported.
-        if shape.format == "parquet":
-            from bqdump.adapters.parquet_files import write_parquet as write
-        else:
-            from bqdump.adapters.text_files import write_text as write
+        write = _writer(shape.format)
         try:
             rows = write(schema, iter(source), shape, given, self._memory)
         except BaseException as error:
@@ -43,6 +41,22 @@ class ArrowEncoder:
             raise RowsError("encode", f"rows as {shape.format}", words_of(error)) from error
         target.finish()
         return rows
+
+
+def _writer(format_: str) -> Callable[..., int]:
+    """The function that writes a format. Only the library that the format needs is imported.
+
+    By one thread at a time: where an import fails, another thread that waits for it gets half a module, and an error
+    without the cause.
+    """
+    with _IMPORTING:
+        if format_ == "parquet":
+            from bqdump.adapters.parquet_files import write_parquet
+
+            return write_parquet
+        from bqdump.adapters.text_files import write_text
+
+        return write_text
 
 
 class _Source:

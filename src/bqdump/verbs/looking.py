@@ -72,12 +72,15 @@ async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False)
     from bqdump.project.look import set_runs
 
     of_one = partial(list_runs, storage=storage)
-    found: Rows[RunLine] = Rows()
-    with suppress(NotFoundError):
-        found = await set_runs(store, settings) if settings.names_several else await of_one(store, settings)
+    if settings.names_several:
+        try:
+            return await set_runs(store, settings)
+        except NotFoundError:
+            return await of_one(store, settings)
+    found: Rows[RunLine] = await of_one(store, settings)
     if not found:
         with suppress(NotFoundError):
-            found = await of_one(store, settings) if settings.names_several else await set_runs(store, settings)
+            return await set_runs(store, settings)
     return found
 
 
