@@ -7,7 +7,7 @@ from bqdump.core.retention import marks
 from bqdump.export.planning import obtain
 from bqdump.repository import references
 from bqdump.restoration import run as restoring
-from bqdump.retain import sweep, tombstones
+from bqdump.retain import leftovers, sweep, tombstones
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 from simulation.prunes import wrong
@@ -19,14 +19,19 @@ MUTATIONS = (
     Mutation("a run that takes files over does not look for a tombstone", Law.PRUNED, references, "refer",
              edit("return not await exists(store, names.tombstone) and await exists(store, names.manifest)",
                   "return True")),
+    Mutation("a run takes files over without a reference", Law.PRUNED, references, "refer",
+             edit("    await create(store, names.reference(run), Reference(run))\n", "")),
     Mutation("nothing is looked at once the tombstone is stored", Law.PRUNED, tombstones, "entomb",
              edit("objections = await _objections(task, proposed)", "objections = {}")),
     Mutation("the id of a pruned run is free although its files are named", Law.PRUNED,
              obtain, "_refuse_pruned", wrong.does_nothing),
     Mutation("a tombstone goes although files of its run are named", Law.PRUNED, sweep, "_close",
              edit('if one.value.mode == "keep" else []', 'if False else []')),
+    Mutation("a slow prune deletes documents of a new run of the same id", Law.PRUNED, sweep, "_still", wrong.always),
     Mutation("the summary of a pruned run stays", Law.PRUNED, sweep, "_delete_manifest",
              edit("task.layout.summary(one.value.run).name, ", "")),
+    Mutation("what an abandoned run has written without a receipt stays", Law.PRUNED, leftovers, "_written",
+             edit("or split_shard(info.name, own):", "or False:")),
     Mutation("a verification reports the files of a pruned run as missing", Law.PRUNED,
              verify, "refuse_pruned", wrong.does_nothing, here_only=True),
     Mutation("a restore does not say that its run was pruned", Law.PRUNED,
