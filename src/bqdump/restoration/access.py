@@ -1,4 +1,4 @@
-"""Granting the access entries of the exported dataset, last of all: nobody reads what is not completely restored."""
+"""Granting the access entries of the exported dataset, last of all: incomplete data is granted to no one."""
 
 from __future__ import annotations
 

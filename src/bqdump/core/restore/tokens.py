@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 Kind = Literal["space", "string", "quoted", "word", "number", "sign"]
 
@@ -48,7 +48,7 @@ class Token(NamedTuple):
 def tokens(text: str) -> Iterator[Token]:
     """The tokens of a text; together they are the text."""
     for found in _TOKEN.finditer(text):
-        kind: Kind = found.lastgroup  # type: ignore[assignment]
+        kind = cast("Kind", found.lastgroup)
         yield Token(kind, found[0])
 
 

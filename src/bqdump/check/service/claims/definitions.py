@@ -38,7 +38,7 @@ async def _created(scratch: Scratch) -> Observed:
 
 
 def _part(found: Any, wanted: Any) -> Any:
-    """What was found under the keys that are wanted: BigQuery may add others."""
+    """The part of what was found that is compared: its keys are the expected ones. BigQuery may add others."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         return {key: _part(found.get(key), value) for key, value in wanted.items()}
     if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
