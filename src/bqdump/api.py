@@ -241,7 +241,8 @@ def drill(
     request = Request(wanted.options, run or settings.run_id, on_bill=_tell_bill)
 
     async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
-        return await verbs.drill(Task(store, destination, settings, request, Owner("drill", 0), 1, through), size)
+        me = Owner(f"drill-{secrets.token_hex(4)}", 0)
+        return await verbs.drill(Task(store, destination, settings, request, me, 1, through), size)
 
     return _finish(services.serve_restore(settings, wanted.via, work))
 

@@ -1,80 +1,28 @@
-"""Traces and metrics of a run, as an OpenTelemetry collector on loopback receives them."""
+"""Traces and metrics of runs, restores and drills, as an OpenTelemetry collector on loopback receives them."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import itertools
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+import msgspec
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
+from bqdump.core.restore.rotation import Portion
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.warehouse import JobError
 from bqdump.services import LazyReadRoute, Services
+from collector import Collector, collecting, values
+from restore.world import INTO, World
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), header=False)
-
-
-class Collector:
-    """What was received."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.spans: list[Any] = []
-        self.metrics: dict[str, Any] = {}
-        self.resources: list[dict[str, str]] = []
-
-    def named(self, name: str) -> list[Any]:
-        return [span for span in self.spans if span.name == name]
-
-
-def values(attributes: Any) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
-
-
-@contextmanager
-def collecting() -> Iterator[Collector]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-            if self.path == "/v1/traces":
-                for sent in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    found.resources.append(values(sent.resource.attributes))
-                    found.spans += [span for scope in sent.scope_spans for span in scope.spans]
-            else:
-                for measured in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-                    found.metrics |= {one.name: one for scope in measured.scope_metrics for one in scope.metrics}
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found = Collector(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture
@@ -126,6 +74,53 @@ def test_tasks_of_a_run_are_one_trace(collector: Collector) -> None:
     run()
     run()
     assert len({span.trace_id for span in collector.named("bqdump.run")}) == 1
+
+
+def test_a_restore_is_a_trace_of_tables_with_their_rows_and_all_their_jobs(collector: Collector) -> None:
+    world = World({"one": ["a", "b"], "two": ["c"]})
+    asyncio.run(verbs.restore(world.task(execution="again")))
+    (root,) = collector.named("bqdump.restore")
+    assert root.status.code == 0
+    assert values(root.attributes) == {
+        "bqdump.run": "again", "bqdump.exported_run": "r1", "bqdump.project": "project", "bqdump.dataset": "copy",
+        "bqdump.task": 0,
+    }  # fmt: skip
+    tables = {values(span.attributes)["bqdump.table"]: span for span in collector.named("bqdump.table")}
+    assert {name: values(span.attributes)["bqdump.rows"] for name, span in tables.items()} == {"one": 2, "two": 1}
+    assert {span.trace_id for span in collector.spans} == {root.trace_id}
+    jobs = collector.named("bqdump.job")
+    assert sorted(span.parent_span_id for span in jobs) == sorted(span.span_id for span in tables.values())
+    assert all(values(span.attributes)["bqdump.job.id"].startswith("bqdump") for span in jobs)
+    (rows,) = collector.metrics["bqdump.rows"].sum.data_points
+    assert (rows.as_int, values(rows.attributes)["bqdump.command"]) == (3, "restore")
+
+
+def test_a_table_that_is_not_restored_is_an_error_in_its_span_in_its_jobs_and_in_the_restores(
+    collector: Collector,
+) -> None:
+    world = World({"one": ["a"], "two": ["c"]})
+    world.big.failing = lambda table, job: JobError("invalid", "no") if table == "one" else None
+    assert asyncio.run(verbs.restore(world.task())).state == "incomplete"
+    failed = {span.name: span.status.message for span in collector.spans if span.status.code == 2}
+    assert {"bqdump.restore", "bqdump.table", "bqdump.job"} == {*failed}
+    assert failed["bqdump.table"] == failed["bqdump.job"] == "invalid: no"
+    assert failed["bqdump.restore"] == "one: invalid: no"
+
+
+def test_a_drill_that_proves_nothing_is_an_error_in_its_span(collector: Collector) -> None:
+    world = World({"one": ["a"]})
+    world.change_manifest(tables=(msgspec.structs.replace(world.manifest.tables[0], rows=7),))
+    done = asyncio.run(verbs.drill(world.task(msgspec.structs.replace(INTO, dataset="")), Portion()))
+    (root,) = collector.named("bqdump.drill")
+    assert (root.status.code, root.status.message) == (2, done.problems[0])
+    assert values(root.attributes) == {
+        "bqdump.run": "first", "bqdump.exported_run": "r1", "bqdump.project": "project", "bqdump.task": 0,
+    }  # fmt: skip
+    (table,) = collector.named("bqdump.table")
+    assert "7" in table.status.message
+    (point,) = collector.metrics["bqdump.tables"].sum.data_points
+    found = values(point.attributes)
+    assert (found["bqdump.command"], found["outcome"]) == ("drill", "failed")
 
 
 @pytest.mark.parametrize("off", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Share, Split
 from bqdump.core.progress.events import (
     Advanced,
@@ -15,7 +16,6 @@ from bqdump.core.progress.events import (
     Looked,
     Restoring,
     Started,
-    TableEnded,
     TableStarted,
     TaskState,
 )
@@ -231,11 +231,11 @@ def test_a_shared_table_is_done_with_its_last_part_and_failed_with_its_first() -
 
 def test_a_restore_shows_tables_and_the_bytes_of_their_files() -> None:
     progress = Progress()
-    progress.take(Restoring("0123456789ab-1", 3, 3 * GB), 0.0)
+    progress.take(Restoring("0123456789ab-1", "r1", 3, 3 * GB), 0.0)
     for number in range(3):
         progress.take(TableStarted(number, f"t{number}", GB, task=number % 2), 0.0)
-    progress.take(TableEnded(0, 0), 10.0)
-    progress.take(TableEnded(1, 1, failed=True), 10.0)
+    progress.take(Restored(0, "t0", "TABLE", 0, 0), 10.0)
+    progress.take(RestoreFailure(1, "t1", "TABLE", 0, "invalid", "no", Owner("first", 1)), 10.0)
     view = progress.view(10.0)
     assert (view.stage, view.tables, view.done, view.running, view.failed) == ("restoring", 3, 1, 1, 1)
     assert (view.bytes, view.bytes_done, view.rate) == (3 * GB, GB, GB / 10)

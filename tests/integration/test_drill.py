@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from collector import collecting, values
+from hooks import hook
 from integration.stage import Stage, until
 
 pytestmark = pytest.mark.slow
@@ -17,9 +19,9 @@ pytestmark = pytest.mark.slow
 COMMAND = (sys.executable, "-m", "bqdump", "drill")
 
 
-def drill(stage: Stage, *arguments: str) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run([*COMMAND, "--json", *arguments], env=stage.variables, cwd=stage.folder, text=True,
-                          capture_output=True, check=False)  # fmt: skip
+def drill(stage: Stage, *arguments: str, **variables: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run([*COMMAND, "--json", *arguments], env=stage.variables | variables, cwd=stage.folder,
+                          text=True, capture_output=True, check=False)  # fmt: skip
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -33,10 +35,19 @@ def test_a_drill_compares_every_value_and_leaves_only_its_note(stage: Stage) -> 
         stage.table(f"t_{number}", rows=number + 1)
     stage.sql(f"CREATE VIEW v AS SELECT * FROM {stage.dataset}.t_0")
     stage.run_tasks(1, execution="r1", format="parquet")
-    code, done = drill(stage)
+    with collecting() as traced, hook() as notified:
+        code, done = drill(stage, "--notify", notified.url, OTEL_EXPORTER_OTLP_ENDPOINT=traced.url)
     assert (code, done["state"], done["tables"], done["rows"]) == (0, "proven", ["t_0", "t_1", "t_2"], 6)
     assert done["objects"] == 1
     assert done["bytes_billed"] > 0
+    assert notified.posts == []
+    (root,) = traced.named("bqdump.drill")
+    assert (root.status.code, values(root.attributes)["bqdump.exported_run"]) == (0, "r1")
+    tables = {span.span_id for span in traced.named("bqdump.table")}
+    assert len(tables) == 3
+    assert {span.parent_span_id for span in traced.named("bqdump.job")} == tables
+    (billed,) = traced.metrics["bqdump.bytes_billed"].sum.data_points
+    assert billed.as_int == done["bytes_billed"]
     assert [drill(stage, "--tables", "2")[1]["tables"] for _ in range(2)] == [["t_0", "t_1"], ["t_0", "t_2"]]
     stage.stack.jobs(run_seconds=5)
     running = subprocess.Popen([*COMMAND, "--quiet"], env=stage.variables, cwd=stage.folder)

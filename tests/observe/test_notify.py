@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +16,16 @@ from bqdump.adapters import webhook
 from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, QuotaError, TablesFailedError
+from bqdump.core.restore.drilled import Drilled as RunDrilled
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.rotation import Portion
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.warehouse import JobError
 from bqdump.services import LazyReadRoute, Services
 from hooks import Hook, hook
+from restore.world import SETTINGS
+from restore.world import World as RestoreWorld
 
 
 @pytest.fixture
@@ -150,3 +156,58 @@ def test_a_set_with_a_dataset_that_failed_is_posted_once(served: Hook) -> None:
             project.run_set(task)
     assert [body["event"] for body in served.bodies][-1] == "run_failed"
     assert [body["event"] for body in served.bodies].count("run_failed") == 1
+
+
+class Drilled(RestoreWorld):
+    """An export of one table, of which the manifest has other rows, and drills of it that post to a webhook."""
+
+    def __init__(self, served: Hook) -> None:
+        super().__init__({"one": ["a"]})
+        self.change_manifest(tables=(msgspec.structs.replace(self.manifest.tables[0], rows=7),))
+        self.settings = msgspec.structs.replace(SETTINGS, notify=served.url)
+
+    def drill(self, **request: Any) -> RunDrilled:
+        task = self.task(Options(project="project", dataset=""), **request)._replace(settings=self.settings)
+        return asyncio.run(verbs.drill(task, Portion()))
+
+
+def test_a_drill_that_finds_a_difference_is_posted_with_its_result(
+    served: Hook, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = Drilled(served)
+    done = world.drill()
+    ((headers, posted),) = served.posts
+    assert headers["authorization"] == "Bearer t0ken"
+    assert [posted[key] for key in ("event", "run", "target", "error")] == ["drill_failed", "r1", "gs://memory/", ""]
+    assert posted["result"] == json.loads(msgspec.json.encode(done))
+    assert posted["result"]["state"] == "different"
+    assert posted["text"] == f"bqdump: run r1 in gs://memory/ may not be restorable: {done.problems[0]}"
+    documents = [world.store.peek(name) for name in world.store.names_now()]
+    for secret in ("s3cret", "t0ken"):
+        assert secret not in json.dumps(posted)
+        assert secret not in caplog.text
+        assert not any(secret.encode() in found[0] for found in documents if found)
+
+
+def test_a_drill_that_ends_without_a_result_is_posted_with_the_error(served: Hook) -> None:
+    world = Drilled(served)
+    with pytest.raises(NotFoundError):
+        world.drill(run="gone")
+    (posted,) = served.bodies
+    assert (posted["event"], posted["run"], posted["result"]) == ("drill_failed", "gone", None)
+    assert "gone" in posted["error"]
+    assert posted["text"] == f"bqdump: a drill of gs://memory/ ended without a result: {posted['error']}"
+
+
+@pytest.mark.parametrize("statuses", [[500, 0], [404]], ids=["no answer", "refused"])
+def test_a_drill_whose_notice_is_not_delivered_ends_as_without_one(
+    served: Hook, statuses: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    world = Drilled(served)
+    served.statuses = [*statuses, *statuses]
+    assert world.drill().state == "different"
+    with pytest.raises(NotFoundError):
+        world.drill(run="gone")
+    failed = [record.getMessage() for record in caplog.records if getattr(record, "event", "") == "notify_failed"]
+    assert len(failed) == 2
+    assert "s3cret" not in caplog.text

@@ -24,7 +24,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from bqdump.core.progress.events import Event
+from bqdump.core.progress.events import Billed, Event, Incomplete, Restoring
 from bqdump.core.progress.spans import Attributes, Span, Spans, trace_id
 from bqdump.core.version import VERSION
 
@@ -44,10 +44,10 @@ class Telemetry:
         self._tracer = self._traces.get_tracer("bqdump", VERSION)
         meter = self._metrics.get_meter("bqdump", VERSION)
         self._tables = meter.create_counter("bqdump.tables", "{table}", "Tables that are done or failed")
-        self._rows = meter.create_counter("bqdump.rows", "{row}", "Exported rows, where they are known")
-        self._billed = meter.create_counter("bqdump.bytes_billed", "By", "Bytes billed by queries")
+        self._rows = meter.create_counter("bqdump.rows", "{row}", "Rows exported or restored, where they are known")
+        self._billed = meter.create_counter("bqdump.bytes_billed", "By", "Bytes billed by queries and statements")
         self._seconds = meter.create_histogram("bqdump.job.duration", "s", "BigQuery jobs, from creation to end")
-        self._common = dict(attributes)
+        self._common: Attributes = {"bqdump.command": command, **attributes}
         self._root = self._tracer.start_span(
             f"bqdump.{command}", _parent(run), attributes={"bqdump.run": run, **attributes}
         )
@@ -56,6 +56,13 @@ class Telemetry:
     def hear(self, event: Event) -> None:
         """A listener of events."""
         self._spans.hear(event)
+        match event:
+            case Restoring():
+                self._root.set_attribute("bqdump.exported_run", event.run)
+            case Billed():
+                self._billed.add(event.bytes, self._common)
+            case Incomplete():
+                self._root.set_status(Status(StatusCode.ERROR, event.problem))
 
     def end(self, error: str = "") -> None:
         """End the command's span, and send what is left. Raises nothing."""
@@ -72,9 +79,9 @@ class Telemetry:
         self._tables.add(1, outcome)
         self._rows.add(int(span.attributes.get("bqdump.rows", 0)), self._common)
         self._billed.add(int(span.attributes.get("bqdump.bytes_billed", 0)), self._common)
-        if span.job:
-            self._add(span.job, context)
-            self._seconds.record((span.job.end - span.job.begin) / 1000, self._common)
+        for job in span.jobs:
+            self._add(job, context)
+            self._seconds.record((job.end - job.begin) / 1000, self._common)
 
     def _add(self, span: Span, parent: Any) -> Any:
         made = self._tracer.start_span(span.name, parent, attributes=span.attributes, start_time=span.begin * MS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from typing import Any
 
@@ -91,7 +92,7 @@ def drill(
     wanted, size = requested_drill(settings, into=into or "", via=via or ""), portion(tables, sample or "")
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=wanted.options.project)
-    _refuse_tasks()
+    me = _owner()
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
     set_up({}, stream, level=level)
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
@@ -100,7 +101,6 @@ def drill(
         request = Request(wanted.options, run or settings.run_id, on_bill=_tell_bill)
 
         async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
-            me = Owner("drill", 0)
             task = Task(store, destination, settings, request, me, 1, through, follower.hear)
             return await verbs.drill(task, size)
 
@@ -112,11 +112,13 @@ def drill(
     return EXIT_CODES[done.state]
 
 
-def _refuse_tasks() -> None:
+def _owner() -> Owner:
+    """The identity of this drill. Raises UsageError where it would be one of several tasks."""
     identity = identify(os.environ)
     if identity.tasks > 1:
         cause = f"task {identity.task} of {identity.tasks}: a drill is one task, and each task would be a drill"
         raise UsageError("drill", "", cause, "Set the number of tasks to 1, or drill some tables at a time.")
+    return Owner(identity.execution or f"drill-{secrets.token_hex(4)}", 0)
 
 
 def _tell_bill(bytes_billed: int) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from bqdump.core.documents.manifest import File
 from bqdump.core.errors import JobFailedError
+from bqdump.core.progress.events import JobEnded
 from bqdump.core.restore.names import job_id
 from bqdump.export.work.job import Work, ended_job
 from bqdump.export.work.watch import Watch
@@ -120,6 +121,10 @@ class Jobs:
             lambda tries: start(self.named(step, part, tries)),
         )
         job, _ = await ended_job(self._restore.destination, self._watch, work)
+        error = f"{job.error.reason}: {job.error.message}" if job.error else ""
+        self._restore.task.tell(
+            JobEnded(self._number, job.id, self._attempt, job.created, job.started, job.ended, error)
+        )
         if job.error:
             raise FailedJobError(self._name, *job.error)
         if step != COPY and job.rows is None:

@@ -57,7 +57,7 @@ async def _carry_out(restore: RunningRestore) -> Restoration:
     if done := await value_of(restore.state, restore.layout.result):
         return await _compared(restore, done)
     totals = restore.plan.totals
-    restore.task.tell(Restoring(restore.id, totals.tables, totals.bytes))
+    restore.task.tell(Restoring(restore.id, restore.manifest.run, totals.tables, totals.bytes))
     await create_dataset(restore)
     ledger = await restore_tables(restore)
     if not await becomes_finisher(restore):

@@ -18,12 +18,12 @@ from bqdump.core.errors import (
     first_of,
     words_of,
 )
-from bqdump.core.progress.events import TableEnded, TableStarted
+from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.sizes import counted
 from bqdump.export.work.watch import Watch
-from bqdump.repository.repository import create, exists, replace
+from bqdump.repository.repository import create, replace, value_of
 from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger, read_ledger
 from bqdump.restoration.tables import drop_scratch, restore_table
@@ -104,8 +104,8 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
     """Restore a table and record how that ended. An error fails this table by name, and no other."""
     step, document = restore.plan.tables[number], restore.layout.receipt(number)
     name = step.entry.table
-    if restore.task.tasks > 1 and await exists(restore.state, document):
-        restore.task.tell(TableEnded(number, restore.owner.task))
+    if restore.task.tasks > 1 and (done := await value_of(restore.state, document)):
+        restore.task.tell(done)
         return
     size = sum(file.size for file in step.entry.files)
     restore.task.tell(TableStarted(number, name, size, restore.owner.task))
@@ -126,25 +126,25 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
         if stored.mine:
             rows = "" if receipt.rows is None else f", {counted(receipt.rows, 'row')}"
             log.info("%s: restored%s", name, rows, extra=LogEvent.TABLE_RESTORED.extra(table=name))
-        restore.task.tell(TableEnded(number, restore.owner.task))
+        restore.task.tell(stored.value)
         await drop_scratch(restore, number, attempt)
         await delete_uploads(restore, step.entry)
 
 
 async def _record_failure(restore: RunningRestore, number: int, attempt: int, reason: str, message: str) -> None:
     name = restore.plan.tables[number].entry.table
-    if await exists(restore.state, restore.layout.receipt(number)):
+    if done := await value_of(restore.state, restore.layout.receipt(number)):
         # Another task has finished the same attempt meanwhile.
-        restore.task.tell(TableEnded(number, restore.owner.task))
+        restore.task.tell(done)
         return
     failure = RestoreFailure(number, name, TABLE, attempt, reason, message, restore.owner)
     failed = LogEvent.TABLE_NOT_RESTORED.extra(table=name)
     log.error("%s: not restored: %s: %s", name, reason, message, extra=failed)
     await replace(restore.state, restore.layout.failure(number, attempt, restore.owner.execution), failure, 0)
-    restore.task.tell(TableEnded(number, restore.owner.task, failed=True))
+    restore.task.tell(failure)
 
 
 def _tell_ended(restore: RunningRestore, ledger: Ledger) -> None:
     for number in range(len(restore.plan.tables)):
-        if number in ledger.receipts:
-            restore.task.tell(TableEnded(number, restore.owner.task))
+        if done := ledger.receipts.get(number):
+            restore.task.tell(done)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bqdump.core.progress.events import Billed, Incomplete
+
 if TYPE_CHECKING:
+    from bqdump.core.progress.events import Listener
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.result import Restoration
     from bqdump.core.restore.rotation import Portion
@@ -29,7 +32,10 @@ async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
         if reader:
             task = task._replace(request=task.request._replace(reading=ReadOptions(reader, checksums=True)))
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            return await run_task(task._replace(tell=hear))
+            done = await run_task(_heard(task, hear))
+            if done.failed:
+                hear(Incomplete("; ".join(f"{one.name}: {one.reason}: {one.message}" for one in done.failed[:3])))
+            return done
     finally:
         if reader:
             reader.close()
@@ -43,12 +49,19 @@ async def drill(task: RestoreTask, portion: Portion) -> Drilled:
     from bqdump.observe.notify import notify
     from bqdump.restoration.drill import drill as run_drill
     from bqdump.services import open_notifier, open_reader
+    from bqdump.telemetry import observed
 
+    # Its dataset has another name each time.
+    about: dict[str, str | int] = {"bqdump.project": task.request.options.project, "bqdump.task": task.owner.task}
     reader, notifier = open_reader(), open_notifier(task.settings)
     try:
         request = task.request._replace(reading=ReadOptions(reader, checksums=True))
-        # Nothing resumes a drill, so its receipts need not outlive it.
-        done = await run_drill(task._replace(request=request, documents=MemoryStore()), portion)
+        with observed("drill", task.owner.execution, about, task.tell) as hear:
+            # Nothing resumes a drill, so its receipts need not outlive it.
+            made = _heard(task._replace(request=request, documents=MemoryStore()), hear)
+            done = await run_drill(made, portion)
+            if done.problems:
+                hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:
         if notifier:
             await notify(notifier, drill_ended(task.settings, task.request.run, error))
@@ -59,6 +72,17 @@ async def drill(task: RestoreTask, portion: Portion) -> Drilled:
         return done
     finally:
         reader.close()
+
+
+def _heard(task: RestoreTask, hear: Listener) -> RestoreTask:
+    """The task, all of whose events reach the listener, with the bytes that comparisons bill."""
+    on_bill = task.request.on_bill
+
+    def bill(bytes_billed: int) -> None:
+        hear(Billed(bytes_billed))
+        on_bill(bytes_billed)
+
+    return task._replace(tell=hear, request=task.request._replace(on_bill=bill))
 
 
 async def plan_restore(task: RestoreTask) -> Restoration:

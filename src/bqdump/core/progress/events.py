@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
 
 Stage = Literal[
@@ -77,9 +78,10 @@ class Checked(NamedTuple):
 
 
 class Restoring(NamedTuple):
-    """A restore of this many tables, from files of this many bytes, begins."""
+    """A restore of this many tables of an exported run, from files of this many bytes, begins."""
 
     restore: str
+    run: str
     tables: int
     bytes: int
 
@@ -93,12 +95,31 @@ class TableStarted(NamedTuple):
     task: int
 
 
-class TableEnded(NamedTuple):
-    """A table is restored, or has failed."""
+class JobEnded(NamedTuple):
+    """A job that restores a table has ended. number: of the table in the plan. Times: ms since 1970 UTC.
+
+    error: "" for success.
+    """
 
     number: int
-    task: int
-    failed: bool = False
+    id: str
+    attempt: int
+    created: int
+    started: int
+    ended: int
+    error: str = ""
+
+
+class Billed(NamedTuple):
+    """BigQuery bills this many bytes for comparing values."""
+
+    bytes: int
+
+
+class Incomplete(NamedTuple):
+    """A restore or drill ends without an error, but something is not restored, or not proven."""
+
+    problem: str
 
 
 class TaskState(NamedTuple):
@@ -110,8 +131,8 @@ class TaskState(NamedTuple):
 
 
 OfExport = Plan | Started | Advanced | Receipt | Failure | Looked
-OfRestore = Restoring | TableStarted | TableEnded
-Event = OfExport | OfRestore | Entered | Checking | Checked | TaskState
+OfRestore = Restoring | TableStarted | Restored | RestoreFailure
+Event = OfExport | OfRestore | JobEnded | Billed | Incomplete | Entered | Checking | Checked | TaskState
 # May be called from any thread.
 Listener = Callable[[Event], None]
 

@@ -9,22 +9,31 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Receipt
-from bqdump.core.progress.events import Event, Started, TableEnded, TableStarted
+from bqdump.core.progress.events import Event, JobEnded, Started, TableStarted
 
 Value = str | int | float | bool
 Attributes = Mapping[str, Value]
 
 
 class Span(NamedTuple):
-    """A span that has ended. job: that it is a BigQuery job, within the span of its table. error: "" for success."""
+    """A span that has ended. jobs: the BigQuery jobs of a table, within its span. error: "" for success."""
 
     name: str
     begin: int
     end: int
     attributes: Attributes
     error: str = ""
-    job: Span | None = None
+    jobs: tuple[Span, ...] = ()
+
+
+class _Begun(NamedTuple):
+    """A table that a task is at work on. jobs: that have ended."""
+
+    at: int
+    bytes: int
+    jobs: list[Span]
 
 
 class Spans:
@@ -32,29 +41,36 @@ class Spans:
 
     def __init__(self, clock: Callable[[], int], done: Callable[[Span], None]) -> None:
         self._clock, self._done = clock, done
-        self._begun: dict[str, tuple[int, str, int]] = {}
+        # By the unit of an export, or the number of a table that is restored.
+        self._begun: dict[str | int, _Begun] = {}
 
     def hear(self, event: Event) -> None:
         """Take an event."""
-        if isinstance(event, Started):
-            self._begun[event.piece] = (self._clock(), event.table, event.bytes)
-        elif isinstance(event, Receipt):
-            self._end(event.unit, event.table, _facts(event), "", _job(event))
-        elif isinstance(event, Failure):
-            self._end(event.unit, event.table, {}, f"{event.reason}: {event.message}", None)
-        elif isinstance(event, TableStarted):
-            self._begun[str(event.number)] = (self._clock(), event.table, event.bytes)
-        elif isinstance(event, TableEnded):
-            self._end(str(event.number), "", {}, "not restored" if event.failed else "", None)
+        match event:
+            case Started():
+                self._begun[event.piece] = _Begun(self._clock(), event.bytes, [])
+            case TableStarted():
+                self._begun[event.number] = _Begun(self._clock(), event.bytes, [])
+            case JobEnded() if event.number in self._begun:
+                self._begun[event.number].jobs.append(_job(event))
+            case Receipt():
+                self._end(event.unit, event.table, _facts(event.rows, event.billed, event.files), jobs=_jobs(event))
+            case Restored():
+                self._end(event.number, event.name, _facts(event.rows, event.billed))
+            case Failure():
+                self._end(event.unit, event.table, {}, f"{event.reason}: {event.message}")
+            case RestoreFailure():
+                self._end(event.number, event.name, {}, f"{event.reason}: {event.message}")
 
-    def _end(self, piece: str, table: str, facts: Attributes, error: str, job: Span | None) -> None:
-        now = self._clock()
+    def _end(
+        self, piece: str | int, table: str, facts: Attributes, error: str = "", jobs: tuple[Span, ...] = ()
+    ) -> None:
         if piece not in self._begun:
             # Another task began it.
             return
-        begin, name, size = self._begun.pop(piece)
-        attributes = {"bqdump.table": table or name, "bqdump.table.bytes": size, **facts}
-        self._done(Span("bqdump.table", begin, now, attributes, error, job))
+        begun = self._begun.pop(piece)
+        attributes = {"bqdump.table": table, "bqdump.table.bytes": begun.bytes, **facts}
+        self._done(Span("bqdump.table", begun.at, self._clock(), attributes, error, (*begun.jobs, *jobs)))
 
 
 def trace_id(run: str) -> int:
@@ -62,20 +78,21 @@ def trace_id(run: str) -> int:
     return int.from_bytes(hashlib.sha256(b"bqdump trace " + run.encode()).digest()[:16]) or 1
 
 
-def _facts(receipt: Receipt) -> Attributes:
-    facts: dict[str, Value] = {"bqdump.files": receipt.files}
-    if receipt.rows is not None:
-        facts["bqdump.rows"] = receipt.rows
-    if receipt.billed is not None:
-        facts["bqdump.bytes_billed"] = receipt.billed
-    return facts
+def _facts(rows: int | None, billed: int | None, files: int | None = None) -> Attributes:
+    facts = {"bqdump.files": files, "bqdump.rows": rows, "bqdump.bytes_billed": billed}
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _job(receipt: Receipt) -> Span | None:
-    """The job of a table: from its creation, as BigQuery reports it. The read route has none."""
+def _jobs(receipt: Receipt) -> tuple[Span, ...]:
+    """The job of a table that is exported. The read route has none."""
     if not receipt.job or not receipt.ended:
-        return None
-    attributes: dict[str, Value] = {"bqdump.job.id": receipt.job, "bqdump.job.attempt": receipt.attempt}
-    if receipt.started:
-        attributes["bqdump.job.pending_ms"] = receipt.started - receipt.created
-    return Span("bqdump.job", receipt.created, receipt.ended, attributes)
+        return ()
+    return (_job(JobEnded(0, receipt.job, receipt.attempt, receipt.created, receipt.started, receipt.ended)),)
+
+
+def _job(job: JobEnded) -> Span:
+    """A job from its creation, as BigQuery reports it."""
+    attributes: dict[str, Value] = {"bqdump.job.id": job.id, "bqdump.job.attempt": job.attempt}
+    if job.started:
+        attributes["bqdump.job.pending_ms"] = job.started - job.created
+    return Span("bqdump.job", job.created, job.ended, attributes, job.error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from typing import Literal, NamedTuple
 
+from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.progress.events import (
     Advanced,
@@ -20,7 +21,6 @@ from bqdump.core.progress.events import (
     Restoring,
     Stage,
     Started,
-    TableEnded,
     TableStarted,
     TaskState,
 )
@@ -163,7 +163,7 @@ class Progress:
                 self._check, self._checked, self._began, self._stage = event, Checked(0, 0), at, event.stage
             case Checked():
                 self._checked = Checked(self._checked.files + event.files, self._checked.bytes + event.bytes)
-            case Restoring() | TableStarted() | TableEnded():
+            case Restoring() | TableStarted() | Restored() | RestoreFailure():
                 self._take_restore(event, at)
             case Entered():
                 self._stage = event.stage
@@ -176,10 +176,10 @@ class Progress:
                 self._restore, self._check, self._stage, self._began = event, None, "restoring", at
             case TableStarted():
                 self._work.start(str(event.number), event.table, event.bytes, event.task, at)
-            case TableEnded(failed=True):
-                self._work.fail(str(event.number), str(event.number))
-            case TableEnded():
-                self._work.end(str(event.number), str(event.number), event.task)
+            case Restored():
+                self._work.end(str(event.number), event.name, event.task)
+            case RestoreFailure():
+                self._work.fail(str(event.number), event.name)
 
     def view(self, at: float) -> View:
         """The progress at this time."""
