@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 import pytest
 
 from bqdump import verbs
-from bqdump.cli import ui
-from bqdump.cli.main import start
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.project.plan import plan_sets
@@ -117,11 +115,3 @@ def test_plan_names_what_a_run_would_not_export() -> None:
     world.warehouse.put("p", "sales", "strange", [], kind="STRANGE")
     found = planned(world)
     assert {one.dataset for one in found.datasets if one.problem} == {"sales"}
-
-
-def test_the_console_is_about_one_dataset(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(ui, "ask_store", lambda settings, ask: asyncio.run(ask(world.store)))
-    assert start(["ui", "--bucket", "memory", "--prefix", "x"]) == 2
-    assert "Name one dataset: --prefix x/ops_eu" in capsys.readouterr().err

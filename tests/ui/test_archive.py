@@ -11,7 +11,7 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.ports.store import Note, ObjectInfo, Stored
-from bqdump.ui import archive as archive_module
+from bqdump.ui import kept
 from bqdump.ui.archive import Archive
 from browser.scenes import Scene, large, older, shop
 
@@ -91,11 +91,10 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(scene.export(f"night-{number}"))
     archive = Archive(scene.store, scene.settings)
     size = len(scene.store.peek(scene.settings.layout.run("night-0").contents.name)[0])  # type: ignore[index]
-    monkeypatch.setattr(archive_module, "KEPT_BYTES", 2 * size + size // 2)
+    monkeypatch.setattr(kept, "KEPT_BYTES", 2 * size + size // 2)
     for number in (0, 1, 2, 3, 3, 0):
         asyncio.run(archive.finished(f"night-{number}"))
-    assert [name.split("/")[2] for name in archive._kept] == ["night-3", "night-0"]
-    assert archive._bytes == sum(map(len, archive._kept.values()))
+    assert [name.split("/")[2] for name in archive._kept.names] == ["night-3", "night-0"]
 
 
 def test_a_damaged_index_is_rebuilt_and_a_damaged_manifest_is_reported_by_name() -> None:

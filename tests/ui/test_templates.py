@@ -13,6 +13,7 @@ from bqdump.pages.templating import TEMPLATES as SHARED
 from bqdump.pages.templating import environment
 from bqdump.ui.frame import TEMPLATES as CONSOLE
 from bqdump.ui.frame import message, templates
+from bqdump.ui.place import Place
 
 FILES = [*SHARED.glob("*.html"), *CONSOLE.glob("*.html")]
 
@@ -25,7 +26,7 @@ def test_no_template_disables_escaping(name: str) -> None:
 
 
 def test_hostile_text_is_escaped_and_control_characters_are_shown() -> None:
-    body = bytes(message("gs://a", "<b>\x00", "\"'&<script>\x1b", status=500).body).decode()
+    body = bytes(message(Place("gs://a"), "<b>\x00", "\"'&<script>\x1b", status=500).body).decode()
     assert "&#34;&#39;&amp;&lt;script&gt;␛" in body
     assert "<h1>&lt;b&gt;␀</h1>" in body
 

@@ -37,12 +37,9 @@ def ui(port: int, **options: Any) -> None:
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
         cause = "the console's packages are not installed"
         raise UsageError("serve the console", "bqdump ui", cause, install_hint("ui"))
-    from bqdump.repository.published import read_latest, refuse_set
     from bqdump.ui.server import serve
 
     async def work(store: ObjectStore) -> None:
-        if await read_latest(store, settings) is None:
-            await refuse_set(store, settings)
         await serve(store, settings, port, listening)
 
     def listening(address: str) -> None:

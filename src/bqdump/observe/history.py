@@ -144,7 +144,7 @@ async def read_runs(
 
     lines = [found for found in await asyncio.gather(*map(line, runs)) if found]
     proofs = by_run(drills)
-    return Rows(sorted((_with_proof(one, proofs.get(one.run)) for one in lines), key=_order, reverse=True))
+    return Rows(sorted((_with_proof(one, proofs.get(one.run)) for one in lines), key=latest_first, reverse=True))
 
 
 def _with_proof(line: RunLine, proof: Restorable | None) -> RunLine:
@@ -160,8 +160,8 @@ def _with_proof(line: RunLine, proof: Restorable | None) -> RunLine:
     )
 
 
-def _order(line: RunLine) -> tuple[bool, datetime, str]:
-    """Sort key: the snapshot time; runs without one sort as the latest."""
+def latest_first(line: RunLine) -> tuple[bool, datetime, str]:
+    """Sort key, for reverse order: the snapshot time; runs without one sort as the latest."""
     return line.snapshot_time is None, line.snapshot_time or EPOCH, line.run
 
 

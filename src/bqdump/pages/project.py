@@ -17,7 +17,12 @@ WAY_UP = "../../../"
 def render_project(project: Project, target: Target | None = None) -> bytes:
     """The page. target: where the set is; None for links that are relative to where the run stores its report."""
     addresses = {one.dataset: _address(project, one, target) for one in project.datasets}
-    return document("project.html", project.project, about=project, addresses=addresses)
+    return document("project.html", project.project, about=project, addresses=addresses, problems=problems_of(project))
+
+
+def problems_of(project: Project) -> list[tuple[str, str]]:
+    """The datasets that the run has not published, and why."""
+    return [(one.dataset, one.problem) for one in project.datasets if one.state == "failed"]
 
 
 def _address(project: Project, entry: DatasetEntry, target: Target | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,7 +17,7 @@ from bqdump.core.results import Rows
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
-from bqdump.observe.history import RunLine, list_runs
+from bqdump.observe.history import RunLine, latest_first, list_runs
 from bqdump.pages.project import render_project
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.projects import read_project, read_project_plan
@@ -49,22 +49,34 @@ async def each_dataset(names: Sequence[str], ask: Callable[[str], Awaitable[Answ
     return list(await asyncio.gather(*map(one, names)))
 
 
+class SetRun(NamedTuple):
+    """A run of a set as a whole (dataset `*`), and each dataset's part of it."""
+
+    whole: RunLine
+    parts: Sequence[RunLine]
+
+
 async def set_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. Raises NotFoundError."""
-    project = await read_project(store, settings)
-    names = await names_in_set(store, settings)
 
-    async def lines(name: str) -> list[RunLine]:
-        return [replace(line, dataset=name) for line in await list_runs(store, one_dataset(settings, name))]
+    async def lines(name: str) -> Sequence[RunLine]:
+        return await list_runs(store, one_dataset(settings, name))
 
+    project, names = await read_project(store, settings), await names_in_set(store, settings)
+    found = await runs_together(names, lines, project.run if project else "")
+    return Rows(line for one in found for line in (one.whole, *one.parts))
+
+
+async def runs_together(
+    names: Sequence[str], lines: Callable[[str], Awaitable[Sequence[RunLine]]], published: str
+) -> list[SetRun]:
+    """The runs of these datasets, the latest snapshot time first. lines: those of one. published: the set's run."""
     by_run: dict[str, list[RunLine]] = {}
-    for found in await each_dataset(names, lines):
+    for name, found in zip(names, await each_dataset(names, lines), strict=True):
         for line in found:
-            by_run.setdefault(line.run, []).append(line)
-    published = project.run if project else ""
-    wholes = [(_whole(run, parts, published), parts) for run, parts in by_run.items()]
-    wholes.sort(key=lambda one: (one[0].snapshot_time is None, one[0].snapshot_time, one[0].run), reverse=True)
-    return Rows(line for whole, parts in wholes for line in (whole, *parts))
+            by_run.setdefault(line.run, []).append(replace(line, dataset=name))
+    runs = [SetRun(_whole(run, parts, published), parts) for run, parts in by_run.items()]
+    return sorted(runs, key=lambda one: latest_first(one.whole), reverse=True)
 
 
 def _whole(run: str, parts: Sequence[RunLine], published: str) -> RunLine:

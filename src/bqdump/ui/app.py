@@ -35,17 +35,21 @@ from bqdump.pages.assets import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive
 from bqdump.ui.changes import changes_page
+from bqdump.ui.collection import Collection
+from bqdump.ui.datasets import datasets_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message
 from bqdump.ui.manifest import manifest_document, manifest_page
 from bqdump.ui.progress import live_part
 from bqdump.ui.run import run_page
 from bqdump.ui.runs import runs_page
+from bqdump.ui.set_run import set_live_part, set_run_page
 from bqdump.ui.table import table_page
 from bqdump.ui.table_history import history_page
 from bqdump.ui.verification import verify_page
 
 Page = Callable[[Archive, Request], Awaitable[Response]]
+SetPage = Callable[[Collection, Request], Awaitable[Response]]
 PAGES: dict[str, Page] = {
     "/": runs_page,
     "/runs/{run}": run_page,
@@ -57,6 +61,12 @@ PAGES: dict[str, Page] = {
     "/runs/{run}/tables/{table}": table_page,
     "/runs/{run}/tables/{table}/files/{place:int}": file_page,
     "/tables/{table}": history_page,
+}
+# Pages that show all datasets of a set, where a set is; the other ones are about each of its datasets.
+SET_PAGES: dict[str, SetPage] = {
+    "/": datasets_page,
+    "/runs/{run}": set_run_page,
+    "/runs/{run}/live": set_live_part,
 }
 # A name or a file cannot run, load anything, or be framed, whatever it contains.
 HEADERS = {
@@ -85,33 +95,46 @@ MESSAGES = {404: "Page not found.", 405: "The console is read-only."}
 
 def make_app(store: ObjectStore, settings: Settings) -> Starlette:
     """The console over this target. It is read-only."""
-    archive = Archive(store, settings)
+    collection = Collection(store, settings)
 
-    def answer(show: Page) -> Callable[[Request], Awaitable[Response]]:
+    def answer(path: str, show: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answered(request: Request) -> Response:
-            return await show(archive, request)
+            of_set = SET_PAGES.get(path)
+            if of_set and await collection.several():
+                return await of_set(collection, request)
+            return await show(collection.whole, request)
+
+        return answered
+
+    def answer_about_dataset(show: Page) -> Callable[[Request], Awaitable[Response]]:
+        async def answered(request: Request) -> Response:
+            return await show(await collection.of(request.path_params["dataset"]), request)
 
         return answered
 
     async def failed(_: Request, error: Exception) -> Response:
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
         title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
-        return message(archive.place, title, str(error), status=status)
+        return message(collection.place, title, str(error), status=status)
 
     async def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         text = MESSAGES.get(status, "The request cannot be answered.")
-        return message(archive.place, HTTPStatus(status).phrase, text, status=status)
+        return message(collection.place, HTTPStatus(status).phrase, text, status=status)
 
     async def unexpected(_: Request, error: Exception) -> Response:
         text = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
-        made = message(archive.place, "Unexpected error", text, status=500)
+        made = message(collection.place, "Unexpected error", text, status=500)
         # This answer does not pass the middleware.
         made.headers.update(HEADERS)
         return made
 
     return Starlette(
-        routes=[*(Route(path, answer(show)) for path, show in PAGES.items()), Route("/static/{name}", asset)],
+        routes=[
+            *(Route(path, answer(path, show)) for path, show in PAGES.items()),
+            *(Route(f"/datasets/{{dataset}}{path}", answer_about_dataset(show)) for path, show in PAGES.items()),
+            Route("/static/{name}", asset),
+        ],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),

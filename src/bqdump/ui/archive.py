@@ -24,27 +24,25 @@ from bqdump.repository.ledger import Ledger
 from bqdump.repository.repository import exists, read, value_of
 from bqdump.repository.storage import read_storage
 from bqdump.repository.tags import read_tags
+from bqdump.ui.kept import Kept
+from bqdump.ui.place import Place
 
-KEPT_BYTES = 128 << 20
 # Unfinished runs whose pages are open.
 KEPT_RUNS = 8
 
 
 class Archive:
-    """The runs of one target."""
+    """The runs of one export. place: see Place. kept: documents that were read before."""
 
-    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+    def __init__(
+        self, store: ObjectStore, settings: Settings, place: Place | None = None, kept: Kept | None = None
+    ) -> None:
         self.store, self.settings = store, settings
+        self.place = place or Place(str(settings.target).rstrip("/"))
         self._summaries: dict[str, Summary] = {}
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
+        self._kept = kept or Kept()
         # With the receipts at the last look.
         self._progress: OrderedDict[str, tuple[Progress, frozenset[Receipt]]] = OrderedDict()
-
-    @property
-    def place(self) -> str:
-        """The location of the runs, for people."""
-        return str(self.settings.target).rstrip("/")
 
     def layout(self, run: str) -> RunLayout:
         """The object names of a run. Raises NotFoundError for an invalid run id."""
@@ -82,19 +80,18 @@ class Archive:
         layout = self.layout(run)
         index, manifest = layout.contents, layout.manifest
         if (data := self._kept.get(index.name)) is not None:
-            self._kept.move_to_end(index.name)
             return decode(data, index.type, index.name)
         # Where the index is damaged or not written yet, it can be made from the manifest.
         with suppress(DocumentError):
             if stored := await read(self.store, index):
                 contents = _about(run, decode(stored.data, index.type, index.name), index.name)
-                self._keep(index.name, stored.data)
+                self._kept.keep(index.name, stored.data)
                 return contents
         stored = await read(self.store, manifest)
         if stored is None:
             return None
         contents = _about(run, contents_of(stored.data, manifest.name), manifest.name)
-        self._keep(index.name, encode(contents))
+        self._kept.keep(index.name, encode(contents))
         return contents
 
     async def finished(self, run: str) -> Contents:
@@ -128,7 +125,7 @@ class Archive:
             if stored is None:
                 return None
             data = stored.data
-            self._keep(layout.plan.name, data)
+            self._kept.keep(layout.plan.name, data)
         return decode(data, Plan, layout.plan.name)
 
     def view(self, plan: Plan, ledger: Ledger) -> View:
@@ -145,14 +142,6 @@ class Archive:
         progress.take(plan, now)
         progress.take(ledger.seen, now)
         return progress.view(now)
-
-    def _keep(self, name: str, data: bytes) -> None:
-        """Cache an immutable document; evict the least recently used ones."""
-        self._bytes += len(data) - len(self._kept.pop(name, b""))
-        self._kept[name] = data
-        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
-            _, forgotten = self._kept.popitem(last=False)
-            self._bytes -= len(forgotten)
 
 
 def _about(run: str, contents: Contents, name: str) -> Contents:

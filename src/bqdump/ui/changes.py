@@ -13,7 +13,7 @@ from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.formats.types import Column
 from bqdump.core.times import time_text
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import message, page, run_trail
+from bqdump.ui.frame import message, page
 
 SHOWN = 500
 # Comparing the columns of a table takes two reads.
@@ -29,14 +29,14 @@ async def changes_page(archive: Archive, request: Request) -> Response:
     before = since or await _before(archive, contents)
     if not before:
         first = "This is the first finished run: there is no earlier one to compare it with."
-        return message(archive.place, "Changes", first, trail=run_trail(run), status=200)
+        return message(archive.place, "Changes", first, trail=archive.place.run_trail(run), status=200)
     old = await archive.finished(before)
     changes, unread = await _changes(archive, old, contents)
     return page(
         "changes.html",
         archive.place,
         "Changes",
-        trail=run_trail(run),
+        trail=archive.place.run_trail(run),
         run=run,
         before=before,
         changes=changes,

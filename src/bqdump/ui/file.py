@@ -8,7 +8,7 @@ from starlette.responses import Response
 from bqdump.core.errors import NotFoundError
 from bqdump.core.sizes import counted
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import page, run_address, run_trail
+from bqdump.ui.frame import page
 from bqdump.ui.preview import preview
 
 
@@ -31,7 +31,7 @@ async def file_page(archive: Archive, request: Request) -> Response:
         "file.html",
         archive.place,
         file.name,
-        trail=(*run_trail(run), (name, run_address(run, "tables", name))),
+        trail=(*archive.place.run_trail(run), (name, archive.place.run(run, "tables", name))),
         file=file,
         settings=contents.settings,
         replaced=(info.size, info.crc32c) != (file.size, file.crc32c),

@@ -1,22 +1,20 @@
-"""The frame of every page, and the addresses of the pages."""
+"""The frame of every page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from jinja2 import Environment
 from starlette.responses import HTMLResponse
 
 from bqdump.core.times import milliseconds_of, parse_time
 from bqdump.pages.templating import environment
+from bqdump.ui.place import Place, Trail
 
 TEMPLATES = Path(__file__).parent / "templates"
-# The trail of a page one level below the first page.
-RUNS = (("Runs", "/"),)
 
 
 @cache
@@ -24,42 +22,33 @@ def templates() -> Environment:
     """The console's templates."""
     made = environment(TEMPLATES)
     made.filters |= {"milliseconds": milliseconds_of, "parse": parse_time, "quoted": repr}
-    made.globals |= {"asking": asking, "run_address": run_address, "table_address": table_address}
+    made.globals |= {"asking": asking}
     return made
 
 
 def page(
     template: str,
-    place: str,
+    place: Place,
     title: str,
     *,
-    trail: Sequence[tuple[str, str]] = RUNS,
+    trail: Trail | None = None,
     status: int = 200,
     **values: Any,
 ) -> HTMLResponse:
-    """A page. place: the location of the runs. trail: the pages above it, as title and address."""
+    """A page. place: of the runs. trail: the pages above it, as title and address; by default, the first page."""
+    above = place.runs if trail is None else trail
+    return HTMLResponse(part(template, place, title=title, trail=above, **values), status)
+
+
+def part(template: str, place: Place, **values: Any) -> str:
+    """A page, or a part of one, as markup."""
     made = templates().get_template(template)
-    return HTMLResponse(made.render(place=place, title=title, trail=trail, **values), status)
+    return made.render(place=place, run_address=place.run, table_address=place.table, **values)
 
 
-def message(place: str, title: str, text: str, *, trail: Sequence[tuple[str, str]] = RUNS, status: int) -> HTMLResponse:
+def message(place: Place, title: str, text: str, *, trail: Trail | None = None, status: int) -> HTMLResponse:
     """A page with one message."""
     return page("message.html", place, title, trail=trail, status=status, message=text)
-
-
-def run_address(run: str, *more: str | int) -> str:
-    """The page of a run, or one below it."""
-    return "/".join(("/runs", *(quote(str(part), safe="") for part in (run, *more))))
-
-
-def table_address(table: str) -> str:
-    """The page with a table's history."""
-    return f"/tables/{quote(table, safe='')}"
-
-
-def run_trail(run: str) -> Sequence[tuple[str, str]]:
-    """The trail of a page below a run's."""
-    return (*RUNS, (f"Run {run}", run_address(run)))
 
 
 def asking(**parameters: str | int) -> str:

@@ -9,7 +9,7 @@ from bqdump.core.errors import NotFoundError
 from bqdump.pages.summary import chosen
 from bqdump.repository.repository import read
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import page, run_trail
+from bqdump.ui.frame import page
 
 
 async def manifest_page(archive: Archive, request: Request) -> Response:
@@ -20,7 +20,7 @@ async def manifest_page(archive: Archive, request: Request) -> Response:
         "manifest.html",
         archive.place,
         "Manifest",
-        trail=run_trail(run),
+        trail=archive.place.run_trail(run),
         object=f"{archive.store.url}/{archive.layout(run).manifest}",
         about=contents,
         settings=chosen(contents.settings),

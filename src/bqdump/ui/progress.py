@@ -21,7 +21,7 @@ from bqdump.repository.ledger import Ledger, read_ledger
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import page, templates
+from bqdump.ui.frame import page, part
 
 # The header by which the page's script stops asking and loads the finished run's page.
 ENDED = {"bqdump-run": "ended"}
@@ -47,8 +47,7 @@ async def live_part(archive: Archive, request: Request) -> Response:
     run = request.path_params["run"]
     if await exists(archive.store, archive.layout(run).manifest):
         return HTMLResponse("", headers=ENDED)
-    part = templates().get_template("progress.html")
-    return HTMLResponse(part.render(await _progress(archive, run)))
+    return HTMLResponse(part("progress.html", archive.place, **await _progress(archive, run)))
 
 
 async def _progress(archive: Archive, run: str) -> dict[str, Any]:

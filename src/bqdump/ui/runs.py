@@ -47,8 +47,8 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     return page(
         "runs.html",
         archive.place,
-        "Runs",
-        trail=(),
+        f"Runs of {archive.place.dataset}" if archive.place.dataset else "Runs",
+        trail=archive.place.above,
         tones=TONES,
         lines=lines,
         tags=tags,

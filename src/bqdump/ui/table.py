@@ -9,7 +9,7 @@ from starlette.responses import Response
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.pages.gantt import bar
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import page, page_number, run_trail
+from bqdump.ui.frame import page, page_number
 
 FILES_EACH = 200
 
@@ -43,7 +43,7 @@ async def table_page(archive: Archive, request: Request) -> Response:
         "table.html",
         archive.place,
         name,
-        trail=run_trail(run),
+        trail=archive.place.run_trail(run),
         contents=contents,
         line=line,
         entry=entry,

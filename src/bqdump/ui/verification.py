@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from bqdump.check.verify import verify
 from bqdump.ui.archive import Archive
-from bqdump.ui.frame import page, run_trail
+from bqdump.ui.frame import page
 
 SHOWN = 500
 
@@ -17,4 +17,5 @@ async def verify_page(archive: Archive, request: Request) -> Response:
     run = request.path_params["run"]
     archive.layout(run)
     found = await verify(archive.store, archive.settings, run)
-    return page("verification.html", archive.place, "Verification", trail=run_trail(run), found=found, most=SHOWN)
+    place = archive.place
+    return page("verification.html", place, "Verification", trail=place.run_trail(run), found=found, most=SHOWN)

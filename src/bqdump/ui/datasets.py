@@ -1,0 +1,50 @@
+"""The first page over a set of datasets: what is published, each dataset, and all runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bqdump.observe.history import RunLine
+from bqdump.pages.project import problems_of
+from bqdump.project.look import SetRun, runs_together
+from bqdump.repository.projects import read_project
+from bqdump.ui.collection import Collection
+from bqdump.ui.frame import page, page_number
+from bqdump.ui.place import dataset_address
+from bqdump.ui.runs import EACH, TONES
+
+
+async def datasets_page(collection: Collection, request: Request) -> Response:
+    """The published set with each of its datasets, and the runs of all of them."""
+    project, names = await asyncio.gather(read_project(collection.store, collection.settings), collection.names())
+    newest, runs = await asyncio.gather(
+        collection.whole.newest(), _runs(collection, names, project.run if project else "")
+    )
+    now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
+    return page(
+        "datasets.html",
+        collection.place,
+        "Datasets",
+        trail=(),
+        about=project,
+        problems=problems_of(project) if project else [],
+        addresses={name: dataset_address(name) for name in names},
+        names=names,
+        newest=newest if not project or newest != project.run else "",
+        tones=TONES,
+        runs=len(runs),
+        shown=runs[(now - 1) * EACH : now * EACH],
+        now=now,
+        pages=pages,
+    )
+
+
+async def _runs(collection: Collection, names: list[str], published: str) -> list[SetRun]:
+    async def lines(name: str) -> list[RunLine]:
+        archive = await collection.of(name)
+        return await archive.runs()
+
+    return await runs_together(names, lines, published)

@@ -1,0 +1,107 @@
+"""The console over a set: the whole, each dataset, and each dataset's own pages."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from starlette.requests import Request
+
+from bqdump.core.errors import DatasetsFailedError, NotFoundError
+from bqdump.ui.collection import Collection
+from bqdump.ui.datasets import datasets_page
+from bqdump.ui.place import Place
+from bqdump.ui.progress import ENDED
+from bqdump.ui.run import run_page
+from bqdump.ui.set_run import set_live_part, set_run_page
+from project.world import World
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.put("sales", "bad")
+    made.broken.add("bad")
+    with pytest.raises(DatasetsFailedError):
+        made.run("first", 2)
+    return made
+
+
+def asked(**parameters: str) -> Request:
+    return Request({"type": "http", "query_string": b"", "headers": [], "path_params": parameters})
+
+
+def shown(world: World) -> str:
+    return bytes(asyncio.run(datasets_page(Collection(world.store, world.settings()), asked())).body).decode()
+
+
+def test_the_first_page_shows_the_whole_and_each_dataset(world: World) -> None:
+    page = shown(world)
+    assert "2 datasets published by run <code>first</code>" in page
+    assert "1 dataset not." in page
+    for dataset in ("ops_eu", "ops_us", "sales"):
+        assert f'<a href="/datasets/{dataset}/"><code>{dataset}</code></a>' in page
+    assert "1 of 3 tables failed" in page
+    assert '<a href="/runs/first">' in page
+
+
+def test_pages_of_a_dataset_stay_below_its_address(world: World) -> None:
+    archive = asyncio.run(Collection(world.store, world.settings()).of("ops_eu"))
+    page = bytes(asyncio.run(run_page(archive, asked(run="first"))).body).decode()
+    assert 'href="/datasets/ops_eu/runs/first/tables/orders"' in page
+    assert '<a href="/">Datasets</a>' in page
+    assert 'href="/runs/' not in page
+
+
+def test_a_run_of_the_set_shows_each_datasets_part(world: World) -> None:
+    collection = Collection(world.store, world.settings())
+    page = bytes(asyncio.run(set_run_page(collection, asked(run="first"))).body).decode()
+    assert "3 datasets, 6 of 7 tables done; 1 dataset failed." in page
+    assert 'href="/datasets/sales/runs/first"' in page
+    with pytest.raises(NotFoundError, match="no documents of this run"):
+        asyncio.run(set_run_page(collection, asked(run="other")))
+
+
+def test_a_run_in_progress_is_live_until_it_has_ended() -> None:
+    world = World()
+    task = world.task("night")
+
+    async def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    world.warehouse.extract = dies  # type: ignore[method-assign,assignment]
+    with suppress(KeyboardInterrupt):
+        world.run("night")
+    assert world.read(task.layout.plan)
+    collection = Collection(world.store, world.settings())
+    assert asyncio.run(collection.several())
+    assert b"data-live" in asyncio.run(set_run_page(collection, asked(run="night"))).body
+    assert "No run of 3 datasets has finished" in shown(world)
+    assert "bqdump-run" not in asyncio.run(set_live_part(collection, asked(run="night"))).headers
+    del world.warehouse.extract
+    world.run("night", execution="again")
+    assert dict(asyncio.run(set_live_part(collection, asked(run="night"))).headers).items() >= ENDED.items()
+
+
+def test_where_the_plan_of_a_set_is_gone_its_run_is_shown_from_the_datasets(world: World) -> None:
+    plan = world.store.peek("x/_bqdump/projects/first/plan.json")
+    assert plan
+    asyncio.run(world.store.delete([("x/_bqdump/projects/first/plan.json", plan[1].generation)]))
+    page = asyncio.run(set_run_page(Collection(world.store, world.settings()), asked(run="first")))
+    assert b"Partial." in page.body
+    assert b"3 datasets, 4 of 7 tables done" in page.body
+
+
+@pytest.mark.parametrize("name", ["nope", "", "..", "ops_eu/../sales"])
+def test_a_name_that_is_not_a_dataset_of_the_set_never_becomes_part_of_an_object_name(world: World, name: str) -> None:
+    with pytest.raises(NotFoundError, match="has no dataset of this name"):
+        asyncio.run(Collection(world.store, world.settings()).of(name))
+
+
+def test_addresses_of_a_dataset_are_quoted() -> None:
+    place = Place("gs://a", "öl")
+    assert place.run("r", "tables", "a b/c") == "/datasets/%C3%B6l/runs/r/tables/a%20b%2Fc"
+    assert place.runs == (("Datasets", "/"), ("öl", "/datasets/%C3%B6l/"))
