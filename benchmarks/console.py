@@ -21,14 +21,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.manifest import (
-    File,
-    Latest,
-    Manifest,
-    TableEntry,
-    Totals,
-)
+from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.manifest_index import contents_of, summary_of
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan, Receipt, Share
 from bqdump.core.documents.target import Newest
 from bqdump.core.settings.settings import Settings

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from bqdump.core.documents.exported_tables import Manifest, Table
     from bqdump.core.documents.manifest import File, Totals
     from bqdump.core.documents.project import RemovedDataset, SkippedDataset
-    from bqdump.core.documents.run import Failure, Flag, Owner, Removed, Skipped
+    from bqdump.core.documents.removed import Removed
+    from bqdump.core.documents.run import Failure, Flag, Owner, Skipped
     from bqdump.core.errors import (
         AccessError,
         AnswerError,

@@ -20,7 +20,8 @@ from rich.console import Console
 import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted, listed, size_text

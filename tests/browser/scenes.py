@@ -12,14 +12,9 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.manifest import (
-    File,
-    Latest,
-    Manifest,
-    TableEntry,
-    Totals,
-)
+from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
 from bqdump.core.risks import Risk

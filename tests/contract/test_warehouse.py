@@ -20,7 +20,7 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingWarehouse
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.run import Look
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError, UnavailableError
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.plan.looks import look_of

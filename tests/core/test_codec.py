@@ -25,36 +25,19 @@ from bqdump.core.documents.manifest import (
     File,
     Head,
     IcebergFile,
-    Intent,
-    Latest,
     Manifest,
     ManifestFiles,
     Named,
     PartitionEntry,
-    Pointer,
-    Publishing,
     TableEntry,
     TableFiles,
     Totals,
 )
-from bqdump.core.documents.run import (
-    Failure,
-    Flag,
-    Look,
-    Owner,
-    Partitioned,
-    Plan,
-    Receipt,
-    Removed,
-    RemovedPartitions,
-    Reused,
-    ReusedPartitions,
-    Share,
-    Skipped,
-    Split,
-    TablePlan,
-)
+from bqdump.core.documents.publication import Intent, Latest, Pointer, Publishing
+from bqdump.core.documents.removed import Removed, RemovedPartitions
+from bqdump.core.documents.run import Failure, Flag, Owner, Partitioned, Plan, Receipt, Share, Skipped, Split, TablePlan
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
+from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk

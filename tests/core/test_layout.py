@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.documents.layout import Layout, RunLayout, unit_id, unit_of
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.run_layout import RunLayout, unit_id, unit_of
 from core.strategies import TABLE_NAMES
 
 NUMBERS = st.integers(0, 99_999)

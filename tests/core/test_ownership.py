@@ -7,7 +7,8 @@ import inspect
 import pytest
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.layout import Layout, RunLayout
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.retention.ownership import is_document
 
 RUN = Layout("x/").run("r1")

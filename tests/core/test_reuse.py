@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.manifest import Carried, File
-from bqdump.core.documents.run import Flag, Look
+from bqdump.core.documents.run import Flag
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.plan.catalog import Table
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.plan.reuse import Seen, decide, look_before

@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import LARGEST, SMALL, Layout, most_bytes
-from bqdump.core.documents.manifest import (
-    File,
-    Intent,
-    Latest,
-    ManifestFiles,
-    Pointer,
-    Publishing,
-    TableFiles,
-    Totals,
-)
+from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles, Totals
+from bqdump.core.documents.publication import Intent, Latest, Pointer, Publishing
 from bqdump.core.documents.run import Failure, Owner, Receipt
 from bqdump.core.documents.validation import final_name_problem, place_of
 from bqdump.core.errors import DocumentError

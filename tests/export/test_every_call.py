@@ -11,7 +11,8 @@ from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings

@@ -6,7 +6,7 @@ import asyncio
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

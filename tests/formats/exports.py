@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.formats.fidelity import cell, unfit
 from bqdump.core.formats.formats import FORMATS, codecs
 from formats.values import KINDS, Kind, create

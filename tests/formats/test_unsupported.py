@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest, Manifest, TableEntry
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.publication import Latest
 from bqdump.core.formats.fidelity import cell
 from formats.exports import Exports, Way
 from formats.forms import FORMS, same

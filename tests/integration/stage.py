@@ -23,7 +23,8 @@ from google.cloud import bigquery, storage
 
 from bqdump.adapters.lean_imports import UNUSED
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.resolve import flags as given

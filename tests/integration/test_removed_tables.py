@@ -10,7 +10,8 @@ import pytest
 
 import bqdump
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
 from integration.command import Called, call

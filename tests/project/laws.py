@@ -6,8 +6,8 @@ from typing import Any
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.project import Project
+from bqdump.core.documents.publication import Latest
 
 
 class LawStore(MemoryStore):

@@ -10,7 +10,8 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.plan import Options

@@ -12,7 +12,8 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import BqdumpError, DocumentError, UnavailableError, UsageError
 from bqdump.repository.references import refer

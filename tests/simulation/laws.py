@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.core.documents.layout import unit_of
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import Plan
+from bqdump.core.documents.run_layout import unit_of
 from bqdump.core.plan.catalog import select
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import shard_name, split_shard

@@ -7,18 +7,11 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents.layout import End, Layout, unit_of
-from bqdump.core.documents.manifest import (
-    File,
-    IcebergFile,
-    Intent,
-    Latest,
-    Manifest,
-    Publishing,
-    TableEntry,
-    TableFiles,
-)
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry, TableFiles
+from bqdump.core.documents.publication import Intent, Latest, Publishing
 from bqdump.core.documents.run import Plan, Receipt
+from bqdump.core.documents.run_layout import End, unit_of
 from bqdump.core.documents.target import PrefixOwner
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.settings.path_template import split_shard

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.run import Failure, Owner, Plan, Split
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.units.documents import Claim
 from bqdump.ports.store import Note
 from bqdump.ui.archive import Archive

@@ -10,8 +10,10 @@ from collections.abc import Collection, Sequence
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Carried, File, Latest, Manifest
-from bqdump.core.documents.run import Mode, Plan
+from bqdump.core.documents.fields import Mode
+from bqdump.core.documents.manifest import Carried, File, Manifest
+from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.run import Plan
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.plan.named_again import NamedAgain, NamedPartitions, named_again, partitions_named_again
 from bqdump.core.plan.published import Published

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bqdump.core.documents.layout import RunLayout
-from bqdump.core.documents.manifest import Latest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.plan.catalog import Dataset, Listed
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings

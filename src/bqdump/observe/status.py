@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from bqdump.core.documents.manifest import Latest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
 from bqdump.core.restore.restorable import Restorable

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from bqdump.core.documents.layout import share_of
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import Line, attempt_of
 from bqdump.core.documents.run import Receipt
+from bqdump.core.documents.run_layout import share_of
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.pages.text import duration_text

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bqdump.core.documents.manifest import Latest
 from bqdump.core.documents.notes import shortened
 from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectPlan
+from bqdump.core.documents.publication import Latest
 from bqdump.core.errors import (
     AccessError,
     AnswerError,

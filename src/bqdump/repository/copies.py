@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
+from bqdump.core.documents.fields import FORMAT_VERSION
 from bqdump.core.documents.layout import STATE
-from bqdump.core.documents.manifest import File, Latest, Manifest
-from bqdump.core.documents.run import FORMAT_VERSION
+from bqdump.core.documents.manifest import File, Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings

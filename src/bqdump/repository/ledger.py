@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.progress.events import Looked, Started
 from bqdump.core.units.tables import Done, by_table, done_tables
 from bqdump.ports.store import ObjectStore

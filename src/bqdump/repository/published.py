@@ -9,7 +9,8 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Latest, Manifest, ManifestFiles, Pointer
+from bqdump.core.documents.manifest import Manifest, ManifestFiles
+from bqdump.core.documents.publication import Latest, Pointer
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings

@@ -10,9 +10,10 @@ then looks for its own tombstone; prune writes the tombstone and then looks for 
 
 from __future__ import annotations
 
-from bqdump.core.documents.layout import Layout, RunLayout
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import Reference
 from bqdump.core.documents.run import Plan
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create, exists, value_of
 

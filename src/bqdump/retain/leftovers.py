@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bqdump.core.documents.document import Notes
-from bqdump.core.documents.layout import End
 from bqdump.core.documents.retention import Doomed
 from bqdump.core.documents.run import Plan, Receipt
+from bqdump.core.documents.run_layout import End
 from bqdump.core.settings.path_template import shard_name, split_shard
 from bqdump.core.units.documents import Unit
 from bqdump.core.units.shares import read_units

@@ -6,7 +6,7 @@ import asyncio
 from typing import NamedTuple
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Latest, Publishing
+from bqdump.core.documents.publication import Latest, Publishing
 from bqdump.core.documents.retention import Holding, Tombstone
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import DocumentError, UsageError

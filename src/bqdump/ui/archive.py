@@ -9,10 +9,11 @@ from contextlib import suppress
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.drill import Drill
-from bqdump.core.documents.layout import RUN_ID, RunLayout
+from bqdump.core.documents.layout import RUN_ID
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, Summary, contents_of
 from bqdump.core.documents.run import Plan, Receipt
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.tally import Progress, View

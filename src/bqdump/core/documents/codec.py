@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bqdump.core.documents.run import FORMAT_VERSION
+from bqdump.core.documents.fields import FORMAT_VERSION
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bqdump.core.documents.run import FORMAT_VERSION, Count, RunId, Time
+from bqdump.core.documents.fields import FORMAT_VERSION, Count, RunId, Time
 
 
 class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

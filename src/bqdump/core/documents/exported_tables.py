@@ -12,10 +12,12 @@ from typing import Any, Literal
 import msgspec
 
 from bqdump.core.documents.exported_definitions import Definitions, readable_definitions
+from bqdump.core.documents.fields import ReadAt
 from bqdump.core.documents.manifest import File, TableEntry, Totals
 from bqdump.core.documents.manifest import Manifest as Document
 from bqdump.core.documents.origin import read_time_of, settings_of, snapshot_of
-from bqdump.core.documents.run import Failure, Flag, ReadAt, Removed, Skipped
+from bqdump.core.documents.removed import Removed
+from bqdump.core.documents.run import Failure, Flag, Skipped
 from bqdump.core.results import html_table, public
 from bqdump.core.sizes import counted
 from bqdump.core.times import time_in, time_of

@@ -1,7 +1,4 @@
-"""The documents of a published export: the pointer `latest.json`, the manifest, and those of publishing.
-
-Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC, or strings in RFC 3339.
-"""
+"""The manifest: the record of a complete export. Units of its fields: see `fields`."""
 
 from __future__ import annotations
 
@@ -11,22 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.run import (
-    FORMAT_VERSION,
-    Count,
-    Failure,
-    Flag,
-    Look,
-    Mode,
-    OfRun,
-    ReadAt,
-    Removed,
-    RemovedPartitions,
-    RunId,
-    Skipped,
-    Time,
-    UnitId,
-)
+from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time, UnitId
+from bqdump.core.documents.removed import Removed, RemovedPartitions
+from bqdump.core.documents.run import Failure, Flag, OfRun, Skipped
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
 
@@ -256,54 +241,3 @@ class ManifestFiles(msgspec.Struct, frozen=True):
         """Every table that it names."""
         tables: tuple[TableFiles | Named, ...] = (*self.tables, *self.left, *self.failed, *self.removed)
         return {one.table for one in tables}
-
-
-class Pointer(OfRun, msgspec.Struct, frozen=True):
-    """A run as `latest.json` names it."""
-
-    run: RunId
-    snapshot: Time
-    manifest: str
-
-
-class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
-    """The published run. uncleared: earlier runs whose stale files may not be deleted yet.
-
-    number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
-    """
-
-    format_version: int = FORMAT_VERSION
-    run: RunId
-    number: Count = 0
-    dataset: str
-    project: str
-    snapshot_time: str
-    snapshot: Time
-    status: Literal["complete", "partial"]
-    mode: Mode
-    manifest: str
-    manifest_generation: Count
-    uncleared: tuple[Pointer, ...] = ()
-    over: str = ""
-    carried: Count = 0
-    oldest_snapshot_time: str = ""
-
-
-class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):
-    """The run that may write final names. manifest: the name of its intent.
-
-    ready: set once all of its files are in place: the next latest.json, whichever task writes it.
-    """
-
-    run: RunId
-    snapshot: Time
-    manifest: str
-    ready: Latest | None = None
-
-
-class Intent(msgspec.Struct, frozen=True):
-    """The final object names that a run is about to write."""
-
-    run: RunId
-    names: tuple[str, ...]
-    format_version: int = FORMAT_VERSION

@@ -13,16 +13,11 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.codec import decode
+from bqdump.core.documents.fields import FORMAT_VERSION, Count, ReadAt, Time
 from bqdump.core.documents.fingerprints import Side, bytes_fingerprint, fingerprint, modified, way
 from bqdump.core.documents.layout import LARGEST
 from bqdump.core.documents.manifest import Carried, Head, TableEntry, Totals
 from bqdump.core.documents.origin import earlier_bytes
-from bqdump.core.documents.run import (
-    FORMAT_VERSION,
-    Count,
-    ReadAt,
-    Time,
-)
 from bqdump.core.errors import DocumentError
 
 # A place within a manifest, in bytes.

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.run import FORMAT_VERSION, Count, Nonce, OfRun, Owner, RunId, Time
+from bqdump.core.documents.fields import FORMAT_VERSION, Count, Nonce, RunId, Time
+from bqdump.core.documents.run import OfRun, Owner
 from bqdump.core.plan.catalog import Listed
 from bqdump.core.results import public
 

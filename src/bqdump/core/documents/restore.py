@@ -10,7 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.run import FORMAT_VERSION, Attempt, Count, Owner, RunId, Time
+from bqdump.core.documents.fields import FORMAT_VERSION, Attempt, Count, RunId, Time
+from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.plan import Options, TargetState
 

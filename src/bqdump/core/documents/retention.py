@@ -11,8 +11,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
-from bqdump.core.documents.run import FORMAT_VERSION, Count, Mode, RunId, Time
 
 # The tags of a run must fit into a note.
 MOST_TAGS = 50

@@ -1,40 +1,20 @@
 """The documents of a run, from plan to receipt: each step reads only the document of the step before.
 
-Those of a published export are in `manifest`.
-
-Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC, or strings in RFC 3339.
+Those of a published export are in `manifest`. Units of the fields: see `fields`.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
+from bqdump.core.documents.fields import FORMAT_VERSION, Attempt, Count, Mode, Nonce, ReadAt, RunId, Time, UnitId
+from bqdump.core.documents.removed import Removed, RemovedPartitions
+from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
 from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
-from bqdump.core.times import time_in
-
-FORMAT_VERSION = 1
-
-# The counts of BigQuery and Cloud Storage are signed 64-bit integers.
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Attempt = Annotated[int, Meta(ge=0, le=999)]
-# Up to the end of the year 9999, the last that RFC 3339 can express.
-Time = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
-# In Python, $ also matches before a trailing line break.
-RunId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
-UnitId = Annotated[str, Meta(pattern=r"^[0-9]{5,9}-[0-9]{5,9}$(?!\n)")]
-Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
-
-# Whether an export replaces the files of the one before, or each run keeps a folder of its own.
-Mode = Literal["replace", "keep"]
-
-# When a table is read: at the plan's snapshot time, or when its job runs (views, for example, have no time travel).
-ReadAt = Literal["snapshot", "job"]
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
@@ -73,97 +53,6 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     reason: str
     asked: bool = False
-
-
-class Look(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One reading of a table's metadata: what must be equal in two readings between which nothing changed.
-
-    created, modified, rows, bytes: BigQuery's creationTime, lastModifiedTime, numRows and numBytes. schema, properties:
-    fingerprints of its columns and of all other properties. by: a time of BigQuery's clock that is not before the
-    reading, 0 where none was recorded.
-    """
-
-    created: Time
-    modified: Time
-    rows: Count
-    bytes: Count
-    schema: str
-    properties: str
-    by: Time = 0
-
-    def same(self, other: Look) -> bool:
-        """Whether the two readings are equal, whenever they were taken."""
-        return msgspec.structs.replace(self, by=0) == msgspec.structs.replace(other, by=0)
-
-
-class Reused(msgspec.Struct, frozen=True, array_like=True):
-    """A table that did not change: the export names the files of an earlier run again.
-
-    run, snapshot: the run that exported them, and its snapshot time. rows, bytes: BigQuery's numbers. files: how many.
-    partitions: the number that were exported by themselves.
-    """
-
-    table: str
-    run: RunId
-    snapshot: Time
-    rows: Count
-    bytes: Count
-    files: Count
-    partitions: Count = 0
-
-
-class ReusedPartitions(msgspec.Struct, frozen=True, array_like=True):
-    """Partitions of a table that did not change: the export names the files of earlier runs again.
-
-    rows, bytes: BigQuery's numbers. files: how many.
-    """
-
-    table: str
-    partitions: tuple[str, ...]
-    rows: Count
-    bytes: Count
-    files: Count
-
-
-# Why a table of the published export is not in the next one.
-RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
-
-
-@public
-class Removed(msgspec.Struct, frozen=True):
-    """A table that an export removes from the published one, and why. run, snapshot_time: of its last export.
-
-    rows: of its last export, as exported where that is known, else as planned; None where that export failed.
-    """
-
-    table: str
-    reason: RemovalReason
-    run: RunId
-    snapshot_text: str = msgspec.field(name="snapshot_time")
-    rows: Count | None
-
-    @property
-    def snapshot_time(self) -> datetime | None:
-        """The snapshot time of that run."""
-        return time_in(self.snapshot_text)
-
-
-PartitionReason = Literal["expired", "dropped"]
-
-
-@public
-class RemovedPartitions(msgspec.Struct, frozen=True):
-    """Partitions that an export removes from a table of the published one, and why. run, snapshot_time: of that table.
-
-    rows: of these partitions, as exported where that is known, else as planned.
-    """
-
-    table: str
-    reason: PartitionReason
-    partitions: tuple[str, ...]
-    run: RunId
-    snapshot_text: str = msgspec.field(name="snapshot_time")
-    rows: Count | None
 
 
 @public

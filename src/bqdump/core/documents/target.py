@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.run import FORMAT_VERSION, RunId, Time
+from bqdump.core.documents.fields import FORMAT_VERSION, RunId, Time
 
 # In place of a dataset's name: all datasets of the project that are exported as a set, below this prefix.
 SET = "*"

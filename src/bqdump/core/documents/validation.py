@@ -13,18 +13,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.layout import STATE, Layout, RunLayout, most_bytes, unit_of
-from bqdump.core.documents.manifest import (
-    Intent,
-    Latest,
-    Manifest,
-    ManifestFiles,
-    Publishing,
-    TableEntry,
-    TableFiles,
-)
+from bqdump.core.documents.layout import STATE, Layout, most_bytes
+from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
+from bqdump.core.documents.publication import Intent, Latest, Publishing
 from bqdump.core.documents.retention import Holding, Reference, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.documents.run_layout import RunLayout, unit_of
 from bqdump.core.documents.table_properties import check_properties
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS

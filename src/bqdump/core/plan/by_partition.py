@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import Look
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.formats.fidelity import unfit
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Listed, Partition, Table, select

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bqdump.core.documents.layout import unit_id
 from bqdump.core.documents.run import Plan, Skipped, TablePlan
+from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import unfit
 from bqdump.core.formats.types import columns

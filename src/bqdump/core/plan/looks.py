@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.run import Look
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.plan.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg
 from bqdump.core.plan.hidden_data import Captured
 from bqdump.core.plan.protection import protected_columns

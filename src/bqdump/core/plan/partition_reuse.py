@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bqdump.core.documents.manifest import PartitionEntry
-from bqdump.core.documents.run import Look, ReusedPartitions
+from bqdump.core.documents.unchanged import Look, ReusedPartitions
 from bqdump.core.plan.catalog import Partition
 from bqdump.core.plan.looks import PARTITIONS_EXPIRE
 from bqdump.core.plan.published import Had, Published

@@ -7,19 +7,11 @@ from typing import Any
 
 import msgspec
 
+from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time
 from bqdump.core.documents.manifest import Carried, File, PartitionEntry
-from bqdump.core.documents.run import (
-    FORMAT_VERSION,
-    Count,
-    Flag,
-    Look,
-    Mode,
-    ReadAt,
-    RemovalReason,
-    Removed,
-    RunId,
-    Time,
-)
+from bqdump.core.documents.removed import RemovalReason, Removed
+from bqdump.core.documents.run import Flag
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.plan.shape import WHOLE, Shape
 
 

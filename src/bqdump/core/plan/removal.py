@@ -13,13 +13,8 @@ import msgspec
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, TableFiles
 from bqdump.core.documents.origin import settings_of
-from bqdump.core.documents.run import (
-    Failure,
-    Flag,
-    Plan,
-    RemovalReason,
-    Removed,
-)
+from bqdump.core.documents.removed import RemovalReason, Removed
+from bqdump.core.documents.run import Failure, Flag, Plan
 from bqdump.core.plan.catalog import select
 from bqdump.core.plan.published import Published
 from bqdump.core.risks import Risk

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from bqdump.core.documents.manifest import PartitionEntry
-from bqdump.core.documents.run import Flag, PartitionReason, RemovedPartitions, ReusedPartitions, TablePlan
+from bqdump.core.documents.removed import PartitionReason, RemovedPartitions
+from bqdump.core.documents.run import Flag, TablePlan
+from bqdump.core.documents.unchanged import ReusedPartitions
 from bqdump.core.plan.partitioning import partitioning_of
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.risks import Risk

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bqdump.core.documents.fingerprints import way
 from bqdump.core.documents.manifest import File
-from bqdump.core.documents.run import Look, Reused, ReusedPartitions
+from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
 from bqdump.core.plan.looks import difference
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.plan.repeatable import varying

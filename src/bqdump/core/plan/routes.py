@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import Look, ReadAt, Skipped
+from bqdump.core.documents.fields import ReadAt
+from bqdump.core.documents.run import Skipped
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import columns

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.project import RemovedDataset, SkippedDataset
-from bqdump.core.documents.run import Flag, Plan, Removed, TablePlan
+from bqdump.core.documents.removed import Removed
+from bqdump.core.documents.run import Flag, Plan, TablePlan
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.table_names import pattern_of

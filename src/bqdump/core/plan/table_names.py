@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bqdump.core.documents.layout import STATE, Layout, unit_id
+from bqdump.core.documents.layout import STATE, Layout
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import Plan, TablePlan
+from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import extension
 from bqdump.core.plan.routes import Routed

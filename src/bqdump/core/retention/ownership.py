@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.retention import Holding
+from bqdump.core.documents.run_layout import RunLayout
 
 # What is below the folder of a run, as RunLayout names it; the tombstone goes last, on its own.
 DOCUMENTS = re.compile(

@@ -16,6 +16,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.plan.unsupported import POLICIES
 from bqdump.core.risks import REFUSED, Risk
+from bqdump.core.settings import amounts
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.datasets import names_several, parse_datasets, parse_locations
 from bqdump.core.settings.path_template import DEFAULT, Template, parse_template
@@ -246,7 +247,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("exclude", parse.patterns, "PATTERN,…", "Exclude tables that match (* and ? allowed)."),
     Setting("keep_others", parse.flag, "BOOL", KEEP),
     Setting("incremental", parse.flag, "BOOL", INCREMENTAL),
-    Setting("full_every", parse.period, "TIME", FULL),
+    Setting("full_every", amounts.period, "TIME", FULL),
     Setting("route", parse.route, "ROUTE", ROUTE, ("auto", *ROUTES)),
     Setting("format", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet.", tuple(FORMATS)),
     Setting("compression", parse.word, "CODEC", COMPRESSION, CODECS),
@@ -256,35 +257,37 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("iceberg", parse.flag, "BOOL", ICEBERG),
     Setting("on_unsupported", parse.on_unsupported, "POLICY", UNSUPPORTED, POLICIES),
     Setting("null_marker", parse.null_marker, "STRING", "String written for NULL in CSV (read route; default: empty)."),
-    Setting("file_size", parse.size, "SIZE", "Approximate file size, e.g. 256MB (read route); 0: one file per stream."),
-    Setting("row_group_rows", parse.rows, "N", ROWS),
-    Setting("read_memory", parse.memory, "SIZE", MEMORY),
-    Setting("read_split", parse.size, "SIZE", SPLIT),
+    Setting(
+        "file_size", amounts.size, "SIZE", "Approximate file size, e.g. 256MB (read route); 0: one file per stream."
+    ),
+    Setting("row_group_rows", amounts.rows, "N", ROWS),
+    Setting("read_memory", amounts.memory, "SIZE", MEMORY),
+    Setting("read_split", amounts.size, "SIZE", SPLIT),
     Setting("path", parse.text, "TEMPLATE", PATH),
-    Setting("partitions_min_bytes", parse.size, "SIZE", PARTITIONS),
+    Setting("partitions_min_bytes", amounts.size, "SIZE", PARTITIONS),
     Setting("job_project", PROJECT, "ID", "Project that runs and pays for the jobs (default: the dataset's)."),
     Setting("location", LOCATION, "NAME", "Required location of the dataset (default: any)."),
-    Setting("concurrency", parse.count, "N", "Concurrent jobs per task, 1 to 1000."),
+    Setting("concurrency", amounts.count, "N", "Concurrent jobs per task, 1 to 1000."),
     Setting("labels", parse.labels, "KEY=VALUE,…", "Labels of all jobs."),
     Setting("kms_key", KMS_KEY, "NAME", KEY),
     Setting("run_id", parse.run_id, "ID", RUN_ID),
     Setting("snapshot_time", parse.snapshot_time, "TIME", SNAPSHOT),
-    Setting("patience", parse.duration, "TIME", PATIENCE),
-    Setting("job_timeout", parse.duration, "TIME", JOB_TIMEOUT),
+    Setting("patience", amounts.duration, "TIME", PATIENCE),
+    Setting("job_timeout", amounts.duration, "TIME", JOB_TIMEOUT),
     Setting("notify", parse.notify_url, "URL", NOTIFY),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
-    Setting("max_bytes_billed", parse.size, "SIZE", BILLED),
+    Setting("max_bytes_billed", amounts.size, "SIZE", BILLED),
     Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),
     Setting("prune", parse.flag, "BOOL", PRUNE),
-    Setting("keep_last", parse.kept, "N", "Keep the N newest runs."),
-    Setting("keep_hourly", parse.kept, "N", "Keep the newest run of each of N hours."),
-    Setting("keep_daily", parse.kept, "N", "Keep the newest run of each of N days."),
-    Setting("keep_weekly", parse.kept, "N", "Keep the newest run of each of N weeks."),
-    Setting("keep_monthly", parse.kept, "N", "Keep the newest run of each of N months."),
-    Setting("keep_yearly", parse.kept, "N", "Keep the newest run of each of N years."),
-    Setting("keep_within", parse.period, "TIME", WITHIN),
+    Setting("keep_last", amounts.kept, "N", "Keep the N newest runs."),
+    Setting("keep_hourly", amounts.kept, "N", "Keep the newest run of each of N hours."),
+    Setting("keep_daily", amounts.kept, "N", "Keep the newest run of each of N days."),
+    Setting("keep_weekly", amounts.kept, "N", "Keep the newest run of each of N weeks."),
+    Setting("keep_monthly", amounts.kept, "N", "Keep the newest run of each of N months."),
+    Setting("keep_yearly", amounts.kept, "N", "Keep the newest run of each of N years."),
+    Setting("keep_within", amounts.period, "TIME", WITHIN),
     Setting("keep_tag", parse.tags, "NAME,…", "Keep runs with this tag; those with the tag `keep` are always kept."),
-    Setting("abandoned_after", parse.age, "TIME", ABANDONED),
+    Setting("abandoned_after", amounts.age, "TIME", ABANDONED),
     Setting("tables", parse_tables, "JSON", TABLES),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}

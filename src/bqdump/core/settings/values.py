@@ -13,18 +13,14 @@ from urllib.parse import urlsplit
 
 from bqdump.core.documents.layout import RUN_ID, STATE
 from bqdump.core.documents.retention import MOST_TAGS, TAG
-from bqdump.core.durations import EXPECTED, parse_duration
 from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.plan.unsupported import POLICIES
 from bqdump.core.risks import REFUSED, Risk
-from bqdump.core.sizes import listed, parse_size
+from bqdump.core.sizes import listed
 from bqdump.core.times import parse_time
 
 # An object name has at most 1,024 bytes, of which bqdump's own documents take about 300 after the prefix.
 LONGEST_PREFIX = 600
-LONGEST_SECONDS = 24 * 3600
-LONGEST_PERIOD = 3660 * 86_400
-LEAST_MEMORY = 16 * 10**6
 ROUTES = ("extract", "query", "read")
 # https://cloud.google.com/bigquery/docs/labels-intro#requirements
 MOST_LABELS = 64
@@ -81,75 +77,6 @@ def notify_url(value: Any) -> str:
     return text
 
 
-def count(value: Any) -> int:
-    """An integer from 1 to 1000."""
-    try:
-        number = int(str(value))
-    except ValueError:
-        raise ValueError("expected an integer") from None
-    if not 1 <= number <= 1000:
-        raise ValueError("expected an integer from 1 to 1000")
-    return number
-
-
-def size(value: Any) -> int:
-    """A number of bytes, such as 10GB or 1 TiB; 0 for none."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("expected a size such as 10GB or 1 TiB")
-    return parse_size(str(value)) if value != "" else 0
-
-
-def memory(value: Any) -> int:
-    """A number of bytes, at least LEAST_MEMORY."""
-    number = size(value)
-    if number < LEAST_MEMORY:
-        raise ValueError(f"expected at least {LEAST_MEMORY // 10**6}MB")
-    return number
-
-
-def duration(value: Any) -> int | None:
-    """A number of seconds, from 1 second to 24 hours: 90s, 15m or 2h; None for an empty string."""
-    if value == "":
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(EXPECTED)
-    seconds = parse_duration(str(value))
-    if not 1 <= seconds <= LONGEST_SECONDS:
-        raise ValueError("expected a duration from 1s to 24h")
-    return seconds
-
-
-def period(value: Any) -> int | None:
-    """A number of seconds, up to 10 years: 12h or 30d; 0 for none; None for an empty string."""
-    if value == "":
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(EXPECTED)
-    seconds = parse_duration(str(value))
-    if seconds > LONGEST_PERIOD:
-        raise ValueError("expected a duration of up to 3660d")
-    return seconds
-
-
-def age(value: Any) -> int | None:
-    """A period of at least one hour; 0 for never."""
-    seconds = period(value)
-    if seconds and seconds < 3600:
-        raise ValueError("expected a duration of at least 1h, 0 for never")
-    return seconds
-
-
-def kept(value: Any) -> int:
-    """A number of runs; 0 for none."""
-    try:
-        number = -1 if isinstance(value, bool) else int(str(value))
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise ValueError("expected a number of runs, 0 for none")
-    return number
-
-
 def tags(value: Any) -> tuple[str, ...]:
     """A list of tags, or a string that separates them by commas."""
     try:
@@ -163,17 +90,6 @@ def tags(value: Any) -> tuple[str, ...]:
     if len(names) > MOST_TAGS:
         raise ValueError(f"expected at most {MOST_TAGS} tags, not {len(names)}")
     return tuple(dict.fromkeys(names))
-
-
-def rows(value: Any) -> int:
-    """A number of rows; 0 for no limit."""
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise ValueError("expected an integer, 0 for no limit")
-    return number
 
 
 def patterns(value: Any) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from bqdump.core.documents.run import Count, Failure, Owner, TablePlan, UnitId
+from bqdump.core.documents.fields import Count, UnitId
+from bqdump.core.documents.run import Failure, Owner, TablePlan
 
 
 class Unit(TablePlan, frozen=True, omit_defaults=True):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.layout import unit_id
 from bqdump.core.documents.run import Partitioned, Plan, Share, Split, TablePlan
+from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.documents.validation import CHANGED, files_problem, final_name_problem, place_of
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.routes import Routed, RoutedPartition

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bqdump.core.documents.run import Mode, Plan
+from bqdump.core.documents.fields import Mode
+from bqdump.core.documents.run import Plan
 from bqdump.export.placement.keep import Keep
 from bqdump.export.placement.protocol import Placement
 from bqdump.export.placement.replace import Replace

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bqdump.core.documents.layout import RunLayout
-from bqdump.core.documents.manifest import Latest, ManifestFiles
+from bqdump.core.documents.manifest import ManifestFiles
+from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.export.carry import carry_over, check_carried
 from bqdump.export.placement.protocol import Exported, Placed
 from bqdump.export.publish.clear import delete

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from bqdump.core.documents.layout import RunLayout
-from bqdump.core.documents.manifest import File, Latest, ManifestFiles, TableFiles
+from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import TablePlan
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.plan.removal import Carry
 
 if TYPE_CHECKING:

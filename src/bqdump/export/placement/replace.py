@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from bqdump.core.documents.layout import RunLayout
-from bqdump.core.documents.manifest import File, Latest, ManifestFiles, TableFiles
+from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
+from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Stages
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan.removal import Carry

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.run import Look
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.guards import POLICED

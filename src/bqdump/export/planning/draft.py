@@ -11,7 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import Definitions, RowPolicy
-from bqdump.core.documents.run import Look, Plan, TablePlan
+from bqdump.core.documents.run import Plan, TablePlan
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import Before
 from bqdump.core.plan.catalog import Dataset, Listed, Table

@@ -7,8 +7,9 @@ import logging
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.origin import unchanged_parts
-from bqdump.core.documents.run import Plan, Reused, ReusedPartitions
+from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Newest
+from bqdump.core.documents.unchanged import Reused, ReusedPartitions
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence

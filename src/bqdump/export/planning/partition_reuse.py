@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.partition_files import files_by_partition
-from bqdump.core.documents.run import Look, Reused, ReusedPartitions
+from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import Before
 from bqdump.core.plan.catalog import Partition, Table

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.run import Look, ReusedPartitions
+from bqdump.core.documents.unchanged import Look, ReusedPartitions
 from bqdump.core.errors import JobFailedError, UsageError
 from bqdump.core.plan.by_partition import (
     LEAST_BILLED,

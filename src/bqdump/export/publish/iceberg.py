@@ -14,7 +14,8 @@ from contextlib import suppress
 import msgspec
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import File, IcebergFile, Latest, Manifest, ManifestFiles, TableEntry
+from bqdump.core.documents.manifest import File, IcebergFile, Manifest, ManifestFiles, TableEntry
+from bqdump.core.documents.publication import Latest
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.columns import nodes_of, with_ids

@@ -10,11 +10,8 @@ import logging
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.manifest import (
-    File,
-    Latest,
-    ManifestFiles,
-)
+from bqdump.core.documents.manifest import File, ManifestFiles
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.times import rfc3339

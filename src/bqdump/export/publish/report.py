@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Latest, Manifest
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from bqdump.core.documents.run import Failure, Look, Receipt
+from bqdump.core.documents.run import Failure, Receipt
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.plan.by_partition import can_query, proves
 from bqdump.core.plan.catalog import Table
 from bqdump.core.plan.looks import look_of

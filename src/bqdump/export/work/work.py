@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from bqdump.core.documents.layout import unit_id
+from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.errors import DocumentError, QuotaError, first_of
 from bqdump.core.progress.events import Started
 from bqdump.core.units.documents import Claim, Unit

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
-from bqdump.core.documents.layout import End as Ends
-from bqdump.core.documents.layout import RunLayout, unit_of
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.documents.run_layout import End as Ends
+from bqdump.core.documents.run_layout import RunLayout, unit_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.events import Looked, Started

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bqdump.core.documents.layout import RunLayout
 from bqdump.core.documents.run import Plan, Receipt
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import value_of
 

@@ -1,0 +1,181 @@
+"""The names of one run's documents, and the ids of its units.
+
+A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix finds the units of one share.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from bqdump.core.documents.definitions import Definitions
+from bqdump.core.documents.document import Document, union
+from bqdump.core.documents.manifest import Manifest, ManifestFiles
+from bqdump.core.documents.publication import Intent
+from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt, SharedSession
+
+if TYPE_CHECKING:
+    from bqdump.core.documents.manifest_index import Contents
+    from bqdump.core.documents.retention import Reference, Tombstone
+
+UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
+# How a unit has ended, or that it must be read in another way: one of them is stored, under one name.
+End: type[Receipt | GivenUp | Changed] = union(Receipt | GivenUp | Changed)
+
+
+def unit_id(share: int, number: int) -> str:
+    """The id of the unit with this number (from 0) in this share (from 0)."""
+    return f"{share:05d}-{number:05d}"
+
+
+def share_of(unit: str) -> int | None:
+    """The share of a unit, None where this is not the id of a unit."""
+    share, dash, _ = unit.partition("-")
+    return int(share) if dash and share.isdecimal() else None
+
+
+class RunLayout(NamedTuple):
+    """Object names for one run; `root` ends with a slash."""
+
+    root: str
+
+    @property
+    def plan(self) -> Document[Plan]:
+        """The frozen plan."""
+        return Document(f"{self.root}plan.json", Plan, "page")
+
+    def units(self, nonce: str) -> str:
+        """The units of the plan, one JSON line each, share after share."""
+        return f"{self.root}units-{nonce}.jsonl"
+
+    def definitions(self, nonce: str) -> Document[Definitions]:
+        """What the plan records of the dataset besides its tables."""
+        return Document(f"{self.root}definitions-{nonce}.json", Definitions)
+
+    @property
+    def planner(self) -> Document[Owner]:
+        """Says who is planning, so that the other tasks wait instead of planning as well."""
+        return Document(f"{self.root}planner.json", Owner)
+
+    @property
+    def claims(self) -> str:
+        """The folder of claims."""
+        return f"{self.root}claims/"
+
+    def claim(self, unit: str) -> Document[Claim]:
+        """Which task works on the unit."""
+        return Document(f"{self.claims}{unit}.json", Claim, "note")
+
+    @property
+    def read_attempts(self) -> str:
+        """The folder of attempts by the read route."""
+        return f"{self.root}readings/"
+
+    def read_attempt(self, unit: str, attempt: int) -> Document[ReadAttempt]:
+        """Whose this attempt at a unit by the read route is."""
+        return Document(f"{self.read_attempts}{unit}.{attempt}.json", ReadAttempt, "note")
+
+    def session(self, lead: str) -> Document[SharedSession]:
+        """The read session of the table whose first part is the unit `lead`."""
+        return Document(f"{self.root}sessions/{lead}.json", SharedSession)
+
+    @property
+    def receipts(self) -> str:
+        """The folder of receipts."""
+        return f"{self.root}receipts/"
+
+    def receipt(self, unit: str) -> Document[Receipt | GivenUp | Changed]:
+        """The proof that the unit is done."""
+        return Document(f"{self.receipts}{unit}.json", End, "note")
+
+    @property
+    def failures(self) -> str:
+        """The folder of failures."""
+        return f"{self.root}failures/"
+
+    def failure(self, unit: str, attempt: int, execution: str) -> Document[Failure]:
+        """Why an attempt at a unit failed, as this execution has met it: a failure binds its own execution only."""
+        return Document(f"{self.failures}{unit}/{attempt}-{execution}.json", Failure, "note")
+
+    @property
+    def staging(self) -> str:
+        """The folder of files that are not published yet (replace mode)."""
+        return f"{self.root}data/"
+
+    def staged(self, unit: str, attempt: int, pattern: str) -> str:
+        """The pattern of the files that this attempt at a unit writes."""
+        return f"{self.staging}{unit}.{attempt}/{pattern.rsplit('/', 1)[-1]}"
+
+    def failed_report(self, execution: str) -> str:
+        """The page for people about an execution that has published nothing, since tables failed."""
+        return f"{self.root}failed-{execution}.html"
+
+    def notified(self, event: str, execution: str) -> Document[Owner]:
+        """Which task posts a notice, so that the others of its execution do not."""
+        return Document(f"{self.root}notified/{event}-{execution}.json", Owner)
+
+    @property
+    def publisher(self) -> Document[Owner]:
+        """Which task publishes, so that others that finish with it do not do the same work."""
+        return Document(f"{self.root}publisher.json", Owner)
+
+    @property
+    def intent(self) -> Document[Intent]:
+        """The final names that the run is about to write (replace mode)."""
+        return Document(f"{self.root}intent.json", Intent)
+
+    @property
+    def manifest(self) -> Document[Manifest]:
+        """The record of the complete run."""
+        return Document(f"{self.root}manifest.json", Manifest)
+
+    @property
+    def manifest_files(self) -> Document[ManifestFiles]:
+        """The same object, read for the files that it names only."""
+        return Document(self.manifest.name, ManifestFiles)
+
+    @property
+    def contents(self) -> Document[Contents]:
+        """The manifest's index: a line of numbers for each table."""
+        from bqdump.core.documents.manifest_index import Contents
+
+        return Document(f"{self.root}contents.json", Contents)
+
+    @property
+    def report(self) -> str:
+        """The same for people: a page."""
+        return f"{self.root}report.html"
+
+    @property
+    def references(self) -> str:
+        """The folder of references: notes on runs that rely on files which this run names."""
+        return f"{self.root}references/"
+
+    def reference(self, run: str) -> Document[Reference]:
+        """The note that this later run relies on files which this run names."""
+        from bqdump.core.documents.retention import Reference
+
+        return Document(f"{self.references}{run}.json", Reference, "note")
+
+    @property
+    def tombstone(self) -> Document[Tombstone]:
+        """Says that the run is being pruned."""
+        from bqdump.core.documents.retention import Tombstone
+
+        return Document(f"{self.root}tombstone.json", Tombstone)
+
+
+def attempt_of(name: str) -> int | None:
+    """The attempt of a reading's object name, None for any other name."""
+    number = name.rpartition("/")[2].removesuffix(".json").partition(".")[2]
+    return int(number) if re.fullmatch("[0-9]{1,9}", number) else None
+
+
+def unit_of(name: str) -> str:
+    """The unit of a claim's, receipt's, failure's or staged file's object name, "" when there is none."""
+    for part in reversed(name.split("/")):
+        head = part.split(".", 1)[0]
+        if UNIT_ID.fullmatch(head):
+            return head
+    return ""
