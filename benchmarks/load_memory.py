@@ -22,7 +22,8 @@ from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import RateLimitedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
+from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest

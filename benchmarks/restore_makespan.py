@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.destination_wrappers import RateLimitedDestination
+from bqdump.adapters.limits import RateLimitedDestination
 from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table

@@ -90,7 +90,7 @@ def _open_read_route(settings: Settings, *, patient: bool) -> ReadRoute:
             lean_imports.put_nothing_off()
             from bqdump.adapters.encoder import ArrowEncoder
             from bqdump.adapters.endpoints import STORAGE_READ
-            from bqdump.adapters.retry import RetryingReader
+            from bqdump.adapters.retry.reader import RetryingReader
             from bqdump.adapters.storage_read import StorageReader
 
             # Google's client has been imported without it; Parquet takes it.
@@ -117,7 +117,7 @@ def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
 def _open_bucket(settings: Settings, patient: bool) -> ObjectStore:
     from bqdump.adapters.endpoints import STORAGE
     from bqdump.adapters.gcs import CloudStore
-    from bqdump.adapters.retry import RetryingStore
+    from bqdump.adapters.retry.store import RetryingStore
 
     patience = _patience(settings, STORAGE, patient=patient)
     return RetryingStore(CloudStore(settings.target.bucket, settings.jobs_in, settings.kms_key, patience), patience)
@@ -149,7 +149,7 @@ def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> S
     from bqdump.adapters.bigquery import BigQueryWarehouse
     from bqdump.adapters.endpoints import BIGQUERY
     from bqdump.adapters.limits import RateLimitedWarehouse
-    from bqdump.adapters.retry import RetryingWarehouse
+    from bqdump.adapters.retry.warehouse import RetryingWarehouse
 
     store = open_store(settings, patient=patient)
     paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in, settings.job_timeout), tasks)
@@ -160,8 +160,9 @@ def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> S
 def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> Destination:
     """What a restore writes to, for one of `tasks` tasks."""
     from bqdump.adapters.bigquery_destination import BigQueryDestination
-    from bqdump.adapters.destination_wrappers import RateLimitedDestination, RetryingDestination
     from bqdump.adapters.endpoints import BIGQUERY
+    from bqdump.adapters.limits import RateLimitedDestination
+    from bqdump.adapters.retry.destination import RetryingDestination
 
     paced = RateLimitedDestination(BigQueryDestination(settings.jobs_in, settings.job_timeout), tasks)
     return RetryingDestination(paced, _patience(settings, BIGQUERY, patient=patient))

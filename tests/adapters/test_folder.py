@@ -18,7 +18,8 @@ import pytest
 from adapters.folder_faults import Killed, fault, unsynchronized
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.folder_paths import contains, name_rules, path_of
+from bqdump.adapters.folder_content import contains
+from bqdump.adapters.folder_paths import name_rules, path_of
 from bqdump.core.errors import BqdumpError, TargetError, UsageError
 from bqdump.core.plan.file_names import NameRules
 from bqdump.core.progress.log_events import LogEvent

@@ -13,7 +13,9 @@ from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.gcs import CloudStore
 from bqdump.adapters.memory import MemoryEncoder
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
+from bqdump.adapters.retry.reader import RetryingReader
+from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.adapters.storage_read import StorageReader
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest

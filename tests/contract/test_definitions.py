@@ -16,7 +16,7 @@ from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.limits import RateLimitedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry import RetryingWarehouse
+from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.definitions import Index
 from bqdump.core.errors import DeniedError, JobFailedError
 from bqdump.core.plan.catalog import Dataset

@@ -14,9 +14,10 @@ import pytest
 
 from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery_destination import BigQueryDestination
-from bqdump.adapters.destination_wrappers import RateLimitedDestination, RetryingDestination
+from bqdump.adapters.limits import RateLimitedDestination
 from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry.destination import RetryingDestination
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import (
     BqdumpError,

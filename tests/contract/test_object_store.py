@@ -13,7 +13,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.gcs import CloudStore
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.retry import RetryingStore
+from bqdump.adapters.retry.store import RetryingStore
 from bqdump.core.documents.layout import SMALL
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError

@@ -10,7 +10,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry import RetryingReader
+from bqdump.adapters.retry.reader import RetryingReader
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
 from bqdump.core.plan.catalog import Dataset

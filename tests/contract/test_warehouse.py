@@ -18,7 +18,7 @@ from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.limits import RateLimitedWarehouse
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry import RetryingWarehouse
+from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError, UnavailableError

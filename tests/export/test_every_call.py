@@ -9,7 +9,8 @@ import pytest
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
+from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from bqdump.adapters.memory import MemoryEncoder
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry import RetryingReader, RetryingStore, RetryingWarehouse
+from bqdump.adapters.retry.reader import RetryingReader
+from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import (
     BqdumpError,

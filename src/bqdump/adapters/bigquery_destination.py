@@ -33,7 +33,7 @@ ADMIN = "Requires bigquery.rowAccessPolicies.create and setIamPolicy, as in role
 
 
 class BigQueryDestination(BigQueryWarehouse):
-    """Datasets and tables of any project, jobs in `job_project`. It does not retry: see destination_wrappers.
+    """Datasets and tables of any project, jobs in `job_project`. It does not retry: see adapters.retry.
 
     Google's client neither escapes %, # and ? in the path of a name, nor sends properties that it has no attribute for
     when it changes something, so such requests are made here.

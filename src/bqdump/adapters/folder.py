@@ -11,21 +11,15 @@ from pathlib import Path
 from typing import IO, TypeVar, cast
 
 from bqdump.adapters.checksums import Summed, crc32c
+from bqdump.adapters.folder_content import refuse_other_content
 from bqdump.adapters.folder_errors import as_target_error
-from bqdump.adapters.folder_index import INDEX, Index, Row, locked_index
-from bqdump.adapters.folder_paths import (
-    OWN,
-    contains,
-    folders_below,
-    name_rules,
-    path_of,
-    refuse_other_spelling,
-)
+from bqdump.adapters.folder_index import Index, Row, locked_index
+from bqdump.adapters.folder_paths import folders_below, name_rules, path_of, refuse_other_spelling
 from bqdump.adapters.folder_temporary import clear_abandoned, passing_name, temporary
-from bqdump.core.documents.layout import STATE, is_note
+from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.core.plan.file_names import NameRules
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 
@@ -57,14 +51,7 @@ class FolderStore:
 
         def look() -> BucketInfo:
             with as_target_error("look at", self.url):
-                if self._root.is_dir() and not (self._root / INDEX).exists() and any(self._foreign()):
-                    if contains(self._root, STATE):
-                        cause = "it is a copy of an export, and runs can replace files only where they were written"
-                        raise UsageError("use", self.url, cause, "Use a new or empty folder.")
-                    cause = "the folder is not empty and contains no export"
-                    raise UsageError("use", self.url, cause, "Use a new or empty folder, or one that has an export.")
-                if self._root.exists() and not self._root.is_dir():
-                    raise UsageError("use", self.url, "not a folder", "Use a new or empty folder.")
+                refuse_other_content(self._root)
                 return BucketInfo("", 0, 0, names=name_rules(self._root))
 
         return await asyncio.to_thread(look)
@@ -210,9 +197,6 @@ class FolderStore:
 
     def _path(self, name: str) -> Path:
         return path_of(self._root, name)
-
-    def _foreign(self) -> Iterator[Path]:
-        return (path for path in self._root.iterdir() if not path.name.startswith(OWN))
 
     def _ready(self) -> None:
         """Create the folder. The first time, detect its rules for names and remove files of dead processes."""

@@ -10,7 +10,6 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from bqdump.core.errors import TargetError, UsageError
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 OWN = ".bqdump-"
 WINDOWS = os.name == "nt"
 MOVE = "Move its target here, or set {setting:to} to the real folder."
-# A folder that is no target at all, such as a home directory, may hold millions.
-LOOKED_AT = 10_000
 COMPOSED, DECOMPOSED = "\u00e9", "e\u0301"
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 USUAL_PART = 255
@@ -142,21 +139,6 @@ def folders_below(root: Path, prefix: str) -> list[str]:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def contains(root: Path, folder: str, most: int = LOOKED_AT) -> bool:
-    """Whether a folder of this name is somewhere below, looking at so many entries, the nearest first."""
-    waiting = [root]
-    for place in waiting:
-        if (place / folder).is_dir():
-            return True
-        with suppress(OSError), os.scandir(place) as entries:
-            for entry in entries:
-                if (most := most - 1) < 0:
-                    return False
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(place / entry.name)
-    return False
 
 
 def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -> NameRules:

@@ -1,4 +1,4 @@
-"""Rate limits as a wrapper: a Warehouse that stays below BigQuery's limit for each method.
+"""Rate limits as wrappers: a Warehouse, and a Destination, that stay below BigQuery's limit for each method.
 
 BigQuery allows 100 requests per second, user and method (https://cloud.google.com/bigquery/quotas). All tasks of a run
 are one user, and a task cannot see how many others are running. Each keeps to its share of the limit, halves its rate
@@ -11,9 +11,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import UnavailableError
 from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
+from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, Present, StatementRequest
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest, Warehouse
 
 Result = TypeVar("Result")
@@ -157,3 +160,85 @@ async def limited(limit: RateLimit, request: Callable[[], Awaitable[Result]]) ->
     except UnavailableError:
         limit.slow_down()
         raise
+
+
+class RateLimitedDestination(RateLimitedWarehouse):
+    """A Destination that keeps to the limits. tasks: the number of tasks that share them.
+
+    A dataset takes only 5 changes in 10 seconds, and each table as many; a restore makes fewer of each, so refused
+    ones are only retried. https://cloud.google.com/bigquery/quotas#dataset_limits
+    """
+
+    def __init__(self, destination: Destination, tasks: int) -> None:
+        super().__init__(destination, tasks)
+        self._destination = destination
+        self._create, self._change, self._replace, self._drop = (RateLimit(tasks) for _ in range(4))
+        self._routine, self._policy = RateLimit(tasks), RateLimit(tasks)
+
+    async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
+        """See Destination."""
+        return await self._destination.find_dataset(project, name)
+
+    async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
+        """See Destination."""
+        return await self._destination.create_dataset(project, name, definition)
+
+    async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        await self._destination.change_dataset(dataset, changes)
+
+    async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
+        """See Destination."""
+        await self._destination.change_access(dataset, access, etag)
+
+    async def drop_dataset(self, dataset: Dataset) -> None:
+        """See Destination."""
+        await self._destination.drop_dataset(dataset)
+
+    async def present(self, dataset: Dataset) -> list[Present]:
+        """See Destination."""
+        return await self._destination.present(dataset)
+
+    async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
+        """See Destination."""
+        return await limited(self._create, lambda: self._destination.create_table(dataset, name, definition))
+
+    async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        await limited(self._change, lambda: self._destination.change_table(dataset, name, changes))
+
+    async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
+        """See Destination."""
+        await limited(self._replace, lambda: self._destination.replace_definition(dataset, name, definition))
+
+    async def drop_table(self, dataset: Dataset, name: str) -> None:
+        """See Destination."""
+        await limited(self._drop, lambda: self._destination.drop_table(dataset, name))
+
+    async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
+        """See Destination."""
+        return await limited(
+            self._routine, lambda: self._destination.create_routine(dataset, name, definition, replace=replace)
+        )
+
+    async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
+        """See Destination."""
+        return await limited(
+            self._policy, lambda: self._destination.create_row_policy(dataset, table, name, definition)
+        )
+
+    async def find_job(self, job_id: str, location: str) -> Job | None:
+        """See Destination."""
+        return await self._destination.find_job(job_id, location)
+
+    async def load(self, request: LoadRequest) -> Job:
+        """See Destination."""
+        return await limited(self._insert, lambda: self._destination.load(request))
+
+    async def statement(self, request: StatementRequest) -> Job:
+        """See Destination."""
+        return await limited(self._insert, lambda: self._destination.statement(request))
+
+    async def copy(self, request: CopyRequest) -> Job:
+        """See Destination."""
+        return await limited(self._insert, lambda: self._destination.copy(request))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.access import Access
+from bqdump_local.bigquery.datasets import DATASET_ID, Dataset
 from bqdump_local.bigquery.definitions import (
     check_definition,
     check_expiration,
@@ -29,25 +28,7 @@ if TYPE_CHECKING:
     from bqdump_local.bigquery.settings import JobSettings
     from bqdump_local.bigquery.warehouse import Warehouse
 
-DATASET_ID = re.compile(r"\w{1,1024}", re.ASCII)
 Build = Callable[["duckdb.DuckDBPyConnection", str], object]
-
-
-@dataclass
-class Dataset:
-    """A dataset with its properties."""
-
-    project: str
-    dataset_id: str
-    location: str
-    properties: dict[str, Any]
-    created_ms: int
-    modified_ms: int
-
-    @property
-    def name(self) -> str:
-        """`project:dataset`, as in messages."""
-        return f"{self.project}:{self.dataset_id}"
 
 
 class Catalog:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.parsing import invalid_query, parse
 from bqdump_local.bigquery.results import cast_types, describe, field_from_definition, name_columns, stored_select
-from bqdump_local.bigquery.sql import Translation, invalid_query, parse
+from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import Field, duckdb_type, quote
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from bqdump_local.bigquery import writing
-from bqdump_local.bigquery.sql import Translation, invalid_query
+from bqdump_local.bigquery.parsing import invalid_query
+from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from sqlglot import exp
 from bqdump_local.bigquery import ddl, extract
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.formats import logical_bytes
-from bqdump_local.bigquery.sql import Translation, invalid_query
+from bqdump_local.bigquery.parsing import invalid_query
+from bqdump_local.bigquery.sql import Translation
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.objects import ObjectStore

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, not_found
-from bqdump_local.bigquery.sql import Translation, invalid_query, parse
+from bqdump_local.bigquery.parsing import invalid_query, parse
+from bqdump_local.bigquery.sql import Translation
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables import Table

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import duplicate, not_found
-from bqdump_local.bigquery.sql import Translation, invalid_query, parse
+from bqdump_local.bigquery.parsing import invalid_query, parse
+from bqdump_local.bigquery.sql import Translation
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog

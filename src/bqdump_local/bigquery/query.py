@@ -11,9 +11,10 @@ from sqlglot import exp
 
 from bqdump_local.bigquery import ddl, dml, export_data, indexes, load, metadata, policies, routines, writing
 from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.parsing import invalid_query, parse
 from bqdump_local.bigquery.readers import reader
 from bqdump_local.bigquery.results import JobResult, Result, cast_types, describe, fetch, name_columns
-from bqdump_local.bigquery.sql import Translation, invalid_query, parse
+from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.types import parse_fields
 
 if TYPE_CHECKING:

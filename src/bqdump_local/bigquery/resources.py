@@ -8,7 +8,8 @@ import json
 import secrets
 from typing import Any
 
-from bqdump_local.bigquery.catalog import Catalog, Dataset
+from bqdump_local.bigquery.catalog import Catalog
+from bqdump_local.bigquery.datasets import Dataset
 from bqdump_local.bigquery.metadata import measured
 from bqdump_local.bigquery.partitions import partition
 from bqdump_local.bigquery.tables import SETTABLE, Table

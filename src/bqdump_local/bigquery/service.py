@@ -14,10 +14,10 @@ from bqdump_local.bigquery.catalog import Catalog
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs import Job, JobBoard, subject
 from bqdump_local.bigquery.objects import ObjectStore
+from bqdump_local.bigquery.parsing import parse
 from bqdump_local.bigquery.query import Query, refuse_bad_query
 from bqdump_local.bigquery.results import JobResult
 from bqdump_local.bigquery.settings import JobSettings
-from bqdump_local.bigquery.sql import parse
 
 KINDS = ("extract", "load", "query", "copy")
 

@@ -13,10 +13,11 @@ from unittest import mock
 
 import msgspec
 
-from bqdump.adapters.destination_wrappers import RetryingDestination
 from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry import RetryingStore, RetryingWarehouse
+from bqdump.adapters.retry.destination import RetryingDestination
+from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bqdump.adapters.memory.resources import definition_of
-from bqdump.adapters.memory.warehouse import MemoryTable
+from bqdump.adapters.memory.tables import MemoryTable
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.restore import Decision, Restored
 from bqdump.core.restore.drilled import Drilled

@@ -6,7 +6,8 @@ They implement generations, snapshot times, shards and job ids like the services
 from bqdump.adapters.memory.destination import MemoryDestination
 from bqdump.adapters.memory.reader import MemoryEncoder, MemoryReader
 from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse, Version
+from bqdump.adapters.memory.tables import MemoryTable, Version
+from bqdump.adapters.memory.warehouse import MemoryWarehouse
 
 __all__ = [
     "MemoryDestination",

@@ -9,7 +9,8 @@ import msgspec
 
 from bqdump.adapters.memory.resources import etag_of, new_dataset, patched, raw, with_access
 from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.warehouse import MemoryTable, MemoryWarehouse
+from bqdump.adapters.memory.tables import MemoryTable
+from bqdump.adapters.memory.warehouse import MemoryWarehouse
 from bqdump.core.errors import NotFoundError
 from bqdump.core.plan.catalog import Dataset
 

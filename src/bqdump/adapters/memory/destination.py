@@ -13,7 +13,7 @@ from bqdump.adapters.memory.lines import rows_of
 from bqdump.adapters.memory.references import inserted, missing
 from bqdump.adapters.memory.resources import definition_of, layout, names_of, patched, raw
 from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.warehouse import MemoryTable, Version
+from bqdump.adapters.memory.tables import MemoryTable, Version
 from bqdump.core.errors import JobFailedError, NotFoundError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName

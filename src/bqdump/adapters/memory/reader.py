@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from bqdump.adapters.memory.parquet_lines import parquet_of
-from bqdump.adapters.memory.warehouse import MemoryWarehouse, day_of, of_partition
+from bqdump.adapters.memory.tables import day_of, of_partition
+from bqdump.adapters.memory.warehouse import MemoryWarehouse
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory.warehouse import MemoryTable
+from bqdump.adapters.memory.tables import MemoryTable
 from bqdump.core.errors import ConflictError, JobFailedError
 from bqdump.core.plan.catalog import Dataset
 

@@ -6,45 +6,29 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from bqdump.adapters.memory.definitions import MemoryDefinitions
 from bqdump.adapters.memory.lines import file_of
 from bqdump.adapters.memory.store import MemoryStore
+from bqdump.adapters.memory.tables import (
+    BY_DAY,
+    DAYS,
+    LINES,
+    MemoryTable,
+    Version,
+    day_in,
+    day_of,
+    of_partition,
+)
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.core.settings.path_template import shard_name
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000
-LINES = msgspec.Raw(b'[{"name":"line","type":"STRING"}]')
-# A partitioned table has the column of its partitions in its definition; files do not have it.
-DAYS = [{"name": "line", "type": "STRING"}, {"name": "day", "type": "DATE"}]
-BY_DAY = {"type": "DAY", "field": "day"}
-ONE_DAY = re.compile(r"`day` (?:>= DATE '([0-9]{4})-([0-9]{2})-([0-9]{2})'|(IS NULL))")
 AS_OF = re.compile(r"TIMESTAMP_MILLIS\(([0-9]+)\)")
-
-
-class Version(NamedTuple):
-    """A table's rows from `since` (ms) on; None if it was dropped then.
-
-    modified: the lastModifiedTime that BigQuery reports for them, 0 for `since`.
-    """
-
-    since: int
-    rows: tuple[str, ...] | None
-    modified: int = 0
-
-
-class MemoryTable(NamedTuple):
-    """A table with its history."""
-
-    kind: str
-    created: int
-    versions: list[Version]
-    definition: msgspec.Raw
 
 
 class MemoryWarehouse(MemoryDefinitions):
@@ -134,7 +118,7 @@ class MemoryWarehouse(MemoryDefinitions):
         """See Warehouse."""
         tables = self.datasets[dataset.project, dataset.name]
         return [
-            Listed(name, table.kind, table.created, _is_partitioned(table))
+            Listed(name, table.kind, table.created, table.partitioned)
             for name, table in sorted(tables.items())
             if table.versions[-1].rows is not None
         ]
@@ -150,7 +134,7 @@ class MemoryWarehouse(MemoryDefinitions):
             return None
         since = found.versions[-1].modified or found.versions[-1].since
         if partition:
-            rows, since = of_partition(rows, partition), _modified(found, partition)
+            rows, since = of_partition(rows, partition), found.modified_at(partition)
         size = sum(map(len, rows))
         numbers = {"numRows": len(rows), "numBytes": size, "creationTime": found.created, "lastModifiedTime": since}
         state: dict[str, object] = {key: str(number) for key, number in numbers.items()}
@@ -186,7 +170,7 @@ class MemoryWarehouse(MemoryDefinitions):
         rows = self._rows_at(dataset, table, int(at[1]) if at else None)
         if rows is None:
             raise TableGoneError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
-        return dict(Counter(map(_day, rows)))
+        return dict(Counter(map(day_in, rows)))
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
@@ -199,10 +183,10 @@ class MemoryWarehouse(MemoryDefinitions):
         listed: dict[str, list[Partition]] = {}
         for name in tables:
             found = self.datasets[dataset.project, dataset.name].get(name)
-            rows = found.versions[-1].rows if found and _is_partitioned(found) else None
-            for partition in sorted({_day(row) for row in rows or ()}):
+            rows = found.versions[-1].rows if found and found.partitioned else None
+            for partition in sorted({day_in(row) for row in rows or ()}):
                 some = of_partition(rows or (), partition)
-                at = _modified(found, partition) if found else 0
+                at = found.modified_at(partition) if found else 0
                 listed.setdefault(name, []).append(Partition(partition, len(some), sum(map(len, some)), at))
         return listed
 
@@ -289,31 +273,3 @@ class MemoryWarehouse(MemoryDefinitions):
             return None
         as_of = self.clock() if at is None else at
         return next((v.rows for v in reversed(found.versions) if v.since <= as_of), None)
-
-
-def day_of(condition: str) -> str:
-    """The partition whose rows meet a condition in GoogleSQL; "" if it is not about one partition."""
-    found = ONE_DAY.search(condition)
-    return ("__NULL__" if found[4] else "".join(found.groups()[:3])) if found else ""
-
-
-def of_partition(rows: Sequence[str], partition: str) -> tuple[str, ...]:
-    """The rows of one partition."""
-    return tuple(row for row in rows if _day(row) == partition)
-
-
-def _day(row: str) -> str:
-    return row.partition(":")[0]
-
-
-def _is_partitioned(table: MemoryTable) -> bool:
-    return b'"timePartitioning"' in bytes(table.definition)
-
-
-def _modified(table: MemoryTable, partition: str) -> int:
-    """When rows of a partition were last added or changed: a deletion alone does not count."""
-    for newer, older in zip(reversed(table.versions), reversed(table.versions[:-1]), strict=False):
-        now, then = of_partition(newer.rows or (), partition), of_partition(older.rows or (), partition)
-        if not set(now) <= set(then) or len(now) > len(then):
-            return newer.since
-    return table.versions[0].since

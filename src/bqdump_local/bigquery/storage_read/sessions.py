@@ -15,7 +15,8 @@ from sqlglot import exp
 from bqdump_local.bigquery import partition_filter
 from bqdump_local.bigquery.errors import BigQueryError, invalid, not_found
 from bqdump_local.bigquery.formats import logical_bytes
-from bqdump_local.bigquery.sql import Translation, parse
+from bqdump_local.bigquery.parsing import parse
+from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.storage_read.arrow import arrow_schema, batches, read_columns
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table, Version
 from bqdump_local.bigquery.types import Field

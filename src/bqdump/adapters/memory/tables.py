@@ -1,0 +1,64 @@
+"""The tables of a MemoryWarehouse: rows that are lines of text, with their history, in one or several partitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+LINES = msgspec.Raw(b'[{"name":"line","type":"STRING"}]')
+# A partitioned table has the column of its partitions in its definition; files do not have it.
+DAYS = [{"name": "line", "type": "STRING"}, {"name": "day", "type": "DATE"}]
+BY_DAY = {"type": "DAY", "field": "day"}
+ONE_DAY = re.compile(r"`day` (?:>= DATE '([0-9]{4})-([0-9]{2})-([0-9]{2})'|(IS NULL))")
+
+
+class Version(NamedTuple):
+    """A table's rows from `since` (ms) on; None if it was dropped then.
+
+    modified: the lastModifiedTime that BigQuery reports for them, 0 for `since`.
+    """
+
+    since: int
+    rows: tuple[str, ...] | None
+    modified: int = 0
+
+
+class MemoryTable(NamedTuple):
+    """A table with its history."""
+
+    kind: str
+    created: int
+    versions: list[Version]
+    definition: msgspec.Raw
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether it is partitioned by day."""
+        return b'"timePartitioning"' in bytes(self.definition)
+
+    def modified_at(self, partition: str) -> int:
+        """When rows of a partition were last added or changed: a deletion alone does not count."""
+        for newer, older in zip(reversed(self.versions), reversed(self.versions[:-1]), strict=False):
+            now, then = of_partition(newer.rows or (), partition), of_partition(older.rows or (), partition)
+            if not set(now) <= set(then) or len(now) > len(then):
+                return newer.since
+        return self.versions[0].since
+
+
+def day_of(condition: str) -> str:
+    """The partition whose rows meet a condition in GoogleSQL; "" if it is not about one partition."""
+    found = ONE_DAY.search(condition)
+    return ("__NULL__" if found[4] else "".join(found.groups()[:3])) if found else ""
+
+
+def of_partition(rows: Sequence[str], partition: str) -> tuple[str, ...]:
+    """The rows of one partition."""
+    return tuple(row for row in rows if day_in(row) == partition)
+
+
+def day_in(row: str) -> str:
+    """The id of a row's partition."""
+    return row.partition(":")[0]

@@ -1,0 +1,1 @@
+"""Retry as wrappers around the ports. How long they retry: adapters.patience."""
