@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.documents import definitions, manifest, target
-from bqdump.core.documents import run as documents
+from bqdump.core.documents import definitions, manifest, publication, removed, run, target, unchanged
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.definitions import (
     Definitions,
@@ -209,7 +208,7 @@ ROOT = "gs://b/x.json"
 
 
 def test_every_document_is_tried_here() -> None:
-    modules = (documents, units, manifest, target, definitions)
+    modules = (run, unchanged, removed, units, manifest, publication, target, definitions)
     values = [value for module in modules for value in vars(module).values()]
     defined = {value for value in values if isinstance(value, type) and issubclass(value, msgspec.Struct)}
     assert defined | {Mask} == set(STRATEGIES)
