@@ -31,7 +31,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
 from bqdump.core.units.documents import Claim
 from bqdump.ports.store import ObjectStore
-from bqdump.services import open_store
+from bqdump.services.opening import open_store
 from bqdump_local.stack import running
 
 PROJECT, BUCKET, RUNS, TABLES = "local-project", "many-runs", *sized((1000, 10_000), (6, 100))

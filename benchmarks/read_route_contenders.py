@@ -110,7 +110,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.export.task import Task
     from bqdump.export.work.read import read_unit
     from bqdump.export.work.watch import Watch
-    from bqdump.services import LazyReadRoute
+    from bqdump.services.read_route import LazyReadRoute
 
     import_lean()
     name, codec = FORMATS[format_]

@@ -20,7 +20,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from bqdump.services import open_services
+from bqdump.services.opening import open_services
 from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", *sized((1000, 20), (20, 2))

@@ -35,7 +35,8 @@ from bqdump.core.settings.target import Target
 from bqdump.core.sql.checksums import bigquery_statement, chunks, leaves
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
-from bqdump.services import Services, serve
+from bqdump.services.opening import Services
+from bqdump.services.serving import serve
 from bqdump_local.stack import running
 
 PROJECT, SOURCE, BUCKET = "local-project", "tpch", "exports"

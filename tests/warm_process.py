@@ -49,7 +49,7 @@ IMPORTED = (
     "bqdump.cli.run",
     "bqdump.cli.status",
     "bqdump.cli.verify",
-    "bqdump.services",
+    "bqdump.services.serving",
     "encodings.idna",
     "google.cloud.bigquery",
     "google.resumable_media.requests",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 
-from bqdump import services, verbs
+from bqdump import verbs
 from bqdump.arguments import Options
 from bqdump.check.service.result import ServiceCheck
 from bqdump.check.verify import Verified
@@ -56,7 +56,10 @@ from bqdump.ports.store import ObjectStore
 from bqdump.project.look import merged_pruned, merged_verified
 from bqdump.project.status import merged
 from bqdump.restoration.task import Request, Task, Via
-from bqdump.services import Services, read_config, run_id
+from bqdump.services import serving
+from bqdump.services.config import read_config
+from bqdump.services.opening import Services
+from bqdump.services.place import run_id
 from bqdump.signatures import OF_TARGET, with_settings
 
 if TYPE_CHECKING:
@@ -89,7 +92,7 @@ def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
         return await verbs.run_set(at, stores, settings, name, owner, tasks)
 
     if settings.names_several:
-        return _finish(services.serve_set(settings, export_set, tasks, patient=True))
+        return _finish(serving.serve_set(settings, export_set, tasks, patient=True))
 
     async def export(at: Services) -> Export:
         return await (await verbs.run(at, settings, name, owner, tasks)).export()
@@ -106,7 +109,7 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     settings = _settings(options, REQUIRED)
     if settings.names_several:
         work = partial(verbs.plan_set, settings=settings, name=settings.run_id or "RUN", tasks=tasks)
-        return _finish(services.serve_set(settings, work))
+        return _finish(serving.serve_set(settings, work))
     return _serve(settings, lambda at: verbs.plan(at, settings, settings.run_id or "RUN", tasks))
 
 
@@ -135,7 +138,7 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
     async def check(ports: Ports) -> ServiceCheck:
         return await verbs.check_service(ports, await verbs.propose_check(ports, settings, wanted))
 
-    return _finish(services.serve_check(settings, check))
+    return _finish(serving.serve_check(settings, check))
 
 
 class RestoreOptions(TypedDict, total=False):
@@ -212,7 +215,7 @@ def restore(
         task = Task(store, destination, settings, request, me, 1, through)
         return await (verbs.plan_restore(task) if plan else verbs.restore(task, values=verify))
 
-    return _finish(services.serve_restore(settings, wanted.via, work))
+    return _finish(serving.serve_restore(settings, wanted.via, work))
 
 
 @with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify"))
@@ -244,7 +247,7 @@ def drill(
         me = Owner(f"drill-{secrets.token_hex(4)}", 0)
         return await verbs.drill(Task(store, destination, settings, request, me, 1, through), size)
 
-    return _finish(services.serve_restore(settings, wanted.via, work))
+    return _finish(serving.serve_restore(settings, wanted.via, work))
 
 
 @with_settings(OF_TARGET)
@@ -253,7 +256,7 @@ def status(run: str = "", **options: Unpack[Options]) -> Status:
     settings = _settings(options, ("bucket",))
 
     async def every() -> Status:
-        return merged(await services.ask_each(settings, partial(verbs.status, run=run)))
+        return merged(await serving.ask_each(settings, partial(verbs.status, run=run)))
 
     return _finish(every())
 
@@ -267,7 +270,7 @@ def runs(*, storage: bool = False, **options: Unpack[Options]) -> Rows[RunLine]:
     settings, question = _settings(options, ("bucket",)), partial(verbs.runs, storage=storage)
 
     async def every() -> Rows[RunLine]:
-        return Rows(line for found in await services.ask_each(settings, question) for line in found)
+        return Rows(line for found in await serving.ask_each(settings, question) for line in found)
 
     return _finish(every())
 
@@ -289,9 +292,9 @@ def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
             work = at.warehouse.at_work
             return merged_pruned([await verbs.prune(stores[one], own[one], work, delete=yes) for one in stores])
 
-        return _finish(services.serve_set(settings, every))
+        return _finish(serving.serve_set(settings, every))
     if not settings.jobs_in:
-        return _finish(services.ask(settings, lambda store: verbs.prune(store, settings, delete=yes)))
+        return _finish(serving.ask(settings, lambda store: verbs.prune(store, settings, delete=yes)))
     return _serve(settings, lambda at: verbs.prune(at.store, settings, at.warehouse.at_work, delete=yes))
 
 
@@ -326,7 +329,7 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
     settings = _settings(options, ("bucket", "project") if source else ("bucket",))
 
     async def without_source() -> Verified:
-        return merged_verified(await services.ask_each(settings, check))
+        return merged_verified(await serving.ask_each(settings, check))
 
     async def with_source() -> Verified:
         found = []
@@ -336,7 +339,7 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
             async def compare(at: Services, own: Settings = own) -> Verified:
                 return await check(at.store, own, warehouse=at.warehouse, bill=_tell_bill)
 
-            found.append(await services.serve(own, compare))
+            found.append(await serving.serve(own, compare))
         return merged_verified(found)
 
     return _finish(with_source() if source else without_source())
@@ -406,13 +409,13 @@ def _in_words(error: Raised) -> Raised:
 
 def _ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> Result:
     settings = _settings(options, ("bucket",))
-    return _finish(services.ask(settings, lambda store: question(store, settings)))
+    return _finish(serving.ask(settings, lambda store: question(store, settings)))
 
 
 def _serve(
     settings: Settings, work: Callable[[Services], Awaitable[Result]], tasks: int = 1, *, patient: bool = False
 ) -> Result:
-    return _finish(services.serve(settings, work, tasks, patient=patient))
+    return _finish(serving.serve(settings, work, tasks, patient=patient))
 
 
 def _finish(work: Coroutine[Any, Any, Result]) -> Result:

@@ -78,7 +78,7 @@ import importlib.machinery, sys, threading
 from bqdump.adapters import lean_imports
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.services import LazyReadRoute
+from bqdump.services.read_route import LazyReadRoute
 import bqdump.cli.run
 lean_imports.import_lean()
 from bqdump.adapters import bigquery, gcs, google_http

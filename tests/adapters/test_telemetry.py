@@ -18,7 +18,8 @@ from bqdump.core.restore.rotation import Portion
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.warehouse import JobError
-from bqdump.services import LazyReadRoute, Services
+from bqdump.services.opening import Services
+from bqdump.services.read_route import LazyReadRoute
 from collector import Collector, collecting, values
 from restore.world import INTO, World
 

@@ -13,7 +13,7 @@ import yaml
 
 from bqdump.core.settings.resolve import environment, resolve
 from bqdump.core.settings.task_identity import ENGINES, identify
-from bqdump.services import run_id
+from bqdump.services.place import run_id
 from bqdump_local.execute import Engine, execute
 from bqdump_local.processes import TaskLine
 from deploy.dockerfile import read

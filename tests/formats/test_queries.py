@@ -12,7 +12,7 @@ import pytest
 from bqdump.adapters.duckdb_shell import DuckDBShell
 from bqdump.check.query import Export
 from bqdump.core.errors import UsageError
-from bqdump.services import ask
+from bqdump.services.serving import ask
 from formats.exports import WAYS, Exports, Way
 from formats.values import Kind, expected
 

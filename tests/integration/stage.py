@@ -32,7 +32,7 @@ from bqdump.core.settings.resolve import resolve
 from bqdump.core.settings.settings import Settings
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
-from bqdump.services import open_services
+from bqdump.services.opening import open_services
 from bqdump_local.execute import Execution, execute
 from bqdump_local.processes import TaskLine
 from bqdump_local.stack import Stack

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 import bqdump
-from bqdump import services
 from bqdump.check.service.result import ServiceCheck, Verdict
 from bqdump.check.service.run import Ports, check_service, chosen, propose
 from bqdump.ports.store import ObjectInfo, Stored
 from bqdump.ports.warehouse import Job
+from bqdump.services import serving
 from integration.command import call
 from integration.stage import Stage, until
 
@@ -106,7 +106,7 @@ def checked(stage: Stage, patterns: Sequence[str], store: Any = Deviating, big: 
         deviating = ports._replace(store=store(ports.store), destination=big(ports.destination))
         return await check_service(deviating, await propose(deviating, settings, chosen(patterns)))
 
-    return asyncio.run(services.serve_check(settings, check))
+    return asyncio.run(serving.serve_check(settings, check))
 
 
 def different(found: ServiceCheck) -> list[str]:

@@ -22,7 +22,8 @@ from bqdump.core.restore.rotation import Portion
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.warehouse import JobError
-from bqdump.services import LazyReadRoute, Services
+from bqdump.services.opening import Services
+from bqdump.services.read_route import LazyReadRoute
 from hooks import Hook, hook
 from restore.world import SETTINGS
 from restore.world import World as RestoreWorld

@@ -19,7 +19,7 @@ from bqdump.core.settings.path_template import DEFAULT
 from bqdump.core.settings.resolve import flags, parsed, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED
 from bqdump.core.sizes import listed
-from bqdump.services import CONFIG
+from bqdump.services.config import CONFIG
 
 KEEP = "{run}/{table}/{table}_*.{ext}"
 ASKED = (*REQUIRED, "prefix", "format", "compression")

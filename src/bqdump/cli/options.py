@@ -15,7 +15,7 @@ from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.resolve import environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
-from bqdump.services import CONFIG, read_config
+from bqdump.services.config import CONFIG, read_config
 
 log = logging.getLogger(__name__)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

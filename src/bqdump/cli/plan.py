@@ -24,7 +24,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.services import run_id
+from bqdump.services.place import run_id
 
 # More tables that are exported for one reason are not listed.
 MANY = 5

@@ -27,7 +27,7 @@ from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 from bqdump.ports.store import ObjectStore
 from bqdump.project.look import merged_pruned
-from bqdump.services import Services
+from bqdump.services.opening import Services
 
 SHOWN_LEFT = 10
 

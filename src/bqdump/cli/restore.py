@@ -35,7 +35,7 @@ from bqdump.core.times import time_text
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
 from bqdump.restoration.task import Request, Task, Via
-from bqdump.services import owner
+from bqdump.services.place import owner
 
 log = logging.getLogger(__name__)
 RESUME = "To resume, repeat the command."

@@ -34,7 +34,8 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339, time_text
 from bqdump.export.run import TaskResult
 from bqdump.ports.store import ObjectStore
-from bqdump.services import Services, owner, run_id
+from bqdump.services.opening import Services
+from bqdump.services.place import owner, run_id
 
 log = logging.getLogger(__name__)
 STANDING_MS = 12 * 3_600_000

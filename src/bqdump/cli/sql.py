@@ -23,7 +23,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of, time_text
 from bqdump.ports.query_shell import Answer
-from bqdump.services import open_shell
+from bqdump.services.opening import open_shell
 
 HELP = "End statements with a semicolon. .tables lists the tables, .exit or Ctrl-D ends."
 PROMPT, MORE = "bqdump> ", "   ...> "

@@ -25,7 +25,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.project.look import merged_verified
-from bqdump.services import Services
+from bqdump.services.opening import Services
 
 EVERYTHING = "100%"
 

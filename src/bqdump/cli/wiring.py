@@ -7,7 +7,6 @@ import gc
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from bqdump import services
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.check.service.run import Ports
 from bqdump.core.settings.settings import Settings
@@ -15,37 +14,38 @@ from bqdump.core.settings.target import Target
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
 from bqdump.restoration.task import Via
-from bqdump.services import Services
+from bqdump.services import opening, serving
+from bqdump.services.opening import Services
 
 Answer = TypeVar("Answer")
 
 
 def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
-    """The target of the export. patient: see services.open_store."""
+    """The target of the export. patient: see opening.open_store."""
     import_lean()
-    return services.open_store(settings, patient=patient)
+    return opening.open_store(settings, patient=patient)
 
 
 def ask_store(
     settings: Settings, question: Callable[[ObjectStore], Awaitable[Answer]], *, patient: bool = False
 ) -> Answer:
-    """Ask the target the question. patient: see services.open_store."""
+    """Ask the target the question. patient: see opening.open_store."""
     import_lean()
-    return asyncio.run(services.ask(settings, question, patient=patient))
+    return asyncio.run(serving.ask(settings, question, patient=patient))
 
 
 def ask_each(
     settings: Settings, question: Callable[[ObjectStore, Settings], Awaitable[Answer]], *, patient: bool = False
 ) -> list[Answer]:
-    """Ask every target of these settings the question. See services.ask_each."""
+    """Ask every target of these settings the question. See serving.ask_each."""
     import_lean()
-    return asyncio.run(services.ask_each(settings, question, patient=patient))
+    return asyncio.run(serving.ask_each(settings, question, patient=patient))
 
 
 async def serve(
     settings: Settings, work: Callable[[Services], Awaitable[Answer]], tasks: int = 1, *, patient: bool = False
 ) -> Answer:
-    """Do the work on source and target, for one of this many tasks. patient: see services.open_store."""
+    """Do the work on source and target, for one of this many tasks. patient: see opening.open_store."""
     import_lean()
 
     def begin(opened: Services) -> Awaitable[Answer]:
@@ -53,7 +53,7 @@ async def serve(
         gc.freeze()
         return work(opened)
 
-    return await services.serve(settings, begin, tasks, patient=patient)
+    return await serving.serve(settings, begin, tasks, patient=patient)
 
 
 async def serve_set(
@@ -63,14 +63,14 @@ async def serve_set(
     *,
     patient: bool = False,
 ) -> Answer:
-    """Do the work on the source and the targets of a set of datasets. See services.serve_set."""
+    """Do the work on the source and the targets of a set of datasets. See serving.serve_set."""
     import_lean()
 
     def begin(opened: Services, stores: Mapping[Target, ObjectStore]) -> Awaitable[Answer]:
         gc.freeze()
         return work(opened, stores)
 
-    return await services.serve_set(settings, begin, tasks, patient=patient)
+    return await serving.serve_set(settings, begin, tasks, patient=patient)
 
 
 async def serve_restore(
@@ -79,17 +79,17 @@ async def serve_restore(
     work: Callable[[ObjectStore, Destination, Via | None], Awaitable[Answer]],
     tasks: int = 1,
 ) -> Answer:
-    """Do the work on an export and what a restore writes to. See services.serve_restore."""
+    """Do the work on an export and what a restore writes to. See serving.serve_restore."""
     import_lean()
 
     def begin(store: ObjectStore, destination: Destination, through: Via | None) -> Awaitable[Answer]:
         gc.freeze()
         return work(store, destination, through)
 
-    return await services.serve_restore(settings, via, begin, tasks)
+    return await serving.serve_restore(settings, via, begin, tasks)
 
 
 async def serve_check(settings: Settings, work: Callable[[Ports], Awaitable[Answer]]) -> Answer:
-    """Do the work of a check of the services. See services.serve_check."""
+    """Do the work of a check of the services. See serving.serve_check."""
     import_lean()
-    return await services.serve_check(settings, work)
+    return await serving.serve_check(settings, work)

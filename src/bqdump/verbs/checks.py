@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bqdump.diagnosis import Diagnosis
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
-    from bqdump.services import Services
+    from bqdump.services.opening import Services
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
@@ -76,7 +76,7 @@ async def verify(
     from bqdump.check.verify import verify as verify_run
     from bqdump.project.look import verify_set
     from bqdump.repository.published import SetError, with_bucket
-    from bqdump.services import open_reader
+    from bqdump.services.opening import open_reader
 
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bqdump.export.task import Task
     from bqdump.ports.store import ObjectStore
     from bqdump.project.task import SetTask
-    from bqdump.services import Services
+    from bqdump.services.opening import Services
 
 
 log = logging.getLogger(__name__)

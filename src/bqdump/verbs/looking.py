@@ -122,7 +122,7 @@ async def diff(
     from bqdump.check.compare_values import compare_values
     from bqdump.core.documents.changes import compare
     from bqdump.repository.published import read_manifest
-    from bqdump.services import open_reader
+    from bqdump.services.opening import open_reader
 
     old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
     if not values:

@@ -23,7 +23,7 @@ async def notify_set(settings: Settings, exported: Export) -> None:
     """Post that this task has published the set, where an address is set."""
     from bqdump.core.notice import run_published
     from bqdump.observe.notify import notify
-    from bqdump.services import open_notifier
+    from bqdump.services.opening import open_notifier
 
     notifier = open_notifier(settings)
     if notifier and exported.state == "published":
@@ -36,7 +36,7 @@ async def notify_failed(
     """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks."""
     from bqdump.core.notice import run_failed
     from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
-    from bqdump.services import open_notifier
+    from bqdump.services.opening import open_notifier
 
     notifier = open_notifier(settings)
     if notifier is None:
@@ -52,7 +52,7 @@ async def notify_published(ended: Ended) -> None:
     """Post that this task has published the run, where an address is set."""
     from bqdump.core.notice import run_published
     from bqdump.observe.notify import notify_once
-    from bqdump.services import open_notifier
+    from bqdump.services.opening import open_notifier
 
     task, result = ended.task, ended.result
     notifier = open_notifier(task.settings)

@@ -18,7 +18,7 @@ async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
     """Do one task's part of a restore. values: compare the values of restored tables with the files as well."""
     from bqdump.check.read_back import ReadOptions
     from bqdump.restoration.run import run as run_task
-    from bqdump.services import open_reader
+    from bqdump.services.opening import open_reader
     from bqdump.telemetry import observed
 
     options = task.request.options
@@ -48,7 +48,7 @@ async def drill(task: RestoreTask, portion: Portion) -> Drilled:
     from bqdump.core.notice import drill_ended, drill_failed
     from bqdump.observe.notify import notify
     from bqdump.restoration.drill import drill as run_drill
-    from bqdump.services import open_notifier, open_reader
+    from bqdump.services.opening import open_notifier, open_reader
     from bqdump.telemetry import observed
 
     # Its dataset has another name each time.

@@ -1,6 +1,6 @@
 """Where an export goes: a bucket or a local folder, chosen by the scheme of `to`, and a prefix below it.
 
-Another object store is one more scheme here, and one more opener in `bqdump.services`.
+Another object store is one more scheme here, and one more opener in `bqdump.services.opening`.
 """
 
 from __future__ import annotations

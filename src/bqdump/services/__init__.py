@@ -1,0 +1,1 @@
+"""What the front ends need ready: open ports, this process's place in a run, and the file of settings."""

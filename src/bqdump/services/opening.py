@@ -1,0 +1,119 @@
+"""Adapters inside their wrappers. Each is imported when it is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import BUCKET, FOLDER
+from bqdump.ports.destination import Destination
+from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
+from bqdump.services.patience import patience_for
+from bqdump.services.read_route import LazyReadRoute
+
+if TYPE_CHECKING:
+    from bqdump.ports.data_reader import DataReader
+    from bqdump.ports.notifier import Notifier
+    from bqdump.ports.query_shell import QueryShell
+
+
+class Services(NamedTuple):
+    """The ports, ready to use; what reads and encodes is opened when it is asked for."""
+
+    store: ObjectStore
+    warehouse: Warehouse
+    read_route: LazyReadRoute
+
+    async def close(self) -> None:
+        """Close all."""
+        await self.read_route.close()
+        await self.store.close()
+        await self.warehouse.close()
+
+
+def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
+    """The target of the export. patient: for a run, which retries longer than other commands."""
+    return OPENERS[settings.target.scheme](settings, patient)
+
+
+def _open_bucket(settings: Settings, patient: bool) -> ObjectStore:
+    from bqdump.adapters.endpoints import STORAGE
+    from bqdump.adapters.gcs import CloudStore
+    from bqdump.adapters.retry.store import RetryingStore
+
+    patience = patience_for(settings, STORAGE, patient=patient)
+    return RetryingStore(CloudStore(settings.target.bucket, settings.jobs_in, settings.kms_key, patience), patience)
+
+
+def _open_folder(settings: Settings, _patient: bool) -> ObjectStore:
+    from bqdump.adapters.folder import FolderStore
+
+    return FolderStore(Path(settings.target.folder))
+
+
+# The variable with the token that a webhook gets.
+NOTIFY_SECRET = "BQDUMP_NOTIFY_SECRET"  # noqa: S105 (a name)
+# By the scheme of the target.
+OPENERS: dict[str, Callable[[Settings, bool], ObjectStore]] = {BUCKET: _open_bucket, FOLDER: _open_folder}
+
+
+def open_notifier(settings: Settings) -> Notifier | None:
+    """Where notices are posted to, None if nowhere."""
+    if not settings.notify:
+        return None
+    from bqdump.adapters.webhook import Webhook
+
+    return Webhook(settings.notify, os.environ.get(NOTIFY_SECRET, ""))
+
+
+def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> Services:
+    """Source and target of the export, for one of `tasks` tasks."""
+    from bqdump.adapters.bigquery import BigQueryWarehouse
+    from bqdump.adapters.endpoints import BIGQUERY
+    from bqdump.adapters.limits import RateLimitedWarehouse
+    from bqdump.adapters.retry.warehouse import RetryingWarehouse
+
+    store = open_store(settings, patient=patient)
+    paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in, settings.job_timeout), tasks)
+    warehouse = RetryingWarehouse(paced, patience_for(settings, BIGQUERY, patient=patient))
+    return Services(store, warehouse, LazyReadRoute(settings, patient=patient))
+
+
+def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> Destination:
+    """What a restore writes to, for one of `tasks` tasks."""
+    from bqdump.adapters.bigquery_destination import BigQueryDestination
+    from bqdump.adapters.endpoints import BIGQUERY
+    from bqdump.adapters.limits import RateLimitedDestination
+    from bqdump.adapters.retry.destination import RetryingDestination
+
+    paced = RateLimitedDestination(BigQueryDestination(settings.jobs_in, settings.job_timeout), tasks)
+    return RetryingDestination(paced, patience_for(settings, BIGQUERY, patient=patient))
+
+
+def open_reader() -> DataReader:
+    """The decoder of files. Raises UsageError if its packages are not installed."""
+    try:
+        from bqdump.adapters.data_files import DataFiles
+    except ImportError as error:
+        if out_of_files(error):
+            raise open_files_error("load", "the packages that read files") from error
+        cause = f"reading files needs {error.name}, which is not installed"
+        raise UsageError("read files", "", cause, install_hint("verify")) from None
+    return DataFiles()
+
+
+def open_shell() -> QueryShell:
+    """The shell for queries over an export. Raises UsageError if its packages are not installed."""
+    try:
+        from bqdump.adapters.duckdb_shell import DuckDBShell
+    except ImportError as error:
+        if out_of_files(error):
+            raise open_files_error("load", "the packages that read files") from error
+        cause = f"queries need {error.name}, which is not installed"
+        raise UsageError("query", "", cause, install_hint("verify")) from None
+    return DuckDBShell()

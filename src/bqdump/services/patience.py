@@ -1,0 +1,19 @@
+"""How long a command retries on an endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bqdump.core.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from bqdump.adapters.endpoints import Endpoint
+    from bqdump.adapters.patience import Patience
+
+
+def patience_for(settings: Settings, endpoint: Endpoint, *, patient: bool) -> Patience:
+    """patient: for a run, which retries longer than other commands unless `patience` is set."""
+    from bqdump.adapters.patience import LONG, SHORT, Patience
+
+    seconds = (LONG if patient else SHORT) if settings.patience is None else float(settings.patience)
+    return Patience(seconds, service=str(endpoint))

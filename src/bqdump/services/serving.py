@@ -1,0 +1,135 @@
+"""Ports that are opened for one piece of work, and closed after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from bqdump.core.errors import NotFoundError
+from bqdump.core.project.selection import all_targets, targets_of
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.ports.destination import Destination
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import with_bucket
+from bqdump.services.opening import Services, open_destination, open_services, open_store
+from bqdump.services.read_route import LazyReadRoute
+
+if TYPE_CHECKING:
+    from bqdump.check.service.run import Ports
+    from bqdump.restoration.task import Via
+
+Answer = TypeVar("Answer")
+
+
+async def serve_restore(
+    settings: Settings,
+    via: Target | None,
+    work: Callable[[ObjectStore, Destination, Via | None], Awaitable[Answer]],
+    tasks: int = 1,
+) -> Answer:
+    """Open the export, what a restore writes to, and the bucket that it loads through; do the work, and close them."""
+    from bqdump.restoration.task import Via
+
+    store = open_store(settings, patient=True)
+    through = None
+    if via:
+        in_bucket = msgspec.structs.replace(settings, target=via)
+        through = Via(open_store(in_bucket, patient=True), via)
+    destination = open_destination(settings, tasks, patient=True)
+    try:
+        return await with_bucket(store, work(store, destination, through))
+    finally:
+        await store.close()
+        if through:
+            await through.store.close()
+        await destination.close()
+
+
+async def serve_check(settings: Settings, work: Callable[[Ports], Awaitable[Answer]]) -> Answer:
+    """Open what a check of the services works on, do the work, and close it."""
+    from bqdump.adapters.endpoints import LED
+    from bqdump.check.service.run import Ports
+
+    store, destination, route = open_store(settings), open_destination(settings, 1), LazyReadRoute(settings)
+    google = not any(os.environ.get(endpoint.variable) for endpoint in LED)
+    try:
+        return await with_bucket(store, work(Ports(destination, store, route.open, google)))
+    finally:
+        await route.close()
+        await store.close()
+        await destination.close()
+
+
+async def ask(
+    settings: Settings, question: Callable[[ObjectStore], Awaitable[Answer]], *, patient: bool = False
+) -> Answer:
+    """Open the target, ask it the question, and close it. patient: see open_store."""
+    store = open_store(settings, patient=patient)
+    try:
+        return await with_bucket(store, question(store))
+    finally:
+        await store.close()
+
+
+async def serve(
+    settings: Settings, work: Callable[[Services], Awaitable[Answer]], tasks: int = 1, *, patient: bool = False
+) -> Answer:
+    """Open source and target for one of this many tasks, do the work, and close them. patient: see open_store."""
+    services = open_services(settings, tasks, patient=patient)
+    try:
+        return await work(services)
+    finally:
+        await services.close()
+
+
+async def serve_set(
+    settings: Settings,
+    work: Callable[[Services, Mapping[Target, ObjectStore]], Awaitable[Answer]],
+    tasks: int = 1,
+    *,
+    patient: bool = False,
+) -> Answer:
+    """The same for a set of datasets, with the store of each target that the set may go to."""
+    first, *others = targets_of(settings)
+    services = open_services(_at(settings, first), tasks, patient=patient)
+    stores = {first: services.store}
+    try:
+        for target in others:
+            stores[target] = open_store(_at(settings, target), patient=patient)
+        return await work(services, stores)
+    finally:
+        for target, store in stores.items():
+            if target != first:
+                await store.close()
+        await services.close()
+
+
+async def ask_each(
+    settings: Settings, question: Callable[[ObjectStore, Settings], Awaitable[Answer]], *, patient: bool = False
+) -> list[Answer]:
+    """Ask every target of these settings the question: one, or for a set of datasets one for each location.
+
+    Raises NotFoundError if none of them has what the question is about.
+    """
+
+    async def one(at: Settings) -> Answer:
+        return await ask(at, lambda store: question(store, at), patient=patient)
+
+    answers: list[Answer] = []
+    missing: NotFoundError | None = None
+    for target in all_targets(settings):
+        try:
+            answers.append(await one(_at(settings, target)))
+        except NotFoundError as error:
+            missing = missing or error
+    if missing and not answers:
+        raise missing
+    return answers
+
+
+def _at(settings: Settings, target: Target) -> Settings:
+    return msgspec.structs.replace(settings, target=target)
