@@ -10,23 +10,12 @@ __version__ = VERSION
 # As typing has it, without importing that.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bqdump.api import (
-        check_service,
-        diff,
-        doctor,
-        drill,
-        manifest,
-        plan,
-        prune,
-        report,
-        restore,
-        run,
-        runs,
-        status,
-        tag,
-        verify,
-    )
-    from bqdump.arguments import Options
+    from bqdump.api.arguments import Options
+    from bqdump.api.checks import check_service, doctor, verify
+    from bqdump.api.exports import plan, run
+    from bqdump.api.looking import diff, manifest, report, runs, status
+    from bqdump.api.restores import drill, restore
+    from bqdump.api.retention import prune, tag
     from bqdump.check.doctor import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
@@ -166,12 +155,12 @@ __all__ = [
 
 # Where each name is defined; errors are in core.errors.
 _HOMES = {
-    "api": (
-        "check_service",
-        *("diff", "doctor", "drill", "manifest", "plan", "prune", "report", "restore", "run", "runs", "status", "tag"),
-        "verify",
-    ),
-    "arguments": ("Options",),
+    "api.arguments": ("Options",),
+    "api.checks": ("check_service", "doctor", "verify"),
+    "api.exports": ("plan", "run"),
+    "api.looking": ("diff", "manifest", "report", "runs", "status"),
+    "api.restores": ("drill", "restore"),
+    "api.retention": ("prune", "tag"),
     "check.doctor": ("Check", "CheckOutcome"),
     "check.findings": ("Finding", "FindingKind"),
     "check.service.result": ("ServiceCheck", "TriedClaim", "Verdict"),
@@ -182,7 +171,8 @@ _HOMES = {
     "core.documents.exported_tables": ("Manifest", "Table"),
     "core.documents.manifest": ("File", "Totals"),
     "core.documents.project": ("RemovedDataset", "SkippedDataset"),
-    "core.documents.run": ("Failure", "Flag", "Owner", "Removed", "Skipped"),
+    "core.documents.removed": ("Removed",),
+    "core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
     "core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
     "core.progress.export": ("DatasetExport", "Export"),
     "core.restore.drilled": ("Drilled",),

@@ -13,11 +13,11 @@ from typing import get_type_hints
 import pytest
 
 import bqdump
+from bqdump.api.signatures import OF_TARGET
 from bqdump.cli.exit_codes import CODES
 from bqdump.core import errors
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import BY_NAME
-from bqdump.signatures import OF_TARGET
 
 
 def test_every_setting_is_an_argument() -> None:

@@ -15,7 +15,6 @@ import polars
 import pytest
 
 import bqdump
-from bqdump import api
 from bqdump.core.results import State
 from bqdump_local.seed import seed
 from bqdump_local.stack import running
@@ -99,7 +98,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
 
 def test_every_function_and_no_other_is_on_the_page() -> None:
     table = set(re.findall(r"^\| `bqdump\.(\w+)\(", PAGE, re.MULTILINE))
-    functions = {name for name in bqdump.__all__ if isinstance(getattr(api, name, None), types.FunctionType)}
+    functions = {name for name in bqdump.__all__ if isinstance(getattr(bqdump, name), types.FunctionType)}
     assert table == functions
 
 

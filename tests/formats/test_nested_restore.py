@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from bqdump import api
+import bqdump
 from formats.exports import Exports, Way
 
 
 def restore(exports: Exports, prefix: str) -> str:
     """Restore an export by its prefix; returns the dataset."""
     stage, dataset = exports.stage, f"nested_{prefix.replace('-', '_')}"
-    result = api.restore(into=dataset, project=stage.project, bucket=stage.bucket, prefix=prefix)
+    result = bqdump.restore(into=dataset, project=stage.project, bucket=stage.bucket, prefix=prefix)
     assert (result.state, result.failed) == ("restored", ())
     return dataset
 

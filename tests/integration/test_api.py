@@ -18,7 +18,7 @@ import pytest
 
 import bqdump
 from bqdump.adapters.lean_imports import UNUSED
-from bqdump.api import _finish
+from bqdump.api.calls import finish
 from integration.command import call
 from integration.stage import Stage, until
 from integration.test_verify_source import swap_in
@@ -172,7 +172,7 @@ def test_of_several_errors_at_once_the_first_is_raised() -> None:
         )
 
     with pytest.raises(bqdump.DeniedError, match="cannot read gs://b: no"):
-        _finish(fail())
+        finish(fail())
 
 
 def test_wrong_arguments_name_themselves(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ Options.__module__ = "bqdump"
 
 
 def arguments_module() -> str:
-    """The text of bqdump/arguments.py."""
+    """The text of bqdump/api/arguments.py."""
     annotations = {name: str(kind) for name, kind in Settings.__annotations__.items()}
     names = [setting.name for setting in SETTINGS]
     lines = [f"    {name}: {_type(name, annotations.get(name, 'str'))}\n" for name in names]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from bqdump.arguments import Options
+from bqdump.api.arguments import Options
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.wording import fill
 

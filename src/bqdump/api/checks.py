@@ -1,0 +1,82 @@
+"""Checks before an export and after it, as functions of the Python API: permissions, services, stored files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Unpack
+
+import msgspec
+
+from bqdump import verbs
+from bqdump.api.arguments import Options
+from bqdump.api.calls import finish, serve, settings_of, tell_bill
+from bqdump.api.signatures import OF_TARGET, with_settings
+from bqdump.check.service.result import ServiceCheck
+from bqdump.check.verify import Verified
+from bqdump.core.project.selection import all_targets
+from bqdump.core.sampling import parts_to_read
+from bqdump.core.settings.settings import REQUIRED, Settings
+from bqdump.diagnosis import Diagnosis
+from bqdump.project.look import merged_verified
+from bqdump.services import serving
+from bqdump.services.opening import Services
+
+if TYPE_CHECKING:
+    from bqdump.check.service.run import Ports
+
+
+@with_settings()
+def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosis:
+    """Check permissions and risks before a run, without exporting. `verdict` is the worst result.
+
+    Writes two small objects below _bqdump/doctor/ and deletes them. Problems are returned, not raised.
+    service_account: the account in the commands of `cures` (default: the one that `bqdump render iam` creates).
+    """
+    settings = settings_of(options, REQUIRED)
+    return serve(settings, lambda at: verbs.doctor(at, settings, service_account))
+
+
+@with_settings(("project", "bucket", "to", "prefix", "job_project", "location", "kms_key", "patience"))
+def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> ServiceCheck:
+    """Try on BigQuery and Cloud Storage what bqdump relies on, in a scratch dataset and prefix that are deleted.
+
+    It creates them, and bills its queries, without asking. What differs is returned, not raised.
+    claims: patterns of ids, such as "csv.*" (default: all claims).
+    """
+    from bqdump.check.service.run import chosen
+
+    settings, wanted = settings_of(options, ("project", "bucket")), chosen(claims)
+
+    async def check(ports: Ports) -> ServiceCheck:
+        return await verbs.check_service(ports, await verbs.propose_check(ports, settings, wanted))
+
+    return finish(serving.serve_check(settings, check))
+
+
+@with_settings((*OF_TARGET, "project", "max_bytes_billed"))
+def verify(run: str = "", *, read: str = "", source: bool = False, **options: Unpack[Options]) -> Verified:
+    """Compare the files of a run (default: the published run) with its manifest. Differences are `findings`.
+
+    read: also read this share of the files, such as "100%" or "10%"; see docs/verify.md.
+    source: read all files and compare each table with BigQuery as of the snapshot time, while time travel lasts.
+    BigQuery bills one query per table; `max_bytes_billed` limits their sum. Requires `project`.
+    """
+    check = partial(verbs.verify, run=run, parts=parts_to_read(read, source=source))
+    settings = settings_of(options, ("bucket", "project") if source else ("bucket",))
+
+    async def without_source() -> Verified:
+        return merged_verified(await serving.ask_each(settings, check))
+
+    async def with_source() -> Verified:
+        found = []
+        for target in all_targets(settings):
+            own = msgspec.structs.replace(settings, target=target)
+
+            async def compare(at: Services, own: Settings = own) -> Verified:
+                return await check(at.store, own, warehouse=at.warehouse, bill=tell_bill)
+
+            found.append(await serving.serve(own, compare))
+        return merged_verified(found)
+
+    return finish(with_source() if source else without_source())

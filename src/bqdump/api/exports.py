@@ -1,0 +1,65 @@
+"""Exporting, as functions of the Python API."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from typing import Unpack
+
+from bqdump import verbs
+from bqdump.api.arguments import Options
+from bqdump.api.calls import finish, serve, settings_of
+from bqdump.api.signatures import with_settings
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.summary import Planned
+from bqdump.core.progress.export import Export
+from bqdump.core.settings.settings import REQUIRED
+from bqdump.core.settings.target import Target
+from bqdump.core.settings.task_identity import Identity
+from bqdump.ports.store import ObjectStore
+from bqdump.services import serving
+from bqdump.services.opening import Services
+from bqdump.services.place import run_id
+
+
+@with_settings()
+def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
+    """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
+
+    Raises TablesFailedError if tables failed and `allow_partial` is not set. Nothing is published then; the same
+    `run_id` resumes the run.
+    """
+    settings = settings_of(options, REQUIRED)
+    if not 0 <= task < tasks:
+        raise UsageError("run", f"task {task}", f"it is none of {tasks} tasks, which count from 0")
+    if tasks > 1 and not settings.run_id:
+        raise UsageError("run", f"task {task} of {tasks}", "tasks of one run need one name", "Pass the same run_id.")
+    name = run_id(settings, Identity("", task, tasks, 0, ""))
+    # Tasks of one run are one execution, where a restarted task is the same one; a call alone is always a new one.
+    owner = Owner(name if tasks > 1 else f"{name}-{secrets.token_hex(4)}", task)
+
+    async def export_set(at: Services, stores: Mapping[Target, ObjectStore]) -> Export:
+        return await verbs.run_set(at, stores, settings, name, owner, tasks)
+
+    if settings.names_several:
+        return finish(serving.serve_set(settings, export_set, tasks, patient=True))
+
+    async def export(at: Services) -> Export:
+        return await (await verbs.run(at, settings, name, owner, tasks)).export()
+
+    return serve(settings, export, tasks, patient=True)
+
+
+@with_settings()
+def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
+    """Show what a run would do, without changing anything. `flags` lists why a run would be refused.
+
+    tasks: the number of tasks to plan for.
+    """
+    settings = settings_of(options, REQUIRED)
+    if settings.names_several:
+        work = partial(verbs.plan_set, settings=settings, name=settings.run_id or "RUN", tasks=tasks)
+        return finish(serving.serve_set(settings, work))
+    return serve(settings, lambda at: verbs.plan(at, settings, settings.run_id or "RUN", tasks))

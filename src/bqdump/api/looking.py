@@ -1,0 +1,74 @@
+"""Looking at runs, as functions of the Python API: progress, manifest, changes, report."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Unpack
+
+from bqdump import verbs
+from bqdump.api.arguments import Options
+from bqdump.api.calls import ask, finish, settings_of
+from bqdump.api.signatures import OF_TARGET, with_settings
+from bqdump.core.documents.changes import TableChange
+from bqdump.core.documents.exported_tables import Manifest
+from bqdump.core.results import Rows
+from bqdump.observe.history import RunLine
+from bqdump.observe.status import Status
+from bqdump.project.status import merged
+from bqdump.services import serving
+
+
+@with_settings(OF_TARGET)
+def status(run: str = "", **options: Unpack[Options]) -> Status:
+    """Read the progress of a run (default: the run that was planned last) from the bucket."""
+    settings = settings_of(options, ("bucket",))
+
+    async def every() -> Status:
+        return merged(await serving.ask_each(settings, partial(verbs.status, run=run)))
+
+    return finish(every())
+
+
+@with_settings(OF_TARGET)
+def runs(*, storage: bool = False, **options: Unpack[Options]) -> Rows[RunLine]:
+    """List the runs of a target, the latest snapshot time first.
+
+    storage: also read every manifest, for the bytes that each run shares with others.
+    """
+    settings, question = settings_of(options, ("bucket",)), partial(verbs.runs, storage=storage)
+
+    async def every() -> Rows[RunLine]:
+        return Rows(line for found in await serving.ask_each(settings, question) for line in found)
+
+    return finish(every())
+
+
+@with_settings(OF_TARGET)
+def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
+    """Read the manifest of a run (default: the published run): every table and file.
+
+    It is a mapping of table names: `manifest["flights"].uris` holds the addresses of a table's files.
+    """
+    return ask(lambda store, settings: verbs.manifest(store, settings, run), options)
+
+
+@with_settings(OF_TARGET)
+def diff(before: str, after: str = "", *, values: bool = False, **options: Unpack[Options]) -> Rows[TableChange]:
+    """Show what changed from one run to another (default: the published run): tables, columns, content.
+
+    Content is compared by the checksums of the files; if they do not prove anything, `change` is "unclear". Tables
+    with the same rows, columns and bytes are left out.
+    values: read the files of both runs and compare the values of every column. Raises NotFoundError if the files of a
+    run no longer exist.
+    """
+    return ask(lambda store, settings: verbs.diff(store, settings, before, after, values=values), options)
+
+
+@with_settings(OF_TARGET)
+def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str:
+    """Render the report of a run (default: the published run) as a self-contained HTML page.
+
+    since: show what changed since this run.
+    """
+    _, page = ask(lambda store, settings: verbs.report(store, settings, run, since), options)
+    return page.decode()

@@ -1,0 +1,132 @@
+"""Restoring, as functions of the Python API."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, Unpack, cast
+
+import msgspec
+
+from bqdump import verbs
+from bqdump.api.arguments import Options
+from bqdump.api.calls import finish, python_words, settings_of, tell_bill
+from bqdump.api.signatures import OF_TARGET, with_settings
+from bqdump.core.documents.run import Owner
+from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.request import requested, requested_drill
+from bqdump.core.restore.result import Restoration
+from bqdump.core.restore.rotation import portion
+from bqdump.ports.destination import Destination
+from bqdump.ports.store import ObjectStore
+from bqdump.restoration.task import Request, Task, Via
+from bqdump.services import serving
+
+
+class RestoreOptions(TypedDict, total=False):
+    """The settings that a restore uses; see Options."""
+
+    config: str | None
+    project: str | None
+    bucket: str | None
+    to: str | None
+    prefix: str | None
+    job_project: str | None
+    concurrency: int | str | None
+    labels: Mapping[str, str] | None
+    patience: int | str | None
+    job_timeout: int | str | None
+    notify: str | None
+    max_bytes_billed: int | str | None
+    run_id: str | None
+
+
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed"))
+def restore(
+    run: str = "",
+    *,
+    into: str,
+    plan: bool = False,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    replace: bool = False,
+    missing_only: bool = False,
+    with_policies: bool = False,
+    with_access: bool = False,
+    keep_references: bool = False,
+    verify: bool = False,
+    via: str = "",
+    yes: bool = False,
+    **options: Unpack[RestoreOptions],
+) -> Restoration:
+    """Restore a run (default: the published run) into a dataset. What failed is listed in `failed`, not raised.
+
+    The same call resumes a restore that was interrupted or is incomplete.
+    into: the dataset, as "project.dataset", or "dataset" of `project`; it is created if it does not exist.
+    plan: only show what would be restored.
+    include, exclude: patterns of the names of tables and other objects.
+    replace: replace tables that exist in the dataset, each atomically.
+    missing_only: restore only what the dataset does not have.
+    with_policies: also restore row access policies.
+    with_access: also grant the dataset's access entries, in addition to those that the target has.
+    keep_references: let views refer to the source dataset.
+    verify: also compare checksums of every column with the files; BigQuery bills one query per table.
+    via: gs://bucket for the documents of the restore, and for uploads of a local folder's files.
+    yes: confirm a restore into the dataset that was exported.
+    """
+    settings = settings_of(cast("Options", options), ("bucket",))
+    with python_words():
+        wanted = requested(
+            settings,
+            into=into,
+            include=include,
+            exclude=exclude,
+            replace=replace,
+            missing_only=missing_only,
+            with_policies=with_policies,
+            with_access=with_access,
+            keep_references=keep_references,
+            via=via,
+        )
+    # Jobs run where the tables are restored, unless another project pays for them.
+    settings = msgspec.structs.replace(settings, project=wanted.options.project)
+    request = Request(wanted.options, run or settings.run_id, yes=yes, on_bill=tell_bill)
+    me = Owner(f"restore-{secrets.token_hex(4)}", 0)
+
+    async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Restoration:
+        task = Task(store, destination, settings, request, me, 1, through)
+        return await (verbs.plan_restore(task) if plan else verbs.restore(task, values=verify))
+
+    return finish(serving.serve_restore(settings, wanted.via, work))
+
+
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify"))
+def drill(
+    run: str = "",
+    *,
+    into: str = "",
+    tables: int | None = None,
+    sample: str = "",
+    via: str = "",
+    **options: Unpack[RestoreOptions],
+) -> Drilled:
+    """Prove that a run (default: the published run) can be restored. What differs or failed is listed, not raised.
+
+    The run is restored into a scratch dataset and compared value by value; BigQuery bills one query per table. The
+    dataset is always deleted, and the result is stored next to the export.
+    into: the project of the scratch dataset (default: `project`).
+    tables: restore this many tables, in turn: the next drill continues with the tables after them.
+    sample: restore this share of the tables, such as "10%", in turn.
+    via: gs://bucket for uploads of a local folder's files.
+    """
+    settings = settings_of(cast("Options", options), ("bucket",))
+    with python_words():
+        wanted, size = requested_drill(settings, into=into, via=via), portion(tables, sample)
+    settings = msgspec.structs.replace(settings, project=wanted.options.project)
+    request = Request(wanted.options, run or settings.run_id, on_bill=tell_bill)
+
+    async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
+        me = Owner(f"drill-{secrets.token_hex(4)}", 0)
+        return await verbs.drill(Task(store, destination, settings, request, me, 1, through), size)
+
+    return finish(serving.serve_restore(settings, wanted.via, work))

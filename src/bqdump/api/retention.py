@@ -1,0 +1,65 @@
+"""Which runs are kept, as functions of the Python API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+
+import msgspec
+
+from bqdump import verbs
+from bqdump.api.arguments import Options
+from bqdump.api.calls import ask, finish, serve, settings_of
+from bqdump.api.signatures import OF_TARGET, with_settings
+from bqdump.core.errors import UsageError
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned
+from bqdump.core.settings.settings import RETENTION
+from bqdump.core.settings.target import Target
+from bqdump.core.settings.values import tags
+from bqdump.ports.store import ObjectStore
+from bqdump.project.look import merged_pruned
+from bqdump.services import serving
+from bqdump.services.opening import Services
+
+
+@with_settings((*OF_TARGET, "project", *RETENTION))
+def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
+    """Delete the runs that the retention policy no longer keeps, and what unfinished runs have left behind.
+
+    yes: delete; without it, the result only shows what would be deleted.
+    Unfinished runs are removed only with `project`, where BigQuery lists their jobs. Raises DocumentError if the
+    manifest of any run cannot be read; nothing is deleted then.
+    """
+    settings = settings_of(options, ("bucket",))
+    policy_of(settings)
+    if settings.names_several:
+
+        async def every(at: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
+            own = {target: msgspec.structs.replace(settings, target=target) for target in stores}
+            work = at.warehouse.at_work
+            return merged_pruned([await verbs.prune(stores[one], own[one], work, delete=yes) for one in stores])
+
+        return finish(serving.serve_set(settings, every))
+    if not settings.jobs_in:
+        return finish(serving.ask(settings, lambda store: verbs.prune(store, settings, delete=yes)))
+    return serve(settings, lambda at: verbs.prune(at.store, settings, at.warehouse.at_work, delete=yes))
+
+
+@with_settings(OF_TARGET)
+def tag(
+    run: str, *, add: str | Sequence[str] = (), remove: str | Sequence[str] = (), **options: Unpack[Options]
+) -> tuple[str, ...]:
+    """Add tags to a run and remove others; returns the tags that it has then.
+
+    The tag `keep` keeps a run from being pruned; other tags do if `keep_tag` names them.
+    """
+    adding, removing = _tags(add), _tags(remove)
+    return ask(lambda store, settings: verbs.tag(store, settings, run, adding, removing), options)
+
+
+def _tags(names: str | Sequence[str]) -> tuple[str, ...]:
+    try:
+        return tags(names)
+    except ValueError as error:
+        raise UsageError("tag", "", str(error)) from None
