@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bqdump.api.looking import diff, manifest, report, runs, status
     from bqdump.api.restores import drill, restore
     from bqdump.api.retention import prune, tag
-    from bqdump.check.doctor import Check, CheckOutcome
+    from bqdump.check.doctor.checks import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
@@ -161,7 +161,7 @@ _HOMES = {
     "api.looking": ("diff", "manifest", "report", "runs", "status"),
     "api.restores": ("drill", "restore"),
     "api.retention": ("prune", "tag"),
-    "check.doctor": ("Check", "CheckOutcome"),
+    "check.doctor.checks": ("Check", "CheckOutcome"),
     "check.findings": ("Finding", "FindingKind"),
     "check.service.result": ("ServiceCheck", "TriedClaim", "Verdict"),
     "check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),

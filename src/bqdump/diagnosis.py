@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
-from bqdump.check.doctor import READS, Check, CheckOutcome, Doctor
+from bqdump.check.doctor.checks import Check, CheckOutcome
+from bqdump.check.doctor.examine import examine
+from bqdump.check.doctor.planning import READS
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import PYTHON, Words
@@ -73,7 +75,7 @@ async def diagnose(
 
     Raises only for temporary problems, such as a service that does not respond.
     """
-    examined = await Doctor(store, warehouse, open_read_route, settings, time.time, words).examine()
+    examined = await examine(store, warehouse, open_read_route, settings, time.time, words)
     return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.check.doctor import CheckOutcome
+from bqdump.check.doctor.checks import CheckOutcome
 from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options

@@ -1,0 +1,81 @@
+"""One check of the doctor, and the list that it fills."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from bqdump.core.errors import (
+    AccessError,
+    BqdumpError,
+    DeniedError,
+    NotFoundError,
+    OutageError,
+    UnavailableError,
+    UsageError,
+)
+from bqdump.core.results import public
+from bqdump.core.wording import PYTHON, Words, fill
+
+Answer = TypeVar("Answer")
+
+
+@public
+class CheckOutcome(enum.StrEnum):
+    """How a check ended. untried: it could not run because another check failed."""
+
+    OK = "ok"
+    WARNING = "warning"
+    DENIED = "denied"
+    MISSING = "missing"
+    REFUSED = "refused"
+    UNTRIED = "untried"
+
+
+@public
+class Check(msgspec.Struct, frozen=True):
+    """One check. permission: the one that it needs, "" for none. detail: the finding, in words."""
+
+    name: str
+    on: str
+    outcome: CheckOutcome
+    detail: str
+    permission: str = ""
+
+
+class Checks:
+    """What has been checked so far, in `made`. words: name settings."""
+
+    def __init__(self, words: Words = PYTHON) -> None:
+        self._words = words
+        self.made: list[Check] = []
+
+    async def ask(
+        self,
+        name: str,
+        on: str,
+        permission: str,
+        question: Callable[[], Awaitable[Answer]],
+        detail: Callable[[Answer], str] = lambda _: "",
+        instead: str = "",
+    ) -> Answer | None:
+        """The result, None if access is denied or something is missing. instead: the text to report in that case."""
+        try:
+            answer = await question()
+        except BqdumpError as error:
+            if isinstance(error, (AccessError, OutageError, UnavailableError)):
+                raise
+            outcomes = {DeniedError: CheckOutcome.DENIED, NotFoundError: CheckOutcome.MISSING}
+            found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
+            cause = error.sentence(self._words) if isinstance(error, UsageError) else error.cause
+            self.note(name, on, found, "; ".join(filter(None, (cause, instead))), permission)
+            return None
+        self.note(name, on, CheckOutcome.OK, detail(answer), permission)
+        return answer
+
+    def note(self, name: str, on: str, outcome: CheckOutcome, detail: str, permission: str = "") -> None:
+        """Add a check. detail may name settings as placeholders."""
+        self.made.append(Check(name, on, outcome, fill(detail, self._words), permission))

@@ -1,0 +1,88 @@
+"""What planning finds: the guards, and the permission to open a read session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from bqdump.check.doctor.checks import CheckOutcome, Checks
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.plan.guards import GUARDS, sentence, to_allow
+from bqdump.core.risks import Risk
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
+from bqdump.core.sql import statements as sql
+from bqdump.export.carry import read_published
+from bqdump.export.planning.draft import Draft, draft_plan
+from bqdump.export.planning.reuse import Earlier
+from bqdump.export.task import ReadRoute
+from bqdump.ports.reader import ReadRequest
+from bqdump.ports.store import BucketInfo, ObjectStore
+from bqdump.ports.warehouse import Warehouse
+
+READS = "bigquery.readsessions.create"
+# BigQuery's API for datasets does not report whether one is attached to a failover reservation.
+DISASTER_RECOVERY = (
+    "; cannot be checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE"
+)
+
+
+async def check_plan(
+    checks: Checks,
+    store: ObjectStore,
+    warehouse: Warehouse,
+    open_read_route: Callable[[], ReadRoute],
+    settings: Settings,
+    bucket: BucketInfo | None,
+) -> None:
+    """The risks of each table, from planning. open_read_route: see Task."""
+    place = f"{settings.project}.{settings.dataset}"
+    failed = {one.permission for one in checks.made if one.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
+    needed = failed - {"bigquery.rowAccessPolicies.list"}
+    if any(permission.startswith("bigquery.") for permission in needed):
+        checks.note("plan an export", place, CheckOutcome.UNTRIED, "skipped: fix the permissions above first")
+        return
+    drafted = await checks.ask(
+        "plan an export",
+        place,
+        "",
+        lambda: _draft(store, warehouse, settings, bucket),
+        lambda found: counted(found.plan.tables, "table") + _cannot_be_checked(found),
+    )
+    if drafted is None:
+        return
+    await _check_session(checks, open_read_route, drafted)
+    for flag in drafted.plan.flags:
+        outcome, how = (CheckOutcome.WARNING, "") if flag.allowed else (CheckOutcome.REFUSED, _way_out(flag.risk))
+        checks.note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
+
+
+async def _draft(store: ObjectStore, warehouse: Warehouse, settings: Settings, bucket: BucketInfo | None) -> Draft:
+    published = await read_published(store, settings)
+    # Every table is tried, also those that the next run need not export.
+    settings = msgspec.structs.replace(settings, incremental=False)
+    return await draft_plan(warehouse, settings, "doctor", 1, bucket, Earlier(store, published))
+
+
+async def _check_session(checks: Checks, open_read_route: Callable[[], ReadRoute], draft: Draft) -> None:
+    """The permission to open a read session, tried if a table takes the read route. Opening a session is free."""
+    table = next((one for one in draft.tables if one.route == "read"), None)
+    if table is None:
+        return
+    plan = draft.plan
+    dataset = Dataset(plan.project, plan.dataset, plan.location)
+    rows = sql.condition(table.definition, table.shape.where)
+    request = ReadRequest(dataset, table.table, plan.snapshot, (), rows, 1)
+    await checks.ask(
+        "open a read session", f"table {table.table}", READS, lambda: open_read_route().reader.open(request)
+    )
+
+
+def _cannot_be_checked(draft: Draft) -> str:
+    """Requirements of the export that BigQuery does not report, in words; "" for none."""
+    return DISASTER_RECOVERY if any(table.route == "extract" for table in draft.tables) else ""
+
+
+def _way_out(risk: Risk) -> str:
+    return f". {GUARDS[risk].remedy} To export anyway: {to_allow([risk])}"
