@@ -302,3 +302,13 @@ def test_claims_are_chosen_by_patterns() -> None:
 def test_every_claim_has_an_id_of_its_own() -> None:
     assert len({one.id for one in CLAIMS}) == len(CLAIMS)
     assert sum(len(module.CLAIMS) for module in MODULES) == len(CLAIMS)
+
+
+def test_claims_share_a_query_of_the_clock_which_is_later_than_all_that_they_did_before() -> None:
+    async def observe(scratch: Scratch) -> Observed:
+        before = await scratch.destination.now(scratch.dataset.location)
+        together = await asyncio.gather(*(scratch.now() for _ in range(20)))
+        later = await scratch.now()
+        return {"answer": "yes" if before < together[0] < later and len(set(together)) == 1 else "no"}
+
+    assert asyncio.run(World().check(claim(observe))).claims[0].verdict is Verdict.CONFIRMED

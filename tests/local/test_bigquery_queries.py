@@ -318,6 +318,14 @@ def test_a_query_over_its_billing_limit_is_refused(world: World, table: str) -> 
     assert len(world.sql(f"SELECT * FROM {table}", job_config=limit)) == 2
 
 
+def test_the_billing_limit_of_a_script_holds_for_its_statements_together(world: World, table: str) -> None:
+    made = table.replace("`", "") + "_made"
+    limit = bigquery.QueryJobConfig(maximum_bytes_billed=10_485_760)
+    world.sql(f"CREATE TABLE `{made}` (n INT64); INSERT INTO `{made}` VALUES (1)", job_config=limit)
+    with pytest.raises(BadRequest, match=r"limit for bytes billed: 10485760\. 20971520 or higher required"):
+        world.sql(f"SELECT * FROM {table}; SELECT * FROM {table}", job_config=limit)
+
+
 def test_a_view_has_no_time_travel(world: World, table: str) -> None:
     name = table.split(".")[-2]
     world.sql(f"CREATE VIEW {name}.past AS SELECT * FROM {table}")

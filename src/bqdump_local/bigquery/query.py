@@ -35,6 +35,7 @@ class Query:
         self._store = store
         self._query = configuration["query"]
         self._outside: list[str] = []
+        self._needed = 0
         default = self._query.get("defaultDataset")
         self._translation = Translation(
             catalog,
@@ -51,12 +52,12 @@ class Query:
         outcome = JobResult()
         try:
             text = self._query["query"]
-            self._check_limit()
             if kind := self._definition(text):
                 outcome.statistics["statementType"] = kind
             else:
                 statements = parse(text)
                 for statement in statements:
+                    self._check_limit(statement)
                     outcome = self._statement(statement, stopped)
                 if len(statements) > 1:
                     outcome.statistics["statementType"] = "SCRIPT"
@@ -94,9 +95,8 @@ class Query:
                     with self._catalog.warehouse.cursor() as cursor:
                         fields = describe(cursor, sql, self._translation.source_fields, casts)
                     outcome.result = Result(fields, [])
-                elif isinstance(statement, (exp.Insert, exp.Update, exp.Delete, exp.Merge)):
-                    for node in statement.find_all(exp.Table):
-                        self._translation.referenced.append(self._translation.find(node))
+                else:
+                    self._refer(statement)
         except duckdb.Error as error:
             raise invalid_query(_message(error)) from error
         finally:
@@ -123,16 +123,33 @@ class Query:
                         kind = cast.to.sql(dialect="bigquery")
                         raise invalid_query(f'Could not cast literal "{cast.name}" to type {kind}') from error
 
-    def _check_limit(self) -> None:
-        """Refuse a query that would bill more than the limit in the request."""
+    def _check_limit(self, statement: exp.Expression) -> None:
+        """Refuse a statement with which the job would bill more than the limit in the request."""
         if not (limit := int(self._query.get("maximumBytesBilled") or 0)):
             return
         unlimited = {"query": {key: value for key, value in self._query.items() if key != "maximumBytesBilled"}}
         asked = Query(self._catalog, self._store, self._translation.project, unlimited, self._translation.location)
-        needed = int(_billed(int(asked.dry_run().statistics["totalBytesProcessed"])))
-        if needed > limit:
-            message = f"Query exceeded limit for bytes billed: {limit}. {needed} or higher required."
+        self._needed += int(_billed(asked._read_by(statement.copy())))
+        if self._needed > limit:
+            message = f"Query exceeded limit for bytes billed: {limit}. {self._needed} or higher required."
             raise BigQueryError("bytesBilledLimitExceeded", message)
+
+    def _read_by(self, statement: exp.Expression) -> int:
+        """The bytes that a statement reads."""
+        select = statement.this if isinstance(statement, exp.Export) else statement
+        try:
+            if isinstance(select, exp.Query):
+                self._translation.to_duckdb(select)
+            else:
+                self._refer(statement)
+        finally:
+            self._catalog.warehouse.drop(self._outside)
+        return self._processed()
+
+    def _refer(self, statement: exp.Expression) -> None:
+        if isinstance(statement, (exp.Insert, exp.Update, exp.Delete, exp.Merge)):
+            for node in statement.find_all(exp.Table):
+                self._translation.referenced.append(self._translation.find(node))
 
     def _processed(self) -> int:
         distinct = {table.name: table for table in self._translation.referenced}

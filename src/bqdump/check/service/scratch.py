@@ -29,6 +29,8 @@ from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 
 Answer = TypeVar("Answer")
+# More than a tick of BigQuery's clock as bqdump reads it, in seconds.
+TICK = 0.002
 DAY_MS = 24 * 3600 * 1000
 # Of each query: a guard, as the tables have a few rows.
 MOST_BYTES_BILLED = 100 << 20
@@ -62,6 +64,7 @@ class Scratch:
         self._open_read_route = open_read_route
         self.jobs = StartedJobs(destination, place.dataset.location)
         self._made: dict[Hashable, asyncio.Task[Any]] = {}
+        self._clock: asyncio.Task[int] | None = None
         self._names = 0
         self._exists = False
 
@@ -114,15 +117,10 @@ class Scratch:
     # BigQuery.
 
     async def run(self, *statements: str) -> Job:
-        """Run statements, one after the other; the last job."""
-        jobs = [
-            await self.jobs.done(
-                self.destination.statement,
-                StatementRequest(self.job_id(), self.dataset, "t", text, self.labels, MOST_BYTES_BILLED),
-            )
-            for text in statements
-        ]
-        return jobs[-1]
+        """Run statements, one after the other, as one job."""
+        script = ";\n".join(statements)
+        request = StatementRequest(self.job_id(), self.dataset, "t", script, self.labels, MOST_BYTES_BILLED)
+        return await self.jobs.done(self.destination.statement, request)
 
     async def ask(self, select: str) -> list[int]:
         """The only row of a query."""
@@ -137,11 +135,17 @@ class Scratch:
         return found, msgspec.json.decode(found.definition)
 
     async def now(self) -> int:
-        """BigQuery's clock (ms), after everything that has ended is in the past."""
-        first = await self.destination.now(self.dataset.location)
-        while (now := await self.destination.now(self.dataset.location)) <= first + 1:
-            await asyncio.sleep(FIRST_PAUSE)
-        return now
+        """BigQuery's clock (ms), after everything that has ended is in the past. Claims share one query of it."""
+        if self._clock is None:
+            self._clock = asyncio.ensure_future(self._later())
+        return await asyncio.shield(self._clock)
+
+    async def _later(self) -> int:
+        await asyncio.sleep(FIRST_PAUSE)
+        # Who comes now needs a later query; since the others came, the clock has ticked.
+        self._clock = None
+        await asyncio.sleep(TICK)
+        return await self.begin(self.destination.now(self.dataset.location))
 
     async def extract(
         self, table: str, format_: str, *, codec: str = "none", snapshot: int = 0, name: str = "", **options: Any
