@@ -78,7 +78,7 @@ def loop(address: str, format_: str, _table: str, folder: Path) -> Callable[[], 
 
 def pandas(address: str, format_: str, _table: str, folder: Path) -> Callable[[], int]:
     """Load everything into a frame, then write a file."""
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     google = client(address)
 

@@ -177,6 +177,7 @@ def end(ended: SystemExit) -> None:
     """End as Python does, without taking apart one by one what the process is made of: that would copy its memory."""
     if not isinstance(ended.code, int):
         raise ended
+    # What follows is CPython's own, and not in its types.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     try:

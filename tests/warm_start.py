@@ -38,6 +38,7 @@ class WarmStart:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        # CPython's own function, which its types do not have.
         self._exec: Callable[..., int] = subprocess._fork_exec  # type: ignore[attr-defined]
         self._on = True
 
@@ -120,6 +121,7 @@ def _adopt_orphans(yes: bool) -> None:
 def warm_start() -> Iterator[WarmStart]:
     """Start commands as forks within this block."""
     started = WarmStart()
+    # See WarmStart.
     cold = subprocess._fork_exec  # type: ignore[attr-defined]
     if sys.platform == "linux":
         subprocess._fork_exec = started.fork_exec  # type: ignore[attr-defined]

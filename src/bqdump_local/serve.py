@@ -36,11 +36,13 @@ def main() -> None:
     parser.add_argument("--detached", action="store_true", help="keep running after standard input is closed")
     arguments = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
-    app, addresses = _app(arguments), [f"http://127.0.0.1:{listener.getsockname()[1]}"]
+    addresses = [f"http://127.0.0.1:{listener.getsockname()[1]}"]
     if arguments.service == "bigquery":
-        # It serves only as long as it is referenced.
-        _reads, address = _serve_reads(app, arguments.read_port)
+        # The Storage Read API is served only as long as it is referenced.
+        app, _reads, address = _bigquery(arguments)
         addresses.append(address)
+    else:
+        app = _app(arguments)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -66,24 +68,22 @@ def _app(arguments: argparse.Namespace) -> Control:
 
         app = storage_app(arguments.root, persist=arguments.persist)
         return Control(app, service="storage", name=storage_operation)
-    if arguments.service == "cloud-run":
-        from bqdump_local.cloud_run.app import cloud_run_operation
-        from bqdump_local.cloud_run.app import create_app as cloud_run_app
-        from bqdump_local.stack import Stack
+    from bqdump_local.cloud_run.app import cloud_run_operation
+    from bqdump_local.cloud_run.app import create_app as cloud_run_app
+    from bqdump_local.stack import Stack
 
-        stack = Stack(arguments.storage, arguments.bigquery, storage_read=arguments.storage_read)
-        return Control(cloud_run_app(environ=stack.variables()), service="cloud-run", name=cloud_run_operation)
+    stack = Stack(arguments.storage, arguments.bigquery, storage_read=arguments.storage_read)
+    return Control(cloud_run_app(environ=stack.variables()), service="cloud-run", name=cloud_run_operation)
+
+
+def _bigquery(arguments: argparse.Namespace) -> tuple[Control, object, str]:
+    """BigQuery, and next to it the server of the Storage Read API with its address."""
     from bqdump_local.bigquery.app import create_app as bigquery_app
-
-    app = bigquery_app(storage=arguments.storage, data_dir=arguments.data_dir)
-    return Control(app, service="bigquery", name=bigquery_operation)
-
-
-def _serve_reads(app: Control, port: int) -> tuple[object, str]:
-    """Serve the Storage Read API next to the application. Returns the server and its address."""
     from bqdump_local.bigquery.storage_read.server import serve
 
-    return serve(app.app.state.catalog, app.meet, port)  # type: ignore[attr-defined]
+    app = bigquery_app(storage=arguments.storage, data_dir=arguments.data_dir)
+    control = Control(app, service="bigquery", name=bigquery_operation)
+    return control, *serve(app.state.catalog, control.meet, arguments.read_port)
 
 
 def _end_with_input(server: uvicorn.Server) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -79,8 +80,8 @@ def faults(night: int) -> list[dict[str, object]]:
 
 def take(browser: Browser, address: str, name: str, height: int, *, dark: bool = False) -> None:
     """A picture of the top of a page."""
-    scheme = "dark" if dark else "light"
-    page = browser.new_page(viewport={"width": WIDTH, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    page = browser.new_page(viewport={"width": WIDTH, "height": height}, color_scheme=scheme)
     page.goto(address)
     page.screenshot(path=DOCS / name)
     page.close()

@@ -75,7 +75,9 @@ def test_a_file_cut_anywhere_is_refused_unless_a_block_ends_there() -> None:
 
 @given(data=st.binary(max_size=200))
 def test_any_bytes_give_blocks_or_one_clear_error(data: bytes) -> None:
-    for candidate in (data, b"Obj\x01" + data, FILE[: read_header(FILE, "").length] + data):  # type: ignore[union-attr]
+    header = read_header(FILE, "")
+    assert header
+    for candidate in (data, b"Obj\x01" + data, FILE[: header.length] + data):
         try:
             blocks(candidate)
         except DocumentError:

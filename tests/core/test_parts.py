@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -38,10 +40,10 @@ def plan_of(tables: list[Table], tasks: int, route: str = "read", split: int = 1
 SHARED = msgspec.structs.replace(plan_of([], 1)[0], splits=(Split("t", ("0-0", "0-1", "1-0")),))
 
 
-def receipt(unit: str, **values: object) -> Receipt:
-    told = {"unit": unit, "table": "t", "job": "s", "attempt": 0, "files": 2, "created": 5, "started": 6, "ended": 9,
-            "task": 1, **values}  # fmt: skip
-    return Receipt(**told)  # type: ignore[arg-type]
+def receipt(unit: str, **values: Any) -> Receipt:
+    usual: dict[str, Any] = {"table": "t", "job": "s", "attempt": 0, "files": 2, "task": 1}
+    times = {"created": 5, "started": 6, "ended": 9}
+    return Receipt(unit=unit, **(usual | times | values))
 
 
 def failure(unit: str, table: str = "t") -> Failure:

@@ -106,6 +106,7 @@ def test_a_result_is_shown_with_its_rows() -> None:
 
 def test_another_name_is_not() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'rum'"):
+        # Type checkers refuse it, too.
         bqdump.rum  # type: ignore[attr-defined]  # noqa: B018
 
 

@@ -133,6 +133,16 @@ def test_a_file_that_is_replaced_meanwhile_is_not_counted() -> None:
         asyncio.run(count_rows(store, "parquet", [info]))
 
 
+class WarehouseThatChanges(MemoryWarehouse):
+    """Its table is changed just after the snapshot time."""
+
+    async def now(self, location: str) -> int:
+        """See Warehouse."""
+        snapshot = await super().now(location)
+        self.put("project", "data", "big", ["other"])
+        return snapshot
+
+
 def exported(
     *,
     losing: bool = False,
@@ -142,17 +152,9 @@ def exported(
 ) -> MemoryStore:
     store = store or MemoryStore()
     clock = itertools.count(1_800_000_000_000)
-    warehouse = MemoryWarehouse(store, lambda: next(clock), shard_rows=3, losing=lambda job: losing)
+    kind = WarehouseThatChanges if modified_since else MemoryWarehouse
+    warehouse = kind(store, lambda: next(clock), shard_rows=3, losing=lambda job: losing)
     warehouse.put("project", "data", "big", [str(number) for number in range(8)])
-    if modified_since:
-        now = warehouse.now
-
-        async def change_after(location: str) -> int:
-            moment = await now(location)
-            warehouse.put("project", "data", "big", ["other"])
-            return moment
-
-        warehouse.now = change_after  # type: ignore[method-assign]
     asyncio.run(run(Task(store, warehouse, settings, "r1", Owner("e1", 0), 1)))
     return store
 

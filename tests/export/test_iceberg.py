@@ -173,7 +173,9 @@ def test_two_tasks_that_publish_leave_one_set_of_metadata(settings: Settings) ->
 
 
 @BOTH
-def test_a_task_that_lost_the_manifest_deletes_what_it_wrote(settings: Settings) -> None:
+def test_a_task_that_lost_the_manifest_deletes_what_it_wrote(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def check() -> None:
         world = World(settings)
         earlier = await world.planned("r1")
@@ -189,7 +191,7 @@ def test_a_task_that_lost_the_manifest_deletes_what_it_wrote(settings: Settings)
                 await published(*later)
             return await write(name, data, expect)
 
-        world.store.write = delayed  # type: ignore[method-assign]
+        monkeypatch.setattr(world.store, "write", delayed)
         await published(*later)
         kept = ("r1", "r2") if settings is KEEPING else ("r2",)
         assert world.stored() == await world.named(*kept)
@@ -308,7 +310,7 @@ def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> None:
     in_a_loop(check)
 
 
-def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one() -> None:
+def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check() -> None:
         world = World(KEEPING)
         earlier, later = await world.planned("r1"), await world.planned("r2")
@@ -321,7 +323,7 @@ def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one()
                 await published(*later)
             return await write(name, data, expect)
 
-        world.store.write = delayed  # type: ignore[method-assign]
+        monkeypatch.setattr(world.store, "write", delayed)
         await published(*earlier)
         assert runs_of(world.hinted("a")) == ["r1", "r2"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import pytest
 
@@ -43,20 +43,21 @@ class BrokenEncoder(MemoryEncoder):
 
 
 class BrokenWarehouse(MemoryWarehouse):
-    """Fails with this error where a job of the table `bad` is started, or where jobs are listed."""
+    """Fails with this error where a job of the table that is bad is started, or where jobs are listed."""
 
     error: Exception
     listing = False
+    bad = "bad"
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
-        if request.table == "bad" and not self.listing:
+        if request.table == self.bad and not self.listing:
             raise self.error
         return await super().extract(request)
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""
-        if request.table == "bad":
+        if request.table == self.bad:
             raise self.error
         return await super().query(request)
 
@@ -68,14 +69,14 @@ class BrokenWarehouse(MemoryWarehouse):
             yield page
 
 
-def world(error: Exception, route: str, **settings: object) -> tuple[MemoryStore, BrokenWarehouse, Task]:
+def world(error: Exception, route: str, **settings: Any) -> tuple[MemoryStore, BrokenWarehouse, Task]:
     store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
     warehouse = BrokenWarehouse(store, lambda: next(clock), seconds=lambda table: 0.02)
     warehouse.error = error
     for table in ("bad", "good", "other"):
         warehouse.put("p", "d", table, [f"{table} {number}" for number in range(20)])
     reading = ReadRoute(MemoryReader(warehouse, warehouse.clock), BrokenEncoder(error), 4)
-    chosen = Settings(project="p", dataset="d", target=Target("gs", "memory"), route=route, **settings)  # type: ignore[arg-type]
+    chosen = Settings(project="p", dataset="d", target=Target("gs", "memory"), route=route, **settings)
     return store, warehouse, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_read_route=lambda: reading)
 
 
@@ -108,8 +109,7 @@ def test_a_restarted_task_reports_the_failure_again_and_another_execution_repeat
         assert "1 of 3 tables failed" in str(refused)
         assert "bad: unexpected: ValueError: no such value" in str(refused)
     assert store.peek("_bqdump/latest.json") is None
-    healthy = MemoryWarehouse.extract, MemoryWarehouse.query
-    warehouse.extract, warehouse.query = (call.__get__(warehouse) for call in healthy)  # type: ignore[method-assign]
+    warehouse.bad = ""
     reading = ReadRoute(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 4)
     resumed = ended(task._replace(owner=Owner("e2", 0), open_read_route=lambda: reading))
     assert isinstance(resumed, TaskResult)

@@ -100,7 +100,9 @@ def test_what_an_attempt_leaves_that_ends_after_its_run_goes_when_the_run_is_sta
     asyncio.run(check())
 
 
-def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, task = stage(KEEP)
 
     async def denied(objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
@@ -109,7 +111,7 @@ def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(caplog: p
     async def check() -> None:
         await run(task)
         await late(task)
-        store.delete = denied  # type: ignore[method-assign]
+        monkeypatch.setattr(store, "delete", denied)
         assert (await run(task)).state == "published"
 
     asyncio.run(check())

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 os.environ["POLARS_ICEBERG_PLANNER"] = "pyiceberg"
@@ -63,6 +64,7 @@ class Duck:
         import duckdb
         from fsspec.implementations.local import LocalFileSystem
 
+        # fsspec has no types.
         class Buckets(LocalFileSystem):  # type: ignore[misc]
             protocol = ("gs",)
 
@@ -93,12 +95,13 @@ def table_of(place: str) -> Any:
     from pyiceberg.io.pyarrow import PyArrowFileIO
     from pyiceberg.table import StaticTable
 
+    # PyIceberg is not installed where types are checked.
     class Buckets(PyArrowFileIO):  # type: ignore[misc]
         def new_input(self, location: str) -> Any:
             return super().new_input(local(location))
 
-    sys.modules["buckets"] = type(sys)("buckets")
-    sys.modules["buckets"].Buckets = Buckets  # type: ignore[attr-defined]
+    sys.modules["buckets"] = ModuleType("buckets")
+    vars(sys.modules["buckets"])["Buckets"] = Buckets
     return StaticTable.from_metadata(place, {"py-io-impl": "buckets.Buckets"})
 
 

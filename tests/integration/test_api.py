@@ -181,6 +181,7 @@ def test_wrong_arguments_name_themselves(tmp_path: Path) -> None:
     with pytest.raises(bqdump.UsageError, match=r"^format: invalid value 'xls'"):
         bqdump.plan(project="proj", dataset="sales", bucket="target", format="xls")
     with pytest.raises(bqdump.UsageError, match=r"unknown setting 'projekt'\. Did you mean 'project'"):
+        # Type checkers refuse it, too.
         bqdump.plan(projekt="p", project="proj", dataset="sales", bucket="target")  # type: ignore[call-arg]
     with pytest.raises(bqdump.UsageError, match="tasks of one run need one name"):
         bqdump.run(project="proj", dataset="sales", bucket="target", tasks=2)

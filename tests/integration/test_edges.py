@@ -152,6 +152,7 @@ def test_no_folder_for_temporary_files_is_no_matter(stage: Stage) -> None:
 # Tokens.
 
 
+# Google's clients are not type-checked.
 class Token(Credentials):  # type: ignore[misc]
     """Credentials whose token lasts for so many seconds; `made` counts tokens."""
 

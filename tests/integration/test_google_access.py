@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ def google(stage: Stage, tmp_path: Path) -> Iterator[GooglesHosts]:
         yield made
 
 
-def refused(stage: Stage, google: GooglesHosts, *arguments: str, **options: object) -> tuple[int, str]:
+def refused(stage: Stage, google: GooglesHosts, *arguments: str, **options: Any) -> tuple[int, str]:
     """The exit code and the only error of a command."""
-    done = call(stage, google, *arguments, seconds=SECONDS, **options)  # type: ignore[arg-type]
+    done = call(stage, google, *arguments, seconds=SECONDS, **options)
     told = Called(done.returncode, done.stdout, done.stderr).errors
     assert "Traceback" not in done.stdout + done.stderr
     # gRPC's own lines, which no reader of logs can take.

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from bqdump.cli.progress import Lines, following
 from bqdump.core.progress.events import Event, Looked, Started
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.run import run
+from bqdump.export.task import Task
 from bqdump.observe.follow import Pace
 from integration.command import call
 from integration.stage import COMMAND, Stage, records
@@ -136,8 +138,8 @@ def test_a_run_tells_what_happens_as_it_happens(stage: Stage) -> None:
     stage.stack.jobs(run_seconds=0.0)
     told: list[Event] = []
 
-    async def work(task: object) -> None:
-        await run(task(0)._replace(tell=told.append))  # type: ignore[operator]
+    async def work(task: Callable[[int], Task]) -> None:
+        await run(task(0)._replace(tell=told.append))
 
     stage.perform(work, execution="one")
     kinds = [type(event).__name__ for event in told]

@@ -73,7 +73,7 @@ def test_each_run_has_its_newest_proof() -> None:
     assert (found["r2"].proven, found["r2"].drill_problem) == (None, "one: rows")
 
 
-def test_drills_are_read_by_one_listing_however_many_there_are() -> None:
+def test_drills_are_read_by_one_listing_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     store = drilled(two_runs(), *(noted(f"r{number % 2 + 1}", number) for number in range(50)))
     asked: list[str] = []
     listed = store.notes
@@ -82,7 +82,7 @@ def test_drills_are_read_by_one_listing_however_many_there_are() -> None:
         asked.append(prefix)
         return listed(prefix)
 
-    store.notes = notes  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "notes", notes)
     asyncio.run(runs(store, SETTINGS))
     assert sorted(asked) == ["_bqdump/drills/", "_bqdump/history/", "_bqdump/tags/"]
 

@@ -31,7 +31,7 @@ def test_without_a_bucket_for_each_location_the_run_is_refused(world: World) -> 
     assert world.store.names_now() == []
 
 
-def test_each_location_has_a_bucket_and_a_set_of_its_own(world: World) -> None:
+def test_each_location_has_a_bucket_and_a_set_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = world.settings(locations={"EU": "gs://bucket-eu"})
     stores = {"memory": world.store, "bucket-eu": MemoryStore("bucket-eu")}
     stores["bucket-eu"].bucket = stores["bucket-eu"].bucket._replace(location="EU")
@@ -41,7 +41,7 @@ def test_each_location_has_a_bucket_and_a_set_of_its_own(world: World) -> None:
         world.warehouse.store = stores[request.uri.split("/")[2]]
         await run(request, job)
 
-    world.warehouse._run = in_its_bucket  # type: ignore[method-assign]
+    monkeypatch.setattr(world.warehouse, "_run", in_its_bucket)
     tasks = [
         world.task("r")._replace(store=stores[target.bucket], settings=msgspec.structs.replace(settings, target=target))
         for target in targets_of(settings)

@@ -75,7 +75,7 @@ def test_an_entry_that_is_refused_is_named_and_the_others_are_granted() -> None:
     assert granted(found) == [*OWNERS, READER, GROUP, gone]
 
 
-def test_entries_that_are_granted_meanwhile_stay() -> None:
+def test_entries_that_are_granted_meanwhile_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     found, other = world(READER), {"role": "READER", "domain": "example.com"}
     change_access, calls = found.big.change_access, list[str]()
 
@@ -85,7 +85,7 @@ def test_entries_that_are_granted_meanwhile_stay() -> None:
         calls.append(etag)
         await change_access(dataset, access, etag)
 
-    found.big.change_access = change  # type: ignore[method-assign]
+    monkeypatch.setattr(found.big, "change_access", change)
     assert found.restore(ACCESS, run="r1").state == "restored"
     assert granted(found) == [*OWNERS, other, READER]
     assert len(calls) == 2
@@ -99,14 +99,14 @@ def test_entries_that_are_granted_meanwhile_stay() -> None:
     ],
     ids=["denied", "refused by a precondition"],
 )
-def test_what_the_account_may_not_grant_is_named(error: Exception, tries: int) -> None:
+def test_what_the_account_may_not_grant_is_named(error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     found, calls = world(READER, GROUP), list[str]()
 
     async def refuse(dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
         calls.append(etag)
         raise error
 
-    found.big.change_access = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(found.big, "change_access", refuse)
     result = found.restore(ACCESS, run="r1")
     assert {one.name for one in result.failed} == {
         "READER for user reader@example.com",
@@ -115,7 +115,7 @@ def test_what_the_account_may_not_grant_is_named(error: Exception, tries: int) -
     assert (granted(found), len(calls)) == (OWNERS, tries)
 
 
-def test_entries_that_cannot_be_read_are_not_replaced() -> None:
+def test_entries_that_cannot_be_read_are_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     found = world(READER)
     find_dataset = found.big.find_dataset
 
@@ -123,13 +123,13 @@ def test_entries_that_cannot_be_read_are_not_replaced() -> None:
         resource = await find_dataset(project, name)
         return raw({k: v for k, v in msgspec.json.decode(resource).items() if k != "access"}) if resource else None
 
-    found.big.find_dataset = find  # type: ignore[method-assign]
+    monkeypatch.setattr(found.big, "find_dataset", find)
     (failure,) = found.restore(ACCESS, run="r1").failed
     assert "bigquery.datasets.getIamPolicy" in failure.message
     assert granted(found) == OWNERS
 
 
-def test_nothing_is_granted_before_every_row_policy_is_restored() -> None:
+def test_nothing_is_granted_before_every_row_policy_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = RowPolicy("one", "few", "line = 'a'", ("user:a@example.com",))
     found = world(READER, policies=(policy,))
     create = found.big.create_row_policy
@@ -137,14 +137,14 @@ def test_nothing_is_granted_before_every_row_policy_is_restored() -> None:
     async def refuse(dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
         raise DeniedError("create", "row access policy few", "missing permission")
 
-    found.big.create_row_policy = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(found.big, "create_row_policy", refuse)
     options = msgspec.structs.replace(ACCESS, with_policies=True)
     result = found.restore(options, run="r1")
     assert granted(found) == OWNERS
     assert [one.reason for one in result.not_restored if one.kind == "ACCESS"] == [
         "not granted before every table and row access policy is restored"
     ]
-    found.big.create_row_policy = create  # type: ignore[method-assign]
+    monkeypatch.setattr(found.big, "create_row_policy", create)
     assert found.restore(options, execution="second", run="r1").state == "restored"
     assert granted(found) == [*OWNERS, READER]
 

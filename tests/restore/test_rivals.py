@@ -48,7 +48,7 @@ def test_files_that_are_replaced_while_they_are_loaded_do_not_replace_a_table() 
     assert [version.rows for version in versions] == [("old",)]
 
 
-def test_a_task_that_starts_while_another_one_restores_takes_part_in_it() -> None:
+def test_a_task_that_starts_while_another_one_restores_takes_part_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
 
     async def late_task() -> tuple[str, str]:
@@ -56,11 +56,11 @@ def test_a_task_that_starts_while_another_one_restores_takes_part_in_it() -> Non
         first: list[str] = []
 
         async def once_the_first_has_begun(project: str, name: str) -> msgspec.Raw | None:
-            world.big.find_dataset = finder  # type: ignore[method-assign]
+            monkeypatch.undo()
             first.append((await restore(world.task(execution="other"))).restore)
             return await finder(project, name)
 
-        world.big.find_dataset = once_the_first_has_begun  # type: ignore[method-assign]
+        monkeypatch.setattr(world.big, "find_dataset", once_the_first_has_begun)
         return (await restore(late)).restore, first[0]
 
     mine, others = asyncio.run(late_task())

@@ -28,12 +28,25 @@ INTO = Options(project="project", dataset="copy")
 ROWS = {"one": ["a", "b"], "two": ["c"], "none": []}
 
 
+class RecordingDestination(MemoryDestination):
+    """Records the changes of tables."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.changes: list[tuple[str, dict[str, Any]]] = []
+
+    async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        """See Destination."""
+        self.changes.append((name, msgspec.json.decode(changes)))
+        await super().change_table(dataset, name, changes)
+
+
 class World:
     """A bucket, and a warehouse with a dataset of three tables, which is exported once."""
 
     def __init__(self, rows: dict[str, list[str]] = ROWS, **options: Any) -> None:
         self.store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
-        self.big = MemoryDestination(self.store, lambda: next(clock), **options)
+        self.big = RecordingDestination(self.store, lambda: next(clock), **options)
         for table, lines in rows.items():
             self.big.put("project", "data", table, lines)
         asyncio.run(export(ExportTask(self.store, self.big, SETTINGS, "r1", Owner("r1", 0), 1)))
@@ -63,15 +76,8 @@ class World:
 
     def changes(self) -> list[tuple[str, dict[str, Any]]]:
         """The tables that are changed from now on, with their changes."""
-        seen = list[tuple[str, dict[str, Any]]]()
-        change_table = self.big.change_table
-
-        async def change(dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
-            seen.append((name, msgspec.json.decode(changes)))
-            await change_table(dataset, name, changes)
-
-        self.big.change_table = change  # type: ignore[method-assign]
-        return seen
+        self.big.changes = []
+        return self.big.changes
 
     def task(self, options: Options = INTO, execution: str = "first", task: int = 0, tasks: int = 1,
              **request: Any) -> Task:  # fmt: skip

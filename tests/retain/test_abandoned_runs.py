@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import DeniedError
 from bqdump.export.placement.choose import running_export
@@ -138,7 +139,7 @@ def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) 
         scene.now += 9 * DAY
         pruned: list[Any] = []
 
-        class Slow(type(scene.store)):  # type: ignore[misc]
+        class Slow(MemoryStore):
             def __init__(self) -> None:
                 self.__dict__ = scene.store.__dict__
 
@@ -146,7 +147,7 @@ def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) 
                 if name == export.layout.manifest.name and not pruned:
                     await run(scene.task("new", path=path))
                     pruned.append(await prune(scene.pruning(path=path)))
-                return int(await super().write(name, data, expect))
+                return await super().write(name, data, expect)
 
         published = await publish(running_export(task._replace(store=Slow()), plan), ledger)
         assert scene.removed(pruned[0]) == ["dead"]

@@ -113,8 +113,8 @@ class Laws:
         """Somebody has added to an object."""
         view, plan = self.view, self.view.plan(run)
         staged = name.startswith(view.layout.run(run).staging)
-        kept = plan is not None and plan.mode == "keep"
-        own = staged or (kept and split_shard(name, {unit.pattern for unit in view.units(plan)}) is not None)  # type: ignore[arg-type]
+        patterns = {unit.pattern for unit in view.units(plan)} if plan and plan.mode == "keep" else set()
+        own = staged or split_shard(name, patterns) is not None
         self.hold(Law.OWN_FILES, own, f"{run} added to {name}, which is none of its files")
         self.hold(Law.TRUE, view.manifest(run) is None, f"{run} added to {name} after its manifest was written")
 

@@ -19,6 +19,7 @@ from unittest import mock
 
 from bqdump import export, repository, restoration, retain
 from bqdump.adapters import google_errors, retry
+from bqdump.adapters.retry import listing, store
 from bqdump.core.documents import layout, notes, record
 from bqdump.core.plan import draft as plan
 from bqdump.core.plan import removal, reuse
@@ -133,11 +134,11 @@ MUTATIONS = (
     Mutation("the exports that a new one replaces are not cleared", Law.RESUMABLE, published, "move_latest",
              edit("if latest and latest.replaces:", "if False:")),
     Mutation("an answer of a batch is believed whatever object it names", Law.TRUE,
-             retry, "_own_answer", wrong.any_answer),
+             store, "_own_answer", wrong.any_answer),
     Mutation("HTTP 408 counts as permanent", Law.RESUMABLE,
              google_errors, "_temporary", wrong.not_408),
     Mutation("a listing goes on by page numbers after an error", Law.RESUMABLE,
-             retry, "_listed", wrong.by_page_numbers),
+             listing, "listed", wrong.by_page_numbers),
     Mutation("what was there before the first export of a table that failed is not named", Law.RESUMABLE,
              replace, "_left", wrong.without_naive, here_only=True),
     Mutation("a run that keeps its files deletes what was replaced before the switch", Law.OWN_FILES,
@@ -222,7 +223,7 @@ def planted(mutation: Mutation) -> Iterator[None]:
 
 
 def _modules() -> list[ModuleType]:
-    packages = (export, repository, restoration, retain)
+    packages = (export, repository, restoration, retain, retry)
     return [
         importlib.import_module(info.name)
         for package in packages

@@ -233,13 +233,13 @@ def by_page_numbers(_: Sound) -> Sound:
     """A listing that is restarted leaves out as many pages as it has given, whatever is on them now."""
 
     async def faulty(
-        retrying: Retrying, listing: Callable[[], AsyncIterator[list[Any]]], _place: object
+        retrying: Retrying, listing: Callable[[str], AsyncIterator[list[Any]]], _place: object
     ) -> AsyncIterator[list[Any]]:
         given, attempts = 0, Attempts(retrying)
         while True:
             number = 0
             try:
-                async for page in listing():
+                async for page in listing(""):
                     number += 1
                     if number > given:
                         yield page

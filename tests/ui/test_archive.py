@@ -90,7 +90,9 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         asyncio.run(scene.export(f"night-{number}"))
     archive = Archive(scene.store, scene.settings)
-    size = len(scene.store.peek(scene.settings.layout.run("night-0").contents.name)[0])  # type: ignore[index]
+    contents = scene.store.peek(scene.settings.layout.run("night-0").contents.name)
+    assert contents
+    size = len(contents[0])
     monkeypatch.setattr(kept, "KEPT_BYTES", 2 * size + size // 2)
     for number in (0, 1, 2, 3, 3, 0):
         asyncio.run(archive.finished(f"night-{number}"))

@@ -65,14 +65,14 @@ def test_a_run_of_the_set_shows_each_datasets_part(world: World) -> None:
         asyncio.run(set_run_page(collection, asked(run="other")))
 
 
-def test_a_run_in_progress_is_live_until_it_has_ended() -> None:
+def test_a_run_in_progress_is_live_until_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     task = world.task("night")
 
     async def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    world.warehouse.extract = dies  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(world.warehouse, "extract", dies)
     with suppress(KeyboardInterrupt):
         world.run("night")
     assert world.read(task.layout.plan)
@@ -81,7 +81,7 @@ def test_a_run_in_progress_is_live_until_it_has_ended() -> None:
     assert b"data-live" in asyncio.run(set_run_page(collection, asked(run="night"))).body
     assert "No run of 3 datasets has finished" in shown(world)
     assert "bqdump-run" not in asyncio.run(set_live_part(collection, asked(run="night"))).headers
-    del world.warehouse.extract
+    monkeypatch.undo()
     world.run("night", execution="again")
     assert dict(asyncio.run(set_live_part(collection, asked(run="night"))).headers).items() >= ENDED.items()
 

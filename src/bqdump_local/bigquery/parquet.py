@@ -23,6 +23,7 @@ from bqdump_local.bigquery.types import Field, literal
 
 if TYPE_CHECKING:
     import duckdb
+    from arro3.core.types import ArrowStreamExportable
 
 SCALARS = {
     "STRING": DataType.utf8(),
@@ -138,8 +139,8 @@ def _geoparquet(fields: Sequence[Field]) -> dict[str, str] | None:
     return {"geo": json.dumps({"version": "1.0.0", "primary_column": next(iter(columns)), "columns": columns})}
 
 
-def _batches(rows: object, schema: Schema) -> Iterator[RecordBatch]:
-    for batch in RecordBatchReader.from_arrow(rows):  # type: ignore[arg-type]
+def _batches(rows: ArrowStreamExportable, schema: Schema) -> Iterator[RecordBatch]:
+    for batch in RecordBatchReader.from_arrow(rows):
         yield _cast(batch, schema)
 
 

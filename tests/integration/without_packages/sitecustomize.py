@@ -15,4 +15,5 @@ def _found(fullname: str, path: Sequence[str] | None = None, target: ModuleType 
     return None if fullname in _WITHOUT else _find(fullname, path, target)
 
 
+# Types do not allow what this file is for.
 PathFinder.find_spec = _found  # type: ignore[method-assign]

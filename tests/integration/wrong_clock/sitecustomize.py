@@ -22,4 +22,5 @@ class _Shifted(datetime.datetime):
 
 time.time = lambda: _time() + _SHIFT.total_seconds()
 time.time_ns = lambda: int(time.time() * 1e9)
+# Types do not allow what this file is for.
 datetime.datetime = _Shifted  # type: ignore[misc]

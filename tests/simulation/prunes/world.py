@@ -25,6 +25,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
+from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
@@ -59,7 +60,7 @@ SETTINGS = Settings(
     format="avro",
     keep_last=1,
     abandoned_after=ABANDONED_SECONDS,
-    allow=("removed-tables",),  # type: ignore[arg-type]
+    allow=(Risk.REMOVED_TABLES,),
 )
 PATHS = ("{run}/{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}", "{table}/{run}_*.{ext}", "{table}/*.{ext}")
 

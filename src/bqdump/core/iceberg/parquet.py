@@ -6,7 +6,7 @@ Source: https://github.com/apache/parquet-format/blob/master/src/main/thrift/par
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.thrift_compact import Fields, Items, decode_struct
@@ -211,11 +211,13 @@ def _bounds(leaf: Leaf, statistics: Fields) -> tuple[Any, Any] | None:
     if (low is None or high is None) and leaf.physical in (INT32, INT64):
         # Older files: these were compared as signed numbers.
         low, high = _get(statistics, 2), _get(statistics, 1)
-    if low is None or high is None or _get(statistics, 7) is False or _get(statistics, 8) is False:
+    if _get(statistics, 7) is False or _get(statistics, 8) is False:
+        return None
+    if not isinstance(low, bytes) or not isinstance(high, bytes):
         return None
     if leaf.type in WIDTHS or leaf.type.startswith("decimal"):
-        order = "little" if leaf.physical in (INT32, INT64) else "big"
-        return int.from_bytes(low, order, signed=True), int.from_bytes(high, order, signed=True)  # type: ignore[arg-type]
+        order: Literal["little", "big"] = "little" if leaf.physical in (INT32, INT64) else "big"
+        return int.from_bytes(low, order, signed=True), int.from_bytes(high, order, signed=True)
     if leaf.type == "string" and max(len(low), len(high)) <= LONGEST_TEXT:
         return low, high
     return None

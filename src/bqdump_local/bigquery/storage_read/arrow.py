@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Literal
 
 import arro3.compute
 import arro3.io
@@ -19,6 +20,12 @@ from arro3.core import Field as ArrowField
 
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.types import Field, literal, quote, shape
+
+if TYPE_CHECKING:
+    from arro3.core.types import ArrowStreamExportable
+
+# How the buffers of a batch may be compressed.
+Codec = Literal["LZ4", "ZSTD"]
 
 EXTENSION = "ARROW:extension:name"
 EXTENSIONS = {
@@ -141,7 +148,7 @@ def _interval(ref: str) -> str:
     )
 
 
-def batches(reader: object, fields: Sequence[Field], rows: int) -> Iterator[RecordBatch]:
+def batches(reader: ArrowStreamExportable, fields: Sequence[Field], rows: int) -> Iterator[RecordBatch]:
     """The rows of `read_columns` with the memory layout of `arrow_schema`, at most `rows` per batch.
 
     Raises BigQueryError for a value that is out of its type's range.
@@ -149,7 +156,7 @@ def batches(reader: object, fields: Sequence[Field], rows: int) -> Iterator[Reco
     # The bits of a BIGNUMERIC are passed as they are: the buffers are the same, and no library checks the digits.
     sent = Schema([_field(field).with_type(BITS) if _is_wide(field) else _field(field) for field in fields])
     try:
-        for whole in RecordBatchReader.from_arrow(reader):  # type: ignore[arg-type]
+        for whole in RecordBatchReader.from_arrow(reader):
             columns = [_brought(whole.column(number), field) for number, field in enumerate(fields)]
             batch = RecordBatch(columns, schema=sent)
             for start in range(0, batch.num_rows, rows):
@@ -190,13 +197,13 @@ def schema_message(schema: Schema) -> bytes:
     return _stream(RecordBatchReader.from_batches(schema, []), None).removesuffix(END_OF_STREAM)
 
 
-def batch_message(batch: RecordBatch, codec: str | None) -> bytes:
+def batch_message(batch: RecordBatch, codec: Codec | None) -> bytes:
     """One IPC message with the batch. codec: compresses its buffers with LZ4 or ZSTD; None: uncompressed."""
     schema = len(schema_message(batch.schema))
     return _stream(RecordBatchReader.from_batches(batch.schema, [batch]), codec)[schema:].removesuffix(END_OF_STREAM)
 
 
-def _stream(reader: RecordBatchReader, codec: str | None) -> bytes:
+def _stream(reader: RecordBatchReader, codec: Codec | None) -> bytes:
     out = io.BytesIO()
-    arro3.io.write_ipc_stream(reader, out, compression=codec)  # type: ignore[arg-type]
+    arro3.io.write_ipc_stream(reader, out, compression=codec)
     return out.getvalue()

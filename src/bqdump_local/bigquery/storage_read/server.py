@@ -15,6 +15,7 @@ from bqdump_local.bigquery.errors import BigQueryError, invalid
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog
+    from bqdump_local.bigquery.storage_read.arrow import Codec
     from bqdump_local.bigquery.storage_read.sessions import Session, Sessions
     from bqdump_local.faults import Verdict
 
@@ -51,6 +52,7 @@ def serve(catalog: Catalog, judge: Judge, port: int = 0) -> tuple[grpc.Server, s
     return server, f"127.0.0.1:{taken}"
 
 
+# gRPC's Python package has no types.
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds the handler of a call. The message types are imported by the first call, since that takes a while."""
 
@@ -152,7 +154,8 @@ class Service:
             raise invalid("request failed: this stand-in does not support response compression or sampling")
         snapshot = session.table_modifiers.snapshot_time
         moment = snapshot.timestamp_pb().ToMilliseconds() if snapshot else None
-        codec = {1: "LZ4", 2: "ZSTD"}.get(int(options.arrow_serialization_options.buffer_compression))
+        codecs: dict[int, Codec] = {1: "LZ4", 2: "ZSTD"}
+        codec = codecs.get(int(options.arrow_serialization_options.buffer_compression))
         return Wanted(
             request.parent,
             session.table,

@@ -17,7 +17,7 @@ from bqdump_local.bigquery.errors import BigQueryError, invalid, not_found
 from bqdump_local.bigquery.formats import logical_bytes
 from bqdump_local.bigquery.parsing import parse
 from bqdump_local.bigquery.sql import Translation
-from bqdump_local.bigquery.storage_read.arrow import arrow_schema, batches, read_columns
+from bqdump_local.bigquery.storage_read.arrow import Codec, arrow_schema, batches, read_columns
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table, Version
 from bqdump_local.bigquery.types import Field
 
@@ -44,7 +44,7 @@ class Wanted:
     restriction: str
     max_streams: int
     min_streams: int
-    codec: str | None
+    codec: Codec | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Session:
     relation: str
     fields: tuple[Field, ...]
     schema: Schema
-    codec: str | None
+    codec: Codec | None
     rows: int
     bytes: int
     streams: list[Stream] = field(default_factory=list)

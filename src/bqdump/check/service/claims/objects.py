@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
 from bqdump.check.service.claim import Claim, NotTriedError, Observed
 from bqdump.check.service.scratch import Scratch
@@ -41,9 +42,9 @@ async def _preconditions(scratch: Scratch) -> Observed:
     }
 
 
-async def _outcome(write: object) -> str:
+async def _outcome(write: Awaitable[int]) -> str:
     try:
-        await write  # type: ignore[misc]
+        await write
     except ConflictError:
         return "refused"
     return "done"
