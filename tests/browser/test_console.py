@@ -49,6 +49,24 @@ def test_a_run_links_to_its_tables_files_and_rows(site: Serve, visitor: Visitor)
     expect(page.get_by_text("This is the first finished run")).to_be_visible()
 
 
+def test_code_for_other_tools_is_copied_with_one_click(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(scene.export("first"))
+    page = visitor.page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{served.url}runs/first/tables/orders")
+    page.get_by_role("button", name="Copy as polars").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("import polars as pl\n\nframe = pl.scan_csv(\n")
+    assert '"gs://exports/orders/orders_000000000000.csv"' in copied
+    page.get_by_text("BigQuery external table", exact=True).click()
+    expect(page.get_by_text("CREATE EXTERNAL TABLE")).to_be_visible()
+    assert barriers(page) == []
+    assert not too_wide(page)
+
+
 def test_many_runs_are_charted_and_paged(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)

@@ -64,9 +64,13 @@ class Exports:
             for name, rows in (("values", True), ("empty", False)):
                 self.table(f"{name}_{way.route}_{way.format}", way.kinds, rows)
             self.run(way, str(way), include=f"*_{way.route}_{way.format}")
-            latest = decode(self.stage.read(f"{way}/_bqdump/latest.json"), Latest, "latest")
-            self._done[way] = decode(self.stage.read(latest.manifest), Manifest, "manifest")
+            self._done[way] = self.published(str(way))
         return self._done[way]
+
+    def published(self, folder: str) -> Manifest:
+        """The manifest of the run that is published in a folder of the bucket."""
+        latest = decode(self.stage.read(f"{folder}/_bqdump/latest.json"), Latest, "latest")
+        return decode(self.stage.read(latest.manifest), Manifest, "manifest")
 
     def run(self, way: Way, folder: str, **flags: str) -> None:
         """Export with these flags to a folder of the bucket, which is the name of the run too."""

@@ -10,12 +10,19 @@ import msgspec
 import pytest
 
 import bqdump
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.settings.target import Target
+from bqdump.ui.snippets import snippets
+from bqdump.ui.snippets.source import source_of
 from bqdump_local.stack import running
+from docs.walk import ROOT
 from formats.exports import Way
 from formats.forms import read_parquet
 from formats.values import KINDS, ROWS, Kind, create, expected, wkb
 from iceberg.conftest import READ, READERS, Scanner, iceberg_kinds
 from iceberg.scan import cell
+from iceberg.test_query_page import run
 from integration.stage import Stage
 
 EACH = pytest.mark.parametrize("reader", READERS)
@@ -117,3 +124,17 @@ def in_table(kind: Kind, value: Any) -> Any:
 
 def test_the_manifest_has_the_address_of_the_metadata(lake: Path) -> None:
     assert Path(bqdump.manifest(to=str(lake))["every"].iceberg).is_file()
+
+
+def test_the_code_of_the_console_reads_the_metadata(lake: Path) -> None:
+    manifest = decode((lake / "_bqdump/runs/tuesday/manifest.json").read_bytes(), Manifest, "manifest")
+    (entry,) = [entry for entry in manifest.tables if entry.table == "every"]
+    source = source_of(manifest, entry, Target("file", str(lake)))
+    assert source
+    made = dict(snippets(source))
+    loaded = made["DuckDB"].replace("INSTALL iceberg;\nLOAD iceberg;\n", "")
+    assert loaded != made["DuckDB"]
+    duck = f"import sys\nsys.path.insert(0, {str(ROOT / 'tests')!r})\nfrom iceberg.scan import Duck\n"
+    found = f"Duck()._duckdb.execute({loaded!r}).to_arrow_table().sort_by('id')['extra'].to_pylist()"
+    assert run(f"{duck}print({found})") == f"{[*range(ROWS)]}\n"
+    assert run(f"{made['polars']}\nprint(frame.sort('id')['extra'].to_list())") == f"{[*range(ROWS)]}\n"

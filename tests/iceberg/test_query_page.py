@@ -34,6 +34,7 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run(program: str) -> str:
+    """What a program prints that has the readers."""
     environment = os.environ | {"PYTHONPATH": str(PACKAGES), "POLARS_ICEBERG_PLANNER": "pyiceberg"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -43,3 +43,20 @@ if (form) {
   const search = form.querySelector("input[type=search]");
   if (search.value !== search.defaultValue) form.dispatchEvent(new Event("input"));
 }
+
+// Buttons that copy the code next to them.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const label = button.textContent, code = button.parentElement.querySelector("code");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+      setTimeout(() => button.textContent = label, 2000);
+    } catch {
+      // Without the browser's permission, the code is selected instead.
+      code.closest("details").open = true;
+      getSelection().selectAllChildren(code);
+    }
+  });
+}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.manifest_index import Contents
+from bqdump.core.errors import DocumentError
 from bqdump.pages.gantt import bar
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, page_number
+from bqdump.ui.snippets import Snippet, snippets
+from bqdump.ui.snippets.source import source_of
 
 FILES_EACH = 200
 
@@ -32,7 +38,7 @@ class _Definition(msgspec.Struct):
 
 
 async def table_page(archive: Archive, request: Request) -> Response:
-    """A table as one run exported it: its files, columns and job."""
+    """A table as one run exported it: its files, code that reads them, columns and job."""
     run, name = request.path_params["run"], request.path_params["table"]
     contents, line = await archive.line(run, name)
     entry = await archive.entry(run, line)
@@ -52,10 +58,28 @@ async def table_page(archive: Archive, request: Request) -> Response:
         first=first,
         now=now,
         pages=pages,
+        replaced=await _replaced(archive, contents),
+        snippets=_snippets(archive, contents, entry),
         columns=_flat("", fields),
         top_level=len(fields),
         invalid=invalid,
     )
+
+
+async def _replaced(archive: Archive, contents: Contents) -> bool:
+    """Whether a later run has replaced the files."""
+    try:
+        return contents.replaces and await archive.published() != contents.run
+    except DocumentError:
+        return True
+
+
+def _snippets(archive: Archive, contents: Contents, entry: TableEntry) -> Sequence[Snippet]:
+    try:
+        source = source_of(contents, entry, archive.settings.target)
+    except (msgspec.MsgspecError, RecursionError):
+        return ()
+    return snippets(source) if source else ()
 
 
 def _fields(entry: TableEntry) -> tuple[list[_Field], str]:

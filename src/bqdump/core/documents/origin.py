@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.manifest import Head, Manifest, TableEntry
 from bqdump.core.sizes import counted
 
 
-def settings_of(manifest: Manifest, entry: TableEntry) -> dict[str, Any]:
+def settings_of(manifest: Head, entry: TableEntry) -> dict[str, Any]:
     """The settings with which a table of a manifest was exported."""
     return manifest.settings | entry.carried.settings if entry.carried else manifest.settings
 

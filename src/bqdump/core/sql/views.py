@@ -33,7 +33,7 @@ def literal(text: object) -> str:
 
 def empty_table(table: str, columns: Sequence[Column]) -> str:
     """A table with the columns and no rows, for a table whose files were not read yet."""
-    made = ", ".join(f"{quoted(column.name)} {_type(column)}" for column in columns) or "nothing VARCHAR"
+    made = ", ".join(f"{quoted(column.name)} {column_type(column)}" for column in columns) or "nothing VARCHAR"
     return f"CREATE TABLE {quoted(table)} ({made})"
 
 
@@ -52,7 +52,7 @@ def _value(column: Column, format_: str, kind: str) -> str:
     if format_ in TEXT_FORMATS:
         if column.type == "BYTES" and not column.repeated:
             return f"from_base64({name})"
-        wanted = _type(column, text=True)
+        wanted = column_type(column, text=True)
         return name if wanted == "VARCHAR" else f"{name}::{wanted}"
     if column.type == "TIMESTAMP" and kind == "TIMESTAMP":
         return f"timezone('UTC', {name})"
@@ -61,10 +61,10 @@ def _value(column: Column, format_: str, kind: str) -> str:
     return f"{name}::{TYPES[column.type]}" if otherwise else name
 
 
-def _type(column: Column, *, text: bool = False) -> str:
+def column_type(column: Column, *, text: bool = False) -> str:
     """text: whether it is made of text, where BYTES within a STRUCT or an ARRAY stay base64."""
     if column.type == "STRUCT":
-        members = ", ".join(f"{quoted(member.name)} {_type(member, text=text)}" for member in column.fields)
+        members = ", ".join(f"{quoted(member.name)} {column_type(member, text=text)}" for member in column.fields)
         kind = f"STRUCT({members})"
     elif column.type == "NUMERIC" and column.parameters:
         kind = f"DECIMAL{column.parameters if ',' in column.parameters else column.parameters[:-1] + ', 0)'}"
