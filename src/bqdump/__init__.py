@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bqdump.api.arguments import Options
     from bqdump.api.checks import check_service, doctor, verify
     from bqdump.api.exports import plan, run
-    from bqdump.api.looking import diff, manifest, report, runs, status
+    from bqdump.api.looking import diff, manifest, report, runs, sql, status
     from bqdump.api.restores import drill, restore
     from bqdump.api.retention import prune, tag
     from bqdump.check.doctor.checks import Check, CheckOutcome
@@ -62,9 +62,11 @@ if TYPE_CHECKING:
     from bqdump.diagnosis import Cure, Diagnosis
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import DatasetStatus, Status
+    from bqdump.ports.query_shell import Answer
 
 __all__ = [
     "AccessError",
+    "Answer",
     "AnswerError",
     "BqdumpError",
     "Check",
@@ -148,6 +150,7 @@ __all__ = [
     "restore",
     "run",
     "runs",
+    "sql",
     "status",
     "tag",
     "verify",
@@ -158,7 +161,7 @@ _HOMES = {
     "api.arguments": ("Options",),
     "api.checks": ("check_service", "doctor", "verify"),
     "api.exports": ("plan", "run"),
-    "api.looking": ("diff", "manifest", "report", "runs", "status"),
+    "api.looking": ("diff", "manifest", "report", "runs", "sql", "status"),
     "api.restores": ("drill", "restore"),
     "api.retention": ("prune", "tag"),
     "check.doctor.checks": ("Check", "CheckOutcome"),
@@ -185,6 +188,7 @@ _HOMES = {
     "diagnosis": ("Cure", "Diagnosis"),
     "observe.history": ("RunLine",),
     "observe.status": ("DatasetStatus", "Status"),
+    "ports.query_shell": ("Answer",),
 }
 
 

@@ -7,11 +7,14 @@ import builtins
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+import bqdump
 from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.cli.main import start
@@ -111,3 +114,33 @@ def test_the_end_of_input_and_ctrl_c_are_no_errors(say: Say, monkeypatch: pytest
     monkeypatch.setattr(builtins, "input", raising)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     assert say()[0] == 0
+
+
+def test_python_has_the_same_rows(folder: Path) -> None:
+    answer = bqdump.sql("SELECT line, count(*) AS n FROM letters GROUP BY ALL ORDER BY ALL", to=str(folder))
+    assert answer.to_dicts() == [{"line": letter, "n": 1} for letter in "abc"]
+    assert "<th>line</th><th>n</th>" in answer._repr_html_()
+    assert bqdump.sql("FROM letters", "r1", to=str(folder)).columns == ("line",)
+
+
+def test_values_are_those_of_python_and_columns_may_share_a_name(folder: Path) -> None:
+    moment = "TIMESTAMPTZ '2026-01-31 12:00:00.5+09:00'"
+    answer = bqdump.sql(f"SELECT 1 AS a, 2 AS a, {moment} AS t, [{moment}] AS l, DATE '0001-01-01'", to=str(folder))
+    (row,) = answer.rows
+    assert answer.columns[:2] == ("a", "a")
+    assert row[:2] == [1, 2]
+    assert row[2] == datetime(2026, 1, 31, 3, 0, 0, 500_000, tzinfo=UTC)
+    assert row[3] == ["2026-01-31 03:00:00.5+00"]
+
+
+@pytest.mark.parametrize("statement", ["SELEC 1", "SELECT * FROM lettres"])
+def test_python_raises_for_what_the_database_refuses(folder: Path, statement: str) -> None:
+    with pytest.raises(bqdump.UsageError, match="the statement: "):
+        bqdump.sql(statement, to=str(folder))
+
+
+def test_the_extra_is_named_where_it_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    monkeypatch.delitem(sys.modules, "bqdump.adapters.duckdb_shell", raising=False)
+    with pytest.raises(bqdump.UsageError, match=r"need duckdb, which is not installed.*\[verify\]"):
+        bqdump.sql("SELECT 1", to=str(folder))

@@ -111,7 +111,7 @@ def test_the_page_says_what_each_state_means_and_where_it_appears() -> None:
 
 
 def test_every_example_is_run_here() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 def test_the_script_and_the_notebook(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,9 +130,10 @@ def test_an_export_is_read_with_duckdb_polars_and_pandas(monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     # pandas is not installed here. Its read_parquet takes the path of one file, as polars' does.
     module(monkeypatch, "pandas", read_parquet=lambda path: polars.read_parquet(str(path)), concat=polars.concat)
-    names = execute(block("read_parquet"))
-    counts = (len(names["rows"]), names["frame"].height, names["table"].height)
-    assert counts == (names["events"].rows,) * 3
+    names = execute(block("read_parquet") + block("bqdump.sql"))
+    counts = (len(names["rows"]), names["frame"].height, names["table"].height, names["counted"].item())
+    assert counts == (names["events"].rows,) * 4
+    assert "<th>events</th>" in names["answer"]._repr_html_()
     assert Path(names["events"].uris[0]).is_relative_to(tmp_path / "exports")
 
 

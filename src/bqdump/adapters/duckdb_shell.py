@@ -8,7 +8,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import google_crc32c
@@ -17,11 +19,13 @@ from bqdump.adapters.avro_batches import parquet_batches
 from bqdump.adapters.data_files import csv_relation, json_relation
 from bqdump.core.errors import DamagedError, DocumentError, UsageError
 from bqdump.core.formats.types import Column
-from bqdump.core.sql.views import empty_table, literal, quoted, view
+from bqdump.core.sql.views import empty_table, literal, view
 from bqdump.ports.data_reader import DataFile
 from bqdump.ports.query_shell import Answer, Source
 
-INSTANT = re.compile("TIME(STAMP)? WITH TIME ZONE")
+# DuckDB makes Python's values of these with other packages.
+ZONED = re.compile("TIME(STAMP)? WITH TIME ZONE")
+INSTANT = "TIMESTAMP WITH TIME ZONE"
 SETTINGS = (
     # GEOGRAPHY stays WKB: without DuckDB's extension nothing can be done with its own type.
     "SET enable_geoparquet_conversion = false",
@@ -77,13 +81,12 @@ class DuckDBShell:
         try:
             found = self._connection.sql(statement)
             if found is None:
-                return Answer((), [])
-            # DuckDB makes Python's datetimes of instants only with another package.
-            shown = (
-                f"{quoted(name)}::{INSTANT.sub('VARCHAR', str(kind))} AS {quoted(name)}"
-                for name, kind in zip(found.columns, found.types, strict=True)
-            )
-            return Answer(tuple(found.columns), [list(row) for row in found.project(", ".join(shown)).fetchall()])
+                return Answer(columns=(), rows=[])
+            # Several columns may have the same name.
+            names, kinds = [f"c{number}" for number in range(len(found.columns))], list(map(str, found.types))
+            shown = ", ".join(map(_python_value, names, kinds))
+            rows = found.query("found", f"SELECT {shown} FROM found AS found({', '.join(names)})").fetchall()  # noqa: S608 (names above)
+            return Answer(columns=tuple(found.columns), rows=[_in_utc(row, kinds) for row in rows])
         except duckdb.Error as error:
             raise UsageError("run", "the statement", str(error).strip()) from None
 
@@ -146,3 +149,18 @@ class DuckDBShell:
             self._connection.execute(view(table, self._columns[table], source, file.format, kinds))
         except duckdb.Error as error:
             raise DocumentError("read", f"table {table}", str(error).partition("\n")[0]) from None
+
+
+def _python_value(name: str, kind: str) -> str:
+    """A column for Python: an instant as its time in UTC, or as text within another value."""
+    if kind == INSTANT:
+        return f"timezone('UTC', {name})"
+    text = ZONED.sub("VARCHAR", kind)
+    return name if text == kind else f"{name}::{text}"
+
+
+def _in_utc(row: Sequence[Any], kinds: Sequence[str]) -> list[Any]:
+    return [
+        value.replace(tzinfo=UTC) if kind == INSTANT and value else value
+        for value, kind in zip(row, kinds, strict=True)
+    ]

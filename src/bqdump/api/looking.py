@@ -1,4 +1,4 @@
-"""Looking at runs, as functions of the Python API: progress, manifest, changes, report."""
+"""Looking at runs, as functions of the Python API: progress, manifest, queries, changes, report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from bqdump.core.documents.exported_tables import Manifest
 from bqdump.core.results import Rows
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
+from bqdump.ports.query_shell import Answer
 from bqdump.project.status import merged
 from bqdump.services import serving
+from bqdump.services.opening import open_shell
 
 
 @with_settings(OF_TARGET)
@@ -50,6 +52,22 @@ def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
     It is a mapping of table names: `manifest["flights"].uris` holds the addresses of a table's files.
     """
     return ask(lambda store, settings: verbs.manifest(store, settings, run), options)
+
+
+@with_settings(OF_TARGET)
+def sql(statement: str, run: str = "", **options: Unpack[Options]) -> Answer:
+    """Query a run (default: the published run) with DuckDB: every table is a view, whatever the format of its files.
+
+    The files of the tables that `statement` names are read; those in a bucket are stored in the folder for temporary
+    files until the result is there. Requires the extra `verify`. Raises UsageError where DuckDB refuses the statement.
+    """
+    settings, shell = settings_of(options, ("bucket",)), open_shell()
+    try:
+        finish(serving.ask(settings, lambda store: verbs.sql(store, settings, shell, run, statement=statement)))
+        # In this thread, as DuckDB stops a query at a signal there.
+        return shell.run(statement)
+    finally:
+        shell.close()
 
 
 @with_settings(OF_TARGET)

@@ -141,7 +141,7 @@ def _print_csv(answer: Answer) -> None:
 
 def _plain(answer: Answer) -> Answer:
     """The same without numbers that JSON does not have."""
-    return Answer(answer.columns, [[_finite(cell) for cell in row] for row in answer.rows])
+    return Answer(columns=answer.columns, rows=[[_finite(cell) for cell in row] for row in answer.rows])
 
 
 def _finite(cell: Any) -> Any:

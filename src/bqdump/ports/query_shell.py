@@ -9,14 +9,29 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from bqdump.core.formats.types import Column
+from bqdump.core.results import html_table, public
 from bqdump.ports.data_reader import DataFile
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """The result of a statement: the names of its columns, and its rows. No columns where it has no result."""
+@public
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a statement: the names of its columns, and its rows. No columns where it has no result.
+
+    Values are Python's own types: instants are datetimes in UTC, but strings within a STRUCT or an ARRAY.
+    """
 
     columns: tuple[str, ...]
     rows: list[list[Any]]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`.
+
+        Of columns with the same name, the last one remains.
+        """
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def _repr_html_(self) -> str:
+        return html_table(self.to_dicts())
 
 
 class Source(NamedTuple):

@@ -100,13 +100,20 @@ async def sql(
     shell: QueryShell,
     run: str = "",
     reading: Callable[[TableEntry], None] = lambda _: None,
+    statement: str = "",
 ) -> Queried:
-    """A run (default: the published run) to query in the shell. reading: hears of each table whose files are read."""
+    """A run (default: the published run) to query in the shell. reading: hears of each table whose files are read.
+
+    statement: the files of the tables that it names are read at once.
+    """
     from bqdump.check.query import Export as Queried
     from bqdump.repository.published import read_manifest, with_bucket
 
     manifest = await with_bucket(store, read_manifest(store, settings, run or settings.run_id))
-    return Queried(settings, manifest, shell, reading)
+    queried = Queried(settings, manifest, shell, reading)
+    if statement:
+        await queried.attach(store, statement)
+    return queried
 
 
 async def diff(
