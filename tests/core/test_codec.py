@@ -32,7 +32,7 @@ from bqdump.core.documents.manifest import (
     TableFiles,
     Totals,
 )
-from bqdump.core.documents.publication import Intent, Latest, Pointer, Publishing
+from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Pointer, Publishing
 from bqdump.core.documents.removed import Removed, RemovedPartitions
 from bqdump.core.documents.run import Failure, Flag, Owner, Partitioned, Plan, Receipt, Share, Skipped, Split, TablePlan
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
@@ -186,6 +186,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
     Latest: LATEST,
+    IcebergTables: st.builds(IcebergTables, run=RUN, tables=st.dictionaries(TEXT, TEXT, max_size=3)),
     Publishing: st.builds(Publishing, RUN, TIME, TEXT, st.none() | LATEST),
     Intent: st.builds(Intent, RUN, some(TEXT)),
 }  # fmt: skip
@@ -202,6 +203,7 @@ STORED = (
     Manifest,
     ManifestFiles,
     Latest,
+    IcebergTables,
     Intent,
 )
 ROOT = "gs://b/x.json"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import LARGEST, SMALL, Layout, most_bytes
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles, Totals
-from bqdump.core.documents.publication import Intent, Latest, Pointer, Publishing
+from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Pointer, Publishing
 from bqdump.core.documents.run import Failure, Owner, Receipt
 from bqdump.core.documents.validation import final_name_problem, place_of
 from bqdump.core.errors import DocumentError
@@ -72,6 +72,11 @@ def test_a_manifest_of_another_run_or_with_a_file_twice_is_none() -> None:
 def test_pointers_lead_to_the_documents_of_their_run_and_nowhere_else(name: str) -> None:
     decode(encode(GOOD), Latest, LAYOUT.latest.name)
     refused(msgspec.structs.replace(GOOD, manifest=name), LAYOUT.latest.name)
+    refused(msgspec.structs.replace(GOOD, iceberg=name), LAYOUT.latest.name)
+    metadata = f"{LAYOUT.iceberg_table('t')}metadata/1.metadata.json"
+    decode(encode(IcebergTables(run="r1", tables={"t": metadata})), IcebergTables, RUN.iceberg.name)
+    refused(IcebergTables(run="r1", tables={"t": name}), RUN.iceberg.name)
+    refused(IcebergTables(run="r1", tables={"..": metadata}), RUN.iceberg.name)
     refused(msgspec.structs.replace(GOOD, uncleared=(Pointer("r1", 1, name),)), LAYOUT.latest.name)
     decode(encode(Publishing("r1", 1, RUN.intent.name)), Publishing, LAYOUT.publishing.name)
     refused(Publishing("r1", 1, name), LAYOUT.publishing.name)

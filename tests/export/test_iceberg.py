@@ -11,6 +11,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import IcebergTables, Latest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import UsageError
 from bqdump.core.iceberg.metadata import RUN
@@ -26,7 +27,8 @@ from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.ledger import read_ledger
-from bqdump.repository.published import read_manifest
+from bqdump.repository.published import read_latest, read_manifest
+from bqdump.repository.repository import value_of
 
 REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory", "x/"), format="parquet", iceberg=True)
 KEEPING = msgspec.structs.replace(REPLACING, path="{run}/{table}_*.{ext}")
@@ -87,6 +89,13 @@ class World:
         """What the manifests of these runs name."""
         manifests = [await self.manifest(run) for run in runs]
         return {file.name for one in manifests for entry in one.tables for file in entry.iceberg}
+
+    async def latest(self) -> tuple[Latest, IcebergTables | None]:
+        """The published run, and the document on its Iceberg tables."""
+        latest = await read_latest(self.store, self.settings)
+        assert latest
+        tables = await value_of(self.store, self.settings.layout.run(latest.run).iceberg)
+        return latest, tables
 
 
 async def published(task: Task, plan: Plan) -> Published:
@@ -348,5 +357,46 @@ def test_a_table_that_did_not_change_keeps_its_snapshot_and_one_without_metadata
         assert runs_of(await world.metadata("a"))[-1] == carried["a"]
         assert runs_of(await world.metadata("b"))[-1] == "r4"
         assert world.named_exist(await world.metadata("a"))
+
+    in_a_loop(check)
+
+
+@BOTH
+def test_latest_json_names_the_metadata_file_of_each_table(settings: Settings) -> None:
+    async def check() -> None:
+        world = World(settings)
+        for name in ("r1", "r2"):
+            await run(world.task(name))
+            latest, tables = await world.latest()
+            entries = (await world.manifest()).tables
+            assert latest.iceberg == f"x/_bqdump/runs/{name}/iceberg.json"
+            assert tables
+            assert tables.tables == {entry.table: entry.iceberg[-1].name for entry in entries}
+
+    in_a_loop(check)
+
+
+def test_latest_json_names_the_metadata_of_a_failed_table_whose_files_stay() -> None:
+    async def check() -> None:
+        world = World(REPLACING)
+        await run(world.task("r1"))
+        _, before = await world.latest()
+        world.warehouse.failing = lambda table, job: JobError("invalid", "no") if table == "b" else None
+        await run(world.task("r2", allow_partial=True))
+        _, now = await world.latest()
+        assert before
+        assert now
+        assert now.tables["b"] == before.tables["b"]
+        assert now.tables["a"] != before.tables["a"]
+
+    in_a_loop(check)
+
+
+def test_latest_json_of_an_export_without_iceberg_tables_names_none() -> None:
+    async def check() -> None:
+        world = World(msgspec.structs.replace(REPLACING, iceberg=False))
+        await run(world.task("r1"))
+        latest, tables = await world.latest()
+        assert (latest.iceberg, tables) == ("", None)
 
     in_a_loop(check)

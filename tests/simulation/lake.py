@@ -9,7 +9,9 @@ from typing import Any
 import fastavro
 import msgspec
 
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest
+from bqdump.core.documents.publication import IcebergTables, Latest
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA, run_of
 from bqdump.ports.store import ObjectInfo
@@ -60,9 +62,10 @@ class Lake:
         return hint or run_of(info.name) == run or (info.name, info.generation) in self._named
 
     def is_whole(self) -> None:
-        """What the published run names is there."""
+        """What the published run names is there, and what latest.json names."""
         latest = self.view.latest()
         manifest = self.view.manifest(latest.run) if latest else None
+        self._tables_of(latest, manifest)
         for objects in metadata_of(manifest).values() if manifest else ():
             self._there(f"the published {manifest and manifest.run}", objects)
 
@@ -81,6 +84,17 @@ class Lake:
             names = [name for name in self.view.names(self.view.layout.iceberg) if not name.endswith(HINT)]
             about = sorted(set(names) - named)
             self._hold(Law.RESUMABLE, not about, f"metadata lies about: {about}")
+
+    def _tables_of(self, latest: Latest | None, manifest: Manifest | None) -> None:
+        """The document that latest.json names has a metadata file of each table that is there."""
+        if latest is None or manifest is None:
+            return
+        wanted = set(metadata_of(manifest))
+        found = self.view.store.peek(latest.iceberg) if latest.iceberg else None
+        tables = decode(found[0], IcebergTables, latest.iceberg).tables if found else {}
+        self._hold(Law.LAKE, set(tables) == wanted, f"latest.json has metadata of {sorted(tables)}, not of {wanted}")
+        for name in tables.values():
+            self._hold(Law.LAKE, self.view.info(name) is not None, f"{name}, which latest.json names, is not there")
 
     def _there(self, run: str, objects: Sequence[IcebergFile]) -> None:
         for one in objects:

@@ -23,6 +23,7 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The published run. uncleared: earlier runs whose stale files may not be deleted yet.
 
     number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
+    iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
     """
 
     format_version: int = FORMAT_VERSION
@@ -40,6 +41,18 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     over: str = ""
     carried: Count = 0
     oldest_snapshot_time: str = ""
+    iceberg: str = ""
+
+
+class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):
+    """The Iceberg tables of a run: the metadata file of each, by the name of the table.
+
+    It begins as the manifest has them. Prune replaces metadata files that list snapshots of deleted runs.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: RunId
+    tables: dict[str, str]
 
 
 class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import Document, union
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
-from bqdump.core.documents.publication import Intent
+from bqdump.core.documents.publication import IcebergTables, Intent
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt, SharedSession
 
@@ -134,6 +134,11 @@ class RunLayout(NamedTuple):
     def manifest_files(self) -> Document[ManifestFiles]:
         """The same object, read for the files that it names only."""
         return Document(self.manifest.name, ManifestFiles)
+
+    @property
+    def iceberg(self) -> Document[IcebergTables]:
+        """The metadata file of each of the run's Iceberg tables."""
+        return Document(f"{self.root}iceberg.json", IcebergTables, "page")
 
     @property
     def contents(self) -> Document[Contents]:

@@ -15,7 +15,7 @@ import msgspec
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.layout import STATE, Layout, most_bytes
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
-from bqdump.core.documents.publication import Intent, Latest, Publishing
+from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Publishing
 from bqdump.core.documents.retention import Holding, Reference, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
@@ -104,6 +104,18 @@ def _latest(latest: Latest, place: Place, _: str) -> str:
     for run, manifest in named:
         if manifest != place.layout.run(run).manifest.name:
             return f"the manifest of run {run} cannot be {manifest!r}"
+    if latest.iceberg not in ("", place.layout.run(latest.run).iceberg.name):
+        return f"the Iceberg tables of run {latest.run} cannot be in {latest.iceberg!r}"
+    return ""
+
+
+def _iceberg(tables: IcebergTables, place: Place, _: str) -> str:
+    if tables.run != place.run:
+        return f"it is about run {tables.run}"
+    for table, name in tables.tables.items():
+        folder = f"{place.layout.iceberg_table(table)}metadata/"
+        if BAD_PART.search(table) or name.rpartition("/")[0] + "/" != folder:
+            return f"the metadata of table {table!r} cannot be {name!r}"
     return ""
 
 
@@ -215,6 +227,7 @@ def _names(names: Iterable[str], place: Place) -> str:
 CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Plan: _plan,
     Latest: _latest,
+    IcebergTables: _iceberg,
     Publishing: _publishing,
     Intent: _intent,
     Manifest: _manifest,

@@ -15,7 +15,7 @@ import msgspec
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, ManifestFiles, TableEntry
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.publication import IcebergTables, Latest
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.columns import nodes_of, with_ids
@@ -30,7 +30,7 @@ from bqdump.export.publish.count import TIMES_READ, read_footer
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import exists, value_of
+from bqdump.repository.repository import create, exists, value_of
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +186,16 @@ _DEFINITION = msgspec.json.Decoder(_Definition | None)
 def _descriptions(definition: msgspec.Raw) -> dict[str, str]:
     decoded = _DEFINITION.decode(definition)
     return {field.name: field.description for field in decoded.schema.fields} if decoded else {}
+
+
+async def name_metadata(export: RunningExport, manifest: ManifestFiles) -> str:
+    """Store the metadata file of each table, for latest.json; the name of the document, "" for no Iceberg tables."""
+    named = {table.table: table.iceberg[-1].name for table in (*manifest.tables, *manifest.left) if table.iceberg}
+    if not named:
+        return ""
+    document = export.layout.iceberg
+    await create(export.store, document, IcebergTables(run=export.plan.run, tables=named))
+    return document.name
 
 
 async def show_metadata(export: RunningExport, manifest: ManifestFiles) -> None:

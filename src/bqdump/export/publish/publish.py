@@ -137,6 +137,11 @@ def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int |
 
 async def _point(export: RunningExport, manifest: ManifestFiles, generation: int) -> bool:
     """Move latest.json to this run; False when a later run is there, or about to be."""
+    iceberg = ""
+    if export.settings.iceberg:
+        from bqdump.export.publish.iceberg import name_metadata
+
+        iceberg = await name_metadata(export, manifest)
     ready = Latest(
         run=export.plan.run,
         number=manifest.number,
@@ -151,6 +156,7 @@ async def _point(export: RunningExport, manifest: ManifestFiles, generation: int
         over=manifest.over,
         carried=manifest.totals.carried,
         oldest_snapshot_time=manifest.oldest_snapshot_time,
+        iceberg=iceberg,
     )
     if not await export.placement.make_ready(export, ready):
         # A run that has announced itself since has published this one, if it was ready before.
