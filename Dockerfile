@@ -8,12 +8,14 @@ ENV PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-# runtime; or with an extra: read for the read route, verify for drills and checks, otel for OpenTelemetry: docker build --build-arg REQUIREMENTS=read .
+# runtime; or with extras: read for the read route, verify for drills and checks, otel for OpenTelemetry:
+# docker build --build-arg REQUIREMENTS="read otel" .
 ARG REQUIREMENTS=runtime
-COPY requirements/tools.txt requirements/${REQUIREMENTS}.txt requirements/
+COPY requirements/ requirements/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/tools.txt
-RUN python -m uv venv /app && \
-    python -m uv pip install --python /app/bin/python --compile-bytecode --require-hashes --no-deps -r "requirements/${REQUIREMENTS}.txt"
+RUN for extra in ${REQUIREMENTS}; do set -- "$@" -r "requirements/$extra.txt"; done && \
+    python -m uv venv /app && \
+    python -m uv pip install --python /app/bin/python --compile-bytecode --require-hashes --no-deps "$@"
 COPY pyproject.toml README.md LICENSE ./
 COPY src/ src/
 RUN python -m uv build --wheel --no-build-isolation --out-dir dist . && \

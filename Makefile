@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
+DIST := dist
 # Readers of Iceberg tables, for tests: in a folder of their own, since DuckDB's extension needs the DuckDB of its release.
 READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npyiceberg>=0.12\n
 
@@ -63,8 +64,8 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
 
-sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/ (CycloneDX)
-	@$(BIN)/python deploy/sbom.py runtime otel read verify
+sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/; of one: IMAGE="read otel" (CycloneDX)
+	@$(BIN)/python deploy/sbom.py $(DIST) $(if $(IMAGE),"$(IMAGE)",runtime otel read verify)
 
 soak: $(VENV)/.dev  ## run 100,000 simulated schedules; a failure prints the seed to replay
 	$(BIN)/python -m tests.simulation --schedules 100000

@@ -1,6 +1,7 @@
 """Lists the packages of an image: as an SBOM in CycloneDX, and their licenses as a table.
 
-python deploy/sbom.py runtime    writes dist/bqdump-runtime.cdx.json and dist/bqdump-runtime-licenses.md
+python deploy/sbom.py dist runtime        writes dist/bqdump-runtime.cdx.json and dist/bqdump-runtime-licenses.md
+python deploy/sbom.py dist "read otel"    of an image with two extras: dist/bqdump-read-otel.cdx.json, …
 
 It installs requirements/<name>.txt by its hashes, as the Dockerfile does, and describes what is installed then. The
 packages of the base image are not in it: `docker sbom` or Artifact Analysis list those.
@@ -47,13 +48,16 @@ def describe(python: Path, bom: Path) -> None:
 
 
 def write(requirements: str, folder: Path) -> tuple[Path, Path]:
-    """Write both lists for an image with these requirements."""
-    folder.mkdir(exist_ok=True)
-    bom, table = folder / f"bqdump-{requirements}.cdx.json", folder / f"bqdump-{requirements}-licenses.md"
+    """Write both lists for an image with these requirements, which spaces separate."""
+    folder.mkdir(parents=True, exist_ok=True)
+    extras = requirements.split()
+    image = "-".join(["bqdump", *extras])
+    bom, table = folder / f"{image}.cdx.json", folder / f"{image}-licenses.md"
+    locks = [word for extra in extras for word in ("-r", ROOT / f"requirements/{extra}.txt")]
     with tempfile.TemporaryDirectory() as place:
-        python, lock = Path(place) / "bin/python", ROOT / f"requirements/{requirements}.txt"
+        python = Path(place) / "bin/python"
         subprocess.run([BIN / "uv", "venv", "-q", "--python", sys.executable, place], check=True)
-        install = [BIN / "uv", "pip", "install", "-q", "--python", python, "--require-hashes", "--no-deps", "-r", lock]
+        install = [BIN / "uv", "pip", "install", "-q", "--python", python, "--require-hashes", "--no-deps", *locks]
         subprocess.run(install, check=True)
         describe(python, bom)
     table.write_text(licenses(json.loads(bom.read_text())))
@@ -61,6 +65,7 @@ def write(requirements: str, folder: Path) -> tuple[Path, Path]:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["runtime"]:
-        for path in write(name, ROOT / "dist"):
-            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    folder = Path(sys.argv[1])
+    for name in sys.argv[2:]:
+        for path in write(name, folder):
+            sys.stdout.write(f"{path}\n")

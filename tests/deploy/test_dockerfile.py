@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from bqdump import __version__
 from bqdump_local import stack as local_stack
 from deploy.dockerfile import Stage, exec_form, follow, importable, read, sent
 
+EXTRAS = ("runtime", "otel", "read", "verify")
 ROOT = Path(__file__).parents[2]
 IGNORE = (ROOT / ".dockerignore").read_text()
 # Packages that only tests and the local stack need.
@@ -32,15 +34,14 @@ def stages() -> list[Stage]:
     return read((ROOT / "Dockerfile").read_text())
 
 
-@pytest.mark.parametrize("requirements", ["runtime", "otel", "read", "verify"])
-def test_every_copied_path_exists_and_is_sent_to_the_build(requirements: str) -> None:
-    stages = read((ROOT / "Dockerfile").read_text(), REQUIREMENTS=requirements)
+def test_every_copied_path_exists_and_is_sent_to_the_build(stages: list[Stage]) -> None:
     copies = [step for stage in stages for step in stage.steps if step.word == "COPY" and not step.stage]
     sources = [source.rstrip("/") for step in copies for source in step.sources]
     assert sources
     for source in sources:
+        below = [path.relative_to(ROOT).as_posix() for path in (ROOT / source).rglob("*")]
+        assert any(sent(IGNORE, path) for path in (below or [source])), f".dockerignore keeps {source} out"
         assert (ROOT / source).exists(), source
-        assert sent(IGNORE, source), f".dockerignore keeps {source} out"
 
 
 def test_stages_are_copied_from_only_after_they_are_built(stages: list[Stage]) -> None:
@@ -165,8 +166,26 @@ def test_the_dockerfile_has_no_lint() -> None:
     assert done.stdout + done.stderr == ""
 
 
-@pytest.mark.parametrize("requirements", ["runtime", "otel", "read", "verify"])
+def test_extras_are_installed_together_so_that_versions_that_differ_would_fail(tmp_path: Path) -> None:
+    build = read((ROOT / "Dockerfile").read_text(), REQUIREMENTS="read otel")[0]
+    (run,) = [step.rest for step in build.steps if step.word == "RUN" and "for extra in" in step.rest]
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    said = _output(["sh", "-euc", run], PATH=f"{tmp_path}:{os.environ['PATH']}").splitlines()
+    assert said[-1].partition("--no-deps ")[2] == "-r requirements/read.txt -r requirements/otel.txt"
+
+
+def test_lock_files_agree_on_every_package() -> None:
+    pins: dict[str, set[str]] = {}
+    for name in EXTRAS:
+        for pin in re.split(r"^(?=\S)", (ROOT / f"requirements/{name}.txt").read_text(), flags=re.MULTILINE):
+            pins.setdefault(pin.partition("==")[0], set()).add(pin)
+    assert {package for package, found in pins.items() if len(found) > 1} == set()
+
+
+@pytest.mark.parametrize("requirements", EXTRAS)
 def test_the_lock_of_an_image_names_every_dependency(requirements: str) -> None:
+    assert sent(IGNORE, f"requirements/{requirements}.txt")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / f"requirements/{requirements}.txt").read_text().splitlines()
     locked = {line.split("==")[0] for line in lines if "==" in line}
