@@ -21,6 +21,6 @@ def test_one_table_differs_and_two_differ(
     for name in others:
         scene.table(name, ["id"])
     asyncio.run(scene.export("two"))
-    monkeypatch.setattr(diff, "ask_store", lambda settings, ask: asyncio.run(ask(scene.store)))
+    monkeypatch.setattr(diff, "ask_each", lambda settings, ask: [asyncio.run(ask(scene.store, settings))])
     assert start(["diff", "one", "two", "--bucket", "exports"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == said

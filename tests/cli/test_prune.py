@@ -22,8 +22,7 @@ def scene(monkeypatch: pytest.MonkeyPatch, no_waiting: None) -> Scene:
     made = Scene()
     made.now = int(time.time() * 1000) - 10 * 86_400_000
     made.run("a", "b", "c")
-    for command in (prune, runs):
-        monkeypatch.setattr(command, "ask_store", lambda settings, ask: asyncio.run(ask(made.store)))
+    monkeypatch.setattr(prune, "ask_store", lambda settings, ask: asyncio.run(ask(made.store)))
     monkeypatch.setattr(runs, "ask_each", lambda settings, ask: [asyncio.run(ask(made.store, settings))])
     return made
 

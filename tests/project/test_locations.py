@@ -1,4 +1,4 @@
-"""Datasets in several locations go to a bucket for each, with one snapshot time in each."""
+"""Datasets in several locations go to a bucket for each; commands show them together."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ import pytest
 
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
+from bqdump.check.doctor.checks import CheckOutcome
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.project import Project
 from bqdump.core.errors import UsageError
 from bqdump.core.project.selection import targets_of
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.diagnosis import Diagnosis
+from bqdump.ports.store import ObjectStore
+from bqdump.project.look import merged_runs
+from bqdump.project.report import joined
 from bqdump.project.run import run_sets
+from bqdump.services import serving
+from bqdump.services.opening import Services
+from bqdump.services.read_route import LazyReadRoute
 from project.world import World
+
+BUCKETS = {"memory": "here", "bucket-eu": "there"}
 
 
 @pytest.fixture
@@ -25,33 +37,93 @@ def world() -> World:
     return world
 
 
+class Exported:
+    """Both buckets, with a set in each."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings = world.settings(locations={"EU": "gs://bucket-eu/x"})
+        by_bucket = {"memory": world.store, "bucket-eu": MemoryStore("bucket-eu")}
+        by_bucket["bucket-eu"].bucket = by_bucket["bucket-eu"].bucket._replace(location="EU")
+        run = world.warehouse._run
+
+        async def in_its_bucket(request: Any, job: Any) -> None:
+            world.warehouse.store = by_bucket[request.uri.split("/")[2]]
+            await run(request, job)
+
+        monkeypatch.setattr(world.warehouse, "_run", in_its_bucket)
+        self.stores: dict[Target, MemoryStore] = {one: by_bucket[one.bucket] for one in targets_of(self.settings)}
+        tasks = [
+            world.task("r")._replace(store=store, settings=self.at(target)) for target, store in self.stores.items()
+        ]
+        asyncio.run(run_sets(self.settings, tasks))
+
+    def at(self, target: Target) -> Settings:
+        """The settings with this target."""
+        return msgspec.structs.replace(self.settings, target=target)
+
+
+@pytest.fixture
+def exported(world: World, monkeypatch: pytest.MonkeyPatch) -> Exported:
+    made = Exported(world, monkeypatch)
+    monkeypatch.setattr(serving, "open_store", lambda at, *, patient: made.stores[at.target])
+    return made
+
+
 def test_without_a_bucket_for_each_location_the_run_is_refused(world: World) -> None:
     with pytest.raises(UsageError, match=r"2 locations \(US: here; EU: there\)"):
         world.run("r")
     assert world.store.names_now() == []
 
 
-def test_each_location_has_a_bucket_and_a_set_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = world.settings(locations={"EU": "gs://bucket-eu"})
-    stores = {"memory": world.store, "bucket-eu": MemoryStore("bucket-eu")}
-    stores["bucket-eu"].bucket = stores["bucket-eu"].bucket._replace(location="EU")
-    run = world.warehouse._run
-
-    async def in_its_bucket(request: Any, job: Any) -> None:
-        world.warehouse.store = stores[request.uri.split("/")[2]]
-        await run(request, job)
-
-    monkeypatch.setattr(world.warehouse, "_run", in_its_bucket)
-    tasks = [
-        world.task("r")._replace(store=stores[target.bucket], settings=msgspec.structs.replace(settings, target=target))
-        for target in targets_of(settings)
-    ]
-    asyncio.run(run_sets(settings, tasks))
-    found = {}
-    for bucket, store in stores.items():
+def test_each_location_has_a_bucket_and_a_set_of_its_own(exported: Exported) -> None:
+    for target, store in exported.stores.items():
         stored = store.peek("x/_bqdump/project.json")
         assert stored
         project = decode(stored[0], Project, "project.json")
-        found[bucket] = {one.dataset: one.state for one in project.datasets}
-    assert found == {"memory": {"here": "published"}, "bucket-eu": {"there": "published"}}
-    assert asyncio.run(verbs.verify(stores["bucket-eu"], tasks[1].settings)).findings == ()
+        assert {one.dataset: one.state for one in project.datasets} == {BUCKETS[target.bucket]: "published"}
+        assert asyncio.run(verbs.verify(store, exported.at(target))).findings == ()
+
+
+def test_runs_shows_the_datasets_of_all_buckets_as_one_run(exported: Exported) -> None:
+    lines = merged_runs(asyncio.run(serving.ask_each(exported.settings, verbs.runs)))
+    assert [(line.dataset, line.published, line.tables) for line in lines] == [
+        ("*", True, 4), ("here", True, 2), ("there", True, 2),
+    ]  # fmt: skip
+
+
+def test_the_report_links_to_the_bucket_of_each_dataset(exported: Exported) -> None:
+    run, page, _ = joined(asyncio.run(serving.ask_each(exported.settings, verbs.report)))
+    assert run == "r"
+    assert b"2 datasets published by run <code>r</code>" in page
+    for bucket, dataset in BUCKETS.items():
+        assert f"_details/{bucket}/x/{dataset}/_bqdump/runs/r/report.html".encode() in page
+
+
+def test_the_folder_of_one_dataset_shows_nothing_of_other_buckets(exported: Exported) -> None:
+    """The locations stay in the file of settings when one dataset is named by its folder."""
+    prefix = msgspec.structs.replace(exported.settings.target, prefix="x/here/")
+    exported.stores[prefix] = next(iter(exported.stores.values()))
+    found = asyncio.run(serving.ask_each(exported.at(prefix), verbs.status))
+    assert [one.dataset for one in found] == ["p.here"]
+    stores: dict[Target, ObjectStore] = {target: exported.stores[target] for target in targets_of(exported.at(prefix))}
+    settings = msgspec.structs.replace(exported.at(prefix), keep_last=1)
+    pruned = asyncio.run(verbs.prune_each(stores, settings, None, delete=False))
+    assert {one.dataset for one in pruned.runs} == {"p.here"}
+
+
+def test_the_doctor_examines_each_dataset_in_the_bucket_of_its_location(
+    world: World, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined: list[tuple[str, str, str]] = []
+
+    async def doctor(at: Services, own: Settings, *_: Any) -> Diagnosis:
+        examined.append((at.store.url, own.dataset, str(own.target)))
+        at_target = str(own.target)
+        return Diagnosis(verdict=CheckOutcome.OK, project="p", dataset="", target=at_target, checks=[], cures=[])
+
+    monkeypatch.setattr("bqdump.verbs.checks.doctor", doctor)
+    at = Services(world.store, world.warehouse, LazyReadRoute(exported.settings))
+    asyncio.run(verbs.doctor_set(at, exported.stores, exported.settings))
+    assert sorted(examined) == [
+        ("gs://bucket-eu", "there", "gs://bucket-eu/x/there/"), ("gs://memory", "here", "gs://memory/x/here/"),
+    ]  # fmt: skip

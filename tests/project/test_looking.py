@@ -7,9 +7,13 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump import verbs
+from bqdump.cli.exit_codes import TABLES_FAILED
+from bqdump.cli.main import start
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
+from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.project.plan import plan_sets
 from project.world import World
@@ -68,7 +72,7 @@ def test_verify_names_differences_by_dataset_and_what_was_not_published(world: W
 
 
 def test_the_report_links_to_each_dataset(world: World) -> None:
-    run, page = asked(verbs.report(world.store, world.settings()))
+    run, page, _ = asked(verbs.report(world.store, world.settings()))
     stored = world.store.peek("x/_bqdump/projects/first/report.html")
     assert stored
     assert b'href="../../../ops_eu/_bqdump/runs/first/report.html"' in stored[0]
@@ -76,9 +80,9 @@ def test_the_report_links_to_each_dataset(world: World) -> None:
 
 
 def test_commands_for_one_export_name_the_datasets_and_the_setting(world: World) -> None:
-    for question in (verbs.manifest(world.store, world.settings()),):
+    for run in ("", "first", "other"):
         with pytest.raises(UsageError, match=r"3 datasets \(ops_eu, ops_us, sales\).* prefix='x/ops_eu'"):
-            asked(question)
+            asked(verbs.manifest(world.store, world.settings(), run))
     with pytest.raises(NotFoundError, match="nothing has been published there yet"):
         asked(verbs.manifest(world.store, world.settings(prefix="elsewhere/")))
 
@@ -115,3 +119,56 @@ def test_plan_names_what_a_run_would_not_export() -> None:
     world.warehouse.put("p", "sales", "strange", [], kind="STRANGE")
     found = planned(world)
     assert {one.dataset for one in found.datasets if one.problem} == {"sales"}
+
+
+def test_diff_compares_dataset_by_dataset(world: World) -> None:
+    world.broken.clear()
+    world.put("ops_eu", "new")
+    world.run("second")
+    changes = asked(verbs.diff(world.store, world.settings(), "first"))
+    found = {change.table: (change.what, change.why) for change in changes}
+    only = "only run second has exported dataset sales"
+    assert found == {
+        "ops_eu.new": ("added", ""),
+        **{f"sales.{table}": ("added", only) for table in ("bad", "items", "orders")},
+    }
+    assert asked(verbs.diff(world.store, world.settings(), "second", "second")) == []
+    with pytest.raises(NotFoundError, match="manifest of run third"):
+        asked(verbs.diff(world.store, world.settings(), "first", "third"))
+
+
+@pytest.mark.parametrize(("run", "since"), [("other", ""), ("", "first")])
+def test_the_report_of_a_set_is_that_of_the_published_run(world: World, run: str, since: str) -> None:
+    with pytest.raises(UsageError, match=r"shows the published run, first.*prefix='x/ops_eu'"):
+        asked(verbs.report(world.store, world.settings(), run, since))
+    assert asked(verbs.report(world.store, world.settings(), "first")).run == "first"
+
+
+def test_a_tag_is_of_every_dataset_that_has_the_run(world: World) -> None:
+    assert asked(verbs.tag(world.store, world.settings(), "first", ["keep"])) == ("keep",)
+    lines = asked(verbs.runs(world.store, world.settings(), storage=True))
+    assert {line.dataset: line.tags for line in lines} == dict.fromkeys(["*", "ops_eu", "ops_us", "sales"], ("keep",))
+    assert lines[0].alone == sum(line.alone or 0 for line in lines[1:]) > 0
+    asked(verbs.tag(world.store, one_dataset(world.settings(), "sales"), "first", remove=["keep"]))
+    assert asked(verbs.runs(world.store, world.settings()))[0].tags == ()
+    assert asked(verbs.tag(world.store, world.settings(), "first", remove=["keep"])) == ()
+    with pytest.raises(UsageError, match="does not have the tag keep"):
+        asked(verbs.tag(world.store, world.settings(), "first", remove=["keep"]))
+    with pytest.raises(NotFoundError, match="cannot tag run other: there is none"):
+        asked(verbs.tag(world.store, world.settings(), "other", ["keep"]))
+
+
+def test_watching_a_set_follows_all_of_its_datasets(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = asked(verbs.status(world.store, world.settings()))
+    open_ = replace(ended.datasets[0], state="running", done=1)
+    looks = [replace(ended, state="running", done=5, datasets=(open_, *ended.datasets[1:])), ended]
+    monkeypatch.setattr("bqdump.cli.status.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("bqdump.cli.status._look", lambda *_: looks.pop(0))
+    monkeypatch.setenv("SOURCE_DATASET", "*")
+    assert start(["status", "--watch", "--bucket", "memory"]) == TABLES_FAILED
+    shown = capsys.readouterr().out
+    assert "run first: 2 of 3 datasets ended, 5 of 7 tables done" in shown
+    assert "run first: partial" in shown
+    assert looks == []

@@ -70,6 +70,11 @@ def ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options:
     return finish(serving.ask(settings, lambda store: question(store, settings)))
 
 
+def ask_each(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> list[Result]:
+    """Ask every target the question: one, or for a set of datasets one for each location. See serving.ask_each."""
+    return finish(serving.ask_each(settings_of(options, ("bucket",)), question))
+
+
 def serve(
     settings: Settings, work: Callable[[Services], Awaitable[Result]], tasks: int = 1, *, patient: bool = False
 ) -> Result:

@@ -34,6 +34,9 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     service_account: the account in the commands of `cures` (default: the one that `bqdump render iam` creates).
     """
     settings = settings_of(options, REQUIRED)
+    if settings.names_several:
+        check = partial(verbs.doctor_set, settings=settings, service_account=service_account)
+        return finish(serving.serve_set(settings, check))
     return serve(settings, lambda at: verbs.doctor(at, settings, service_account))
 
 

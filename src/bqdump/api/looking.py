@@ -7,7 +7,7 @@ from typing import Unpack
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import ask, finish, settings_of
+from bqdump.api.calls import ask, ask_each, finish, settings_of
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported_tables import Manifest
@@ -15,6 +15,8 @@ from bqdump.core.results import Rows
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.query_shell import Answer
+from bqdump.project.look import merged_runs
+from bqdump.project.report import joined
 from bqdump.project.status import merged
 from bqdump.services import serving
 from bqdump.services.opening import open_shell
@@ -23,12 +25,7 @@ from bqdump.services.opening import open_shell
 @with_settings(OF_TARGET)
 def status(run: str = "", **options: Unpack[Options]) -> Status:
     """Read the progress of a run (default: the run that was planned last) from the bucket."""
-    settings = settings_of(options, ("bucket",))
-
-    async def every() -> Status:
-        return merged(await serving.ask_each(settings, partial(verbs.status, run=run)))
-
-    return finish(every())
+    return merged(ask_each(partial(verbs.status, run=run), options))
 
 
 @with_settings(OF_TARGET)
@@ -37,12 +34,7 @@ def runs(*, storage: bool = False, **options: Unpack[Options]) -> Rows[RunLine]:
 
     storage: also read every manifest, for the bytes that each run shares with others.
     """
-    settings, question = settings_of(options, ("bucket",)), partial(verbs.runs, storage=storage)
-
-    async def every() -> Rows[RunLine]:
-        return Rows(line for found in await serving.ask_each(settings, question) for line in found)
-
-    return finish(every())
+    return merged_runs(ask_each(partial(verbs.runs, storage=storage), options))
 
 
 @with_settings(OF_TARGET)
@@ -79,7 +71,8 @@ def diff(before: str, after: str = "", *, values: bool = False, **options: Unpac
     values: read the files of both runs and compare the values of every column. Raises NotFoundError if the files of a
     run no longer exist.
     """
-    return ask(lambda store, settings: verbs.diff(store, settings, before, after, values=values), options)
+    found = ask_each(partial(verbs.diff, before=before, after=after, values=values), options)
+    return Rows(change for changes in found for change in changes)
 
 
 @with_settings(OF_TARGET)
@@ -88,5 +81,4 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
 
     since: show what changed since this run.
     """
-    _, page = ask(lambda store, settings: verbs.report(store, settings, run, since), options)
-    return page.decode()
+    return joined(ask_each(partial(verbs.report, run=run, since=since), options)).page.decode()

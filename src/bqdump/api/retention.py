@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Unpack
-
-import msgspec
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import ask, finish, serve, settings_of
+from bqdump.api.calls import ask_each, finish, serve, settings_of
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.errors import UsageError
 from bqdump.core.retention.policy import policy_of
@@ -18,7 +17,7 @@ from bqdump.core.settings.settings import RETENTION
 from bqdump.core.settings.target import Target
 from bqdump.core.settings.values import tags
 from bqdump.ports.store import ObjectStore
-from bqdump.project.look import merged_pruned
+from bqdump.project.look import merged_tags
 from bqdump.services import serving
 from bqdump.services.opening import Services
 
@@ -36,9 +35,7 @@ def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
     if settings.names_several:
 
         async def every(at: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
-            own = {target: msgspec.structs.replace(settings, target=target) for target in stores}
-            work = at.warehouse.at_work
-            return merged_pruned([await verbs.prune(stores[one], own[one], work, delete=yes) for one in stores])
+            return await verbs.prune_each(stores, settings, at.warehouse.at_work, delete=yes)
 
         return finish(serving.serve_set(settings, every))
     if not settings.jobs_in:
@@ -55,7 +52,7 @@ def tag(
     The tag `keep` keeps a run from being pruned; other tags do if `keep_tag` names them.
     """
     adding, removing = _tags(add), _tags(remove)
-    return ask(lambda store, settings: verbs.tag(store, settings, run, adding, removing), options)
+    return merged_tags(ask_each(partial(verbs.tag, run=run, add=adding, remove=removing), options))
 
 
 def _tags(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
-from bqdump.cli.wiring import ask_store
+from bqdump.cli.wiring import ask_each
 from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange
 from bqdump.core.sizes import counted
 
@@ -43,8 +43,8 @@ def diff(before: str, after: str | None, values: bool, as_json: bool, **options:
     settings = load_settings(options, ("bucket",))
     with following(quiet=as_json or not values, lines=partial(Lines, say=error_line), stage="reading") as follower:
         tell = follower.hear
-        ask = partial(verbs.diff, settings=settings, before=before, after=after or "", values=values, tell=tell)
-        changes = ask_store(settings, ask)
+        ask = partial(verbs.diff, before=before, after=after or "", values=values, tell=tell)
+        changes = [change for found in ask_each(settings, ask) for change in found]
     if as_json:
         print_json(changes)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import serve
+from bqdump.cli.wiring import serve, serve_set
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis
 
@@ -42,7 +43,11 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
       bqdump doctor --json
     """
     settings = load_settings(options)
-    diagnosis = asyncio.run(serve(settings, lambda at: verbs.doctor(at, settings, service_account, words())))
+    given: dict[str, Any] = {"settings": settings, "service_account": service_account, "words": words()}
+    if settings.names_several:
+        diagnosis = asyncio.run(serve_set(settings, partial(verbs.doctor_set, **given)))
+    else:
+        diagnosis = asyncio.run(serve(settings, partial(verbs.doctor, **given)))
     if as_json:
         print_json(diagnosis)
     else:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import click
-from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.cli.errors import Flags
@@ -26,7 +25,6 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 from bqdump.ports.store import ObjectStore
-from bqdump.project.look import merged_pruned
 from bqdump.services.opening import Services
 
 SHOWN_LEFT = 10
@@ -60,9 +58,7 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     if settings.names_several:
 
         async def on_all(services: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
-            at_work, own = services.warehouse.at_work, partial(replace, settings)
-            pruned = [await verbs.prune(store, own(target=at), at_work, delete=yes) for at, store in stores.items()]
-            return merged_pruned(pruned)
+            return await verbs.prune_each(stores, settings, services.warehouse.at_work, delete=yes)
 
         result = asyncio.run(serve_set(settings, on_all))
     elif settings.jobs_in:

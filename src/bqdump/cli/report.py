@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import msgspec
 from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
-from bqdump.cli.wiring import ask_store
+from bqdump.cli.wiring import ask_each
 from bqdump.core.errors import UsageError
+from bqdump.project.report import joined
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -42,12 +44,12 @@ def report(run: str | None, since: str | None, output: Path, as_json: bool, quie
       bqdump report bqdump-x7k2p --since bqdump-a1b2c -o changes.html
     """
     settings = load_settings(options, ("bucket",))
-    name, page = ask_store(settings, lambda store: verbs.report(store, settings, run or "", since or ""))
+    made = joined(ask_each(settings, partial(verbs.report, run=run or "", since=since or "")))
     try:
-        output.write_bytes(page)
+        output.write_bytes(made.page)
     except OSError as error:
         raise UsageError("write", str(output), error.strerror or str(error)) from None
     if as_json:
-        print_json(Written(name, str(output), len(page)))
+        print_json(Written(made.run, str(output), len(made.page)))
     elif not quiet:
         sys.stdout.write(f"{output}\n")

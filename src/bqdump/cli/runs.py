@@ -13,7 +13,7 @@ from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_each, ask_store
+from bqdump.cli.wiring import ask_each
 from bqdump.core.documents.origin import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
@@ -21,8 +21,9 @@ from bqdump.core.settings.values import tags
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
+from bqdump.project.look import ALL, merged_runs
 
-DATASETS = {"*": "all"}
+DATASETS = {ALL: "all"}
 LAST = ("proven restorable", "tags")
 
 
@@ -50,7 +51,7 @@ def runs(
     settings = load_settings(options, ("bucket",))
     if run or add or remove:
         _tag(settings, run or "", add, remove)
-    lines = [line for found in ask_each(settings, partial(verbs.runs, storage=storage)) for line in found]
+    lines = merged_runs(ask_each(settings, partial(verbs.runs, storage=storage)))
     if as_json:
         print_json(lines)
     elif lines:
@@ -100,7 +101,7 @@ def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, 
         adding, removing = tags(add), tags(remove)
     except ValueError as error:
         raise UsageError("tag", f"run {run}", str(error)) from None
-    ask_store(settings, lambda store: verbs.tag(store, settings, run, adding, removing))
+    ask_each(settings, partial(verbs.tag, run=run, add=adding, remove=removing))
 
 
 def _numbers(line: RunLine) -> tuple[str, str, str, str]:
@@ -111,5 +112,6 @@ def _numbers(line: RunLine) -> tuple[str, str, str, str]:
 
 
 def _proof(line: RunLine, now: float) -> str:
-    """When the run was last proven restorable; nothing for runs that are neither drilled nor published."""
-    return line.restorable.text(now) if line.proven or line.drill_problem or line.published else ""
+    """When the run was last proven restorable; nothing for a run that is neither drilled nor published, or of a set."""
+    expected = line.published and line.dataset != ALL
+    return line.restorable.text(now) if line.proven or line.drill_problem or expected else ""

@@ -18,17 +18,17 @@ from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_each, ask_store
 from bqdump.core.documents.origin import mixed_times, unchanged_tables
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
 from bqdump.observe.status import SILENT_SECONDS, Status, newest_run
 from bqdump.ports.store import ObjectStore
-from bqdump.project.status import merged
+from bqdump.project.status import ENDED, merged
 
-ONE_AT_A_TIME = "--watch follows one dataset at a time"
-TO_FOLLOW = "Name one by its folder: --prefix [PREFIX/]DATASET. Without --watch, status shows all of them."
+# Between looks at a set, each of which reads the progress of every dataset.
+PAUSE_SECONDS = 3.0
 
 
 @click.command(cls=Command)
@@ -53,16 +53,26 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
     """
     settings = load_settings(options, ("bucket",))
     name = run or settings.run_id
-    if watch and settings.names_several and merged(ask_each(settings, partial(_ask, run=name))).datasets:
-        raise UsageError("follow", settings.dataset, ONE_AT_A_TIME, TO_FOLLOW)
+    if watch and not settings.names_several:
+        try:
+            return _watch(settings, name, as_json=as_json, quiet=quiet)
+        except NotFoundError:
+            # It may be the prefix of a set, whatever the settings name.
+            if not (found := _look(settings, name)).datasets:
+                raise
+    else:
+        found = _look(settings, name)
     if watch:
-        return _watch(settings, name, as_json=as_json, quiet=quiet)
-    found = merged(ask_each(settings, partial(_ask, run=name)))
+        return _watch_set(settings, found, as_json=as_json, quiet=quiet)
     if as_json:
         print_json(found)
     elif not quiet:
         sys.stdout.write(_text(found))
     return DONE
+
+
+def _look(settings: Settings, run: str) -> Status:
+    return merged(ask_each(settings, partial(_ask, run=run)))
 
 
 async def _ask(store: ObjectStore, settings: Settings, run: str) -> Status:
@@ -90,6 +100,27 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
     if not (as_json or quiet):
         sys.stdout.write(_text(found))
     return TABLES_FAILED if found.state == "failed" else DONE
+
+
+def _watch_set(settings: Settings, found: Status, *, as_json: bool, quiet: bool) -> int:
+    """Follow the run of a set to its end, and return the exit code."""
+    before: Status | None = None
+    reminder = _Reminder((lambda line: None) if quiet else tell)
+    while True:
+        if found != before and as_json:
+            print_json_line(found)
+        elif found != before and not quiet:
+            ended = sum(one.state in ENDED for one in found.datasets)
+            tables = f"{found.done:,} of {counted(found.tables, 'table')} done"
+            say(f"run {found.run}: {ended} of {counted(len(found.datasets), 'dataset')} ended, {tables}")
+        reminder.look(found)
+        if found.state not in ("planning", "running"):
+            break
+        time.sleep(PAUSE_SECONDS)
+        before, found = found, _look(settings, found.run)
+    if not (as_json or quiet):
+        sys.stdout.write(_text(found))
+    return TABLES_FAILED if found.state in ("failed", "partial") else DONE
 
 
 class _Reminder:

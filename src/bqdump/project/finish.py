@@ -72,7 +72,7 @@ async def _store_report(running: RunningSet, project: Project) -> None:
     try:
         from bqdump.pages.project import render_project
 
-        await running.task.store.write(running.task.layout.report, render_project(project), None)
+        await running.task.store.write(running.task.layout.report, render_project([(project, None)]), None)
     except (BqdumpError, OSError, ImportError) as error:
         message = "the set is published, but its report could not be written: %s"
         log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())

@@ -1,26 +1,26 @@
-"""What commands show of a set: the runs, the files and the report of each of its datasets, and all of them together."""
+"""What commands show of a set, and do to it: to each of its datasets, and all of them together."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from bqdump.check.verify import Verified, VerifiedDataset
 from bqdump.core.documents.project import Project
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError, UsageError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.results import Rows
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.observe.history import RunLine, latest_first, list_runs
-from bqdump.pages.project import render_project
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.projects import read_project, read_project_plan
+from bqdump.repository.repository import exists
+from bqdump.repository.tags import change_tags, read_tags
 
 Answer = TypeVar("Answer")
 AT_ONCE = 8
@@ -56,11 +56,14 @@ class SetRun(NamedTuple):
     parts: Sequence[RunLine]
 
 
-async def set_runs(store: ObjectStore, settings: Settings) -> Rows[RunLine]:
-    """The runs of a set, each as a whole (dataset `*`) and then of each dataset. Raises NotFoundError."""
+async def set_runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
+    """The runs of a set, each as a whole (dataset `*`) and then of each dataset. Raises NotFoundError.
+
+    storage: see list_runs.
+    """
 
     async def lines(name: str) -> Sequence[RunLine]:
-        return await list_runs(store, one_dataset(settings, name))
+        return await list_runs(store, one_dataset(settings, name), storage=storage)
 
     project, names = await read_project(store, settings), await names_in_set(store, settings)
     found = await runs_together(names, lines, project.run if project else "")
@@ -97,7 +100,36 @@ def _whole(run: str, parts: Sequence[RunLine], published: str) -> RunLine:
         skipped=sum(part.skipped for part in parts),
         begun=min(begun) if begun else None,
         ended=max(ended) if ended else None,
+        carried=sum(part.carried for part in parts),
+        reused=sum(part.reused for part in parts),
+        tags=tuple(sorted(set(parts[0].tags).intersection(*(part.tags for part in parts)))),
+        alone=_sum([part.alone for part in parts]),
+        shared=_sum([part.shared for part in parts]),
     )
+
+
+def _sum(sizes: Sequence[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known else None
+
+
+def merged_runs(found: Sequence[Sequence[RunLine]]) -> Rows[RunLine]:
+    """The runs of a set whose datasets are in several targets: each as one, with all of its datasets."""
+    if len(found) < 2:
+        return Rows(line for lines in found for line in lines)
+    by_run: dict[str, list[RunLine]] = {}
+    for line in (line for lines in found for line in lines):
+        by_run.setdefault(line.run, []).append(line)
+    together = []
+    for run, lines in by_run.items():
+        parts = sorted((line for line in lines if line.dataset != ALL), key=lambda line: line.dataset)
+        # A target without this run has published another one.
+        published = len(lines) - len(parts) == len(found) and all(
+            line.published for line in lines if line.dataset == ALL
+        )
+        together.append(SetRun(_whole(run, parts, run if published else ""), parts))
+    together.sort(key=lambda one: latest_first(one.whole), reverse=True)
+    return Rows(line for one in together for line in (one.whole, *one.parts))
 
 
 async def verify_set(
@@ -188,10 +220,25 @@ def merged_pruned(found: Sequence[Pruned]) -> Pruned:
     )
 
 
-async def set_report(store: ObjectStore, settings: Settings) -> tuple[str, bytes]:
-    """The run of the published set, and its report. Raises NotFoundError."""
-    project = await published_set(store, settings)
-    target = settings.target
-    if target.folder:
-        target = replace(target, root=str(Path(target.folder).absolute()))
-    return project.run, render_project(project, target)
+async def tag_set(
+    store: ObjectStore, settings: Settings, run: str, add: Sequence[str], remove: Sequence[str]
+) -> tuple[str, ...]:
+    """Change the tags of a run in each dataset of a set that has it; the tags that it has then.
+
+    Raises NotFoundError without a set or such a run, UsageError for a tag that no dataset's run has.
+    """
+    layouts = [one_dataset(settings, name).layout for name in await names_in_set(store, settings)]
+    having = [layout for layout in layouts if await exists(store, layout.run(run).plan)]
+    if not having:
+        raise NotFoundError("tag", f"run {run[:100]}", "there is none", "{call:runs} lists all runs.")
+    before = [(await read_tags(store, layout)).get(run, ()) for layout in having]
+    if lacking := sorted(set(remove).difference(*before)):
+        raise UsageError("tag", f"run {run}", f"it does not have the tag {lacking[0]}")
+    for layout, tags in zip(having, before, strict=True):
+        await change_tags(store, layout, run, add, set(remove).intersection(tags))
+    return tuple(sorted(set(add).union(*before).difference(remove)))
+
+
+def merged_tags(found: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The tags of a run of a set whose datasets are in several targets."""
+    return tuple(sorted({tag for tags in found for tag in tags}))

@@ -42,6 +42,7 @@ async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loa
     stored = await read(store, document)
     if stored is None:
         await refuse_pruned(store, settings, "read", run)
+        await refuse_set(store, settings)
         raise missing_manifest(run, await store.folders(settings.layout.runs))
     manifest = _decoded(stored.data, document)
     before, now = recorded_target(manifest.settings).prefix, settings.target.prefix

@@ -104,6 +104,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
     manifest = await value_of(store, settings.layout.run(run).manifest)
     if manifest is None:
         await refuse_pruned(store, settings, "read", run)
+        await refuse_set(store, settings)
         raise missing_manifest(run)
     return manifest
 
@@ -115,9 +116,13 @@ async def refuse_set(store: ObjectStore, settings: Settings) -> None:
         return
     names = [one.dataset for one in project.datasets]
     shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-    example = f"{settings.target.prefix}{names[0]}"
     cause = f"it holds the exports of {counted(len(names), 'dataset')} ({shown}), each in a folder of its own"
-    raise SetError("find", str(settings.target), cause, f"Name one dataset: {{setting:prefix={example}}}.")
+    raise SetError("find", str(settings.target), cause, f"Name one dataset: {name_a_dataset(settings, names[0])}")
+
+
+def name_a_dataset(settings: Settings, dataset: str) -> str:
+    """The setting that names the export of one dataset of a set."""
+    return f"{{setting:prefix={settings.target.prefix}{dataset}}}."
 
 
 async def refuse_pruned(

@@ -14,7 +14,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import with_bucket
+from bqdump.repository.published import read_latest, with_bucket
 from bqdump.services.opening import Services, open_destination, open_services, open_store
 from bqdump.services.read_route import LazyReadRoute
 
@@ -116,16 +116,25 @@ async def ask_each(
     Raises NotFoundError if none of them has what the question is about.
     """
 
-    async def one(at: Settings) -> Answer:
-        return await ask(at, lambda store: question(store, at), patient=patient)
+    async def one(at: Settings) -> tuple[Answer, bool]:
+        async def answer(store: ObjectStore) -> tuple[Answer, bool]:
+            return await question(store, at), several and await read_latest(store, at) is not None
+
+        return await ask(at, answer, patient=patient)
 
     answers: list[Answer] = []
     missing: NotFoundError | None = None
-    for target in all_targets(settings):
+    several = len(targets := all_targets(settings)) > 1
+    for target in targets:
         try:
-            answers.append(await one(_at(settings, target)))
+            answer, of_one_dataset = await one(_at(settings, target))
         except NotFoundError as error:
             missing = missing or error
+            continue
+        answers.append(answer)
+        if of_one_dataset:
+            # Its folder was named, so the sets of other locations are not asked for.
+            break
     if missing and not answers:
         raise missing
     return answers

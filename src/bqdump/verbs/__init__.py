@@ -4,17 +4,18 @@ A front end parses settings and arguments, opens the ports, and renders the resu
 it is called, so that a task of a run loads nothing that only other verbs need.
 """
 
-from bqdump.verbs.checks import check_service, doctor, propose_check, verify
+from bqdump.verbs.checks import check_service, doctor, doctor_set, propose_check, verify
 from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
 from bqdump.verbs.looking import diff, manifest, report, runs, sql, status
 from bqdump.verbs.restores import drill, plan_restore, restore
-from bqdump.verbs.retention import prune, tag
+from bqdump.verbs.retention import prune, prune_each, tag
 
 __all__ = [
     "Ended",
     "check_service",
     "diff",
     "doctor",
+    "doctor_set",
     "drill",
     "manifest",
     "plan",
@@ -22,6 +23,7 @@ __all__ = [
     "plan_set",
     "propose_check",
     "prune",
+    "prune_each",
     "report",
     "restore",
     "run",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bqdump.check.service.run import Ports, Proposal
     from bqdump.check.verify import Verified
     from bqdump.core.settings.settings import Settings
+    from bqdump.core.settings.target import Target
     from bqdump.diagnosis import Diagnosis
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
@@ -23,21 +24,35 @@ if TYPE_CHECKING:
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
-    """Check permissions and risks before a run; of a set, for each dataset. service_account, words: see diagnose."""
-    from bqdump.diagnosis import diagnose, diagnose_together
+    """Check permissions and risks before a run. service_account, words: see diagnose."""
+    from bqdump.diagnosis import diagnose
 
-    async def one(own: Settings) -> Diagnosis:
-        return await diagnose(services.store, services.warehouse, services.read_route.open, own, service_account, words)
+    return await diagnose(
+        services.store, services.warehouse, services.read_route.open, settings, service_account, words
+    )
 
-    if not settings.names_several:
-        return await one(settings)
+
+async def doctor_set(
+    services: Services,
+    stores: Mapping[Target, ObjectStore],
+    settings: Settings,
+    service_account: str = "",
+    words: Words = PYTHON,
+) -> Diagnosis:
+    """The same for each dataset of a set, where it is exported to. stores: by target."""
+    from msgspec.structs import replace
+
     from bqdump.core.project.member import one_dataset
     from bqdump.core.project.selection import by_target, choose_datasets
+    from bqdump.diagnosis import diagnose_together
     from bqdump.project.obtain import list_project
 
     chosen = choose_datasets(await list_project(services.warehouse, settings), settings).datasets
-    here = by_target(chosen, settings).get(settings.target, ())
-    return diagnose_together(settings, [await one(one_dataset(settings, dataset.name)) for dataset in here])
+    found = []
+    for target, datasets in by_target(chosen, settings).items():
+        at, there = services._replace(store=stores[target]), replace(settings, target=target)
+        found += [await doctor(at, one_dataset(there, one.name), service_account, words) for one in datasets]
+    return diagnose_together(settings, found)
 
 
 async def propose_check(ports: Ports, settings: Settings, claims: tuple[Claim, ...]) -> Proposal:

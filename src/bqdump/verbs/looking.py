@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from bqdump.check.query import Export as Queried
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.exported_tables import Manifest
+    from bqdump.core.documents.manifest import Manifest as ManifestDocument
     from bqdump.core.documents.manifest import TableEntry
     from bqdump.core.settings.settings import Settings
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import Status
     from bqdump.ports.query_shell import QueryShell
     from bqdump.ports.store import ObjectStore
+    from bqdump.project.report import Report
 
 
 Answer = TypeVar("Answer")
@@ -66,7 +68,7 @@ async def _either(
 async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
     """All runs of a target, the latest snapshot time first; of a set, also those of each dataset.
 
-    storage: with what each run of one dataset shares with others.
+    storage: with what each run shares with others.
     """
     from bqdump.observe.history import list_runs
     from bqdump.project.look import set_runs
@@ -74,13 +76,13 @@ async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False)
     of_one = partial(list_runs, storage=storage)
     if settings.names_several:
         try:
-            return await set_runs(store, settings)
+            return await set_runs(store, settings, storage=storage)
         except NotFoundError:
             return await of_one(store, settings)
     found: Rows[RunLine] = await of_one(store, settings)
     if not found:
         with suppress(NotFoundError):
-            return await set_runs(store, settings)
+            return await set_runs(store, settings, storage=storage)
     return found
 
 
@@ -125,29 +127,39 @@ async def diff(
     values: bool = False,
     tell: Listener = ignore,
 ) -> Rows[TableChange]:
-    """What changed from one run to another (default: the published run). values: compare the files' values as well."""
+    """What changed from one run to another (default: the published run); of a set, in each dataset.
+
+    values: compare the files' values as well.
+    """
     from bqdump.check.compare_values import compare_values
     from bqdump.core.documents.changes import compare
-    from bqdump.repository.published import read_manifest
+    from bqdump.project.compare import compare_set
+    from bqdump.repository.published import SetError, read_manifest
     from bqdump.services.opening import open_reader
 
-    old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
-    if not values:
-        return Rows(compare(old, new))
-    reader = open_reader()
+    reader = open_reader() if values else None
+
+    async def both(old: ManifestDocument, new: ManifestDocument) -> list[TableChange]:
+        return await compare_values(store, old, new, reader, tell) if reader else compare(old, new)
+
     try:
-        return Rows(await compare_values(store, old, new, reader, tell))
+        old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
+        return Rows(await both(old, new))
+    except SetError:
+        return Rows(await compare_set(store, settings, before, after, both))
     finally:
-        reader.close()
+        if reader:
+            reader.close()
 
 
-async def report(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
-    """The name of a run (default: the published run) and its report as HTML. since: with the changes since that run."""
+async def report(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> Report:
+    """The report of a run (default: the published run) as HTML. since: with the changes since that run."""
     from bqdump.export.publish.report import report_page
-    from bqdump.project.look import set_report
+    from bqdump.project.report import Report, set_report
     from bqdump.repository.published import SetError
 
+    name = run or settings.run_id
     try:
-        return await report_page(store, settings, run or settings.run_id, since)
+        return Report(*await report_page(store, settings, name, since))
     except SetError:
-        return await set_report(store, settings)
+        return await set_report(store, settings, name, since)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from bqdump.core.errors import NotFoundError
 if TYPE_CHECKING:
     from bqdump.core.retention.result import Pruned
     from bqdump.core.settings.settings import Settings
+    from bqdump.core.settings.target import Target
     from bqdump.ports.store import ObjectStore
     from bqdump.retain.task import AtWork
 
@@ -45,7 +46,31 @@ async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None =
 async def tag(
     store: ObjectStore, settings: Settings, run: str, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Add tags to a run and remove others; the tags that it has then."""
+    """Add tags to a run and remove others, of a set in each dataset; the tags that it has then."""
+    from bqdump.project.look import tag_set
     from bqdump.repository.tags import change_tags
 
-    return await change_tags(store, settings.layout, run, add, remove)
+    try:
+        return await change_tags(store, settings.layout, run, add, remove)
+    except NotFoundError:
+        with suppress(NotFoundError):
+            return await tag_set(store, settings, run, add, remove)
+        raise
+
+
+async def prune_each(
+    stores: Mapping[Target, ObjectStore], settings: Settings, at_work: AtWork | None, *, delete: bool
+) -> Pruned:
+    """Prune what these targets hold: a set, or the export of one dataset, which is then the only one of them."""
+    from msgspec.structs import replace
+
+    from bqdump.project.look import merged_pruned
+    from bqdump.repository.published import read_latest
+
+    pruned = []
+    for target, store in stores.items():
+        own = replace(settings, target=target)
+        pruned.append(await prune(store, own, at_work, delete=delete))
+        if await read_latest(store, own):
+            break
+    return merged_pruned(pruned)

@@ -17,7 +17,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, read_ledger
-from bqdump.repository.published import missing_manifest, read_manifest
+from bqdump.repository.published import missing_manifest, read_manifest, refuse_set
 from bqdump.repository.repository import replace, value_of, write_once
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     if manifest is None:
         plan = await value_of(store, layout.plan)
         if plan is None:
+            await refuse_set(store, settings)
             raise missing_manifest(run)
         ledger = await read_ledger(store, layout, plan)
         return run, render_unpublished(plan, len(ledger.done), ledger.receipts, ledger.failed)
