@@ -199,15 +199,6 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
     return sorted(names)
 
 
-async def prune_set(store: ObjectStore, settings: Settings, prune: Callable[[Settings], Awaitable[Pruned]]) -> Pruned:
-    """Prune the exports of each dataset of a set: the policy holds for each of them. Raises NotFoundError.
-
-    prune: prunes one export. One after another: what one has deleted stays deleted if the next one fails.
-    """
-    names = await names_in_set(store, settings)
-    return merged_pruned([await prune(one_dataset(settings, name)) for name in names])
-
-
 def merged_pruned(found: Sequence[Pruned]) -> Pruned:
     """One result of several."""
     return Pruned(

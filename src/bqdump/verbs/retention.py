@@ -23,22 +23,24 @@ async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None =
     delete: False only shows. at_work: see retain.task.
     """
     from bqdump.core.retention.policy import policy_of
-    from bqdump.project.look import prune_set
+    from bqdump.project.prune import prune_set
     from bqdump.retain.prune import prune as prune_runs
     from bqdump.retain.task import Task
 
+    now = int(time.time() * 1000)
+
     async def one(own: Settings) -> Pruned:
-        return await prune_runs(Task(store, own, policy_of(own), int(time.time() * 1000), delete, at_work))
+        return await prune_runs(Task(store, own, policy_of(own), now, delete, at_work))
 
     if not settings.names_several:
         found = await one(settings)
         if found.runs:
             return found
         with suppress(NotFoundError):
-            return await prune_set(store, settings, one)
+            return await prune_set(store, settings, one, now)
         return found
     try:
-        return await prune_set(store, settings, one)
+        return await prune_set(store, settings, one, now)
     except NotFoundError:
         return await one(settings)
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectPlan, Ready
 from bqdump.core.documents.run import Owner
+
+# What is below the folder of a set's run, as ProjectLayout names it.
+DOCUMENTS = re.compile(
+    r"(plan|planner)\.json|listing-[0-9a-f]{1,32}\.json|report\.html"
+    r"|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json",
+    re.DOTALL,
+)
 
 
 class ProjectLayout(NamedTuple):
@@ -48,3 +56,8 @@ class ProjectLayout(NamedTuple):
     def report(self) -> str:
         """The page that lists the datasets."""
         return f"{self.root}report.html"
+
+
+def is_document(name: str, run: ProjectLayout) -> bool:
+    """Whether an object of this name is one of the documents of a set's run."""
+    return name.startswith(run.root) and DOCUMENTS.fullmatch(name, len(run.root)) is not None

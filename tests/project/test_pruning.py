@@ -1,0 +1,132 @@
+"""The documents of a set's runs are pruned with the runs that they name, and never before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
+from bqdump.core.project.member import one_dataset
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned
+from bqdump.core.settings.settings import Settings
+from bqdump.project.prune import prune_set
+from bqdump.repository.tags import change_tags
+from bqdump.retain.prune import prune
+from bqdump.retain.task import Task
+from project.world import FIRST, World
+
+DAY = 86_400_000
+ROOT = "x/_bqdump/projects/"
+
+
+async def no_jobs(_since: int) -> set[str]:
+    return set()
+
+
+def pruned(world: World, days: float = 0.1, *, delete: bool = True) -> Pruned:
+    """The result of a prune, so many days after the first run, that keeps the last run of each dataset."""
+    now, settings = FIRST + round(days * DAY), world.settings(keep_last=1)
+
+    async def one(own: Settings) -> Pruned:
+        return await prune(Task(world.store, own, policy_of(own), now, delete, no_jobs))
+
+    return asyncio.run(prune_set(world.store, settings, one, now))
+
+
+def kept(world: World) -> set[str]:
+    """The runs of the set that have documents."""
+    return {name.removeprefix(ROOT).split("/")[0] for name in world.store.names_now() if name.startswith(ROOT)}
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    for run in ("first", "second", "third"):
+        world.run(run)
+    return world
+
+
+def test_they_go_with_the_last_run_that_they_name(world: World) -> None:
+    assert pruned(world, delete=False).removed
+    assert kept(world) == {"first", "second", "third"}
+    assert pruned(world).left == ()
+    assert kept(world) == {"third"}
+    assert world.project().run == "third"
+    assert world.content("sales").keys() == {"orders", "items"}
+    world.run("first")
+    assert world.project().run == "first"
+
+
+def test_they_stay_while_a_dataset_keeps_the_run(world: World) -> None:
+    own = one_dataset(world.settings(), "sales")
+    asyncio.run(change_tags(world.store, own.layout, "first", ["keep"]))
+    pruned(world)
+    assert kept(world) == {"first", "third"}
+
+
+def test_objects_of_others_stay_and_are_named(world: World) -> None:
+    world.store.put_now(f"{ROOT}first/notes.txt", b"mine")
+    assert pruned(world).left == (f"{ROOT}first/notes.txt",)
+    assert kept(world) == {"first", "third"}
+
+
+def test_a_run_that_failed_stays_until_it_is_abandoned() -> None:
+    world = World()
+    world.put("sales", "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError):
+        world.run("first")
+    world.broken.clear()
+    world.run("second")
+    pruned(world)
+    assert kept(world) == {"first", "second"}
+    pruned(world, days=8)
+    assert kept(world) == {"second"}
+
+
+def test_a_run_that_may_still_be_published_stays(world: World) -> None:
+    """Nothing is published that is later, or nothing at all."""
+    found = world.store.peek("x/_bqdump/project.json")
+    assert found
+    asyncio.run(world.store.delete([(found[1].name, found[1].generation)]))
+    pruned(world, days=30)
+    assert kept(world) == {"first", "second", "third"}
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_an_interrupted_prune_is_finished_and_lets_no_late_task_begin(
+    before: int, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """before: this many batches of the run's documents are deleted before the prune dies."""
+    batches, delete = [0], world.store.delete
+
+    async def dying(objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        if any(name.startswith(ROOT) for name, _ in objects):
+            batches[0] += 1
+            if batches[0] > before:
+                raise KeyboardInterrupt
+        return await delete(objects)
+
+    monkeypatch.setattr(world.store, "delete", dying)
+    with pytest.raises(KeyboardInterrupt):
+        pruned(world)
+    monkeypatch.undo()
+    assert kept(world) == {"first", "second", "third"}
+    if before:
+        with pytest.raises(DocumentError, match="does not fit the plan of the set"):
+            world.run("first", execution="late")
+    assert pruned(world).left == ()
+    assert kept(world) == {"third"}
+
+
+def test_notes_of_a_late_task_are_removed(world: World) -> None:
+    pruned(world)
+    world.store.put_now(f"{ROOT}first/ended/00000.json", b"{}")
+    pruned(world)
+    assert kept(world) == {"third"}
+    world.store.put_now(f"{ROOT}fourth/planner.json", b'{"execution":"x","task":0}')
+    pruned(world)
+    assert kept(world) == {"third", "fourth"}
