@@ -138,3 +138,83 @@ def test_the_code_of_the_console_reads_the_metadata(lake: Path) -> None:
     found = f"Duck()._duckdb.execute({loaded!r}).to_arrow_table().sort_by('id')['extra'].to_pylist()"
     assert run(f"{duck}print({found})") == f"{[*range(ROWS)]}\n"
     assert run(f"{made['polars']}\nprint(frame.sort('id')['extra'].to_list())") == f"{[*range(ROWS)]}\n"
+
+
+DAYS = [("2026-01-01", "a"), ("2026-01-01", "b"), ("2026-01-02", "c"), (None, "d")]
+
+
+def into(stage: Stage, name: str, **settings: Any) -> tuple[Path, dict[str, Any]]:
+    """A folder with an export of one table, and the settings of further runs."""
+    folder = stage.folder / name
+    common: dict[str, Any] = {"project": stage.project, "dataset": stage.dataset, "to": str(folder), "include": name}
+    return folder, common | {"format": "parquet", "iceberg": True} | settings
+
+
+@pytest.fixture(scope="module")
+def days(stage: Stage) -> Path:
+    """Two incremental runs of a table by partition; between them one partition changes."""
+    stage.sql("CREATE TABLE days (day DATE, name STRING) PARTITION BY day")
+    values = "(DATE '2026-01-01', 'a'), (DATE '2026-01-01', 'b'), (DATE '2026-01-02', 'c'), (NULL, 'd')"
+    stage.sql(f"INSERT INTO days VALUES {values}")
+    path = "{run}/{table}/day={partition}/{table}_*.{ext}"
+    folder, settings = into(stage, "days", path=path, partitions_min_bytes=1, incremental=True)
+    bqdump.run(run_id="monday", **settings)
+    stage.sql("INSERT INTO days VALUES (DATE '2026-01-02', 'late')")
+    bqdump.run(run_id="tuesday", **settings)
+    return folder
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[tuple[str | None, str]]:
+    return sorted(((row["day"], row["name"]) for row in rows), key=lambda row: row[1])
+
+
+@EACH
+def test_a_table_by_partition_is_read_with_files_of_several_runs(days: Path, scanner: Scanner, reader: str) -> None:
+    place, table = days / "_bqdump/iceberg/days", bqdump.manifest(to=str(days))["days"]
+    assert {file.name.split("/")[0] for file in table.files} == {"monday", "tuesday"}
+    rows = scanner.rows(reader, place)
+    # The folder `day=20260101` is not taken for the column.
+    assert [{*row} for row in rows] == [{"day", "name"}] * 5
+    assert in_order(rows) == [*DAYS, ("2026-01-02", "late")]
+    metadata = msgspec.json.decode(Path(table.iceberg).read_bytes())
+    assert in_order(scanner.rows(reader, place, metadata["refs"]["monday"]["snapshot-id"])) == DAYS
+    where = "day = DATE '2026-01-01'" if reader != "pyiceberg" else "day = '2026-01-01'"
+    assert in_order(scanner.rows(reader, place, where=where)) == DAYS[:2]
+
+
+def test_a_filter_on_the_partitioning_column_reads_the_files_of_its_partition_only(days: Path) -> None:
+    program = (
+        "from pyiceberg.table import StaticTable\n"
+        f"table = StaticTable.from_metadata({str(days / '_bqdump/iceberg/days')!r})\n"
+        "for where in ('true', \"day = '2026-01-02'\"):\n"
+        "    print(sorted(task.file.file_path.split('/')[-2] for task in table.scan(where).plan_files()))"
+    )
+    assert run(program).splitlines() == [
+        "['day=20260101', 'day=20260102', 'day=__HIVE_DEFAULT_PARTITION__']",
+        "['day=20260102']",
+    ]
+
+
+@pytest.fixture(scope="module")
+def pruned(stage: Stage) -> Path:
+    """Three runs, of which a prune deletes the first."""
+    stage.sql("CREATE TABLE pruned AS SELECT 0 AS id")
+    folder, settings = into(stage, "pruned", path="{run}/{table}_*.{ext}")
+    for number in range(1, 4):
+        bqdump.run(run_id=f"r{number}", **settings)
+        stage.sql(f"INSERT INTO pruned VALUES ({number})")
+    removed = bqdump.prune(to=str(folder), keep_last=2, yes=True).removed
+    assert [one.run for one in removed] == ["r1"]
+    return folder
+
+
+@EACH
+def test_every_snapshot_is_read_after_a_prune(pruned: Path, scanner: Scanner, reader: str) -> None:
+    place = pruned / "_bqdump/iceberg/pruned"
+    hint = (place / "metadata/version-hint.text").read_text()
+    metadata = msgspec.json.decode((place / f"metadata/{hint}.metadata.json").read_bytes())
+    ids = {one["summary"]["bqdump.run"]: one["snapshot-id"] for one in metadata["snapshots"]}
+    assert [*ids] == ["r2", "r3"]
+    assert {*metadata["refs"]} == {"main", "r2", "r3"}
+    found = [scanner.rows(reader, place), *(scanner.rows(reader, place, one) for one in ids.values())]
+    assert [len(rows) for rows in found] == [3, 2, 3]

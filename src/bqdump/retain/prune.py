@@ -10,17 +10,16 @@ from collections.abc import Mapping, Sequence
 
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.marks import doomed_of
 from bqdump.core.retention.result import Pruned, RetainedRun
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import EPOCH, time_in, time_of
 from bqdump.retain.bucket import bucket_notes
 from bqdump.retain.decide import Decided, decide
 from bqdump.retain.leftovers import leftovers_of
-from bqdump.retain.runs import Complete, Found, Unfinished, read_holding, read_runs
+from bqdump.retain.runs import Complete, Found, Unfinished, read_runs
 from bqdump.retain.sweep import Swept, removable, sweep
 from bqdump.retain.task import Task
-from bqdump.retain.tombstones import entomb, referring, withdraw
+from bqdump.retain.tombstones import entomb, files_of_run, referring, withdraw
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,13 @@ async def prune(task: Task) -> Pruned:
     await _withdraw_stale(task, [*found.complete, *found.unfinished], decided)
     # First the abandoned ones, which may rely on the files of others.
     abandoned, complete = await entomb(task, decided.abandoned), await entomb(task, decided.complete)
-    swept = await sweep(task, (*found.decided, *abandoned.decided, *complete.decided), found.remains)
+    dying = (*found.decided, *abandoned.decided, *complete.decided)
+    if any(file.name.startswith(task.layout.iceberg) for one in dying for file in one.value.files):
+        # Imported where there are Iceberg tables only.
+        from bqdump.retain.iceberg import forget_snapshots
+
+        await forget_snapshots(task, dying)
+    swept = await sweep(task, dying, found.remains)
     kept, left = abandoned.kept | complete.kept, (*abandoned.left, *swept.left)
     result = _result(found, decided, kept, Swept(swept.files, swept.bytes, left), deleted=True)
     _log(result)
@@ -62,8 +67,8 @@ async def _shown(task: Task, found: Found, decided: Decided) -> Pruned:
     for one in decided.complete:
         if later := await referring(task, one.run, abandoned):
             kept[one.run] = f"run {later} relies on its files"
-        elif manifest := await read_holding(task.store, task.layout.run(one.run).manifest.name):
-            tombstones.append(Tombstone(run=one.run, files=doomed_of(manifest)))
+        elif files := await files_of_run(task, one.run):
+            tombstones.append(Tombstone(run=one.run, files=files))
     for run in decided.abandoned:
         if run.plan:
             leftovers = await leftovers_of(task, run.plan)

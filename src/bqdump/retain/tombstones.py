@@ -92,6 +92,17 @@ async def referring(task: Task, run: str, abandoned: Container[str] = ()) -> str
     return ""
 
 
+async def files_of_run(task: Task, run: str) -> tuple[Doomed, ...]:
+    """What goes with a complete run unless another run names it: what its manifest names, and prune has rewritten."""
+    names = task.layout.run(run)
+    manifest = await read_holding(task.store, names.manifest.name)
+    if manifest is None:
+        return ()
+    tables = await value_of(task.store, names.iceberg) if any(table.iceberg for table in manifest.tables) else None
+    rewritten = tables.rewritten if tables else ()
+    return (*doomed_of(manifest), *(Doomed(file.name, file.generation, file.size) for file in rewritten))
+
+
 async def _propose(task: Task, one: Complete | Unfinished) -> Loaded[Tombstone]:
     if one.tombstone:
         return one.tombstone
@@ -142,8 +153,7 @@ async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str
 
 async def _files(task: Task, one: Complete | Unfinished) -> Leftovers:
     if isinstance(one, Complete):
-        manifest = await read_holding(task.store, task.layout.run(one.run).manifest.name)
-        return Leftovers(doomed_of(manifest) if manifest else (), ())
+        return Leftovers(await files_of_run(task, one.run), ())
     return await leftovers_of(task, one.plan) if one.plan else Leftovers((), ())
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import BqdumpError
+from bqdump.core.iceberg.table import HINT, METADATA
 from bqdump.core.settings.settings import Settings
 from simulation.contents import lines_of
 from simulation.law import Law
 from simulation.laws import Broken
-from simulation.view import View, standing
+from simulation.view import View, metadata_of, standing
 
 Rows = dict[str, list[bytes]]
 
@@ -81,6 +84,38 @@ class PruneLaws:
         for one in there:
             self.hold(one not in named, f"{process} deletes {one[0]}, which {named.get(one)} names")
             self.hold(self.foreign.get(one[0]) != one[1], f"{process} deletes {one[0]}, which is not the export's")
+            self.hold(one[0] not in self.metadata(), f"{process} deletes {one[0]}, to which latest.json leads")
+
+    def metadata(self) -> dict[str, str]:
+        """The metadata files to which latest.json leads, and their tables; of runs that keep their files."""
+        latest = self.view.latest()
+        if latest is None or not latest.iceberg or latest.replaces:
+            return {}
+        found = self.store.peek(latest.iceberg)
+        return {name: table for table, name in self._json(found)["tables"].items()} if found else {}
+
+    def lake_is_clean(self) -> None:
+        """What readers of the published Iceberg tables find lists what can be read, and no more."""
+        latest = self.view.latest()
+        manifest = self.view.manifest(latest.run) if latest else None
+        if manifest is None or manifest.mode != "keep":
+            return
+        named = {table: objects[-1].name for table, objects in metadata_of(manifest).items()}
+        found = {table: name for name, table in self.metadata().items()}
+        self.hold(named.keys() == found.keys(), f"latest.json leads to {sorted(found)}, of {sorted(named)}")
+        for table, name in found.items():
+            of_run, now = self._json(self.store.peek(named[table])), self._json(self.store.peek(name))
+            same = of_run["current-snapshot-id"] == now["current-snapshot-id"]
+            self.hold(same, f"{name} is of another snapshot than {named[table]}")
+            for snapshot in now["snapshots"]:
+                address = snapshot["manifest-list"].removeprefix(f"{self.store.url}/")
+                self.hold(self.view.info(address) is not None, f"{name} lists {address}, which was deleted")
+            hint = self.store.peek(f"{name.rpartition('/')[0]}/{HINT}")
+            shown = hint[0].decode() if hint else ""
+            self.hold(name.endswith(f"/{shown}{METADATA}"), f"the hint of {table} names {shown}, not {name}")
+
+    def _json(self, found: tuple[bytes, object] | None) -> dict[str, Any]:
+        return dict(msgspec.json.decode(found[0])) if found else {}
 
     def heard(self, _process: str, operation: str, arguments: tuple[Any, ...], _late: bool) -> None:
         """A request was carried out."""

@@ -7,7 +7,7 @@ from bqdump.core.retention import marks
 from bqdump.export.planning import obtain
 from bqdump.repository import references
 from bqdump.restoration import run as restoring
-from bqdump.retain import leftovers, sweep, tombstones
+from bqdump.retain import iceberg, leftovers, sweep, tombstones
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 from simulation.prunes import wrong
@@ -36,4 +36,8 @@ MUTATIONS = (
              verify, "refuse_pruned", wrong.does_nothing, here_only=True),
     Mutation("a restore does not say that its run was pruned", Law.PRUNED,
              restoring, "_refuse_pruned", wrong.does_nothing, here_only=True),
+    Mutation("Iceberg metadata lists snapshots of deleted runs", Law.PRUNED,
+             iceberg, "forget_snapshots", wrong.does_nothing),
+    Mutation("an unchanged Iceberg table loses its snapshot with the run that exported it", Law.PRUNED,
+             iceberg._Rewriting, "_table", edit("snapshots[:-1] if named else snapshots", "snapshots")),
 )  # fmt: skip

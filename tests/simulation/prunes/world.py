@@ -149,6 +149,8 @@ class World:
         self.big = MemoryDestination(self.store, self.clock, seconds=self._seconds, shard_rows=2)
         path, incremental = self.rng.choice(PATHS), random.Random(f"{seed} incremental").random() < 0.6
         self.settings = msgspec.structs.replace(SETTINGS, path=path, incremental=incremental)
+        if random.Random(f"{seed} iceberg").random() < 0.3:
+            self.settings = msgspec.structs.replace(self.settings, format="parquet", iceberg=True)
         self.laws = PruneLaws(self.store, self.settings, self.loop.stop)
         self.started: dict[str, Settings] = {}
         self._processes = 0
@@ -360,6 +362,8 @@ class World:
             return
         again = await self._prune(keep_last=count, keep_tag=())
         self.laws.hold(isinstance(again, Pruned) and not again.removed, f"another prune removes {again}")
+        if any(one.state in ("complete", "partial") for one in result.removed):
+            self.laws.lake_is_clean()
         self._all_in_place({one.run for one in result.kept}, set(result.left))
 
     def _all_in_place(self, kept: set[str], told: set[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, RunId, Time
-from bqdump.core.documents.manifest import OfExport
+from bqdump.core.documents.manifest import IcebergFile, OfExport
 from bqdump.core.documents.run import OfRun
 
 
@@ -47,12 +47,14 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
 class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):
     """The Iceberg tables of a run: the metadata file of each, by the name of the table.
 
-    It begins as the manifest has them. Prune replaces metadata files that list snapshots of deleted runs.
+    It begins as the manifest has them. Prune moves it to files without the snapshots of deleted runs. rewritten: the
+    files that prune has written, which are deleted with the run.
     """
 
     format_version: int = FORMAT_VERSION
     run: RunId
     tables: dict[str, str]
+    rewritten: tuple[IcebergFile, ...] = ()
 
 
 class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):

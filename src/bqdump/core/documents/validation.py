@@ -116,6 +116,10 @@ def _iceberg(tables: IcebergTables, place: Place, _: str) -> str:
         folder = f"{place.layout.iceberg_table(table)}metadata/"
         if BAD_PART.search(table) or name.rpartition("/")[0] + "/" != folder:
             return f"the metadata of table {table!r} cannot be {name!r}"
+    for file in tables.rewritten:
+        own = file.name.startswith(place.layout.iceberg) and f"-{tables.run}-" in file.name.rpartition("/")[2]
+        if not own or BAD_PART.search(file.name[len(place.layout.iceberg) :]):
+            return f"{file.name!r} is not metadata of run {tables.run}"
     return ""
 
 

@@ -65,6 +65,37 @@ def read_history(data: bytes, name: str) -> History:
         raise DocumentError("read", name, f"it is not valid Iceberg metadata ({error})") from None
 
 
+class Remaining(NamedTuple):
+    """Metadata without some snapshots. run, sequence: of its current snapshot, the last one."""
+
+    data: bytes
+    run: str
+    sequence: int
+
+
+def without(data: bytes, name: str, ids: Collection[int]) -> Remaining | None:
+    """The metadata without the snapshots of these ids; the same bytes where it has none, None where none is left.
+
+    Raises DocumentError where it is not a metadata file.
+    """
+    document = read_history(data, name)
+    kept = [one for one in document.snapshots if one["snapshot-id"] not in ids]
+    if not kept:
+        return None
+    current = kept[-1]
+    if len(kept) < len(document.snapshots):
+        whole = msgspec.json.decode(data)
+        used = {one["schema-id"] for one in kept}
+        whole |= {
+            "schemas": [schema for schema in document.schemas if schema["schema-id"] in used],
+            "current-schema-id": current["schema-id"],
+            "current-snapshot-id": current["snapshot-id"],
+            **_listed(kept),
+        }
+        data = msgspec.json.encode(whole)
+    return Remaining(data, current["summary"].get(RUN, ""), current["sequence-number"])
+
+
 def no_history(place: str) -> History:
     """Of a table that has no metadata yet. place: names the table among all others."""
     digest = hashlib.sha256(place.encode()).hexdigest()
@@ -109,9 +140,7 @@ def metadata(
         "default-sort-order-id": 0,
         "properties": {NAME_MAPPING: _mapping(history, columns), "bqdump.version": VERSION},
         "current-snapshot-id": snapshot.id,
-        "refs": _refs(snapshots),
-        "snapshots": snapshots,
-        "snapshot-log": [{"timestamp-ms": one["timestamp-ms"], "snapshot-id": one["snapshot-id"]} for one in snapshots],
+        **_listed(snapshots),
         "metadata-log": [],
     }
     return msgspec.json.encode(document)
@@ -136,6 +165,12 @@ def _merged(known: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[d
         members = _merged(one.get("fields", []), other.get("fields", []))
         merged.append(one | ({"fields": members} if members else {}))
     return merged + list(by_name.values())
+
+
+def _listed(snapshots: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What lists the snapshots, of which the last one is the current one."""
+    log = [{"timestamp-ms": one["timestamp-ms"], "snapshot-id": one["snapshot-id"]} for one in snapshots]
+    return {"refs": _refs(snapshots), "snapshots": list(snapshots), "snapshot-log": log}
 
 
 def _refs(snapshots: Sequence[dict[str, Any]]) -> dict[str, Any]:

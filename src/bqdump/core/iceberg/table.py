@@ -67,7 +67,7 @@ def snapshot_objects(request: Request) -> Written:
     second = _name(request, "snap", listed, ".avro")
     snapshot = Snapshot(id_, request.run, request.time, number, request.root + second, sums)
     described = metadata(history, place.rstrip("/"), schema, columns, snapshot)
-    third = _name(request, f"{number:05d}", described, METADATA)
+    third = metadata_name(request.folder, number, request.run, described)
     return Written(((first, data), (second, listed), (third, described)), tuple(left_out(columns)))
 
 
@@ -75,6 +75,18 @@ def hint_of(metadata_name: str) -> tuple[str, bytes]:
     """The name and the content of the table's version-hint.text."""
     folder, slash, last = metadata_name.rpartition("/")
     return f"{folder}{slash}{HINT}", last.removesuffix(METADATA).encode()
+
+
+def name_in_hint(hint: str, content: bytes) -> str:
+    """The metadata file that a version-hint.text of this name and content names; "" where it names none of bqdump."""
+    version = content.decode(errors="replace")
+    name = f"{hint.removesuffix(HINT)}{version}{METADATA}"
+    return name if run_of(name) and "/" not in version else ""
+
+
+def metadata_name(folder: str, sequence: int, run: str, data: bytes) -> str:
+    """The name of a metadata file. folder: see Request. sequence: of the last snapshot."""
+    return _named(folder, f"{sequence:05d}", run, data, METADATA)
 
 
 def run_of(name: str) -> str:
@@ -94,4 +106,8 @@ def _columns(request: Request) -> tuple[Node, ...]:
 
 
 def _name(request: Request, kind: str, data: bytes, end: str) -> str:
-    return f"{request.folder}metadata/{kind}-{request.run}-{hashlib.sha256(data).hexdigest()[:12]}{end}"
+    return _named(request.folder, kind, request.run, data, end)
+
+
+def _named(folder: str, kind: str, run: str, data: bytes, end: str) -> str:
+    return f"{folder}metadata/{kind}-{run}-{hashlib.sha256(data).hexdigest()[:12]}{end}"

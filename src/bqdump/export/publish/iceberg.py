@@ -22,7 +22,7 @@ from bqdump.core.iceberg.columns import nodes_of, with_ids
 from bqdump.core.iceberg.manifests import DataFile
 from bqdump.core.iceberg.metadata import History, no_history, read_history
 from bqdump.core.iceberg.parquet import file_facts
-from bqdump.core.iceberg.table import HINT, METADATA, Request, Written, hint_of, run_of, snapshot_objects
+from bqdump.core.iceberg.table import HINT, Request, Written, hint_of, name_in_hint, run_of, snapshot_objects
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.publish.clear import delete
@@ -140,11 +140,9 @@ class _Lake:
         hint = f"{self._layout.iceberg_table(table)}metadata/{HINT}"
         try:
             async with self._requests:
-                content = (await self._store.read(hint)).data.decode(errors="replace")
+                return name_in_hint(hint, (await self._store.read(hint)).data)
         except NotFoundError:
             return ""
-        name = f"{hint.removesuffix(HINT)}{content}{METADATA}"
-        return name if run_of(name) and "/" not in content else ""
 
     async def _keeps(self, run: str) -> bool:
         """Whether a run still has its files."""

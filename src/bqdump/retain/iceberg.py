@@ -1,0 +1,178 @@
+"""Iceberg tables of pruned runs: the metadata that readers find lists no snapshot whose files are deleted.
+
+Metadata files do not change, and manifests name them. So metadata without these snapshots is a new file; iceberg.json
+of a run that stays records it, and version-hint.text moves to it, both by compare-and-swap. All of this comes before
+anything is deleted, and may be repeated. Whoever has opened the metadata before still reads all other snapshots. Where
+a later run is published meanwhile, its metadata counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.manifest import IcebergFile
+from bqdump.core.documents.publication import IcebergTables
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.errors import ConflictError, DocumentError, NotFoundError
+from bqdump.core.iceberg.metadata import RUN, read_history, without
+from bqdump.core.iceberg.table import HINT, hint_of, metadata_name, name_in_hint, run_of
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import Loaded, exists, swap, value_of
+from bqdump.retain.task import Task
+
+log = logging.getLogger(__name__)
+
+REQUESTS_AT_ONCE = 16
+
+
+class _Hint(NamedTuple):
+    """A version-hint.text: the metadata file that it names, "" for none, and its generation, 0 if it is not there."""
+
+    metadata: str
+    generation: int
+
+
+class _Made(NamedTuple):
+    """The metadata file that readers are to find instead of `before`, "" where no snapshot is left.
+
+    written: set where this prune has written it. owner: the run with which it is deleted one day.
+    """
+
+    table: str
+    before: str
+    name: str
+    hint: _Hint
+    owner: str = ""
+    written: IcebergFile | None = None
+
+
+async def forget_snapshots(task: Task, decided: Sequence[Loaded[Tombstone]]) -> None:
+    """Take the snapshots of these runs, which are about to be deleted, out of the metadata that readers find."""
+    latest = await read_latest(task.store, task.settings)
+    if latest and not latest.replaces:
+        await _Rewriting(task, latest.run, {one.value.run for one in decided}).rewrite(_tables(task.layout, decided))
+
+
+def _tables(layout: Layout, decided: Iterable[Loaded[Tombstone]]) -> set[str]:
+    """The tables whose metadata is about to be deleted."""
+    names = (file.name for one in decided for file in one.value.files)
+    below = (name.removeprefix(layout.iceberg) for name in names if name.startswith(layout.iceberg))
+    return {name.partition("/")[0] for name in below}
+
+
+class _Rewriting:
+    """One pass over tables. published: the published run. pruned: the runs that are about to be deleted."""
+
+    def __init__(self, task: Task, published: str, pruned: set[str]) -> None:
+        self._task, self._store, self._layout = task, task.store, task.layout
+        self._published, self._pruned = published, pruned
+        self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+
+    async def rewrite(self, pruned: set[str]) -> None:
+        """pruned: tables of which metadata is about to be deleted."""
+        known = await value_of(self._store, self._layout.run(self._published).iceberg)
+        named = known.tables if known else {}
+        # A table that did not change has the metadata of an earlier run again, as it was before earlier prunes.
+        unchanged = {table for table, name in named.items() if run_of(name) != self._published}
+        tables = sorted(pruned | unchanged)
+        found = await asyncio.gather(*(self._table(table, named.get(table, "")) for table in tables))
+        made = [one for one in found if one]
+        by_owner = defaultdict[str, list[_Made]](list)
+        for one in made:
+            by_owner[one.owner].append(one)
+        for owner, ones in by_owner.items():
+            await self._record(owner, ones)
+        latest = await read_latest(self._store, self._task.settings)
+        if latest and latest.run == self._published:
+            await asyncio.gather(*map(self._show, made))
+
+    async def _table(self, table: str, named: str) -> _Made | None:
+        """The table's metadata without pruned snapshots; None where it has none. named: by the published run."""
+        async with self._slots:
+            hint = await self._hint(table)
+            before = named or hint.metadata
+            if not before:
+                return None
+            try:
+                data = (await self._store.read(before)).data
+                snapshots = read_history(data, before).snapshots
+                # The published run names the files of the current one, whichever run exported them.
+                left = without(data, before, await self._expired(table, snapshots[:-1] if named else snapshots))
+            except (NotFoundError, DocumentError) as error:
+                message = "the snapshots of pruned runs stay in the metadata of %s: %s"
+                log.warning(message, table, error, extra=LogEvent.CLEANUP_FAILED.extra(table=table))
+                return None
+            if left and left.data == data:
+                # A prune may have been killed before it moved the hint.
+                return _Made(table, before, before, hint) if hint.metadata != before else None
+            if left is None:
+                return None if named else _Made(table, before, "", hint)
+            owner = self._published if named else left.run
+            if not named and not await exists(self._store, self._layout.run(owner).iceberg):
+                # A run that was never published: nothing could record what is written for it.
+                return _Made(table, before, "", hint)
+            name = metadata_name(self._layout.iceberg_table(table), left.sequence, owner, left.data)
+            return _Made(table, before, name, hint, owner, await self._stored(name, left.data))
+
+    async def _hint(self, table: str) -> _Hint:
+        name = f"{self._layout.iceberg_table(table)}metadata/{HINT}"
+        try:
+            stored = await self._store.read(name)
+        except NotFoundError:
+            return _Hint("", 0)
+        return _Hint(name_in_hint(name, stored.data), stored.generation)
+
+    async def _expired(self, table: str, snapshots: Sequence[dict[str, Any]]) -> set[int]:
+        """The ids of snapshots whose files are deleted, or about to be."""
+        folder, root, there = f"{self._layout.iceberg_table(table)}metadata/", f"{self._store.url}/", set[str]()
+        async for page in self._store.objects(folder):
+            there.update(root + info.name for info in page)
+        return {
+            one["snapshot-id"]
+            for one in snapshots
+            if one["manifest-list"] not in there or one["summary"].get(RUN) in self._pruned
+        }
+
+    async def _stored(self, name: str, data: bytes) -> IcebergFile:
+        try:
+            return IcebergFile(name, len(data), await self._store.write(name, data, 0))
+        except ConflictError:
+            # Another prune has written the same bytes, or this one before it was killed.
+            found = await self._store.stat(name)
+            return IcebergFile(name, len(data), found.generation if found else await self._store.write(name, data, 0))
+
+    async def _record(self, owner: str, made: Sequence[_Made]) -> None:
+        """Name the metadata in the owner's iceberg.json: latest.json leads readers there, and prune one day."""
+
+        async def step(now: IcebergTables | None) -> IcebergTables | None:
+            if now is None:
+                return None
+            files = {one.written for one in made if one.written} - {*now.rewritten}
+            moved = {one.table: one.name for one in made if now.tables.get(one.table) == one.before}
+            if not files and not moved:
+                return None
+            rewritten = (*now.rewritten, *sorted(files, key=lambda file: file.name))
+            return msgspec.structs.replace(now, tables=now.tables | moved, rewritten=rewritten)
+
+        if owner:
+            await swap(self._store, self._layout.run(owner).iceberg, step)
+
+    async def _show(self, one: _Made) -> None:
+        """Move version-hint.text, or delete it where no snapshot is left, unless something else has moved it."""
+        async with self._slots:
+            if one.name:
+                name, content = hint_of(one.name)
+                with suppress(ConflictError):
+                    await self._store.write(name, content, one.hint.generation)
+            elif one.hint.generation:
+                name = f"{self._layout.iceberg_table(one.table)}metadata/{HINT}"
+                await self._store.delete([(name, one.hint.generation)])

@@ -1,0 +1,186 @@
+"""A prune takes the snapshots of the runs that it deletes out of the Iceberg metadata that readers find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from threading import Thread
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.publication import IcebergTables
+from bqdump.core.errors import BqdumpError
+from bqdump.core.iceberg.metadata import RUN
+from bqdump.core.iceberg.table import HINT, METADATA
+from bqdump.repository.tags import change_tags
+from retain.scene import LAYOUT, Scene
+
+LAKE: dict[str, Any] = {"format": "parquet", "iceberg": True}
+
+
+def tables(scene: Scene, run: str) -> IcebergTables:
+    found = scene.store.peek(LAYOUT.run(run).iceberg.name)
+    assert found
+    return decode(found[0], IcebergTables, LAYOUT.run(run).iceberg.name)
+
+
+def hinted(scene: Scene, table: str) -> str:
+    """The metadata file that version-hint.text names, "" without one."""
+    folder = f"{LAYOUT.iceberg_table(table)}metadata/"
+    found = scene.store.peek(folder + HINT)
+    return f"{folder}{found[0].decode()}{METADATA}" if found else ""
+
+
+def metadata(scene: Scene, name: str) -> dict[str, Any]:
+    found = scene.store.peek(name)
+    assert found, name
+    return dict(msgspec.json.decode(found[0]))
+
+
+def runs(scene: Scene, name: str) -> list[str]:
+    """The runs whose snapshots a metadata file lists. Everything else in it is about these, and their files exist."""
+    document = metadata(scene, name)
+    snapshots = document["snapshots"]
+    ids = [one["snapshot-id"] for one in snapshots]
+    assert document["current-snapshot-id"] == ids[-1]
+    assert [one["snapshot-id"] for one in document["snapshot-log"]] == ids
+    assert document["refs"].pop("main") == {"snapshot-id": ids[-1], "type": "branch"}
+    assert {ref["snapshot-id"] for ref in document["refs"].values()} == {*ids}
+    assert {one["schema-id"] for one in snapshots} == {one["schema-id"] for one in document["schemas"]}
+    assert document["current-schema-id"] == snapshots[-1]["schema-id"]
+    for one in snapshots:
+        assert scene.store.peek(one["manifest-list"].removeprefix("gs://memory/"))
+    return [one["summary"][RUN] for one in snapshots]
+
+
+def test_what_readers_find_lists_only_snapshots_that_can_be_read(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", "r4", **LAKE)
+    before = tables(scene, "r4")
+    assert runs(scene, before.tables["sales"]) == ["r1", "r2", "r3", "r4"]
+    scene.prune(keep_last=2)
+    now = tables(scene, "r4")
+    for table in ("items", "sales"):
+        assert runs(scene, now.tables[table]) == ["r3", "r4"]
+        assert hinted(scene, table) == now.tables[table]
+        # The manifest names it, so it stays, and whoever has read it reads on.
+        assert len(metadata(scene, before.tables[table])["snapshots"]) == 4
+    assert {file.name for file in now.rewritten} == {*now.tables.values()}
+
+
+def test_the_next_run_goes_on_where_the_prune_has_left_the_table(scene: Scene) -> None:
+    scene.run("r1", "r2", **LAKE)
+    scene.prune()
+    scene.run("r3", **LAKE)
+    assert runs(scene, tables(scene, "r3").tables["sales"]) == ["r2", "r3"]
+    assert hinted(scene, "sales") == tables(scene, "r3").tables["sales"]
+
+
+def test_rewritten_metadata_is_deleted_with_its_run(scene: Scene) -> None:
+    for run in ("r2", "r3", "r4"):
+        scene.run(*([] if scene.names() else ["r1"]), run, **LAKE)
+        scene.prune()
+    of_r4 = {*tables(scene, "r4").tables.values(), *(file.name for file in tables(scene, "r4").rewritten)}
+    left = {name for name in scene.names("/_bqdump/iceberg/") if not name.endswith(HINT)}
+    assert all("-r4-" in name for name in left)
+    assert of_r4 <= left
+    # A manifest, a manifest list and the metadata of each table, and what this prune has written.
+    assert len(left) == 2 * 4
+
+
+def test_an_unchanged_table_keeps_the_snapshot_whose_files_it_still_has(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", incremental=True, **LAKE)
+    scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("r4", incremental=True, **LAKE)
+    scene.prune()
+    # The published run names the files of sales that the first ones have exported.
+    (of_sales,) = runs(scene, tables(scene, "r4").tables["sales"])
+    assert of_sales in ("r1", "r2")
+    assert runs(scene, tables(scene, "r4").tables["items"]) == ["r4"]
+
+
+def test_a_table_that_left_the_export_keeps_its_hint_as_long_as_a_snapshot_is_left(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", **LAKE)
+    scene.run("r4", include=("sales",), allow=("removed-tables",), **LAKE)
+    asyncio.run(change_tags(scene.store, LAYOUT, "r1", ["keep"]))
+    last = hinted(scene, "items")
+    assert runs(scene, last) == ["r1", "r2", "r3"]
+    scene.prune(keep_last=1)
+    assert runs(scene, hinted(scene, "items")) == ["r1"]
+    assert scene.store.peek(last) is None
+    scene.run("r5", "r6", include=("sales",), allow=("removed-tables",), **LAKE)
+    scene.delete_now("/tags/")
+    scene.prune(keep_last=1)
+    assert hinted(scene, "items") == ""
+    assert scene.names("/iceberg/items/") == []
+
+
+class Interrupted(MemoryStore):
+    """A store that does something else before a write, and may fail after it."""
+
+    def __init__(self) -> None:
+        super().__init__(page=100)
+        self.writes: list[str] = []
+        self.before: Callable[[str], None] = lambda name: None
+        self.last = 10**9
+
+    async def write(self, name: str, data: bytes, expect: int | None = None) -> int:
+        """See ObjectStore."""
+        self.before(name)
+        if len(self.writes) >= self.last:
+            raise ProcessLookupError
+        self.writes.append(name)
+        return await super().write(name, data, expect)
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+        if len(self.writes) >= self.last:
+            raise ProcessLookupError
+        return await super().delete(objects)
+
+
+def interrupted() -> tuple[Scene, Interrupted]:
+    store = Interrupted()
+    scene = Scene(store)
+    scene.run("r1", "r2", "r3", **LAKE)
+    store.writes.clear()
+    return scene, store
+
+
+def test_a_prune_that_is_killed_at_any_write_is_finished_by_the_next_one() -> None:
+    scene, store = interrupted()
+    scene.prune()
+    writes = len(store.writes)
+    assert writes > 6
+    for last in range(writes):
+        scene, store = interrupted()
+        store.last = last
+        with pytest.raises(ProcessLookupError):
+            scene.prune()
+        store.last = 10**9
+        for name in tables(scene, "r3").tables.values():
+            assert metadata(scene, name)["snapshots"]
+        scene.prune()
+        for table in ("items", "sales"):
+            assert runs(scene, hinted(scene, table)) == runs(scene, tables(scene, "r3").tables[table]) == ["r3"]
+
+
+def test_a_run_that_is_published_meanwhile_keeps_its_hints() -> None:
+    scene, store = interrupted()
+
+    def publish(name: str) -> None:
+        if name.endswith(METADATA):
+            store.before = lambda name: None
+            scene.warehouse.put("p", "sales", "sales", ["new"])
+            # In an event loop of its own, while the prune waits for its write.
+            thread = Thread(target=lambda: scene.run("r4", **LAKE))
+            thread.start()
+            thread.join()
+
+    store.before = publish
+    scene.prune()
+    assert hinted(scene, "sales") == tables(scene, "r4").tables["sales"]
+    assert "-r4-" in hinted(scene, "sales")
