@@ -19,6 +19,7 @@ from bqdump.render.deployment import Deployment
 from bqdump_local.cloud_data import SOFT_DELETE_SECONDS
 from deploy import discovery
 from deploy.terraform import load_module, named
+from docs.shell import objection
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
@@ -76,6 +77,12 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
 
 def test_every_command_of_the_page_runs(walk: Walk) -> None:
     assert (walk.done.returncode, walk.done.stderr) == (0, "")
+
+
+def test_gcloud_and_bq_take_every_command_of_the_page_and_of_the_scripts_that_it_renders(walk: Walk) -> None:
+    ours = [command for command in walk.commands if command[0] in ("gcloud", "bq")]
+    assert len(ours) > 40
+    assert [one for one in map(objection, ours) if one] == []
 
 
 def test_the_files_that_the_page_creates_are_valid_for_google(walk: Walk) -> None:
