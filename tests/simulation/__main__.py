@@ -18,7 +18,7 @@ from simulation.bugs import MUTATIONS, search, write_seeds
 from simulation.law import Law
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
-from simulation.world import Verdict
+from simulation.schedule import Verdict
 from simulation.world import simulate as simulate_exports
 
 

@@ -14,7 +14,8 @@ from simulation.prunes.mutations import MUTATIONS as OF_PRUNES
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.mutations import MUTATIONS as OF_RESTORES
 from simulation.restores.world import simulate as simulate_restores
-from simulation.world import Verdict, simulate
+from simulation.schedule import Verdict
+from simulation.world import simulate
 
 MUTATIONS = (*OF_EXPORTS, *OF_RESTORES, *OF_PRUNES)
 SIMULATIONS = {Law.RESTORED: simulate_restores, Law.UNCHANGED: simulate_incremental, Law.PRUNED: simulate_prunes}

@@ -18,7 +18,8 @@ from simulation import scenery
 from simulation.executions import Execution
 from simulation.history import DATASET, EPOCH, PROJECT
 from simulation.law import Law
-from simulation.world import Verdict, World, judged
+from simulation.schedule import Verdict
+from simulation.world import World, judged
 
 # What makes a table one that changes without a trace: a field of its definition, or change data capture.
 SILENT: dict[str, dict[str, object]] = {

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import random
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import NamedTuple
 from unittest import mock
 
 import msgspec
@@ -23,23 +19,15 @@ from simulation.executions import Ended, Engine, Execution
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.history import DATASET, EPOCH, RIVAL, History
 from simulation.law import Law
-from simulation.laws import Broken, Laws
-from simulation.loop import StoppedError, StuckError, VirtualLoop
+from simulation.laws import Laws
+from simulation.loop import VirtualLoop
 from simulation.process import Process, adopt
 from simulation.readers import Reader
+from simulation.schedule import Verdict, nothing_by_chance, verdict, without_pages
 from simulation.trace import Trace
 from simulation.two_steps import TwoStepStore
 from simulation.view import View
 from simulation.weather import Dice, forecast
-
-
-class Verdict(NamedTuple):
-    """How a schedule ended: the law that it found broken, if any, its last steps, and how many there were."""
-
-    seed: int
-    broken: Broken | None
-    trace: list[str]
-    steps: int
 
 
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
@@ -49,30 +37,14 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
 
 def judged(seed: int, world: Callable[[], World]) -> Verdict:
     """The verdict on a world that is made with nothing of this process's chance in it."""
-    state, collecting = random.getstate(), gc.isenabled()
-    level = logging.root.manager.disable
-    random.seed(seed)
-    names = random.Random(f"{seed} names")
-    # The collector would end abandoned generators at moments that depend on what ran before.
-    gc.disable()
-    logging.disable(logging.CRITICAL)
-    try:
-        with ExitStack() as patches:
-            patches.enter_context(mock.patch("secrets.token_hex", lambda size: names.randbytes(size).hex()))
-            patches.enter_context(mock.patch("bqdump.repository.prefix_owner.now", return_value=EPOCH))
-            if seed % 4:
-                # Choosing one publisher saves work and must not be what safety rests on.
-                patches.enter_context(mock.patch("bqdump.export.run.becomes_publisher", _everybody))
-            if seed % 10:
-                # Pages take a fifth of the time, and no law is about them.
-                patches.enter_context(mock.patch("bqdump.pages.report.render_report", return_value=b"<html>"))
-                patches.enter_context(mock.patch("bqdump.pages.unpublished.render_unpublished", return_value=b"<html>"))
-            return world().verdict()
-    finally:
-        random.setstate(state)
-        logging.disable(level)
-        if collecting:
-            gc.enable()
+    with nothing_by_chance(seed, EPOCH) as (patches, _):
+        if seed % 4:
+            # Choosing one publisher saves work and must not be what safety rests on.
+            patches.enter_context(mock.patch("bqdump.export.run.becomes_publisher", _everybody))
+        if seed % 10:
+            # Pages take a fifth of the time, and no law is about them.
+            without_pages(patches, "report.render_report", "unpublished.render_unpublished")
+        return world().verdict()
 
 
 async def _everybody(_export: object) -> bool:
@@ -118,18 +90,9 @@ class World:
 
     def verdict(self) -> Verdict:
         """Run it to its end."""
-        try:
-            self.loop.complete(self._main())
-        except StoppedError:
-            pass
-        except StuckError as error:
-            self.laws.blame(Law.RESUMABLE, str(error))
-        except Exception:
-            if self.laws.broken is None:
-                raise
-        return Verdict(self.seed, self.laws.broken, list(self.trace), self.loop.steps)
+        return verdict(self, lambda problem: self.laws.blame(Law.RESUMABLE, problem))
 
-    async def _main(self) -> None:
+    async def main(self) -> None:
         others = [
             self.loop.create_task(self._change_tables()),
             self.loop.create_task(self._protect()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,10 +21,10 @@ from bqdump.adapters.bigquery_jobs import (
     query_config,
     query_parameters,
 )
-from bqdump.adapters.google_errors import translated
+from bqdump.adapters.google_errors import translated, translated_reference
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
-from bqdump.core.errors import NotFoundError, TableGoneError, UnavailableError
+from bqdump.core.errors import UnavailableError
 from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.core.sql import statements as sql
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
@@ -103,10 +103,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
                 started = self._client.extract_table(
                     dataset.table(_extracted(request)),
                     request.uri,
-                    job_id=request.job_id,
-                    location=request.dataset.location,
-                    project=self._project,
-                    job_config=self._timed(extract_config(request)),
+                    **self._new_job(request.job_id, request.dataset.location, extract_config(request)),
                     **ONCE,
                 )
             return job_of(started)
@@ -187,10 +184,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
             with translated("start the query of", f"table {request.table}", USER):
                 started = self._client.query(
                     statement,
-                    job_id=request.job_id,
-                    location=request.dataset.location,
-                    project=self._project,
-                    job_config=self._timed(config),
+                    **self._new_job(request.job_id, request.dataset.location, config),
                     **QUERY_ONCE,
                 )
             return job_of(started)
@@ -256,11 +250,5 @@ def _extracted(request: ExtractRequest) -> str:
     return f"{request.table}${request.partition}" if request.partition else f"{request.table}@{request.snapshot}"
 
 
-@contextmanager
-def _querying(what: str, role: str) -> Iterator[None]:
-    """Translate the errors of a query: a table that does not exist is one of its failures."""
-    try:
-        with translated("query", what, role):
-            yield
-    except NotFoundError as error:
-        raise TableGoneError(error.operation, error.subject, error.cause, error.hint) from error
+def _querying(what: str, role: str) -> AbstractContextManager[None]:
+    return translated_reference("query", what, role)

@@ -44,11 +44,11 @@ class BigQueryConnection:
         if not self._opening.cancelled():
             self._client.close()
 
-    def _timed(self, config: Any) -> Any:
-        """The configuration of a job, with the longest time that it may take after its creation."""
+    def _new_job(self, job_id: str, location: str, config: Any) -> dict[str, Any]:
+        """How a job is started: its id, where it runs, and the longest time that it may take after its creation."""
         if self._job_timeout is not None:
             config.job_timeout_ms = self._job_timeout * 1000
-        return config
+        return {"job_id": job_id, "location": location, "project": self._project, "job_config": config}
 
     def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         """A resource of the API, with properties that the client does not know."""

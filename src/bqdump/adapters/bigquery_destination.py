@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -16,10 +15,10 @@ from bqdump.adapters.bigquery import USER, VIEWER, BigQueryWarehouse
 from bqdump.adapters.bigquery_connection import ONCE, QUERY_ONCE
 from bqdump.adapters.bigquery_definitions import WITH_CONDITIONS
 from bqdump.adapters.bigquery_jobs import copy_config, job_of, load_config, milliseconds, query_config
-from bqdump.adapters.google_errors import translated
+from bqdump.adapters.google_errors import translated, translated_reference
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
-from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
+from bqdump.core.errors import ConflictError, NotFoundError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
 from bqdump.ports.warehouse import Job
@@ -116,7 +115,7 @@ class BigQueryDestination(BigQueryWarehouse):
         body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
 
         def create() -> None:
-            with _referring("create", f"table {name}", EDITOR):
+            with translated_reference("create", f"table {name}", EDITOR):
                 self._client.create_table(bigquery.Table.from_api_repr(body), **ONCE)
 
         return await self._threads.call(partial(_unless_taken, create))
@@ -125,7 +124,7 @@ class BigQueryDestination(BigQueryWarehouse):
         """See Destination."""
 
         def patch() -> None:
-            with _referring("change", f"table {name}", EDITOR):
+            with translated_reference("change", f"table {name}", EDITOR):
                 self._call("PATCH", _table(dataset, name), msgspec.json.decode(changes))
 
         await self._threads.call(patch)
@@ -135,7 +134,7 @@ class BigQueryDestination(BigQueryWarehouse):
         body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
 
         def update() -> None:
-            with _referring("change", f"table {name}", EDITOR):
+            with translated_reference("change", f"table {name}", EDITOR):
                 self._call("PUT", _table(dataset, name), body)
 
         await self._threads.call(update)
@@ -156,7 +155,7 @@ class BigQueryDestination(BigQueryWarehouse):
         path = f"{_path(dataset.project, dataset.name)}/routines/{quote(name, safe='')}"
 
         def create() -> None:
-            with _referring("create", f"routine {name}", EDITOR):
+            with translated_reference("create", f"routine {name}", EDITOR):
                 if replace:
                     try:
                         self._call("PUT", path, body)
@@ -175,7 +174,7 @@ class BigQueryDestination(BigQueryWarehouse):
         body = msgspec.json.decode(definition) | {"rowAccessPolicyReference": reference}
 
         def create() -> None:
-            with _referring("create", f"row access policy {name} of table {table}", ADMIN):
+            with translated_reference("create", f"row access policy {name} of table {table}", ADMIN):
                 self._call("POST", f"{_table(dataset, table)}/rowAccessPolicies", body)
 
         return await self._threads.call(partial(_unless_taken, create))
@@ -195,10 +194,7 @@ class BigQueryDestination(BigQueryWarehouse):
                 started = self._client.load_table_from_uri(
                     list(request.uris),
                     _job_table(request.to),
-                    job_id=request.job_id,
-                    location=request.to.dataset.location,
-                    project=self._project,
-                    job_config=self._timed(load_config(request)),
+                    **self._new_job(request.job_id, request.to.dataset.location, load_config(request)),
                     **ONCE,
                 )
             return job_of(started)
@@ -210,13 +206,10 @@ class BigQueryDestination(BigQueryWarehouse):
 
         def start() -> Job:
             config = query_config(request.max_bytes_billed, labels=request.labels)
-            with _referring("start the statement for", f"table {request.table}", USER):
+            with translated_reference("start the statement for", f"table {request.table}", USER):
                 started = self._client.query(
                     request.statement,
-                    job_id=request.job_id,
-                    location=request.dataset.location,
-                    project=self._project,
-                    job_config=self._timed(config),
+                    **self._new_job(request.job_id, request.dataset.location, config),
                     **QUERY_ONCE,
                 )
             return job_of(started)
@@ -231,10 +224,7 @@ class BigQueryDestination(BigQueryWarehouse):
                 started = self._client.copy_table(
                     _job_table(request.source),
                     _job_table(request.to),
-                    job_id=request.job_id,
-                    location=request.to.dataset.location,
-                    project=self._project,
-                    job_config=self._timed(copy_config(request)),
+                    **self._new_job(request.job_id, request.to.dataset.location, copy_config(request)),
                     **ONCE,
                 )
             return job_of(started)
@@ -259,16 +249,6 @@ def _unless_taken(create: Callable[[], None]) -> bool:
     except ConflictError:
         return False
     return True
-
-
-@contextmanager
-def _referring(operation: str, subject: str, hint: str) -> Iterator[None]:
-    """Translate the errors of a definition, one of whose failures is that something it names does not exist."""
-    try:
-        with translated(operation, subject, hint):
-            yield
-    except NotFoundError as error:
-        raise TableGoneError(error.operation, error.subject, error.cause, error.hint) from error
 
 
 def _job_table(name: TableName) -> Any:

@@ -24,6 +24,7 @@ from bqdump.core.errors import (
     NotFoundError,
     OutageError,
     QuotaError,
+    TableGoneError,
     UnavailableError,
     open_files_error,
     out_of_files,
@@ -59,6 +60,16 @@ def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
         yield
     except BROKEN as error:
         raise translate(error, operation, subject, hint) from error
+
+
+@contextmanager
+def translated_reference(operation: str, subject: str, hint: str = "") -> Iterator[None]:
+    """The same for a query or a definition, one of whose failures is that something it names does not exist."""
+    try:
+        with translated(operation, subject, hint):
+            yield
+    except NotFoundError as error:
+        raise TableGoneError(error.operation, error.subject, error.cause, error.hint) from error
 
 
 def translate(error: Exception, operation: str, subject: str, hint: str = "") -> BqdumpError:

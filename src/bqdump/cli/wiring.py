@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.check.service.run import Ports
@@ -18,6 +18,7 @@ from bqdump.services import opening, serving
 from bqdump.services.opening import Services
 
 Answer = TypeVar("Answer")
+Given = ParamSpec("Given")
 
 
 def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
@@ -47,13 +48,7 @@ async def serve(
 ) -> Answer:
     """Do the work on source and target, for one of this many tasks. patient: see opening.open_store."""
     import_lean()
-
-    def begin(opened: Services) -> Awaitable[Answer]:
-        # What imports have made stays: garbage collection need not look at it, now or later.
-        gc.freeze()
-        return work(opened)
-
-    return await serving.serve(settings, begin, tasks, patient=patient)
+    return await serving.serve(settings, _frozen(work), tasks, patient=patient)
 
 
 async def serve_set(
@@ -65,12 +60,7 @@ async def serve_set(
 ) -> Answer:
     """Do the work on the source and the targets of a set of datasets. See serving.serve_set."""
     import_lean()
-
-    def begin(opened: Services, stores: Mapping[Target, ObjectStore]) -> Awaitable[Answer]:
-        gc.freeze()
-        return work(opened, stores)
-
-    return await serving.serve_set(settings, begin, tasks, patient=patient)
+    return await serving.serve_set(settings, _frozen(work), tasks, patient=patient)
 
 
 async def serve_restore(
@@ -81,15 +71,20 @@ async def serve_restore(
 ) -> Answer:
     """Do the work on an export and what a restore writes to. See serving.serve_restore."""
     import_lean()
-
-    def begin(store: ObjectStore, destination: Destination, through: Via | None) -> Awaitable[Answer]:
-        gc.freeze()
-        return work(store, destination, through)
-
-    return await serving.serve_restore(settings, via, begin, tasks)
+    return await serving.serve_restore(settings, via, _frozen(work), tasks)
 
 
 async def serve_check(settings: Settings, work: Callable[[Ports], Awaitable[Answer]]) -> Answer:
     """Do the work of a check of the services. See serving.serve_check."""
     import_lean()
     return await serving.serve_check(settings, work)
+
+
+def _frozen(work: Callable[Given, Awaitable[Answer]]) -> Callable[Given, Awaitable[Answer]]:
+
+    def begin(*given: Given.args, **named: Given.kwargs) -> Awaitable[Answer]:
+        # What imports have made stays: garbage collection need not look at it, now or later.
+        gc.freeze()
+        return work(*given, **named)
+
+    return begin

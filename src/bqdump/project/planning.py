@@ -7,22 +7,22 @@ over when the planner shows no sign of life; two planners at once do no harm, si
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from bqdump.core.documents.project import Ready
 from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.project.order import largest_first
 from bqdump.core.sizes import size_text
 from bqdump.export.planning.obtain import PATIENCE_SECONDS, obtain_plan
-from bqdump.export.planning.planner import PULSE_SECONDS
 from bqdump.export.planning.target import PLAN
 from bqdump.export.task import Task
 from bqdump.project.election import Silence, becomes_planner, step_back
 from bqdump.project.member import concerns_all, named, note_failure
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board, read_board
-from bqdump.repository.repository import overwrite, replace
+from bqdump.repository.pulse import pulse
+from bqdump.repository.repository import replace
 
 # Datasets that are planned at the same time: while one waits for a query, others describe tables.
 PLANNED_AT_ONCE = 4
@@ -88,7 +88,7 @@ async def _plan_all(running: RunningSet, open_task: Open) -> None:
         if not limit:
             await replace(task.store, task.layout.planned(number), ready, 0)
 
-    async with _pulse(running):
+    async with pulse(running.task.store, running.task.layout.planner, running.task.owner):
         try:
             async with asyncio.TaskGroup() as group:
                 for number in todo:
@@ -127,25 +127,6 @@ def _check_bills(running: RunningSet, bills: dict[int, int]) -> None:
         cause = f"its queries would bill {size_text(total)}, more than the limit of {size_text(limit)} (most: {named})"
         hint = "Raise {setting:max_bytes_billed}, or leave tables out with {setting:exclude}."
         raise UsageError(PLAN, f"run {running.plan.run}", cause, hint)
-
-
-@asynccontextmanager
-async def _pulse(running: RunningSet) -> AsyncIterator[None]:
-    """Rewrite the planner's note regularly, so that the other tasks see that planning continues."""
-    task = running.task
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(PULSE_SECONDS)
-            await overwrite(task.store, task.layout.planner, task.owner)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating
 
 
 def all_planned(board: Board, running: RunningSet) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,23 +98,24 @@ def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -
 
 def open_reader() -> DataReader:
     """The decoder of files. Raises UsageError if its packages are not installed."""
-    try:
+    with _packages_that_read("read files", "reading files needs"):
         from bqdump.adapters.data_files import DataFiles
-    except ImportError as error:
-        if out_of_files(error):
-            raise open_files_error("load", "the packages that read files") from error
-        cause = f"reading files needs {error.name}, which is not installed"
-        raise UsageError("read files", "", cause, install_hint("verify")) from None
     return DataFiles()
 
 
 def open_shell() -> QueryShell:
     """The shell for queries over an export. Raises UsageError if its packages are not installed."""
-    try:
+    with _packages_that_read("query", "queries need"):
         from bqdump.adapters.duckdb_shell import DuckDBShell
+    return DuckDBShell()
+
+
+@contextmanager
+def _packages_that_read(operation: str, need: str) -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         if out_of_files(error):
             raise open_files_error("load", "the packages that read files") from error
-        cause = f"queries need {error.name}, which is not installed"
-        raise UsageError("query", "", cause, install_hint("verify")) from None
-    return DuckDBShell()
+        cause = f"{need} {error.name}, which is not installed"
+        raise UsageError(operation, "", cause, install_hint("verify")) from None

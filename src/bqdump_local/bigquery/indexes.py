@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
-
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, not_found
-from bqdump_local.bigquery.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql import Translation
 
 if TYPE_CHECKING:
@@ -32,10 +29,7 @@ def run(text: str, translation: Translation) -> str | None:
     match = created or dropped
     if match is None:
         return None
-    node = parse(f"SELECT 1 FROM {match['table']}")[0].find(exp.Table)
-    if node is None:
-        raise invalid_query("The statement names no table.")
-    table, name, kind = translation.find(node), match["name"].strip("`"), match["kind"].upper()
+    table, name, kind = translation.find_named(match["table"]), match["name"].strip("`"), match["kind"].upper()
     if created:
         _create(created, table, name, kind)
     elif table.indexes.get(name, {}).get("kind") == kind:

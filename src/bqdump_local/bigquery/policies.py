@@ -6,10 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlglot import exp
-
 from bqdump_local.bigquery.errors import duplicate, not_found
-from bqdump_local.bigquery.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql import Translation
 
 if TYPE_CHECKING:
@@ -37,10 +34,7 @@ def run(text: str, translation: Translation) -> str | None:
     match = created or dropped
     if match is None:
         return None
-    node = parse(f"SELECT 1 FROM {match['table']}")[0].find(exp.Table)
-    if node is None:
-        raise invalid_query("The statement names no table.")
-    table = translation.find(node)
+    table = translation.find_named(match["table"])
     if created:
         grantees = re.findall(r"['\"]([^'\"]+)['\"]", created["grantees"] or "")
         put(translation.catalog, table, created["name"], created["filter"].strip(), grantees)

@@ -67,6 +67,13 @@ class Translation:
             raise BigQueryError("notFound", f"Not found: Dataset {project}:{dataset}{suffix}")
         return table
 
+    def find_named(self, text: str) -> Table:
+        """The table with this name, as written in a statement that is not parsed."""
+        node = parse(f"SELECT 1 FROM {text}")[0].find(exp.Table)
+        if node is None:
+            raise invalid_query("The statement names no table.")
+        return self.find(node)
+
     def to_duckdb(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> str:
         """The statement for DuckDB. target: a table to replace by the stored table of that name."""
         pseudo = any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
 from typing import Any
-from unittest import mock
 
 import msgspec
 
@@ -39,13 +35,13 @@ from bqdump.restoration.task import Task as RestoreTask
 from bqdump.retain.prune import prune
 from bqdump.retain.task import Task as PruneTask
 from simulation.faults import Network
-from simulation.loop import StoppedError, StuckError, VirtualLoop
+from simulation.loop import VirtualLoop
 from simulation.process import CrashedError, Process, adopt
 from simulation.prunes.laws import PruneLaws
 from simulation.restores.network import FaultyPort
+from simulation.schedule import Verdict, nothing_by_chance, verdict, without_pages
 from simulation.trace import Trace
 from simulation.weather import CALM, Dice, forecast
-from simulation.world import Verdict
 
 PROJECT, SOURCE = "p", "d"
 EPOCH = 1_790_000_000_000
@@ -67,25 +63,9 @@ PATHS = ("{run}/{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}", "{tab
 
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
-    state, collecting = random.getstate(), gc.isenabled()
-    level = logging.root.manager.disable
-    random.seed(seed)
-    names = random.Random(f"{seed} names")
-    # The collector would end abandoned generators at moments that depend on what ran before.
-    gc.disable()
-    logging.disable(logging.CRITICAL)
-    try:
-        with ExitStack() as patches:
-            patches.enter_context(mock.patch("secrets.token_hex", lambda size: names.randbytes(size).hex()))
-            patches.enter_context(mock.patch("bqdump.repository.prefix_owner.now", return_value=EPOCH))
-            for page in ("report.render_report", "unpublished.render_unpublished", "restored.render_restored"):
-                patches.enter_context(mock.patch(f"bqdump.pages.{page}", return_value=b"<html>"))
-            return World(seed, None if whole_trace else 60).verdict()
-    finally:
-        random.setstate(state)
-        logging.disable(level)
-        if collecting:
-            gc.enable()
+    with nothing_by_chance(seed, EPOCH) as (patches, _):
+        without_pages(patches, "report.render_report", "unpublished.render_unpublished", "restored.render_restored")
+        return World(seed, None if whole_trace else 60).verdict()
 
 
 class Deletions:
@@ -161,18 +141,9 @@ class World:
 
     def verdict(self) -> Verdict:
         """Run it to its end."""
-        try:
-            self.loop.complete(self._main())
-        except StoppedError:
-            pass
-        except StuckError as error:
-            self.laws.blame(str(error))
-        except Exception:
-            if self.laws.broken is None:
-                raise
-        return Verdict(self.seed, self.laws.broken, list(self.trace), self.loop.steps)
+        return verdict(self, self.laws.blame)
 
-    async def _main(self) -> None:
+    async def main(self) -> None:
         rng = self.rng
         for name in TABLES:
             self._put(name)

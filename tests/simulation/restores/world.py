@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import random
 from collections.abc import Coroutine
-from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
@@ -28,15 +25,15 @@ from bqdump.restoration.drill import NAME, drill
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request, Task
 from simulation.faults import Network
-from simulation.loop import StoppedError, StuckError, VirtualLoop
+from simulation.loop import VirtualLoop
 from simulation.process import CrashedError, Process, adopt
 from simulation.restores import scenery
 from simulation.restores.laws import RestoreLaws
 from simulation.restores.network import FaultyPort
 from simulation.restores.scenery import EPOCH, INTO, PROJECT, SETTINGS, Warehouse
+from simulation.schedule import Verdict, nothing_by_chance, verdict, without_pages
 from simulation.trace import Trace
 from simulation.weather import CALM, Dice, forecast
-from simulation.world import Verdict
 
 ATTEMPTS = 2
 # Scratch tables that a late request has created expire within this time.
@@ -46,30 +43,14 @@ Ended = Restoration | Drilled | BqdumpError | None
 
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
-    state, collecting = random.getstate(), gc.isenabled()
-    level = logging.root.manager.disable
-    random.seed(seed)
-    names = random.Random(f"{seed} names")
-    # The collector would end abandoned generators at moments that depend on what ran before.
-    gc.disable()
-    logging.disable(logging.CRITICAL)
-    try:
-        with ExitStack() as patches:
-            patches.enter_context(mock.patch("secrets.token_hex", lambda size: names.randbytes(size).hex()))
-            patches.enter_context(mock.patch("bqdump.repository.prefix_owner.now", return_value=EPOCH))
-            patches.enter_context(mock.patch("bqdump.core.restore.groups.MOST_FILES", names.choice((1, 2, 100))))
-            patches.enter_context(mock.patch("bqdump.core.restore.partitions.MOST_CHANGED", 2))
-            for page in ("report.render_report", "restored.render_restored"):
-                patches.enter_context(mock.patch(f"bqdump.pages.{page}", return_value=b"<html>"))
-            if seed % 4:
-                # Choosing one finisher saves work and must not be what safety rests on.
-                patches.enter_context(mock.patch("bqdump.restoration.run.becomes_finisher", _everybody))
-            return World(seed, None if whole_trace else 60).verdict()
-    finally:
-        random.setstate(state)
-        logging.disable(level)
-        if collecting:
-            gc.enable()
+    with nothing_by_chance(seed, EPOCH) as (patches, names):
+        patches.enter_context(mock.patch("bqdump.core.restore.groups.MOST_FILES", names.choice((1, 2, 100))))
+        patches.enter_context(mock.patch("bqdump.core.restore.partitions.MOST_CHANGED", 2))
+        without_pages(patches, "report.render_report", "restored.render_restored")
+        if seed % 4:
+            # Choosing one finisher saves work and must not be what safety rests on.
+            patches.enter_context(mock.patch("bqdump.restoration.run.becomes_finisher", _everybody))
+        return World(seed, None if whole_trace else 60).verdict()
 
 
 async def _everybody(_restore: object) -> bool:
@@ -105,20 +86,9 @@ class World:
 
     def verdict(self) -> Verdict:
         """Run it to its end."""
-        broken = None
-        try:
-            self.loop.complete(self._main())
-        except StoppedError:
-            pass
-        except StuckError as error:
-            self.laws.blame(str(error))
-        except Exception:
-            if self.laws.broken is None:
-                raise
-        broken = self.laws.broken
-        return Verdict(self.seed, broken, list(self.trace), self.loop.steps)
+        return verdict(self, lambda problem: self.laws.blame(problem))
 
-    async def _main(self) -> None:
+    async def main(self) -> None:
         rng = self.rng
         found = await scenery.build(rng, self.store, self.big)
         self.laws = RestoreLaws(self.big, found, self.loop.stop)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
+Value = TypeVar("Value")
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
 BLOCK_BYTES = 64 << 10
@@ -36,23 +38,21 @@ def put_bytes(out: bytearray, value: bytes) -> None:
 
 def put_longs(out: bytearray, values: Mapping[int, int]) -> None:
     """An optional map of longs by int; null where it is empty."""
-    put_long(out, 1 if values else 0)
-    if values:
-        put_long(out, len(values))
-        for key in sorted(values):
-            put_long(out, key)
-            put_long(out, values[key])
-        out.append(0)
+    _put_map(out, values, put_long)
 
 
 def put_binaries(out: bytearray, values: Mapping[int, bytes]) -> None:
     """An optional map of bytes by int; null where it is empty."""
+    _put_map(out, values, put_bytes)
+
+
+def _put_map(out: bytearray, values: Mapping[int, Value], put: Callable[[bytearray, Value], None]) -> None:
     put_long(out, 1 if values else 0)
     if values:
         put_long(out, len(values))
         for key in sorted(values):
             put_long(out, key)
-            put_bytes(out, values[key])
+            put(out, values[key])
         out.append(0)
 
 

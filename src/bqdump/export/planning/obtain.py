@@ -22,12 +22,13 @@ from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
-from bqdump.export.planning.planner import become_planner, pulse, replace_planner, stepping_back
+from bqdump.export.planning.planner import become_planner, replace_planner, stepping_back
 from bqdump.export.planning.reuse import Earlier, refers
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix
+from bqdump.repository.pulse import pulse
 from bqdump.repository.repository import exists, load, overwrite, replace, value_of
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile."""
     async with stepping_back(task):
         await _refuse_pruned(task)
-        async with pulse(task):
+        async with pulse(task.store, task.layout.planner, task.owner):
             draft = await _draft(task, bucket)
             plan = draft.plan
             objects = await _store_objects(task, draft)

@@ -5,16 +5,13 @@ This only saves requests: two tasks may plan at once, since the plan itself is c
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from bqdump.core.errors import BqdumpError
 from bqdump.export.task import Task
 from bqdump.repository.prefix_owner import release_prefix
-from bqdump.repository.repository import load, overwrite, replace, value_of
-
-PULSE_SECONDS = 10.0
+from bqdump.repository.repository import load, replace, value_of
 
 
 async def become_planner(task: Task) -> bool:
@@ -46,21 +43,3 @@ async def stepping_back(task: Task) -> AsyncIterator[None]:
         if not error.retryable:
             await step_back(task)
         raise
-
-
-@asynccontextmanager
-async def pulse(task: Task) -> AsyncIterator[None]:
-    """Rewrite the planner's note regularly, so that waiting tasks see that planning continues."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(PULSE_SECONDS)
-            await overwrite(task.store, task.layout.planner, task.owner)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating
