@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
@@ -11,10 +11,7 @@ from google.cloud import bigquery
 
 from bqdump_local.bigquery.bodies import FIELDS, NESTED
 from deploy import discovery
-from local.bigquery_server import PROJECT, World, serve_world
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from local.bigquery_server import PROJECT, World
 
 HOUR, DAY = 3_600_000, 86_400_000
 ID = {"name": "id", "type": "INTEGER", "mode": "REQUIRED"}
@@ -65,12 +62,6 @@ FULL = {
     "maxStaleness": "0-0 0 4:0:0",
     "expirationTime": "32503680000000",
 }
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as world:
-        yield world
 
 
 @pytest.fixture

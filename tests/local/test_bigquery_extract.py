@@ -19,11 +19,10 @@ from starlette.responses import Response
 
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.objects import ObjectStore
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, World
 from local.storage_server import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 JSON, CSV, AVRO, PARQUET = "NEWLINE_DELIMITED_JSON", "CSV", "AVRO", "PARQUET"
@@ -37,12 +36,6 @@ ROW = """
     DATE '2024-02-29', TIME '10:00:00.5', DATETIME '2024-02-29 10:00:00', TIMESTAMP '2024-02-29 10:00:00.250 UTC',
     JSON '{"k": "<v>"}', 'POINT(1 2)'
 """
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as world:
-        yield world
 
 
 @pytest.fixture(scope="module")

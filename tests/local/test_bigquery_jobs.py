@@ -6,23 +6,14 @@ import itertools
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
 from google.api_core.retry import Retry
 
-from local.bigquery_server import PROJECT, World, finish, serve_world
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as world:
-        yield world
+from local.bigquery_server import PROJECT, World, finish
 
 
 @pytest.fixture(scope="module")

@@ -5,22 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish, serve_world
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as world:
-        yield world
+from local.bigquery_server import PROJECT, World, finish
 
 
 @pytest.fixture

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
 import requests
 from google.cloud import bigquery
 
 from deploy.discovery import check
-from local.bigquery_server import PROJECT, World, serve_world
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as served:
-        yield served
+from local.bigquery_server import PROJECT, World
 
 
 def call(world: World, dataset: str, method: str, path: str = "", **body: Any) -> requests.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
@@ -12,15 +12,6 @@ from google.cloud import bigquery
 
 from deploy.discovery import check
 from local.bigquery_server import PROJECT, World, serve_world
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as served:
-        yield served
 
 
 def routine(world: World, dataset: str, name: str) -> dict[str, Any]:

@@ -13,14 +13,7 @@ from google.cloud import bigquery
 from local.bigquery_server import PROJECT, World, serve_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as world:
-        yield world
 
 
 def test_a_dataset_keeps_its_location(world: World) -> None:

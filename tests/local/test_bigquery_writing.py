@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish, serve_world
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from local.bigquery_server import PROJECT, World, finish
 
 ID = {"name": "id", "type": "INTEGER"}
 AT = {"name": "at", "type": "DATE"}
@@ -28,12 +25,6 @@ FULL = {
     "tableConstraints": {"primaryKey": {"columns": ["id"]}},
     "encryptionConfiguration": {"kmsKeyName": "key"},
 }
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as world:
-        yield world
 
 
 @pytest.fixture

@@ -16,19 +16,12 @@ from google.api_core.exceptions import ServiceUnavailable, TooManyRequests
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from bqdump_local.operations import bigquery_operation, storage_operation
-from local.storage_server import Http, path_of, storage_client, storage_server
+from local.storage_server import Http, path_of, storage_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUCKET = "controlled"
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with storage_server() as address, Http(address) as http:
-        http.bucket(BUCKET)
-        yield address
 
 
 @pytest.fixture

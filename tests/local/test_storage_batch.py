@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.api_core.exceptions import BadRequest
 
-from local.storage_server import Http, batch_answers, path_of, storage_client, storage_server
+from local.storage_server import Http, batch_answers, path_of, storage_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUCKET = "batches"
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with storage_server() as address, Http(address) as http:
-        http.bucket(BUCKET)
-        yield address
 
 
 @pytest.fixture

@@ -11,20 +11,13 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import pytest
 
-from local.storage_server import Http, path_of, storage_client, storage_server
+from local.storage_server import Http, path_of, storage_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUCKET = "objects"
 QUANTUM = 256 * 1024
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with storage_server() as address, Http(address) as http:
-        http.bucket(BUCKET)
-        yield address
 
 
 @pytest.fixture

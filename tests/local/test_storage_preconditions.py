@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.api_core.exceptions import NotFound, PreconditionFailed
 
-from local.storage_server import Http, batch_answers, path_of, storage_client, storage_server
+from local.storage_server import Http, batch_answers, path_of, storage_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     Verb = Callable[[Http, dict[str, Any]], requests.Response]
 
 BUCKET = "conditions"
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with storage_server() as address, Http(address) as http:
-        http.bucket(BUCKET)
-        yield address
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, World
 
 COLUMNS = """
     id INT64 NOT NULL, s STRING, f FLOAT64, b BOOL, raw BYTES, n NUMERIC, big BIGNUMERIC, d DATE, tm TIME,
@@ -29,12 +29,6 @@ ROW = """
 """
 UTC = dt.UTC
 LAST = dt.datetime.fromisoformat("9999-12-31T23:59:59.999999")
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with serve_world() as world:
-        yield world
 
 
 @pytest.fixture(scope="module")
