@@ -2,71 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.run import Owner, Plan
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.publish.publish import Published, publish
+from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
-from bqdump.export.task import Task
-from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
-from bqdump.repository.published import read_manifest
+from export.overlap import Overlap, in_a_loop, published
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 KEEPING = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}")
 
 
-class World:
-    """Two tables, and runs of snapshot times a second apart."""
+class World(Overlap):
+    """Two tables."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
-        self.now = 1_790_000_000_000
-        self.settings = settings
-        self.store = MemoryStore()
-        self.warehouse = MemoryWarehouse(self.store, lambda: self.now)
-        self.warehouse.put("p", "d", "a", ["1"])
-        self.warehouse.put("p", "d", "b", ["2"])
-
-    def task(self, name: str, **settings: Any) -> Task:
-        self.now += 1000
-        chosen = msgspec.structs.replace(self.settings, **settings)
-        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
-
-    async def planned(self, name: str, **settings: Any) -> tuple[Task, Plan]:
-        task = self.task(name, **settings)
-        plan = await obtain_plan(task)
-        await work(running_export(task, plan))
-        return task, plan
-
-    async def tables(self) -> dict[str, str]:
-        """The published tables, and which run has exported each."""
-        manifest = await self.manifest()
-        return {entry.table: entry.carried.run if entry.carried else manifest.run for entry in manifest.tables}
-
-    async def manifest(self) -> Manifest:
-        return await read_manifest(self.store, self.settings)
-
-
-async def published(task: Task, plan: Plan) -> Published:
-    return await publish(running_export(task, plan), await read_ledger(task.store, task.layout, plan))
-
-
-def in_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(check())
+        super().__init__(settings)
+        self.put("a", "1")
+        self.put("b", "2")
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, KEEPING], ids=["replace", "keep"])
@@ -77,7 +38,7 @@ def test_a_table_that_an_overlapping_run_publishes_is_carried_over(settings: Set
         second = await world.planned("r2", include=("a",))
         await published(*first)
         await published(*second)
-        assert await world.tables() == {"a": "r2", "b": "r1"}
+        assert await world.origins() == {"a": "r2", "b": "r1"}
         assert (await world.manifest()).removed == ()
         for entry in (await world.manifest()).tables:
             assert all([await world.store.stat(file.name) for file in entry.files])
@@ -96,9 +57,9 @@ def test_what_an_overlapping_run_publishes_stays_even_where_removal_is_allowed()
         second = await world.planned("r2", allow=(Risk.REMOVED_TABLES,))
         await published(*first)
         await published(*second)
-        assert await world.tables() == {"a": "r2", "b": "r1"}
+        assert await world.origins() == {"a": "r2", "b": "r1"}
         await run(world.task("r3"))
-        assert await world.tables() == {"a": "r3"}
+        assert await world.origins() == {"a": "r3"}
         assert [(one.table, one.reason, one.run) for one in (await world.manifest()).removed] == [
             ("b", "dropped", "r1")
         ]
@@ -126,7 +87,7 @@ def test_a_run_whose_manifest_lacks_what_was_published_since_is_refused() -> Non
         store.__dict__.update(world.store.__dict__)
         with pytest.raises(UsageError, match=r"does not have 1 table of run r1, which was published meanwhile \(b\)"):
             await publish(running_export(late._replace(store=store), second), ledger)
-        assert await world.tables() == {"a": "r1", "b": "r1"}
+        assert await world.origins() == {"a": "r1", "b": "r1"}
 
     in_a_loop(check)
 
@@ -140,10 +101,10 @@ def test_nothing_is_carried_over_from_files_that_a_stopped_run_was_replacing() -
         late, plan = await world.planned("r3", include=("a",), keep_others=True)
         with pytest.raises(UsageError, match=r"bqdump\.run\(run_id='r2'\)"):
             await published(late, plan)
-        assert await world.tables() == {"a": "r1", "b": "r1"}
+        assert await world.origins() == {"a": "r1", "b": "r1"}
         await published(middle, halfway)
         await published(late, plan)
-        assert await world.tables() == {"a": "r3", "b": "r2"}
+        assert await world.origins() == {"a": "r3", "b": "r2"}
 
     in_a_loop(check)
 
@@ -170,7 +131,7 @@ def test_an_older_snapshot_that_will_be_superseded_removes_nothing() -> None:
         await run(world.task("r1"))
         outcome = await run(world.task("r2", include=("a",), snapshot_time=str(before)))
         assert outcome.state == "superseded"
-        assert await world.tables() == {"a": "r1", "b": "r1"}
+        assert await world.origins() == {"a": "r1", "b": "r1"}
 
     in_a_loop(check)
 

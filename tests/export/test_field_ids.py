@@ -14,7 +14,8 @@ from bqdump.core.iceberg.parquet import FIELD_ID, SCHEMA, decoded
 from bqdump.core.settings.settings import Settings
 from bqdump.export.run import run
 from bqdump.ports.store import ObjectInfo
-from export.test_iceberg import BOTH, KEEPING, World, in_a_loop, published
+from export.overlap import in_a_loop, published
+from export.test_iceberg import BOTH, KEEPING, World
 from iceberg.tables import footer_of
 
 

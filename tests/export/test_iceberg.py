@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
-from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import IcebergTables, Latest
-from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import UsageError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, run_of
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.publish.publish import Published, publish
 from bqdump.export.run import run
-from bqdump.export.task import Task
-from bqdump.export.work.work import work
 from bqdump.ports.warehouse import JobError
-from bqdump.repository.ledger import read_ledger
-from bqdump.repository.published import read_latest, read_manifest
+from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
+from export.overlap import Overlap, in_a_loop, published
 
 REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory", "x/"), format="parquet", iceberg=True)
 KEEPING = msgspec.structs.replace(REPLACING, path="{run}/{table}_*.{ext}")
@@ -36,30 +27,13 @@ BOTH = pytest.mark.parametrize("settings", [REPLACING, KEEPING], ids=["replace",
 FOLDER = "x/_bqdump/iceberg/"
 
 
-class World:
-    """Two tables, and runs of snapshot times a second apart."""
+class World(Overlap):
+    """Two tables, and their Iceberg metadata."""
 
     def __init__(self, settings: Settings) -> None:
-        self.now = 1_790_000_000_000
-        self.settings = settings
-        self.store = MemoryStore()
-        self.warehouse = MemoryWarehouse(self.store, lambda: self.now, shard_rows=2)
-        self.warehouse.put("p", "d", "a", ["1", "2", "3"])
-        self.warehouse.put("p", "d", "b", ["4"])
-
-    def task(self, name: str, **settings: Any) -> Task:
-        self.now += 1000
-        chosen = msgspec.structs.replace(self.settings, **settings)
-        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
-
-    async def planned(self, name: str, **settings: Any) -> tuple[Task, Plan]:
-        task = self.task(name, **settings)
-        plan = await obtain_plan(task)
-        await work(running_export(task, plan))
-        return task, plan
-
-    async def manifest(self, run: str = "") -> Manifest:
-        return await read_manifest(self.store, self.settings, run)
+        super().__init__(settings, shard_rows=2)
+        self.put("a", "1", "2", "3")
+        self.put("b", "4")
 
     async def metadata(self, table: str, run: str = "") -> dict[str, Any]:
         """The metadata of a table that a manifest names, as JSON."""
@@ -96,14 +70,6 @@ class World:
         assert latest
         tables = await value_of(self.store, self.settings.layout.run(latest.run).iceberg)
         return latest, tables
-
-
-async def published(task: Task, plan: Plan) -> Published:
-    return await publish(running_export(task, plan), await read_ledger(task.store, task.layout, plan))
-
-
-def in_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(check())
 
 
 def runs_of(metadata: dict[str, Any]) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -11,10 +9,9 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.cli.plan import print_plan
-from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.origin import read_time_of, snapshot_of
 from bqdump.core.documents.retention import Tombstone
-from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.plan.summary import Planned, planned
 from bqdump.core.risks import Risk
@@ -24,16 +21,11 @@ from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
 from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.planning.reuse import Earlier
-from bqdump.export.publish.publish import publish
 from bqdump.export.run import TaskResult, run
-from bqdump.export.task import Task
-from bqdump.export.work.work import work
 from bqdump.ports.warehouse import JobError
-from bqdump.repository.ledger import read_ledger
-from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import create, exists
+from export.overlap import Overlap, in_a_loop, published
 
 REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory"), incremental=True)
 KEEPING = msgspec.structs.replace(REPLACING, path="{run}/{table}_*.{ext}")
@@ -41,42 +33,17 @@ BOTH = pytest.mark.parametrize("settings", [REPLACING, KEEPING], ids=["replace",
 DAY = 86_400_000
 
 
-class World:
-    """Two tables, and runs of snapshot times a second apart."""
+class World(Overlap):
+    """Two tables that do not change."""
 
     def __init__(self, settings: Settings = REPLACING) -> None:
-        self.now = 1_790_000_000_000
-        self.settings = settings
-        self.store = MemoryStore()
-        self.warehouse = MemoryWarehouse(self.store, lambda: self.now)
+        super().__init__(settings)
         self.put("a", "1")
         self.put("b", "2")
         self.now += DAY
 
-    def put(self, table: str, *rows: str, modified: int = 0, kind: str = "TABLE") -> None:
-        self.warehouse.put("p", "d", table, rows, kind, modified)
-
-    def task(self, name: str, **settings: Any) -> Task:
-        self.now += 1000
-        chosen = msgspec.structs.replace(self.settings, **settings)
-        return Task(self.store, self.warehouse, chosen, name, Owner(name, 0), 1)
-
     async def run(self, name: str, **settings: Any) -> TaskResult:
         return await run(self.task(name, **settings))
-
-    async def planned(self, name: str, **settings: Any) -> tuple[Task, Plan]:
-        task = self.task(name, **settings)
-        plan = await obtain_plan(task)
-        await work(running_export(task, plan))
-        return task, plan
-
-    async def origins(self) -> dict[str, str]:
-        """The published tables, and which run has exported each."""
-        manifest = await self.manifest()
-        return {entry.table: entry.carried.run if entry.carried else manifest.run for entry in manifest.tables}
-
-    async def manifest(self) -> Manifest:
-        return await read_manifest(self.store, self.settings)
 
     async def entry(self, table: str) -> TableEntry:
         return next(entry for entry in (await self.manifest()).tables if entry.table == table)
@@ -97,14 +64,6 @@ class World:
             assert stored.generation == file.generation
             found += stored.data.decode().split()
         return found
-
-
-async def published(task: Task, plan: Plan) -> str:
-    return (await publish(running_export(task, plan), await read_ledger(task.store, task.layout, plan))).result
-
-
-def in_a_loop(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(check())
 
 
 @BOTH
@@ -306,7 +265,7 @@ def test_a_run_that_is_published_meanwhile_changes_nothing_for_tables_that_did_n
         full = await world.planned("r3", incremental=False)
         late = await world.planned("r4")
         await published(*full)
-        assert await published(*late) == "published"
+        assert (await published(*late)).result == "published"
         # Replaced files are those of the other run, kept ones are where they were.
         assert await world.origins() == dict.fromkeys("ab", "r3" if settings is REPLACING else "r2")
         assert (await world.rows("a"), await world.rows("b")) == (["1"], ["2"])
@@ -354,7 +313,7 @@ def test_a_superseded_run_leaves_the_later_one_as_it_is(settings: Settings) -> N
         early = await world.planned("r3")
         world.put("a", "9")
         await world.run("r4")
-        assert await published(*early) == "superseded"
+        assert (await published(*early)).result == "superseded"
         assert await world.origins() == {"a": "r4", "b": "r2"}
         assert (await world.rows("a"), await world.rows("b")) == (["9"], ["2"])
 
