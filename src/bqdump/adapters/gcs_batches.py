@@ -97,20 +97,22 @@ class Batches:
         https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
         """
         path = f"{self._path(wish.source)}/rewriteTo{self._path(wish.target)}"
-        asked: dict[str, Any] = {"sourceGeneration": wish.source_generation, "ifGenerationMatch": wish.expect}
+        parameters: dict[str, Any] = {"sourceGeneration": wish.source_generation, "ifGenerationMatch": wish.expect}
         if self._kms_key:
-            asked["destinationKmsKeyName"] = self._kms_key
+            parameters["destinationKmsKeyName"] = self._kms_key
         try:
             with translated("copy", self._both(wish), ADMIN):
                 while True:
-                    answer = self._client._post_resource(path, None, query_params=asked, retry=None, timeout=TIMEOUT)
+                    answer = self._client._post_resource(
+                        path, None, query_params=parameters, retry=None, timeout=TIMEOUT
+                    )
                     if answer.get("done"):
                         return info_of(wish.target, answer.get("resource"))
                     if not answer.get("rewriteToken"):
                         raise DamagedError(
                             "copy", self._both(wish), "the answer has neither `done` nor a rewrite token"
                         )
-                    asked["rewriteToken"] = answer["rewriteToken"]
+                    parameters["rewriteToken"] = answer["rewriteToken"]
         except BqdumpError as error:
             return error
 

@@ -110,14 +110,14 @@ def _temporary(status: int) -> bool:
 
 def _message(error: api.GoogleAPICallError) -> str:
     """The service's message, without the request, location and job id that Google's clients add."""
-    said = EXPECTED.sub("", FOOTER.sub("", REQUEST.sub("", error.message or "")))
-    if not said or said.lstrip().startswith("<"):
+    detail = EXPECTED.sub("", FOOTER.sub("", REQUEST.sub("", error.message or "")))
+    if not detail or detail.lstrip().startswith("<"):
         # A proxy or a front end of Google has answered with an HTML page or nothing.
         code = error.code or 0
         return f"HTTP {int(code)} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else type(error).__name__
     if answer := _document(error):
-        said = str(answer.get("message") or said)
-    return one_line(said)
+        detail = str(answer.get("message") or detail)
+    return one_line(detail)
 
 
 def _reason(error: api.GoogleAPICallError) -> str:
@@ -129,8 +129,8 @@ def _reason(error: api.GoogleAPICallError) -> str:
 
 def _document(error: api.GoogleAPICallError) -> dict[str, Any]:
     """The service's JSON error, which downloads and uploads use as the message; {} if there is none."""
-    said = EXPECTED.sub("", REQUEST.sub("", error.message or ""))
+    detail = EXPECTED.sub("", REQUEST.sub("", error.message or ""))
     with suppress(ValueError, LookupError, TypeError):
-        found = json.loads(said)["error"] if said.startswith("{") else {}
+        found = json.loads(detail)["error"] if detail.startswith("{") else {}
         return found if isinstance(found, dict) else {}
     return {}

@@ -82,7 +82,7 @@ class StorageReader:
     async def open(self, request: ReadRequest) -> ReadSession:
         """See Reader."""
         dataset = request.dataset
-        asked = types.CreateReadSessionRequest(
+        creation = types.CreateReadSessionRequest(
             parent=f"projects/{self._project}",
             read_session=types.ReadSession(
                 table=f"projects/{dataset.project}/datasets/{dataset.name}/tables/{request.table}",
@@ -97,7 +97,7 @@ class StorageReader:
         def create() -> ReadSession:
             with _translated("open a read session of", f"table {request.table}"):
                 made = self._transport.create_read_session(
-                    asked, timeout=OPEN_SECONDS, metadata=_routed("read_session.table", asked.read_session.table)
+                    creation, timeout=OPEN_SECONDS, metadata=_routed("read_session.table", creation.read_session.table)
                 )
             names = tuple(stream.name for stream in made.streams)
             return ReadSession(made.name, names, made.arrow_schema.serialized_schema)

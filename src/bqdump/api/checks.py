@@ -49,10 +49,10 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
     """
     from bqdump.check.service.run import chosen
 
-    settings, wanted = settings_of(options, ("project", "bucket")), chosen(claims)
+    settings, selected = settings_of(options, ("project", "bucket")), chosen(claims)
 
     async def check(ports: Ports) -> ServiceCheck:
-        return await verbs.check_service(ports, await verbs.propose_check(ports, settings, wanted))
+        return await verbs.check_service(ports, await verbs.propose_check(ports, settings, selected))
 
     return finish(serving.serve_check(settings, check))
 

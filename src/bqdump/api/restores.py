@@ -76,7 +76,7 @@ def restore(
     """
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
-        wanted = requested(
+        parsed = requested(
             settings,
             into=into,
             include=include,
@@ -89,15 +89,15 @@ def restore(
             via=via,
         )
     # Jobs run where the tables are restored, unless another project pays for them.
-    settings = msgspec.structs.replace(settings, project=wanted.options.project)
-    request = Request(wanted.options, run or settings.run_id, yes=yes, on_bill=tell_bill)
+    settings = msgspec.structs.replace(settings, project=parsed.options.project)
+    request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=tell_bill)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
     async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Restoration:
         task = Task(store, destination, settings, request, me, 1, through)
         return await (verbs.plan_restore(task) if plan else verbs.restore(task, values=verify))
 
-    return finish(serving.serve_restore(settings, wanted.via, work))
+    return finish(serving.serve_restore(settings, parsed.via, work))
 
 
 @with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify"))
@@ -121,12 +121,12 @@ def drill(
     """
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
-        wanted, size = requested_drill(settings, into=into, via=via), portion(tables, sample)
-    settings = msgspec.structs.replace(settings, project=wanted.options.project)
-    request = Request(wanted.options, run or settings.run_id, on_bill=tell_bill)
+        parsed, size = requested_drill(settings, into=into, via=via), portion(tables, sample)
+    settings = msgspec.structs.replace(settings, project=parsed.options.project)
+    request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill)
 
     async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
         me = Owner(f"drill-{secrets.token_hex(4)}", 0)
         return await verbs.drill(Task(store, destination, settings, request, me, 1, through), size)
 
-    return finish(serving.serve_restore(settings, wanted.via, work))
+    return finish(serving.serve_restore(settings, parsed.via, work))

@@ -79,7 +79,7 @@ async def compare_values(
         name = change.table
         if name not in pairs:
             return change
-        return _told(change, *pairs[name], alike=way_of(before, old[name]) == way_of(after, new[name]))
+        return _with_values(change, *pairs[name], alike=way_of(before, old[name]) == way_of(after, new[name]))
 
     return [change for change in map(by_values, changes) if not change.nothing]
 
@@ -140,7 +140,7 @@ def _sums(manifest: Manifest, entry: TableEntry, digests: Sequence[Digest]) -> S
     return Sums(format_, sum(digest.rows for digest in digests), columns, tuple(across), masked, "")
 
 
-def _told(change: TableChange, before: Sums, after: Sums, *, alike: bool) -> TableChange:
+def _with_values(change: TableChange, before: Sums, after: Sums, *, alike: bool) -> TableChange:
     """The change, based on values. alike: both exports wrote the files in the same way."""
     if before.unreadable or after.unreadable:
         return replace(change, why=f"its files cannot be decoded ({before.unreadable or after.unreadable})")

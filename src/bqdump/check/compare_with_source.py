@@ -53,7 +53,7 @@ class Source(NamedTuple):
     hint: str = "Raise it, or leave out {setting:source}."
 
 
-class Asked(NamedTuple):
+class Questions(NamedTuple):
     """The queries about a run. findings: tables whose data at the snapshot time BigQuery no longer has."""
 
     dataset: Dataset
@@ -71,7 +71,7 @@ class Compared(NamedTuple):
     not_compared: tuple[str, ...]
 
 
-async def questions(source: Source, manifest: Manifest) -> Asked:
+async def questions(source: Source, manifest: Manifest) -> Questions:
     """The queries to run, each with the bytes it will bill according to a dry run (dry runs are free).
 
     Raises NotFoundError if the snapshot is too old for time travel, UsageError if the queries would exceed the limit.
@@ -92,9 +92,9 @@ async def questions(source: Source, manifest: Manifest) -> Asked:
         if entry.read_at == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
     ]
     able, unable = await priced(source, dataset, [one for entry in tables for one in _about(dataset, manifest, entry)])
-    asked = {entry.table for entry in tables}
-    without = tuple(entry.table for entry in manifest.tables if entry.table not in asked)
-    return Asked(dataset, able, unable, without)
+    compared = {entry.table for entry in tables}
+    without = tuple(entry.table for entry in manifest.tables if entry.table not in compared)
+    return Questions(dataset, able, unable, without)
 
 
 async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -> tuple[list[Question], list[Finding]]:
@@ -122,7 +122,7 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
     return able, list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
 
 
-async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> Compared:
+async def compare(source: Source, prepared: Questions, digests: dict[str, Digest]) -> Compared:
     """Run the queries and compare their results with the files of each table whose files were all read."""
     slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
@@ -130,13 +130,13 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
         table = question.entry.table
         async with slots:
             try:
-                return await source.warehouse.ask(asked.dataset, table, question.select, question.bills)
+                return await source.warehouse.ask(prepared.dataset, table, question.select, question.bills)
             except JobFailedError as error:
                 return _gone(question, error)
 
-    ready = [one for one in asked.questions if all(_has_sums(digests.get(file.name)) for file in one.entry.files)]
+    ready = [one for one in prepared.questions if all(_has_sums(digests.get(file.name)) for file in one.entry.files)]
     answers = await asyncio.gather(*map(answer, ready))
-    findings = list(asked.findings)
+    findings = list(prepared.findings)
     for question, expected in zip(ready, answers, strict=True):
         if isinstance(expected, Finding):
             findings.append(expected)
@@ -145,7 +145,7 @@ async def compare(source: Source, asked: Asked, digests: dict[str, Digest]) -> C
     lost = {finding.table for finding in findings if finding.kind == FindingKind.SOURCE}
     tables = {question.entry.table for question in ready} - lost
     billed = sum(question.bills for question in ready)
-    return Compared(list(dict.fromkeys(findings)), len(tables), billed, asked.not_compared)
+    return Compared(list(dict.fromkeys(findings)), len(tables), billed, prepared.not_compared)
 
 
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
@@ -165,11 +165,11 @@ def about(
     unmasked = msgspec.structs.replace(shape, columns=known, masks={})
     source = f"({sql.select_part(dataset, entry.table, snapshot, entry.definition, unmasked)})"
     format_ = entry.format or manifest.settings["format"]
-    asked, start = [], 0
+    made, start = [], 0
     for some in chunks(leaves(held)):
-        asked.append(Question(entry, some, bigquery_statement(source, some, format_), start))
+        made.append(Question(entry, some, bigquery_statement(source, some, format_), start))
         start += 2 * len(some) + 1
-    return asked
+    return made
 
 
 def _has_sums(digest: Digest | None) -> bool:

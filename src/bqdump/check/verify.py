@@ -109,13 +109,13 @@ async def verify(
     if reading:
         # Fails before BigQuery bills anything.
         check_room(manifest, reading)
-    asked = await questions(source, manifest) if source else None
+    prepared = await questions(source, manifest) if source else None
     if reading:
         back = await read_back(store, manifest, reading, {finding.file for finding in findings}, tell)
         findings += back.findings
         read = ReadBack(back.files, back.bytes, back.rows, reading.parts)
-        if source and asked:
-            found = await compare(source, asked, back.digests)
+        if source and prepared:
+            found = await compare(source, prepared, back.digests)
             findings += found.findings
             compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
     if findings:

@@ -52,9 +52,9 @@ def check_service(
       bqdump check-service --project my-sandbox --bucket my-scratch --yes --output confirmed.json
     """
     settings = load_settings(options, ("project", "bucket"))
-    wanted = chosen(claims)
+    selected = chosen(claims)
     _check_output(output)
-    proposal = asyncio.run(serve_check(settings, lambda ports: verbs.propose_check(ports, settings, wanted)))
+    proposal = asyncio.run(serve_check(settings, lambda ports: verbs.propose_check(ports, settings, selected)))
     if not (yes or _agreed(proposal)):
         tell("Nothing was created.")
         return UNEXPECTED

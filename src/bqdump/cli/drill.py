@@ -89,22 +89,22 @@ def drill(
       bqdump drill --bucket my-exports --into my-sandbox --sample 10%
     """
     settings = load_settings(options, ("bucket",))
-    wanted, size = requested_drill(settings, into=into or "", via=via or ""), portion(tables, sample or "")
+    parsed, size = requested_drill(settings, into=into or "", via=via or ""), portion(tables, sample or "")
     # Jobs run where the tables are restored, unless another project pays for them.
-    settings = msgspec.structs.replace(settings, project=wanted.options.project)
+    settings = msgspec.structs.replace(settings, project=parsed.options.project)
     me = _owner()
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
     set_up({}, stream, level=level)
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up({"task": "0"}, stream, level=level, print_line=follower.shown.print)
-        request = Request(wanted.options, run or settings.run_id, on_bill=_tell_bill)
+        request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill)
 
         async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
             task = Task(store, destination, settings, request, me, 1, through, follower.hear)
             return await verbs.drill(task, size)
 
-        done = asyncio.run(until_stopped(serve_restore(settings, wanted.via, work), follower))
+        done = asyncio.run(until_stopped(serve_restore(settings, parsed.via, work), follower))
     if as_json:
         print_json(done)
     elif not (quiet or logs_as_json(stream)):

@@ -22,11 +22,11 @@ from bqdump.core.sizes import listed
 from bqdump.services.config import CONFIG
 
 KEEP = "{run}/{table}/{table}_*.{ext}"
-ASKED = (*REQUIRED, "prefix", "format", "compression")
+PROMPTED = (*REQUIRED, "prefix", "format", "compression")
 
 
-def _asked_options(command: Any) -> Any:
-    for name in reversed(ASKED):
+def _prompted_options(command: Any) -> Any:
+    for name in reversed(PROMPTED):
         setting = BY_NAME[name]
         complete = completing(name)
         command = click.option(
@@ -36,7 +36,7 @@ def _asked_options(command: Any) -> Any:
 
 
 @click.command()
-@_asked_options
+@_prompted_options
 @click.option("--keep/--replace", default=None, help="Keep the files of every run, or replace those of the last one.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path(CONFIG), show_default=True
@@ -79,7 +79,7 @@ def _ask(given: Mapping[str, str], keep: bool | None) -> tuple[dict[str, str], b
         missing = " and ".join(BY_NAME[name].flag for name in REQUIRED if name not in given)
         raise UsageError("ask", "", f"missing: {missing}, and standard input is not a terminal", "Use the flags.")
     answers = dict(given)
-    for name in ASKED:
+    for name in PROMPTED:
         if name not in answers:
             setting = BY_NAME[name]
             proposed = os.environ.get(setting.env) or ("" if name in REQUIRED else _default(name))

@@ -64,20 +64,20 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
       bqdump restore --to ./exports --via gs://my-bucket --into my-project.restored
     """
     yes, verify = options.pop("yes"), options.pop("verify")
-    settings, wanted = _settings(options)
+    settings, parsed = _settings(options)
     if planning:
-        return _plan(settings, wanted, Request(wanted.options, run or settings.run_id, yes=yes), as_json=as_json)
+        return _plan(settings, parsed, Request(parsed.options, run or settings.run_id, yes=yes), as_json=as_json)
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
     set_up({}, stream, level=level)
     identity = identify(os.environ)
     me = _owner(identity)
-    labels = {"task": str(identity.task), "dataset": wanted.options.dataset}
+    labels = {"task": str(identity.task), "dataset": parsed.options.dataset}
     # Bars and JSON lines on one terminal would overwrite each other.
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
-        request = Request(wanted.options, run or settings.run_id, yes=yes, on_bill=_tell_bill)
-        work = _restore(settings, wanted, request, me, identity.tasks, follower.hear, verify=verify)
+        request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill)
+        work = _restore(settings, parsed, request, me, identity.tasks, follower.hear, verify=verify)
         done = asyncio.run(until_signal(work, RESUME, follower))
     if as_json:
         print_json(done)
@@ -97,8 +97,8 @@ def _settings(options: dict[str, Any]) -> tuple[Settings, Requested]:
     """The settings, and the restore that is requested; jobs run where tables are restored. Raises UsageError."""
     own = take(options)
     settings = load_settings(options, ("bucket",))
-    wanted = requested(settings, **own)
-    return msgspec.structs.replace(settings, project=wanted.options.project), wanted
+    parsed = requested(settings, **own)
+    return msgspec.structs.replace(settings, project=parsed.options.project), parsed
 
 
 def _owner(identity: Identity) -> Owner:
@@ -117,11 +117,11 @@ def _tell_bill(bytes_billed: int) -> None:
     log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
 
 
-def _plan(settings: Settings, wanted: Requested, request: Request, *, as_json: bool) -> int:
+def _plan(settings: Settings, parsed: Requested, request: Request, *, as_json: bool) -> int:
     async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
         return await verbs.plan_restore(Task(store, destination, settings, request, Owner("plan", 0), 1, via))
 
-    shown = asyncio.run(serve_restore(settings, wanted.via, work))
+    shown = asyncio.run(serve_restore(settings, parsed.via, work))
     if as_json:
         print_json(shown)
     else:
@@ -130,13 +130,13 @@ def _plan(settings: Settings, wanted: Requested, request: Request, *, as_json: b
 
 
 async def _restore(
-    settings: Settings, wanted: Requested, request: Request, me: Owner, tasks: int, tell: Listener, *, verify: bool
+    settings: Settings, parsed: Requested, request: Request, me: Owner, tasks: int, tell: Listener, *, verify: bool
 ) -> Restoration:
     async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
         task = Task(store, destination, settings, request, me, tasks, via, tell)
         return await verbs.restore(task, values=verify)
 
-    return await serve_restore(settings, wanted.via, work, tasks)
+    return await serve_restore(settings, parsed.via, work, tasks)
 
 
 def _print_plan(shown: Restoration) -> None:

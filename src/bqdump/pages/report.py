@@ -60,8 +60,8 @@ def render_report(
 def _proof(proven: Restorable | None) -> list[tuple[str, str]]:
     if proven is None:
         return []
-    said = f"{time_text(proven.proven)[:10]} ({proven.extent})" if proven.proven else NEVER
-    return [("last proven restorable", f"{said}; the newest drill failed" if proven.problem else said)]
+    date = f"{time_text(proven.proven)[:10]} ({proven.extent})" if proven.proven else NEVER
+    return [("last proven restorable", f"{date}; the newest drill failed" if proven.problem else date)]
 
 
 def _row(entry: TableEntry) -> Row:

@@ -39,20 +39,20 @@ def verdict(manifest: Manifest | Contents) -> Verdict:
     of = manifest.totals
     exported, failed = counted(of.tables - of.reused, "table"), len(manifest.failed)
     if failed:
-        tone, word, said = "bad", "Partial", f"{counted(failed, 'table')} failed; {exported} exported and published."
+        tone, word, details = "bad", "Partial", f"{counted(failed, 'table')} failed; {exported} exported and published."
     elif lacking := {flag.table for flag in manifest.flags if flag.risk in LACKING}:
         which = "any table" if "" in lacking else counted(len(lacking), "table")
-        said = f"{exported} exported; {which} may lack rows or values, as the settings allow."
+        details = f"{exported} exported; {which} may lack rows or values, as the settings allow."
         tone, word = "warn", "Complete"
     else:
-        tone, word, said = "good", "Complete", f"{exported} exported."
+        tone, word, details = "good", "Complete", f"{exported} exported."
     if unchanged := unchanged_tables(of.reused):
-        said += f" {unchanged}."
+        details += f" {unchanged}."
     if manifest.skipped:
-        said += f" {counted(len(manifest.skipped), 'object')} not exported."
+        details += f" {counted(len(manifest.skipped), 'object')} not exported."
     if older := mixed_times(of.carried, manifest.oldest_snapshot_time):
-        said += f" {older}."
-    return Verdict(tone, word, said)
+        details += f" {older}."
+    return Verdict(tone, word, details)
 
 
 def totals(run: Manifest | Contents) -> list[tuple[str, str]]:

@@ -143,13 +143,13 @@ async def verify_set(
 
     async def one(name: str) -> tuple[VerifiedDataset, Verified | None]:
         entry = next(one for one in project.datasets if one.dataset == name)
-        wanted = run or entry.run
-        if not wanted:
+        run_id = run or entry.run
+        if not run_id:
             return VerifiedDataset(dataset=name, run="", findings=0, problem=entry.problem or "not published"), None
         try:
-            found = await verify(one_dataset(settings, name), wanted)
+            found = await verify(one_dataset(settings, name), run_id)
         except (NotFoundError, DocumentError) as error:
-            return VerifiedDataset(dataset=name, run=wanted, findings=0, problem=str(error)), None
+            return VerifiedDataset(dataset=name, run=run_id, findings=0, problem=str(error)), None
         problem = "" if run or entry.state != "failed" else f"not published by run {project.run}: {entry.problem}"
         return VerifiedDataset(dataset=name, run=found.run, findings=len(found.findings), problem=problem), found
 

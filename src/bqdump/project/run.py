@@ -45,10 +45,10 @@ async def run_sets(settings: Settings, tasks: Sequence[SetTask]) -> list[SetResu
     back the others; its error is raised when they have ended. Raises what `choose_datasets` and `by_target` raise.
     """
     stored = [await stored_set(task) for task in tasks]
-    wanted: list[tuple[SetTask, Chosen, Sequence[str]]] = [(task, Chosen(()), ()) for task in tasks]
+    parts: list[tuple[SetTask, Chosen, Sequence[str]]] = [(task, Chosen(()), ()) for task in tasks]
     if not all(stored):
-        wanted = await _chosen(settings, tasks, [running is not None for running in stored])
-    results = await asyncio.gather(*(run_set(*one) for one in wanted), return_exceptions=True)
+        parts = await _chosen(settings, tasks, [running is not None for running in stored])
+    results = await asyncio.gather(*(run_set(*one) for one in parts), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

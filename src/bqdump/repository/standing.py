@@ -16,27 +16,27 @@ FEW = 16
 
 async def present(store: ObjectStore, names: Collection[str]) -> dict[str, ObjectInfo]:
     """The objects of these names that exist, by name."""
-    wanted = sorted(set(names), key=str.encode)
-    if len(wanted) <= FEW:
-        found = await asyncio.gather(*map(store.stat, wanted))
+    sorted_names = sorted(set(names), key=str.encode)
+    if len(sorted_names) <= FEW:
+        found = await asyncio.gather(*map(store.stat, sorted_names))
         return {info.name: info for info in found if info}
-    return await _listed(store, wanted)
+    return await _listed(store, sorted_names)
 
 
-async def _listed(store: ObjectStore, wanted: list[str]) -> dict[str, ObjectInfo]:
+async def _listed(store: ObjectStore, sorted_names: list[str]) -> dict[str, ObjectInfo]:
     """The same from listings, which skip what lies between the files, such as bqdump's own documents."""
-    encoded, known = [name.encode() for name in wanted], set(wanted)
-    prefix, last = _common(wanted[0], wanted[-1]), encoded[-1]
+    encoded, known = [name.encode() for name in sorted_names], set(sorted_names)
+    prefix, last = _common(sorted_names[0], sorted_names[-1]), encoded[-1]
     found: dict[str, ObjectInfo] = {}
     at = 0
-    while at < len(wanted):
-        async with aclosing(_pages(store, prefix, wanted[at])) as pages:
-            at = len(wanted)
+    while at < len(sorted_names):
+        async with aclosing(_pages(store, prefix, sorted_names[at])) as pages:
+            at = len(sorted_names)
             async for page in pages:
                 here = {info.name: info for info in page if info.name in known}
                 found |= here
                 if page and not here and page[-1].name.encode() < last:
-                    # Nothing wanted on this page: the listing goes on where the next wanted name is.
+                    # No such name on this page: the listing goes on where the next one is.
                     at = bisect_left(encoded, page[-1].name.encode())
                     break
                 if page and page[-1].name.encode() >= last:

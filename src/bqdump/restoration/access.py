@@ -74,7 +74,7 @@ async def _record_failures(restore: RunningRestore, ledger: Ledger, steps: list[
         await record_failure(restore, number, step, ledger.next_attempt(number), error)
 
 
-async def _merge(restore: RunningRestore, wanted: list[dict[str, object]]) -> None:
+async def _merge(restore: RunningRestore, entries: list[dict[str, object]]) -> None:
     """Add entries to those that the dataset has then.
 
     Raises ConflictError if it is not a change of the dataset for which BigQuery refuses them.
@@ -89,7 +89,7 @@ async def _merge(restore: RunningRestore, wanted: list[dict[str, object]]) -> No
         if "access" not in found:
             # A patch replaces all of them.
             raise DeniedError("read", subject, "missing permission bigquery.datasets.getIamPolicy")
-        access = merged(found["access"], wanted)
+        access = merged(found["access"], entries)
         if access is None:
             return
         try:

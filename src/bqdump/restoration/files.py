@@ -27,10 +27,10 @@ async def _stored(restore: RunningRestore, files: list[File]) -> dict[str, tuple
     if len(files) <= LOOKED_AT:
         found = await asyncio.gather(*(store.stat(file.name) for file in files))
         return {info.name: (info.generation, info.crc32c) for info in found if info}
-    wanted = {file.name for file in files}
+    expected = {file.name for file in files}
     stored = {}
-    async for page in store.objects(_common_prefix(sorted(wanted))):
-        stored.update({info.name: (info.generation, info.crc32c) for info in page if info.name in wanted})
+    async for page in store.objects(_common_prefix(sorted(expected))):
+        stored.update({info.name: (info.generation, info.crc32c) for info in page if info.name in expected})
     return stored
 
 

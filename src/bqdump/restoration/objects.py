@@ -95,9 +95,9 @@ async def _is_the_same(restore: RunningRestore, step: ObjectStep) -> bool:
     there = await restore.destination.table(restore.target, step.name)
     if there is None or there.kind != step.kind:
         return False
-    found, wanted = (msgspec.json.decode(raw) for raw in (there.definition, step.definition))
+    found, planned = (msgspec.json.decode(raw) for raw in (there.definition, step.definition))
     parts = ("view", "materializedView", "externalDataConfiguration")
-    queries = [[(one.get(part) or {}).get("query", "") for part in parts] for one in (found, wanted)]
+    queries = [[(one.get(part) or {}).get("query", "") for part in parts] for one in (found, planned)]
     return queries[0] == queries[1]
 
 

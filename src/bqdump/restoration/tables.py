@@ -241,9 +241,9 @@ async def _counted(work: TableWork, name: str, filled: int) -> int:
         cause = f"{name} has {found.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"
         raise FailedJobError(work.name, ROWS, cause)
     entry = work.step.entry
-    wanted = entry.rows if entry.rows is not None else entry.expected_rows
-    if wanted is not None and filled != wanted:
-        raise FailedJobError(work.name, ROWS, f"{filled:,} rows were loaded, and the export has {wanted:,}")
+    expected = entry.rows if entry.rows is not None else entry.expected_rows
+    if expected is not None and filled != expected:
+        raise FailedJobError(work.name, ROWS, f"{filled:,} rows were loaded, and the export has {expected:,}")
     return filled
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.check.compare_with_source import Asked, Source, about, compare, priced, questions
+from bqdump.check.compare_with_source import Questions, Source, about, compare, priced, questions
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.core.documents.manifest import Manifest
@@ -43,14 +43,14 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     hint = OF_A_DRILL if request.options.temporary else HINT
     source = Source(restore.destination, limit, request.on_bill, hint)
     target = restore.target
-    wanted = [
+    comparisons = [
         question
         for entry in manifest.tables
         for question in about(target, manifest, entry, None, msgspec.structs.replace(entry.shape, where=""))
     ]
-    able, unable = await priced(source, target, wanted)
+    able, unable = await priced(source, target, comparisons)
     back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
-    found = await compare(source, Asked(target, able, unable, ()), back.digests)
+    found = await compare(source, Questions(target, able, unable, ()), back.digests)
     findings = [*back.findings, *found.findings, *await _with_source(source, manifest, back.digests)]
     different = {finding.table: _named(finding) for finding in reversed(findings)}
     return Compared(
@@ -61,13 +61,13 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
 async def _with_source(source: Source, manifest: Manifest, digests: dict[str, Digest]) -> list[Finding]:
     """Differences between the files and the source at the snapshot time; none where that can no longer be read."""
     try:
-        asked = await questions(source, manifest)
+        prepared = await questions(source, manifest)
     except NotFoundError as error:
         # Here the source is gone, not a document.
         message = "not compared with the source: %s"
         log.info(message, error.cause, extra=LogEvent.SOURCE_NOT_COMPARED.extra())
         return []
-    findings = (await compare(source, asked, digests)).findings
+    findings = (await compare(source, prepared, digests)).findings
     return [finding for finding in findings if finding.kind != FindingKind.SOURCE]
 
 

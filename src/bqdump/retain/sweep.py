@@ -78,17 +78,17 @@ async def _present(task: Task, doomed: Iterable[Doomed], tombstones: Iterable[To
 
     Found by listings: where exports replace files, nearly all that an old manifest names have been replaced.
     """
-    wanted, ours = {(one.name, one.generation): one for one in doomed}, task.settings.target.prefix
+    by_generation, ours = {(one.name, one.generation): one for one in doomed}, task.settings.target.prefix
     folders = [
         _common_folder(names)
         for tombstone in tombstones
-        if (names := [one.name for one in tombstone.files if (one.name, one.generation) in wanted])
+        if (names := [one.name for one in tombstone.files if (one.name, one.generation) in by_generation])
     ]
     found = []
     for folder in outermost(folders):
         async for page in task.store.objects(folder):
             for info in page:
-                one = wanted.get((info.name, info.generation))
+                one = by_generation.get((info.name, info.generation))
                 if one and (info.origin.count("/") < 2 or info.origin.split("/", 2)[2] == ours):
                     found.append(one)
     return found

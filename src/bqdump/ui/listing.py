@@ -45,12 +45,12 @@ class Wish(NamedTuple):
     @classmethod
     def of(cls, request: Request) -> Wish:
         """`q`: text in the name; `sort`: a column, descending with a leading -; `page`: from 1."""
-        asked = request.query_params
-        sort = asked.get("sort", "-size")
+        query = request.query_params
+        sort = query.get("sort", "-size")
         name = sort.removeprefix("-")
         if name not in SORTINGS:
             sort, name = "-size", "size"
-        return cls(asked.get("q", "").strip()[:300], name, sort.startswith("-"), asked.get("page", ""))
+        return cls(query.get("q", "").strip()[:300], name, sort.startswith("-"), query.get("page", ""))
 
     @property
     def order(self) -> str:
@@ -79,7 +79,7 @@ class Listing(NamedTuple):
 
 
 def listing(lines: Sequence[Line], wish: Wish) -> Listing:
-    """The tables that are asked for."""
+    """The requested tables."""
     part = wish.text.casefold()
     found = [line for line in lines if part in line.table.casefold()] if part else list(lines)
     found.sort(key=SORTINGS[wish.sort], reverse=wish.down)

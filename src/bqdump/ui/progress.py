@@ -91,8 +91,8 @@ def _state(plan: Plan, ledger: Ledger, view: View, later: str) -> State:
     if view.done == view.tables:
         return State("good", "Publishing.", f"{done}.", resume)
     if view.failed and view.done + view.failed == view.tables:
-        said = f"{counted(view.failed, 'table')} failed, {view.done:,} done; nothing was published."
-        return State("bad", "Failed.", said, f"{silence}Fix the cause, then resume with:")
+        detail = f"{counted(view.failed, 'table')} failed, {view.done:,} done; nothing was published."
+        return State("bad", "Failed.", detail, f"{silence}Fix the cause, then resume with:")
     return State("bad" if view.failed else "", "Running.", f"{done}.", resume)
 
 

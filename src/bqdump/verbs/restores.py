@@ -32,7 +32,7 @@ async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
         if reader:
             task = task._replace(request=task.request._replace(reading=ReadOptions(reader, checksums=True)))
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            done = await run_task(_heard(task, hear))
+            done = await run_task(_observed_by(task, hear))
             if done.failed:
                 hear(Incomplete("; ".join(f"{one.name}: {one.reason}: {one.message}" for one in done.failed[:3])))
             return done
@@ -58,7 +58,7 @@ async def drill(task: RestoreTask, portion: Portion) -> Drilled:
         request = task.request._replace(reading=ReadOptions(reader, checksums=True))
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
-            made = _heard(task._replace(request=request, documents=MemoryStore()), hear)
+            made = _observed_by(task._replace(request=request, documents=MemoryStore()), hear)
             done = await run_drill(made, portion)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
@@ -74,7 +74,7 @@ async def drill(task: RestoreTask, portion: Portion) -> Drilled:
         reader.close()
 
 
-def _heard(task: RestoreTask, hear: Listener) -> RestoreTask:
+def _observed_by(task: RestoreTask, hear: Listener) -> RestoreTask:
     """The task, all of whose events reach the listener, with the bytes that comparisons bill."""
     on_bill = task.request.on_bill
 

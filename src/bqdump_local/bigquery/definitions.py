@@ -141,8 +141,8 @@ def _check_constraints(table: Table, constraints: dict[str, Any], columns: dict[
         else:
             other = find(*place)
             referenced = (other.properties.get("tableConstraints") or {}).get("primaryKey", {}).get("columns", ())
-        asked = [pair["referencedColumn"].lower() for pair in pairs]
-        if sorted(asked) != sorted(name.lower() for name in referenced):
+        referencing = [pair["referencedColumn"].lower() for pair in pairs]
+        if sorted(referencing) != sorted(name.lower() for name in referenced):
             raise invalid(f"Foreign key of table {table.name} must reference the primary key of table {place[2]}")
 
 

@@ -60,8 +60,8 @@ class Call:
     def page(self, items: list[Any], size_name: str = "maxResults") -> tuple[list[Any], str | None]:
         """The page of a list that `pageToken` and `maxResults` (or its name here) select, and the next token."""
         start = self.number("pageToken") or 0
-        asked = self.number(size_name)
-        size = min(DEFAULT_PAGE if asked is None else asked, 1000)
+        requested = self.number(size_name)
+        size = min(DEFAULT_PAGE if requested is None else requested, 1000)
         after = start + size
         return items[start:after], str(after) if size and after < len(items) else None
 

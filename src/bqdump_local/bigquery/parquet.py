@@ -82,7 +82,7 @@ def for_duckdb(path: Path, target: Path) -> Path:
     reader = arro3.io.read_parquet(path)
     found = _fields(reader.schema)
     readable = [field.with_type(_readable(field.type)) for field in found]
-    if all(field.type == wanted.type for field, wanted in zip(found, readable, strict=True)):
+    if all(field.type == to.type for field, to in zip(found, readable, strict=True)):
         return path
     schema = Schema(readable, metadata=reader.schema.metadata)
     batches: Any = (_cast(batch, schema) for batch in reader)

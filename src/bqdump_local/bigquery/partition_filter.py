@@ -16,7 +16,7 @@ ARRIVAL = ("_PARTITION_LOAD_TIME", "_PARTITIONDATE", "_PARTITIONTIME")
 
 def objection(table: Table, condition: exp.Expression | None) -> str:
     """BigQuery's error for reading this table with this condition; "" if it is allowed."""
-    names = _wanted(table)
+    names = _required_columns(table)
     if not names or (condition is not None and any(_speaks_of(names, one) for one in _conjuncts(condition))):
         return ""
     quoted = ", ".join(f"'{name}'" for name in names)
@@ -27,7 +27,7 @@ def objection(table: Table, condition: exp.Expression | None) -> str:
     )
 
 
-def _wanted(table: Table) -> tuple[str, ...]:
+def _required_columns(table: Table) -> tuple[str, ...]:
     """The columns that a filter must use; none for most tables."""
     time, ranges = table.properties.get("timePartitioning"), table.properties.get("rangePartitioning")
     # The setting's older location, which tables may still have.

@@ -128,8 +128,8 @@ class Query:
         if not (limit := int(self._query.get("maximumBytesBilled") or 0)):
             return
         unlimited = {"query": {key: value for key, value in self._query.items() if key != "maximumBytesBilled"}}
-        asked = Query(self._catalog, self._store, self._translation.project, unlimited, self._translation.location)
-        self._needed += int(_billed(asked._read_by(statement.copy())))
+        branch = Query(self._catalog, self._store, self._translation.project, unlimited, self._translation.location)
+        self._needed += int(_billed(branch._read_by(statement.copy())))
         if self._needed > limit:
             message = f"Query exceeded limit for bytes billed: {limit}. {self._needed} or higher required."
             raise BigQueryError("bytesBilledLimitExceeded", message)

@@ -206,10 +206,10 @@ def _avro_fields(path: Path, *, logical: bool) -> tuple[Field, ...]:
     return tuple(_avro_field(item["name"], item["type"], logical=logical) for item in schema["fields"])
 
 
-def _check_avro(wanted: Sequence[Field], found: Sequence[Field]) -> None:
+def _check_avro(expected: Sequence[Field], found: Sequence[Field]) -> None:
     """Refuse a schema that does not match the files. A string column can become a type that is stored as a string."""
     known = {field.name.lower(): field for field in found}
-    for field in wanted:
+    for field in expected:
         have = known.get(field.name.lower())
         if have is None:
             continue

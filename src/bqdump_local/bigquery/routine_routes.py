@@ -39,8 +39,8 @@ class RoutineRoutes:
         self._catalog.access.require(call.project, "bigquery.routines.list")
         self._catalog.dataset(call.project, call.path["dataset"])
         page, token = call.page(self._catalog.routines.all(call.project, call.path["dataset"]))
-        asked = tuple(filter(None, call.query.get("readMask", "").split(",")))
-        shown = {"routineReference", *asked} if asked else set(LISTED)
+        mask = tuple(filter(None, call.query.get("readMask", "").split(",")))
+        shown = {"routineReference", *mask} if mask else set(LISTED)
         listed = [{key: value for key, value in routine.items() if key in shown} for routine in page]
         answer: dict[str, Any] = {"routines": listed} if listed else {}
         return answer if token is None else {**answer, "nextPageToken": token}

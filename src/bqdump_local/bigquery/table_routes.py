@@ -183,14 +183,14 @@ class TableRoutes:
         """tabledata.list: the rows of a table, including streamed rows."""
         table = self._table(call)
         table.require_plain()
-        asked = (call.query.get("selectedFields") or "").lower().split(",")
-        chosen = tuple(field for field in table.fields if asked == [""] or field.name.lower() in asked)
+        selected = (call.query.get("selectedFields") or "").lower().split(",")
+        chosen = tuple(field for field in table.fields if selected == [""] or field.name.lower() in selected)
         names = ", ".join(quote(field.name) for field in chosen) or "NULL"
         stored = [table.current.name, *([table.buffer.name] if table.buffer else [])]
         rows = " UNION ALL ".join(f"SELECT {names} FROM {name}" for name in stored)
         start = call.number("pageToken") or call.number("startIndex") or 0
-        asked_size = call.number("maxResults")
-        size = 10_000 if asked_size is None else asked_size
+        max_results = call.number("maxResults")
+        size = 10_000 if max_results is None else max_results
         with self._catalog.warehouse.cursor() as cursor:
             total = cursor.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0]
             found = fetch(cursor, chosen, f"({rows} LIMIT {size} OFFSET {start})")

@@ -100,10 +100,10 @@ class CloudRun:
 
     async def _run(self, request: Request) -> Response:
         name = _path(request).removesuffix(":run")
-        asked = read_request(await request.body())
-        template = override(read_template(self._job(name)), asked.overrides)
+        run_request = read_request(await request.body())
+        template = override(read_template(self._job(name)), run_request.overrides)
         running = Running(name, template)
-        if not asked.validate_only:
+        if not run_request.validate_only:
             self._executions[running.name] = running
             running.start(self._machine, self._command, self._environ, self._at_once)
         return JSONResponse(running.operation_body())
@@ -139,11 +139,11 @@ class CloudRun:
         return JSONResponse(self._operation(name))
 
     async def _log(self, request: Request) -> Response:
-        wanted = request.path_params["execution"]
+        execution = request.path_params["execution"]
         for running in self._executions.values():
-            if running.id == wanted:
+            if running.id == execution:
                 return PlainTextResponse("".join(f"{line.task}: {line.text}\n" for line in running.lines))
-        raise not_found(wanted)
+        raise not_found(execution)
 
     def _job(self, name: str) -> dict[str, Any]:
         if name not in self._jobs:
@@ -211,8 +211,8 @@ def _path(request: Request) -> str:
 
 def _within(name: str, collection: str) -> bool:
     """Whether a name belongs to a collection; the job "-" stands for any job."""
-    parts, wanted = name.split("/")[:-1], collection.split("/")
-    return len(parts) == len(wanted) and all(want in ("-", part) for part, want in zip(parts, wanted, strict=True))
+    parts, pattern = name.split("/")[:-1], collection.split("/")
+    return len(parts) == len(pattern) and all(one in ("-", part) for part, one in zip(parts, pattern, strict=True))
 
 
 async def _json(request: Request) -> dict[str, Any]:

@@ -93,9 +93,9 @@ class BucketMethods:
     async def test_permissions(self, request: Request, bucket: str) -> Reply:
         """The requested permissions that the caller has."""
         self._store.bucket(bucket)
-        asked = [value for key, value in request.pairs if key == "permissions"]
+        permissions = [value for key, value in request.pairs if key == "permissions"]
         resource: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
-        if granted := self._store.access.granted(bucket, asked):
+        if granted := self._store.access.granted(bucket, permissions):
             resource["permissions"] = granted
         return Reply(resource)
 

@@ -24,7 +24,7 @@ def from_header(header: str | None) -> dict[str, str]:
 def check(content: Content, expected: dict[str, str]) -> None:
     """Raise 400 if the bytes do not match the client's checksums."""
     for kind, actual in (("crc32c", content.crc32c), ("md5", content.md5)):
-        wanted = expected.get(kind)
-        if wanted and wanted != actual:
+        declared = expected.get(kind)
+        if declared and declared != actual:
             label = "CRC32C" if kind == "crc32c" else "MD5 hash"
-            raise invalid(f'Provided {label} "{wanted}" doesn\'t match calculated {label} "{actual}".')
+            raise invalid(f'Provided {label} "{declared}" doesn\'t match calculated {label} "{actual}".')

@@ -176,8 +176,8 @@ class CopyMethods:
     def _component(self, bucket: str, part: dict[str, Any]) -> ObjectRecord:
         generation = part.get("generation")
         source = self._store.find(bucket, part.get("name", ""), int(generation) if generation else None)
-        wanted = (part.get("objectPreconditions") or {}).get("ifGenerationMatch")
-        if wanted is not None and int(wanted) != source.generation:
+        required = (part.get("objectPreconditions") or {}).get("ifGenerationMatch")
+        if required is not None and int(required) != source.generation:
             raise condition_not_met()
         return source
 

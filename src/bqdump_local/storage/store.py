@@ -208,10 +208,10 @@ class Store:
             self._catalog.save_object(record)
         return record
 
-    def key_of(self, bucket: str, asked: str | None) -> str | None:
+    def key_of(self, bucket: str, requested: str | None) -> str | None:
         """The key of a new object: the requested one, else the bucket's."""
         encryption = self.bucket(bucket).record.settings.get("encryption") or {}
-        return asked or encryption.get("defaultKmsKeyName")
+        return requested or encryption.get("defaultKmsKeyName")
 
     def delete(self, record: ObjectRecord) -> None:
         """Delete a live object."""

@@ -52,12 +52,14 @@ def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Cho
             cause = f"matches no dataset of project {settings.project}"
             raise UsageError(PLAN, repr(pattern), cause, _guess(pattern, visible), setting="dataset")
     matched = {name for name, yes in zip(visible, select(visible, patterns or ("",), ()), strict=True) if yes}
-    wanted = sorted(matched.union(names))
+    candidates = sorted(matched.union(names))
     for name, kept in zip(names, select(list(names), (), settings.exclude_datasets), strict=True):
         if not kept:
             cause = f"it leaves out {name}, which {{setting:dataset}} names"
             raise UsageError(PLAN, "", cause, "Remove one of the two.", setting="exclude_datasets")
-    left = [name for name, kept in zip(wanted, select(wanted, (), settings.exclude_datasets), strict=True) if kept]
+    left = [
+        name for name, kept in zip(candidates, select(candidates, (), settings.exclude_datasets), strict=True) if kept
+    ]
     external = [name for name in left if known[name].kind == EXTERNAL]
     skipped = [SkippedDataset(name, "an external dataset: its tables are not in BigQuery") for name in external]
     outside = {one.dataset for one in skipped}

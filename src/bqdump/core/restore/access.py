@@ -65,10 +65,10 @@ def has_access_entries(manifest: Manifest) -> bool:
     return bool(_recorded(manifest))
 
 
-def merged(there: Sequence[Entry], wanted: Sequence[Entry]) -> list[Entry] | None:
-    """The entries of a dataset with more of them; None if it has all of them."""
+def merged(there: Sequence[Entry], added: Sequence[Entry]) -> list[Entry] | None:
+    """The entries of a dataset with further ones; None if it has all of them."""
     known = {_key(entry) for entry in there}
-    missing = {_key(entry): entry for entry in wanted if _key(entry) not in known}
+    missing = {_key(entry): entry for entry in added if _key(entry) not in known}
     return [*there, *missing.values()] if missing else None
 
 

@@ -36,7 +36,7 @@ from bqdump.core.restore.plan import (
     TableStep,
     TargetState,
 )
-from bqdump.core.restore.selection import Occupied, Wanted, chosen_by, occupied, refuse_other_layouts
+from bqdump.core.restore.selection import NamedObject, Occupied, chosen_by, occupied, refuse_other_layouts
 from bqdump.core.restore.temporary import temporary
 
 # How a table differs from an object of this kind that it was exported from.
@@ -56,12 +56,12 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     source = Dataset(manifest.project, manifest.dataset, manifest.location)
     into = Dataset(options.project, options.dataset, target.location if target else manifest.location)
     chosen = _chosen(manifest, chosen_by(options, manifest))
-    wanted = [
-        *(Wanted(entry.table, TABLE) for entry in chosen.tables),
-        *(Wanted(one.name, one.kind) for one in chosen.objects),
-        *(Wanted(one.name, ROUTINE) for one in chosen.routines),
+    candidates = [
+        *(NamedObject(entry.table, TABLE) for entry in chosen.tables),
+        *(NamedObject(one.name, one.kind) for one in chosen.objects),
+        *(NamedObject(one.name, ROUTINE) for one in chosen.routines),
     ]
-    found = occupied(wanted, options, into, target)
+    found = occupied(candidates, options, into, target)
     tables = [step for entry in chosen.tables if (step := _table_step(manifest, entry, found, into, target, now))]
     refuse_other_layouts(tables, into, target)
     references = References(source, into, keep=options.keep_references)

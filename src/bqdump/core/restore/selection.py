@@ -19,7 +19,7 @@ SHOWN = 3
 WORDS = {TABLE: "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
 
 
-class Wanted(NamedTuple):
+class NamedObject(NamedTuple):
     """An object to restore: its name, and the kind it will have in the target, as in tables.list, or ROUTINE."""
 
     name: str
@@ -50,11 +50,11 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
 class Occupied(NamedTuple):
     """What a restore does with each object, in view of what its target holds."""
 
-    actions: dict[Wanted, Action]
+    actions: dict[NamedObject, Action]
 
     def action(self, name: str, kind: str) -> Action:
         """What is done with an object."""
-        return self.actions[Wanted(name, kind)]
+        return self.actions[NamedObject(name, kind)]
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -62,7 +62,9 @@ class Occupied(NamedTuple):
         return tuple(sorted(one.name for one, action in self.actions.items() if action == "keep"))
 
 
-def occupied(wanted: Iterable[Wanted], options: Options, into: Dataset, target: TargetState | None) -> Occupied:
+def occupied(
+    candidates: Iterable[NamedObject], options: Options, into: Dataset, target: TargetState | None
+) -> Occupied:
     """The action for each object.
 
     Raises UsageError where the target has objects and the options do not say what to do with them, and for an object
@@ -74,9 +76,9 @@ def occupied(wanted: Iterable[Wanted], options: Options, into: Dataset, target: 
     there = _there(target, options.restore)
     if there and not options.replace and not options.missing_only:
         raise _not_empty(into, there)
-    actions: dict[Wanted, Action] = {}
+    actions: dict[NamedObject, Action] = {}
     in_the_way = []
-    for one in wanted:
+    for one in candidates:
         kind, ours = there.get(one.name, ""), _is_ours(target, one.name, options.restore)
         if one.kind == ROUTINE:
             known = bool(target and one.name in target.routines)

@@ -78,8 +78,8 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
             await _intend(export, carry.files)
         return mine
 
-    said = await swap(export.store, export.settings.layout.publishing, step)
-    return carry if said and said.value.run == export.plan.run else None
+    named = await swap(export.store, export.settings.layout.publishing, step)
+    return carry if named and named.value.run == export.plan.run else None
 
 
 def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> None:
@@ -99,18 +99,18 @@ async def make_ready(export: RunningExport, ready: Latest) -> bool:
         mine = current is not None and current.run == export.plan.run
         return msgspec.structs.replace(current, ready=ready) if current and mine and not current.ready else None
 
-    said = await swap(export.store, export.settings.layout.publishing, step)
-    return said is None or said.value.age <= export.plan.age
+    named = await swap(export.store, export.settings.layout.publishing, step)
+    return named is None or named.value.age <= export.plan.age
 
 
 async def _intend(export: RunningExport, names: Iterable[str]) -> None:
     """Add the names to those that another task of this run stored when more tables had failed."""
     added = tuple(names)
 
-    async def step(said: Intent | None) -> Intent | None:
-        before = said.names if said else ()
+    async def step(current: Intent | None) -> Intent | None:
+        before = current.names if current else ()
         every = tuple(dict.fromkeys((*before, *added)))
-        return None if said and len(every) == len(before) else Intent(export.plan.run, every)
+        return None if current and len(every) == len(before) else Intent(export.plan.run, every)
 
     await swap(export.store, export.layout.intent, step)
 

@@ -250,7 +250,7 @@ class _Attempt:
         return sum(stream.result() for stream in streams)
 
     async def _stream(self, reader: Reader, session: ReadSession, name: str) -> int:
-        feed = Feed(self._heard(reader, name), self._stop)
+        feed = Feed(self._reporting_rows(reader, name), self._stop)
         rows = 0
         more = await self._export.read_route.in_thread(feed.more)
         while more:
@@ -258,7 +258,7 @@ class _Attempt:
             rows, more = rows + written.rows, written.more
         return rows
 
-    def _heard(self, reader: Reader, stream: str) -> Iterator[Batch]:
+    def _reporting_rows(self, reader: Reader, stream: str) -> Iterator[Batch]:
         """The batches of a stream, each reported as progress when it arrives."""
         with _refusals():
             for batch in reader.read(stream, 0):

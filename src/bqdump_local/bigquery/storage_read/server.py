@@ -95,7 +95,7 @@ class Service:
         """CreateReadSession."""
         try:
             self._meet("createReadSession", request.read_session.table, context)
-            return self._session(self._sessions.create(self._wanted(request)), request.read_session)
+            return self._session(self._sessions.create(self._session_request(request)), request.read_session)
         except Exception as error:
             _abort(context, error)
 
@@ -143,8 +143,8 @@ class Service:
         context.abort(code, message)
         return None
 
-    def _wanted(self, request: Any) -> Any:
-        from bqdump_local.bigquery.storage_read.sessions import Wanted
+    def _session_request(self, request: Any) -> Any:
+        from bqdump_local.bigquery.storage_read.sessions import SessionRequest
 
         session = request.read_session
         if session.data_format != self._types.DataFormat.ARROW:
@@ -156,7 +156,7 @@ class Service:
         moment = snapshot.timestamp_pb().ToMilliseconds() if snapshot else None
         codecs: dict[int, Codec] = {1: "LZ4", 2: "ZSTD"}
         codec = codecs.get(int(options.arrow_serialization_options.buffer_compression))
-        return Wanted(
+        return SessionRequest(
             request.parent,
             session.table,
             moment,
@@ -167,7 +167,7 @@ class Service:
             codec,
         )
 
-    def _session(self, session: Session, asked: Any) -> Any:
+    def _session(self, session: Session, requested: Any) -> Any:
         from bqdump_local.bigquery.storage_read.arrow import schema_message
 
         return self._types.ReadSession(
@@ -175,13 +175,13 @@ class Service:
             expire_time=datetime.fromtimestamp(session.expires_ms / 1000, UTC),
             data_format=self._types.DataFormat.ARROW,
             arrow_schema={"serialized_schema": schema_message(session.schema)},
-            table=asked.table,
-            table_modifiers=asked.table_modifiers,
-            read_options=asked.read_options,
+            table=requested.table,
+            table_modifiers=requested.table_modifiers,
+            read_options=requested.read_options,
             streams=[{"name": stream.name} for stream in session.streams],
             estimated_total_bytes_scanned=session.bytes,
             estimated_row_count=session.rows,
-            trace_id=asked.trace_id,
+            trace_id=requested.trace_id,
         )
 
     def _response(self, session: Session, batch: Any, *, first: bool, done: int, rows: int) -> Any:

@@ -34,7 +34,7 @@ RESTRICTION_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SessionRequest:
     """A request for a session. snapshot_ms: None for now."""
 
     parent: str
@@ -80,12 +80,12 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._streams: dict[str, tuple[Session, Stream]] = {}
 
-    def create(self, wanted: Wanted) -> Session:
+    def create(self, request: SessionRequest) -> Session:
         """Create a session. Without rows it has no streams, as in BigQuery."""
-        match = TABLE.fullmatch(wanted.table)
+        match = TABLE.fullmatch(request.table)
         if match is None:
-            raise invalid(f"request failed: invalid table name {wanted.table!r}")
-        project, access = wanted.parent.removeprefix("projects/"), self._catalog.access
+            raise invalid(f"request failed: invalid table name {request.table!r}")
+        project, access = request.parent.removeprefix("projects/"), self._catalog.access
         access.require(project, "bigquery.readsessions.create")
         table = self._catalog.table(*match.groups())
         access.require(table.project, "bigquery.tables.getData")
@@ -93,13 +93,13 @@ class Sessions:
             raise invalid("request failed: non-table entities cannot be read with the storage API")
         settings = self._catalog.settings
         now = settings.now_ms()
-        version = table.current if wanted.snapshot_ms is None else table.version_at(wanted.snapshot_ms, now)
-        hidden = (Field(PARTITION_TIME, "TIMESTAMP"),) if table.ingestion_time and wanted.selected else ()
-        fields = select((*version.fields, *hidden), wanted.selected)
-        relation, rows, size = self._rows(table, version, wanted.restriction, fields)
+        version = table.current if request.snapshot_ms is None else table.version_at(request.snapshot_ms, now)
+        hidden = (Field(PARTITION_TIME, "TIMESTAMP"),) if table.ingestion_time and request.selected else ()
+        fields = select((*version.fields, *hidden), request.selected)
+        relation, rows, size = self._rows(table, version, request.restriction, fields)
         name = f"projects/{project}/locations/{table.location.lower()}/sessions/{secrets.token_urlsafe(24)}"
-        session = Session(name, now + SESSION_MS, relation, fields, arrow_schema(fields), wanted.codec, rows, size)
-        count = min(rows, stream_count(size, settings.read_stream_bytes, wanted))
+        session = Session(name, now + SESSION_MS, relation, fields, arrow_schema(fields), request.codec, rows, size)
+        count = min(rows, stream_count(size, settings.read_stream_bytes, request))
         with self._lock:
             self._sessions[name] = session
             for number in range(count):
@@ -210,14 +210,14 @@ def select(fields: Sequence[Field], selected: Sequence[str]) -> tuple[Field, ...
     return tuple(chosen)
 
 
-def stream_count(size: int, stream_bytes: int, wanted: Wanted) -> int:
+def stream_count(size: int, stream_bytes: int, request: SessionRequest) -> int:
     """The number of streams for a session of this size, within the requested limits."""
-    if wanted.max_streams < 0 or wanted.min_streams < 0:
+    if request.max_streams < 0 or request.min_streams < 0:
         raise invalid("request failed: the stream counts must not be negative")
-    if wanted.max_streams and wanted.min_streams > wanted.max_streams:
+    if request.max_streams and request.min_streams > request.max_streams:
         raise invalid("request failed: preferred_min_stream_count must not exceed max_stream_count")
-    most = min(wanted.max_streams or MAX_STREAMS, MAX_STREAMS)
-    return min(most, max(wanted.min_streams, -(-size // stream_bytes), 1))
+    most = min(request.max_streams or MAX_STREAMS, MAX_STREAMS)
+    return min(most, max(request.min_streams, -(-size // stream_bytes), 1))
 
 
 def _refused(error: duckdb.Error) -> BigQueryError:

@@ -37,12 +37,12 @@ async def _created(scratch: Scratch) -> Observed:
     }
 
 
-def _part(found: Any, wanted: Any) -> Any:
+def _part(found: Any, expected: Any) -> Any:
     """The part of what was found that is compared: its keys are the expected ones. BigQuery may add others."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        return {key: _part(found.get(key), value) for key, value in wanted.items()}
-    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        return [_part(*pair) for pair in zip(found, wanted, strict=True)]
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return {key: _part(found.get(key), value) for key, value in expected.items()}
+    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        return [_part(*pair) for pair in zip(found, expected, strict=True)]
     return found
 
 
