@@ -52,8 +52,8 @@ def _value(column: Column, format_: str, kind: str) -> str:
     if format_ in TEXT_FORMATS:
         if column.type == "BYTES" and not column.repeated:
             return f"from_base64({name})"
-        wanted = column_type(column, text=True)
-        return name if wanted == "VARCHAR" else f"{name}::{wanted}"
+        target_type = column_type(column, text=True)
+        return name if target_type == "VARCHAR" else f"{name}::{target_type}"
     if column.type == "TIMESTAMP" and kind == "TIMESTAMP":
         return f"timezone('UTC', {name})"
     # BigQuery marks TIME as UTC in Parquet, and writes DATETIME as text in Avro.
