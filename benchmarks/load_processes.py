@@ -28,7 +28,7 @@ from bqdump_local.execute import execute
 from bqdump_local.stack import Stack, running
 
 PROJECT = "local-project"
-CASES = sized(((500, 20), (1_000, 20), (2_000, 20), (2_000, 5), (2_000, 10)), ((2, 3), (3, 3), (4, 3), (4, 1), (4, 2)))
+CASES = sized(((500, 20), (1_000, 20), (2_000, 20), (2_000, 5), (2_000, 10)), ((1, 2), (2, 2), (4, 2), (4, 1), (4, 2)))
 
 
 class Measured(NamedTuple):
@@ -48,7 +48,7 @@ def main() -> None:
         big, store = clients(PROJECT)
         for tables in sorted({tables for tables, _ in CASES}):
             prepare(big, f"tables_{tables}", tables)
-        for tables, tasks in CASES:
+        for tables, tasks in dict.fromkeys(CASES):
             bucket = f"bucket-{tables}-{tasks}"
             store.create_bucket(bucket)
             results[tables, tasks] = found = measure(stack, bucket, tables, tasks)

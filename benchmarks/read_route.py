@@ -39,6 +39,7 @@ SERVED = sized(
     (("orders", 1_000), ("lineitem", 1_000), ("readings", 1_000), ("orders", 8_000), ("lineitem", 8_000)),
     (("lineitem", 500),),
 )
+COMPARED = sized(tuple(FORMATS), ("csv",))
 # The memory of a process that reads a table ten times as large. Allocators keep unused address space, which RLIMIT_DATA
 # counts; with these settings they release it.
 MEMORY_LIMIT, TIMES_LARGER = 512 << 20, sized(10.0, 0.001)
@@ -84,7 +85,7 @@ def compare(rounds: int, python: str, table: str, batch_rows: int) -> None:
     with serving(table, ROWS, 1, batch_rows) as (address, size, rows):
         batches = f"{rows:,} rows in batches of {batch_rows:,}, {size / 1e6:.0f} MB of Arrow"
         print(f"{table}: {batches}, {STREAMS} streams, {os.cpu_count()} cores\n")
-        for format_ in FORMATS:
+        for format_ in COMPARED:
             best: dict[str, dict[str, Any]] = {}
             for round_ in range(rounds):
                 # pandas loads everything and takes long: once is enough.

@@ -48,6 +48,7 @@ def shape(name: str) -> tuple[int, bool, bool]:
 
 # One document of each shape.
 SHAPES = list({shape(name): document for document, name in NAMES.items()}.values())
+REPLACED, KEPT = "{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}"
 KILLS = ("killed", "full", "denied")
 REFUSED = {"full": "Free some space", "denied": "Make the folder writable", "read-only": "Make the folder writable"}
 
@@ -195,14 +196,14 @@ def test_a_file_is_deleted_or_unchanged_after_a_fault_at_any_step(tmp_path: Path
             break
 
 
-@pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}"])
 @pytest.mark.parametrize(
-    ("kind", "step"),
-    [("killed", "sql COMMIT"), ("killed", "os.rename"), ("full", "sql COMMIT"), ("full", "open"),
-     ("denied", "os.rename"), ("denied", "os.mkdir"), ("read-only", "sql COMMIT"), ("read-only", "open")],
+    ("kind", "step", "path"),
+    [("killed", "sql COMMIT", REPLACED), ("killed", "os.rename", REPLACED), ("killed", "os.rename", KEPT),
+     ("full", "sql COMMIT", REPLACED), ("full", "open", KEPT), ("denied", "os.rename", REPLACED),
+     ("denied", "os.mkdir", KEPT), ("read-only", "sql COMMIT", KEPT), ("read-only", "open", REPLACED)],
 )  # fmt: skip
 def test_a_run_interrupted_by_a_fault_is_completed_by_the_next_start(
-    tmp_path: Path, path: str, kind: str, step: str
+    tmp_path: Path, kind: str, step: str, path: str
 ) -> None:
     for number in itertools.count():
         folder = tmp_path / str(number)

@@ -1,6 +1,7 @@
-"""Exports, restores and prunes under faults: 1,000 schedules of each, with every law asserted at every step.
+"""Exports, restores and prunes under faults: the first schedules of each, with every law asserted at every step.
 
-`.ci/run` goes on with further ones, and `make soak` with many more. Each planted bug is found by one of the first 560.
+`.ci/run` goes on with thousands, and `make soak` with many more. That a schedule finds what it is for, the planted bugs
+show: each with the seed that found it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.world import simulate
 
-EACH = 50
+EACH = 25
 
 
-@pytest.mark.parametrize("part", range(20))
+@pytest.mark.parametrize("part", range(10))
 def test_every_law_holds(part: int) -> None:
     for seed in range(part * EACH, (part + 1) * EACH):
         verdict = simulate(seed)
@@ -28,7 +29,7 @@ def test_every_law_holds(part: int) -> None:
         )
 
 
-@pytest.mark.parametrize("part", range(20))
+@pytest.mark.parametrize("part", range(10))
 def test_a_restored_dataset_equals_its_export(part: int) -> None:
     for seed in range(part * EACH, (part + 1) * EACH):
         verdict = simulate_restores(seed)
@@ -36,7 +37,7 @@ def test_a_restored_dataset_equals_its_export(part: int) -> None:
         assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
 
 
-@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("part", range(6))
 def test_prune_deletes_nothing_that_is_kept(part: int) -> None:
     for seed in range(part * EACH, (part + 1) * EACH):
         verdict = simulate_prunes(seed)
