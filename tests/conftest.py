@@ -17,7 +17,9 @@ from virtual_time import run_skipping
 from warm_start import WarmStart, warm_start
 
 # A loaded machine is slow, and that is no fault of what is tested.
-settings.register_profile("bqdump", deadline=None)
+settings.register_profile("bqdump", deadline=None, max_examples=25)
+# `.ci/run` searches longer, with `--hypothesis-profile thorough`.
+settings.register_profile("thorough", deadline=None, max_examples=400)
 settings.load_profile("bqdump")
 
 

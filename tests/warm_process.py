@@ -13,7 +13,9 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import runpy
+import signal
 import socket
 import sys
 import threading
@@ -21,9 +23,12 @@ import time
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# Commands that start others.
+STARTERS = ("demo", "local")
 SET_ASIDE = (
     "bqdump_local.bigquery.app",
     "bqdump_local.bigquery.storage_read.server",
@@ -40,16 +45,20 @@ SET_ASIDE = (
     "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.httptools_impl",
 )
+# Of these packages, whatever a command imports when it needs it: none of it imports a package of an extra.
+OWN = ("check", "cli", "export", "observe", "project", "render", "restoration", "retain", "verbs")
 IMPORTED = (
     "bqdump.adapters.bigquery",
+    "bqdump.adapters.bigquery_destination",
     "bqdump.adapters.gcs",
     "bqdump.adapters.limits",
     "bqdump.adapters.retry.store",
     "bqdump.adapters.retry.warehouse",
-    "bqdump.cli.run",
-    "bqdump.cli.status",
-    "bqdump.cli.verify",
     "bqdump.services.serving",
+    "bqdump_local.demo",
+    "bqdump_local.execute",
+    "bqdump_local.seed",
+    "bqdump_local.state",
     "encodings.idna",
     "google.cloud.bigquery",
     "google.resumable_media.requests",
@@ -93,6 +102,10 @@ def prepare() -> None:
     import_lean()
     for name in IMPORTED:
         importlib.import_module(name)
+    for name in OWN:
+        package = importlib.import_module(f"bqdump.{name}")
+        for module in pkgutil.walk_packages(package.__path__, f"bqdump.{name}."):
+            importlib.import_module(module.name)
 
     from bqdump.pages.templating import environment
 
@@ -133,6 +146,16 @@ def become(request: dict[str, Any], streams: Sequence[int], report: int) -> str:
         os.setpgid(0, request["group"])
     os.write(report, os.getpid().to_bytes(4, "big"))
     os.close(report)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    module: str = request["module"]
+    if module == "bqdump" and request["arguments"][:1] and request["arguments"][0] in STARTERS:
+        ours, theirs = socket.socketpair()
+        if not os.fork():
+            ours.close()
+            return wait_for_starts(theirs, streams)
+        theirs.close()
+        warm_start.install(warm_start.WarmStart(ours))
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -145,15 +168,29 @@ def become(request: dict[str, Any], streams: Sequence[int], report: int) -> str:
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(stdout), "utf-8", line_buffering=os.isatty(1))
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(stderr), "utf-8", "backslashreplace", line_buffering=True)
     vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
-    module: str = request["module"]
-    if module == "bqdump":
+    if not request["safe_path"]:
         sys.path.insert(0, request["folder"])
-    else:
+    if module != "bqdump":
         leave_nothing_out()
     sys.argv = [module, *request["arguments"]]
     sys.orig_argv = [sys.executable, "-m", *sys.argv]
     gc.enable()
     return module
+
+
+def wait_for_starts(server: socket.socket, streams: Sequence[int]) -> str:
+    """Serve a command that starts others: from a process that is as warm as that command was before it began.
+
+    It lasts as long as the command, and holds none of the streams that someone may read to their end.
+    """
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+    for number in streams:
+        os.close(number)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    return serve(server)
 
 
 def leave_nothing_out() -> None:
@@ -188,6 +225,10 @@ def end(ended: SystemExit) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    import warm_start
+
+    del sys.path[0]
     gc.disable()
     prepare()
     gc.collect()

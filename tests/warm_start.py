@@ -22,21 +22,22 @@ from pathlib import Path
 from typing import Any
 
 STARTS = {
-    "-c": [sys.executable, "-P", "-c"],
-    "bqdump": [sys.executable, "-m", "bqdump"],
-    "bqdump.ui.decode": [sys.executable, "-P", "-m", "bqdump.ui.decode"],
-    "bqdump_local.serve": [sys.executable, "-P", "-m", "bqdump_local.serve"],
+    (sys.executable, "-P", "-c"): "-c",
+    (sys.executable, "-m", "bqdump"): "bqdump",
+    (sys.executable, "-P", "-m", "bqdump"): "bqdump",
+    (sys.executable, "-P", "-m", "bqdump.ui.decode"): "bqdump.ui.decode",
+    (sys.executable, "-P", "-m", "bqdump_local.serve"): "bqdump_local.serve",
 }
 # prctl(2): orphans among the descendants of this process become its children.
 _SET_CHILD_SUBREAPER = 36
 
 
 class WarmStart:
-    """Forks commands from one warm process, which starts with the first of them."""
+    """Forks commands from one warm process, which starts with the first of them unless there is a connection to one."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: socket.socket | None = None) -> None:
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._socket = connection
         self._process: subprocess.Popen[bytes] | None = None
         # CPython's own function, which its types do not have.
         self._exec: Callable[..., int] = subprocess._fork_exec  # type: ignore[attr-defined]
@@ -63,12 +64,13 @@ class WarmStart:
             name.startswith("PYTHON") and value != os.environ.get(name) for name, value in environment.items()
         )
         simple = tuple(kept) == (report,) and Path(folder).is_dir() and not any(map(callable, call[17:]))
-        module = next((name for name, start in STARTS.items() if words[: len(start)] == start), "")
-        if not self._on or not module or of_python or not simple:
+        start = next((start for start in STARTS if tuple(words[: len(start)]) == start), ())
+        if not self._on or not start or of_python or not simple:
             return self._exec(*call)
         request = {
-            "module": module,
-            "arguments": words[len(STARTS[module]) :],
+            "module": STARTS[start],
+            "safe_path": "-P" in start,
+            "arguments": words[len(start) :],
             "folder": folder,
             "environment": environment,
             "session": session,
@@ -105,7 +107,7 @@ class WarmStart:
             number = theirs.fileno()
             self._process = subprocess.Popen(
                 # A fork keeps this command line, and `bqdump local` looks for the module in it.
-                [sys.executable, "-P", str(program), str(number), *STARTS],
+                [sys.executable, "-P", str(program), str(number), *set(STARTS.values())],
                 pass_fds=[number],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -124,9 +126,15 @@ def warm_start() -> Iterator[WarmStart]:
     # See WarmStart.
     cold = subprocess._fork_exec  # type: ignore[attr-defined]
     if sys.platform == "linux":
-        subprocess._fork_exec = started.fork_exec  # type: ignore[attr-defined]
+        install(started)
     try:
         yield started
     finally:
         subprocess._fork_exec = cold  # type: ignore[attr-defined]
         started.close()
+
+
+def install(started: WarmStart) -> None:
+    """Let this process start commands so."""
+    # See WarmStart.
+    subprocess._fork_exec = started.fork_exec  # type: ignore[attr-defined]

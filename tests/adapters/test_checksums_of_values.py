@@ -16,7 +16,7 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bqdump.adapters.checksums import crc32c
@@ -154,7 +154,6 @@ def as_avro(rows: list[dict[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=40)
 @given(rows=ROWS)
 def test_the_checksums_of_every_format_match_their_definition(rows: list[dict[str, Any]]) -> None:
     expected = by_definition(rows)
@@ -172,7 +171,6 @@ def test_the_checksums_of_every_format_match_their_definition(rows: list[dict[st
 DOUBLES = st.floats() | st.sampled_from((0.0, -0.0, 1e-30, 2.0**62, -(2.0**63), 1.5, 0.1, 123456789.123456789))
 
 
-@settings(max_examples=60)
 @given(values=st.lists(DOUBLES, min_size=1, max_size=6))
 @example(values=[0.0, float("nan")])
 def test_floats_are_compared_to_62_binary_places(values: list[float]) -> None:
@@ -198,7 +196,6 @@ def printed(value: float) -> str:
     return short if float(short) == value else f"{value:.17g}"
 
 
-@settings(max_examples=80)
 @given(values=st.lists(DOUBLES, min_size=1, max_size=6))
 @example(
     values=[3800.0, -73.781852722167969, -73.9787368774414, 5e-324, 2.0**62 - 512, float("-inf"), float("nan"), -0.0]

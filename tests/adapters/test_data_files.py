@@ -20,7 +20,7 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.adapters.avro_batches import BATCH_BYTES
@@ -85,7 +85,6 @@ def empty_parquet(row_groups: int) -> bytes:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
-@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), TEXTS), max_size=20), header=st.booleans(),
        delimiter=st.sampled_from((",", "\t", "|")), packed=st.booleans())  # fmt: skip
 def test_the_rows_of_csv_written_by_python_are_counted(

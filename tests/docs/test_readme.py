@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from bqdump_local.seed import seed
 from bqdump_local.stack import running
+from docs.walk import shell
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,15 +24,9 @@ def test_the_first_block_is_the_two_commands_and_the_makefile_has_them() -> None
 
 
 def test_the_commands_run_one_after_the_other(tmp_path: Path) -> None:
-    script = blocks()[1]
     with running(root=tmp_path / "buckets") as stack:
         seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", flights=False)
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["sh", "-eu"], input=script, env={"PATH": path, **stack.variables()}, cwd=tmp_path, text=True,
-            capture_output=True, check=False,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+        printed = shell(blocks()[1], tmp_path, stack.variables())
     assert (tmp_path / "buckets/my-exports/dummy_01/dummy_01_000000000000.csv").exists()
-    assert "33 of 33 tables done" in done.stdout
-    assert "Every file is there" in done.stdout
+    assert "33 of 33 tables done" in printed
+    assert "Every file is there" in printed

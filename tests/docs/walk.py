@@ -6,8 +6,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from docs.warm_shell import commands
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,10 +28,11 @@ def follow(page: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
 
 def shell(script: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
     """Run commands in one shell that stops at the first failure; returns all that was printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu"], input=script, env={"PATH": path, **variables}, cwd=folder, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as place, commands(Path(place)) as started:
+        path = os.pathsep.join((str(started), str(Path(sys.executable).parent), os.environ["PATH"]))
+        done = subprocess.run(
+            ["sh", "-eu"], input=script, env={"PATH": path, **variables}, cwd=folder, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump_local.storage.listing import list_page
@@ -119,7 +119,6 @@ def test_invalid_requests_are_refused(http: Http, params: dict[str, str]) -> Non
     delimiter=st.sampled_from(["", "/", "b"]),
     size=st.integers(1, 4),
 )
-@settings(max_examples=200)
 def test_pages_of_any_size_agree_with_the_definition(names: set[str], prefix: str, delimiter: str, size: int) -> None:
     ordered = sorted(names)
     expected = set()

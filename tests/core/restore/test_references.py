@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sqlglot
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -161,7 +161,6 @@ def queries(draw: st.DrawFn, depth: int = 2) -> str:
     return f"WITH cte AS ({query}) SELECT * FROM cte" if depth == 2 and draw(st.booleans()) else query
 
 
-@settings(max_examples=60)
 @given(queries())
 def test_a_parser_finds_no_table_of_the_source_afterwards_and_as_many_tables(query: str) -> None:
     before, after = (
