@@ -6,10 +6,13 @@ import ast
 import asyncio
 import html
 import re
+from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import duckdb
 import msgspec
+import polars
 import pytest
 import sqlglot
 
@@ -107,6 +110,26 @@ def test_hostile_names_stay_data(manifest: Manifest, format_: str) -> None:
     if format_ in ("csv", "json"):
         assert HOSTILE in strings
         assert HOSTILE in [one.name for one in created.find_all(sqlglot.exp.ColumnDef)]
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
+def test_a_file_whose_name_looks_like_a_pattern_is_read_and_no_other(
+    manifest: Manifest, tmp_path: Path, format_: str
+) -> None:
+    name, other = f"day=[1]?/t[0-9]_000000000000.{format_}", f"day=1x/t0_000000000000.{format_}"
+    for path, value in ((name, "right"), (other, "wrong")):
+        (tmp_path / path).parent.mkdir()
+        frame = polars.DataFrame({"line": [value]})
+        getattr(frame, "write_ndjson" if format_ == "json" else f"write_{format_}")(tmp_path / path)
+    entry = msgspec.structs.replace(entry_of(manifest, "t", name, columns=("line",)), format=format_)
+    made = code(manifest, entry, Target("file", str(tmp_path)))
+    assert duckdb.sql(made["DuckDB"]).fetchall() == [("right",)]
+    # polars would take the name of a JSON file for a pattern.
+    assert ("polars" in made) == (format_ != "json")
+    if format_ != "json":
+        names: dict[str, Any] = {}
+        exec(made["polars"], names)
+        assert names["frame"].to_dicts() == [{"line": "right"}]
 
 
 def shown(site: Site, path: str) -> list[str]:

@@ -29,6 +29,9 @@ def polars(source: Source) -> str:
         return f"import polars as pl\n\nframe = pl.scan_iceberg({text(source.iceberg)}).collect()"
     if source.format in ("avro", "parquet") and source.route != "read" and source.has("BIGNUMERIC"):
         return ""
+    if source.format == "json" and source.literal:
+        # It would read what the name matches as a pattern.
+        return ""
     if source.format == "avro":
         return _avro(source)
     files = "".join(f"\n        {text(address)}," for address in source.addresses)
@@ -56,7 +59,7 @@ def _avro(source: Source) -> str:
 
 def _options(source: Source) -> list[str]:
     # A file's name may look like a pattern.
-    options = ["glob=False"] if source.literal and source.format != "json" else []
+    options = ["glob=False"] if source.literal else []
     if source.format == "parquet":
         return [*options, "hive_partitioning=False"] if source.hive else options
     types = "".join(f"\n        {text(one.name)}: {_read_as(one, source.format)}," for one in source.columns)
