@@ -73,8 +73,10 @@ def test_a_pattern_that_could_match_another_table_is_not_used(manifest: Manifest
 def test_a_table_without_files_or_in_too_many_folders_has_no_code(manifest: Manifest) -> None:
     folders = [f"orders/{number}/orders_000000000000.csv" for number in range(501)]
     assert source_of(manifest, entry_of(manifest, "orders", *folders), BUCKET) is None
-    none = msgspec.structs.replace(entry_of(manifest, "orders"), files=())
-    assert source_of(manifest, none, BUCKET) is None
+    entry = entry_of(manifest, "orders")
+    assert source_of(manifest, msgspec.structs.replace(entry, files=()), BUCKET) is None
+    # A table that was deleted while it was exported has no definition.
+    assert source_of(manifest, msgspec.structs.replace(entry, definition=msgspec.Raw(b"null")), BUCKET) is None
 
 
 def test_iceberg_metadata_is_read_where_the_export_has_it_and_not_from_a_copy(manifest: Manifest) -> None:

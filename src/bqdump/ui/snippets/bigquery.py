@@ -9,6 +9,7 @@ from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column
 from bqdump.core.sql.statements import identifier, literal
+from bqdump.core.sql.views import TEXT_FORMATS
 from bqdump.ui.snippets.source import Source
 
 DATASET = "scratch"
@@ -21,7 +22,7 @@ def bigquery(source: Source) -> str:
     """A statement that creates the table; "" for files in a folder, which BigQuery cannot read."""
     if not source.bucket:
         return ""
-    described = source.format in ("csv", "json") and source.columns
+    described = source.format in TEXT_FORMATS
     columns = f" (\n  {BETWEEN.join(_column(one, source) for one in source.columns)}\n)" if described else ""
     uris = BETWEEN.join(map(literal, source.addresses)).replace("\n", "\n  ")
     options = [f"format = {literal(FORMATS[source.format].api)}", *_options(source), f"uris = [\n    {uris}\n  ]"]
@@ -44,7 +45,7 @@ def _type(column: Column, source: Source) -> str:
 
 
 def _options(source: Source) -> list[str]:
-    if source.format not in ("csv", "json"):
+    if source.format not in TEXT_FORMATS:
         decimals = ["decimal_target_types = ['NUMERIC', 'BIGNUMERIC']"] if source.has("NUMERIC", "BIGNUMERIC") else []
         return [*OF_FORMAT[source.format], *decimals]
     options = ["compression = 'GZIP'"] if source.codec == "gzip" else []

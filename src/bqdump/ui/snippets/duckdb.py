@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bqdump.core.sql.views import column_type, literal, quoted
+from bqdump.core.sql.views import TEXT_FORMATS, column_type, literal, quoted
 from bqdump.ui.snippets.source import MAGIC, Source
 
 ON_BUCKETS = (
@@ -33,7 +33,7 @@ def _select(source: Source) -> str:
     made = []
     for column in source.columns:
         name = quoted(column.name)
-        if column.type == "BYTES" and source.format in ("csv", "json") and not column.repeated:
+        if column.type == "BYTES" and source.format in TEXT_FORMATS and not column.repeated:
             made.append(f"from_base64({name}) AS {name}")
         elif column.type == "DATETIME" and source.format == "avro" and not column.repeated:
             made.append(f"{name}::TIMESTAMP AS {name}")
@@ -42,7 +42,7 @@ def _select(source: Source) -> str:
 
 def _relation(source: Source) -> str:
     files = "".join(f"\n    {literal(_escaped(source, address))}," for address in source.addresses)
-    options = _options(source) if source.format in ("csv", "json") else []
+    options = _options(source) if source.format in TEXT_FORMATS else []
     options += ["hive_partitioning = false"] if source.hive and source.format != "avro" else []
     return f"read_{source.format}([{files}\n]{''.join(f', {option}' for option in options)})"
 

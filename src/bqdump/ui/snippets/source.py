@@ -13,6 +13,7 @@ from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.settings.target import Target, recorded_target
+from bqdump.core.sql.views import TEXT_FORMATS
 
 # More files than that are named by patterns where these are certain; more addresses than that are no snippet.
 MOST_FILES, MOST_ADDRESSES = 20, 500
@@ -54,8 +55,9 @@ class Source(NamedTuple):
 
 
 def source_of(head: Head, entry: TableEntry, target: Target) -> Source | None:
-    """A table of a run as it is in this target, which may be a copy. None for a table without files, or with too many.
+    """A table of a run as it is in this target, which may be a copy.
 
+    None for a table without files, or with too many, and where no definition has the types of its text.
     Raises msgspec.MsgspecError where the table's definition is not valid.
     """
     settings, names = settings_of(head, entry), [file.name for file in entry.files]
@@ -63,7 +65,8 @@ def source_of(head: Head, entry: TableEntry, target: Target) -> Source | None:
     # polars reads Avro file by file.
     patterned = len(names) > MOST_FILES and format_ != "avro" and not any(map(MAGIC.intersection, names))
     addressed = _patterns(entry.table, names) if patterned else names
-    if format_ not in FORMATS or not 0 < len(addressed) <= MOST_ADDRESSES:
+    types = exported(columns(entry.definition), entry.shape)
+    if format_ not in FORMATS or not 0 < len(addressed) <= MOST_ADDRESSES or (format_ in TEXT_FORMATS and not types):
         return None
     root = target.url if target.bucket else str(Path(target.folder).absolute())
     # Iceberg metadata has the addresses of the original place.
@@ -76,7 +79,7 @@ def source_of(head: Head, entry: TableEntry, target: Target) -> Source | None:
         header=bool(settings.get("header", True)),
         delimiter=str(settings.get("delimiter", ",")),
         null=str(settings.get("null_marker", "")) if entry.route == "read" else "",
-        columns=exported(columns(entry.definition), entry.shape),
+        columns=types,
         addresses=tuple(f"{root}/{name}" for name in addressed),
         patterns=patterned,
         iceberg=f"{root}/{entry.iceberg[-1].name}" if iceberg else "",
