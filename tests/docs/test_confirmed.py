@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +90,19 @@ def test_every_doubt_in_formats_is_tried_by_a_claim() -> None:
         elif line.startswith("| ") and "†" in line:
             type_, routes = line.split(" | ")[0].removeprefix("| "), line.split(" | ")[1].split(", ")
             assert {f"{format_}.{type_}.{route}" for route in routes} <= tried
+
+
+def test_every_doubt_in_a_sentence_names_claims_that_try_it() -> None:
+    doubts = [
+        line
+        for page in ROOT.glob("docs/*.md")
+        if page.name != "check-service.md"
+        for line in page.read_text().splitlines()
+        # Rows of types have their claims, see above; three sentences are about the mark.
+        if "†" in line and not re.match(r"\| [A-Z0-9]+ \||† marks|.*† is explained|.*has a †", line)
+    ]
+    assert len(doubts) == 2
+    for line in doubts:
+        patterns = re.findall(r"†, \[`([^`]+)`\]\(check-service\.md#claims\)", line)
+        assert len(patterns) == line.count("†")
+        assert all(any(fnmatchcase(claim.id, pattern) for claim in CLAIMS) for pattern in patterns)

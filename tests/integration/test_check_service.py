@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import signal
@@ -12,11 +13,13 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import bqdump
 from bqdump.check.service.result import ServiceCheck, Verdict
 from bqdump.check.service.run import Ports, check_service, chosen, propose
+from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.ports.store import ObjectInfo, Stored
 from bqdump.ports.warehouse import Job
 from bqdump.services import serving
@@ -37,6 +40,7 @@ def scratch(stage: Stage) -> list[str]:
 
 def test_the_local_stack_does_what_every_claim_says(stage: Stage, tmp_path: Path) -> None:
     stage.upload("foreign.csv")
+    stage.stack.jobs(shard_bytes=40_000)
     file = tmp_path / "found.json"
     done = subprocess.run([*COMMAND, "--yes", "--json", "--output", str(file)], env=stage.variables, cwd=stage.folder,
                           text=True, capture_output=True, check=False)  # fmt: skip
@@ -74,6 +78,14 @@ class Rewriting(Deviating):
         return Stored(found.data.replace(self._old, self._new), found.generation)
 
 
+class Headless(Deviating):
+    """A store in which the second file of an export has no header."""
+
+    async def read(self, name: str) -> Stored:
+        found: Stored = await self._port.read(name)
+        return found._replace(data=gzip.compress(b"1,x\n")) if name.endswith("_000000000001.csv") else found
+
+
 class Clockless(Deviating):
     """A store in which each generation is smaller than the one before."""
 
@@ -87,7 +99,12 @@ class Clockless(Deviating):
 
 
 class Unfiltered(Deviating):
-    """A warehouse that reports no row access policies, and lists the oldest jobs first."""
+    """A warehouse that reports no row access policies and always the same time of change, and lists old jobs first."""
+
+    async def table(self, dataset: Dataset, name: str) -> Table | None:
+        found: Table | None = await self._port.table(dataset, name)
+        fields = found and msgspec.json.decode(found.definition) | {"lastModifiedTime": "1"}
+        return found and msgspec.structs.replace(found, definition=msgspec.Raw(msgspec.json.encode(fields)))
 
     async def job(self, job_id: str, location: str) -> Job:
         found: Job = await self._port.job(job_id, location)
@@ -134,10 +151,19 @@ def test_files_in_another_form_are_found(
     assert different(checked(stage, claims, lambda store: Rewriting(store, old, new))) == deviating
 
 
+def test_a_file_without_a_header_among_others_is_found(stage: Stage) -> None:
+    assert [one.why for one in checked(stage, ["jobs.headers.*"]).claims] == ["the job wrote a single file"] * 2
+    stage.stack.jobs(shard_bytes=40_000)
+    assert different(checked(stage, ["jobs.headers.*"], Headless)) == ["jobs.headers.extract", "jobs.headers.query"]
+
+
 def test_generations_policies_and_listings_that_deviate_are_found(stage: Stage) -> None:
-    found = checked(stage, ["objects.generations", "policies.*", "jobs.listing"], Clockless, Unfiltered)
-    assert different(found) == ["policies.extract", "policies.query", "jobs.listing", "objects.generations"]
-    assert len(found.by_verdict(Verdict.CONFIRMED)) == 1
+    patterns = ["objects.generations", "policies.*", "jobs.listing", "changes.merge", "changes.column"]
+    found = checked(stage, patterns, Clockless, Unfiltered)
+    assert different(found) == [
+        "policies.extract", "policies.query", "jobs.listing", "changes.merge", "objects.generations",
+    ]  # fmt: skip
+    assert [one.id for one in found.by_verdict(Verdict.CONFIRMED)] == ["policies.listing", "changes.column"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 DATASET, FOLDER = "bqdump_check_", "_bqdump-check/"
 # https://cloud.google.com/bigquery/pricing#on_demand_pricing: of each table that a query reads.
 LEAST_BILLED = 10 << 20
+# A file holds up to 1 GB of rows: https://cloud.google.com/bigquery/docs/exporting-data#limitations
+SEVERAL, SEVERAL_LOCALLY = 1_200_000_000, 60_000
 CHECK = "check the service"
 # BigQuery's location next to a dual-region bucket.
 # https://cloud.google.com/bigquery/docs/batch-loading-data#colocation
@@ -96,7 +98,8 @@ async def propose(ports: Ports, settings: Settings, claims: tuple[Claim, ...] = 
     location = await _location(ports.store, settings)
     name = secrets.token_hex(8)
     dataset = Dataset(settings.project, f"{DATASET}{name}", location)
-    place = Place(dataset, target, f"{target.prefix}{FOLDER}{name}/", name, settings.kms_key)
+    several = SEVERAL if ports.google else SEVERAL_LOCALLY
+    place = Place(dataset, target, f"{target.prefix}{FOLDER}{name}/", name, settings.kms_key, several)
     return Proposal(place, claims, bill(claims))
 
 

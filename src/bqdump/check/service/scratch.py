@@ -37,13 +37,17 @@ MOST_BYTES_BILLED = 100 << 20
 
 
 class Place(NamedTuple):
-    """Where a check works. folder: the prefix of its objects, which ends with a slash. key: a Cloud KMS key, or ""."""
+    """Where a check works. folder: the prefix of its objects, which ends with a slash. key: a Cloud KMS key, or "".
+
+    several: the bytes of rows that a job writes as several files.
+    """
 
     dataset: Dataset
     target: Target
     folder: str
     name: str
     key: str = ""
+    several: int = 0
 
 
 class Exported(NamedTuple):

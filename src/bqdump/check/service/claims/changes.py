@@ -58,16 +58,38 @@ async def _only_read(scratch: Scratch, name: str) -> None:
     await scratch.ask(f"SELECT COUNT(*) FROM {scratch.table(name)}")
 
 
+MERGE = "MERGE {} AS t USING (SELECT 1 AS n) AS s ON t.n = s.n WHEN MATCHED THEN UPDATE SET n = 7"
 CHANGES: dict[str, tuple[str, Change, str]] = {
     "insert": ("an INSERT", _statement("INSERT INTO {} (n) VALUES (3)"), "different"),
     "update": ("an UPDATE that keeps rows and bytes", _statement("UPDATE {} SET n = 7 WHERE n = 1"), "different"),
     "delete": ("a DELETE", _statement("DELETE FROM {} WHERE n = 1"), "different"),
+    "merge": ("a MERGE that keeps rows and bytes", _statement(MERGE), "different"),
+    "column": (
+        "another column, of which all values are NULL",
+        _statement("ALTER TABLE {} ADD COLUMN m INT64"),
+        "different",
+    ),
+    "replace": (
+        "replacing the table by a query with as many rows",
+        _statement("CREATE OR REPLACE TABLE {} AS SELECT * FROM UNNEST([3, 4]) AS n"),
+        "different",
+    ),
     "copy": ("a copy job over the table, with as many rows", _copied, "different"),
     "recreate": ("dropping the table and making it again with as many rows", _recreated, "different"),
     "reading": ("exporting and querying", _only_read, "equal"),
 }
 # Tables that are written, changed and read.
-BILLED = {"insert": 2, "update": 2, "delete": 2, "copy": 2, "recreate": 2, "reading": 3}
+BILLED = {
+    "insert": 2,
+    "update": 2,
+    "merge": 2,
+    "column": 1,
+    "replace": 1,
+    "delete": 2,
+    "copy": 2,
+    "recreate": 2,
+    "reading": 3,
+}
 CLAIMS = tuple(
     Claim(
         f"changes.{id_}",

@@ -128,6 +128,18 @@ async def _arrival(scratch: Scratch) -> str:
     return await scratch.once("arrival", make)
 
 
+async def _arrival_today(scratch: Scratch) -> Observed:
+    """Rows that are loaded into the table, and not into one of its partitions."""
+    body = {"schema": {"fields": [{"name": "n", "type": "INTEGER"}]}, "timePartitioning": {"type": "DAY"}}
+    await scratch.begin(scratch.destination.create_table(scratch.dataset, "arriving", _raw(body)))
+    source = await scratch.put(f"{scratch.place.folder}arriving.csv", b"1\n2\n")
+    await scratch.load("arriving", (scratch.uri(source.name),), _raw({"sourceFormat": "CSV"}), _raw(body["schema"]))
+    # The day may end meanwhile.
+    recent = "DATE(_PARTITIONTIME) >= DATE_SUB(CURRENT_DATE(), INTERVAL 1 DAY)"
+    counts = await scratch.ask(f"SELECT COUNTIF({recent}) FROM {scratch.table('arriving')}")
+    return {"rows of today": str(counts[0])}
+
+
 async def _arrival_extract(scratch: Scratch) -> Observed:
     found = await scratch.extract(await _arrival(scratch), "csv")
     return {"columns": ",".join(files.csv_fields(found.data[0])[0])}
@@ -188,6 +200,14 @@ CLAIMS = (
         "routes.md#partition-times",
         {"columns": "n"},
         _arrival_extract,
+    ),
+    Claim(
+        "partitions.arrival.load",
+        "a load job into the table, and not into a partition, gives its rows the partition time of the day",
+        "routes.md#partition-times",
+        {"rows of today": "2"},
+        _arrival_today,
+        {"partitions.arriving": 1},
     ),
     Claim(
         "partitions.arrival.query",
