@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -312,3 +312,26 @@ def test_claims_share_a_query_of_the_clock_which_is_later_than_all_that_they_did
         return {"answer": "yes" if before < together[0] < later and len(set(together)) == 1 else "no"}
 
     assert asyncio.run(World().check(claim(observe))).claims[0].verdict is Verdict.CONFIRMED
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_rows_are_streamed_once_the_new_table_is_known() -> None:
+    tries = list[str]()
+
+    async def stream(_: Dataset, table: str, rows: Sequence[Mapping[str, str]]) -> None:
+        tries.append(table)
+        if len(tries) < 3:
+            raise NotFoundError("stream into", f"table {table}", "not found")
+
+    async def observe(scratch: Scratch) -> Observed:
+        await scratch.stream("new", [{"n": "1"}])
+        return {"answer": "yes"}
+
+    async def verdict(ports: Ports) -> Verdict:
+        found = await check_service(ports, await propose(ports, SETTINGS, (claim(observe),)))
+        return found.claims[0].verdict
+
+    ports = World().ports
+    assert asyncio.run(verdict(ports._replace(stream=stream))) is Verdict.CONFIRMED
+    assert tries == ["new"] * 3
+    assert asyncio.run(verdict(ports)) is Verdict.NOT_TRIED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from bqdump.adapters.bigquery_jobs import copy_config, job_of, load_config, mill
 from bqdump.adapters.google_errors import translated, translated_reference
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
-from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.core.errors import ConflictError, NotFoundError, RowsError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
 from bqdump.ports.warehouse import Job
@@ -178,6 +178,23 @@ class BigQueryDestination(BigQueryWarehouse):
                 self._call("POST", f"{_table(dataset, table)}/rowAccessPolicies", body)
 
         return await self._threads.call(partial(_unless_taken, create))
+
+    async def stream(self, dataset: Dataset, table: str, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write rows into the streaming buffer of a table, which checks of the service look at.
+
+        Raises NotFoundError for a table that was created a moment ago, of which BigQuery's streaming does not know yet.
+        https://cloud.google.com/bigquery/docs/error-messages#streaming
+        """
+        body = {"rows": [{"json": dict(row)} for row in rows]}
+
+        def insert() -> None:
+            subject = f"table {table}"
+            with translated("stream into", subject, EDITOR):
+                answer = self._call("POST", f"{_table(dataset, table)}/insertAll", body)
+            if errors := answer.get("insertErrors"):
+                raise RowsError("stream into", subject, str(errors)[:200])
+
+        await self._threads.call(insert)
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """See Destination."""

@@ -51,16 +51,19 @@ async def serve_restore(
 
 async def serve_check(settings: Settings, work: Callable[[Ports], Awaitable[Answer]]) -> Answer:
     """Open what a check of the services works on, do the work, and close it."""
+    from bqdump.adapters.bigquery_destination import BigQueryDestination
     from bqdump.adapters.endpoints import LED
     from bqdump.check.service.run import Ports
 
     store, destination, route = open_store(settings), open_destination(settings, 1), LazyReadRoute(settings)
+    streaming = BigQueryDestination(settings.jobs_in)
     google = not any(os.environ.get(endpoint.variable) for endpoint in LED)
     try:
-        return await with_bucket(store, work(Ports(destination, store, route.open, google)))
+        return await with_bucket(store, work(Ports(destination, store, route.open, google, streaming.stream)))
     finally:
         await route.close()
         await store.close()
+        await streaming.close()
         await destination.close()
 
 

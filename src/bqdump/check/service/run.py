@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bqdump.check.service.claim import Claim, NotTriedError
 from bqdump.check.service.claims import CLAIMS
 from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
-from bqdump.check.service.scratch import Place, Scratch
+from bqdump.check.service.scratch import Place, Scratch, Stream, cannot_stream
 from bqdump.core.errors import (
     BqdumpError,
     ConflictError,
@@ -53,12 +53,13 @@ ACCOUNT = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 
 
 class Ports(NamedTuple):
-    """What a check works on. open_read_route: see Task. google: False where stand-ins answer."""
+    """What a check works on. open_read_route: see Task. google: False where stand-ins answer. stream: see Scratch."""
 
     destination: Destination
     store: ObjectStore
     open_read_route: Callable[[], ReadRoute]
     google: bool
+    stream: Stream = cannot_stream
 
 
 class Proposal(NamedTuple):
@@ -130,7 +131,7 @@ async def check_service(
     """
     place = proposal.place
     began, start = time.time(), time.monotonic()
-    scratch = Scratch(ports.destination, ports.store, ports.open_read_route, place)
+    scratch = Scratch(ports.destination, ports.store, ports.open_read_route, place, ports.stream)
     tried: list[TriedClaim] = []
     left = 0
     try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from bqdump.check.service.claim import NotTriedError
-from bqdump.check.service.jobs import FIRST_PAUSE, StartedJobs
+from bqdump.check.service.jobs import FIRST_PAUSE, LONGEST_PAUSE, StartedJobs
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
@@ -29,11 +29,20 @@ from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 
 Answer = TypeVar("Answer")
+# Writes rows into the streaming buffer of a table.
+Stream = Callable[[Dataset, str, Sequence[Mapping[str, str]]], Awaitable[None]]
+# BigQuery's streaming may not know a new table for some minutes.
+NEW_TABLE_SECONDS = 180
 # More than a tick of BigQuery's clock as bqdump reads it, in seconds.
 TICK = 0.002
 DAY_MS = 24 * 3600 * 1000
 # Of each query: a guard, as the tables have a few rows.
 MOST_BYTES_BILLED = 100 << 20
+
+
+async def cannot_stream(*_: object) -> None:
+    """Where nothing streams."""
+    raise NotTriedError("nothing here can write into a streaming buffer")
 
 
 class Place(NamedTuple):
@@ -62,10 +71,15 @@ class Scratch:
     """What claims work with. All names are new: the dataset and the folder belong to one check."""
 
     def __init__(
-        self, destination: Destination, store: ObjectStore, open_read_route: Callable[[], ReadRoute], place: Place
+        self,
+        destination: Destination,
+        store: ObjectStore,
+        open_read_route: Callable[[], ReadRoute],
+        place: Place,
+        stream: Stream = cannot_stream,
     ) -> None:
         self.destination, self.store, self.place = destination, store, place
-        self._open_read_route = open_read_route
+        self._open_read_route, self._stream = open_read_route, stream
         self.jobs = StartedJobs(destination, place.dataset.location)
         self._made: dict[Hashable, asyncio.Task[Any]] = {}
         self._clock: asyncio.Task[int] | None = None
@@ -202,6 +216,17 @@ class Scratch:
         into = TableName(self.dataset, table, **to)
         request = LoadRequest(self.job_id(), into, uris, options, schema, empty=True, labels=self.labels)
         return await self.jobs.done(self.destination.load, request)
+
+    async def stream(self, table: str, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write rows into the streaming buffer of a table."""
+        until = asyncio.get_running_loop().time() + NEW_TABLE_SECONDS
+        while True:
+            try:
+                return await self.begin(self._stream(self.dataset, table, rows))
+            except NotFoundError:
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(LONGEST_PAUSE)
 
     async def copy(self, source: str, to: str) -> Job:
         """A copy job over a table."""

@@ -14,9 +14,24 @@ from bqdump.check.service.claims import (
     partitions,
     policies,
     reads,
+    streaming,
     times,
     types,
 )
 
-MODULES = (types, reads, empty_tables, loads, footers, times, partitions, policies, jobs, changes, definitions, objects)
+MODULES = (
+    types,
+    reads,
+    empty_tables,
+    loads,
+    footers,
+    times,
+    partitions,
+    policies,
+    streaming,
+    jobs,
+    changes,
+    definitions,
+    objects,
+)
 CLAIMS: tuple[Claim, ...] = tuple(claim for module in MODULES for claim in module.CLAIMS)
