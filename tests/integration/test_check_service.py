@@ -99,13 +99,15 @@ class Clockless(Deviating):
 
 
 class Unfiltered(Deviating):
-    """A warehouse that reports no row policies, no streaming buffer, one time of change, and the oldest jobs first."""
+    """A warehouse that reports no row policies, no buffer or staleness, one time of change, and old jobs first."""
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         found: Table | None = await self._port.table(dataset, name)
-        fields = found and msgspec.json.decode(found.definition) | {"lastModifiedTime": "1"}
-        (fields or {}).pop("streamingBuffer", None)
-        return found and msgspec.structs.replace(found, definition=msgspec.Raw(msgspec.json.encode(fields)))
+        if found is None:
+            return None
+        fields = msgspec.json.decode(found.definition) | {"lastModifiedTime": "1"}
+        kept = {key: value for key, value in fields.items() if key not in ("streamingBuffer", "maxStaleness")}
+        return msgspec.structs.replace(found, definition=msgspec.Raw(msgspec.json.encode(kept)))
 
     async def job(self, job_id: str, location: str) -> Job:
         found: Job = await self._port.job(job_id, location)
@@ -158,8 +160,8 @@ def test_a_file_without_a_header_among_others_is_found(stage: Stage) -> None:
     assert different(checked(stage, ["jobs.headers.*"], Headless)) == ["jobs.headers.extract", "jobs.headers.query"]
 
 
-def test_generations_policies_and_listings_that_deviate_are_found(stage: Stage) -> None:
-    patterns = [
+def test_generations_policies_and_metadata_that_deviate_are_found(stage: Stage) -> None:
+    claims = [
         "objects.generations",
         "policies.*",
         "jobs.listing",
@@ -167,10 +169,10 @@ def test_generations_policies_and_listings_that_deviate_are_found(stage: Stage) 
         "changes.column",
         "streaming.buffer",
     ]
-    found = checked(stage, patterns, Clockless, Unfiltered)
+    found = checked(stage, [*claims, "definitions.staleness"], Clockless, Unfiltered)
     assert different(found) == [
         "policies.extract", "policies.query", "streaming.buffer", "jobs.listing", "changes.merge",
-        "objects.generations",
+        "definitions.staleness", "objects.generations",
     ]  # fmt: skip
     assert [one.id for one in found.by_verdict(Verdict.CONFIRMED)] == ["policies.listing", "changes.column"]
 

@@ -29,6 +29,9 @@ FULL: dict[str, Any] = {
 }
 
 
+STALENESS = "0-0 0 0:10:0"
+
+
 async def _created(scratch: Scratch) -> Observed:
     await scratch.begin(scratch.destination.create_table(scratch.dataset, "full", _raw(FULL)))
     _, found = await scratch.described("full")
@@ -71,6 +74,14 @@ async def _keys(scratch: Scratch) -> Observed:
     statement = f"CREATE TABLE {scratch.table('keyed')} (n INT64, PRIMARY KEY (n) NOT ENFORCED)"
     await scratch.run(statement)
     return {"tables": ", ".join(await scratch.destination.captured(scratch.dataset, MOST_BYTES_BILLED)) or "none"}
+
+
+async def _staleness(scratch: Scratch) -> Observed:
+    """A table whose queries may lack the newest changes, before any is streamed into it."""
+    keyed = {"schema": {"fields": FIELDS[:1]}, "tableConstraints": FULL["tableConstraints"], "maxStaleness": STALENESS}
+    await scratch.begin(scratch.destination.create_table(scratch.dataset, "late", _raw(keyed)))
+    _, found = await scratch.described("late")
+    return {"maxStaleness": found.get("maxStaleness", "none")}
 
 
 async def _indexes(scratch: Scratch) -> Observed:
@@ -148,6 +159,13 @@ CLAIMS = (
         {"tables": "none"},
         _keys,
         {"definitions.captured": 1},
+    ),
+    Claim(
+        "definitions.staleness",
+        "tables.get reports the max_staleness of a table, which is created with it",
+        "operate.md#change-data-capture",
+        {"maxStaleness": STALENESS},
+        _staleness,
     ),
     Claim(
         "definitions.indexes",
