@@ -118,6 +118,10 @@ def print_plan(settings: Settings, shown: Planned) -> None:
                 for flag in shown.flags
             ],
         )
+    _print_totals(settings, shown)
+
+
+def _print_totals(settings: Settings, shown: Planned) -> None:
     totals = shown.totals
     shares = [share["bytes"] for share in shown.shares] or [0]
     saved = f", {size_text(totals['bytes_saved'])}: not exported again.\n"

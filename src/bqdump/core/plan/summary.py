@@ -11,6 +11,7 @@ import msgspec
 from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.removed import Removed
 from bqdump.core.documents.run import Flag, Plan, TablePlan
+from bqdump.core.documents.unchanged import Reused
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.table_names import pattern_of
@@ -169,15 +170,11 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
         over=plan.over,
         removed=plan.removed,
         kept=plan.kept,
-        unchanged=tuple(
-            UnchangedTable(
-                table=one.table,
-                run=one.run,
-                read_time=time_of(one.snapshot),
-                rows=one.rows,
-                bytes=one.bytes,
-                files=one.files,
-            )
-            for one in plan.reused
-        ),
+        unchanged=tuple(map(_unchanged, plan.reused)),
+    )
+
+
+def _unchanged(one: Reused) -> UnchangedTable:
+    return UnchangedTable(
+        table=one.table, run=one.run, read_time=time_of(one.snapshot), rows=one.rows, bytes=one.bytes, files=one.files
     )
