@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from loopback import serving
 
 
 class Hook:
@@ -44,13 +45,6 @@ def hook() -> Iterator[Hook]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Hook(f"http://127.0.0.1:{server.server_address[1]}/services/T0/B0/s3cret")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as address:
+        served = Hook(f"{address}/services/T0/B0/s3cret")
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
