@@ -136,7 +136,7 @@ def run_in(stage: Stage, shell: str, **env: str) -> Ran:
 def test_a_full_disk_is_no_matter(stage: Stage) -> None:
     stage.table("a")
     # No file may grow at all, as on a disk without room; standard output is a pipe.
-    ran = run_in(stage, 'ulimit -f 0; (echo x >file) 2>/dev/null && exit 99; exec "$@"')
+    ran = run_in(stage, 'ulimit -f 0; (echo x >file) 2>/dev/null && exit 99; exec "$@"', PYTHONDONTWRITEBYTECODE="1")
     assert ran.codes == [0], ran.text
     assert [table.table for table in stage.manifest().tables] == ["a"]
 

@@ -25,8 +25,12 @@ from integration.stage import Stage
 STATE = "_bqdump"
 LOOKS = ("plan", "status", "runs", "verify", "report", "diff")
 CASES = itertools.count(1)
-# No file may grow beyond so many bytes, as on a disk that is full.
-FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+# No file may grow beyond so many bytes, as on a full disk. Compiled modules would be cut short, and stay in the cache.
+FULL_DISK = """
+import resource, sys
+sys.dont_write_bytecode = True
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+"""
 # The process is killed right after its first receipt.
 KILLED = """
 import os, signal
