@@ -150,7 +150,7 @@ class ChangingStore(MemoryStore):
 
 
 @pytest.mark.parametrize("deleting", [False, True])
-def test_a_file_that_is_replaced_while_it_is_read_is_told(deleting: bool) -> None:
+def test_a_file_that_is_replaced_while_it_is_read_is_reported(deleting: bool) -> None:
     before = exported("csv")
     store = ChangingStore()
     store._objects, store._generation, store.deleting = before._objects, before._generation, deleting
@@ -212,7 +212,7 @@ def test_a_file_that_was_changed_on_the_way_is_read_again_before_it_differs(
 
 
 @pytest.mark.parametrize("flips", [1, 2])
-def test_rows_are_counted_again_where_the_part_that_tells_them_was_changed_on_the_way(flips: int) -> None:
+def test_rows_are_counted_again_where_their_recorded_number_was_changed_in_transit(flips: int) -> None:
     store = exported("avro")
     listed = [info for name in files(store) if (info := store.peek(name))]
     infos = [info for _, info in listed]

@@ -171,7 +171,7 @@ def test_files_that_were_all_written_again_where_they_were_exported_are_no_copy(
     assert kinds(store) == [(FindingKind.REPLACED, file) for file in FILES]
 
 
-def test_one_file_at_its_own_generation_says_that_this_is_no_copy() -> None:
+def test_one_file_at_its_own_generation_shows_that_this_is_no_copy() -> None:
     store = exported()
     for name in [*FILES[1:], SETTINGS.layout.run("r1").manifest.name]:
         found = store.peek(name)

@@ -28,7 +28,7 @@ def drawn(view: View, width: int = 100, height: int = 60) -> list[str]:
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def test_it_says_how_far_how_fast_how_long_and_what_holds_it_up() -> None:
+def test_it_shows_progress_rate_time_left_and_the_slowest_table() -> None:
     text = "\n".join(drawn(VIEW))
     for said in (
         "exporting", "12 of 1,038 tables, 0:10, about 0:30 left", "5 running, 1,020 waiting, 1 failed", "1 GB of 4 GB",
@@ -38,7 +38,7 @@ def test_it_says_how_far_how_fast_how_long_and_what_holds_it_up() -> None:
         assert said in text
 
 
-def test_a_table_that_is_being_read_tells_how_much_of_it_is() -> None:
+def test_a_table_that_is_being_read_shows_its_share_of_rows() -> None:
     text = "\n".join(drawn(VIEW._replace(slowest=(Slow("orders", 2 * GB, 0, 75.0, GB // 2),))))
     assert "longest       1:15     2 GB   25 %  orders" in text
 

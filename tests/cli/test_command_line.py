@@ -238,7 +238,7 @@ def test_an_unknown_setting_in_the_file_gets_a_guess(tmp_path: Path, capsys: pyt
     assert "unknown setting 'projekt'. Did you mean 'project'?" in capsys.readouterr().err
 
 
-def test_an_unknown_variable_is_told_and_gets_a_guess(
+def test_an_unknown_variable_is_reported_with_a_suggestion(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for name in ("BQDUMP_FORMT", "BQDUMP_QUUX", "BQDUMP_PREFIX", "BQDUMP_DEBUG", "BQDUMP_SERVICE_HOST", "BQDUMP_PORT",
@@ -291,7 +291,7 @@ def test_every_kind_of_end_has_its_exit_code(
     assert "ExceptionGroup" not in shown
 
 
-def test_an_unexpected_error_asks_for_a_report(
+def test_an_unexpected_error_requests_a_bug_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> NoReturn:

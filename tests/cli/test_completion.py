@@ -43,7 +43,7 @@ def test_values_of_settings_are_completed() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_asks_bqdump(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_calls_bqdump(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["completion", shell]) == 0
     assert f"_BQDUMP_COMPLETE={shell}_complete" in capsys.readouterr().out
 

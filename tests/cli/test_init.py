@@ -66,7 +66,7 @@ def test_a_file_that_is_there_stays(capsys: pytest.CaptureFixture[str]) -> None:
     assert loaded().dataset == "sales"
 
 
-def test_without_a_terminal_and_without_flags_it_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_and_without_flags_it_names_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["init", "--dataset", "sales"]) == 2
     assert "missing: --project and --bucket, and standard input is not a terminal" in capsys.readouterr().err
     assert not Path("bqdump.toml").exists()
@@ -91,7 +91,7 @@ def test_answers_that_bqdump_would_refuse_are_refused(
     assert list(Path().iterdir()) == []
 
 
-def test_a_wrong_flag_is_told_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_flag_is_reported_before_any_prompt(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["init", "--format", "xls"]) == 2
     assert "--format: invalid value 'xls': expected csv" in capsys.readouterr().err
 
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest
     assert stat.S_ISREG((tmp_path / "file").stat().st_mode)
 
 
-def test_on_a_terminal_it_asks_and_asks_again(tmp_path: Path) -> None:
+def test_on_a_terminal_it_prompts_until_the_value_is_valid(tmp_path: Path) -> None:
     # (what ends the question, the answer)
     dialogue = [
         ("Project of the dataset", "my-project"), ("Dataset to export", "my sales"),

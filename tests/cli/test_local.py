@@ -18,11 +18,11 @@ def test_what_is_missing_is_what_seed_has_made() -> None:
     ("arguments", "environ"),
     [(["--to", "exports"], {}), (["--to=exports"], {}), ([], {"BQDUMP_TO": "exports"})],
 )
-def test_an_export_to_a_folder_gets_no_bucket_that_nobody_has_named(
+def test_an_export_to_a_folder_gets_no_default_bucket(
     arguments: list[str], environ: dict[str, str]
 ) -> None:
     assert "DESTINATION_BUCKET" not in settings_of_tasks(arguments, environ)
 
 
-def test_a_bucket_that_somebody_has_named_beside_a_folder_is_left_to_be_refused() -> None:
+def test_a_bucket_named_next_to_a_folder_is_kept_and_refused_later() -> None:
     assert settings_of_tasks(["--to", "exports"], {"DESTINATION_BUCKET": "mine"})["DESTINATION_BUCKET"] == "mine"

@@ -123,7 +123,7 @@ def test_a_run_is_tagged_and_the_tag_is_shown(scene: Scene, capsys: pytest.Captu
         (["--untag", "x", "a"], 2, "it does not have the tag x."),
     ],
 )
-def test_what_cannot_be_tagged_is_said(
+def test_what_cannot_be_tagged_is_reported(
     scene: Scene, arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[Any]
 ) -> None:
     assert start(["runs", *TARGET, *arguments]) == code

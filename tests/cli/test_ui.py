@@ -9,7 +9,7 @@ import pytest
 from bqdump.cli.main import start
 
 
-def test_without_its_packages_it_says_what_to_install(
+def test_without_its_packages_it_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = importlib.util.find_spec

@@ -12,7 +12,7 @@ from browser.scenes import shop
 
 
 @pytest.mark.parametrize("manifest", [False, True])
-def test_watching_a_run_that_a_later_one_has_overtaken_says_so(
+def test_watching_reports_that_a_later_run_was_published(
     manifest: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene = shop()

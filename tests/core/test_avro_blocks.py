@@ -54,7 +54,7 @@ def test_they_tell_what_fastavro_has_written(rows: list[str | None], codec: str,
 FILE = avro([f"row {number}" for number in range(20)])
 
 
-def test_a_header_that_is_not_whole_asks_for_more() -> None:
+def test_an_incomplete_header_requests_more_bytes() -> None:
     header = read_header(FILE, "file")
     assert header is not None
     for length in range(header.length):

@@ -275,7 +275,7 @@ def test_what_is_no_document_is_a_document_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 2, 99])
-def test_another_version_says_which_is_wanted(version: int) -> None:
+def test_another_version_is_refused_with_the_supported_one(version: int) -> None:
     data = msgspec.json.encode({"format_version": version, "anything": []})
     with pytest.raises(
         DocumentError, match=f"format version {version}, but this release reads version 1. Use the matching"

@@ -79,7 +79,7 @@ def misfit(table: str, format_: str, *columns: Column) -> Misfit:
     return Misfit(table, "extract", format_, unfit(format_, "extract", columns))
 
 
-def test_columns_that_do_not_fit_are_told_with_types_reasons_and_formats() -> None:
+def test_columns_that_do_not_fit_are_named_with_types_reasons_and_formats() -> None:
     with pytest.raises(UsageError) as caught:
         refuse("plan the export", [misfit("orders", "avro", RANGE, DEEP)])
     assert caught.value.cause == "Avro exports have no RANGE (orders: span RANGE<DATE>, r.s.span RANGE<DATE>)"

@@ -26,7 +26,7 @@ def test_every_format_and_codec_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize(("format_", "codec"), EXTENSIONS)
-def test_only_text_that_is_compressed_says_so_in_its_name(format_: str, codec: str) -> None:
+def test_only_compressed_text_has_a_second_extension(format_: str, codec: str) -> None:
     assert extension(format_, codec) == EXTENSIONS[format_, codec]
 
 

@@ -84,14 +84,14 @@ def test_protected_columns_are_found_at_every_depth(columns: list[dict[str, Any]
     assert protected_columns(schema(*columns)) == found
 
 
-def test_a_streaming_buffer_tells_its_rows_and_none_is_none() -> None:
+def test_a_streaming_buffer_has_a_number_of_rows_and_none_has_none() -> None:
     assert buffered_rows(raw(streamingBuffer={"estimatedRows": "12", "oldestEntryTime": "1"})) == 12
     assert buffered_rows(raw(streamingBuffer={})) == 0
     assert buffered_rows(raw(description="streamingBuffer")) is None
     assert buffered_rows(msgspec.Raw(b"null")) is None
 
 
-def test_units_tell_of_masks_and_buffers_and_what_is_read_as_it_is_now_has_no_buffer() -> None:
+def test_units_record_masks_and_buffers_and_what_is_read_as_it_is_now_has_no_buffer() -> None:
     buffered = raw(schema={"fields": [TAGGED]}, streamingBuffer={"estimatedRows": "7"})
     flags = list(table_flags([unit("plain", schema()), unit("live", buffered), unit("now", buffered, "job")]))
     assert [(flag.risk, flag.table, flag.columns) for flag in flags] == [
@@ -194,7 +194,7 @@ def test_a_moment_outside_time_travel_is_refused_and_nothing_allows_it() -> None
         refuse_snapshot(settings(), NOW - 48 * HOUR - 1, NOW, dataset)
 
 
-def test_a_job_that_tells_of_policies_is_objected_to_unless_they_are_allowed() -> None:
+def test_a_job_that_reports_policies_is_refused_unless_they_are_allowed() -> None:
     assert job_risks(row_policies=False, masking=False) == ()
     told = job_risks(row_policies=True, masking=True)
     assert told == (Risk.ROW_POLICIES, Risk.MASKED_COLUMNS)
@@ -214,7 +214,7 @@ def test_what_jobs_tell_is_added_to_the_flags_of_the_plan_once() -> None:
     assert made == (*planned, Flag(Risk.ROW_POLICIES, "b", (), "found while exporting", allowed=True))
 
 
-def test_a_flag_is_told_in_a_sentence() -> None:
+def test_a_flag_is_described_in_a_sentence() -> None:
     assert sentence(Flag(Risk.ROW_POLICIES, "a", (), "eu", allowed=True)) == (
         "a: row access policies may hide rows from this account (eu)"
     )

@@ -63,7 +63,7 @@ def test_an_index_beyond_the_number_of_tasks_is_refused(engine: Engine) -> None:
 
 
 @BY_ENGINE
-def test_an_index_without_the_number_of_tasks_says_what_to_set(engine: Engine) -> None:
+def test_an_index_without_the_number_of_tasks_names_what_to_set(engine: Engine) -> None:
     with pytest.raises(UsageError, match=f"Set {' or '.join(engine.tasks)}"):
         identify({engine.task: "0"})
 

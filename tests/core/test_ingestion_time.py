@@ -92,7 +92,7 @@ def test_tables_and_snapshots_of_every_granularity_have_them(kind: str, unit: st
     assert routed(table, settings(partition_times=True)).shape.partition_times == COLUMN
 
 
-def test_the_last_section_that_says_so_decides() -> None:
+def test_the_last_section_with_a_value_decides() -> None:
     toml = '[tables."ev*"]\npartition_times = true\n[tables.events]\npartition_times = false'
     assert routed(events(), sections(toml)).route == "extract"
     toml = '[tables.events]\npartition_times = true\n[tables."*"]\nformat = "json"'
@@ -117,7 +117,7 @@ def test_a_section_of_one_table_that_has_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize("asked", [{"route": "read"}, {"file_size": 10**6}])
-def test_the_read_route_has_them_where_it_is_asked_for_or_needed(asked: dict[str, Any]) -> None:
+def test_the_read_route_has_them_where_it_is_requested_or_needed(asked: dict[str, Any]) -> None:
     one = routed(events(), settings(partition_times=True, **asked))
     assert (one.route, one.shape.partition_times) == ("read", COLUMN)
 

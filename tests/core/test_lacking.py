@@ -64,7 +64,7 @@ def test_a_table_with_streamed_changes_takes_a_query_when_it_runs() -> None:
         ({"allow": (Risk.UNAPPLIED_CHANGES,)}, "extract"),
     ],
 )
-def test_it_keeps_another_route_that_is_asked_for_or_accepted(settings: dict[str, Any], route: str) -> None:
+def test_it_keeps_another_route_that_is_requested_or_accepted(settings: dict[str, Any], route: str) -> None:
     assert routed(table(**KEY), **settings) == (route, "snapshot")
 
 

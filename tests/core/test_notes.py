@@ -59,7 +59,7 @@ def test_every_kind_of_note_fits_and_keeps_all_but_long_words(note: Note) -> Non
 
 
 @given(MESSAGE, st.integers(3, 200))
-def test_what_is_shortened_has_no_more_bytes_as_json_and_says_that_it_was_cut(text: str, most: int) -> None:
+def test_what_is_shortened_has_no_more_bytes_as_json_and_is_marked_as_cut(text: str, most: int) -> None:
     short = shortened(text, most, 10_000)
     assert len(msgspec.json.encode(short)) - 2 <= most
     assert short.endswith("…") or short == text.encode("utf-8", "replace").decode()

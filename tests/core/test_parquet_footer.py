@@ -44,7 +44,7 @@ def rows_of(data: bytes) -> int:
     group=st.integers(1, 400),
     codec=st.sampled_from(("none", "snappy", "gzip", "zstd")),
 )
-def test_it_tells_what_pyarrow_has_written(rows: int, columns: list[str], group: int, codec: str) -> None:
+def test_it_reads_what_pyarrow_has_written(rows: int, columns: list[str], group: int, codec: str) -> None:
     assert rows_of(parquet(rows, columns, group, codec)) == rows
 
 

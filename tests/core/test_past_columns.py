@@ -44,14 +44,14 @@ def merged(now: msgspec.Raw, *then: dict[str, Any]) -> dict[str, Any]:
         ("EXTERNAL", {"lastModifiedTime": str(T + 1)}, False),
     ],
 )
-def test_a_table_is_asked_about_when_it_may_have_been_modified_since(
+def test_a_table_is_looked_up_when_it_may_have_been_modified_since(
     kind: str, known: dict[str, Any], expected: bool
 ) -> None:
     assert may_differ(Table("t", kind, 3, 3, definition(column("a"), **known)), T) is expected
 
 
 @pytest.mark.parametrize("text", [b"null", b'{"numRows":"0"}', b'{"schema":{}}', b'{"schema":{"fields":[]}}'])
-def test_a_table_that_is_gone_or_has_no_columns_is_not_asked_about(text: bytes) -> None:
+def test_a_table_that_is_gone_or_has_no_columns_is_not_looked_up(text: bytes) -> None:
     assert not may_differ(Table("t", "TABLE", 0, 0, msgspec.Raw(text)), T)
 
 

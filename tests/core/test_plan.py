@@ -186,7 +186,7 @@ def test_a_name_that_cannot_be_part_of_an_object_name_is_refused(name: str) -> N
     assert [item.name for item in left_out.chosen] == ["good"]
 
 
-def test_a_name_that_is_no_unicode_is_refused_before_anything_is_asked_about_it() -> None:
+def test_a_name_that_is_no_unicode_is_refused_before_any_request() -> None:
     with pytest.raises(UsageError, match=r"^table 'a\\ud800': its name is not valid Unicode"):
         choose([Listed("a\ud800", "TABLE", 1)], settings(), SNAPSHOT)
 

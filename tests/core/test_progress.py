@@ -112,7 +112,7 @@ def test_more_rows_than_planned_an_unknown_number_and_another_attempt_are_no_sur
     assert again.bytes_done == 3 * GB // 4
 
 
-def test_nobody_can_tell_the_time_left_before_something_is_done() -> None:
+def test_the_time_left_is_unknown_before_something_is_done() -> None:
     assert seen((0.0, plan()), (0.0, started("a")), at=100.0).seconds_left is None
 
 
@@ -162,7 +162,7 @@ def test_a_look_around_shows_what_others_do_and_have_done() -> None:
     assert view.tasks == (TaskView(3, 1, 1, GB, 0, ""),)
 
 
-def test_what_was_done_before_one_looked_says_nothing_about_the_rate() -> None:
+def test_what_was_done_before_watching_began_does_not_count_for_the_rate() -> None:
     first = Looked({unit: started(unit) for unit in "ab"}, {"a": receipt("a")}, {})
     second = Looked({unit: started(unit) for unit in "abc"}, {"a": receipt("a"), "b": receipt("b")}, {})
     early = seen((100.0, plan()), (100.0, first), at=105.0)

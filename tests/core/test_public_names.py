@@ -42,7 +42,7 @@ RESULTS = ("Diagnosis", "Export", "Manifest", "Planned", "RunLine", "Status", "T
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_every_type_says_that_it_is_of_this_package(name: str) -> None:
+def test_every_type_names_this_package_as_its_module(name: str) -> None:
     kind = getattr(bqdump, name)
     assert (kind.__module__, kind.__qualname__) == ("bqdump", name)
     assert pickle.loads(pickle.dumps(kind)) is kind

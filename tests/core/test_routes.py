@@ -54,7 +54,7 @@ def test_a_part_of_a_table_is_queried(words: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_has_no_past_is_told_to_be_read_when_its_job_runs(kind: str) -> None:
+def test_what_has_no_time_travel_is_marked_as_read_when_its_job_runs(kind: str) -> None:
     (routed,) = route_tables(settings(), [of_kind(kind)]).routed
     has_past = kind in ("TABLE", "SNAPSHOT")
     assert routed.read_at == ("snapshot" if has_past else "job")
@@ -62,7 +62,7 @@ def test_what_has_no_past_is_told_to_be_read_when_its_job_runs(kind: str) -> Non
 
 
 @given(st.sampled_from(KINDS), st.sampled_from(ROUTES), st.sampled_from([Shape(), *SHAPES.values()]))
-def test_a_route_that_is_asked_for_is_taken_or_refused_with_those_that_can(kind: str, route: str, shape: Shape) -> None:
+def test_a_requested_route_is_taken_or_refused_with_those_that_can(kind: str, route: str, shape: Shape) -> None:
     asked = of_kind(kind)
     wanted = Requirements(route, shape=shape)
     if not (reason := obstacle(route, asked, wanted)):
@@ -95,6 +95,6 @@ def test_a_kind_that_no_route_can_read_is_skipped_with_its_reason() -> None:
     assert [item.table.name for item in routing.routed] == ["plain"]
 
 
-def test_a_codec_that_no_route_has_for_a_view_is_told_with_one_that_fits() -> None:
+def test_a_codec_that_no_route_has_for_a_view_is_refused_with_one_that_fits() -> None:
     with pytest.raises(UsageError, match=r'Set compression = "\w+" in \[tables\."t"\], or leave it out'):
         choose_route(of_kind("VIEW"), Requirements(format="parquet", compression="zstd"))

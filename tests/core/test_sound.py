@@ -125,7 +125,7 @@ def test_absurd_numbers_in_a_receipt_are_refused(values: dict[str, Any]) -> None
         ("p/_bqdump/runs/r1/receipts/00000-00000.json", "p/", "r1"), ("_bqdump/_bqdump/newest.json", "_bqdump/", ""),
     ],
 )  # fmt: skip
-def test_a_name_tells_the_place_of_a_document(name: str, prefix: str, run: str) -> None:
+def test_prefix_and_run_follow_from_a_documents_name(name: str, prefix: str, run: str) -> None:
     place = place_of(name)
     assert place
     assert (place.layout.prefix, place.run) == (prefix, run)

@@ -79,7 +79,7 @@ ANY_DAY = "(`day` IS NULL OR `day` IS NOT NULL)"
         ),
     ],
 )
-def test_a_table_that_wants_a_filter_on_its_partitions_gets_one_that_every_row_meets(
+def test_a_table_that_requires_a_partition_filter_gets_one_that_every_row_meets(
     definition: str, all_rows: str
 ) -> None:
     table = msgspec.Raw(definition.encode())

@@ -233,7 +233,7 @@ def test_format_and_codec_of_one_table() -> None:
         ("[tables.people.masks]\na = {constant = [1]}", "tables.people.masks.a"),
     ],
 )
-def test_a_section_that_cannot_be_used_says_where_and_why(toml: str, words: str) -> None:
+def test_a_section_that_cannot_be_used_is_refused_with_place_and_reason(toml: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         with_tables(toml)
     assert str(caught.value).startswith("bqdump.toml: tables: ")

@@ -62,7 +62,7 @@ def test_takes_a_valid_template(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", INVALID)
-def test_refuses_an_invalid_template_and_says_why(text: str) -> None:
+def test_an_invalid_template_is_refused_with_the_reason(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_template(text)
     assert INVALID[text] in str(caught.value)

@@ -32,7 +32,7 @@ def test_a_table_is_made_to_fit(policy: str, shape: Shape) -> None:
     assert fitted(policy, "json", "query", COLUMNS, Shape()) == Shape()
 
 
-def test_columns_that_are_masked_or_not_asked_for_need_not_fit() -> None:
+def test_columns_that_are_masked_or_not_selected_need_not_fit() -> None:
     masked = Shape(masks={"span": Mask(null=True)})
     assert fitted("skip", "avro", "query", COLUMNS, masked) == masked
     chosen = Shape(columns=("id", "tags"))
@@ -66,7 +66,7 @@ def test_a_table_of_which_nothing_is_left_is_skipped_with_the_reason() -> None:
     assert plan.tables == 1
 
 
-def test_an_extract_job_that_was_asked_for_cannot_leave_columns_out() -> None:
+def test_a_requested_extract_job_cannot_leave_columns_out() -> None:
     with pytest.raises(UsageError, match=r"the extract route cannot export it \(columns are left out: .* Set route"):
         planned("skip", table("t", 1, ID, SPAN), route="extract")
 

@@ -102,7 +102,7 @@ def test_every_function_and_no_other_is_on_the_page() -> None:
     assert table == functions
 
 
-def test_the_page_says_what_each_state_means_and_where_it_appears() -> None:
+def test_the_page_explains_each_state_and_where_it_appears() -> None:
     rows = re.findall(r"^\| `(\w+)` \| .* \| (`[`\w, ]+`) \|$", PAGE, re.MULTILINE)
     assert [state for state, _ in rows] == list(get_args(State))
     for kind in (bqdump.Status, bqdump.RunLine, bqdump.Export):

@@ -199,7 +199,7 @@ def manifest(store: MemoryStore) -> Manifest:
     return asyncio.run(read_manifest(store, SETTINGS))
 
 
-def test_the_manifest_tells_the_rows_of_each_file_and_table() -> None:
+def test_the_manifest_has_the_rows_of_each_file_and_table() -> None:
     (table,) = manifest(exported()).tables
     assert [file.rows for file in table.files] == [3, 3, 2]
     assert (table.rows, table.expected_rows, table.planned_rows) == (8, 8, 8)

@@ -86,7 +86,7 @@ def test_a_resumed_run_tries_the_failed_table_again_and_publishes() -> None:
     assert len(warehouse.extracted) == jobs + 1
 
 
-def test_a_run_that_publishes_nothing_leaves_a_page_that_says_why() -> None:
+def test_a_run_that_publishes_nothing_leaves_a_page_with_the_reason() -> None:
     store, warehouse = failing_world()
     task = Task(store, warehouse, SETTINGS, "r1", Owner("first", 0), 1)
     assert isinstance(asyncio.run(_outcome(task)), TablesFailedError)

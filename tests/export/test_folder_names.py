@@ -55,7 +55,7 @@ def test_a_table_whose_name_no_file_can_have_is_refused(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_who_waits_for_a_plan_says_for_whose(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_that_waits_for_a_plan_names_the_planner(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     waiting = planning(tmp_path, "t", execution="e2")
     asyncio.run(waiting.store.write(waiting.layout.planner.name, encode(Owner("e1", 3)), 0))

@@ -219,7 +219,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize(("place", "edit"), RUN_CASES)
-def test_a_run_that_meets_an_edited_document_says_so_and_touches_nothing(place: str, edit: Edit) -> None:
+def test_a_run_that_meets_an_edited_document_reports_it_and_changes_nothing(place: str, edit: Edit) -> None:
     scene = Scene()
     scene.edit(scene.units if place == "units" else PLACES[place], edit)
     before = scene.rest()

@@ -157,7 +157,7 @@ def test_rows_deleted_between_the_snapshot_time_and_the_look_after_it_are_notice
     in_a_loop(check)
 
 
-def test_plan_says_why_each_table_is_exported() -> None:
+def test_plan_shows_why_each_table_is_exported() -> None:
     async def check() -> None:
         world = World()
         world.put("v", "1", kind="VIEW")
@@ -454,7 +454,7 @@ def test_plan_shows_what_is_exported_and_what_is_unchanged(capsys: pytest.Captur
     in_a_loop(check)
 
 
-def test_a_report_says_since_which_run_a_table_is_unchanged() -> None:
+def test_a_report_shows_since_which_run_a_table_is_unchanged() -> None:
     async def check() -> None:
         world = World()
         for name in ("r1", "r2"):

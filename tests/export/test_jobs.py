@@ -61,7 +61,7 @@ def test_no_more_queries_are_with_bigquery_than_it_takes(monkeypatch: pytest.Mon
     assert manifest.totals.tables == 7
 
 
-def test_what_a_listing_leaves_out_is_asked_for_by_the_job() -> None:
+def test_jobs_missing_in_a_listing_are_looked_up_one_by_one() -> None:
     _, manifest = exported(4)
     assert {table.table: table.rows for table in manifest.tables} == {f"t{number}": number for number in range(4)}
     assert all(len(table.files) == 1 for table in manifest.tables)

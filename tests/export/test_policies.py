@@ -141,7 +141,7 @@ def test_policies_cost_one_request_more_for_a_table() -> None:
     assert sorted(world.warehouse.described) == ["other", "other", "t", "t"]
 
 
-def test_what_the_plan_names_already_is_not_asked_again() -> None:
+def test_what_the_plan_names_already_is_not_looked_up_again() -> None:
     world = World()
     world.protect()
     manifest = world.export(allow=(Risk.ROW_POLICIES,))

@@ -98,7 +98,7 @@ def test_a_dataset_of_the_same_name_in_another_project_is_another_one(scene: Sce
     assert scene.refused("second", project="q").cause == "it belongs to p.sales"
 
 
-def test_what_is_published_tells_whose_a_prefix_is_whose_document_is_gone(scene: Scene) -> None:
+def test_what_is_published_shows_the_owner_of_a_prefix_whose_document_is_gone(scene: Scene) -> None:
     scene.run("first")
     scene.remove(OWNER)
     assert scene.refused("second", dataset="stock").cause == "it belongs to p.sales"

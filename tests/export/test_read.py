@@ -100,7 +100,7 @@ def test_what_an_attempt_leaves_that_ends_after_its_run_goes_when_the_run_is_sta
     asyncio.run(check())
 
 
-def test_what_came_late_and_cannot_be_cleared_is_told_and_does_no_harm(
+def test_late_files_that_cannot_be_cleared_are_reported_and_do_no_harm(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, task = stage(KEEP)
@@ -148,7 +148,7 @@ def test_a_stream_that_breaks_each_time_is_a_failure_of_its_table(monkeypatch: p
     assert [name for name in store.names_now() if "/failures/" in name]
 
 
-def test_files_are_cut_at_the_size_that_is_asked_for() -> None:
+def test_files_are_cut_at_the_requested_size() -> None:
     store, task = stage(KEEP, file_size=200)
     asyncio.run(run(task))
     contents = [found[0] for name in data(store) if (found := store.peek(name))]

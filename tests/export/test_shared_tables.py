@@ -294,7 +294,7 @@ def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptur
     assert len(set(parts)) == len(parts) == TASKS
 
 
-def test_a_session_that_somebody_has_changed_is_refused() -> None:
+def test_a_session_document_that_was_edited_is_refused() -> None:
     world = World()
 
     async def check() -> list[TaskResult | BaseException]:

@@ -133,7 +133,7 @@ def test_a_view_that_bigquery_cannot_read_is_refused_in_one_sentence(
     assert not any(word in called.err for word in ("POST", "http", "Job ID", "Location:"))
 
 
-def test_every_task_says_why_the_run_cannot_be_planned(stage: Stage) -> None:
+def test_every_task_reports_why_the_run_cannot_be_planned(stage: Stage) -> None:
     ran = stage.execute("--dataset", "nowhere", tasks=3)
     assert ran.codes == [5, 5, 5], ran.text
     told = [record for record in records(ran.text) if record["severity"] == "ERROR"]
@@ -221,7 +221,7 @@ def made(stage: Stage, name: str) -> bool:
     return requests.post(url, json=body, timeout=10).ok
 
 
-def test_a_name_too_long_for_an_object_is_told_before_anything_is_written(
+def test_a_name_too_long_for_an_object_is_refused_before_anything_is_written(
     outside: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "é" * 300

@@ -259,7 +259,7 @@ def test_bad_input_is_refused_before_anything_is_made(
     assert scratch(stage) == []
 
 
-def test_python_gets_the_same_claims_without_being_asked(stage: Stage) -> None:
+def test_python_tries_the_same_claims_without_a_prompt(stage: Stage) -> None:
     found = bqdump.check_service(project=stage.project, bucket=stage.bucket, claims=["definitions.*", "objects.key"])
     assert {one.verdict.value for one in found.claims} == {"confirmed", "not tried"}
     assert {row["id"].partition(".")[0] for row in found.to_dicts()} == {"definitions", "objects"}

@@ -71,7 +71,7 @@ def test_status_follows_a_run(
     assert "run one: published" in call(capsys, "status").out
 
 
-def test_the_version_is_told_without_importing_anything(stage: Stage) -> None:
+def test_the_version_is_printed_without_importing_anything(stage: Stage) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bqdump", "--version"], capture_output=True, text=True, check=True
     )
@@ -117,7 +117,7 @@ def test_logs_are_json_lines_as_cloud_logging_reads_them(stage: Stage) -> None:
     assert "1 table in 1 file" in lines[-1]["message"]
 
 
-def test_an_error_that_nobody_expected_is_logged_with_its_stack(
+def test_an_unexpected_error_is_logged_with_its_stack(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def broken(task: object) -> None:
@@ -134,7 +134,7 @@ def test_an_error_that_nobody_expected_is_logged_with_its_stack(
     assert record["stack_trace"].startswith("Traceback (most recent call last):")
 
 
-def test_a_run_prints_its_result_as_json_where_that_is_wanted(
+def test_a_run_prints_its_result_as_json_on_request(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in stage.variables.items():

@@ -64,7 +64,7 @@ def test_a_manifest_holds_everything_that_rebuilds_the_dataset(full: Stage) -> N
     assert [flag.detail for flag in manifest.flags if flag.risk is Risk.MODELS] == ["forecast"]
 
 
-def test_without_any_of_the_permissions_the_export_is_complete_and_says_so(full: Stage) -> None:
+def test_without_any_of_the_permissions_the_export_is_complete_and_names_them(full: Stage) -> None:
     full.deny(*RIGHTS)
     try:
         manifest = exported(full)

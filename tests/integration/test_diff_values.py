@@ -33,7 +33,7 @@ def export(stage: Stage, run: str, **settings: Any) -> None:
     assert outcome.state == "published"
 
 
-def test_nothing_differs_is_said_only_of_the_same_bytes(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_same_bytes_are_reported_as_unchanged(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.sql(SCALARS)
     export(stage, "r1")
     export(stage, "r2")
@@ -81,7 +81,7 @@ def test_values_finds_the_columns_that_changed_and_no_others(
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet", "avro"])
-def test_large_numbers_are_told_apart(stage: Stage, capsys: pytest.CaptureFixture[str], format_: str) -> None:
+def test_large_numbers_are_distinguished(stage: Stage, capsys: pytest.CaptureFixture[str], format_: str) -> None:
     stage.sql("CREATE TABLE large AS SELECT 1e300 AS number, CAST(1.5 AS FLOAT64) AS same")
     export(stage, "r1", format=format_, path=KEPT)
     stage.sql("UPDATE large SET number = 2e300 WHERE true")

@@ -161,7 +161,7 @@ def test_every_risk_is_named_and_refused_or_allowed(outside: Stage, capsys: pyte
     assert call(capsys, "doctor", "--allow", "row-policies").code == 0
 
 
-def test_what_planning_refuses_is_told(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_planning_refuses_is_reported(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.sql("CREATE TABLE deep AS SELECT 1 AS id, [1, 2] AS many")
     called = call(capsys, "doctor")
     assert called.code == 2
@@ -227,7 +227,7 @@ def test_one_emulator_alone_is_a_mistake() -> None:
     assert well.outcome == "ok"
 
 
-def test_clocks_that_are_wrong_by_days_are_told(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clocks_that_are_wrong_by_days_are_reported(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
     outside.stack.jobs(clock_offset_seconds=3 * 86400.0)
     try:

@@ -73,7 +73,7 @@ def test_every_kind_of_request_may_fail_once(stage: Stage, status: int | str, af
 )
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "carried-out"])
 @pytest.mark.parametrize("which", range(0, 12, 3))
-def test_a_412_at_any_write_is_survived_or_told(stage: Stage, operation: str, after: bool, which: int) -> None:
+def test_a_412_at_any_write_is_survived_or_reported(stage: Stage, operation: str, after: bool, which: int) -> None:
     stage.table("a")
     skipped = [{"operation": f"^{operation}$", "seconds": 0.0, "times": which}]
     rule = {"operation": f"^{operation}$", "status": 412, "times": 1, "after": after}
@@ -196,7 +196,7 @@ def test_a_token_that_is_refused_is_renewed_and_the_request_repeated(stage: Stag
     assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
-def test_a_token_that_stays_refused_is_told_as_a_missing_right(stage: Stage) -> None:
+def test_a_token_that_stays_refused_is_reported_as_a_missing_permission(stage: Stage) -> None:
     stage.table("a")
     url = f"{stage.stack.storage}/_local/faults"
     requests.put(url, json={"rules": [{"status": 401}]}, timeout=10).raise_for_status()
@@ -223,7 +223,7 @@ def test_a_token_that_stays_refused_is_told_as_a_missing_right(stage: Stage) -> 
         ((b'"shares":', b'"shared":'), 4, "it is not a valid Plan"),
     ],
 )
-def test_a_plan_of_another_version_is_told_and_nothing_is_touched(
+def test_a_plan_of_another_version_is_refused_and_nothing_is_changed(
     stage: Stage, change: tuple[bytes, bytes], code: int, told: str
 ) -> None:
     stage.table("a")

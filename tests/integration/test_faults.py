@@ -80,7 +80,7 @@ def test_requests_that_fail_now_and_then_change_nothing(stage: Stage, status: in
 
 
 @pytest.mark.parametrize("at", ["run", "insert"])
-def test_a_quota_that_is_used_up_says_when_to_come_back(stage: Stage, at: str) -> None:
+def test_an_exceeded_quota_is_reported_with_when_to_retry(stage: Stage, at: str) -> None:
     stage.table("a")
     stage.table("b")
     fault = {"at": at, "table": "^a@", "reason": "quotaExceeded", "message": "Quota exceeded: export bytes per day"}

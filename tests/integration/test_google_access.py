@@ -50,7 +50,7 @@ def test_credentials_that_give_no_token_are_no_missing_right(
 
 
 @pytest.mark.parametrize("part", ["/token", "recursive=true"])
-def test_a_metadata_server_without_a_service_account_is_told(stage: Stage, google: GooglesHosts, part: str) -> None:
+def test_a_metadata_server_without_a_service_account_is_reported(stage: Stage, google: GooglesHosts, part: str) -> None:
     google.tokens.statuses = {part: 404}
     code, told = refused(stage, google, "status")
     assert code == 5
@@ -58,14 +58,14 @@ def test_a_metadata_server_without_a_service_account_is_told(stage: Stage, googl
     assert told.endswith("Check the service account of this machine.")
 
 
-def test_another_universe_is_told(stage: Stage, google: GooglesHosts) -> None:
+def test_another_universe_is_reported(stage: Stage, google: GooglesHosts) -> None:
     google.tokens.universe = "else.example"
     sentence = "cannot sign in to Google Cloud: unsupported universe domain else.example; expected googleapis.com."
     assert refused(stage, google, "plan") == (5, sentence)
 
 
 @pytest.mark.parametrize("host", [REST, READ, OAUTH])
-def test_a_proxy_that_refuses_a_host_is_not_asked_again(
+def test_a_proxy_that_refuses_a_host_gets_no_second_request(
     stage: Stage, google: GooglesHosts, tmp_path: Path, host: str
 ) -> None:
     stage.table("first")
@@ -88,7 +88,7 @@ def test_dummy_data_is_not_waited_for_where_a_proxy_refuses(stage: Stage, google
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"])
-def test_a_certificate_that_is_not_trusted_is_told(stage: Stage, google: GooglesHosts, variable: str) -> None:
+def test_a_certificate_that_is_not_trusted_is_reported(stage: Stage, google: GooglesHosts, variable: str) -> None:
     stage.table("first")
     code, told = refused(stage, google, "run", "--route", "read", without=[variable])
     assert code == 5
@@ -98,7 +98,7 @@ def test_a_certificate_that_is_not_trusted_is_told(stage: Stage, google: Googles
     assert refused(stage, google, "run", env={variable: "/nowhere"}) == (2, sentence)
 
 
-def test_authorities_without_a_certificate_and_proxies_without_an_address_are_told(
+def test_authorities_without_a_certificate_and_proxies_without_an_address_are_reported(
     stage: Stage, google: GooglesHosts, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.pem"

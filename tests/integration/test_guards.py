@@ -175,7 +175,7 @@ def test_changes_that_an_extract_lacks_are_refused_by_name_unless_that_is_allowe
     assert "CRITICAL" not in allowed.text
 
 
-def test_a_dataset_without_primary_keys_is_not_asked_for_streamed_changes(stage: Stage) -> None:
+def test_a_dataset_without_primary_keys_is_not_searched_for_streamed_changes(stage: Stage) -> None:
     stage.table("orders", 3)
     assert stage.execute().codes == [0]
     queries = [getattr(job, "query", "") or "" for job in stage.big.list_jobs(all_users=True)]
@@ -222,7 +222,7 @@ def test_an_ordinary_dataset_meets_no_guard_with_the_roles_of_the_documentation(
     assert not [line for line in records(ran.text) if line["severity"] == "WARNING"]
 
 
-def test_a_policy_that_planning_could_not_see_is_told_by_the_job_itself(stage: Stage) -> None:
+def test_a_policy_that_planning_could_not_see_is_reported_by_the_job_itself(stage: Stage) -> None:
     stage.table("orders", 3)
     stage.table("people", 2)
     row_policy(stage)
@@ -257,7 +257,7 @@ def test_a_policy_that_is_added_after_planning_is_found_when_the_table_has_been_
     assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "orders")]
 
 
-def test_a_policy_below_a_view_is_told_by_the_job_itself(stage: Stage) -> None:
+def test_a_policy_below_a_view_is_reported_by_the_job_itself(stage: Stage) -> None:
     stage.table("orders", 3)
     row_policy(stage)
     stage.sql(f"CREATE VIEW newest AS SELECT * FROM {stage.dataset}.orders")
@@ -281,7 +281,7 @@ def test_a_moment_outside_the_time_travel_of_the_dataset(stage: Stage, capsys: p
     assert stage.objects() == {}
 
 
-def test_a_bucket_elsewhere_or_with_soft_delete_is_told_and_not_refused(stage: Stage) -> None:
+def test_a_bucket_elsewhere_or_with_soft_delete_is_reported_and_not_refused(stage: Stage) -> None:
     stage.table("orders")
     there = f"{stage.bucket}-eu"
     stage.store.create_bucket(there, location="EU")

@@ -51,7 +51,7 @@ def ask(stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return asked
 
 
-def test_every_json_is_what_its_schema_says(stage: Stage, ask: Ask) -> None:
+def test_every_json_fits_its_schema(stage: Stage, ask: Ask) -> None:
     tried: dict[tuple[str, ...], Callable[[], Any]] = {
         ("run",): lambda: ask("run", "--run-id", "r2", "--exclude", "v"),
         ("plan",): lambda: ask("plan"),

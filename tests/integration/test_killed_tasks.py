@@ -100,7 +100,7 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
     assert [table.table for table in stage.manifest().tables] == TABLES
 
 
-def test_whoever_watches_a_run_whose_tasks_are_gone_is_told_so_and_can_leave(stage: Stage) -> None:
+def test_watching_a_run_whose_tasks_are_gone_warns_and_can_be_left(stage: Stage) -> None:
     hit(stage, signal.SIGKILL, retries=0)
     told = "no table completed for 24 hours; if the run's tasks have ended, resume with: bqdump run --run-id e"
     env = {**stage.variables, "PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": "1"}

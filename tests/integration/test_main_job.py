@@ -118,7 +118,7 @@ def test_other_engines_run_it_too(stage: Stage, engine: Engine) -> None:
     assert {record["logging.googleapis.com/labels"].get("task") for record in records(ran.text)} >= {"0", "1", "2"}
 
 
-def test_an_engine_without_a_name_for_the_run_asks_for_one(stage: Stage) -> None:
+def test_an_engine_without_a_name_for_the_run_requires_one(stage: Stage) -> None:
     ran = stage.execute(engine="kubernetes", env={"JOB_COMPLETIONS": "1"})
     assert ran.codes == [2]
     assert "BQDUMP_RUN_ID" in ran.text

@@ -69,7 +69,7 @@ def test_a_copied_bucket_has_the_status_of_the_original(
     assert "3 of 3 tables done" in shown.out
 
 
-def test_a_run_into_a_copied_bucket_says_why_it_cannot_go_there(
+def test_a_run_into_a_copied_bucket_is_refused_with_the_reason(
     outside: Stage, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert call(capsys, "run", "--run-id", "r1").code == 0

@@ -42,7 +42,7 @@ def test_a_table_created_after_the_moment_is_not_in_the_export(stage: Stage) -> 
     assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
-def test_an_earlier_moment_can_be_asked_for(stage: Stage) -> None:
+def test_an_earlier_snapshot_time_can_be_set(stage: Stage) -> None:
     stage.table("a", 2)
     moment = stage.now()
     stage.now()

@@ -133,7 +133,7 @@ def test_without_a_terminal_a_line_a_minute_has_all_numbers(caplog: pytest.LogCa
     assert line.__dict__["progress"]["tables"] == 0
 
 
-def test_a_run_tells_what_happens_as_it_happens(stage: Stage) -> None:
+def test_a_run_reports_events_as_they_happen(stage: Stage) -> None:
     some_tables(stage)
     stage.stack.jobs(run_seconds=0.0)
     told: list[Event] = []
@@ -166,7 +166,7 @@ def test_a_terminal_shows_a_line_for_each_task_of_an_execution(stage: Stage) -> 
     assert not any("━" in line for line in session.screen)
 
 
-def test_watching_tells_of_each_change_and_ends_with_the_run(stage: Stage) -> None:
+def test_watching_reports_each_change_and_ends_with_the_run(stage: Stage) -> None:
     some_tables(stage)
     stage.execute(execution="one")
     command = [sys.executable, "-m", "bqdump", "status", "--watch"]
@@ -183,7 +183,7 @@ def test_watching_tells_of_each_change_and_ends_with_the_run(stage: Stage) -> No
     assert session.screen[0].startswith(f"run one: published, {stage.project}.{stage.dataset} as of")
 
 
-def test_watching_a_run_that_fails_ends_with_3_and_says_why(
+def test_watching_a_run_that_fails_ends_with_3_and_the_reason(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     some_tables(stage)

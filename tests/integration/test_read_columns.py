@@ -54,7 +54,7 @@ SECTIONS: dict[str, tuple[dict[str, list[str]], list[str]]] = {
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
-def test_files_have_the_columns_that_are_asked_for_in_that_order(stage: Stage, format_: str) -> None:
+def test_files_have_the_selected_columns_in_that_order(stage: Stage, format_: str) -> None:
     tables = {case.replace(",", "").replace(" ", "_"): case for case in SECTIONS}
     for table in tables:
         stage.sql(FLAT.format(table))
@@ -78,7 +78,7 @@ def test_columns_that_a_format_cannot_hold_are_left_out_by_name(stage: Stage, fo
     assert bqdump(stage, "verify", "--read", "--source").codes == [0]
 
 
-def test_a_table_without_rows_has_the_columns_that_are_asked_for(stage: Stage) -> None:
+def test_a_table_without_rows_has_the_selected_columns(stage: Stage) -> None:
     stage.sql("CREATE TABLE t (id INT64, name STRING, day DATE)")
     for format_, expected in (("csv", ["day", "id"]), ("parquet", ["day", "id"])):
         tables = json.dumps({"t": {"columns": expected}})

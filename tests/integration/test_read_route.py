@@ -97,7 +97,7 @@ def test_tables_are_read_into_files_of_a_bucket(stage: Stage) -> None:
     assert stage.staged() == []
 
 
-def test_files_have_about_the_size_that_is_asked_for(stage: Stage) -> None:
+def test_files_have_about_the_requested_size(stage: Stage) -> None:
     stage.table("t", 40_000)
     stage.stack.jobs(read_batch_bytes=10_000)
     assert stage.execute("--file-size", "100KB").codes == [0]
@@ -344,7 +344,7 @@ def test_tasks_that_read_a_table_together_may_be_killed_at_any_moment(stage: Sta
     assert bqdump(stage, "verify", "hunted").codes == [0]
 
 
-def test_a_plan_tells_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
+def test_a_plan_shows_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
     stage.table("large", 5000)
     stage.table("small", 3)
     ran = bqdump(stage, "plan", "--json", "--tasks", "3", *SHARED)

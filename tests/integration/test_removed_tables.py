@@ -90,7 +90,7 @@ def test_selecting_a_table_of_a_published_export_is_refused(night: Night) -> Non
     assert night.latest().run == "first"
 
 
-def test_excluding_one_more_table_is_refused_and_plan_says_so(night: Night, command: Callable[..., Called]) -> None:
+def test_excluding_one_more_table_is_refused_and_plan_names_it(night: Night, command: Callable[..., Called]) -> None:
     shown = command("plan", "--exclude", "planes", "--json")
     assert shown.code == 2
     (removed,) = json.loads(shown.out)["removed"]

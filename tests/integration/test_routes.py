@@ -80,7 +80,7 @@ def test_every_kind_is_exported(outside: Stage) -> None:
     assert [job.table for job in outside.extracts()] == ["orders"]
 
 
-def test_the_plan_tells_routes_reasons_and_the_bill(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_shows_routes_reasons_and_the_bill(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     with_all_kinds(outside)
     before = outside.big.list_jobs(page_size=1000)
     queries = sum(job.job_type == "query" for job in before)
@@ -172,7 +172,7 @@ def test_a_query_writes_the_same_bytes_as_an_extract_job(outside: Stage, format_
         (["--tables", '{"recnt": {"route": "query"}}'], ["[tables.recnt]", "Did you mean 'recent'?"]),
     ],
 )
-def test_a_route_that_cannot_be_taken_says_so(
+def test_a_route_that_cannot_be_taken_is_refused(
     outside: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
 ) -> None:
     outside.table("orders")
@@ -180,7 +180,7 @@ def test_a_route_that_cannot_be_taken_says_so(
     refused(outside, call(capsys, "run", *arguments), *words)
 
 
-def test_a_view_that_is_broken_is_told_with_bigquerys_words(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_view_is_reported_with_bigquerys_message(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
     outside.sql(f"CREATE VIEW stale AS SELECT id FROM `{outside.dataset}`.orders")
     outside.sql("CREATE OR REPLACE TABLE orders AS SELECT 1 AS other")
@@ -305,7 +305,7 @@ def test_the_same_settings_come_from_the_environment(
         ('[tables.people]\ncolums = ["id"]', ["bqdump.toml", "unknown setting 'colums'"]),
     ],
 )
-def test_settings_of_a_table_that_cannot_be_are_told_before_anything_starts(
+def test_impossible_settings_of_a_table_are_refused_before_anything_starts(
     outside: Stage, capsys: pytest.CaptureFixture[str], toml: str, words: list[str]
 ) -> None:
     people(outside, toml)
@@ -339,7 +339,7 @@ def test_hostile_names_of_columns_and_tables_stay_names(outside: Stage, capsys: 
     assert outside.read(table.files[0].name).decode().splitlines()[0].count(",") == len(HOSTILE) - 1
 
 
-def test_a_filter_of_the_read_route_is_asked_about_before_anything_starts(
+def test_a_filter_of_the_read_route_is_checked_before_anything_starts(
     outside: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     people(outside, '[tables.people]\nroute = "read"\nwhere = "emial IS NULL"\n')

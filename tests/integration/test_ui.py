@@ -32,7 +32,7 @@ def read(address: str) -> str:
 
 
 @pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
-def test_it_serves_a_bucket_until_it_is_told_to_end(stage: Stage, signal_: signal.Signals, code: int) -> None:
+def test_it_serves_a_bucket_until_a_signal(stage: Stage, signal_: signal.Signals, code: int) -> None:
     stage.table("people", 4)
     stage.run_tasks(2, execution="first")
     process, address = start(stage)
@@ -49,7 +49,7 @@ def test_it_serves_a_bucket_until_it_is_told_to_end(stage: Stage, signal_: signa
         assert process.stderr.read() == ""
 
 
-def test_a_bucket_that_is_not_there_is_told_in_a_page(stage: Stage) -> None:
+def test_a_bucket_that_does_not_exist_is_named_in_a_page(stage: Stage) -> None:
     process, address = start(stage, "--bucket", "not-there-at-all")
     with process:
         try:

@@ -169,7 +169,7 @@ def test_a_bill_beyond_what_is_allowed_is_refused(stage: Stage, capsys: pytest.C
     assert "the queries would bill 10.5 MB" in called.errors[0]
 
 
-def test_after_time_travel_the_reason_is_told(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_after_time_travel_the_reason_is_reported(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.table("orders", 3)
     stage.run_tasks(1, execution="r1")
     where = stage.latest().manifest

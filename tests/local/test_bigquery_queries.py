@@ -241,7 +241,7 @@ def test_export_data_reads_views_and_earlier_moments(world: World, table: str) -
     assert world.read(bucket, "000000000000") == b'{"a":"1"}\n{"a":"2"}\n'
 
 
-def test_export_data_overwrites_only_if_asked(world: World, table: str) -> None:
+def test_export_data_overwrites_only_with_the_option(world: World, table: str) -> None:
     bucket = world.bucket()
     options = f"uri='gs://{bucket}/*', format='CSV', header=true, field_delimiter=';'"
     export(world, table, options)

@@ -105,7 +105,7 @@ def test_a_task_that_fails_for_good_fails_the_execution_after_all_others(retries
     assert texts(lines)[-3:] == ["1 0", "2 0", "3 0"]
 
 
-def test_a_signal_is_a_failure_and_told_apart_from_an_exit_code() -> None:
+def test_a_signal_is_a_failure_and_distinguished_from_an_exit_code() -> None:
     execution, _ = run(f"{INDEX}; attempt or os.kill(os.getpid(), signal.SIGSEGV)", tasks=1)
     assert [(attempt.exit_code, attempt.signal) for attempt in execution.tasks[0].attempts] == [
         (None, signal.SIGSEGV),

@@ -200,7 +200,7 @@ def test_each_permission_guards_its_methods(http: Http, permission: str) -> None
     assert ("overwrite" in denied) == (permission in {"storage.objects.create", "storage.objects.delete"})
 
 
-def test_permissions_can_be_asked_for(client: Any, http: Http) -> None:
+def test_permissions_can_be_tested(client: Any, http: Http) -> None:
     bucket = client.create_bucket("asked")
     asked = ["storage.objects.create", "storage.objects.delete", "storage.objects.get"]
     assert bucket.test_iam_permissions(asked) == asked

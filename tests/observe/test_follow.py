@@ -139,7 +139,7 @@ def test_an_earlier_run_that_readers_no_longer_see_has_ended() -> None:
     assert [status.state for status in asyncio.run(followed(store))] == ["superseded"]
 
 
-def test_a_run_that_nobody_has_started_is_not_waited_for() -> None:
+def test_a_run_that_was_never_started_is_not_waited_for() -> None:
     async def go() -> None:
         async for _ in follow(MemoryStore(), SETTINGS, "never"):
             pass

@@ -107,7 +107,7 @@ def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[st
     [({"snapshot_time": "soon"}, "its snapshot time is 'soon'"), ({"run": "r1"}, "it is about run 'r1'"),
      ({"tables": [7]}, "its table 1 is not valid")],
 )  # fmt: skip
-def test_a_manifest_that_has_been_changed_is_told_of(change: dict[str, object], words: str) -> None:
+def test_a_manifest_that_has_been_changed_is_reported(change: dict[str, object], words: str) -> None:
     store = two_runs()
     layout = SETTINGS.layout
     found, manifest = store.peek(layout.summary("r2").name), store.peek(layout.run("r2").manifest.name)
@@ -141,7 +141,7 @@ def test_the_index_leads_to_every_entry_of_the_manifest() -> None:
     assert changed == ["widens"]
 
 
-def test_changes_of_tables_and_columns_are_told_and_nothing_else() -> None:
+def test_changes_of_tables_and_columns_are_listed_and_nothing_else() -> None:
     store = two_runs()
     before, after = (asyncio.run(read_manifest(store, SETTINGS, name)) for name in ("r1", "r2"))
     changes = {change.table: change for change in compare(before, after)}
@@ -176,7 +176,7 @@ ADDRESS = struct("city", "zip")
         (struct("city", "zip", rest=', {"name": "price", "type": "NUMERIC", "precision": "10"}'), "+price"),
     ],
 )
-def test_changes_within_a_column_are_told_by_path(after: str, told: str) -> None:
+def test_changes_within_a_column_are_listed_by_path(after: str, told: str) -> None:
     manifest = asyncio.run(read_manifest(two_runs(), SETTINGS, "r1"))
     changes = compare(with_definition(manifest, ADDRESS), with_definition(manifest, after))
     assert {change.columns() for change in changes} == ({told} if told else set())
@@ -190,7 +190,7 @@ def test_a_type_with_other_parameters_is_another_type() -> None:
 
 
 @pytest.mark.parametrize("definition", ["1", '{"schema": {"fields": [{"name": 1}]}}'])
-def test_a_definition_that_is_none_is_told_by_its_table(definition: str) -> None:
+def test_an_invalid_definition_is_reported_with_its_table(definition: str) -> None:
     manifest = asyncio.run(read_manifest(two_runs(), SETTINGS, "r1"))
     with pytest.raises(DocumentError, match=f"cannot read the columns of table {manifest.tables[0].table}: "):
         compare(manifest, with_definition(manifest, definition))

@@ -77,7 +77,7 @@ def test_tables_that_fail_are_posted_once_for_all_tasks_and_attempts(served: Hoo
     assert "the published export is unchanged" in posted["text"]
 
 
-def test_a_partial_export_says_what_is_missing(served: Hook) -> None:
+def test_a_partial_export_names_what_is_missing(served: Hook) -> None:
     world = World(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
     world.run(allow_partial=True)
     assert "1 table failed and missing" in served.bodies[0]["text"]

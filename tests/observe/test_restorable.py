@@ -49,18 +49,18 @@ def drilled(store: MemoryStore, *drills: Drill) -> MemoryStore:
         ([noted("r2", 3, 0, ("one: rows",)), noted("r2", 2)], "2 days ago (all 38 tables)"),
     ],
 )  # fmt: skip
-def test_it_is_said_in_words(drills: list[Drill], text: str) -> None:
+def test_it_is_described_in_words(drills: list[Drill], text: str) -> None:
     assert restorable(drills).text(NOW / 1000) == text
 
 
-def test_times_in_the_past_are_said_in_one_unit() -> None:
+def test_times_in_the_past_are_written_in_one_unit() -> None:
     found = [ago(seconds) for seconds in (-5, 60, 7199, 7200, 2 * DAY - 1, 2 * DAY)]
     assert found == [
         "just now", "1 minute ago", "119 minutes ago", "2 hours ago", "47 hours ago", "2 days ago",
     ]  # fmt: skip
 
 
-def test_one_table_is_said_to_be_one() -> None:
+def test_one_table_is_singular() -> None:
     assert Restorable(EPOCH, "r", 1, 1).extent == "1 table"
 
 

@@ -81,7 +81,7 @@ def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_roun
         world.run("t", prefix="y/")
 
 
-def test_tables_of_a_set_are_exported_as_one_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_tables_of_a_set_are_exported_as_one_and_the_log_names_it(caplog: pytest.LogCaptureFixture) -> None:
     """Its snapshot time is taken before any look at a partition, so each would take a billed query."""
     world = World("sales")
     world.warehouse.put("p", "sales", "days", ["20260101:a", "20260102:b"], partitioned=True)

@@ -84,7 +84,7 @@ def test_a_swap_starts_again_from_what_a_faster_writer_has_stored(store: ObjectS
     asyncio.run(main())
 
 
-def test_a_swap_that_wants_no_change_writes_nothing(store: ObjectStore) -> None:
+def test_a_swap_without_a_change_writes_nothing(store: ObjectStore) -> None:
     async def main() -> None:
         async def nothing(now: Newest | None) -> None:
             return None
@@ -109,7 +109,7 @@ def test_a_replacement_happens_over_its_generation_only(store: ObjectStore) -> N
     asyncio.run(main())
 
 
-def test_a_document_that_cannot_be_what_its_name_says_is_an_error_that_names_it(store: ObjectStore) -> None:
+def test_a_document_that_does_not_fit_its_name_is_an_error_that_names_it(store: ObjectStore) -> None:
     async def main() -> None:
         await store.write(NEWEST.name, b'{"run": 7}', 0)
         with pytest.raises(DocumentError, match=NEWEST.name):
@@ -128,7 +128,7 @@ def test_notes_come_decoded_page_by_page(store: ObjectStore) -> None:
     asyncio.run(main())
 
 
-def test_a_store_that_refuses_and_holds_none_may_be_asked_again() -> None:
+def test_a_refused_write_without_a_document_can_be_repeated() -> None:
     class Refusing(MemoryStore):
         async def write(self, name: str, data: bytes, expect: int | None) -> int:
             raise ConflictError("write", name, "no")

@@ -205,7 +205,7 @@ def test_two_drills_at_once_do_not_disturb_each_other() -> None:
     assert scratch(world) == []
 
 
-def test_where_nothing_is_published_the_error_says_so() -> None:
+def test_where_nothing_is_published_the_error_states_it() -> None:
     world = World()
     removed(world, "_bqdump/latest.json")
     with pytest.raises(NotFoundError):

@@ -238,7 +238,7 @@ def test_a_table_that_appears_in_the_target_meanwhile_is_not_touched() -> None:
     assert world.rows("two") == ["stranger"]
 
 
-def test_a_page_says_what_is_restored_and_what_failed() -> None:
+def test_a_page_shows_what_is_restored_and_what_failed() -> None:
     world = World()
     world.big.failing = lambda table, job: JobError("invalid", "no such <column>") if table == "one" else None
     result = world.restore()

@@ -382,7 +382,7 @@ def test_a_bucket_that_keeps_all_objects_is_refused(scene: Scene, keeping: dict[
     assert scene.names() == before
 
 
-def test_what_deleted_files_cost_is_said(scene: Scene) -> None:
+def test_the_cost_of_deleted_files_is_reported(scene: Scene) -> None:
     scene.run("a", "b")
     scene.store.bucket = scene.store.bucket._replace(soft_delete_seconds=604_800, versions=True)
     assert scene.prune(delete=False).notes == (

@@ -49,7 +49,7 @@ def decide_on(scene: Scene, run: str, **fields: Any) -> None:
     asyncio.run(overwrite(scene.store, LAYOUT.run(run).tombstone, tombstone))
 
 
-def test_a_verification_of_a_run_that_is_pruned_meanwhile_says_so(scene: Scene) -> None:
+def test_a_verification_of_a_run_that_is_pruned_meanwhile_reports_it(scene: Scene) -> None:
     scene.run("a", "b")
     store = Between(scene.store, lambda: prune(scene.pruning()))
     with pytest.raises(NotFoundError, match=r"^cannot verify run a: it was pruned meanwhile\. bqdump\.runs\(\) lists"):
@@ -64,7 +64,7 @@ def test_a_run_whose_deletion_has_begun_is_not_there_any_more(scene: Scene) -> N
         asyncio.run(read_manifest(scene.store, SETTINGS, "a"))
 
 
-def test_a_restore_of_a_run_that_is_pruned_meanwhile_says_so_and_restores_nothing_wrong(scene: Scene) -> None:
+def test_a_restore_of_a_run_that_is_pruned_meanwhile_reports_it_and_restores_nothing_wrong(scene: Scene) -> None:
     scene.run("a", "b")
     big = MemoryDestination(scene.store, scene.warehouse.clock)
 

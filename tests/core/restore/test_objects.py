@@ -64,7 +64,7 @@ def test_an_expiration_of_the_past_does_not_delete_a_view() -> None:
     assert (read(made.finish), "expirationTime" in read(made.definition)) == (None, False)
 
 
-def test_legacy_sql_stays_and_says_so() -> None:
+def test_legacy_sql_stays_and_is_marked() -> None:
     view = {"query": "SELECT * FROM [proj:shop.orders]", "useLegacySql": True}
     (made,) = objects(relation("v", view=view))
     assert read(made.definition)["view"] == view
