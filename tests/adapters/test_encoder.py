@@ -94,8 +94,8 @@ def encoded(
     columns: tuple[Column, ...], schema: bytes, batches: list[Batch], format_: str, codec: str = "none", **shape: Any
 ) -> bytes:
     file = io.BytesIO()
-    wanted = FileShape(format_, codec, columns, **shape)
-    assert ArrowEncoder().encode(schema, iter(batches), wanted, file) == sum(batch.rows for batch in batches)
+    expected = FileShape(format_, codec, columns, **shape)
+    assert ArrowEncoder().encode(schema, iter(batches), expected, file) == sum(batch.rows for batch in batches)
     return file.getvalue()
 
 

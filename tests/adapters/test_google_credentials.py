@@ -54,10 +54,10 @@ def test_a_file_without_credentials_is_reported(
     if content is not None:
         file.write_text(content if isinstance(content, str) else json.dumps(content))
     monkeypatch.setenv(FILE, str(file))
-    told = refusal()
-    assert told.startswith(f"cannot sign in to Google Cloud: {cause}")
-    assert told.endswith(f"Check the file in {FILE}.")
-    assert str(tmp_path) not in told
+    reported = refusal()
+    assert reported.startswith(f"cannot sign in to Google Cloud: {cause}")
+    assert reported.endswith(f"Check the file in {FILE}.")
+    assert str(tmp_path) not in reported
 
 
 def test_a_credentials_file_is_enough_and_no_project_is_looked_up(

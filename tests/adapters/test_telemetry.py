@@ -125,9 +125,7 @@ def test_a_drill_that_proves_nothing_is_an_error_in_its_span(collector: Collecto
 
 
 @pytest.mark.parametrize("off", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}])
-def test_nothing_is_sent_by_default(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch, off: dict[str, str]
-) -> None:
+def test_nothing_is_sent_by_default(collector: Collector, monkeypatch: pytest.MonkeyPatch, off: dict[str, str]) -> None:
     for name, value in off.items():
         monkeypatch.setenv(name, value)
     run()

@@ -161,17 +161,17 @@ def test_a_file_that_is_replaced_while_it_is_read_is_reported(deleting: bool) ->
 
 def test_a_disk_without_room_is_found_before_anything_is_read_or_billed(monkeypatch: pytest.MonkeyPatch) -> None:
     store = exported("csv")
-    asked: list[int] = []
+    requested: list[int] = []
 
     def check_room(size: int) -> None:
-        asked.append(size)
+        requested.append(size)
         raise UsageError("read files", "temporary files", "full")
 
     monkeypatch.setattr(READER, "check_room", check_room)
     monkeypatch.setattr(store, "read", refuse_files(store))
     with pytest.raises(UsageError, match="full"):
         read(store, "csv")
-    assert asked == [sum(len((store.peek(name) or (b"",))[0]) for name in files(store))]
+    assert requested == [sum(len((store.peek(name) or (b"",))[0]) for name in files(store))]
 
 
 def refuse_files(store: MemoryStore) -> Callable[..., Coroutine[Any, Any, Stored]]:
@@ -216,7 +216,7 @@ def test_rows_are_counted_again_where_their_recorded_number_was_changed_in_trans
     store = exported("avro")
     listed = [info for name in files(store) if (info := store.peek(name))]
     infos = [info for _, info in listed]
-    wanted = asyncio.run(count_rows(store, "avro", infos))
-    assert asyncio.run(count_rows(Flipping(store, flips), "avro", infos)) == wanted
+    required = asyncio.run(count_rows(store, "avro", infos))
+    assert asyncio.run(count_rows(Flipping(store, flips), "avro", infos)) == required
     with pytest.raises(DocumentError):
         asyncio.run(count_rows(Flipping(store, 99), "avro", infos))

@@ -102,11 +102,11 @@ def test_a_claim_is_compared_with_what_is_observed(one: Claim, verdict: Verdict)
 
 
 def test_what_fails_is_about_one_claim() -> None:
-    told: list[TriedClaim] = []
+    reported: list[TriedClaim] = []
     claims = [one._replace(id=f"some.{n}") for n, (one, _) in enumerate(VERDICTS)]
-    found = asyncio.run(World().check(*claims, tell=told.append))
+    found = asyncio.run(World().check(*claims, tell=reported.append))
     assert [one.id for one in found.claims] == [one.id for one in claims]
-    assert sorted(one.id for one in told) == sorted(one.id for one in claims)
+    assert sorted(one.id for one in reported) == sorted(one.id for one in claims)
     assert found.claims[4].observed == {"error": "invalid: no RANGE in Avro"}
     assert found.claims[6].observed == {"error": "cannot be interpreted: IndexError: list index out of range"}
     assert found.claims[7].why == "no permission"

@@ -30,12 +30,12 @@ def drawn(view: View, width: int = 100, height: int = 60) -> list[str]:
 
 def test_it_shows_progress_rate_time_left_and_the_slowest_table() -> None:
     text = "\n".join(drawn(VIEW))
-    for said in (
+    for output in (
         "exporting", "12 of 1,038 tables, 0:10, about 0:30 left", "5 running, 1,020 waiting, 1 failed", "1 GB of 4 GB",
         "100 MB/s", "longest       1:15     2 GB  orders", "task 0     0 tables done, 1 running, 1 GB",
         "task 1     1 table done, 1 running, 1 GB, attempt 2, failed",
     ):  # fmt: skip
-        assert said in text
+        assert output in text
 
 
 def test_a_table_that_is_being_read_shows_its_share_of_rows() -> None:

@@ -102,9 +102,9 @@ def test_help_shows_every_setting_with_variable_and_default(capsys: pytest.Captu
 @pytest.mark.parametrize("words", [["run"], ["local", "up"], []])
 def test_help_shows_what_the_flag_shows(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert start([*words, "--help"]) == 0
-    wanted = capsys.readouterr().out
+    required = capsys.readouterr().out
     assert start(["help", *words]) == 0
-    assert capsys.readouterr().out == wanted
+    assert capsys.readouterr().out == required
 
 
 @pytest.mark.parametrize("words", [["rum"], ["run", "up"], ["local", "upp"]])
@@ -114,11 +114,11 @@ def test_the_help_of_an_unknown_command_is_refused(words: list[str], capsys: pyt
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"), [("rnu", "run"), ("plans", "plan"), ("stats", "status"), ("locale", "local")]
+    ("output", "meant"), [("rnu", "run"), ("plans", "plan"), ("stats", "status"), ("locale", "local")]
 )
-def test_a_misspelt_command_gets_a_guess(said: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert start([said]) == 2
-    assert capsys.readouterr().err == f"bqdump: {said}: unknown command. Did you mean {meant}?\n"
+def test_a_misspelt_command_gets_a_guess(output: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start([output]) == 2
+    assert capsys.readouterr().err == f"bqdump: {output}: unknown command. Did you mean {meant}?\n"
 
 
 def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,13 +141,13 @@ def test_an_option_without_its_value_is_named_once(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "bqdump: --tasks: requires an argument.\n"
 
 
-@pytest.mark.parametrize(("words", "told"), PARSED)
+@pytest.mark.parametrize(("words", "reported"), PARSED)
 def test_errors_of_the_parser_are_one_sentence_like_all_others(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], reported: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(words) == 2
     shown = capsys.readouterr().err
-    assert shown.startswith(f"bqdump: {told} bqdump {words[0]}")
+    assert shown.startswith(f"bqdump: {reported} bqdump {words[0]}")
     assert shown.endswith("--help shows what is possible.\n")
     assert shown.count("\n") == 1
 
@@ -191,9 +191,9 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_setting_ends_with_2_and_names_itself(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments, said = BAD[bad]
+    arguments, output = BAD[bad]
     assert start(["plan", *COMPLETE, *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert output in capsys.readouterr().err
 
 
 def test_bad_toml_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

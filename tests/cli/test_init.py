@@ -73,7 +73,7 @@ def test_without_a_terminal_and_without_flags_it_names_what_is_missing(capsys: p
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--format", "xls"], "--format: invalid value 'xls'"),
         (["--compression", "zstd"], "'zstd' is not a codec of csv"),
@@ -84,10 +84,10 @@ def test_without_a_terminal_and_without_flags_it_names_what_is_missing(capsys: p
     ],
 )
 def test_answers_that_bqdump_would_refuse_are_refused(
-    flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(["init", *THREE, *flags]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert list(Path().iterdir()) == []
 
 
@@ -114,8 +114,8 @@ def test_on_a_terminal_it_prompts_until_the_value_is_valid(tmp_path: Path) -> No
 
     def answer(_: subprocess.Popen[bytes], written: str) -> str | None:
         nonlocal seen
-        asked = written.find(dialogue[0][0], seen) if dialogue else -1
-        if asked < 0 or not written.endswith(": "):
+        requested = written.find(dialogue[0][0], seen) if dialogue else -1
+        if requested < 0 or not written.endswith(": "):
             return None
         seen = len(written)
         return dialogue.pop(0)[1] + "\n"

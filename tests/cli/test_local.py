@@ -18,9 +18,7 @@ def test_what_is_missing_is_what_seed_has_made() -> None:
     ("arguments", "environ"),
     [(["--to", "exports"], {}), (["--to=exports"], {}), ([], {"BQDUMP_TO": "exports"})],
 )
-def test_an_export_to_a_folder_gets_no_default_bucket(
-    arguments: list[str], environ: dict[str, str]
-) -> None:
+def test_an_export_to_a_folder_gets_no_default_bucket(arguments: list[str], environ: dict[str, str]) -> None:
     assert "DESTINATION_BUCKET" not in settings_of_tasks(arguments, environ)
 
 

@@ -23,7 +23,7 @@ def test_watching_reports_that_a_later_run_was_published(
     monkeypatch.setattr(status, "ask_store", lambda settings, ask, **_: asyncio.run(ask(scene.store)))
     # As `bqdump run` of such a run ends.
     assert start(["status", "first", "--watch", "--bucket", "exports"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("run first: superseded: 4 of 4 tables done")
-    assert told[1].startswith("run first: superseded, my-project.shop as of")
-    assert told[-1] == "  the published run is second, with a later snapshot time"
+    reported = capsys.readouterr().out.splitlines()
+    assert reported[0].startswith("run first: superseded: 4 of 4 tables done")
+    assert reported[1].startswith("run first: superseded, my-project.shop as of")
+    assert reported[-1] == "  the published run is second, with a later snapshot time"

@@ -444,12 +444,12 @@ def test_a_load_into_a_missing_table_fails_and_creates_none(stage: Stage) -> Non
     uri = stage.file("rows", ["a"])
 
     async def check(destination: Destination) -> None:
-        said = ""
+        output = ""
         try:
-            said = str((await finished(destination, await destination.load(load(stage, "l", "gone", uri)))).error)
+            output = str((await finished(destination, await destination.load(load(stage, "l", "gone", uri)))).error)
         except NotFoundError as error:
-            said = str(error)
-        assert "gone" in said
+            output = str(error)
+        assert "gone" in output
         assert await destination.present(stage.dataset) == []
 
     on(stage, check)
@@ -492,11 +492,11 @@ def test_one_of_many_concurrent_starts_of_a_load_wins(stage: Stage) -> None:
 
     async def check(destination: Destination) -> None:
         await destination.create_table(stage.dataset, "t", raw({"schema": LINES}))
-        asked = load(stage, "race", "t", uri, empty=False)
-        results = await asyncio.gather(*(destination.load(asked) for _ in range(10)), return_exceptions=True)
+        requested = load(stage, "race", "t", uri, empty=False)
+        results = await asyncio.gather(*(destination.load(requested) for _ in range(10)), return_exceptions=True)
         assert sum(isinstance(result, Job) for result in results) == 1
         assert sum(isinstance(result, ConflictError) for result in results) == 9
-        await finished(destination, await destination.job(asked.job_id, "EU"))
+        await finished(destination, await destination.job(requested.job_id, "EU"))
         assert stage.rows("t") == ["a"]
 
     on(stage, check)
@@ -527,13 +527,13 @@ def test_a_statement_that_names_a_missing_table_fails_with_its_name(stage: Stage
     async def check(destination: Destination) -> None:
         await destination.create_table(stage.dataset, "t", raw({"schema": LINES}))
         sql = f"INSERT INTO {name_of(stage.dataset, 't')} (line) SELECT line FROM {name_of(stage.dataset, 'gone')}"
-        said = ""
+        output = ""
         try:
             job = await finished(destination, await destination.statement(statement(stage, "i", "t", sql)))
-            said = str(job.error)
+            output = str(job.error)
         except NotFoundError as error:
-            said = str(error)
-        assert "gone" in said
+            output = str(error)
+        assert "gone" in output
 
     on(stage, check)
 

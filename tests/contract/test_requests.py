@@ -360,9 +360,9 @@ def test_every_format_and_codec_is_valid_for_bigquery(world: World, format_: str
         warehouse = BigQueryWarehouse(PROJECT)
         try:
             dataset = await warehouse.dataset(PROJECT, DATASET)
-            asked = ExtractRequest(f"{format_}_{codec}", dataset, "one", await warehouse.now("EU"), f"gs://{BUCKET}/x_*",
+            requested = ExtractRequest(f"{format_}_{codec}", dataset, "one", await warehouse.now("EU"), f"gs://{BUCKET}/x_*",
                                    format_, codec, header=True, delimiter="\t", labels={})  # fmt: skip
-            await warehouse.job((await warehouse.extract(asked)).id, "EU")
+            await warehouse.job((await warehouse.extract(requested)).id, "EU")
         finally:
             await warehouse.close()
 
@@ -391,10 +391,10 @@ def test_a_query_and_its_dry_run_are_valid_requests(
             assert found
             select = sql.select_part(dataset, "one", await warehouse.now("EU"), found.definition, masked)
             await warehouse.estimate(dataset, "one", select, masked.salts)
-            asked = QueryRequest(f"query_{format_}", dataset, "one", None, select, f"gs://{BUCKET}/q_*", format_,
+            requested = QueryRequest(f"query_{format_}", dataset, "one", None, select, f"gs://{BUCKET}/q_*", format_,
                                  "none", header=True, delimiter="\t", labels={"team": "data"}, parameters=masked.salts,
                                  max_bytes_billed=20_000_000)  # fmt: skip
-            await warehouse.job((await warehouse.query(asked)).id, "EU")
+            await warehouse.job((await warehouse.query(requested)).id, "EU")
         finally:
             await warehouse.close()
 

@@ -271,9 +271,9 @@ def test_a_missing_dataset_is_not_found(stage: Stage) -> None:
 
 def test_the_clock_returns_milliseconds_and_never_goes_back(stage: Stage) -> None:
     async def check(warehouse: Warehouse) -> None:
-        told = [await warehouse.now("US") for _ in range(5)]
-        assert told == sorted(told)
-        assert 1_600_000_000_000 < told[0] < 10_000_000_000_000
+        reported = [await warehouse.now("US") for _ in range(5)]
+        assert reported == sorted(reported)
+        assert 1_600_000_000_000 < reported[0] < 10_000_000_000_000
 
     on(stage, check)
 
@@ -429,10 +429,10 @@ def test_a_table_is_read_as_it_was_at_the_snapshot(stage: Stage, kind: Kind) -> 
         await next_millisecond(warehouse)
         stage.put("orders", ["new"])
         after = await next_millisecond(warehouse)
-        for snapshot, job_id, wanted in ((before, "before", ["old"]), (after, "after", ["new"])):
+        for snapshot, job_id, required in ((before, "before", ["old"]), (after, "after", ["new"])):
             job, _ = await finished(warehouse, await start(warehouse, stage, kind, "orders", snapshot, job_id))
             assert job.error is None
-            assert lines(stage.read(f"{job_id}/")) == wanted
+            assert lines(stage.read(f"{job_id}/")) == required
 
     on(stage, check)
 
@@ -457,13 +457,13 @@ def test_a_dropped_table_fails_with_its_name(stage: Stage, kind: Kind) -> None:
     async def check(warehouse: Warehouse) -> None:
         snapshot = await next_millisecond(warehouse)
         stage.drop("gone")
-        said = ""
+        output = ""
         try:
             job, _ = await finished(warehouse, await start(warehouse, stage, kind, "gone", snapshot, kind))
-            said = f"{job.error}"
+            output = f"{job.error}"
         except NotFoundError as error:
-            said = str(error)
-        assert "gone" in said
+            output = str(error)
+        assert "gone" in output
         assert stage.read(f"{kind}/") == {}
 
     on(stage, check)
@@ -473,13 +473,13 @@ def test_a_job_id_can_be_used_once_and_identifies_its_job(stage: Stage) -> None:
     stage.put("orders", ["a"])
 
     async def check(warehouse: Warehouse) -> None:
-        asked = request(stage, "orders", await next_millisecond(warehouse), "job_twice")
-        first, _ = await finished(warehouse, await warehouse.extract(asked))
+        requested = request(stage, "orders", await next_millisecond(warehouse), "job_twice")
+        first, _ = await finished(warehouse, await warehouse.extract(requested))
         with pytest.raises(ConflictError):
-            await warehouse.extract(asked)
+            await warehouse.extract(requested)
         with pytest.raises(ConflictError):
-            await warehouse.extract(asked._replace(table="other"))
-        assert await warehouse.job(asked.job_id, "US") == first
+            await warehouse.extract(requested._replace(table="other"))
+        assert await warehouse.job(requested.job_id, "US") == first
 
     on(stage, check)
 
@@ -488,11 +488,11 @@ def test_one_of_many_concurrent_starts_of_a_job_wins(stage: Stage) -> None:
     stage.put("orders", ["a"])
 
     async def check(warehouse: Warehouse) -> None:
-        asked = request(stage, "orders", await next_millisecond(warehouse), "job_race")
-        results = await asyncio.gather(*(warehouse.extract(asked) for _ in range(10)), return_exceptions=True)
+        requested = request(stage, "orders", await next_millisecond(warehouse), "job_race")
+        results = await asyncio.gather(*(warehouse.extract(requested) for _ in range(10)), return_exceptions=True)
         assert sum(isinstance(result, Job) for result in results) == 1
         assert sum(isinstance(result, ConflictError) for result in results) == 9
-        await finished(warehouse, await warehouse.job(asked.job_id, "US"))
+        await finished(warehouse, await warehouse.job(requested.job_id, "US"))
 
     on(stage, check)
 
@@ -611,8 +611,8 @@ def test_many_concurrent_jobs_all_end(stage: Stage) -> None:
 
     async def check(warehouse: Warehouse) -> None:
         snapshot = await next_millisecond(warehouse)
-        asked = [request(stage, f"t{number}", snapshot, f"many_{number}") for number in range(4)]
-        jobs = await asyncio.gather(*map(warehouse.extract, asked))
+        requested = [request(stage, f"t{number}", snapshot, f"many_{number}") for number in range(4)]
+        jobs = await asyncio.gather(*map(warehouse.extract, requested))
         ended = await asyncio.gather(*(finished(warehouse, job) for job in jobs))
         assert [job.error for job, _ in ended] == [None] * 4
         assert [lines(stage.read(f"many_{number}/")) for number in range(4)] == [[f"row {n}"] for n in range(4)]
@@ -633,9 +633,9 @@ class Flaky(MemoryWarehouse):
 
     async def now(self, location: str) -> int:
         """See Warehouse."""
-        told = await super().now(location)
+        reported = await super().now(location)
         self.lose()
-        return told
+        return reported
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
@@ -664,12 +664,14 @@ def test_a_request_with_a_lost_answer_is_retried() -> None:
 
 def test_a_job_whose_answer_was_lost_is_a_conflict_and_runs_once() -> None:
     inner, warehouse = flaky()
-    asked = ExtractRequest("j", Dataset(PROJECT, "data", "US"), "orders", 1_800_000_000_000, "gs://memory/x_*", "csv",
-                           "none", header=True, delimiter=",", labels={})  # fmt: skip
+    requested = ExtractRequest(
+        "j", Dataset(PROJECT, "data", "US"), "orders", 1_800_000_000_000, "gs://memory/x_*", "csv", "none",
+        header=True, delimiter=",", labels={},
+    )  # fmt: skip
 
     async def check() -> None:
         with pytest.raises(ConflictError):
-            await warehouse.extract(asked)
+            await warehouse.extract(requested)
         assert (await finished(warehouse, await warehouse.job("j", "US")))[0].error is None
 
     asyncio.run(check())
@@ -678,12 +680,14 @@ def test_a_job_whose_answer_was_lost_is_a_conflict_and_runs_once() -> None:
 
 def test_a_listing_that_breaks_misses_no_job() -> None:
     inner, warehouse = flaky()
-    asked = ExtractRequest("j", Dataset(PROJECT, "data", "US"), "orders", 1_800_000_000_000, "gs://memory/x_*", "csv",
-                           "none", header=True, delimiter=",", labels={})  # fmt: skip
+    requested = ExtractRequest(
+        "j", Dataset(PROJECT, "data", "US"), "orders", 1_800_000_000_000, "gs://memory/x_*", "csv", "none",
+        header=True, delimiter=",", labels={},
+    )  # fmt: skip
 
     async def check() -> None:
         for number in range(2 * PAGE + 1):
-            await MemoryWarehouse.extract(inner, asked._replace(job_id=f"j{number}"))
+            await MemoryWarehouse.extract(inner, requested._replace(job_id=f"j{number}"))
         listed = [job.id for job in await everything(warehouse.jobs(0))]
         assert list(dict.fromkeys(listed)) == [f"j{number}" for number in range(6, -1, -1)]
 

@@ -30,13 +30,13 @@ KNOWN: list[tuple[dict[str, str], Identity]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("environ", "wanted"), KNOWN, ids=lambda value: getattr(value, "engine", None) or "")
-def test_reads_the_variables_of_every_engine(environ: dict[str, str], wanted: Identity) -> None:
-    assert identify(environ | {"PATH": "/bin", "BATCH_OTHER": "x"}) == wanted
+@pytest.mark.parametrize(("environ", "required"), KNOWN, ids=lambda value: getattr(value, "engine", None) or "")
+def test_reads_the_variables_of_every_engine(environ: dict[str, str], required: Identity) -> None:
+    assert identify(environ | {"PATH": "/bin", "BATCH_OTHER": "x"}) == required
 
 
 def test_every_engine_is_tried_here() -> None:
-    assert {wanted.engine for _, wanted in KNOWN} == {"", *(engine.name for engine in ENGINES)}
+    assert {required.engine for _, required in KNOWN} == {"", *(engine.name for engine in ENGINES)}
 
 
 BY_ENGINE = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)

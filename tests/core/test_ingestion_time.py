@@ -116,9 +116,9 @@ def test_a_section_of_one_table_that_has_none_is_refused() -> None:
     assert routed(events(field="id"), sections(toml.replace("events", '"e*"'))).route == "extract"
 
 
-@pytest.mark.parametrize("asked", [{"route": "read"}, {"file_size": 10**6}])
-def test_the_read_route_has_them_where_it_is_requested_or_needed(asked: dict[str, Any]) -> None:
-    one = routed(events(), settings(partition_times=True, **asked))
+@pytest.mark.parametrize("requested", [{"route": "read"}, {"file_size": 10**6}])
+def test_the_read_route_has_them_where_it_is_requested_or_needed(requested: dict[str, Any]) -> None:
+    one = routed(events(), settings(partition_times=True, **requested))
     assert (one.route, one.shape.partition_times) == ("read", COLUMN)
 
 

@@ -30,9 +30,9 @@ def unit(route: str = "extract", kind: str = "TABLE", **definition: Any) -> Unit
                 definition=found.definition)  # fmt: skip
 
 
-def routed(wanted: Table, captured: tuple[str, ...] = ("t",), **settings: Any) -> tuple[str, str]:
+def routed(expected: Table, captured: tuple[str, ...] = ("t",), **settings: Any) -> tuple[str, str]:
     three: dict[str, Any] = {"project": "p", "dataset": "d", "target": Target("gs", "b")}
-    (only,) = route_tables(Settings(**three | settings), [wanted], captured=captured).routed
+    (only,) = route_tables(Settings(**three | settings), [expected], captured=captured).routed
     return only.route, only.read_at
 
 

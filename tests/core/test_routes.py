@@ -63,17 +63,17 @@ def test_what_has_no_time_travel_is_marked_as_read_when_its_job_runs(kind: str) 
 
 @given(st.sampled_from(KINDS), st.sampled_from(ROUTES), st.sampled_from([Shape(), *SHAPES.values()]))
 def test_a_requested_route_is_taken_or_refused_with_those_that_can(kind: str, route: str, shape: Shape) -> None:
-    asked = of_kind(kind)
-    wanted = Requirements(route, shape=shape)
-    if not (reason := obstacle(route, asked, wanted)):
-        assert choose_route(asked, wanted) == (route, "asked for")
+    requested = of_kind(kind)
+    expected = Requirements(route, shape=shape)
+    if not (reason := obstacle(route, requested, expected)):
+        assert choose_route(requested, expected) == (route, "asked for")
         return
     with pytest.raises(UsageError) as caught:
-        choose_route(asked, wanted)
-    said = str(caught.value)
-    assert said.startswith(f'table t: the {route} route cannot export it ({reason}). Set route = "')
-    able = said.split('Set route = "')[1].split('"')[0]
-    assert not obstacle(able, asked, wanted)
+        choose_route(requested, expected)
+    output = str(caught.value)
+    assert output.startswith(f'table t: the {route} route cannot export it ({reason}). Set route = "')
+    able = output.split('Set route = "')[1].split('"')[0]
+    assert not obstacle(able, requested, expected)
 
 
 def test_the_last_route_that_matches_counts() -> None:

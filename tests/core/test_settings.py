@@ -138,13 +138,13 @@ def sources(flag: dict[str, Any], env: dict[str, str], toml: dict[str, Any], nam
 @pytest.mark.parametrize("place", ["flag", "env", "toml"])
 @pytest.mark.parametrize("name", VALUES)
 def test_reads_a_setting_from_every_place(name: str, place: str) -> None:
-    text, wanted, _ = VALUES[name]
+    text, expected, _ = VALUES[name]
     flags: dict[str, Any] = REQUIRED | NEEDED.get(name, {})
     flags.pop("bucket" if name == "to" else name, None)
     given = {"flag": ({name: text}, {}, {}), "env": ({}, {BY_NAME[name].env: text}, {}), "toml": ({}, {}, {name: text})}
     flag, env, toml = given[place]
     found = sources(flags | flag, env, toml)
-    assert (str(found.target) if name in TARGET else getattr(found, name)) == wanted
+    assert (str(found.target) if name in TARGET else getattr(found, name)) == expected
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file() -> None:
@@ -336,12 +336,12 @@ def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
 
 @given(st.sampled_from([setting.name for setting in SETTINGS]), st.text(max_size=20))
 def test_any_text_for_any_setting_is_taken_or_refused_by_name(name: str, text: str) -> None:
-    said = f"{name} is taken"
+    output = f"{name} is taken"
     try:
         resolve(given_flags(REQUIRED | {name: text}))
     except UsageError as error:
-        said = str(error)
-    assert BY_NAME[name].flag in said or name in said
+        output = str(error)
+    assert BY_NAME[name].flag in output or name in output
 
 
 def refused(**values: Any) -> str:

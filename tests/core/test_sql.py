@@ -79,9 +79,7 @@ ANY_DAY = "(`day` IS NULL OR `day` IS NOT NULL)"
         ),
     ],
 )
-def test_a_table_that_requires_a_partition_filter_gets_one_that_every_row_meets(
-    definition: str, all_rows: str
-) -> None:
+def test_a_table_that_requires_a_partition_filter_gets_one_that_every_row_meets(definition: str, all_rows: str) -> None:
     table = msgspec.Raw(definition.encode())
     assert condition(table, "") == all_rows
     assert condition(table, "a OR b") == (f"(a OR b) AND {all_rows}" if all_rows else "a OR b")

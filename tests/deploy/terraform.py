@@ -130,8 +130,8 @@ def check_call(call: Body, module: Body) -> list[str]:
     variables = named(module, "variable")
     given = {key for key, _ in _items(call)} - {"source", "version", *META}
     errors = [f"the module has no variable {name!r}" for name in sorted(given - set(variables))]
-    wanted = {name for name, body in variables.items() if "default" not in body}
-    return errors + [f"{name!r} is missing" for name in sorted(wanted - given)]
+    expected = {name for name, body in variables.items() if "default" not in body}
+    return errors + [f"{name!r} is missing" for name in sorted(expected - given)]
 
 
 def _items(body: Body) -> list[tuple[str, Any]]:

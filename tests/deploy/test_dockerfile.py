@@ -129,8 +129,8 @@ def _nothing_can_be_changed(app: Path) -> None:
 
 
 def _it_holds_the_runtime_only(python: Path) -> None:
-    wanted = ["bqdump", "click", "google.cloud.bigquery"]
-    assert importable(python, wanted) == wanted
+    expected = ["bqdump", "click", "google.cloud.bigquery"]
+    assert importable(python, expected) == expected
     assert importable(python, NOT_IN_THE_IMAGE) == []
     code = "from bqdump.render.workflow import workflow_source; print(workflow_source()[:1])"
     assert _output([python, "-I", "-c", code]) == "#\n"
@@ -171,8 +171,8 @@ def test_extras_are_installed_together_so_that_versions_that_differ_would_fail(t
     (run,) = [step.rest for step in build.steps if step.word == "RUN" and "for extra in" in step.rest]
     (tmp_path / "python").write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / "python").chmod(0o755)
-    said = _output(["sh", "-euc", run], PATH=f"{tmp_path}:{os.environ['PATH']}").splitlines()
-    assert said[-1].partition("--no-deps ")[2] == "-r requirements/read.txt -r requirements/otel.txt"
+    output = _output(["sh", "-euc", run], PATH=f"{tmp_path}:{os.environ['PATH']}").splitlines()
+    assert output[-1].partition("--no-deps ")[2] == "-r requirements/read.txt -r requirements/otel.txt"
 
 
 def test_lock_files_agree_on_every_package() -> None:
@@ -189,5 +189,5 @@ def test_the_lock_of_an_image_names_every_dependency(requirements: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / f"requirements/{requirements}.txt").read_text().splitlines()
     locked = {line.split("==")[0] for line in lines if "==" in line}
-    wanted = project["dependencies"] + project["optional-dependencies"].get(requirements, [])
-    assert {name.split(">=")[0] for name in wanted} <= locked
+    expected = project["dependencies"] + project["optional-dependencies"].get(requirements, [])
+    assert {name.split(">=")[0] for name in expected} <= locked

@@ -117,10 +117,10 @@ def test_images_and_accounts_are_named_as_bqdump_names_them(project: str) -> Non
     lines = [line for line in BLOCKS[0].splitlines() if line.startswith(("export REPOSITORY", "export ACCOUNTS"))]
     script = "\n".join([*lines, 'echo "$REPOSITORY" "$ACCOUNTS"'])
     environ = {"PATH": os.environ["PATH"], "PROJECT_ID": project, "REGION": "europe-west1"}
-    said = subprocess.run(["sh", "-eu"], input=script, text=True, capture_output=True, env=environ, check=True).stdout
+    output = subprocess.run(["sh", "-eu"], input=script, text=True, capture_output=True, env=environ, check=True).stdout
     settings = Settings(project=project, dataset="d", target=Target("gs", "b"))
     deployment = Deployment(settings=settings, region="europe-west1")
-    assert said.split() == [deployment.job_image.removesuffix("/bqdump:latest"), deployment.account("x")[2:]]
+    assert output.split() == [deployment.job_image.removesuffix("/bqdump:latest"), deployment.account("x")[2:]]
 
 
 def test_every_resource_that_can_have_labels_gets_the_label_of_the_teardown(walk: Walk) -> None:

@@ -150,9 +150,9 @@ def test_an_address_of_notices_is_a_secret_of_the_job() -> None:
 
 
 def test_whoever_deploys_may_act_as_every_account() -> None:
-    said = printed("iam", *FLAGS, "--workflow", "--deployer", "group:data@example.com")
-    emails = re.findall(r"^# (\S+@\S+)$", said, re.MULTILINE)
-    granted = re.findall(r"service-accounts add-iam-policy-binding (\S+) .*--member=group:data@example.com", said)
+    message = printed("iam", *FLAGS, "--workflow", "--deployer", "group:data@example.com")
+    emails = re.findall(r"^# (\S+@\S+)$", message, re.MULTILINE)
+    granted = re.findall(r"service-accounts add-iam-policy-binding (\S+) .*--member=group:data@example.com", message)
     assert granted == emails
     assert len(emails) == 3
     with pytest.raises(UsageError, match="--deployer: invalid value 'me'"):
@@ -187,10 +187,10 @@ def test_the_schedule_is_valid_for_cloud_scheduler(target: str) -> None:
 @pytest.mark.parametrize(("target", "api"), [("job", "run.v2"), ("workflow", "workflowexecutions.v1")])
 def test_the_schedule_calls_a_method_that_exists(target: str, api: str) -> None:
     uri = json.loads(printed("scheduler", "--target", target, *FLAGS))["httpTarget"]["uri"]
-    wanted = {"job": "projects.locations.jobs.run", "workflow": "projects.locations.workflows.executions.create"}
+    expected = {"job": "projects.locations.jobs.run", "workflow": "projects.locations.workflows.executions.create"}
     found = discovery.document(api)
     method: dict[str, Any] = found
-    *path, name = wanted[target].split(".")
+    *path, name = expected[target].split(".")
     for part in path:
         method = method["resources"][part]
     method = method["methods"][name]

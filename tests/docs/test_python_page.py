@@ -106,8 +106,8 @@ def test_the_page_explains_each_state_and_where_it_appears() -> None:
     rows = re.findall(r"^\| `(\w+)` \| .* \| (`[`\w, ]+`) \|$", PAGE, re.MULTILINE)
     assert [state for state, _ in rows] == list(get_args(State))
     for kind in (bqdump.Status, bqdump.RunLine, bqdump.Export):
-        said = {state for state, places in rows if f"`{kind.__name__}`" in places}
-        assert set(get_args(get_type_hints(kind)["state"])) == said
+        output = {state for state, places in rows if f"`{kind.__name__}`" in places}
+        assert set(get_args(get_type_hints(kind)["state"])) == output
 
 
 def test_every_example_is_run_here() -> None:
@@ -116,9 +116,9 @@ def test_every_example_is_run_here() -> None:
 
 def test_the_script_and_the_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     execute(block("sys.exit"))
-    said = capsys.readouterr().out.splitlines()
-    assert re.match(r"33 tables, [0-9]+ rows, [0-9]+ bytes as of ", said[0])
-    assert said[1].startswith("gs://my-exports/script/_bqdump/runs/")
+    output = capsys.readouterr().out.splitlines()
+    assert re.match(r"33 tables, [0-9]+ rows, [0-9]+ bytes as of ", output[0])
+    assert output[1].startswith("gs://my-exports/script/_bqdump/runs/")
     names = execute(block("largest"))
     assert (names["tables"].height, names["runs"].height) == (33, 1)
     assert names["tables"]["snapshot_time"].dtype == polars.Datetime("us", "UTC")

@@ -55,9 +55,9 @@ def test_the_page_on_formats_has_every_type() -> None:
 def test_the_page_on_formats_has_the_codecs_of_every_route(route: str) -> None:
     page = (ROOT / FORMATS).read_text()
     (line,) = [line for line in page.splitlines() if line.startswith(f"| `--compression`, {route} route |")]
-    told = [tuple(re.findall("`([a-z]+)`", cell)) for cell in line.split("|")[2:-1]]
+    reported = [tuple(re.findall("`([a-z]+)`", cell)) for cell in line.split("|")[2:-1]]
     able = {name for name, cells in CELLS[route].items() if any(cell.holds != "no" for cell in cells.values())}
-    assert told == [formats.codecs(route, name) if name in able else () for name in formats.FORMATS]
+    assert reported == [formats.codecs(route, name) if name in able else () for name in formats.FORMATS]
 
 
 def test_the_page_on_commands_is_as_the_commands_are() -> None:
@@ -78,9 +78,9 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_json_has_a_schema() -> None:
-    asked = {found.words for found in commands() for param in found.command.params if "--json" in param.opts}
-    assert asked == {found.words for found in commands() if found.json}
-    assert {words for words in asked if len(words) == 1} >= {
+    requested = {found.words for found in commands() for param in found.command.params if "--json" in param.opts}
+    assert requested == {found.words for found in commands() if found.json}
+    assert {words for words in requested if len(words) == 1} >= {
         ("run",), ("plan",), ("status",), ("runs",), ("diff",), ("report",), ("verify",)
     }  # fmt: skip
 

@@ -244,13 +244,13 @@ LOOKS: dict[str, Callable[[Scene], Awaitable[object]]] = {
 def test_who_only_looks_gets_an_answer_or_a_clear_error(place: str, edit: Edit) -> None:
     scene = Scene()
     scene.edit(PLACES[place], edit)
-    before, told = {name: scene.store.peek(name) for name in scene.store.names_now()}, list[str]()
+    before, reported = {name: scene.store.peek(name) for name in scene.store.names_now()}, list[str]()
     for look in LOOKS.values():
         try:
             asyncio.run(_ask(look(scene)))
         except BqdumpError as error:
-            told.append(str(error))
-    assert all(len(line) < 1000 for line in told)
+            reported.append(str(error))
+    assert all(len(line) < 1000 for line in reported)
     assert {name: scene.store.peek(name) for name in scene.store.names_now()} == before
 
 

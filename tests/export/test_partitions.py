@@ -208,10 +208,10 @@ def test_what_changed_just_before_the_snapshot_time_is_exported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, later = World(settings), [*ROWS[1:], "20260102:late", "20260103:new"]
-    now, asked = world.warehouse.now, iter((later,))
+    now, requested = world.warehouse.now, iter((later,))
 
     async def changing(location: str) -> int:
-        if rows := next(asked, None):
+        if rows := next(requested, None):
             world.put(rows)
             world.now += 1000
         return await now(location)
@@ -383,9 +383,9 @@ def test_one_task_that_saw_a_change_and_one_that_did_not_publish_the_same(monkey
         looks: Iterator[bool] = iter((True, False) * 20)
         table = world.warehouse.table
 
-        async def flapping(dataset: Any, asked: str, of: Any = table, when: Iterator[bool] = looks) -> Any:
-            found = await of(dataset, asked)
-            if "$" in asked and world.warehouse.extracted and next(when):  # noqa: B023
+        async def flapping(dataset: Any, requested: str, of: Any = table, when: Iterator[bool] = looks) -> Any:
+            found = await of(dataset, requested)
+            if "$" in requested and world.warehouse.extracted and next(when):  # noqa: B023
                 return msgspec.structs.replace(found, definition=msgspec.Raw(b'{"numRows":"9"}'))
             return found
 

@@ -158,10 +158,10 @@ def test_files_are_cut_at_the_requested_size() -> None:
 
 def test_whoever_looks_on_hears_how_many_rows_have_been_read() -> None:
     _, task = stage(KEEP)
-    told: list[Event] = []
-    asyncio.run(run(task._replace(tell=told.append)))
-    rows = [event.rows for event in told if isinstance(event, Advanced)]
+    reported: list[Event] = []
+    asyncio.run(run(task._replace(tell=reported.append)))
+    rows = [event.rows for event in reported if isinstance(event, Advanced)]
     assert rows == sorted(rows)
     assert len(set(rows)) > 10
     assert rows[-1] == 100
-    assert {(event.piece, event.of) for event in told if isinstance(event, Advanced)} == {("00000-00000", 100)}
+    assert {(event.piece, event.of) for event in reported if isinstance(event, Advanced)} == {("00000-00000", 100)}

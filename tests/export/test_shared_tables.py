@@ -214,9 +214,9 @@ def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -
 
     async def check() -> None:
         ended = await world.all_tasks()
-        [told] = {str(one) for one in ended if isinstance(one, TablesFailedError)}
-        assert "large: sessionLost: no such stream: the read session that its tasks shared has ended" in told
-        assert "bqdump.run(run_id='r1')" in told
+        [reported] = {str(one) for one in ended if isinstance(one, TablesFailedError)}
+        assert "large: sessionLost: no such stream: the read session that its tasks shared has ended" in reported
+        assert "bqdump.run(run_id='r1')" in reported
         assert world.settings.layout.run("r1").manifest.name not in world.store.names_now()
         await world.all_tasks("e2")
 

@@ -152,16 +152,16 @@ def read(way: Way, reader: str, kind: Kind, value: Any) -> Any:
     return value
 
 
-def same(found: Any, wanted: Any) -> bool:
+def same(found: Any, expected: Any) -> bool:
     """Equal in type and value, NaN to NaN, and -0.0 to no other zero; numbers of equal value are equal."""
-    match wanted:
+    match expected:
         case float():
-            return isinstance(found, float) and repr(found) == repr(wanted)
+            return isinstance(found, float) and repr(found) == repr(expected)
         case list():
-            return isinstance(found, list) and len(found) == len(wanted) and all(map(same, found, wanted))
+            return isinstance(found, list) and len(found) == len(expected) and all(map(same, found, expected))
         case dict():
-            return isinstance(found, dict) and found.keys() == wanted.keys() and all(
-                same(found[key], wanted[key]) for key in wanted
+            return isinstance(found, dict) and found.keys() == expected.keys() and all(
+                same(found[key], expected[key]) for key in expected
             )  # fmt: skip
         case _:
-            return type(found) is type(wanted) and bool(found == wanted)
+            return type(found) is type(expected) and bool(found == expected)

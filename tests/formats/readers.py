@@ -58,8 +58,8 @@ def _json_duckdb(files: Sequence[bytes], folder: Path) -> Columns:
     """DuckDB finds the rows and the members, and unescapes nothing: each value is JSON text until it is parsed here."""
     source = f"read_json_objects({_paths(files, folder)}, format = 'newline_delimited')"
     names = [name for (name,) in duckdb.sql(f"SELECT DISTINCT unnest(json_keys(json)) FROM {source}").fetchall()]
-    wanted = ", ".join(f"json -> '$.{name}'" for name in names)
-    found = duckdb.sql(f"SELECT {wanted} FROM {source} ORDER BY (json ->> '$.id')::INT").fetchall() if names else []
+    expected = ", ".join(f"json -> '$.{name}'" for name in names)
+    found = duckdb.sql(f"SELECT {expected} FROM {source} ORDER BY (json ->> '$.id')::INT").fetchall() if names else []
     return {name: [None if row[n] is None else from_json(row[n]) for row in found] for n, name in enumerate(names)}
 
 

@@ -72,8 +72,8 @@ def test_a_table_without_rows_has_its_columns(exports: Exports, way: Way, shell:
 def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell: DuckDBShell) -> None:
     way = Way("read", "csv", "none")
     settings = exports.stage.settings(prefix=str(way))
-    heard: list[str] = []
-    export = Export(settings, exports.manifest(way), shell, lambda entry: heard.append(entry.table))
+    received: list[str] = []
+    export = Export(settings, exports.manifest(way), shell, lambda entry: received.append(entry.table))
 
     def attach(statement: str) -> None:
         asyncio.run(ask(settings, lambda store: export.attach(store, statement)))
@@ -81,7 +81,7 @@ def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell:
     for statement in ("SELECT 1", "FROM values_read_csv", "SELECT count(*) FROM VALUES_READ_CSV v", "SHOW TABLES"):
         attach(statement)
         shell.run(statement)
-    assert heard == ["values_read_csv"]
+    assert received == ["values_read_csv"]
 
 
 def test_a_statement_that_fails_is_one_clear_error(shell: DuckDBShell) -> None:

@@ -74,10 +74,10 @@ def selected(kinds: list[Kind]) -> str:
 def test_values_come_back(restored: Restored, way: Way, kind: Kind) -> None:
     change = CHANGED.get((way.format, kind.type)) if way.route != "read" else None
     change = change or (lambda value: value)
-    wanted = [change(value) for value in expected(kind)]
+    required = [change(value) for value in expected(kind)]
     columns = restored.columns(way)
     found = columns[kind.name]
-    assert [(row, found[row], wanted[row]) for row in range(ROWS) if not same(found[row], wanted[row])] == []
+    assert [(row, found[row], required[row]) for row in range(ROWS) if not same(found[row], required[row])] == []
     assert columns[f"{kind.name}_null"] == [[] if kind.repeated else None] * ROWS
 
 

@@ -91,17 +91,17 @@ def test_the_plan_shows_columns_that_do_not_fit(
     kind = next(kind for kind in KINDS if kind.name == "rd")
     stage, table = exports.stage, exports.table("beside_rd", [PLAIN, kind])
     where = ["--project", stage.project, "--dataset", stage.dataset, "--bucket", stage.bucket, "--prefix", "plan"]
-    asked = ["plan", *where, "--include", table, "--format", "avro"]
-    refused = call(capsys, *asked)
+    requested = ["plan", *where, "--include", table, "--format", "avro"]
+    refused = call(capsys, *requested)
     assert refused.code == 2
     assert "rd RANGE<DATE>, rd_null RANGE<DATE>" in refused.errors[0]
     assert "Set --format to csv or json, --on-unsupported to skip or string" in refused.errors[0]
-    shown = call(capsys, *asked, "--on-unsupported", policy)
+    shown = call(capsys, *requested, "--on-unsupported", policy)
     assert (shown.code, shown.errors) == (0, [])
     text = " ".join(shown.out.split())
     why = "rd RANGE<DATE>: Avro exports have no RANGE; rd_null RANGE<DATE>: Avro exports have no RANGE"
     assert f"{risk} {table} {table}: columns that the format cannot hold are {done} ({why}) yes" in text
-    planned = json.loads(call(capsys, *asked, "--on-unsupported", policy, "--json").out)
+    planned = json.loads(call(capsys, *requested, "--on-unsupported", policy, "--json").out)
     (flag,) = [flag for flag in planned["flags"] if flag["table"]]
     assert (flag["risk"], flag["columns"], flag["allowed"]) == (risk, ["rd", "rd_null"], True)
     assert [item["route"] for item in planned["tables"]] == ["query"]

@@ -25,12 +25,12 @@ class Called(NamedTuple):
     @property
     def errors(self) -> list[str]:
         """Every error, from log lines and from standard error."""
-        told = [line for line in self.err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
+        reported = [line for line in self.err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
         for line in self.out.splitlines():
             if line.startswith('{"severity":'):
                 record = msgspec.json.decode(line)
-                told += [record["message"]] if record["severity"] in ("ERROR", "CRITICAL") else []
-        return told
+                reported += [record["message"]] if record["severity"] in ("ERROR", "CRITICAL") else []
+        return reported
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Called:

@@ -136,9 +136,9 @@ def test_a_view_that_bigquery_cannot_read_is_refused_in_one_sentence(
 def test_every_task_reports_why_the_run_cannot_be_planned(stage: Stage) -> None:
     ran = stage.execute("--dataset", "nowhere", tasks=3)
     assert ran.codes == [5, 5, 5], ran.text
-    told = [record for record in records(ran.text) if record["severity"] == "ERROR"]
-    assert len(told) == 3
-    assert all(f"{stage.project}.nowhere" in record["message"] for record in told)
+    reported = [record for record in records(ran.text) if record["severity"] == "ERROR"]
+    assert len(reported) == 3
+    assert all(f"{stage.project}.nowhere" in record["message"] for record in reported)
     assert stage.objects() == {}
 
 

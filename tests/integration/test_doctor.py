@@ -66,14 +66,14 @@ def test_extract_jobs_name_what_they_need_under_managed_disaster_recovery(
     outside: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outside.table("orders")
-    (told,) = (
+    (reported,) = (
         c["detail"] for c in diagnosed(call(capsys, "doctor", "--json"))["checks"] if c["name"] == "plan an export"
     )
-    assert told == f"1 table{DISASTER_RECOVERY}"
-    assert "PIPELINE" in told
+    assert reported == f"1 table{DISASTER_RECOVERY}"
+    assert "PIPELINE" in reported
     other = diagnosed(call(capsys, "doctor", "--json", "--route", "query"))
-    (told,) = (check["detail"] for check in other["checks"] if check["name"] == "plan an export")
-    assert told == "1 table"
+    (reported,) = (check["detail"] for check in other["checks"] if check["name"] == "plan an export")
+    assert reported == "1 table"
 
 
 @pytest.mark.parametrize("permission", RIGHTS)

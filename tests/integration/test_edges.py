@@ -102,8 +102,8 @@ def test_clocks_that_are_wrong_by_days_change_nothing(stage: Stage) -> None:
         before = stage.now()
         ran = stage.execute(env={"PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": days}, tasks=2)
         assert ran.codes == [0, 0], ran.text
-        told = next(record["time"] for record in records(ran.text))
-        shift = datetime.datetime.fromisoformat(told) - datetime.datetime.now(datetime.UTC)
+        reported = next(record["time"] for record in records(ran.text))
+        shift = datetime.datetime.fromisoformat(reported) - datetime.datetime.now(datetime.UTC)
         assert round(shift / datetime.timedelta(days=1)) == int(days)
         latest = stage.latest()
         assert latest.run == ran.execution.name
@@ -212,7 +212,7 @@ def test_a_token_that_stays_refused_is_reported_as_a_missing_permission(stage: S
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "told"),
+    ("change", "code", "reported"),
     [
         (
             (b'"format_version": 1', b'"format_version": 2'),
@@ -224,7 +224,7 @@ def test_a_token_that_stays_refused_is_reported_as_a_missing_permission(stage: S
     ],
 )
 def test_a_plan_of_another_version_is_refused_and_nothing_is_changed(
-    stage: Stage, change: tuple[bytes, bytes], code: int, told: str
+    stage: Stage, change: tuple[bytes, bytes], code: int, reported: str
 ) -> None:
     stage.table("a")
     assert stage.execute(execution="first").codes == [0]
@@ -237,6 +237,6 @@ def test_a_plan_of_another_version_is_refused_and_nothing_is_changed(
     before = stage.objects()
     ran = stage.execute("--run-id", "first")
     assert ran.codes == [code]
-    assert told in ran.text
+    assert reported in ran.text
     assert "Traceback" not in ran.text
     assert stage.objects() == before

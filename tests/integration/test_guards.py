@@ -194,10 +194,10 @@ def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(
     assert refused.code == 2
     assert f"objects that no route can export: relations ({reason})" in refused.errors[0]
     assert "Leave them out by name with --exclude. To export anyway: --allow skipped" in refused.errors[0]
-    told = call(capsys, "doctor")
-    assert told.code == 2
+    messages = call(capsys, "doctor")
+    assert messages.code == 2
     for word in ("guard: skipped", "relations", reason, "--allow skipped", "1 check would stop a run."):
-        assert word in told.out
+        assert word in messages.out
     assert call(capsys, "doctor", "--allow", "skipped").code == 0
     planned = call(capsys, "plan", "--allow", "skipped")
     assert planned.code == 0

@@ -39,10 +39,10 @@ def test_the_read_route_is_refused_before_planning(
     stage.table("a")
     done = without(stage, package, command, *arguments)
     assert done.returncode == 2, done
-    told = done.stdout + done.stderr
+    reported = done.stdout + done.stderr
     for words in ("table a: it takes the read route", f"{package} is not installed", "pip install '.[read]'"):
-        assert words in told
-    assert "Traceback" not in told
+        assert words in reported
+    assert "Traceback" not in reported
     assert stage.objects() == {}
 
 

@@ -33,10 +33,10 @@ def test_a_run_within_a_small_limit_of_open_files(stage: Stage) -> None:
         for limit in LIMITS
     ]  # fmt: skip
     ended = [(process.communicate()[0], process.returncode) for process in begun]
-    for said, code in ended:
-        assert "Traceback" not in said
-        assert "unexpected" not in said
+    for output, code in ended:
+        assert "Traceback" not in output
+        assert "unexpected" not in output
         # What is retried may succeed.
-        assert code in (0, 5), said
-        assert code == 0 or "ulimit -n" in said.splitlines()[-1], said
+        assert code in (0, 5), output
+        assert code == 0 or "ulimit -n" in output.splitlines()[-1], output
     assert (ended[0][1], ended[-1][1]) == (5, 0)

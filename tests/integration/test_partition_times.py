@@ -122,6 +122,6 @@ def test_diff_compares_the_partition_times(stage: Stage, capsys: pytest.CaptureF
               " VALUES (TIMESTAMP '2021-02-01', 1, 'first', DATE '2024-06-01')")  # fmt: skip
     stage.now()
     stage.run_tasks(1, execution="r2", **flags)
-    told = call(capsys, "diff", "r1", "r2", "--values", "--json", "--bucket", stage.bucket)
-    (table,) = json.loads(told.out)
+    reported = call(capsys, "diff", "r1", "r2", "--values", "--json", "--bucket", stage.bucket)
+    (table,) = json.loads(reported.out)
     assert (table["table"], table["values_changed"]) == ("events", [COLUMN])

@@ -116,17 +116,17 @@ def test_nothing_of_it_is_to_be_seen_where_no_terminal_is(stage: Stage) -> None:
 
 def test_without_a_terminal_a_line_a_minute_has_all_numbers(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "bqdump")
-    told: queue.Queue[logging.LogRecord] = queue.Queue()
+    reported: queue.Queue[logging.LogRecord] = queue.Queue()
 
     class Told(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
-            told.put(record)
+            reported.put(record)
             return True
 
     caplog.handler.addFilter(Told())
     with following(lines=lambda view: Lines(view, every=0.01)) as follower:
         follower.hear(Looked({"a": Started("a", "orders", 7, 0)}, {}, {}))
-        while (line := told.get(timeout=10)).__dict__["progress"]["running"] == 0:
+        while (line := reported.get(timeout=10)).__dict__["progress"]["running"] == 0:
             pass
     assert line.__dict__["event"] == LogEvent.RUN_PROGRESS
     assert line.getMessage() == "progress: planning"
@@ -136,13 +136,13 @@ def test_without_a_terminal_a_line_a_minute_has_all_numbers(caplog: pytest.LogCa
 def test_a_run_reports_events_as_they_happen(stage: Stage) -> None:
     some_tables(stage)
     stage.stack.jobs(run_seconds=0.0)
-    told: list[Event] = []
+    reported: list[Event] = []
 
     async def work(task: Callable[[int], Task]) -> None:
-        await run(task(0)._replace(tell=told.append))
+        await run(task(0)._replace(tell=reported.append))
 
     stage.perform(work, execution="one")
-    kinds = [type(event).__name__ for event in told]
+    kinds = [type(event).__name__ for event in reported]
     assert kinds[0] == "Plan"
     assert kinds.count("Started") == kinds.count("Receipt") == 3
     assert kinds[-1] == "Entered"

@@ -189,9 +189,9 @@ def test_a_file_that_a_killed_attempt_has_left_is_extra_until_the_run_is_started
     [whole] = stage.files()
     left, foreign = "nightly/t/t_000000000000.csv", "nightly/t/t_000005000000.csv"
     stage.upload(left)
-    told = bqdump(stage, "verify")
-    assert told.codes == [4]
-    assert left in told.text
+    reported = bqdump(stage, "verify")
+    assert reported.codes == [4]
+    assert left in reported.text
     stage.upload(foreign)
     assert stage.execute(*arguments).codes == [0]
     assert stage.files() == [whole, foreign]
@@ -227,8 +227,8 @@ def test_a_dump_to_a_folder_has_the_same_layout_and_manifest(stage: Stage) -> No
     assert (out / "a/a_000000000000.csv").read_text().count("\n") == 12
     assert not (out / "b").exists()
     for command in ("verify", "runs", "status", "report"):
-        told = bqdump(stage, command, "--to", "out")
-        assert told.codes == [0], told.text
+        reported = bqdump(stage, command, "--to", "out")
+        assert reported.codes == [0], reported.text
     first, second = sorted(path.name for path in (out / "_bqdump/runs").iterdir())
     assert "b" in bqdump(stage, "diff", first, second, "--to", "out").text
     (out / "a/a_000000000000.csv").write_text("spoilt")
@@ -348,9 +348,9 @@ def test_a_plan_shows_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
     stage.table("large", 5000)
     stage.table("small", 3)
     ran = bqdump(stage, "plan", "--json", "--tasks", "3", *SHARED)
-    told = json.loads(ran.text)
-    assert {table["table"]: table["parts"] for table in told["tables"]} == {"large": 3, "small": 1}
-    assert [share["units"] for share in told["shares"]] == [1, 2, 1]
+    reported = json.loads(ran.text)
+    assert {table["table"]: table["parts"] for table in reported["tables"]} == {"large": 3, "small": 1}
+    assert [share["units"] for share in reported["shares"]] == [1, 2, 1]
     shown = bqdump(stage, "plan", "--tasks", "3", *SHARED).text
     assert " and 2 more" in shown
 

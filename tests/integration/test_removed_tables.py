@@ -111,8 +111,8 @@ def test_removing_excluded_tables_takes_a_word(night: Night) -> None:
     assert warned(ran, LogEvent.TABLE_REMOVED) == ["airports", "carriers", "planes"]
     assert list(night.files()) == [file_of("flights")]
     manifest = night.manifest()
-    told = [(one.table, one.reason, one.run, one.rows) for one in manifest.removed]
-    assert told == [("airports", "excluded", "first", 1), ("carriers", "excluded", "first", 2),
+    reported = [(one.table, one.reason, one.run, one.rows) for one in manifest.removed]
+    assert reported == [("airports", "excluded", "first", 1), ("carriers", "excluded", "first", 2),
                     ("planes", "excluded", "first", 4)]  # fmt: skip
     page = night.report("second")
     assert "Removed from the published export" in page
@@ -138,8 +138,8 @@ def test_others_are_carried_over_as_they_are(night: Night, command: Callable[...
     assert manifest.oldest_snapshot_time == first.snapshot_time < manifest.snapshot_time
     older = f"3 tables carried over from earlier runs, the oldest as of {first.snapshot_time}"
     assert older in night.report("second")
-    for told in ("status", "runs", "verify"):
-        assert older in command(told).out, told
+    for reported in ("status", "runs", "verify"):
+        assert older in command(reported).out, reported
     assert json.loads(command("status", "--json").out)["carried"] == 3
     assert [line["carried"] for line in json.loads(command("runs", "--json").out)] == [3, 0]
     changed = json.loads(command("diff", "first", "--json").out)

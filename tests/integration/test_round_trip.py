@@ -70,7 +70,7 @@ def definitions(stage: Stage, dataset: str) -> dict[str, Any]:
     assert found.unread == ()
     tables = [stage.big.get_table(f"{stage.project}.{dataset}.{one}").to_api_repr() for one in ("customers", "orders")]
     tables = [_own(settable(table)) for table in tables]
-    said = {
+    output = {
         "dataset": _own(dict(found.dataset)),
         "tables": tables,
         "objects": [(one.name, one.kind, one.sql, _own(settable(one.definition))) for one in found.objects],
@@ -78,7 +78,7 @@ def definitions(stage: Stage, dataset: str) -> dict[str, Any]:
         "policies": found.policies,
         "indexes": found.indexes,
     }
-    text = msgspec.json.encode(said, order="sorted").decode()
+    text = msgspec.json.encode(output, order="sorted").decode()
     mapped: dict[str, Any] = msgspec.json.decode(text.replace(dataset, "DATASET").encode())
     return mapped
 

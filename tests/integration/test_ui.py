@@ -55,9 +55,9 @@ def test_a_bucket_that_does_not_exist_is_named_in_a_page(stage: Stage) -> None:
         try:
             with pytest.raises(urllib.error.HTTPError) as answer:
                 read(address)
-            with answer.value as told:
-                assert told.code == 404
-                assert "not-there-at-all" in told.read().decode()
+            with answer.value as reported:
+                assert reported.code == 404
+                assert "not-there-at-all" in reported.read().decode()
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0

@@ -94,7 +94,7 @@ def test_every_flipped_byte_behind_the_store_s_back_is_found(exported: Stage, bu
         path.write_bytes(data)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    wanted = [("checksum", name) for name, data in whole.items() if data]
+    required = [("checksum", name) for name, data in whole.items() if data]
     for number in range(8):
         for name, data in whole.items():
             damaged = bytearray(data)
@@ -102,7 +102,7 @@ def test_every_flipped_byte_behind_the_store_s_back_is_found(exported: Stage, bu
                 place = (0, len(data) - 1)[number] if number < 2 else chance.randrange(len(data))
                 damaged[place] ^= 1 << chance.randrange(8)
             put(name, bytes(damaged))
-        assert found(read(exported)) == wanted
+        assert found(read(exported)) == required
     for name, data in whole.items():
         put(name, data)
     assert found(read(exported)) == []

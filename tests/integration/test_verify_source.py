@@ -50,13 +50,13 @@ def test_a_faithful_export_is_what_bigquery_had_whatever_happened_since(
 ) -> None:
     exported.sql("UPDATE scalars SET text = 'changed' WHERE true")
     exported.sql("DELETE FROM more WHERE id > 1")
-    code, verified, told = compare(exported, capsys)
+    code, verified, reported = compare(exported, capsys)
     assert verified["findings"] == []
     assert code == 0
     assert verified["source"]["tables"] == verified["tables"]
     assert verified["source"]["not_compared"] == []
     assert verified["source"]["bytes_billed"] > 0
-    assert "for this comparison" in told
+    assert "for this comparison" in reported
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_whatever_differs_from_bigquery_is_named(
     swap_in(stage, name, rows)
     code, verified, _ = compare(stage, capsys)
     assert code == (4 if found else 0)
-    told = [(finding["kind"], finding["expected"]) for finding in verified["findings"]]
-    assert len(told) == len(found)
+    reported = [(finding["kind"], finding["expected"]) for finding in verified["findings"]]
+    assert len(reported) == len(found)
     for kind, words in found:
-        assert any(kind == its and expected.startswith(words) for its, expected in told), (words, told)
+        assert any(kind == its and expected.startswith(words) for its, expected in reported), (words, reported)
 
 
 @pytest.mark.parametrize("format_", ["csv", "json"])

@@ -18,15 +18,15 @@ from docs.walk import follow, shell
 @pytest.mark.timeout(600)
 def test_the_quick_start(tmp_path: Path) -> None:
     try:
-        said = follow("docs/quickstart.md", tmp_path)
+        output = follow("docs/quickstart.md", tmp_path)
     finally:
         if state.find(tmp_path / ".bqdump-local"):
             state.down(tmp_path / ".bqdump-local")
-    assert "Every file is there" in said
-    assert "flights_000000000000.csv" in said
-    assert "10 of 10 tasks succeeded" in said
-    assert SAME in said
-    assert "run wednesday: published" in said
+    assert "Every file is there" in output
+    assert "flights_000000000000.csv" in output
+    assert "10 of 10 tasks succeeded" in output
+    assert SAME in output
+    assert "run wednesday: published" in output
     assert (tmp_path / "tuesday.html").read_text().startswith("<!doctype html>")
     bucket = tmp_path / ".bqdump-local/buckets/my-exports"
     assert (bucket / "history/wednesday/flights/flights_000000000000.parquet").exists()
@@ -52,8 +52,10 @@ def test_restoring(tmp_path: Path) -> None:
         seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", flights=False)
         export = "bqdump run --quiet --project my-project --dataset sales --bucket my-exports"
         shell(export, tmp_path, stack.variables())
-        said = follow("docs/restore.md", tmp_path, stack.variables())
+        output = follow("docs/restore.md", tmp_path, stack.variables())
         for dataset in ("my-project.restored", "my-project.one_table", "my-project.sales", "other-project.sales"):
-            assert f'into {dataset}"' in said
-        assert '"query_billed"' in said
-        assert not {event for event in ("table_not_restored", "object_not_restored", "values_differ") if event in said}
+            assert f'into {dataset}"' in output
+        assert '"query_billed"' in output
+        assert not {
+            event for event in ("table_not_restored", "object_not_restored", "values_differ") if event in output
+        }

@@ -278,12 +278,12 @@ def test_a_missing_nested_array_is_an_empty_array(world: World, table: str, form
     data = b'{"i":1,"r":{"x":1,"more":[{"y":1},{"deep":null}]},"l":[{"z":1}]}\n{"i":2}\n{"i":3,"r":{}}\n'
     schema = [*fields("i INT64"), *NESTED]
     load(world, table, data, source_format="NEWLINE_DELIMITED_JSON", schema=schema)
-    wanted: list[tuple[Any, ...]] = [
+    required: list[tuple[Any, ...]] = [
         (1, {"x": 1, "tags": [], "more": [{"y": 1, "deep": []}, {"y": None, "deep": []}]}, [{"z": 1, "deep": []}]),
         (2, None, []),
         (3, {"x": None, "tags": [], "more": []}, []),
     ]
-    assert rows(world, table) == wanted
+    assert rows(world, table) == required
     assert world.sql(f"SELECT i FROM `{table}` WHERE ARRAY_LENGTH(r.tags) = 0 ORDER BY i") == [(1,), (3,)]
     bucket, name = world.bucket(), table.partition(".")[2]
     world.extract(name, f"gs://{bucket}/x", destination_format=format_)
@@ -293,7 +293,7 @@ def test_a_missing_nested_array_is_an_empty_array(world: World, table: str, form
         options.enable_list_inference = True
         config.parquet_options = options
     finish(world.client.load_table_from_uri(f"gs://{bucket}/x", f"{table}_copy", job_config=config))
-    assert rows(world, f"{table}_copy") == wanted
+    assert rows(world, f"{table}_copy") == required
 
 
 @pytest.mark.parametrize("way", ["streamed", "inserted", "queried"])

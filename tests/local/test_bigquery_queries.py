@@ -55,9 +55,9 @@ def test_values_have_their_types(world: World, expression: str, value: Any) -> N
 )
 def test_queries_cannot_read_local_files(world: World, table: str, relation: str, tmp_path: Path) -> None:
     (tmp_path / "secret.csv").write_text("a,s\n1,secret\n")
-    asked = relation.format(file=f"'{tmp_path / 'secret.csv'}'")
-    for text in (f"SELECT * FROM {asked}", f"CREATE VIEW {table}_view AS SELECT * FROM {asked}",
-                 f"INSERT INTO {table} SELECT 1, 'x' FROM {asked}"):  # fmt: skip
+    requested = relation.format(file=f"'{tmp_path / 'secret.csv'}'")
+    for text in (f"SELECT * FROM {requested}", f"CREATE VIEW {table}_view AS SELECT * FROM {requested}",
+                 f"INSERT INTO {table} SELECT 1, 'x' FROM {requested}"):  # fmt: skip
         with pytest.raises(BadRequest, match="Table-valued function not found"):
             world.sql(text)
 
@@ -295,8 +295,8 @@ def test_an_external_table_is_read_from_its_files(world: World) -> None:
 def test_a_dry_run_reports_the_tables_and_its_accuracy(world: World, table: str) -> None:
     name = table.split(".")[-2]
     world.sql(f"CREATE VIEW {name}.v AS SELECT * FROM {table}")
-    asked = bigquery.QueryJobConfig(dry_run=True)
-    statistics = world.client.query(f"SELECT * FROM {name}.v", job_config=asked)._properties["statistics"]["query"]
+    requested = bigquery.QueryJobConfig(dry_run=True)
+    statistics = world.client.query(f"SELECT * FROM {name}.v", job_config=requested)._properties["statistics"]["query"]
     assert [found["tableId"] for found in statistics["referencedTables"]] == [table.split(".")[-1]]
     assert statistics["totalBytesProcessedAccuracy"] == "PRECISE"
 
@@ -340,10 +340,10 @@ def test_a_required_partition_filter_is_enforced(world: World, partitioned: str,
     table = world.client.get_table(f"{name}.t")
     table.require_partition_filter = True
     world.client.update_table(table, ["require_partition_filter"])
-    wanted = f"without a filter over column\\(s\\) '{column}' that can be used for partition elimination"
+    expected = f"without a filter over column\\(s\\) '{column}' that can be used for partition elimination"
     for where in ("", "WHERE s = 'x'", f"WHERE {column} IS NOT NULL OR s = 'x'"):
         for dry_run in (True, False):
-            with pytest.raises(BadRequest, match=wanted):
+            with pytest.raises(BadRequest, match=expected):
                 world.client.query(
                     f"SELECT * FROM {name}.t {where}", job_config=bigquery.QueryJobConfig(dry_run=dry_run)
                 ).result()

@@ -102,14 +102,14 @@ def test_a_table_of_that_name_without_the_label_stops_it(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [(("--cloud", *PLACE[:4]), "--bucket: required with --cloud"),
      (("--yes",), "--yes: not allowed without --cloud"),
      (("--cloud", *PLACE, "--target", "x"), "--target: not allowed with --cloud")],
 )  # fmt: skip
-def test_nothing_is_created_in_the_cloud_without_its_name(words: tuple[str, ...], told: str) -> None:
+def test_nothing_is_created_in_the_cloud_without_its_name(words: tuple[str, ...], reported: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bqdump", "local", "seed", *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reported in done.stderr

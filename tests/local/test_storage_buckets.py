@@ -201,12 +201,12 @@ def test_each_permission_guards_its_methods(http: Http, permission: str) -> None
 
 
 def test_permissions_can_be_tested(client: Any, http: Http) -> None:
-    bucket = client.create_bucket("asked")
-    asked = ["storage.objects.create", "storage.objects.delete", "storage.objects.get"]
-    assert bucket.test_iam_permissions(asked) == asked
-    deny(http, asked=["storage.objects.delete"])
-    assert bucket.test_iam_permissions(asked) == ["storage.objects.create", "storage.objects.get"]
-    deny(http, **{"*": asked})
-    assert bucket.test_iam_permissions(asked) == []
+    bucket = client.create_bucket("tested")
+    requested = ["storage.objects.create", "storage.objects.delete", "storage.objects.get"]
+    assert bucket.test_iam_permissions(requested) == requested
+    deny(http, tested=["storage.objects.delete"])
+    assert bucket.test_iam_permissions(requested) == ["storage.objects.create", "storage.objects.get"]
+    deny(http, **{"*": requested})
+    assert bucket.test_iam_permissions(requested) == []
     assert http.call("GET", "b/absent/iam/testPermissions").status_code == 404
     assert http.call("PUT", "/_local/denied", json={"buckets": ["x"]}).status_code == 400

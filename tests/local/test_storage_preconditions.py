@@ -154,9 +154,9 @@ def test_a_copy_of_a_deleted_generation_is_not_found(http: Http, verb: str) -> N
 def test_compose_checks_the_generation_of_each_source(http: Http) -> None:
     generation = int(http.call("GET", SOURCE).json()["generation"])
 
-    def compose(wanted: int, key: str) -> int:
+    def compose(required: int, key: str) -> int:
         source: dict[str, Any] = {"name": "source"}
-        source |= {"generation": wanted} if key == "generation" else {"objectPreconditions": {key: wanted}}
+        source |= {"generation": required} if key == "generation" else {"objectPreconditions": {key: required}}
         return http.call("POST", f"{OBJECT}/compose", json={"sourceObjects": [source]}).status_code
 
     assert compose(generation + 1, "ifGenerationMatch") == 412

@@ -48,9 +48,9 @@ def numbers(world: World) -> str:
 def session(client: BigQueryReadClient, table: str, **request: Any) -> Any:
     dataset, _, name = table.partition(".")
     counts = {key: request.pop(key) for key in ("max_stream_count", "preferred_min_stream_count") if key in request}
-    wanted = {"table": f"projects/{PROJECT}/datasets/{dataset}/tables/{name}", "data_format": "ARROW", **request}
-    asked = types.CreateReadSessionRequest(parent=f"projects/{PROJECT}", read_session=wanted, **counts)
-    return client.create_read_session(asked)
+    expected = {"table": f"projects/{PROJECT}/datasets/{dataset}/tables/{name}", "data_format": "ARROW", **request}
+    requested = types.CreateReadSessionRequest(parent=f"projects/{PROJECT}", read_session=expected, **counts)
+    return client.create_read_session(requested)
 
 
 def arrow(client: BigQueryReadClient, opened: Any, stream: str = "", offset: int = 0) -> Any:
@@ -153,10 +153,10 @@ def test_values_out_of_range_for_arrow_are_refused_by_value(world: World, client
         ("BIGNUMERIC", f"CAST('{beyond}' AS BIGNUMERIC)", beyond),
         ("INTERVAL", f"CAST('{long}' AS INTERVAL)", long),
     )
-    for number, (kind, literal, told) in enumerate(cases):
+    for number, (kind, literal, reported) in enumerate(cases):
         world.sql(f"CREATE TABLE {name}.t{number} (x {kind})")
         world.sql(f"INSERT INTO {name}.t{number} VALUES ({literal})")
-        with pytest.raises(exceptions.InvalidArgument, match=f"value out of range for Arrow: {told}$"):
+        with pytest.raises(exceptions.InvalidArgument, match=f"value out of range for Arrow: {reported}$"):
             rows(client, session(client, f"{name}.t{number}"))
 
 

@@ -68,33 +68,35 @@ async def followed(store: MemoryStore, tell: Callable[[Event], None] = lambda ev
 async def together(task: Task, *, tell: Callable[[Event], None] = lambda event: None) -> list[Status]:
     store = task.store
     assert isinstance(store, MemoryStore)
-    told, ended = await asyncio.wait_for(asyncio.gather(followed(store, tell), run(task), return_exceptions=True), 30)
+    reported, ended = await asyncio.wait_for(
+        asyncio.gather(followed(store, tell), run(task), return_exceptions=True), 30
+    )
     assert isinstance(ended, TablesFailedError) or not isinstance(ended, BaseException), ended
-    assert not isinstance(told, BaseException), told
-    return told
+    assert not isinstance(reported, BaseException), reported
+    return reported
 
 
 def test_a_run_is_followed_from_before_its_start_until_it_is_published() -> None:
     _, task = world()
     progress, events = Progress(), itertools.count()
-    told = asyncio.run(together(task, tell=lambda event: progress.take(event, float(next(events)))))
-    states = [status.state for status in told]
+    reported = asyncio.run(together(task, tell=lambda event: progress.take(event, float(next(events)))))
+    states = [status.state for status in reported]
     assert states[0] == "planning"
     assert states[-1] == "published"
-    done = [status.done for status in told]
+    done = [status.done for status in reported]
     assert done == sorted(done)
     assert done[-1] == 5
     assert len(set(done)) > 2
-    assert len(told) == len(set(map(repr, told)))
+    assert len(reported) == len(set(map(repr, reported)))
     view = progress.view(1e6)
     assert (view.tables, view.done, view.stage) == (5, 5, "published")
 
 
 def test_a_failed_run_ends_it_too_and_names_the_table() -> None:
     _, task = world(failing=lambda table, job: JobError("invalid", "no") if table == "t1" else None)
-    told = asyncio.run(together(task))
-    assert told[-1].state == "failed"
-    assert [failure.table for failure in told[-1].failed] == ["t1"]
+    reported = asyncio.run(together(task))
+    assert reported[-1].state == "failed"
+    assert [failure.table for failure in reported[-1].failed] == ["t1"]
 
 
 def test_a_partial_export_is_not_taken_for_a_failed_one() -> None:
@@ -102,8 +104,8 @@ def test_a_partial_export_is_not_taken_for_a_failed_one() -> None:
     allowed = Settings(
         project="project", dataset="data", target=Target("gs", "memory"), concurrency=1, allow_partial=True
     )
-    told = asyncio.run(together(task._replace(settings=allowed)))
-    assert told[-1].state == "published"
+    reported = asyncio.run(together(task._replace(settings=allowed)))
+    assert reported[-1].state == "published"
 
 
 def test_a_resumed_run_is_running_again() -> None:
@@ -113,13 +115,13 @@ def test_a_resumed_run_is_running_again() -> None:
     failing.clear()
 
     async def resumed() -> list[Status]:
-        told: list[Status] = []
+        reported: list[Status] = []
         finish = asyncio.create_task(run(task._replace(owner=Owner("second", 0))))
         while not finish.done():
-            told += [found async for found in _first(follow(store, SETTINGS, "r1", pace=PACE))]
+            reported += [found async for found in _first(follow(store, SETTINGS, "r1", pace=PACE))]
             await asyncio.sleep(0)
-        told += await followed(store)
-        return told
+        reported += await followed(store)
+        return reported
 
     states = [status.state for status in asyncio.run(resumed())]
     assert "running" in states

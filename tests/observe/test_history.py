@@ -167,7 +167,7 @@ ADDRESS = struct("city", "zip")
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "reported"),
     [
         (struct("city", "zip", "street"), "+address.street"),
         (struct("city"), "-address.zip"),
@@ -176,10 +176,10 @@ ADDRESS = struct("city", "zip")
         (struct("city", "zip", rest=', {"name": "price", "type": "NUMERIC", "precision": "10"}'), "+price"),
     ],
 )
-def test_changes_within_a_column_are_listed_by_path(after: str, told: str) -> None:
+def test_changes_within_a_column_are_listed_by_path(after: str, reported: str) -> None:
     manifest = asyncio.run(read_manifest(two_runs(), SETTINGS, "r1"))
     changes = compare(with_definition(manifest, ADDRESS), with_definition(manifest, after))
-    assert {change.columns() for change in changes} == ({told} if told else set())
+    assert {change.columns() for change in changes} == ({reported} if reported else set())
 
 
 def test_a_type_with_other_parameters_is_another_type() -> None:

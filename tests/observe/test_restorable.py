@@ -75,16 +75,16 @@ def test_each_run_has_its_newest_proof() -> None:
 
 def test_drills_are_read_by_one_listing_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     store = drilled(two_runs(), *(noted(f"r{number % 2 + 1}", number) for number in range(50)))
-    asked: list[str] = []
+    requested: list[str] = []
     listed = store.notes
 
     def notes(prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        asked.append(prefix)
+        requested.append(prefix)
         return listed(prefix)
 
     monkeypatch.setattr(store, "notes", notes)
     asyncio.run(runs(store, SETTINGS))
-    assert sorted(asked) == ["_bqdump/drills/", "_bqdump/history/", "_bqdump/tags/"]
+    assert sorted(requested) == ["_bqdump/drills/", "_bqdump/history/", "_bqdump/tags/"]
 
 
 def test_a_note_that_cannot_be_read_does_not_hide_the_others() -> None:

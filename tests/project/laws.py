@@ -38,8 +38,8 @@ class LawStore(MemoryStore):
             self._hold(latest is not None, f"{entry.dataset} is named and not published")
             if latest:
                 found = (latest.run, latest.snapshot, latest.manifest)
-                wanted = (project.run, project.snapshot, entry.manifest)
-                self._hold(found == wanted, f"{entry.dataset} is {found}, and project.json says {wanted}")
+                expected = (project.run, project.snapshot, entry.manifest)
+                self._hold(found == expected, f"{entry.dataset} is {found}, and project.json says {expected}")
 
     def _latest(self, name: str) -> Latest | None:
         found = self.peek(name)

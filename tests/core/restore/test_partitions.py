@@ -83,8 +83,8 @@ def check(how: Partitioning, values: Sequence[Any]) -> None:
         assert len(own) <= MOST
         filled += rows
     assert Counter(filled) == Counter(values)
-    wanted = {partition_of(how, value) for value in values} - {None, "outside"}
-    assert len(ranges) == max(1, -(-len(wanted) // MOST))
+    expected = {partition_of(how, value) for value in values} - {None, "outside"}
+    assert len(ranges) == max(1, -(-len(expected) // MOST))
 
 
 @pytest.fixture(autouse=True, scope="module")
