@@ -19,7 +19,7 @@ from warm_start import WarmStart, warm_start
 # A loaded machine is slow, and that is no fault of what is tested.
 settings.register_profile("bqdump", deadline=None, max_examples=25)
 # `.ci/run` searches longer, with `--hypothesis-profile thorough`.
-settings.register_profile("thorough", deadline=None, max_examples=400)
+settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile("bqdump")
 
 

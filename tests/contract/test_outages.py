@@ -18,12 +18,21 @@ from logged import logged
 
 ON_TARGET = ("--project", PROJECT, "--bucket", BUCKET)
 ARGUMENTS = (*ON_TARGET, "--dataset", DATASET)
-COMMANDS = (("status",), ("runs",), ("plan",), ("doctor",), ("verify",), ("run",))
+LOOKS = ("status", "runs", "verify")
+COMMANDS = ("status", "runs", "plan", "doctor", "verify", "run")
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     with serve_stack() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Stack]:
+    """A stack with an export, for tests of commands that reach no more than one of its servers."""
+    with serve_stack() as served:
+        served.export(served.settings("x"), "first")
         yield served
 
 
@@ -61,21 +70,21 @@ def test_a_long_outage_is_logged_at_intervals(stack: Stack, caplog: pytest.LogCa
     assert 1 <= sum("Cloud Storage (https://example.com): no answer for 1 s" in line for line in silent) <= 5
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
-@pytest.mark.parametrize("variable", ["STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"])
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        *((command, "STORAGE_EMULATOR_HOST") for command in COMMANDS),
+        # The others use only the bucket.
+        *((command, "BIGQUERY_EMULATOR_HOST") for command in COMMANDS if command not in LOOKS),
+    ],
+)
 def test_a_stopped_emulator_is_reported_at_once(
-    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, nothing: str,
-    command: tuple[str, ...], variable: str,
-) -> None:  # fmt: skip
-    stack.export(stack.settings("x"), "first")
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, nothing: str, command: str, variable: str
+) -> None:
     monkeypatch.setenv(variable, nothing)
-    if variable.startswith("BIGQUERY") and command[0] in ("status", "runs", "verify"):
-        # These commands use only the bucket.
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", nothing)
-        variable = "STORAGE_EMULATOR_HOST"
     began = time.monotonic()
-    arguments = ON_TARGET if command[0] in ("status", "runs", "verify") else ARGUMENTS
-    called = call(capsys, *command, *arguments, "--prefix", "x")
+    called = call(capsys, command, *(ON_TARGET if command in LOOKS else ARGUMENTS), "--prefix", "x")
     assert called.code == 5
     (error,) = called.errors
     assert f"no server at {nothing}, the address in {variable}. Start the server (bqdump local up)" in error

@@ -24,15 +24,14 @@ def without(stage: Stage, package: str, *arguments: str) -> subprocess.Completed
 
 
 @pytest.mark.parametrize(
-    ("package", "arguments"),
+    ("command", "package", "arguments"),
     [
-        ("polars", ["--file-size", "1MB"]), ("pyarrow", ["--row-group-rows", "10", "--format", "parquet"]),
-        ("grpc", ["--route", "read"]), ("google.cloud.bigquery_storage", ["--route", "read"]),
-        ("isal", ["--tables", TABLES]), ("polars", ["--null-marker", "NULL"]),
+        ("run", "polars", ["--file-size", "1MB"]), ("run", "grpc", ["--route", "read"]),
+        ("run", "pyarrow", ["--row-group-rows", "10", "--format", "parquet"]), ("run", "isal", ["--tables", TABLES]),
+        ("plan", "google.cloud.bigquery_storage", ["--route", "read"]), ("plan", "polars", ["--null-marker", "NULL"]),
     ],
     ids=str,
 )  # fmt: skip
-@pytest.mark.parametrize("command", ["plan", "run"])
 def test_the_read_route_is_refused_before_planning(
     stage: Stage, command: str, package: str, arguments: list[str]
 ) -> None:

@@ -30,8 +30,11 @@ def shell(stage: Stage, away: str, *arguments: str, **env: str) -> subprocess.Co
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("away", AWAY)
-@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=str)
+@pytest.mark.parametrize(
+    ("away", "arguments"),
+    [*((away, ()) for away in AWAY), *((away, ("--json",)) for away in ("closed", "full", "reader gone"))],
+    ids=str,
+)
 def test_an_export_is_published_and_ends_with_0(stage: Stage, away: str, arguments: tuple[str, ...]) -> None:
     stage.table("a")
     done = shell(stage, AWAY[away], "run", *arguments)

@@ -192,20 +192,29 @@ def test_a_damaged_export(place: Path, damage: str, capsys: pytest.CaptureFixtur
         assert "20000,people-20000" in (place / "people/people_000000000000.csv").read_text()
 
 
+SETTINGS: list[tuple[tuple[str, ...], int]] = [
+    (("--prefix", "other"), 0), (("--prefix", "items"), 0), (("--path", "{run}/{table}_*.{ext}"), 0),
+    (("--path", "{table}_*.{ext}"), 0), (("--format", "json"), 0), (("--format", "parquet"), 0),
+    (("--compression", "gzip"), 0), (("--delimiter", "tab"), 0), (("--no-header",), 0),
+    (("--dataset", "nothing"), 2), (("--project", "somebody-else"), 2), (BUCKETS_ONLY, 2),
+    (("--include", "items"), 2), (("--exclude", "items"), 2), (("--include", "items", "--keep-others"), 0),
+    (("--exclude", "items", "--allow", "removed-tables"), 0), (("--include", "nothing*"), 2),
+    (("--run-id", "a/b"), 2), (("--prefix", "_bqdump"), 2),
+    (("--snapshot-time", "2001-01-01T00:00:00Z"), 2), (("--location", "EU"), 2), (("--to", "/dev/null/x"), 5),
+]  # fmt: skip
+# What may end otherwise for a bucket than for a folder: its names, its writers, and where it is.
+OF_BUCKETS = ("--prefix", "--path", "--format", "--location", "--include")
+
+
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("place", "arguments", "code"),
     [
-        (("--prefix", "other"), 0), (("--prefix", "items"), 0), (("--path", "{run}/{table}_*.{ext}"), 0),
-        (("--path", "{table}_*.{ext}"), 0), (("--format", "json"), 0), (("--format", "parquet"), 0),
-        (("--compression", "gzip"), 0), (("--delimiter", "tab"), 0), (("--no-header",), 0),
-        (("--dataset", "nothing"), 2), (("--project", "somebody-else"), 2), (BUCKETS_ONLY, 2),
-        (("--include", "items"), 2), (("--exclude", "items"), 2), (("--include", "items", "--keep-others"), 0),
-        (("--exclude", "items", "--allow", "removed-tables"), 0), (("--include", "nothing*"), 2),
-        (("--run-id", "a/b"), 2), (("--prefix", "_bqdump"), 2),
-        (("--snapshot-time", "2001-01-01T00:00:00Z"), 2), (("--location", "EU"), 2), (("--to", "/dev/null/x"), 5),
+        *(("folder", *setting) for setting in SETTINGS),
+        *(("bucket", *setting) for setting in SETTINGS if setting[0][0] in OF_BUCKETS),
     ],
+    indirect=["place"],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
-)  # fmt: skip
+)
 def test_another_setting(
     place: Path, arguments: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
