@@ -44,7 +44,7 @@ PROJECT, SOURCE, BUCKET = "local-project", "tpch", "exports"
 ROUTES = ("extract", "query", "read")
 WAYS = sized(
     [(route, name) for route in ROUTES for name in FORMATS if (route, name) != ("read", "avro")],
-    [("extract", "avro"), ("query", "json"), ("read", "parquet")],
+    [("extract", "avro"), ("read", "parquet")],
 )
 GENERATOR = str(Path(sys.executable).with_name("tpchgen-cli"))
 Sums = dict[str, tuple[Any, ...]]

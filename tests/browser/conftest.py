@@ -15,7 +15,6 @@ from browser.scenes import Scene
 from browser.site import Site
 
 LOOKS = [
-    pytest.param(False, 1200, id="light"),
     pytest.param(True, 1200, id="dark"),
     pytest.param(False, 390, id="phone"),
 ]

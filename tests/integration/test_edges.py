@@ -72,7 +72,7 @@ def test_every_kind_of_request_may_fail_once(stage: Stage, status: int | str, af
     "operation", ["storage.objects.insert", "storage.objects.copy", "storage.objects.patch", "storage.objects.delete"]
 )
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "carried-out"])
-@pytest.mark.parametrize("which", range(0, 12, 3))
+@pytest.mark.parametrize("which", [0, 3])
 def test_a_412_at_any_write_is_survived_or_reported(stage: Stage, operation: str, after: bool, which: int) -> None:
     stage.table("a")
     skipped = [{"operation": f"^{operation}$", "seconds": 0.0, "times": which}]
