@@ -70,6 +70,7 @@ sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in d
 soak: $(VENV)/.dev  ## run 100,000 simulated schedules; a failure prints the seed to replay
 	$(BIN)/python -m tests.simulation --schedules 100000
 	$(BIN)/python -m tests.simulation --restores --schedules 50000
+	$(BIN)/python -m tests.simulation --sets --schedules 20000
 
 pictures: $(VENV)/.dev  ## renew the pictures of the README (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures

@@ -1,7 +1,7 @@
 """`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full.
 
-`--restores` simulates restores instead of exports, `--prunes` prunes. `--bugs` searches for a seed that finds each
-planted bug, and keeps it in seeds.json.
+`--restores` simulates restores instead of exports, `--prunes` prunes, `--sets` sets of datasets. `--bugs` searches for
+a seed that finds each planted bug, and keeps it in seeds.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from simulation.law import Law
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.schedule import Verdict
+from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate as simulate_exports
+
+KINDS = {Law.RESTORED: " --restores", Law.PRUNED: " --prunes", Law.SETS: " --sets"}
 
 
 def say(*lines: str) -> None:
@@ -32,7 +35,7 @@ def show(verdict: Verdict) -> None:
     """Print a failure: its seed, its last steps, and what is wrong."""
     say(f"seed {verdict.seed}:", *verdict.trace)
     say(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
-    kind = {Law.RESTORED: " --restores", Law.PRUNED: " --prunes"}.get(verdict.broken.law, "") if verdict.broken else ""
+    kind = KINDS.get(verdict.broken.law, "") if verdict.broken else ""
     say(f"replay: python -m tests.simulation{kind} --seed {verdict.seed} --trace")
 
 
@@ -59,11 +62,13 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print every step of the schedule given by --seed")
     parser.add_argument("--restores", action="store_true", help="simulate restores instead of exports")
     parser.add_argument("--prunes", action="store_true", help="simulate prunes instead of exports")
+    parser.add_argument("--sets", action="store_true", help="simulate sets of datasets instead of exports")
     parser.add_argument("--bugs", action="store_true", help="write seeds.json anew")
     wanted = parser.parse_args()
     if wanted.bugs:
         return find_bugs(wanted.processes)
     simulate = simulate_restores if wanted.restores else simulate_prunes if wanted.prunes else simulate_exports
+    simulate = simulate_sets if wanted.sets else simulate
     if wanted.seed is not None:
         verdict = simulate(wanted.seed, whole_trace=wanted.trace)
         show(verdict)

@@ -15,10 +15,17 @@ from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.mutations import MUTATIONS as OF_RESTORES
 from simulation.restores.world import simulate as simulate_restores
 from simulation.schedule import Verdict
+from simulation.sets.mutations import MUTATIONS as OF_SETS
+from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate
 
-MUTATIONS = (*OF_EXPORTS, *OF_RESTORES, *OF_PRUNES)
-SIMULATIONS = {Law.RESTORED: simulate_restores, Law.UNCHANGED: simulate_incremental, Law.PRUNED: simulate_prunes}
+MUTATIONS = (*OF_EXPORTS, *OF_RESTORES, *OF_PRUNES, *OF_SETS)
+SIMULATIONS = {
+    Law.RESTORED: simulate_restores,
+    Law.UNCHANGED: simulate_incremental,
+    Law.PRUNED: simulate_prunes,
+    Law.SETS: simulate_sets,
+}
 SCHEDULES = 1000
 SEEDS = Path(__file__).with_name("seeds.json")
 

@@ -32,6 +32,10 @@ class Law(Enum):
     )
     ASKED_REMOVALS = "No table leaves an export unless it is named as removed, and the settings allow that."
     PRUNED = "Prune deletes no file that a kept manifest names, whatever runs at the same time."
+    SETS = (
+        "project.json is written last, and names published exports of one snapshot time. A dataset that fails holds "
+        "back no other, unless all are published together, and no late task publishes a mixed set."
+    )
     LAKE = (
         "The Iceberg metadata that latest.json's manifest names is there, and names exactly the files of its tables "
         "with their rows; version-hint.text never goes back in time."

@@ -1,4 +1,4 @@
-"""Exports, restores and prunes under faults: the first schedules of each, with every law asserted at every step.
+"""Exports, restores, prunes and sets under faults: the first schedules of each, with every law asserted at every step.
 
 `.ci/run` goes on with thousands, and `make soak` with many more. That a schedule finds what it is for, the planted bugs
 show: each with the seed that found it.
@@ -15,6 +15,7 @@ import pytest
 
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
+from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate
 
 EACH = 25
@@ -45,9 +46,25 @@ def test_prune_deletes_nothing_that_is_kept(part: int) -> None:
         assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
 
 
-@pytest.mark.parametrize("what", ["world", "restores.world", "prunes.world"])
+@pytest.mark.parametrize("part", range(2))
+def test_a_set_is_named_once_it_is_published(part: int) -> None:
+    for seed in range(part * EACH, (part + 1) * EACH):
+        verdict = simulate_sets(seed)
+        replay = f"replay: python -m tests.simulation --sets --seed {seed} --trace"
+        assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
+
+
+SIMULATIONS = {
+    "world": simulate,
+    "restores.world": simulate_restores,
+    "prunes.world": simulate_prunes,
+    "sets.world": simulate_sets,
+}
+
+
+@pytest.mark.parametrize("what", SIMULATIONS)
 def test_a_seed_replays_exactly_in_any_process(what: str) -> None:
-    schedule = {"world": simulate, "restores.world": simulate_restores, "prunes.world": simulate_prunes}[what]
+    schedule = SIMULATIONS[what]
     here = "\n".join(f"{verdict.steps} {verdict.trace}" for verdict in map(schedule, range(5)))
     program = (
         f"from simulation.{what} import simulate\n"

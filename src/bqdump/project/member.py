@@ -14,7 +14,6 @@ from bqdump.core.errors import (
     AccessError,
     AnswerError,
     BqdumpError,
-    NotFoundError,
     OutageError,
     QuotaError,
     TargetError,
@@ -96,10 +95,13 @@ async def note_failure(running: RunningSet, number: int, error: BqdumpError) -> 
 
 
 async def note_end(running: RunningSet, number: int, export: Task) -> None:
-    """Note that a dataset's export has ended: latest.json names this run, or a later one."""
+    """Note that a dataset's export has ended: latest.json names this run, or a later one.
+
+    Nothing is noted while a later run is still publishing: it is not known yet what the dataset will be.
+    """
     latest = await read_latest(export.store, export.settings)
-    if latest is None:
-        raise NotFoundError("find", export.settings.layout.latest.name, "it has been deleted")
+    if latest is None or latest.age < running.plan.age:
+        return
     ended = await _ended(export, number, latest)
     await replace(running.task.store, running.task.layout.ended(number), ended, 0)
     published = LogEvent.DATASET_PUBLISHED.extra(dataset=export.settings.dataset)

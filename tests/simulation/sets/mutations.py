@@ -1,0 +1,27 @@
+"""Known bugs of sets, one at a time put into their steps: what the simulation of sets must find."""
+
+from __future__ import annotations
+
+from bqdump.core.project import member as derived
+from bqdump.project import finish, member, obtain, work
+from bqdump.project import run as flow
+from simulation.law import Law
+from simulation.mutations import Mutation, edit
+from simulation.wrong import returns
+
+MUTATIONS = (
+    Mutation("project.json is written before every dataset has ended", Law.SETS, flow, "run_set",
+             edit("publish_set(running, board) if settled else None", "publish_set(running, board)")),
+    Mutation("project.json names whoever comes last", Law.SETS, finish, "publish_set",
+             edit("if known and known.age > plan.age:", "if False:")),
+    Mutation("each dataset is exported at a time of its own", Law.SETS, derived, "member_settings",
+             edit("snapshot_time=rfc3339(plan.snapshot)", "snapshot_time=''")),
+    Mutation("datasets are published although another one is not complete", Law.SETS, work, "export_datasets",
+             edit("if len({*board.ready, *board.ended}) < len(running.plan.datasets):", "if False:")),
+    Mutation("a dataset that fails ends the task", Law.SETS, work, "concerns_all", returns(True), here_only=True),
+    Mutation("a task that is late plans the set again", Law.SETS, obtain, "_make",
+             edit("if not await replace(task.store, task.layout.plan, plan, 0):",
+                  "if await overwrite(task.store, task.layout.plan, plan) is not None and False:")),
+    Mutation("a dataset that a later run is publishing is named as failed", Law.SETS, member, "note_end",
+             edit("        return\n", "        raise BqdumpError('find', 'latest.json', 'there is none')\n")),
+)  # fmt: skip
