@@ -384,3 +384,10 @@ def test_a_setting_of_one_format_is_refused_where_no_table_has_that_format(
             assert getattr(resolve(given_flags({**REQUIRED, "format": format_, "tables": tables, **given})), name)
     assert getattr(resolve(given_flags({**REQUIRED, "format": able, **given})), name)
     assert resolve(given_flags({**REQUIRED, "format": others[0], name: "" if name == "null_marker" else "0"}))
+
+
+def test_a_path_by_partition_is_of_one_dataset() -> None:
+    path = "{table}/{partition}/*.{ext}"
+    for several in ("sales,ops", "ops_*"):
+        assert "{partition} and several datasets exclude each other" in refused(dataset=several, path=path)
+    assert resolve(given_flags({**REQUIRED, "dataset": "sales", "path": path})).template.by_partition

@@ -79,15 +79,3 @@ def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_roun
     asyncio.run(run(single))
     with pytest.raises(UsageError, match=r"it belongs to p\.sales"):
         world.run("t", prefix="y/")
-
-
-def test_tables_of_a_set_are_exported_as_one_and_the_log_names_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Its snapshot time is taken before any look at a partition, so each would take a billed query."""
-    world = World("sales")
-    world.warehouse.put("p", "sales", "days", ["20260101:a", "20260102:b"], partitioned=True)
-    world.run("r", path="{table}/day={partition}/{table}_*.{ext}", partitions_min_bytes=0)
-    assert world.content("sales")["days"] == "20260101:a\n20260102:b\n"
-    manifest = world.manifest("sales")
-    assert manifest
-    assert all(not entry.partitions for entry in manifest.tables)
-    assert "sales: its tables are exported as one, not by partition" in caplog.text

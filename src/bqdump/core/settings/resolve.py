@@ -177,7 +177,13 @@ def check(settings: Settings) -> Settings:
     if settings.compression not in codecs:
         cause, hint = f"{settings.compression!r} is not a codec of {settings.format}", f"Expected {listed(codecs)}."
         raise UsageError(READ, "", cause, hint, setting="compression")
-    parse_template(settings.path)
+    if parse_template(settings.path).by_partition and settings.names_several:
+        cause = (
+            "{partition} and several datasets exclude each other: their snapshot time is taken before anything is "
+            "known about their partitions, so each partition would take a billed query"
+        )
+        hint = "Remove {partition}, or export a dataset with large partitioned tables by itself."
+        raise UsageError(READ, "", cause, hint, setting="path")
     single = settings.dataset and not settings.names_several
     if single and not all(select([settings.dataset], (), settings.exclude_datasets)):
         raise UsageError(READ, "", f"it leaves out the only dataset, {settings.dataset}", setting="exclude_datasets")

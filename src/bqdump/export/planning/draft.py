@@ -116,7 +116,7 @@ async def draft_plan(
     """
     dataset = await _dataset(warehouse, settings)
     base = same_dataset(earlier.published, settings)
-    before = await look_before(warehouse, dataset, settings, base, in_set=of_set is not None)
+    before = await look_before(warehouse, dataset, settings, base)
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):

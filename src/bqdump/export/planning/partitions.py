@@ -63,19 +63,15 @@ class Partitioned(NamedTuple):
 
 
 async def look_before(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, *, in_set: bool = False
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None
 ) -> Before:
     """Look at the partitions of large tables, before the snapshot time is taken.
 
     published: the export of the same dataset, if there is one. What an incremental plan expects to be unchanged is
-    looked at after the snapshot time only. in_set: the dataset is one of several, whose snapshot time is taken already.
-    Raises UsageError where listing them would bill more than the settings allow, and what the query raises.
+    looked at after the snapshot time only. Raises UsageError where listing them would bill more than the settings
+    allow, and what the query raises.
     """
     if not settings.template.by_partition:
-        return NOTHING
-    if in_set:
-        message = "%s: its tables are exported as one, not by partition: it is exported together with other datasets"
-        log.warning(message, dataset.name, extra=LogEvent.NOT_BY_PARTITION.extra())
         return NOTHING
     names = [item.name for item in candidates(settings, await warehouse.tables(dataset))]
     slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
