@@ -172,3 +172,15 @@ def test_watching_a_set_follows_all_of_its_datasets(
     assert "run first: 2 of 3 datasets ended, 5 of 7 tables done" in shown
     assert "run first: partial" in shown
     assert looks == []
+
+
+def test_watching_one_dataset_by_its_folder_follows_that_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the settings name."""
+    monkeypatch.setattr("bqdump.cli.status.ask_store", lambda _, ask, **__: asyncio.run(ask(world.store)))
+    monkeypatch.setattr("bqdump.cli.status.ask_each", lambda at, ask: [asyncio.run(ask(world.store, at))])
+    for dataset in ("*", "ops_eu"):
+        monkeypatch.setenv("SOURCE_DATASET", dataset)
+        assert start(["status", "--watch", "--bucket", "memory", "--prefix", "x/ops_eu"]) == 0
+        assert "run first: published, p.ops_eu" in capsys.readouterr().out

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
-import msgspec
-
 from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.api.calls import finish, serve, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.check.service.result import ServiceCheck
 from bqdump.check.verify import Verified
-from bqdump.core.project.selection import all_targets
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.diagnosis import Diagnosis
@@ -72,14 +69,9 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
         return merged_verified(await serving.ask_each(settings, check))
 
     async def with_source() -> Verified:
-        found = []
-        for target in all_targets(settings):
-            own = msgspec.structs.replace(settings, target=target)
+        async def compare(at: Services, own: Settings) -> Verified:
+            return await check(at.store, own, warehouse=at.warehouse, bill=tell_bill)
 
-            async def compare(at: Services, own: Settings = own) -> Verified:
-                return await check(at.store, own, warehouse=at.warehouse, bill=tell_bill)
-
-            found.append(await serving.serve(own, compare))
-        return merged_verified(found)
+        return merged_verified(await serving.serve_each(settings, compare))
 
     return finish(with_source() if source else without_source())

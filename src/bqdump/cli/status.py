@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -53,22 +54,25 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
     """
     settings = load_settings(options, ("bucket",))
     name = run or settings.run_id
-    if watch and not settings.names_several:
-        try:
-            return _watch(settings, name, as_json=as_json, quiet=quiet)
-        except NotFoundError:
-            # It may be the prefix of a set, whatever the settings name.
-            if not (found := _look(settings, name)).datasets:
-                raise
-    else:
-        found = _look(settings, name)
     if watch:
-        return _watch_set(settings, found, as_json=as_json, quiet=quiet)
+        return _follow(settings, name, as_json=as_json, quiet=quiet)
+    found = _look(settings, name)
     if as_json:
         print_json(found)
     elif not quiet:
         sys.stdout.write(_text(found))
     return DONE
+
+
+def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
+    """Follow the run of a set or of one dataset, whichever is there. The settings decide what is looked for first."""
+    if not settings.names_several:
+        with suppress(NotFoundError):
+            return _watch(settings, run, as_json=as_json, quiet=quiet)
+    found = _look(settings, run)
+    if not found.datasets:
+        return _watch(settings, found.run, as_json=as_json, quiet=quiet)
+    return _watch_set(settings, found, as_json=as_json, quiet=quiet)
 
 
 def _look(settings: Settings, run: str) -> Status:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from functools import partial
 from typing import Any
 
 import click
-from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.check.verify import Verified
@@ -17,9 +15,8 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_each, serve
+from bqdump.cli.wiring import ask_each, serve_each
 from bqdump.core.documents.origin import mixed_times
-from bqdump.core.project.selection import all_targets
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -71,8 +68,7 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
             return await check(services.store, own, warehouse=services.warehouse, bill=_tell_bill)
 
         if with_source:
-            every = [replace(settings, target=target) for target in all_targets(settings)]
-            verified = merged_verified([asyncio.run(serve(own, partial(compare, own=own))) for own in every])
+            verified = merged_verified(serve_each(settings, compare))
         else:
             verified = merged_verified(ask_each(settings, check))
     if as_json:

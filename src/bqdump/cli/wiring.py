@@ -43,6 +43,12 @@ def ask_each(
     return asyncio.run(serving.ask_each(settings, question, patient=patient))
 
 
+def serve_each(settings: Settings, work: Callable[[Services, Settings], Awaitable[Answer]]) -> list[Answer]:
+    """Do the work on the source and every target of these settings. See serving.serve_each."""
+    import_lean()
+    return asyncio.run(serving.serve_each(settings, work))
+
+
 async def serve(
     settings: Settings, work: Callable[[Services], Awaitable[Answer]], tasks: int = 1, *, patient: bool = False
 ) -> Answer:

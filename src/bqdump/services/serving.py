@@ -119,24 +119,51 @@ async def ask_each(
     Raises NotFoundError if none of them has what the question is about.
     """
 
-    async def one(at: Settings) -> tuple[Answer, bool]:
+    async def one(at: Settings, then: Callable[[ObjectStore], Awaitable[bool]]) -> tuple[Answer, bool]:
         async def answer(store: ObjectStore) -> tuple[Answer, bool]:
-            return await question(store, at), several and await read_latest(store, at) is not None
+            return await question(store, at), await then(store)
 
         return await ask(at, answer, patient=patient)
 
+    return await _each(settings, one)
+
+
+async def serve_each(settings: Settings, work: Callable[[Services, Settings], Awaitable[Answer]]) -> list[Answer]:
+    """The same with work on source and target."""
+
+    async def one(at: Settings, then: Callable[[ObjectStore], Awaitable[bool]]) -> tuple[Answer, bool]:
+        async def answer(services: Services) -> tuple[Answer, bool]:
+            return await work(services, at), await then(services.store)
+
+        return await serve(at, answer)
+
+    return await _each(settings, one)
+
+
+async def _each(
+    settings: Settings,
+    one: Callable[[Settings, Callable[[ObjectStore], Awaitable[bool]]], Awaitable[tuple[Answer, bool]]],
+) -> list[Answer]:
+    """The answers of the targets. one: of a target, and whether it holds the export of a single dataset.
+
+    Then its folder was named, so the sets of other locations are not asked for.
+    """
     answers: list[Answer] = []
     missing: NotFoundError | None = None
-    several = len(targets := all_targets(settings)) > 1
+    targets = all_targets(settings)
     for target in targets:
+        at = _at(settings, target)
+
+        async def holds_one(store: ObjectStore, at: Settings = at) -> bool:
+            return len(targets) > 1 and await read_latest(store, at) is not None
+
         try:
-            answer, of_one_dataset = await one(_at(settings, target))
+            answer, last = await one(at, holds_one)
         except NotFoundError as error:
             missing = missing or error
             continue
         answers.append(answer)
-        if of_one_dataset:
-            # Its folder was named, so the sets of other locations are not asked for.
+        if last:
             break
     if missing and not answers:
         raise missing
