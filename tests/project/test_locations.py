@@ -19,6 +19,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.diagnosis import Diagnosis
 from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import JobError
 from bqdump.project.look import merged_runs
 from bqdump.project.report import joined
 from bqdump.project.run import run_sets
@@ -44,13 +45,14 @@ class Exported:
         self.settings = world.settings(locations={"EU": "gs://bucket-eu/x"})
         by_bucket = {"memory": world.store, "bucket-eu": MemoryStore("bucket-eu")}
         by_bucket["bucket-eu"].bucket = by_bucket["bucket-eu"].bucket._replace(location="EU")
-        run = world.warehouse._run
+        failing = world.warehouse.failing
 
-        async def in_its_bucket(request: Any, job: Any) -> None:
-            world.warehouse.store = by_bucket[request.uri.split("/")[2]]
-            await run(request, job)
+        def in_its_bucket(table: str, job_id: str) -> JobError | None:
+            """Asked right before the files are written."""
+            world.warehouse.store = by_bucket[world.warehouse.extracted[job_id].uri.split("/")[2]]
+            return failing(table, job_id)
 
-        monkeypatch.setattr(world.warehouse, "_run", in_its_bucket)
+        monkeypatch.setattr(world.warehouse, "failing", in_its_bucket)
         self.stores: dict[Target, MemoryStore] = {one: by_bucket[one.bucket] for one in targets_of(self.settings)}
         tasks = [
             world.task("r")._replace(store=store, settings=self.at(target)) for target, store in self.stores.items()
