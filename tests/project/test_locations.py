@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.doctor.checks import CheckOutcome
+from bqdump.cli.main import start
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.project import Project
 from bqdump.core.errors import UsageError
@@ -129,3 +131,17 @@ def test_the_doctor_examines_each_dataset_in_the_bucket_of_its_location(
     assert sorted(examined) == [
         ("gs://bucket-eu", "there", "gs://bucket-eu/x/there/"), ("gs://memory", "here", "gs://memory/x/here/"),
     ]  # fmt: skip
+
+
+def test_the_console_names_the_buckets_that_it_does_not_show(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(_store: object, _settings: object, _port: int, listening: Callable[[str], None]) -> None:
+        listening("http://127.0.0.1:1/")
+
+    monkeypatch.setattr("bqdump.ui.server.serve", serve)
+    monkeypatch.setattr("bqdump.cli.ui.ask_store", lambda _, ask: asyncio.run(ask(MemoryStore())))
+    monkeypatch.setenv("SOURCE_DATASET", "*")
+    monkeypatch.setenv("BQDUMP_LOCATIONS", "EU=gs://bucket-eu/x")
+    assert start(["ui", "--bucket", "memory"]) == 0
+    assert "Datasets of another location: bqdump ui --to gs://bucket-eu/x/ --port 0" in capsys.readouterr().out

@@ -12,6 +12,7 @@ import click
 from bqdump.cli.options import Command, load_settings, settings_options
 from bqdump.cli.wiring import ask_store
 from bqdump.core.errors import UsageError, install_hint
+from bqdump.core.project.selection import all_targets
 from bqdump.ports.store import ObjectStore
 
 
@@ -44,6 +45,8 @@ def ui(port: int, **options: Any) -> None:
 
     def listening(address: str) -> None:
         sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
+        for target in all_targets(settings)[1:]:
+            sys.stdout.write(f"Datasets of another location: bqdump ui --to {target} --port 0\n")
         sys.stdout.flush()
 
     # Ctrl-C is the regular way to stop it.
