@@ -91,6 +91,36 @@ def test_rewritten_metadata_is_deleted_with_its_run(scene: Scene) -> None:
     assert len(left) == 2 * 4
 
 
+@pytest.mark.parametrize("content", [b"{", None], ids=["damaged", "missing"])
+def test_without_the_list_of_iceberg_tables_runs_are_pruned_and_readers_still_find_the_published_snapshot(
+    scene: Scene, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    scene.run("r1", "r2", **LAKE)
+    listed, before = LAYOUT.run("r2").iceberg.name, hinted(scene, "sales")
+    scene.delete_now(listed)
+    if content is not None:
+        scene.store.put_now(listed, content)
+    assert [one.run for one in scene.prune().removed] == ["r1"]
+    assert scene.names("/r1/") == []
+    assert hinted(scene, "sales") == before
+    (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert warning.startswith(f"the snapshots of pruned runs stay in the Iceberg metadata: cannot read {listed}: ")
+
+
+@pytest.mark.parametrize("key", ["manifest-list", "summary", "snapshot-id"])
+def test_damaged_metadata_ends_neither_a_prune_nor_an_export(scene: Scene, key: str) -> None:
+    scene.run("r1", "r2", **LAKE)
+    name = tables(scene, "r2").tables["sales"]
+    damaged = metadata(scene, name)
+    del damaged["snapshots"][0][key]
+    scene.delete_now(name)
+    scene.store.put_now(name, msgspec.json.encode(damaged))
+    scene.prune()
+    scene.run("r3", **LAKE)
+    assert runs(scene, tables(scene, "r3").tables["sales"]) == ["r3"]
+    assert runs(scene, tables(scene, "r3").tables["items"]) == ["r2", "r3"]
+
+
 def test_an_unchanged_table_keeps_the_snapshot_whose_files_it_still_has(scene: Scene) -> None:
     scene.run("r1", "r2", "r3", incremental=True, **LAKE)
     scene.warehouse.put("p", "sales", "items", ["new"])

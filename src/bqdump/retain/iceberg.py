@@ -19,7 +19,7 @@ import msgspec
 
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import IcebergFile
-from bqdump.core.documents.publication import IcebergTables
+from bqdump.core.documents.publication import IcebergTables, Latest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import ConflictError, DocumentError, NotFoundError
 from bqdump.core.iceberg.metadata import RUN, read_history, without
@@ -58,8 +58,14 @@ class _Made(NamedTuple):
 async def forget_snapshots(task: Task, decided: Sequence[Loaded[Tombstone]]) -> None:
     """Take the snapshots of these runs, which are about to be deleted, out of the metadata that readers find."""
     latest = await read_latest(task.store, task.settings)
-    if latest and not latest.replaces:
-        await _Rewriting(task, latest.run, {one.value.run for one in decided}).rewrite(_tables(task.layout, decided))
+    if not latest or latest.replaces:
+        return
+    try:
+        await _Rewriting(task, latest, {one.value.run for one in decided}).rewrite(_tables(task.layout, decided))
+    except (NotFoundError, DocumentError) as error:
+        # Readers find the current snapshots as before. Nothing else of the prune depends on these documents.
+        message = "the snapshots of pruned runs stay in the Iceberg metadata: %s"
+        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
 def _tables(layout: Layout, decided: Iterable[Loaded[Tombstone]]) -> set[str]:
@@ -70,16 +76,21 @@ def _tables(layout: Layout, decided: Iterable[Loaded[Tombstone]]) -> set[str]:
 
 
 class _Rewriting:
-    """One pass over tables. published: the published run. pruned: the runs that are about to be deleted."""
+    """One pass over tables. pruned: the runs that are about to be deleted."""
 
-    def __init__(self, task: Task, published: str, pruned: set[str]) -> None:
+    def __init__(self, task: Task, latest: Latest, pruned: set[str]) -> None:
         self._task, self._store, self._layout = task, task.store, task.layout
-        self._published, self._pruned = published, pruned
+        self._published, self._listed, self._pruned = latest.run, latest.iceberg, pruned
         self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
     async def rewrite(self, pruned: set[str]) -> None:
-        """pruned: tables of which metadata is about to be deleted."""
+        """pruned: tables of which metadata is about to be deleted.
+
+        Raises NotFoundError or DocumentError where a list of metadata files is missing or damaged.
+        """
         known = await value_of(self._store, self._layout.run(self._published).iceberg)
+        if self._listed and not known:
+            raise NotFoundError("read", self._listed, "it does not exist")
         named = known.tables if known else {}
         # A table that did not change has the metadata of an earlier run again, as it was before earlier prunes.
         unchanged = {table for table, name in named.items() if run_of(name) != self._published}

@@ -34,6 +34,31 @@ class Snapshot(NamedTuple):
     totals: Totals
 
 
+class _Summary(msgspec.Struct):
+    run: str = msgspec.field(name=RUN)
+    files: str = msgspec.field(name="total-data-files")
+    rows: str = msgspec.field(name="total-records")
+    bytes: str = msgspec.field(name="total-files-size")
+
+
+class _Listed(msgspec.Struct, rename="kebab"):
+    """What each snapshot of a metadata file must have."""
+
+    snapshot_id: int
+    sequence_number: int
+    timestamp_ms: int
+    schema_id: int
+    manifest_list: str
+    summary: _Summary
+
+
+class _Schema(msgspec.Struct, rename="kebab"):
+    """What each schema of a metadata file must have."""
+
+    schema_id: int
+    fields: list[dict[str, Any]]
+
+
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What a metadata file records of earlier runs."""
 
@@ -60,9 +85,12 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 def read_history(data: bytes, name: str) -> History:
     """What a metadata file records. Raises DocumentError where it is none."""
     try:
-        return msgspec.json.decode(data, type=History)
+        history = msgspec.json.decode(data, type=History)
+        msgspec.convert(history.snapshots, list[_Listed])
+        msgspec.convert(history.schemas, list[_Schema])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DocumentError("read", name, f"it is not valid Iceberg metadata ({error})") from None
+    return history
 
 
 class Remaining(NamedTuple):
