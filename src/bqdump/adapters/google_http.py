@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import google.auth
+import requests
 from google.auth._cloud_sdk import get_application_default_credentials_path
 from google.auth.credentials import AnonymousCredentials, Credentials, with_scopes_if_required
 from google.auth.transport import DEFAULT_REFRESH_STATUS_CODES
@@ -77,11 +78,39 @@ def _found() -> Credentials:
     return with_scopes_if_required(found, SCOPES)
 
 
-def session(granted: Credentials) -> AuthorizedSession:
+class Session(AuthorizedSession):  # type: ignore[misc]  # google-auth has no types.
+    """A session that reads the environment once for each host; requests searches all of it with every request.
+
+    Proxies and certificate authorities are those of the environment. Passwords in a .netrc file are not used.
+    """
+
+    def __init__(self, granted: Credentials) -> None:
+        # Without credentials there is no token to refresh, so an error keeps the service's message.
+        anonymous = isinstance(granted, AnonymousCredentials)
+        super().__init__(granted, refresh_status_codes=() if anonymous else DEFAULT_REFRESH_STATUS_CODES)
+        self.trust_env = False
+        self._environment: dict[str, Mapping[str, Any]] = {}
+
+    def merge_environment_settings(
+        self, url: str, proxies: Any, stream: bool | None, verify: Any, cert: Any
+    ) -> dict[str, Any]:
+        """See requests.Session."""
+        host = url.split("/", 3)[2]
+        if host not in self._environment:
+            with requests.Session() as trusting:
+                self._environment[host] = trusting.merge_environment_settings(url, {}, None, None, None)
+        outside = self._environment[host]
+        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {
+            **merged,
+            "proxies": {**outside["proxies"], **merged["proxies"]},
+            "verify": outside["verify"] if merged["verify"] is True else merged["verify"],
+        }
+
+
+def session(granted: Credentials) -> Session:
     """A session with a connection pool for all threads."""
-    # Without credentials there is no token to refresh, so an error keeps the service's message.
-    anonymous = isinstance(granted, AnonymousCredentials)
-    made = AuthorizedSession(granted, refresh_status_codes=() if anonymous else DEFAULT_REFRESH_STATUS_CODES)
+    made = Session(granted)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=THREADS)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
