@@ -87,3 +87,13 @@ def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell:
 def test_a_statement_that_fails_is_one_clear_error(shell: DuckDBShell) -> None:
     with pytest.raises(UsageError, match=r"the statement: Parser Error: syntax error"):
         shell.run("SELEC 1")
+
+
+def test_a_statement_that_is_no_text_is_one_clear_error(shell: DuckDBShell) -> None:
+    with pytest.raises(UsageError, match=r"the statement: it is not valid UTF-8"):
+        shell.needed("SELECT '\udcff'")
+
+
+def test_an_instant_that_python_has_no_value_for_is_text(shell: DuckDBShell) -> None:
+    (row,) = shell.run("SELECT TIMESTAMPTZ '9999-12-31 00:00:00Z' + INTERVAL 1 DAY").rows
+    assert row == ["10000-01-01 00:00:00"]

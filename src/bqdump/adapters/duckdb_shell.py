@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class DuckDBShell:
 
     def needed(self, statement: str) -> list[str]:
         """See QueryShell."""
+        try:
+            statement.encode()
+        except UnicodeEncodeError:
+            raise UsageError("run", "the statement", "it is not valid UTF-8") from None
         try:
             named = {name.lower() for name in self._connection.get_table_names(statement)}
         except duckdb.Error:
@@ -161,6 +165,7 @@ def _python_value(name: str, kind: str) -> str:
 
 def _in_utc(row: Sequence[Any], kinds: Sequence[str]) -> list[Any]:
     return [
-        value.replace(tzinfo=UTC) if kind == INSTANT and value else value
+        # Python has no years after 9999: DuckDB returns these as text.
+        value.replace(tzinfo=UTC) if kind == INSTANT and isinstance(value, datetime) else value
         for value, kind in zip(row, kinds, strict=True)
     ]

@@ -49,7 +49,10 @@ class QueryShell(Protocol):
         ...
 
     def needed(self, statement: str) -> list[str]:
-        """The tables that the statement names and whose files are still to be attached."""
+        """The tables that the statement names and whose files are still to be attached.
+
+        Raises UsageError for a statement that is not valid UTF-8.
+        """
         ...
 
     async def attach(self, table: str, sources: Sequence[Source]) -> None:

@@ -45,7 +45,7 @@ def polars(source: Source) -> str:
 
 def text(value: str) -> str:
     """A string literal of Python."""
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _avro(source: Source) -> str:

@@ -63,8 +63,10 @@ def source_of(head: Head, entry: TableEntry, target: Target) -> Source | None:
     settings, names = settings_of(head, entry), [file.name for file in entry.files]
     format_ = entry.format or str(settings.get("format", "csv"))
     # polars reads Avro file by file.
-    patterned = len(names) > MOST_FILES and format_ != "avro" and not any(map(MAGIC.intersection, names))
-    addressed = _patterns(entry.table, names) if patterned else names
+    # Only in a folder of the table's own does a pattern match no file of another table.
+    own = "{table}" in str(settings.get("path", "")).split("/")[:-1]
+    patterned = own and len(names) > MOST_FILES and format_ != "avro" and not any(map(MAGIC.intersection, names))
+    addressed = list(dict.fromkeys(map(_pattern, names))) if patterned else names
     types = exported(columns(entry.definition), entry.shape)
     if format_ not in FORMATS or not 0 < len(addressed) <= MOST_ADDRESSES or (format_ in TEXT_FORMATS and not types):
         return None
@@ -91,12 +93,7 @@ def _has(columns: Sequence[Column], types: Sequence[str]) -> bool:
     return any(column.type in types or _has(column.fields, types) for column in columns)
 
 
-def _patterns(table: str, names: Sequence[str]) -> list[str]:
-    """The names with a * for their number, each pattern once, where no other table's files are in that folder."""
-    return list(dict.fromkeys(_pattern(table, name) for name in names))
-
-
-def _pattern(table: str, name: str) -> str:
+def _pattern(name: str) -> str:
+    """The name with a * for its number, or as it is where the number is not certain."""
     folder, _, last = name.rpartition("/")
-    own = table in folder.split("/") and len(re.findall("[0-9]{12}", last)) == 1
-    return f"{folder}/{re.sub('[0-9]{12}', '*', last)}" if own else name
+    return f"{folder}/{re.sub('[0-9]{12}', '*', last)}" if len(re.findall("[0-9]{12}", last)) == 1 else name
