@@ -71,6 +71,14 @@ def test_verify_names_differences_by_dataset_and_what_was_not_published(world: W
     assert "bad" in problems["sales"]
 
 
+def test_a_dataset_whose_manifest_is_gone_is_a_problem_without_a_hint_for_python(world: World) -> None:
+    found = world.store.peek("x/ops_eu/_bqdump/runs/first/manifest.json")
+    assert found
+    asyncio.run(world.store.delete([(found[1].name, found[1].generation)]))
+    verified = asked(verbs.verify(world.store, world.settings()))
+    assert verified.datasets[0].problem == "cannot find the manifest of run first: there is none"
+
+
 def test_the_report_links_to_each_dataset(world: World) -> None:
     run, page, _ = asked(verbs.report(world.store, world.settings()))
     stored = world.store.peek("x/_bqdump/projects/first/report.html")

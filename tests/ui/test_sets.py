@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from starlette.requests import Request
 
-from bqdump.core.errors import DatasetsFailedError, NotFoundError
+from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError
 from bqdump.ui.collection import Collection
 from bqdump.ui.datasets import datasets_page
 from bqdump.ui.place import Place
@@ -93,6 +93,19 @@ def test_where_the_plan_of_a_set_is_gone_its_run_is_shown_from_the_datasets(worl
     page = asyncio.run(set_run_page(Collection(world.store, world.settings()), asked(run="first")))
     assert b"Partial." in page.body
     assert b"3 datasets, 4 of 7 tables done" in page.body
+
+
+def test_a_damaged_plan_of_a_dataset_does_not_hide_the_others(world: World) -> None:
+    world.store.put_now("x/ops_eu/_bqdump/runs/first/plan.json", b"{")
+    page = asyncio.run(set_run_page(Collection(world.store, world.settings()), asked(run="first")))
+    assert b'href="/datasets/ops_us/runs/first"' in page.body
+    assert b'href="/datasets/ops_eu/runs/first"' in page.body
+
+
+def test_a_damaged_record_of_the_set_is_an_error_and_not_a_prefix_without_runs(world: World) -> None:
+    world.store.put_now("x/_bqdump/project.json", b"{")
+    with pytest.raises(DocumentError, match=r"project.json: it is not a valid Project"):
+        asyncio.run(Collection(world.store, world.settings()).several())
 
 
 @pytest.mark.parametrize("name", ["nope", "", "..", "ops_eu/../sales"])

@@ -149,7 +149,9 @@ async def verify_set(
         try:
             found = await verify(one_dataset(settings, name), run_id)
         except (NotFoundError, DocumentError) as error:
-            return VerifiedDataset(dataset=name, run=run_id, findings=0, problem=str(error)), None
+            # Without its hint, which is for a run that somebody has named.
+            problem = f"cannot {error.operation} {error.subject}: {error.cause}"
+            return VerifiedDataset(dataset=name, run=run_id, findings=0, problem=problem), None
         problem = "" if run or entry.state != "failed" else f"not published by run {project.run}: {entry.problem}"
         return VerifiedDataset(dataset=name, run=found.run, findings=len(found.findings), problem=problem), found
 

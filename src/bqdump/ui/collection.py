@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
@@ -31,12 +29,20 @@ class Collection:
         return self.whole.place._replace(several=self._several)
 
     async def several(self) -> bool:
-        """Whether a set is there. A prefix that has become that of a set stays so."""
-        # The page of a single dataset shows why its documents cannot be read.
-        with suppress(DocumentError):
-            if not self._several and await read_latest(self.store, self.settings) is None:
-                self._several = bool(await self.names())
+        """Whether a set is there. A prefix that has become that of a set stays so.
+
+        Raises DocumentError for a set whose documents cannot be read.
+        """
+        if not self._several and not await self._one():
+            self._several = bool(await self.names())
         return self._several
+
+    async def _one(self) -> bool:
+        """Whether the export of a single dataset is there, or a latest.json whose pages show why it cannot be read."""
+        try:
+            return await read_latest(self.store, self.settings) is not None
+        except DocumentError:
+            return True
 
     async def names(self) -> list[str]:
         """The datasets of the set, none where there is no set."""

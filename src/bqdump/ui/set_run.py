@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.sizes import counted
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import DatasetStatus, Status
@@ -57,8 +57,8 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
     """Each dataset's part of the run. Raises NotFoundError where no dataset has one."""
     collection.whole.layout(run)
     status = None
-    # A run that was pruned in part has no plan any more.
-    with suppress(NotFoundError):
+    # A run that was pruned in part has no plan any more; a damaged one is a problem of its dataset only.
+    with suppress(NotFoundError, DocumentError):
         status = await set_status(collection.store, collection.settings, run)
     names = [one.dataset for one in status.datasets] if status else await collection.names()
 
