@@ -49,8 +49,11 @@ def describe(python: Path, bom: Path) -> None:
 
 def write(requirements: str, folder: Path) -> tuple[Path, Path]:
     """Write both lists for an image with these requirements, which spaces separate."""
-    folder.mkdir(parents=True, exist_ok=True)
     extras = requirements.split()
+    known = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
+    if unknown := [extra for extra in extras if extra not in known]:
+        raise SystemExit(f"cannot list packages: unknown extra {unknown[0]!r}. Known extras: {', '.join(known)}.")
+    folder.mkdir(parents=True, exist_ok=True)
     image = "-".join(["bqdump", *extras])
     bom, table = folder / f"{image}.cdx.json", folder / f"{image}-licenses.md"
     locks = [word for extra in extras for word in ("-r", ROOT / f"requirements/{extra}.txt")]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bqdump.api.arguments import Options
     from bqdump.api.checks import check_service, doctor, verify
     from bqdump.api.exports import plan, run
-    from bqdump.api.looking import diff, manifest, report, runs, sql, status
+    from bqdump.api.inspection import diff, manifest, report, runs, sql, status
     from bqdump.api.restores import drill, restore
     from bqdump.api.retention import prune, tag
     from bqdump.check.doctor.checks import Check, CheckOutcome
@@ -161,7 +161,7 @@ _HOMES = {
     "api.arguments": ("Options",),
     "api.checks": ("check_service", "doctor", "verify"),
     "api.exports": ("plan", "run"),
-    "api.looking": ("diff", "manifest", "report", "runs", "sql", "status"),
+    "api.inspection": ("diff", "manifest", "report", "runs", "sql", "status"),
     "api.restores": ("drill", "restore"),
     "api.retention": ("prune", "tag"),
     "check.doctor.checks": ("Check", "CheckOutcome"),

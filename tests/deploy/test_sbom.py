@@ -44,6 +44,12 @@ def test_packages_are_sorted_by_name(sbom: Any) -> None:
     assert re.findall(r"^\| (\w+) \| \d", made, re.MULTILINE) == ["click", "Jinja2"]
 
 
+def test_an_unknown_extra_is_one_clear_error(sbom: Any, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^cannot list packages: unknown extra 'otell'. Known extras: .*otel, read"):
+        sbom.write("read otell", tmp_path / "dist")
+    assert not (tmp_path / "dist").exists()
+
+
 def test_make_sbom_lists_every_package_of_an_image_with_several_extras(tmp_path: Path) -> None:
     # The environment of this test is up to date.
     options = ("IMAGE=read otel", f"DIST={tmp_path}", f"BIN={Path(sys.executable).parent}")

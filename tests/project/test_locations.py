@@ -22,9 +22,9 @@ from bqdump.core.settings.target import Target
 from bqdump.diagnosis import Diagnosis
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import JobError
-from bqdump.project.look import merged_runs
 from bqdump.project.report import joined
 from bqdump.project.run import run_sets
+from bqdump.project.runs import merged_runs
 from bqdump.services import serving
 from bqdump.services.opening import Services
 from bqdump.services.read_route import LazyReadRoute

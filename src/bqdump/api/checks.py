@@ -15,7 +15,7 @@ from bqdump.check.verify import Verified
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.diagnosis import Diagnosis
-from bqdump.project.look import merged_verified
+from bqdump.project.verify import merged_verified
 from bqdump.services import serving
 from bqdump.services.opening import Services
 

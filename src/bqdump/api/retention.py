@@ -17,7 +17,7 @@ from bqdump.core.settings.settings import RETENTION
 from bqdump.core.settings.target import Target
 from bqdump.core.settings.values import tags
 from bqdump.ports.store import ObjectStore
-from bqdump.project.look import merged_tags
+from bqdump.project.tags import merged_tags
 from bqdump.services import serving
 from bqdump.services.opening import Services
 

@@ -21,7 +21,7 @@ from bqdump.core.settings.values import tags
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
-from bqdump.project.look import ALL, merged_runs
+from bqdump.project.runs import ALL, merged_runs
 
 DATASETS = {ALL: "all"}
 LAST = ("proven restorable", "tags")

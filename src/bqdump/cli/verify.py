@@ -21,7 +21,7 @@ from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.project.look import merged_verified
+from bqdump.project.verify import merged_verified
 from bqdump.services.opening import Services
 
 EVERYTHING = "100%"

@@ -23,10 +23,10 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.presence import differs, present
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import refer
 from bqdump.repository.repository import read, value_of
-from bqdump.repository.standing import differs, present
 
 log = logging.getLogger(__name__)
 NAMED = 10

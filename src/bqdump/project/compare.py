@@ -11,7 +11,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.project.look import names_in_set, published_set
+from bqdump.project.datasets import names_in_set, published_set
 from bqdump.repository.published import missing_manifest
 from bqdump.repository.repository import value_of
 

@@ -8,7 +8,7 @@ is deleted: a later one is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from bqdump.core.project.member import one_dataset
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.project.look import merged_pruned, names_in_set
+from bqdump.project.datasets import names_in_set
 from bqdump.repository.projects import read_board, read_project
 from bqdump.repository.repository import delete, value_of
 
@@ -39,6 +39,18 @@ async def prune_set(
     if not pruned.deleted:
         return pruned
     return replace(pruned, left=(*pruned.left, *await _sweep(store, settings, now)))
+
+
+def merged_pruned(found: Sequence[Pruned]) -> Pruned:
+    """One result of several."""
+    return Pruned(
+        deleted=any(one.deleted for one in found),
+        runs=tuple(run for one in found for run in one.runs),
+        files=sum(one.files for one in found),
+        bytes=sum(one.bytes for one in found),
+        left=tuple(name for one in found for name in one.left),
+        notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
+    )
 
 
 async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:

@@ -14,7 +14,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.pages.project import render_project
 from bqdump.ports.store import ObjectStore
-from bqdump.project.look import published_set
+from bqdump.project.datasets import published_set
 from bqdump.repository.published import name_a_dataset
 
 

@@ -6,7 +6,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.project.look import names_in_set
+from bqdump.project.datasets import names_in_set
 from bqdump.repository.published import read_latest
 from bqdump.ui.archive import Archive
 from bqdump.ui.kept import Kept

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from bqdump.observe.history import RunLine
 from bqdump.pages.project import problems_of
-from bqdump.project.look import SetRun, runs_together
+from bqdump.project.runs import SetRun, runs_together
 from bqdump.repository.projects import read_project
 from bqdump.ui.collection import Collection
 from bqdump.ui.frame import page, page_number

@@ -14,7 +14,7 @@ from bqdump.core.sizes import counted
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.summary import Verdict
-from bqdump.project.look import each_dataset
+from bqdump.project.datasets import each_dataset
 from bqdump.project.status import set_status
 from bqdump.ui.collection import Collection
 from bqdump.ui.frame import page, part

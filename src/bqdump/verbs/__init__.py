@@ -6,7 +6,7 @@ it is called, so that a task of a run loads nothing that only other verbs need.
 
 from bqdump.verbs.checks import check_service, doctor, doctor_set, propose_check, verify
 from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
-from bqdump.verbs.looking import diff, manifest, report, runs, sql, status
+from bqdump.verbs.inspection import diff, manifest, report, runs, sql, status
 from bqdump.verbs.restores import drill, plan_restore, restore
 from bqdump.verbs.retention import prune, prune_each, tag
 

@@ -89,7 +89,7 @@ async def verify(
     from bqdump.check.compare_with_source import Source
     from bqdump.check.read_back import ReadOptions
     from bqdump.check.verify import verify as verify_run
-    from bqdump.project.look import verify_set
+    from bqdump.project.verify import verify_set
     from bqdump.repository.published import SetError, with_bucket
     from bqdump.services.opening import open_reader
 

@@ -49,7 +49,7 @@ async def tag(
     store: ObjectStore, settings: Settings, run: str, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Add tags to a run and remove others, of a set in each dataset; the tags that it has then."""
-    from bqdump.project.look import tag_set
+    from bqdump.project.tags import tag_set
     from bqdump.repository.tags import change_tags
 
     try:
@@ -66,7 +66,7 @@ async def prune_each(
     """Prune what these targets hold: a set, or the export of one dataset, which is then the only one of them."""
     from msgspec.structs import replace
 
-    from bqdump.project.look import merged_pruned
+    from bqdump.project.prune import merged_pruned
     from bqdump.repository.published import read_latest
 
     pruned = []

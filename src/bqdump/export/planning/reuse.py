@@ -17,9 +17,9 @@ from bqdump.core.plan.reuse import Reuse, Seen, decide, look_before
 from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.presence import differs, present
 from bqdump.repository.references import refer
 from bqdump.repository.repository import exists, value_of
-from bqdump.repository.standing import differs, present
 
 
 class Earlier(NamedTuple):

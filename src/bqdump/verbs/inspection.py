@@ -71,7 +71,7 @@ async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False)
     storage: with what each run shares with others.
     """
     from bqdump.observe.history import list_runs
-    from bqdump.project.look import set_runs
+    from bqdump.project.runs import set_runs
 
     of_one = partial(list_runs, storage=storage)
     if settings.names_several:

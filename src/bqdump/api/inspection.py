@@ -15,8 +15,8 @@ from bqdump.core.results import Rows
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.query_shell import Answer
-from bqdump.project.look import merged_runs
 from bqdump.project.report import joined
+from bqdump.project.runs import merged_runs
 from bqdump.project.status import merged
 from bqdump.services import serving
 from bqdump.services.opening import open_shell

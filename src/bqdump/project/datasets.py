@@ -1,0 +1,48 @@
+"""The datasets of a set, as its documents name them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from bqdump.core.documents.project import Project
+from bqdump.core.errors import NotFoundError
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.projects import read_project, read_project_plan
+
+Answer = TypeVar("Answer")
+AT_ONCE = 8
+
+
+async def published_set(store: ObjectStore, settings: Settings) -> Project:
+    """The set that is published there. Raises NotFoundError."""
+    project = await read_project(store, settings)
+    if project is None:
+        cause = "no set of datasets has been published there yet"
+        raise NotFoundError("find", f"a set in {settings.target}", cause, "Start one: {call:run}")
+    return project
+
+
+async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
+    """The datasets that the published set, or the one planned last, has there. Raises NotFoundError without a set."""
+    project = await read_project(store, settings)
+    names = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed} if project else set()
+    try:
+        names |= {one.dataset for one in (await read_project_plan(store, settings)).datasets}
+    except NotFoundError:
+        if not names:
+            raise
+    return sorted(names)
+
+
+async def each_dataset(names: Sequence[str], ask: Callable[[str], Awaitable[Answer]]) -> list[Answer]:
+    """The answers about these datasets, some at a time, in their order."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> Answer:
+        async with slots:
+            return await ask(name)
+
+    return list(await asyncio.gather(*map(one, names)))
