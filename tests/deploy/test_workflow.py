@@ -6,10 +6,10 @@ import json
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -18,6 +18,7 @@ from bqdump.core.settings.settings import SETTINGS
 from bqdump.render.workflow import workflow_source
 from deploy import discovery
 from deploy.workflow_engine import EXECUTION, FailedError, operation_failed, refusal, run
+from json_schema import problems
 
 SOURCE = workflow_source()
 ITEM = {"project": "p", "dataset": "sales", "bucket": "b"}
@@ -85,7 +86,7 @@ def broken(message: str = "Task 3 failed.") -> Exception:
 
 def test_the_workflow_is_valid_for_the_schema_of_workflows() -> None:
     schema = json.loads((Path(__file__).parent / "schemas/workflows.json").read_text())
-    jsonschema.validate(yaml.safe_load(SOURCE), schema)
+    assert problems(yaml.safe_load(SOURCE), schema) == []
 
 
 def test_an_item_can_have_every_setting_but_the_run_id() -> None:
@@ -142,11 +143,14 @@ def test_failed_items_are_named_once_all_others_have_finished() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [broken(), refusal(503, "later"), refusal(429, "slower"), {"failedCount": 1}, {"cancelledCount": 2}],
+    [
+        broken, lambda: refusal(503, "later"), lambda: refusal(429, "slower"), lambda: {"failedCount": 1},
+        lambda: {"cancelledCount": 2},
+    ],
     ids=["operation", "503", "429", "failed-tasks", "cancelled-tasks"],
-)
-def test_a_retried_step_resumes_its_run(error: Exception | dict[str, Any]) -> None:
-    api = Api({"sales": [error]})
+)  # fmt: skip
+def test_a_retried_step_resumes_its_run(error: Callable[[], Exception | dict[str, Any]]) -> None:
+    api = Api({"sales": [error()]})
     pauses: list[float] = []
     result = run(SOURCE, {"exports": [ITEM]}, api, pauses)
     assert result == {"published": [f"{EXECUTION}-0"]}

@@ -19,11 +19,6 @@ from typing import Any
 import pytest
 import yaml
 
-emulator: Any = importlib.import_module("workflows_emulator.main")
-load_package_config: Any = cache(emulator.load_package_config)
-expressions: Any = importlib.import_module("workflows_emulator.render")
-WorkflowError: Any = emulator.WorkflowError
-
 EXECUTION = "9d4a8e8e-1111-4222-8333-444455556666"
 ENVIRONMENT = {
     "GOOGLE_CLOUD_PROJECT_ID": "my-project",
@@ -33,6 +28,24 @@ ENVIRONMENT = {
 }
 # A function from the method, URL and body of an API call to the body of the answer.
 Call = Callable[[str, str, Any], Any]
+
+
+@cache
+def emulator() -> Any:
+    """The emulator's module. It compiles its grammars while it is imported: no test of others waits for that."""
+    return importlib.import_module("workflows_emulator.main")
+
+
+@cache
+def expressions() -> Any:
+    """Its module of expressions."""
+    return importlib.import_module("workflows_emulator.render")
+
+
+@cache
+def package_config() -> Any:
+    """Its function that reads a file of settings, which reads it once."""
+    return cache(emulator().load_package_config)
 
 
 class Branch(dict[str, Any]):
@@ -69,7 +82,7 @@ def _parallel(
         branch[value_var], branch[index_var] = task["id"], number
         branches.append((task["config"], branch))
     with ThreadPoolExecutor(concurrency_limit) as pool:
-        running = [pool.submit(emulator.execute_step, step.step_id, config, own) for config, own in branches]
+        running = [pool.submit(emulator().execute_step, step.step_id, config, own) for config, own in branches]
     step.check_raise_results({number: error for number, one in enumerate(running) if (error := one.exception())})
     return step.context
 
@@ -77,22 +90,22 @@ def _parallel(
 def _switch(step: Any) -> Any:
     """Run only the first branch of a switch whose condition is true."""
     for condition in step.config["switch"]:
-        if emulator.render_config(condition["condition"], step.context):
+        if emulator().render_config(condition["condition"], step.context):
             branch = {key: value for key, value in condition.items() if key != "condition"}
-            context, following, result = emulator.execute_step(step.step_id, branch, step.context)
+            context, following, result = emulator().execute_step(step.step_id, branch, step.context)
             return context, following or step.config.get("next"), result
     return step.context, step.config.get("next"), None
 
 
 def refusal(code: int, message: str) -> Exception:
     """The error that a connector raises for an error of the API."""
-    error: Exception = WorkflowError(code=code, message=message, tags=["HttpError"])
+    error: Exception = emulator().WorkflowError(code=code, message=message, tags=["HttpError"])
     return error
 
 
 def operation_failed(operation: Mapping[str, Any]) -> Exception:
     """The error that a connector raises for a failed operation."""
-    error: Exception = WorkflowError(
+    error: Exception = emulator().WorkflowError(
         message=operation["error"]["message"], tags=["OperationError"], operation=dict(operation)
     )
     return error
@@ -104,13 +117,13 @@ def _connected(call: Call, pauses: list[float]) -> Iterator[None]:
         return {"code": 200, "body": call(method, url, body)}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emulator, "authenticated_request", request)
-        patch.setattr(emulator.StepParallel, "execute_task_config", _parallel)
-        patch.setattr(emulator.StepSwitch, "execute", _switch)
-        patch.setitem(expressions.STANDARD_LIBRARY, "keys", lambda mapping: list(dict.keys(mapping)))
-        patch.setattr(emulator, "load_package_config", load_package_config)
-        patch.setattr(emulator, "sleep", pauses.append)
-        patch.setattr(emulator, "LOCK", threading.Lock())
+        patch.setattr(emulator(), "authenticated_request", request)
+        patch.setattr(emulator().StepParallel, "execute_task_config", _parallel)
+        patch.setattr(emulator().StepSwitch, "execute", _switch)
+        patch.setitem(expressions().STANDARD_LIBRARY, "keys", lambda mapping: list(dict.keys(mapping)))
+        patch.setattr(emulator(), "load_package_config", package_config())
+        patch.setattr(emulator(), "sleep", pauses.append)
+        patch.setattr(emulator(), "LOCK", threading.Lock())
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         yield
@@ -120,8 +133,8 @@ def run(source: str, argument: Any, call: Call, pauses: list[float] | None = Non
     """The workflow's result. Raises FailedError if it fails. pauses: receives the waits between attempts."""
     with _connected(call, [] if pauses is None else pauses):
         try:
-            result = emulator.execute_workflow(yaml.safe_load(source), {"input": argument})
-        except WorkflowError as error:
+            result = emulator().execute_workflow(yaml.safe_load(source), {"input": argument})
+        except emulator().WorkflowError as error:
             raise FailedError(dict(error.payload)) from error
     return plain(result)
 

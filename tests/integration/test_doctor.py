@@ -6,7 +6,6 @@ import json
 import shlex
 from typing import Any
 
-import jsonschema
 import pytest
 
 from bqdump.check.doctor.planning import DISASTER_RECOVERY
@@ -14,6 +13,7 @@ from bqdump.cli.reference import schema
 from bqdump.diagnosis import Diagnosis, environment
 from integration.command import Called, call
 from integration.stage import Stage
+from json_schema import problems
 
 RIGHTS = {
     "bigquery.datasets.get": "roles/bigquery.dataViewer", "bigquery.tables.list": "roles/bigquery.dataViewer",
@@ -36,7 +36,7 @@ def outside(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
 def diagnosed(called: Called) -> dict[str, Any]:
     """The diagnosis as JSON, which fits its schema."""
     diagnosis: dict[str, Any] = json.loads(called.out)
-    jsonschema.validate(diagnosis, json.loads(schema(Diagnosis)))
+    assert problems(diagnosis, json.loads(schema(Diagnosis))) == []
     return diagnosis
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from bqdump.cli.commands_page import commands
 from integration.command import Called, call
 from integration.stage import Stage
+from json_schema import problems
 
 DOCS = Path(__file__).parents[2] / "docs"
 Ask = Callable[..., Any]
@@ -24,8 +24,7 @@ def check(words: tuple[str, ...], text: str) -> Any:
     """The document, after its command's schema has found nothing wrong with it."""
     document = json.loads(text)
     schema = json.loads((DOCS / f"{'-'.join(words)}.schema.json").read_text())
-    errors = [error.message for error in Draft202012Validator(_closed(schema)).iter_errors(document)]
-    assert errors == [], words
+    assert problems(document, _closed(schema)) == [], words
     return document
 
 

@@ -18,7 +18,7 @@ from simulation.restores.world import simulate as simulate_restores
 from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate
 
-EACH = 25
+EACH = 10
 
 
 @pytest.mark.parametrize("part", range(10))
