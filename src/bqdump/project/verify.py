@@ -18,11 +18,13 @@ from bqdump.project.datasets import published_set
 async def verify_set(
     store: ObjectStore, settings: Settings, run: str, verify: Callable[[Settings, str], Awaitable[Verified]]
 ) -> Verified:
-    """Verify the exports of a set: those that project.json names, or of this run. Raises NotFoundError without a set.
+    """Verify the exports of a set: those that project.json names, or of this run.
 
     verify: verifies one export. Findings name the table with its dataset. What cannot be read is a dataset's `problem`.
+    Raises NotFoundError without a set, and for a run of no dataset.
     """
     project = await published_set(store, settings)
+    missing: list[NotFoundError] = []
 
     async def one(name: str) -> tuple[VerifiedDataset, Verified | None]:
         entry = next(one for one in project.datasets if one.dataset == name)
@@ -32,6 +34,7 @@ async def verify_set(
         try:
             found = await verify(one_dataset(settings, name), run_id)
         except (NotFoundError, DocumentError) as error:
+            missing.extend([error] if isinstance(error, NotFoundError) else [])
             # Without its hint, which is for a run that somebody has named.
             problem = f"cannot {error.operation} {error.subject}: {error.cause}"
             return VerifiedDataset(dataset=name, run=run_id, findings=0, problem=problem), None
@@ -40,10 +43,13 @@ async def verify_set(
 
     # One after another, as each reads files with all of this machine.
     pairs = [await one(entry.dataset) for entry in project.datasets]
+    if run and len(missing) == len(pairs):
+        raise missing[0]
     found = [(part.dataset, whole) for part, whole in pairs if whole]
+    times = [one.snapshot_time for _, one in found] if run else []
     return Verified(
         run=run or project.run,
-        snapshot_time=time_of(project.snapshot),
+        snapshot_time=min(times, default=time_of(project.snapshot)),
         tables=sum(one.tables for _, one in found),
         files=sum(one.files for _, one in found),
         bytes=sum(one.bytes for _, one in found),

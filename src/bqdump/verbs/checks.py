@@ -104,7 +104,9 @@ async def verify(
     async def either() -> Verified:
         try:
             return await one(settings, name)
-        except (NotFoundError, SetError):
+        except SetError:
+            return await verify_set(store, settings, name, one)
+        except NotFoundError:
             with suppress(NotFoundError):
                 return await verify_set(store, settings, name, one)
             raise

@@ -79,6 +79,15 @@ def test_a_dataset_whose_manifest_is_gone_is_a_problem_without_a_hint_for_python
     assert verified.datasets[0].problem == "cannot find the manifest of run first: there is none"
 
 
+def test_verify_of_another_run_of_a_set_is_as_of_its_own_time(world: World) -> None:
+    first = asked(verbs.verify(world.store, world.settings())).snapshot_time
+    world.broken.clear()
+    world.run("second")
+    assert asked(verbs.verify(world.store, world.settings(), "first")).snapshot_time == first
+    with pytest.raises(NotFoundError, match="cannot find the manifest of run third"):
+        asked(verbs.verify(world.store, world.settings(), "third"))
+
+
 def test_the_report_links_to_each_dataset(world: World) -> None:
     run, page, _ = asked(verbs.report(world.store, world.settings()))
     stored = world.store.peek("x/_bqdump/projects/first/report.html")
