@@ -10,7 +10,8 @@ import pytest
 
 from bqdump.adapters.duckdb_shell import DuckDBShell
 from bqdump.check.query import Export
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import DocumentError, UsageError
+from bqdump.core.formats.types import Column
 from bqdump.services.serving import ask
 from formats.exports import WAYS, Exports, Way
 from formats.values import Kind, expected
@@ -97,3 +98,8 @@ def test_a_statement_that_is_no_text_is_one_clear_error(shell: DuckDBShell) -> N
 def test_an_instant_that_python_has_no_value_for_is_text(shell: DuckDBShell) -> None:
     (row,) = shell.run("SELECT TIMESTAMPTZ '9999-12-31 00:00:00Z' + INTERVAL 1 DAY").rows
     assert row == ["10000-01-01 00:00:00"]
+
+
+def test_columns_that_no_table_can_have_are_one_clear_error(shell: DuckDBShell) -> None:
+    with pytest.raises(DocumentError, match=r"cannot define table t: DuckDB has no table of these columns"):
+        shell.define("t", (Column("r", "STRUCT"),))

@@ -53,7 +53,11 @@ class DuckDBShell:
             cause = "DuckDB does not distinguish it from a table whose name differs by case only"
             raise UsageError("query", f"table {table}", cause)
         self._columns[table] = tuple(columns)
-        self._connection.execute(empty_table(table, columns))
+        try:
+            self._connection.execute(empty_table(table, columns))
+        except duckdb.Error as error:
+            cause = f"DuckDB has no table of these columns ({str(error).partition(chr(10))[0]})"
+            raise DocumentError("define", f"table {table}", cause) from None
 
     def needed(self, statement: str) -> list[str]:
         """See QueryShell."""

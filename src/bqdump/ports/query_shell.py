@@ -45,7 +45,7 @@ class QueryShell(Protocol):
     """A database whose tables are those of an export."""
 
     def define(self, table: str, columns: Sequence[Column]) -> None:
-        """Make the table known, with its columns."""
+        """Make the table known, with its columns. Raises DocumentError for columns that no table can have."""
         ...
 
     def needed(self, statement: str) -> list[str]:

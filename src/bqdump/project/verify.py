@@ -35,7 +35,7 @@ async def verify_set(
             found = await verify(one_dataset(settings, name), run_id)
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
-            # Without its hint, which is for a run that somebody has named.
+            # The hint is left out: it is about a run that was named on the command line.
             problem = f"cannot {error.operation} {error.subject}: {error.cause}"
             return VerifiedDataset(dataset=name, run=run_id, findings=0, problem=problem), None
         problem = "" if run or entry.state != "failed" else f"not published by run {project.run}: {entry.problem}"
