@@ -49,6 +49,15 @@ def test_a_failing_dataset_is_named_and_does_not_hold_back_the_others() -> None:
     assert world.manifest("sales")
 
 
+def test_where_every_dataset_fails_no_others_are_mentioned() -> None:
+    world = World()
+    for dataset in ("ops_eu", "ops_us", "sales"):
+        world.put(dataset, "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError, match=r"3 of 3 datasets failed \("):
+        world.run("r", 2)
+
+
 def test_together_nothing_is_published_before_everything_is_complete() -> None:
     world = World()
     world.put("sales", "bad")
