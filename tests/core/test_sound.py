@@ -101,6 +101,12 @@ def test_values_that_cannot_be_are_refused(kind: type[msgspec.Struct], name: str
         decode(msgspec.json.encode(document), kind, name)
 
 
+def test_a_pointer_that_was_copied_to_another_prefix_is_named_as_a_copy() -> None:
+    with pytest.raises(DocumentError, match="written for the prefix 'p/', so this is a copy") as caught:
+        decode(encode(GOOD), Latest, "q/_bqdump/latest.json")
+    assert "Modified" not in str(caught.value)
+
+
 def test_a_note_is_about_the_unit_of_its_name() -> None:
     receipt = Receipt("00000-00001", "t", "job", 0, 1, 1, 2, 3, 0)
     decode(encode(receipt), Receipt, RUN.receipt("00000-00001").name)

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from bqdump.core.errors import DatasetsFailedError, UsageError
+from bqdump.core.errors import DatasetsFailedError, DocumentError, UsageError
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from project.world import World, names
+from project.world import World, names, once
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 7])
@@ -88,3 +88,17 @@ def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_roun
     asyncio.run(run(single))
     with pytest.raises(UsageError, match=r"it belongs to p\.sales"):
         world.run("t", prefix="y/")
+
+
+def test_a_damaged_project_json_can_be_deleted() -> None:
+    world = World()
+    world.run("r")
+    document = world.settings().layout.project
+    world.store.put_now(document.name, b"{")
+    with pytest.raises(DocumentError, match="or delete it: the next run writes it again"):
+        world.run("s")
+    _, info = world.store.peek(document.name) or (b"", None)
+    assert info
+    once(lambda: world.store.delete([(info.name, info.generation)]))
+    world.run("s")
+    assert world.project().run == "s"

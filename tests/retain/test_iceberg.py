@@ -13,7 +13,7 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.publication import IcebergTables
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA
 from bqdump.repository.tags import change_tags
@@ -105,6 +105,21 @@ def test_without_the_list_of_iceberg_tables_runs_are_pruned_and_readers_still_fi
     assert hinted(scene, "sales") == before
     (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert warning.startswith(f"the snapshots of pruned runs stay in the Iceberg metadata: cannot read {listed}: ")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"run": "r2", "tables": {}}'], ids=["damaged", "another run's"])
+def test_a_damaged_list_of_a_run_that_is_pruned_can_be_deleted(scene: Scene, content: bytes) -> None:
+    scene.run("r1", "r2", **LAKE)
+    listed = LAYOUT.run("r1").iceberg.name
+    scene.delete_now(listed)
+    scene.store.put_now(listed, content)
+    with pytest.raises(
+        DocumentError, match=r"Nothing was deleted\. Restore an earlier version of the object, or delete it"
+    ):
+        scene.prune()
+    scene.delete_now(listed)
+    assert [one.run for one in scene.prune().removed] == ["r1"]
+    assert scene.names("/r1/") == []
 
 
 @pytest.mark.parametrize("key", ["manifest-list", "summary", "snapshot-id"])

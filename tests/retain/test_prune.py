@@ -189,9 +189,20 @@ def test_a_copy_of_an_export_is_refused(scene: Scene) -> None:
         found = scene.store.peek(name)
         assert found
         scene.store.put_now(name, found[0])
-    with pytest.raises(UsageError, match="it is a copy of an export"):
+    with pytest.raises(
+        UsageError, match=r"manifest\.json was written again since it was published.*after the next run"
+    ):
         scene.prune()
     assert scene.names() == before
+
+
+def test_a_damaged_manifest_of_the_published_run_is_named_and_not_taken_for_a_copy(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.store.put_now(LAYOUT.run("b").manifest.name, b"{")
+    with pytest.raises(
+        DocumentError, match=r"runs/b/manifest\.json.*Restore an earlier version.*or export to another prefix"
+    ):
+        scene.prune()
 
 
 def test_a_prefix_that_was_handed_over_is_pruned_by_dataset(scene: Scene) -> None:

@@ -25,7 +25,7 @@ from bqdump.core.progress.events import (
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.path_template import split_shard
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import recorded_target
+from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.published import read_latest, read_manifest, refuse_pruned
@@ -194,9 +194,7 @@ async def _is_copy(
     files = (file for table in manifest.tables for file in table.files)
     if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
         return False
-    made_for = recorded_target(manifest.settings)
-    here = settings.target
-    if (made_for.bucket and made_for.bucket != here.bucket) or made_for.prefix != here.prefix:
+    if is_elsewhere(manifest.settings, settings.target):
         return True
     with suppress(DocumentError):
         latest = await read_latest(store, settings)

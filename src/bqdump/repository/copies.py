@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bqdump.core.documents.codec import decode
+from bqdump.core.documents.damage import prefix_of
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.fields import FORMAT_VERSION
 from bqdump.core.documents.layout import STATE
@@ -60,14 +61,9 @@ def _decoded(data: bytes, document: Document[T]) -> T:
     except DocumentError:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             found = msgspec.json.decode(data, type=document.type)
-            if found.format_version == FORMAT_VERSION and _prefix_of(found) != document.name.partition(STATE)[0]:
+            if found.format_version == FORMAT_VERSION and prefix_of(found) != document.name.partition(STATE)[0]:
                 return found
         raise
-
-
-def _prefix_of(found: Latest | Manifest) -> str:
-    """The prefix that a document was written for."""
-    return found.manifest.partition(STATE)[0] if isinstance(found, Latest) else recorded_target(found.settings).prefix
 
 
 def _moved(manifest: Manifest, before: str, now: str) -> Manifest:

@@ -12,8 +12,9 @@ from bqdump.core.documents.run import Plan
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.retention.marks import Storage
 from bqdump.core.retention.ownership import foreign_file
+from bqdump.core.settings.target import is_elsewhere
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.copies import published_run
+from bqdump.repository.copies import load_manifest, published_run
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, exists, load, value_of
 from bqdump.repository.storage import READS_AT_ONCE, PresentFiles
@@ -135,17 +136,26 @@ async def _look_at(
 
 
 async def _latest_of_original(task: Task) -> Latest | None:
-    """The published run. Raises UsageError for an export that was copied here: its manifests name other objects."""
+    """The published run. Raises UsageError where its manifest is not the object that was published.
+
+    So it is in a copy of an export, whose manifests name the files of the original.
+    """
+    store, settings = task.store, task.settings
     try:
-        latest = await read_latest(task.store, task.settings)
+        latest = await read_latest(store, settings)
     except DocumentError:
         # A document that names another prefix can be read as a copy only.
-        await published_run(task.store, task.settings)
-        latest, copied = None, True
-    else:
-        manifest = await task.store.stat(latest.manifest) if latest else None
-        copied = bool(latest and manifest and manifest.generation != latest.manifest_generation)
-    if copied:
-        cause = "it is a copy of an export, and its manifests name the files of the original"
-        raise UsageError("prune", str(task.settings.target), cause, "Prune the original, or delete the copy's folder.")
+        await published_run(store, settings)
+        raise _copy(task) from None
+    found = await store.stat(latest.manifest) if latest else None
+    if latest and found and found.generation != latest.manifest_generation:
+        if is_elsewhere((await load_manifest(store, settings, latest.run)).value.settings, settings.target):
+            raise _copy(task)
+        cause = f"{latest.manifest} was written again since it was published: by hand, or as part of a copy"
+        raise UsageError("prune", str(settings.target), cause, "Nothing was deleted. Prune after the next run.")
     return latest
+
+
+def _copy(task: Task) -> UsageError:
+    cause = "it is a copy of an export, and its manifests name the files of the original"
+    return UsageError("prune", str(task.settings.target), cause, "Prune the original, or delete the copy's folder.")

@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.damage import RESTORE
+from bqdump.core.documents.manifest import IcebergFile
 from bqdump.core.documents.retention import Doomed, Tombstone
+from bqdump.core.errors import DocumentError
 from bqdump.core.retention.marks import doomed_of
 from bqdump.core.retention.policy import KEEP_TAG
 from bqdump.repository.published import read_latest
@@ -98,9 +101,18 @@ async def files_of_run(task: Task, run: str) -> tuple[Doomed, ...]:
     manifest = await read_holding(task.store, names.manifest.name)
     if manifest is None:
         return ()
-    tables = await value_of(task.store, names.iceberg) if any(table.iceberg for table in manifest.tables) else None
-    rewritten = tables.rewritten if tables else ()
+    rewritten = await _rewritten(task, run) if any(table.iceberg for table in manifest.tables) else ()
     return (*doomed_of(manifest), *(Doomed(file.name, file.generation, file.size) for file in rewritten))
+
+
+async def _rewritten(task: Task, run: str) -> tuple[IcebergFile, ...]:
+    """The Iceberg metadata that earlier prunes have written for the run."""
+    try:
+        tables = await value_of(task.store, task.layout.run(run).iceberg)
+    except DocumentError as error:
+        hint = f"Nothing was deleted. {RESTORE}, or delete it: Iceberg metadata that earlier prunes wrote then stays."
+        raise DocumentError(error.operation, error.subject, error.cause, hint) from None
+    return tables.rewritten if tables else ()
 
 
 async def _propose(task: Task, one: Complete | Unfinished) -> Loaded[Tombstone]:

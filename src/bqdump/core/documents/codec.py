@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import msgspec
 
+from bqdump.core.documents.damage import misplaced, undecodable
 from bqdump.core.documents.fields import FORMAT_VERSION
-from bqdump.core.documents.validation import CHANGED, problem
+from bqdump.core.documents.validation import problem
 from bqdump.core.errors import DocumentError
 
 Document = TypeVar("Document")
@@ -40,10 +41,10 @@ def decode(data: bytes, type_: type[Document], name: str) -> Document:
         if version == FORMAT_VERSION:
             document = msgspec.json.decode(data, type=type_)
             if cause := problem(document, name):
-                raise DocumentError("read", name, cause, CHANGED)
+                raise misplaced(document, name, cause)
             return document
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DocumentError("read", name, f"it is not a valid {getattr(type_, '__name__', type_)} ({error})") from None
+        raise undecodable(name, getattr(type_, "__name__", str(type_)), error) from None
     raise DocumentError(
         "read",
         name,

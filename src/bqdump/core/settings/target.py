@@ -56,6 +56,12 @@ def recorded_target(settings: Mapping[str, Any]) -> Target:
     return Target(BUCKET, str(settings.get("bucket") or ""), prefix)
 
 
+def is_elsewhere(settings: Mapping[str, Any], here: Target) -> bool:
+    """Whether a stored document with these settings was written for another bucket or prefix than this one."""
+    made_for = recorded_target(settings)
+    return bool(made_for.bucket and made_for.bucket != here.bucket) or made_for.prefix != here.prefix
+
+
 def record_of(target: Target) -> dict[str, str]:
     """The target as a stored document has it; recorded_target reads it back."""
     return {"bucket": target.bucket, "to": target.folder, "prefix": target.prefix}

@@ -1,0 +1,55 @@
+"""What to do about a stored document that cannot be used."""
+
+from __future__ import annotations
+
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.run import Plan
+from bqdump.core.documents.validation import place_of
+from bqdump.core.errors import DocumentError
+from bqdump.core.settings.target import recorded_target
+
+RESTORE = "Restore an earlier version of the object"
+# What else helps, by the last part of the name.
+AGAIN, ELSEWHERE = "delete it: the next run writes it again", "export to another {setting:prefix}"
+INSTEAD = {
+    "dataset.json": AGAIN,
+    "newest.json": AGAIN,
+    "project.json": AGAIN,
+    # Without these, no run compares with what is published.
+    "latest.json": ELSEWHERE,
+    "publishing.json": ELSEWHERE,
+    "manifest.json": ELSEWHERE,
+}
+COPIED = (
+    "{call:restore} and {call:drill} read such a copy. For everything else use the original, or a copy that has its "
+    "prefix, such as one in another bucket."
+)
+
+
+def undecodable(name: str, kind: str, cause: object) -> DocumentError:
+    """The error about an object that does not hold a document of this kind."""
+    return DocumentError("read", name, f"it is not a valid {kind} ({cause})", _remedy(name))
+
+
+def misplaced(document: object, name: str, cause: str) -> DocumentError:
+    """The error about a document that cannot be the one of that name."""
+    before, place = prefix_of(document), place_of(name)
+    if before is None or place is None or before == place.layout.prefix:
+        return DocumentError("read", name, cause, f"Modified outside bqdump: find out by whom. {_remedy(name)}")
+    copied = f"it was written for the prefix {before!r}, so this is a copy of that export"
+    return DocumentError("read", name, copied, COPIED)
+
+
+def _remedy(name: str) -> str:
+    place = place_of(name)
+    instead = INSTEAD.get(name.rpartition("/")[2]) or ("start a new run" if place and place.run else "")
+    return f"{RESTORE}, or {instead}." if instead else f"{RESTORE}."
+
+
+def prefix_of(document: object) -> str | None:
+    """The prefix that a document was written for, None where it does not show that."""
+    if isinstance(document, Latest):
+        place = place_of(document.manifest)
+        return place.layout.prefix if place else None
+    return recorded_target(document.settings).prefix if isinstance(document, Plan | Manifest) else None
