@@ -47,6 +47,16 @@ def test_status_shows_each_dataset(world: World) -> None:
     assert "bad" in found.datasets[-1].problem
 
 
+def test_status_of_a_dataset_that_was_not_planned_counts_the_tables_that_the_patterns_choose() -> None:
+    world = World("ops", "sales")
+    world.run("first")
+    with pytest.raises(DatasetsFailedError, match="removed-tables"):
+        world.run("second", include=("orders",))
+    found = asked(verbs.status(world.store, world.settings()))
+    assert [(one.state, one.done, one.tables) for one in found.datasets] == [("failed", 0, 1)] * 2
+    assert found.tables == 2
+
+
 @pytest.mark.parametrize("dataset", ["*", ""])
 def test_a_set_is_found_whatever_the_settings_name(world: World, dataset: str) -> None:
     settings = world.settings(dataset=dataset)

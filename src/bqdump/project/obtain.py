@@ -17,7 +17,7 @@ from bqdump.core.documents.target import Newest
 from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.project.member import PLAN, matches_include, one_dataset, refuse_unmatched
+from bqdump.core.project.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
 from bqdump.core.project.removal import leaving_datasets, refuse_leaving, removal_sentence
 from bqdump.core.project.selection import Chosen, locations_of, names_of
 from bqdump.core.settings.settings import Settings
@@ -104,7 +104,8 @@ async def draft_set(
     members, left = [], list(chosen.skipped)
     for one, listing in zip(chosen.datasets, listings, strict=True):
         if listing.problem or matches_include(settings, listing.tables):
-            members.append((Member(one.name, one.location, len(listing.tables), listing.problem), listing.tables))
+            tables = chosen_tables(settings, listing.tables)
+            members.append((Member(one.name, one.location, tables, listing.problem), listing.tables))
         else:
             left.append(SkippedDataset(one.name, NOTHING_INCLUDED))
     nonce = secrets.token_hex(4)

@@ -23,7 +23,7 @@ DatasetState = Literal["published", "superseded", "failed"]
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A dataset of a set, and its number of tables when it was listed. problem: why they could not be listed."""
+    """A dataset of a set, and how many tables the patterns chose when it was listed. problem: why it was not listed."""
 
     dataset: Name
     location: str

@@ -58,6 +58,11 @@ def matches_include(settings: Settings, listing: Sequence[Listed]) -> bool:
     return not settings.include or any(select([item.name for item in listing], settings.include, ()))
 
 
+def chosen_tables(settings: Settings, listing: Sequence[Listed]) -> int:
+    """How many of a dataset's tables the patterns choose."""
+    return sum(select([item.name for item in listing], settings.include, settings.exclude))
+
+
 def refuse_unmatched(settings: Settings, listings: Sequence[Sequence[Listed]]) -> None:
     """Raise UsageError for a pattern of --include, or a section of a table, that matches no table of any dataset."""
     names = sorted({item.name for listing in listings for item in listing})
